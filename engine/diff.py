@@ -1,0 +1,327 @@
+"""What has to change so that an observed ruleset becomes the wanted one, as the fewest changes.
+
+Only what bears nodewall's prefix takes part: its chains, its sets, and the jumps into its chains that stand in other
+chains. Everything else in the observed ruleset is somebody else's and stays.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from engine.ruleset import Chain, Family, IpSet, Member, Rule, Ruleset, Table
+
+
+@dataclass(frozen=True, slots=True)
+class ChainChange:
+    """A chain of ours appears or goes; when it goes its rules go with it."""
+
+    family: Family
+    table: str
+    chain: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInserted:
+    """A rule comes to stand at ``position`` (from 1) once all edits before it in its chain are made.
+
+    ``at_end`` says that no rule stays behind it, so it may be appended.
+    """
+
+    family: Family
+    table: str
+    chain: str
+    position: int
+    rule: Rule
+    at_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDeleted:
+    """The rule at ``position`` (from 1), once all edits before it are made, goes."""
+
+    family: Family
+    table: str
+    chain: str
+    position: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class JumpPlaced:
+    """A jump into a chain of ours comes to stand first in a built-in chain."""
+
+    family: Family
+    table: str
+    chain: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class JumpRemoved:
+    """A jump into a chain of ours, wherever it stands in a chain of others, goes."""
+
+    family: Family
+    table: str
+    chain: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class SetCreated:
+    """A set of ours appears, empty."""
+
+    item: IpSet
+
+
+@dataclass(frozen=True, slots=True)
+class SetDestroyed:
+    """A set of ours goes; ``replaced`` says that one of another kind comes under its name."""
+
+    name: str
+    replaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAdded:
+    """A set of ours gets a member."""
+
+    set_name: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoved:
+    """A set of ours loses a member."""
+
+    set_name: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """A member of a set of ours keeps its element and gets other flags (``nomatch`` comes or goes), in one step."""
+
+    set_name: str
+    member: Member
+
+
+ChainEdit = ChainChange | RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved
+SetEdit = SetCreated | SetDestroyed | MemberAdded | MemberRemoved | MemberChanged
+Change = ChainEdit | SetEdit
+
+
+def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
+    """Return the changes from ``observed`` to ``wanted``, sets first, then IPv4, then IPv6.
+
+    Before all that, sets that have to come again as another kind go, with the rules that look into them.
+    """
+    removals = _removals(observed, wanted)
+    rest = apply_changes(observed, removals) if removals else observed
+    edits = [edit for family in Family for edit in _family_edits(rest, wanted, family)]
+    return (*removals, *_set_edits(rest, wanted), *edits)
+
+
+def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
+    """Return the changes that take away our sets of another kind than is wanted, which no rule may look into then."""
+    kinds = {item.name: item.kind for item in wanted.sets}
+    names = {item.name for item in observed.sets if item.owned and kinds.get(item.name, item.kind) != item.kind}
+    edits: list[ChainEdit] = []
+    for family, table, chain in observed.chains() if names else ():
+        if chain.owned:
+            kept = tuple(rule for rule in chain.rules if names.isdisjoint(rule.set_names))
+            edits += _rule_edits(family, table.name, chain, replace(chain, rules=kept))
+    return (*edits, *(SetDestroyed(name, replaced=True) for name in sorted(names)))
+
+
+def owned(ruleset: Ruleset) -> Ruleset:
+    """Return nodewall's part of a ruleset: its chains, its sets, and its jumps in the chains of others."""
+    return Ruleset(
+        ipv4=tuple(_owned_table(table) for table in ruleset.ipv4 if _owned_table(table).chains),
+        ipv6=tuple(_owned_table(table) for table in ruleset.ipv6 if _owned_table(table).chains),
+        sets=tuple(item for item in ruleset.sets if item.owned),
+    )
+
+
+def _owned_table(table: Table) -> Table:
+    chains = (chain if chain.owned else replace(chain, rules=_jumps(chain), policy=None) for chain in table.chains)
+    return Table(table.name, tuple(chain for chain in chains if chain.owned or chain.rules))
+
+
+def _jumps(chain: Chain) -> tuple[Rule, ...]:
+    return tuple(rule for rule in chain.rules if _is_jump(rule))
+
+
+def _is_jump(rule: Rule) -> bool:
+    return rule.target is not None and rule.target.owned
+
+
+def _family_edits(observed: Ruleset, wanted: Ruleset, family: Family) -> Iterator[ChainEdit]:
+    names = {table.name for ruleset in (observed, wanted) for table in ruleset.tables(family)}
+    for name in sorted(names):
+        old = {chain.name: chain for chain in observed.table(family, name).chains}
+        new = {chain.name: chain for chain in wanted.table(family, name).chains}
+        for chain in sorted(old.keys() | new.keys()):
+            yield from _chain_edits(family, name, old.get(chain), new.get(chain))
+
+
+def _chain_edits(family: Family, table: str, old: Chain | None, new: Chain | None) -> Iterator[ChainEdit]:
+    chain = (old or new or Chain("")).name
+    if not Chain(chain).owned:
+        yield from _jump_edits(family, table, old or Chain(chain), new or Chain(chain))
+    elif new is None:
+        yield ChainChange(family, table, chain, created=False)
+    else:
+        if old is None:
+            yield ChainChange(family, table, chain, created=True)
+        yield from _rule_edits(family, table, old or Chain(chain), new)
+
+
+def _jump_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
+    """Place the wanted jumps first; where they are not exactly so, all of ours go and come again."""
+    present, wanted = _jumps(old), _jumps(new)
+    if present == wanted == old.rules[: len(wanted)]:
+        return
+    for rule in present:
+        yield JumpRemoved(family, table, old.name, rule)
+    for rule in reversed(wanted):
+        yield JumpPlaced(family, table, new.name, rule)
+
+
+def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
+    """Walk both chains from the top; deletions of a gap come before its insertions.
+
+    So every insertion but those at the end stands right before a rule that was there before, which is the only kind
+    of place that iptables-nft-restore finds inside a transaction.
+    """
+    position = 1
+    old_at = new_at = 0
+    for old_next, new_next in [*kept_pairs(old.rules, new.rules), (len(old.rules), len(new.rules))]:
+        for rule in old.rules[old_at:old_next]:
+            yield RuleDeleted(family, table, new.name, position, rule)
+        for rule in new.rules[new_at:new_next]:
+            yield RuleInserted(family, table, new.name, position, rule, at_end=old_next == len(old.rules))
+            position += 1
+        position += 1
+        old_at, new_at = old_next + 1, new_next + 1
+
+
+def kept_pairs(old: Sequence[Rule], new: Sequence[Rule]) -> list[tuple[int, int]]:
+    """Return the indices (in ``old``, in ``new``) of a longest common subsequence, ascending.
+
+    Hunt and Szymanski's way (Communications of the ACM 20, 1977): quick where rules hardly repeat, as ours do not.
+    """
+    places: dict[Rule, list[int]] = defaultdict(list)
+    for index in range(len(new) - 1, -1, -1):
+        places[new[index]].append(index)
+    ends: list[int] = []  # for each length, the smallest index in ``new`` at which a subsequence of it ends
+    links: list[_Link] = []
+    for old_index, rule in enumerate(old):
+        for new_index in places.get(rule, ()):
+            length = bisect_left(ends, new_index)
+            link = _Link(old_index, new_index, links[length - 1] if length else None)
+            if length == len(ends):
+                ends.append(new_index)
+                links.append(link)
+            else:
+                ends[length] = new_index
+                links[length] = link
+    return _chain_of(links[-1] if links else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A pair of equal rules and the pair before it in the subsequence."""
+
+    old: int
+    new: int
+    before: "_Link | None"
+
+
+def _chain_of(link: _Link | None) -> list[tuple[int, int]]:
+    pairs = []
+    while link is not None:
+        pairs.append((link.old, link.new))
+        link = link.before
+    return pairs[::-1]
+
+
+def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
+    old = {item.name: item for item in observed.sets if item.owned}
+    new = {item.name: item for item in wanted.sets if item.owned}
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if after is None:
+            yield SetDestroyed(name)
+            continue
+        if before is None:
+            yield SetCreated(replace(after, members=()))
+        yield from _member_edits(name, before.members if before else (), after.members)
+
+
+def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ...]) -> Iterator[SetEdit]:
+    # A set holds an element once, whatever its flags, so elements are what is compared first.
+    old = {member[0]: member for member in before}
+    new = {member[0]: member for member in after}
+    for element in sorted(old.keys() - new.keys()):
+        yield MemberRemoved(name, old[element])
+    for element, member in sorted(new.items()):
+        if element not in old:
+            yield MemberAdded(name, member)
+        elif old[element] != member:
+            yield MemberChanged(name, member)
+
+
+def apply_changes(observed: Ruleset, changes: Sequence[Change]) -> Ruleset:
+    """Return what the kernel holds after the changes: the meaning of each, in plain Python, for proofs and tests."""
+    sets = {item.name: item for item in observed.sets}
+    tables = {
+        family: {table.name: {c.name: c for c in table.chains} for table in observed.tables(family)}
+        for family in Family
+    }
+    for change in changes:
+        if isinstance(change, SetEdit):
+            _apply_set_edit(sets, change)
+        else:
+            _apply_chain_edit(tables[change.family].setdefault(change.table, {}), change)
+    ipv4, ipv6 = (
+        tuple(Table(name, tuple(chains.values())) for name, chains in tables[family].items()) for family in Family
+    )
+    return Ruleset(ipv4, ipv6, tuple(sorted(sets.values())))
+
+
+def _apply_set_edit(sets: dict[str, IpSet], change: SetEdit) -> None:
+    match change:
+        case SetCreated(item):
+            sets[item.name] = item
+        case SetDestroyed(name):
+            del sets[name]
+        case MemberAdded(name, member) | MemberChanged(name, member):
+            sets[name] = _with_members(sets[name], member[0], member)
+        case MemberRemoved(name, member):
+            sets[name] = _with_members(sets[name], member[0])
+
+
+def _with_members(item: IpSet, without: str, *extra: Member) -> IpSet:
+    return replace(item, members=tuple(sorted([*(m for m in item.members if m[0] != without), *extra])))
+
+
+def _apply_chain_edit(chains: dict[str, Chain], change: ChainEdit) -> None:
+    chain = chains.get(change.chain, Chain(change.chain))
+    rules = list(chain.rules)
+    match change:
+        case ChainChange(created=False):
+            del chains[change.chain]
+            return
+        case ChainChange():
+            rules = []
+        case RuleInserted(position=position, rule=rule):
+            rules.insert(position - 1, rule)
+        case RuleDeleted(position=position):
+            del rules[position - 1]
+        case JumpPlaced(rule=rule):
+            rules.insert(0, rule)
+        case JumpRemoved(rule=rule):
+            rules.remove(rule)
+    chains[change.chain] = replace(chain, rules=tuple(rules))

@@ -1,0 +1,217 @@
+"""The errors nodewall raises, as one tree; each carries data and words its message itself.
+
+::
+
+    NodewallError
+    ├── Refused             what a user gave cannot be used; one or more faults
+    │   ├── UnknownNode     the node is not in the world
+    │   └── TextRefused     text of iptables-save, ipset save or a packet does not parse
+    ├── Unsafe              a plan that would cut the node off
+    ├── LogError
+    │   ├── LogBusy         another writer holds the log
+    │   ├── LogConflict     the log grew since it was read
+    │   └── LogCorrupt      the hash chain is broken
+    └── KernelError
+        ├── ToolMissing     a program or a privilege is not there
+        ├── KernelRefused   a tool refused what it was given
+        └── NotInForce      what was read back is not what was applied
+"""
+
+import json
+from dataclasses import dataclass, field
+
+
+def shown(value: object) -> str:
+    """Return a value as one safe line of ASCII: quotes, newlines and direction marks are escaped."""
+    if isinstance(value, str) or value is None or isinstance(value, bool | int | float):
+        text = json.dumps(value)
+    else:
+        text = ascii(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in the input something stands: source name, document (from 1), line and column (from 1, 0 unknown)."""
+
+    source: str
+    document: int = 0
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """Return ``file:line:column: document n``, leaving out what is not known."""
+        text = self.source
+        if self.line:
+            text += f":{self.line}"
+        if self.line and self.column:
+            text += f":{self.column}"
+        return f"{text}: document {self.document}" if self.document else text
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing wrong with an input: where, what was found, what was expected."""
+
+    path: str
+    problem: str
+    expected: str = ""
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        """Return the fault as one line."""
+        parts = [str(self.place)] if self.place else []
+        if self.path:
+            parts.append(self.path)
+        parts.append(f"{self.problem}; expected {self.expected}" if self.expected else self.problem)
+        return ": ".join(parts)
+
+
+class NodewallError(Exception):
+    """The root of every error nodewall raises on purpose; ``lines`` is what a user is shown."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line per fault."""
+        return (str(self),)
+
+
+@dataclass(eq=False)
+class Refused(NodewallError):
+    """What a user gave cannot be used, for every reason in ``faults``."""
+
+    faults: tuple[Fault, ...]
+
+    def __str__(self) -> str:
+        """Return all faults, a line each."""
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line per fault, in the order of the input."""
+        return tuple(str(fault) for fault in self.faults)
+
+
+class UnknownNode(Refused):
+    """The node asked for is not among the nodes of the world."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        """Name the node asked for and those there are."""
+        there = ", ".join(known) if known else "no node at all"
+        super().__init__((Fault("--node", f"no node {shown(name)} in this world", f"one of: {there}"),))
+
+
+class TextRefused(Refused):
+    """Text of a tool or of a packet does not parse, at ``line`` (from 1) of ``source``."""
+
+    def __init__(self, source: str, line: int, problem: str, expected: str = "") -> None:
+        """Say which line of which text, what stands there and what may."""
+        super().__init__((Fault("", problem, expected, Place(source, line=line)),))
+
+
+@dataclass(eq=False)
+class Unsafe(NodewallError):
+    """A plan under which the node would lose the packets in ``lost``; nothing was applied."""
+
+    lost: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return all that would be lost, a line each."""
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line per packet that would be lost."""
+        return tuple(f"refused, the node would lose {packet}" for packet in self.lost)
+
+
+class LogError(NodewallError):
+    """The event log cannot be used."""
+
+
+@dataclass(eq=False)
+class LogBusy(LogError):
+    """Another writer held the log for longer than the ``waited`` seconds allowed."""
+
+    path: str
+    waited: float
+    holder: str
+
+    def __str__(self) -> str:
+        """Say who holds the log."""
+        return f"{self.path}: waited {self.waited:g} s for the event log; it is held by {self.holder}"
+
+
+@dataclass(eq=False)
+class LogConflict(LogError):
+    """The log stood at ``found`` when events for after ``expected`` were to be appended."""
+
+    path: str
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        """Say both sequences."""
+        return (
+            f"{self.path}: another writer appended meanwhile: expected sequence {self.expected}, "
+            f"found {self.found}; nothing was appended, run the command again"
+        )
+
+
+@dataclass(eq=False)
+class LogCorrupt(LogError):
+    """The event at ``sequence`` is not what was once appended there."""
+
+    path: str
+    sequence: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Say where the chain breaks and how."""
+        return f"{self.path}: event {self.sequence} cannot be trusted: {self.reason}"
+
+
+class KernelError(NodewallError):
+    """The kernel, or a tool on the way to it, did not do what was asked."""
+
+
+@dataclass(eq=False)
+class ToolMissing(KernelError):
+    """A program or a privilege that the kernel adapter needs is not there."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Say what is missing and what to do."""
+        return f"{self.what}; {self.remedy}"
+
+
+@dataclass(eq=False)
+class KernelRefused(KernelError):
+    """A tool refused its input: ``words`` are its own, ``offending`` the input line it named, if any."""
+
+    tool: str
+    status: int
+    words: str
+    offending: str = ""
+    aftermath: str = "nothing was changed"
+    undo: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        """Return the tool's words, the line, and what state the node is in."""
+        words = " / ".join(line.strip() for line in self.words.splitlines() if line.strip()) or "no words"
+        line = f" (at: {shown(self.offending)})" if self.offending else ""
+        return f"{self.tool} refused with status {self.status}: {words}{line}; {self.aftermath}"
+
+
+@dataclass(eq=False)
+class NotInForce(KernelError):
+    """What was read back after an apply differs from what was wanted in ``differences`` operations."""
+
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the first differences."""
+        shown_some = "; ".join(self.differences[:3])
+        return f"read back {len(self.differences)} differences after the apply: {shown_some}"

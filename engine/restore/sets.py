@@ -1,0 +1,81 @@
+"""ipset save text to sets and back. Source: ipset(8)."""
+
+from collections.abc import Sequence
+
+from engine.errors import TextRefused, shown
+from engine.restore.words import plain_name, quote_unescaped, split
+from engine.ruleset import Family, IpSet, Member
+
+_HINTS = frozenset({"hashsize", "bucketsize", "initval"})
+_FLAGS = frozenset({"counters", "comment", "skbinfo", "forceadd", "nomatch"})
+_FAMILIES = {"inet": Family.IPV4, "inet6": Family.IPV6}
+_FAMILY_WORDS = {family: word for word, family in _FAMILIES.items()}
+
+Options = tuple[tuple[str, str], ...]
+
+
+def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
+    """Return the sets that the text creates, in its order, members sorted.
+
+    Raises:
+        TextRefused: with the line that does not parse.
+    """
+    sets: dict[str, IpSet] = {}
+    members: dict[str, list[Member]] = {}
+    for number, raw in enumerate(text.removesuffix("\n").split("\n"), 1):
+        words = [word.text for word in split(raw, source, number, escapes=False)]
+        match words:
+            case []:
+                continue
+            case [first, *_] if first.startswith("#"):
+                continue
+            case ["create", name, kind, *options]:
+                sets[name] = _created(name, kind, options)
+                members[name] = []
+            case ["add", name, *member] if name in sets and member:
+                members[name].append(tuple(member))
+            case _:
+                expected = "'create NAME TYPE …', or 'add NAME MEMBER …' after it"
+                raise TextRefused(source, number, f"found {shown(raw)}", expected)
+    return tuple(
+        IpSet(s.name, s.type, s.family, tuple(sorted(members[s.name])), s.options, s.hints) for s in sets.values()
+    )
+
+
+def _created(name: str, kind: str, words: Sequence[str]) -> IpSet:
+    family: Family | None = None
+    options: list[tuple[str, str]] = []
+    hints: list[tuple[str, str]] = []
+    rest = iter(words)
+    for word in rest:
+        value = "" if word in _FLAGS else next(rest, "")
+        if word == "family":
+            family = _FAMILIES.get(value)
+        else:
+            (hints if word in _HINTS else options).append((word, value))
+    return IpSet(name, kind, family, (), tuple(options), tuple(hints))
+
+
+def render_sets(sets: Sequence[IpSet]) -> str:
+    """Return the sets as ipset save prints them, which ipset restore reads."""
+    lines: list[str] = []
+    for item in sets:
+        lines.append(render_create(item))
+        lines += (f"add {plain_name(item.name)} {render_member(member)}" for member in item.members)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render_create(item: IpSet) -> str:
+    """Return the line that creates a set, without its members."""
+    words = ["create", plain_name(item.name), plain_name(item.type)]
+    if item.family is not None:
+        words += ["family", _FAMILY_WORDS[item.family]]
+    for name, value in (*item.hints, *item.options):
+        words += [plain_name(name), *([plain_name(value)] if value else [])]
+    return " ".join(words)
+
+
+def render_member(member: Member) -> str:
+    """Return a member as the words of an ``add`` or ``del`` line."""
+    words = zip(("", *member), member, strict=False)
+    return " ".join(quote_unescaped(word) if before == "comment" else plain_name(word) for before, word in words)

@@ -1,0 +1,98 @@
+"""Words of a line, quoted as iptables and ipset quote them.
+
+Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8: a word is put in double quotes, in which
+quotes and backslashes are escaped by a backslash; the same holds for ipset's comments, which know no escapes.
+"""
+
+import re
+from dataclasses import dataclass
+
+from engine.errors import TextRefused, shown
+
+_PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII but for blanks, double quotes and backslashes
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_-]+")  # iptables' own list for what users write: comments, log prefixes
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+_NAME = re.compile(r'[^\s"\x00-\x1f\x7f]+', re.ASCII)
+_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|$)', re.ASCII)
+_WORD_UNESCAPED = re.compile(r'\s*(?:"([^"]*)"|([^\s"]+))(?=\s|$)', re.ASCII)
+_ESCAPED = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and whether it stood in quotes; a quoted one is never an option."""
+
+    text: str
+    quoted: bool = False
+
+
+def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[Word]:
+    """Return the words of one line; without ``escapes`` a backslash is a character like any other.
+
+    Raises:
+        TextRefused: a quote is not closed, or closes inside a word.
+    """
+    words, position, end = [], 0, len(line.rstrip())
+    word = _WORD if escapes else _WORD_UNESCAPED
+    while position < end:
+        found = word.match(line, position)
+        if found is None:
+            raise TextRefused(source, number, f"found {shown(line[position:end].strip())}", "words, quoted in pairs")
+        quoted, bare = found.groups()
+        text = _ESCAPED.sub(r"\1", quoted) if escapes and quoted is not None else quoted
+        words.append(Word(bare) if bare is not None else Word(text, quoted=True))
+        position = found.end()
+    return words
+
+
+def quote(word: str) -> str:
+    """Return a word as one word of a restore line, whatever is in it.
+
+    Raises:
+        ValueError: it has a control character, which no restore line can carry.
+    """
+    if _PLAIN.fullmatch(word) and not word.startswith(("-", "!")):
+        return word
+    return quote_always(word)
+
+
+def quote_text(word: str) -> str:
+    """Return what a user wrote as iptables' ``xtables_save_string`` prints it; raise ``ValueError`` as ``quote``."""
+    return word if _PLAIN_TEXT.fullmatch(word) else quote_always(word).replace("'", "\\'")
+
+
+def quote_always(word: str) -> str:
+    """Return a word in quotes; raise ``ValueError`` as ``quote``."""
+    escaped = _printable(word).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def quote_unescaped(word: str) -> str:
+    """Return a word in quotes for ipset, which knows no escapes.
+
+    Raises:
+        ValueError: it has a control character or a double quote.
+    """
+    if '"' in _printable(word):
+        message = f"double quote in {shown(word)}"
+        raise ValueError(message)
+    return f'"{word}"'
+
+
+def plain_name(word: str) -> str:
+    """Return the name of a table, chain, set or option, which stands in a restore line as it is.
+
+    Raises:
+        ValueError: it is empty or has a blank, a double quote or a control character.
+    """
+    if not _NAME.fullmatch(word):
+        message = f"no name: {shown(word)}"
+        raise ValueError(message)
+    return word
+
+
+def _printable(word: str) -> str:
+    if _FORBIDDEN.search(word):
+        message = f"control character in {shown(word)}"
+        raise ValueError(message)
+    return word
