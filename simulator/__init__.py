@@ -1,0 +1,1 @@
+"""A model of netfilter: packets against any real ruleset, whoever wrote it."""

@@ -1,0 +1,184 @@
+"""Matches on transport headers: tcp, udp, sctp, multiport, icmp, icmp6 (iptables-extensions(8)).
+
+None of them holds for a later fragment, which has no such header, and none for another protocol, negated or
+not. (For an IPv6 fragment that is so with ip6tables-legacy; ip6tables-nft reads on in the payload on some kernels.
+With connection tracking in use neither ever sees one.)
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.ruleset import Family
+from simulator.matches.base import Check, Evaluator, Guard, Truth, one
+from simulator.packets import TCP_FLAGS, Packet, names
+
+PortRange = tuple[int, int]
+"""The lowest and the highest port."""
+
+Port = Callable[[Packet], int | None]
+
+_FLAG_WORDS: Mapping[str, frozenset[str]] = {
+    "ALL": frozenset(TCP_FLAGS[:6]),
+    "NONE": frozenset(),
+    **{flag: frozenset({flag}) for flag in TCP_FLAGS[:6]},
+}
+
+
+def port_range(text: str) -> PortRange:
+    """Read ``PORT``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
+
+    Raises:
+        ValueError: it is none of them; service names are not known here.
+    """
+    low_text, colon, high_text = text.partition(":")
+    if not colon:
+        return (names.number(text, 0xFFFF), names.number(text, 0xFFFF))
+    low = names.number(low_text or "0", 0xFFFF)
+    high = names.number(high_text or "65535", 0xFFFF)
+    if low > high:
+        raise ValueError(text)
+    return (low, high)
+
+
+def port_ranges(text: str) -> tuple[PortRange, ...]:
+    """Read what multiport takes: `port_range` texts with commas between."""
+    return tuple(port_range(part) for part in text.split(","))
+
+
+def flag_mask(words: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Read the two lists of ``--tcp-flags``: the flags examined, and those of them that must be set.
+
+    Raises:
+        ValueError: a word is no flag, ``ALL`` or ``NONE``.
+    """
+    examined, wanted = words
+    return _flags(examined), _flags(wanted)
+
+
+def _flags(text: str) -> frozenset[str]:
+    found = [_FLAG_WORDS.get(word.upper()) for word in text.split(",")]
+    if None in found:
+        raise ValueError(text)
+    return frozenset().union(*(flags for flags in found if flags))
+
+
+def _sport(packet: Packet) -> int | None:
+    return packet.sport
+
+
+def _dport(packet: Packet) -> int | None:
+    return packet.dport
+
+
+def _within(port: Port) -> Callable[[tuple[str, ...], Family], Check]:
+    def read(values: tuple[str, ...], _family: Family) -> Check:
+        low, high = port_range(one(values))
+        return lambda packet: None if (found := port(packet)) is None else low <= found <= high
+
+    return read
+
+
+def _among(*ports: Port) -> Callable[[tuple[str, ...], Family], Check]:
+    def read(values: tuple[str, ...], _family: Family) -> Check:
+        ranges = port_ranges(one(values))
+        return lambda packet: _any(_listed(port(packet), ranges) for port in ports)
+
+    return read
+
+
+def _listed(port: int | None, ranges: tuple[PortRange, ...]) -> Truth:
+    if port is None:
+        return None
+    return any(low <= port <= high for low, high in ranges)
+
+
+def _any(truths: Iterator[Truth]) -> Truth:
+    found = set(truths)
+    if True in found:
+        return True
+    return None if None in found else False
+
+
+def _tcp_flags(values: tuple[str, ...], _family: Family) -> Check:
+    examined, wanted = flag_mask(values)
+    return lambda packet: packet.flags & examined == wanted
+
+
+def _syn(_values: tuple[str, ...], family: Family) -> Check:
+    return _tcp_flags(("FIN,SYN,RST,ACK", "SYN"), family)
+
+
+def _icmp_type(values: tuple[str, ...], family: Family) -> Check:
+    """In IPv4 ``any`` holds for all, and so does 255, which is how the kernel stores it."""
+    text = one(values)
+    if family is Family.IPV4 and text.lower() in {"any", "255"}:
+        return lambda _packet: True
+    kind, low, high = names.icmp_range(text, family)
+    return lambda packet: None if packet.icmp is None else packet.icmp[0] == kind and low <= packet.icmp[1] <= high
+
+
+def _always(_values: tuple[str, ...], _family: Family) -> Check:
+    return lambda _packet: True
+
+
+def _speaks(*protocols: int) -> Guard:
+    if len(protocols) == 1:
+        (protocol,) = protocols
+        return lambda packet: packet.protocol == protocol and not packet.fragment
+    return lambda packet: packet.protocol in protocols and not packet.fragment
+
+
+_SPORT, _DPORT, _PORTS = "the source port", "the destination port", "both ports"
+_ICMP_TYPE = "the ICMP type"
+
+
+def _port_options(applies: Guard) -> dict[str, Evaluator]:
+    """The options tcp, udp and sctp share; the long and the short name are both accepted by iptables."""
+    sport = Evaluator(_within(_sport), applies, _SPORT)
+    dport = Evaluator(_within(_dport), applies, _DPORT)
+    return {
+        "": Evaluator(_always, applies),
+        "sport": sport,
+        "source-port": sport,
+        "dport": dport,
+        "destination-port": dport,
+    }
+
+
+def _multiport_options(applies: Guard) -> dict[str, Evaluator]:
+    sports = Evaluator(_among(_sport), applies, _SPORT)
+    dports = Evaluator(_among(_dport), applies, _DPORT)
+    return {
+        "": Evaluator(_always, applies),
+        "sports": sports,
+        "source-ports": sports,
+        "dports": dports,
+        "destination-ports": dports,
+        "ports": Evaluator(_among(_sport, _dport), applies, _PORTS),
+    }
+
+
+def _icmp_options(option: str, applies: Guard) -> dict[str, Evaluator]:
+    return {"": Evaluator(_always, applies), option: Evaluator(_icmp_type, applies, _ICMP_TYPE)}
+
+
+_TCP = _speaks(names.TCP)
+_ICMPV6 = _icmp_options("icmpv6-type", _speaks(names.ICMPV6))
+
+_MODULES: Mapping[str, Mapping[str, Evaluator]] = {
+    "tcp": {
+        **_port_options(_TCP),
+        "tcp-flags": Evaluator(_tcp_flags, _TCP),
+        "syn": Evaluator(_syn, _TCP),
+    },
+    "udp": _port_options(_speaks(names.UDP)),
+    "sctp": _port_options(_speaks(names.SCTP)),
+    "multiport": _multiport_options(_speaks(*sorted(names.PORT_PROTOCOLS))),
+    "icmp": _icmp_options("icmp-type", _speaks(names.ICMP)),
+    "icmp6": _ICMPV6,
+    "icmpv6": _ICMPV6,
+    "ipv6-icmp": _ICMPV6,
+}
+
+EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    (module, option): evaluator for module, options in _MODULES.items() for option, evaluator in options.items()
+}

@@ -1,0 +1,108 @@
+"""What became of a packet: the verdict, who gave it, the path to it and what had to be assumed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.names import owner_of
+from engine.ruleset import Hook
+from simulator.packets import ConnState, Packet
+
+
+class Verdict(StrEnum):
+    """What netfilter does with a packet; ``reject`` is a drop that answers the sender."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The rule that decided: ``rule`` counts from 1 within its chain, 0 is the chain's own policy."""
+
+    table: str
+    chain: str
+    rule: int
+    comment: str = ""
+
+    @property
+    def policy(self) -> str | None:
+        """The network policy the rule was compiled from."""
+        owner = owner_of(self.comment)
+        return owner[0] if owner else None
+
+    @property
+    def policy_rule(self) -> str | None:
+        """The policy's rule it was compiled from."""
+        owner = owner_of(self.comment)
+        return owner[1] if owner else None
+
+    def as_json(self) -> dict[str, object]:
+        """Return it under the keys of the command line contract."""
+        return {
+            "table": self.table,
+            "chain": self.chain,
+            "rule": self.rule,
+            "policy": self.policy,
+            "policy_rule": self.policy_rule,
+            "comment": self.comment or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A rule the packet matched; ``depth`` counts the chains entered to get there, ``target`` may be empty."""
+
+    table: str
+    chain: str
+    rule: int
+    target: str
+    depth: int = 0
+    comment: str = ""
+    matched: bool = True
+
+    def as_json(self) -> dict[str, object]:
+        """Return it under the keys of the command line contract."""
+        return {
+            "table": self.table,
+            "chain": self.chain,
+            "rule": self.rule,
+            "target": self.target or None,
+            "matched": self.matched,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a ruleset does to ``packet`` at ``hook``.
+
+    ``decided_by`` is the filter table's decider when the packet is accepted there, as other tables are not for
+    filtering; None where the hook has no chain at all. ``left`` is the packet as it leaves the hook: with the mark and
+    connection state that rules gave it.
+    """
+
+    packet: Packet
+    hook: Hook
+    verdict: Verdict
+    left: Packet
+    reject_with: str | None = None
+    decided_by: Decision | None = None
+    trace: tuple[Step, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    def as_json(self, *, trace: bool = True) -> dict[str, object]:
+        """Return it under the keys of the command line contract, without the trace if so asked."""
+        answer: dict[str, object] = {
+            "packet": self.packet.as_spec(),
+            "verdict": self.verdict.value,
+            "reject_with": self.reject_with,
+            "hook": self.hook.value,
+            "decided_by": self.decided_by.as_json() if self.decided_by else None,
+            "assumptions": list(self.assumptions),
+        }
+        return answer | {"trace": [step.as_json() for step in self.trace]} if trace else answer
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the packet left the hook as part of a connection."""
+        return self.left.state not in {ConnState.UNTRACKED, ConnState.INVALID}

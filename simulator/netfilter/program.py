@@ -1,0 +1,117 @@
+"""A ruleset made ready to walk: rules compiled once, jumps resolved, and every fault found before the first packet."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from engine.errors import Fault, Refused, shown
+from engine.ruleset import Chain, Family, Hook, Rule, Ruleset, Table, Target
+from simulator.matches import Test, compile_matches, compile_set
+from simulator.netfilter.answer import Decision
+from simulator.netfilter.targets import Act, Effect, effect_of
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One rule made ready; ``into`` is the chain that a jump or goto leads to."""
+
+    tests: tuple[Test, ...]
+    effect: Effect
+    target: str
+    decision: Decision
+    into: "Block | None" = None
+
+
+@dataclass(eq=False, slots=True)
+class Block:
+    """One chain made ready; its lines are filled in once every chain of the table is known."""
+
+    name: str
+    policy: str | None
+    lines: list[Line] = field(default_factory=list)
+
+
+Program = Mapping[str, Mapping[str, Block]]
+"""Chains by table and name."""
+
+
+def compile_program(ruleset: Ruleset, family: Family) -> Program:
+    """Make all chains of one family ready.
+
+    Raises:
+        Refused: rules name sets or chains that are not there, or chains form a loop.
+    """
+    faults = tuple(_faults(ruleset, family))
+    if faults:
+        raise Refused(faults)
+    by_name = {ipset.name: ipset for ipset in ruleset.sets}
+    used = {name for *_, rule in _rules(ruleset, family) for name in rule.set_names}
+    sets = {name: compile_set(by_name[name]) for name in sorted(used)}
+    program = {
+        table.name: {chain.name: Block(chain.name, chain.policy) for chain in table.chains}
+        for table in ruleset.tables(family)
+    }
+    for table, chain, number, rule in _rules(ruleset, family):
+        tests = compile_matches(rule.matches, family, sets)
+        line = _line(tests, rule, Decision(table.name, chain.name, number, rule.comment), program, family)
+        program[table.name][chain.name].lines.append(line)
+    return program
+
+
+def _line(tests: tuple[Test, ...], rule: Rule, decision: Decision, program: Program, family: Family) -> Line:
+    name = rule.target.name if rule.target else ""
+    effect = effect_of(rule.target, family) if name not in program[decision.table] else None
+    if rule.target is None or effect is not None:
+        return Line(tests, effect or Effect(Act.NEXT), name, decision)
+    act = Act.GOTO if rule.target.goto else Act.JUMP
+    return Line(tests, Effect(act), name, decision, program[decision.table][name])
+
+
+def _rules(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain, int, Rule]]:
+    for table in ruleset.tables(family):
+        for chain in table.chains:
+            for number, rule in enumerate(chain.rules, 1):
+                yield table, chain, number, rule
+
+
+def _faults(ruleset: Ruleset, family: Family) -> Iterator[Fault]:
+    sets = {ipset.name for ipset in ruleset.sets}
+    chains = {table.name: {chain.name for chain in table.chains} for table in ruleset.tables(family)}
+    for table, chain, number, rule in _rules(ruleset, family):
+        where = f"{family} {table.name}/{chain.name} rule {number}"
+        for name in rule.set_names:
+            if name not in sets:
+                yield Fault(where, f"the dump lacks set {shown(name)}", "the set; give it by --ipset")
+        target = rule.target
+        if target and target.name not in chains[table.name] and _is_chain(target, family):
+            yield Fault(where, f"there is no chain {shown(target.name)} to go to", "a chain of the same table")
+    for table in ruleset.tables(family):
+        yield from _loops(table, family)
+
+
+def _is_chain(target: Target, family: Family) -> bool:
+    """Whether a target that no chain bears the name of can only have meant a chain."""
+    return target.goto or effect_of(target, family) is None
+
+
+def _loops(table: Table, family: Family) -> Iterator[Fault]:
+    """As the kernel: only chains that a hook reaches can be refused for a loop."""
+    nexts = {chain.name: tuple(_targets(chain, table)) for chain in table.chains}
+    done: set[str] = set()
+    for start in [name for name in nexts if name in Hook.__members__]:
+        path, pending = [start], [iter(nexts[start])]
+        while pending:
+            name = next(pending[-1], None)
+            if name is None:
+                pending.pop()
+                done.add(path.pop())
+            elif name in path:
+                way = " -> ".join([*path[path.index(name) :], name])
+                yield Fault(f"{family} {table.name}/{name}", f"chains form a loop: {way}", "chains that end")
+            elif name not in done:
+                path.append(name)
+                pending.append(iter(nexts[name]))
+
+
+def _targets(chain: Chain, table: Table) -> Iterator[str]:
+    names = {other.name for other in table.chains}
+    return iter(sorted({rule.target.name for rule in chain.rules if rule.target and rule.target.name in names}))

@@ -1,0 +1,48 @@
+"""Packets as plain values, and their forms outside: words, wire bytes, capture files.
+
+scapy is known only to `simulator.packets.wire`; it costs half a second to import, so it is loaded by the first
+call that needs it. This package knows nothing of rules.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from simulator.packets.dissect import from_wire
+from simulator.packets.model import TCP_FLAGS, Address, ConnState, Packet, Skipped
+from simulator.packets.spec import parse_spec
+
+__all__ = [
+    "TCP_FLAGS",
+    "Address",
+    "ConnState",
+    "Packet",
+    "Skipped",
+    "from_wire",
+    "parse_spec",
+    "read_pcap",
+    "to_wire",
+]
+
+
+def to_wire(packet: Packet) -> bytes:
+    """Return the packet as IP bytes with right checksums; fields that are not given are written as zero.
+
+    Raises:
+        Refused: its protocol is an IPv6 extension header, or its length is less than its headers take.
+    """
+    from simulator.packets import wire  # noqa: PLC0415 - scapy costs half a second, which start-up must not pay
+
+    return wire.to_wire(packet)
+
+
+def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") -> Iterator[Packet | Skipped]:
+    """Yield every frame of a pcap or pcapng file in order, seen at the interfaces given.
+
+    A frame that is cut or is not IP comes as `Skipped` with its number and the reason; nothing is guessed.
+
+    Raises:
+        Refused: the file cannot be read or is no capture.
+    """
+    from simulator.packets import wire  # noqa: PLC0415 - as in to_wire
+
+    return wire.read_pcap(path, in_interface=in_interface, out_interface=out_interface)

@@ -1,0 +1,220 @@
+"""Packets as words: ``in=eth0 src=10.0.0.1 dst=10.0.0.2 proto=tcp dport=22 state=new``.
+
+Every fault of the words is reported at once. What is left out takes the value that a first packet
+has (``state=new``, ``flags=SYN``, ``ttl=64``); addresses, protocol and ports are never guessed.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_address
+from typing import TypeVar
+
+from engine.errors import Fault, Refused, shown
+from engine.ruleset import Family
+from simulator.packets import names
+from simulator.packets.model import DEFAULT_TTL, TCP_FLAGS, Address, ConnState, Packet
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_PORT = "a port from 0 to 65535"
+_PROTOCOL = "a protocol by name, such as tcp, or number from 0 to 255"
+_FLAGS = f"NONE or names of {', '.join(TCP_FLAGS)} with commas between"
+_INTERFACE = "an interface name of 1 to 15 characters"
+_NOWHERE = IPv4Address(0)  # stands in while the other words are checked
+
+
+def parse_spec(spec: str | Iterable[str], number: int = 1) -> Packet:
+    """Read one packet from ``key=value`` words; ``number`` (from 1) tells it from others in the faults.
+
+    Raises:
+        Refused: with every fault the words have.
+    """
+    words = _Words.split(spec, f"packet {number}")
+    src, dst = words.need("src", _address, "an IP address"), words.need("dst", _address, "an IP address")
+    family = _family(words, src, dst)
+    protocol = _protocol(words, family)
+    state = words.take("state", _state, ConnState.NEW, "one of " + ", ".join(map(str.lower, ConnState)))
+    fragment = words.take("fragment", _yes_or_no, default=False, expected="yes or no")
+    packet = Packet(
+        src=src or _NOWHERE,
+        dst=dst or _NOWHERE,
+        protocol=protocol or 0,
+        sport=words.take("sport", _up_to(0xFFFF), None, _PORT),
+        dport=words.take("dport", _up_to(0xFFFF), None, _PORT),
+        flags=words.take("flags", _flags, _default_flags(protocol, state, fragment=fragment), _FLAGS),
+        icmp=words.take("icmp", lambda text: _icmp(text, family), None, _icmp_help(family)),
+        icmp_id=words.take("icmp-id", _up_to(0xFFFF), None, "a number from 0 to 65535"),
+        in_interface=words.take("in", _interface, "", _INTERFACE),
+        out_interface=words.take("out", _interface, "", _INTERFACE),
+        state=state,
+        mark=words.take("mark", _up_to(0xFFFFFFFF), 0, "a number from 0 to 0xffffffff"),
+        length=words.take("len", _up_to(0xFFFF), None, "bytes from 0 to 65535"),
+        ttl=words.take("ttl", _up_to(0xFF), DEFAULT_TTL, "a number from 0 to 255"),
+        mac=words.take("mac", _mac, None, "six bytes in hexadecimal with colons between"),
+        fragment=fragment,
+    )
+    words.fit(family, protocol, fragment=fragment)
+    if words.faults:
+        raise Refused(tuple(words.faults))
+    return packet
+
+
+def _default_flags(protocol: int | None, state: ConnState, *, fragment: bool) -> frozenset[str]:
+    """A new TCP connection begins with SYN, every later packet of one has ACK."""
+    if protocol != names.TCP or fragment:
+        return frozenset()
+    return frozenset({"SYN" if state is ConnState.NEW else "ACK"})
+
+
+@dataclass(slots=True)
+class _Words:
+    """The words by key, and the faults found so far."""
+
+    where: str
+    values: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    @classmethod
+    def split(cls, spec: str | Iterable[str], where: str) -> "_Words":
+        words = cls(where)
+        for word in spec.split() if isinstance(spec, str) else spec:
+            words.add(*word.partition("="))
+        return words
+
+    def add(self, key: str, equals: str, value: str) -> None:
+        if not equals:
+            self.faults.append(Fault(self.where, f"found {shown(key)}", "words of the form key=value"))
+        elif key not in _KEYS:
+            self.faults.append(Fault(self.where, f"found key {shown(key)}", f"one of {', '.join(_KEYS)}"))
+        elif key in self.values:
+            self.fault(key, "given twice", "one value")
+        else:
+            self.values[key] = value
+
+    def fault(self, key: str, problem: str, expected: str) -> None:
+        self.faults.append(Fault(f"{self.where}: {key}", problem, expected))
+
+    def take(self, key: str, read: Callable[[str], T], default: D, expected: str) -> T | D:
+        if key not in self.values:
+            return default
+        try:
+            return read(self.values[key])
+        except ValueError:
+            self.fault(key, f"found {shown(self.values[key])}", expected)
+            return default
+
+    def need(self, key: str, read: Callable[[str], T], expected: str) -> T | None:
+        if key in self.values:
+            return self.take(key, read, None, expected)
+        self.fault(key, "missing", expected)
+        return None
+
+    def fit(self, family: Family | None, protocol: int | None, *, fragment: bool) -> None:
+        """Refuse words about a header that the packet does not have."""
+        icmp = family is None or protocol == names.ICMP_OF[family]
+        owners = (
+            (
+                ("sport", "dport"),
+                protocol in names.PORT_PROTOCOLS,
+                "only with proto=tcp, udp, sctp, dccp, udplite",
+            ),
+            (("flags",), protocol == names.TCP, "only with proto=tcp"),
+            (("icmp", "icmp-id"), icmp, "only with proto=icmp in IPv4, proto=icmpv6 in IPv6"),
+        )
+        faulty = {fault.path for fault in self.faults}
+        for keys, present, expected in owners:
+            for key in keys:
+                if key not in self.values or f"{self.where}: {key}" in faulty:
+                    continue
+                if fragment:
+                    self.fault(key, "found with fragment=yes", "none: only the first fragment has this header")
+                elif protocol is not None and not present:
+                    self.fault(key, f"found {shown(self.values[key])}", expected)
+
+
+def _address(text: str) -> Address:
+    if "%" in text:  # ipaddress takes a zone, a packet carries none
+        raise ValueError(text)
+    return ip_address(text)
+
+
+def _family(words: _Words, src: Address | None, dst: Address | None) -> Family | None:
+    given = [address for address in (src, dst) if address is not None]
+    if len({address.version for address in given}) > 1:
+        words.fault("dst", f"found {shown(str(dst))}", f"the family of src, IPv{given[0].version}")
+    return (Family.IPV4 if given[0].version == 4 else Family.IPV6) if given else None
+
+
+def _protocol(words: _Words, family: Family | None) -> int | None:
+    """An ICMP type implies its protocol; a port does not, as five protocols have them."""
+    if "proto" in words.values:
+        return words.take("proto", lambda text: _one_protocol(text, family), None, _protocol_help(family))
+    if "icmp" in words.values or "icmp-id" in words.values:
+        return names.ICMP_OF[family or Family.IPV4]
+    words.fault("proto", "missing", _PROTOCOL)
+    return None
+
+
+def _one_protocol(text: str, family: Family | None) -> int:
+    number = names.protocol_number(text)
+    foreign = family is not None and number in set(names.ICMP_OF.values()) - {names.ICMP_OF[family]}
+    if text.lower() == "all" or (foreign and not text.isdigit()):
+        raise ValueError(text)
+    return number
+
+
+def _protocol_help(family: Family | None) -> str:
+    if family is None:
+        return _PROTOCOL
+    return f"{_PROTOCOL} (ICMP in {family} is {names.protocol_name(names.ICMP_OF[family], family)})"
+
+
+def _icmp(text: str, family: Family | None) -> tuple[int, int]:
+    kind, code, _ = names.icmp_range(text, family or Family.IPV4)
+    return kind, code
+
+
+def _icmp_help(family: Family | None) -> str:
+    return f"a type of {family or 'ICMP'}: TYPE/CODE or a name, such as echo-request"
+
+
+def _state(text: str) -> ConnState:
+    return ConnState(text.upper())
+
+
+def _flags(text: str) -> frozenset[str]:
+    flags = frozenset() if text.upper() == "NONE" else frozenset(text.upper().split(","))
+    if not flags <= set(TCP_FLAGS):
+        raise ValueError(text)
+    return flags
+
+
+def _up_to(highest: int) -> Callable[[str], int]:
+    return lambda text: names.number(text, highest)
+
+
+def _mac(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text.lower()):
+        raise ValueError(text)
+    return text.lower()
+
+
+def _interface(text: str) -> str:
+    """As ``dev_valid_name`` in the kernel."""
+    if not 0 < len(text) < 16 or text in {".", ".."} or re.search(r"[/:\s\0]", text):
+        raise ValueError(text)
+    return text
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in {"yes", "no"}:
+        raise ValueError(text)
+    return text.lower() == "yes"
+
+
+_KEYS = (
+    *("in", "out", "src", "dst", "proto", "sport", "dport", "flags", "icmp", "icmp-id"),
+    *("state", "mark", "len", "ttl", "mac", "fragment"),
+)
