@@ -1,0 +1,80 @@
+"""The command line: ``nodewall COMMAND``. Commands are imported when they are called, so that start-up stays quick.
+
+Exit codes: what each command says (0 all well, 1 a difference or a failure), 2 a user's mistake, 3 refused as unsafe.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from engine.errors import KernelError, LogCorrupt, NodewallError, Unsafe
+
+_COMMANDS = {
+    "compile": "adapters.cli.whatif",
+    "simulate": "adapters.cli.whatif",
+    "plan": "adapters.cli.node",
+    "apply": "adapters.cli.node",
+    "remove": "adapters.cli.node",
+    "log": "adapters.cli.log",
+    "replay": "adapters.cli.replay",
+    "scenario": "adapters.cli.scenario",
+    "demo": "adapters.cli.demo",
+}
+"""Command -> the module that defines it, as a function of that name."""
+
+_EXIT_CODES: tuple[tuple[type[NodewallError], int], ...] = (
+    (Unsafe, 3),
+    (KernelError, 1),
+    (LogCorrupt, 1),
+    (NodewallError, 2),
+)
+"""The first class an error belongs to gives the exit code."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is called or described."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nodewall", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", count=True, help="Log what is done on stderr; twice for every program that is run.")
+def cli(verbose: int) -> None:
+    """Put Antrea ClusterNetworkPolicies for Nodes into force, after asking what would happen."""
+    from adapters.logs import configure  # noqa: PLC0415 - structlog is not needed for --version
+
+    configure(verbose)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; every fault is one line on stderr."""
+    try:
+        code = cli.main(None if arguments is None else list(arguments), prog_name="nodewall", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _complain(["interrupted"], 130)
+    except click.ClickException as error:
+        return _complain([error.format_message()], 2)
+    except NodewallError as error:
+        return _complain(error.lines, next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more may be written, not even at exit.
+        sys.stdout = None  # the interpreter knows None and does not flush it
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _complain(lines: Sequence[str], code: int) -> int:
+    for line in lines:
+        click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+    return code

@@ -1,0 +1,97 @@
+"""``demo``: the policy of Antrea issue 5671 from its manifest to real connections, on both backends."""
+
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+import adapters.cli
+from adapters.cli.output import table
+from adapters.kernel import Backend
+from adapters.lab import Outcome
+from adapters.rehearsal import staged
+from adapters.scenariofiles import CASE, load_scenario
+from adapters.usernamespace import in_user_namespace
+from scenarios.case import Scenario
+from scenarios.run import PacketResult, run
+from simulator.packets import Packet
+
+FOLDER = Path(__file__).resolve().parents[2] / "scenarios" / "issue-5671"
+CHANGED_CASE = "after-change.yaml"
+
+
+_BACKENDS = (Backend.NFT, Backend.LEGACY)
+
+
+@click.command("demo")
+def demo_command() -> int:
+    """Show the policy of Antrea issue 5671 at work in scratch network namespaces; nothing else is touched."""
+    in_user_namespace((sys.executable, *sys.orig_argv[1:]))
+    before, after = (load_scenario(FOLDER, case) for case in (CASE, CHANGED_CASE))
+    kernels = [_act(before, after, backend, first=backend is _BACKENDS[0]) for backend in _BACKENDS]
+    results = (*run(before).packets, *run(after).packets)
+    rows = [_row(result, [kernel[index] for kernel in kernels]) for index, result in enumerate(results)]
+    agreed = all(row[-1] == "yes" for row in rows)
+    _title("What the policy says, what the simulator says, what the kernel did")
+    headers = ("packet", "policy says", "simulator says", *(f"kernel did ({b})" for b in _BACKENDS), "agree")
+    click.echo(table(headers, rows))
+    click.secho("All columns agree." if agreed else "The columns do NOT agree.", bold=True)
+    return 0 if agreed else 1
+
+
+def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) -> list[Outcome | None]:
+    """Play the whole story on one backend; return what its kernel did to the packets of both cases."""
+    _title(f"iptables-{backend}")
+    with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, staged(before) as stage:
+        log = str(Path(folder) / "events.db")
+        world = ["--node", before.case.node, "--log", log]
+        kernel = ["--netns", stage.netns, "--backend", backend.value]
+        _say("log", "append", "--log", log, *_manifests(before))
+        if first:
+            packets = (word for case in before.case.packets for word in ("--packet", case.packet))
+            _say("log", "show", "--log", log)
+            _say("compile", *world)
+            _say("simulate", *world, *packets)
+        _say("apply", *world, *kernel, "--yes")
+        outcomes = stage.try_all(_packets(before))
+        _say("apply", *world, *kernel, "--yes")
+        _title(f"iptables-{backend}: a partner's network is added to the policy")
+        _say("log", "append", "--log", log, *_manifests(after))
+        _say("plan", *world, *kernel)
+        _say("apply", *world, *kernel, "--yes")
+        outcomes += stage.try_all(_packets(after))
+        followed = (word for case in after.case.packets for word in ("--packet", case.packet))
+        _say("replay", "--log", log, "--node", before.case.node, *followed, "--from", "5")
+        _say("log", "verify", "--log", log)
+        _say("remove", *kernel)
+    return outcomes
+
+
+def _packets(scenario: Scenario) -> list[Packet]:
+    return [result.answer.packet for result in run(scenario).packets]
+
+
+def _manifests(scenario: Scenario) -> list[str]:
+    return [word for name in scenario.case.manifests for word in ("-f", str(FOLDER / name))]
+
+
+def _row(result: PacketResult, kernels: Sequence[Outcome | None]) -> tuple[str, ...]:
+    says = result.case.expect.verdict
+    agrees = result.agrees and all(outcome is None or outcome.value == says for outcome in kernels)
+    did = (outcome.value if outcome else "(not tried)" for outcome in kernels)
+    return (result.case.name, says, result.answer.verdict.value, *did, "yes" if agrees else "NO")
+
+
+def _title(text: str) -> None:
+    click.secho(f"\n== {text}", bold=True)
+
+
+def _say(*words: str) -> None:
+    """Show a command and run it as if it had been typed; a failure ends the demo."""
+    click.secho(f"\n$ nodewall {shlex.join(words)}", fg="cyan")
+    code = adapters.cli.main(words)
+    if code:
+        raise click.exceptions.Exit(code)

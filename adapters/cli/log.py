@@ -1,0 +1,63 @@
+"""``log``: what was declared and what was done, recorded and checked."""
+
+import click
+
+from adapters import wiring
+from adapters.cli.output import emit, output_option, table
+from adapters.world import changes_of
+from engine.events import subject, timestamp
+from engine.intake import Mode
+from engine.state import fold
+
+log_option = click.option("--log", "path", required=True, metavar="PATH", help="Event log.")
+
+
+@click.group("log")
+def log_command() -> None:
+    """Record manifests as events; show and verify what was recorded."""
+
+
+@log_command.command("append")
+@log_option
+@click.option("-f", "files", multiple=True, required=True, metavar="PATH", help="Manifests; - for stdin.")
+@click.option("--delete", is_flag=True, help="Record that these objects are deleted.")
+@click.option("--sync", is_flag=True, help="Record that objects of the log which are not here are deleted.")
+@output_option
+def append_command(path: str, files: tuple[str, ...], delete: bool, sync: bool, output: str) -> None:
+    """Record what the manifests change; what is as it was makes no event."""
+    if delete and sync:
+        message = "--delete and --sync exclude each other"
+        raise click.UsageError(message)
+    log = wiring.event_log(path)
+    state = fold(log.read() if log.exists else ())
+    mode = Mode.DELETE if delete else Mode.SYNC if sync else Mode.DECLARE
+    bodies = changes_of(state, files, mode)
+    log.append(bodies, source=f"nodewall log append {' '.join(files)}", expected=state.sequence)
+    sequence = state.sequence + len(bodies)
+    data = {"appended": len(bodies), "sequence": sequence}
+    emit(output, data, lambda: f"appended {len(bodies)} events; the log is at sequence {sequence}")
+
+
+@log_command.command("show")
+@log_option
+@click.option("--from", "first", type=int, default=1, metavar="SEQ", help="First sequence.")
+@click.option("--to", "last", type=int, metavar="SEQ", help="Last sequence.")
+@output_option
+def show_command(path: str, first: int, last: int | None, output: str) -> None:
+    """Show events, oldest first; JSON is one line an event."""
+    events = wiring.event_log(path).read(after=first - 1, until=last)
+    if output != "text":
+        for event in events:
+            emit(output, event.as_json() if output == "json" else [event.as_json()], str)
+        return
+    rows = [(str(e.sequence), timestamp(e.time), e.body.type, subject(e.body), e.source) for e in events]
+    click.echo(table(("sequence", "time", "type", "object", "source"), rows))
+
+
+@log_command.command("verify")
+@log_option
+@output_option
+def verify_command(path: str, output: str) -> None:
+    """Check the whole hash chain; exit 1 names the first sequence that cannot be trusted."""
+    events = wiring.event_log(path).verify()
+    emit(output, {"verified": True, "events": events}, lambda: f"{events} events, every one vouched for")

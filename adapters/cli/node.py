@@ -1,0 +1,142 @@
+"""``plan``, ``apply`` and ``remove``: a node's kernel, asked or changed."""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from functools import partial
+
+import click
+
+from adapters import wiring
+from adapters.cli.options import kernel_options, node_options, plan_options
+from adapters.cli.output import emit, output_option
+from adapters.world import WorldOptions, node_of, state_of
+from engine.compiler import compile_rules
+from engine.errors import Fault, KernelError, Refused, Unsafe
+from engine.events import ApplyFailed, RulesetApplied
+from engine.plan import Plan, full_text
+from engine.ports import Kernel, Verifier
+from engine.reconcile import Dispatcher, NodeRuleReconciler, Proposal, propose, realize
+from engine.resolve import resolve
+from engine.rules import CompletedRule, Plane
+from engine.ruleset import Ruleset
+from engine.state import ClusterState
+from simulator.prove import TrustingVerifier
+
+
+@click.command("plan")
+@plan_options
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is something to do.")
+@output_option
+def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> int:
+    """Show what apply would do."""
+    state, node = state_of(world), node_of(world)
+    rules = resolve(state, node)
+    guard = wiring.verifier(state, node, rules)
+    kernel = wiring.kernel(world.netns, world.backend)
+    proposal = propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
+    emit(output, _proposal_as_json(proposal), partial(_proposal_as_text, proposal))
+    return 2 if detailed_exitcode and proposal.plan.ops else 0
+
+
+@click.command("apply")
+@node_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force-unsafe", is_flag=True, help="Apply even where a lifeline of the node would be lost.")
+@output_option
+def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: str) -> None:
+    """Bring the policies of a node into force, and read back that they are."""
+    state, node = state_of(world), node_of(world)
+    if world.log and world.at:
+        raise Refused((Fault("--at", "a past state cannot be applied", "apply without --at"),))
+    rules = resolve(state, node)
+    kernel = wiring.kernel(world.netns, world.backend)
+    guard = wiring.verifier(state, node, rules)
+    if not yes and sys.stdin.isatty():
+        _ask(rules, kernel, guard, node)
+    watch = wiring.SystemStopwatch()
+    nodes = NodeRuleReconciler(kernel, guard, watch, force_unsafe=force_unsafe)
+    planes = Dispatcher()
+    planes.register(Plane.NODES, nodes)
+    try:
+        planes.batch_reconcile(rules)
+    except (KernelError, Unsafe) as error:
+        _record(world, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
+        raise
+    taken = nodes.latest
+    if taken is None:
+        message = "the plane of Nodes was not called"
+        raise AssertionError(message)
+    ops = taken.plan.ops
+    _record(world, state, _applied(node, state, taken))
+    data = {
+        "applied": True,
+        "ops": len(ops),
+        "sequence": state.sequence if world.log else None,
+        "seconds": {name: round(seconds, 6) for name, seconds in watch.seconds.items()},
+        "verified": True,
+    }
+    emit(output, data, partial("applied {} ops in {} steps and read them back".format, len(ops), len(taken.plan.steps)))
+
+
+@click.command("remove")
+@kernel_options
+@output_option
+def remove_command(world: WorldOptions, output: str) -> None:
+    """Take everything nodewall owns off the node; what others put there stays."""
+    kernel, watch = wiring.kernel(world.netns, world.backend), wiring.SystemStopwatch()
+    proposal = propose(Ruleset(), kernel, TrustingVerifier(), watch)
+    realize(proposal, kernel, watch)
+    emit(output, {"removed": True, "ops": len(proposal.plan.ops)}, lambda: f"removed by {len(proposal.plan.ops)} ops")
+
+
+def _ask(rules: tuple[CompletedRule, ...], kernel: Kernel, guard: Verifier, node: str) -> None:
+    proposal = propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
+    if proposal.plan.ops:
+        click.echo(_proposal_as_text(proposal), err=True)
+        click.confirm(f"Apply these {len(proposal.plan.ops)} ops to {node}?", abort=True, err=True)
+
+
+def _applied(node: str, state: ClusterState, taken: Proposal) -> RulesetApplied:
+    text = "".join(full_text(taken.wanted).values())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return RulesetApplied(node=node, realized=state.sequence, ruleset=digest, operations=len(taken.plan.ops))
+
+
+def _record(world: WorldOptions, state: ClusterState, outcome: RulesetApplied | ApplyFailed) -> None:
+    """Append the outcome to the log, unless the log says the same already."""
+    if not world.log or _same(state.outcomes.get(outcome.node), outcome):
+        return
+    # Others may have appended since the state was read; an outcome names the sequence it is about.
+    log = wiring.event_log(world.log)
+    log.append([outcome], source="nodewall apply", expected=log.last_sequence())
+
+
+def _same(known: RulesetApplied | ApplyFailed | None, outcome: RulesetApplied | ApplyFailed) -> bool:
+    match known, outcome:
+        case RulesetApplied(), RulesetApplied():
+            return known.ruleset == outcome.ruleset and outcome.operations == 0
+        case _:
+            return False
+
+
+def _proposal_as_json(proposal: Proposal) -> Mapping[str, object]:
+    return {
+        "ops": [op.as_json() for op in proposal.plan.ops],
+        "steps": len(proposal.plan.steps),
+        "proof": {"safe": not proposal.lost, "method": "in-place", "lockout": list(proposal.lost)},
+    }
+
+
+def _proposal_as_text(proposal: Proposal) -> str:
+    lines = [_plan_as_text(proposal.plan)] if proposal.plan.ops else []
+    lines.append(f"{len(proposal.plan.ops)} ops in {len(proposal.plan.steps)} steps")
+    lines += (click.style(f"unsafe: would lose {packet}", fg="red") for packet in proposal.lost)
+    return "\n".join(lines)
+
+
+_SIGNS = {"create": "+", "add": "+", "insert": "+", "new-chain": "+", "change": "~"}
+
+
+def _plan_as_text(plan: Plan) -> str:
+    return "\n".join(f"  {_SIGNS.get(op.op, '-')} {op}" for op in plan.ops)

@@ -1,0 +1,50 @@
+"""How results are written: JSON or YAML for programs, text for people; always on stdout."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import click
+
+FORMATS = ("text", "json", "yaml")
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Form of the result."
+)
+
+
+def emit(form: str, data: object, text: Callable[[], str]) -> None:
+    """Write a result: ``data`` as JSON or YAML, or what ``text`` returns."""
+    match form:
+        case "json":
+            click.echo(json.dumps(data, ensure_ascii=False))
+        case "yaml":
+            import yaml  # noqa: PLC0415 - loaded only by those who ask for it
+
+            click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+        case _:
+            if written := text():
+                click.echo(written)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows under headers as text, as wide as the longest cell of each column."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - rich costs start-up time that only tables need
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    drawn = Table(*headers, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    console = Console(width=500, no_color=True)
+    with console.capture() as captured:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
+
+
+VERDICT_COLOURS = {"accept": "green", "drop": "red", "reject": "yellow"}
+
+
+def coloured(verdict: str) -> str:
+    """Return a verdict in its colour; a pipe gets it plain."""
+    return click.style(verdict, fg=VERDICT_COLOURS.get(verdict), bold=True)

@@ -1,0 +1,368 @@
+"""The event log in a SQLite file, and one in memory; both chain events by their hashes and never change one.
+
+The file vouches for itself: what is hashed is the text as it is stored, so a byte that changed in any column is
+seen, and SQLite's own count of what was ever inserted shows rows lost at the end.
+
+Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and proc_locks(5).
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
+from engine.events import GENESIS, Event, EventBody, body_as_json, body_from_json, canonical, chained, timestamp
+from engine.ports import Clock, EventLog, Ids
+
+_APPLICATION = 0x6E77_6C67  # "nwlg"
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE events (
+    -- AUTOINCREMENT: sqlite_sequence then remembers the highest sequence ever, even if its row is lost.
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL, id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
+    body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER in_order BEFORE INSERT ON events
+WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM events)
+BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+"""
+_SELECT = "SELECT sequence, time, id, source, type, body, previous, hash FROM events"
+_INSERT = "INSERT INTO events (sequence, time, id, source, type, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+
+_WRITER_BYTE = 120
+"""The byte of the ``-shm`` file that a writer locks (walformat, section 2.3.1)."""
+
+
+@dataclass(eq=False)
+class LogUnusable(LogError):
+    """The log cannot be opened at all: it is not there, not a log, too new, or not accessible."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say why."""
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An event as it is stored: every column but the sequence as bytes."""
+
+    sequence: int
+    time: bytes
+    id: bytes
+    source: bytes
+    type: bytes
+    body: bytes
+    previous: bytes
+    hash: bytes
+
+    def digest(self) -> bytes:
+        """Return the hash of the stored text; equals ``Event.digest`` of a sound event."""
+        texts = {"id": self.id, "previous": self.previous, "source": self.source, "time": self.time, "type": self.type}
+        values = {key: canonical(text.decode()) for key, text in texts.items()}
+        values |= {"body": self.body, "sequence": canonical(self.sequence)}
+        pairs = (b'"%s":%s' % (key.encode(), values[key]) for key in sorted(values))
+        return hashlib.sha256(b"{%s}" % b",".join(pairs)).hexdigest().encode()
+
+    def event(self) -> Event:
+        """Return it as a value; raise ``ValueError`` where it is none."""
+        return Event(
+            sequence=self.sequence,
+            time=datetime.fromisoformat(self.time.decode()),
+            id=self.id.decode(),
+            source=self.source.decode(),
+            body=body_from_json(self.body),
+            previous=self.previous.decode(),
+            hash=self.hash.decode(),
+        )
+
+
+@dataclass(slots=True)
+class MemoryLog(EventLog):
+    """A log that lives as long as the process."""
+
+    clock: Clock
+    ids: Ids
+    events: list[Event] = field(default_factory=list)
+
+    def last_sequence(self) -> int:
+        return len(self.events)
+
+    def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
+        previous = GENESIS
+        for sequence, event in enumerate(tuple(self.events), start=1):
+            if until is not None and sequence > until:
+                return
+            reason = chained(previous, event) if event.sequence == sequence else "events are missing"
+            if reason:
+                raise LogCorrupt("memory", sequence, reason)
+            previous = event.hash
+            if sequence > after:
+                yield event
+
+    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
+        if expected != len(self.events):
+            raise LogConflict("memory", expected, len(self.events))
+        previous = self.events[-1].hash if self.events else GENESIS
+        new = tuple(_sealed(bodies, source, (expected, previous), self.clock, self.ids))
+        self.events.extend(new)
+        return new
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteLog(EventLog):
+    """A log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another one."""
+
+    path: str
+    clock: Clock
+    ids: Ids
+    wait: float = 5.0
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something at the path; reading needs it, appending makes it."""
+        return Path(self.path).exists()
+
+    def last_sequence(self) -> int:
+        with self._reading() as connection, self._explained(1):
+            return _last(connection)
+
+    def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
+        with self._reading() as connection:
+            for event in self._verified(connection, until):
+                if event.sequence > after:
+                    yield event
+
+    def verify(self) -> int:
+        """Return the number of events, every one of which is as it was appended.
+
+        Raises:
+            LogCorrupt: at the first one that is not.
+        """
+        return sum(1 for _ in self.read())
+
+    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
+        with self._writing() as connection, self._explained(expected):
+            newest = self._newest(connection)
+            if newest[0] != expected:
+                raise LogConflict(self.path, expected, newest[0])
+            new = tuple(_sealed(bodies, source, newest, self.clock, self.ids))
+            connection.executemany(_INSERT, [_columns(event) for event in new])
+            connection.execute("COMMIT")
+            return new
+
+    def _newest(self, connection: sqlite3.Connection) -> tuple[int, str]:
+        """Return sequence and hash of the newest event."""
+        columns = connection.execute(f"{_SELECT} ORDER BY sequence DESC LIMIT 1").fetchone()
+        row = _Row(*columns) if columns else None
+        sequence = row.sequence if row else 0
+        if _highest(connection) != sequence:
+            raise LogCorrupt(self.path, sequence + 1, "the event is missing")
+        if row is None:
+            return 0, GENESIS
+        self._event(row, row.previous)
+        return sequence, row.hash.decode()
+
+    def _verified(self, connection: sqlite3.Connection, until: int | None) -> Iterator[Event]:
+        previous, last = GENESIS.encode(), 0
+        rows = iter(connection.execute("SELECT 1 WHERE 0"))
+        with self._explained(1):
+            rows = iter(connection.execute(f"{_SELECT} ORDER BY sequence"))
+        while until is None or last < until:
+            with self._explained(last + 1):
+                columns = next(rows, None)
+                if columns is None:
+                    break
+                row = _Row(*columns)
+                if row.sequence != last + 1:
+                    raise LogCorrupt(self.path, last + 1, "the event is missing")
+                event = self._event(row, previous)
+            previous, last = row.hash, row.sequence
+            yield event
+        else:
+            return
+        with self._explained(last + 1):
+            if _highest(connection) != last:
+                raise LogCorrupt(self.path, last + 1, "the event is missing")
+
+    def _event(self, row: _Row, previous: bytes) -> Event:
+        """Return the event of a row that follows the one with the hash ``previous``."""
+        try:
+            if row.previous != previous:
+                raise LogCorrupt(self.path, row.sequence, "it does not follow the event before it")
+            if row.digest() != row.hash:
+                raise LogCorrupt(self.path, row.sequence, "its content does not match its hash")
+            return row.event()
+        except ValidationError as error:
+            problem = str(error.errors()[0]["msg"])
+            raise LogCorrupt(self.path, row.sequence, f"its body is not one of an event: {problem}") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise LogCorrupt(self.path, row.sequence, f"a column does not hold what it should: {error}") from None
+
+    @contextmanager
+    def _explained(self, sequence: int) -> Iterator[None]:
+        """Turn what SQLite says while event ``sequence`` is looked at into errors of the log."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._error(error, sequence) from error
+
+    def _error(self, error: sqlite3.Error, sequence: int) -> LogError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        match code:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return LogBusy(self.path, self.wait, holder(self.path))
+            case sqlite3.SQLITE_NOTADB:
+                return LogUnusable(self.path, "not an event log")
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_MISMATCH:
+                return LogCorrupt(self.path, sequence, str(error))
+            case _:
+                return LogUnusable(self.path, str(error))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that sees one moment of the log and can change nothing."""
+        if not self.exists:
+            raise LogUnusable(self.path, "no such log")
+        with self._explained(1):
+            connection = self._connected("mode=ro&immutable=1" if self._sealed_off() else "mode=ro")
+        with closing(connection):
+            with self._explained(1):
+                connection.execute("BEGIN")
+                self._checked(connection)
+            yield connection
+
+    def _sealed_off(self) -> bool:
+        """Whether SQLite could not make its side files: the log is a copy on a read-only medium, or another user's."""
+        side_files = (Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
+        return not os.access(Path(self.path).absolute().parent, os.W_OK) and not any(f.exists() for f in side_files)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that holds the log for writing; what is not committed is undone."""
+        self._made()
+        with self._explained(1), closing(self._connected("mode=rw")) as connection:
+            # A file of another kind must be refused before anything is changed in it.
+            if not _blank(connection):
+                self._checked(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            if _blank(connection):
+                for statement in _statements(_SCHEMA):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            self._checked(connection)
+            yield connection
+
+    def _made(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except (OSError, ValueError) as error:
+            raise LogUnusable(self.path, getattr(error, "strerror", None) or str(error)) from None
+
+    def _connected(self, how: str) -> sqlite3.Connection:
+        address = f"file:{quote(str(Path(self.path).absolute()))}?{how}"
+        connection = sqlite3.connect(address, timeout=self.wait, isolation_level=None, uri=True)
+        connection.text_factory = bytes
+        return connection
+
+    def _checked(self, connection: sqlite3.Connection) -> None:
+        if _number(connection, "PRAGMA application_id") != _APPLICATION:
+            raise LogUnusable(self.path, "not an event log")
+        version = _number(connection, "PRAGMA user_version")
+        if version != _VERSION:
+            problem = f"the log has format {version}, this nodewall knows {_VERSION}; use a newer nodewall"
+            raise LogUnusable(self.path, problem)
+
+
+def holder(path: str) -> str:
+    """Return who holds the log at ``path`` for writing, in words, as far as the kernel tells."""
+    try:
+        inode = Path(f"{path}-shm").stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return "another process"
+    for line in locks:
+        # "1: POSIX ADVISORY WRITE 4711 fe:00:1234 120 120"; those that wait have an arrow after the number.
+        match line.split():
+            case [_, "POSIX", _, "WRITE", pid, file, start, _] if file.rpartition(":")[2] == str(
+                inode
+            ) and start == str(_WRITER_BYTE):
+                return _process(int(pid))
+            case _:
+                continue
+    return "another process"
+
+
+def _process(pid: int) -> str:
+    if pid <= 0:  # of another PID namespace
+        return "another process"
+    if pid == os.getpid():
+        return f"process {pid}, this one"
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
+    except OSError:
+        return f"process {pid}"
+    return f"process {pid} ({shown(words.decode(errors='replace'))})"
+
+
+def _sealed(
+    bodies: Sequence[EventBody], source: str, newest: tuple[int, str], clock: Clock, ids: Ids
+) -> Iterator[Event]:
+    """Yield the bodies as events that follow the newest one, of which sequence and hash are given."""
+    last, previous = newest
+    for sequence, body in enumerate(bodies, start=last + 1):
+        event = Event(
+            sequence=sequence, time=clock.now(), id=ids.new(), source=source, body=body, previous=previous
+        ).sealed()
+        previous = event.hash
+        yield event
+
+
+def _columns(event: Event) -> tuple[int | str, ...]:
+    body = canonical(body_as_json(event.body)).decode()
+    time = timestamp(event.time)
+    return event.sequence, time, event.id, event.source, event.body.type, body, event.previous, event.hash
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    return _number(connection, "SELECT max(sequence) FROM events")
+
+
+def _highest(connection: sqlite3.Connection) -> int:
+    return _number(connection, _HIGHEST)
+
+
+def _blank(connection: sqlite3.Connection) -> bool:
+    return _number(connection, "PRAGMA schema_version") == 0 and _number(connection, "PRAGMA page_count") <= 1
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements one by one: ``executescript`` would first commit the transaction."""
+    statement = ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

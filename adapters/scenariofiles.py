@@ -1,0 +1,64 @@
+"""Scenario folders on disk, as :class:`scenarios.case.Scenario` values."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from adapters.world import declared_state
+from adapters.yamltext import read_yaml
+from engine.errors import Fault, Refused
+from engine.plan import Tool
+from scenarios.case import Case, Scenario
+
+CASE = "scenario.yaml"
+_EXPECTED = "expected"
+
+
+def folders(paths: Iterable[str]) -> tuple[Path, ...]:
+    """Return the scenario folders that the paths are or hold, sorted.
+
+    Raises:
+        Refused: a path is no scenario folder and holds none.
+    """
+    found: list[Path] = []
+    faults: list[Fault] = []
+    for path in map(Path, paths):
+        here = [path] if (path / CASE).is_file() else sorted(case.parent for case in path.glob(f"*/{CASE}"))
+        found += here
+        if not here:
+            faults.append(Fault("", f"{path}: no {CASE} here or one level below", "a scenario folder"))
+    if faults:
+        raise Refused(tuple(faults))
+    return tuple(found)
+
+
+def load_scenario(folder: Path, name: str = CASE) -> Scenario:
+    """Return the scenario in a folder, or another case that shares its manifests.
+
+    Raises:
+        Refused: for every fault in its files.
+    """
+    source = str(folder / name)
+    documents = read_yaml((folder / name).read_text(encoding="utf-8"), source)
+    if len(documents) != 1:
+        raise Refused((Fault("", f"{source}: {len(documents)} documents", "one"),))
+    try:
+        case = Case.model_validate(documents[0].value)
+    except ValidationError as error:
+        raise Refused(documents[0].faults(error)) from None
+    state = declared_state(str(folder / manifest) for manifest in case.manifests)
+    expected = {tool: _golden(folder, tool) for tool in Tool}
+    texts = {tool: path.read_text(encoding="utf-8") for tool, path in expected.items() if path.exists()}
+    return Scenario(folder.name, case, state, texts)
+
+
+def write_expected(folder: Path, texts: Mapping[Tool, str]) -> None:
+    """Put what was compiled on record as what is expected."""
+    (folder / _EXPECTED).mkdir(exist_ok=True)
+    for tool, text in texts.items():
+        _golden(folder, tool).write_text(text, encoding="utf-8")
+
+
+def _golden(folder: Path, tool: Tool) -> Path:
+    return folder / _EXPECTED / f"{tool}.restore"

@@ -1,0 +1,52 @@
+"""The one place where ports meet their adapters."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_address
+from time import perf_counter
+
+from adapters.clock import SystemClock, SystemIds
+from adapters.eventlog import SqliteLog
+from adapters.kernel import Backend, NetfilterKernel
+from adapters.process import SystemRunner
+from engine.ports import Verifier
+from engine.rules import CompletedRule
+from engine.state import ClusterState
+from engine.statics import STATIC_POLICY
+from simulator.prove import LifelineVerifier
+
+LOG_WAIT = 5.0
+"""Seconds a writer waits for another to finish with the log."""
+
+
+def event_log(path: str) -> SqliteLog:
+    """Return the event log at a path."""
+    return SqliteLog(path, SystemClock(), SystemIds(), wait=LOG_WAIT)
+
+
+def kernel(netns: str = "", backend: Backend = Backend.AUTO) -> NetfilterKernel:
+    """Return the kernel of a network namespace, of the one we are in where none is named."""
+    return NetfilterKernel(SystemRunner(netns), backend)
+
+
+def verifier(state: ClusterState, node: str, rules: Sequence[CompletedRule]) -> Verifier:
+    """Return the lockout guard of a node."""
+    own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
+    return LifelineVerifier([rule for rule in rules if rule.policy == STATIC_POLICY], own)
+
+
+class SystemStopwatch:
+    """Measures stages by the system's monotonic clock; ``seconds`` adds up by stage."""
+
+    def __init__(self, now: Callable[[], float] = perf_counter) -> None:
+        self._now = now
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure the time spent in the context."""
+        start = self._now()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start

@@ -1,0 +1,127 @@
+"""Where the world comes from: manifests, a log, raw text or the running kernel, as a state or a ruleset."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from adapters import wiring
+from adapters.kernel import Backend
+from adapters.manifests import load
+from engine.compiler import compile_rules
+from engine.errors import Fault, Refused, shown
+from engine.events import Event, EventBody
+from engine.intake import Mode, changes
+from engine.resolve import resolve
+from engine.restore import parse_sets, parse_tables
+from engine.ruleset import Ruleset
+from engine.state import ClusterState, evolve, fold
+
+SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
+
+
+@dataclass(frozen=True, slots=True)
+class WorldOptions:
+    """What a user said about the world; see the command line contract for each."""
+
+    files: tuple[str, ...] = ()
+    log: str | None = None
+    at: str | None = None
+    ipv4: str | None = None
+    ipv6: str | None = None
+    ipset: str | None = None
+    live: bool = False
+    netns: str = ""
+    backend: Backend = Backend.AUTO
+    node: str | None = None
+
+    @property
+    def raw(self) -> bool:
+        """Whether raw text was given."""
+        return any((self.ipv4, self.ipv6, self.ipset))
+
+
+def state_of(options: WorldOptions) -> ClusterState:
+    """Return the cluster state that manifests or a log give.
+
+    Raises:
+        Refused: none or both were given, or what was given does not parse.
+        LogError: the log cannot be read or trusted.
+    """
+    if bool(options.files) == bool(options.log) or options.raw:
+        raise Refused((Fault("", "a cluster is needed", "one of -f PATH and --log PATH"),))
+    if options.log:
+        return fold(events_until(options.log, options.at))
+    if options.at:
+        raise Refused((Fault("--at", "manifests have no past", "--log PATH with --at"),))
+    return declared_state(options.files)
+
+
+def declared_state(files: Iterable[str]) -> ClusterState:
+    """Return the state of a cluster that consists of what the manifests declare."""
+    state = ClusterState()
+    for body in changes_of(state, files):
+        state = evolve(state, body)
+    return state
+
+
+def changes_of(state: ClusterState, files: Iterable[str], mode: Mode = Mode.DECLARE) -> tuple[EventBody, ...]:
+    """Return the events by which manifests change a state; ``-`` among the files is standard input."""
+    declared = load(tuple(files), sys.stdin)
+    return changes(state, [(item.object, item.place) for item in declared], mode)
+
+
+def events_until(log: str, at: str | None = None) -> Iterable[Event]:
+    """Return the events of a log up to a sequence or a time, all of them where none is given."""
+    reader = wiring.event_log(log)
+    if at is None:
+        return reader.read()
+    if at.isdecimal():
+        return reader.read(until=int(at))
+    limit = _time(at)
+    return (event for event in reader.read() if event.time <= limit)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise Refused((Fault("--at", f"found {shown(text)}", "a sequence or an RFC 3339 time with zone"),))
+    return time
+
+
+def node_of(options: WorldOptions) -> str:
+    """Return the node asked for; raise ``Refused`` where none was named."""
+    if not options.node:
+        raise Refused((Fault("--node", "missing", "the name of the node whose rules are meant"),))
+    return options.node
+
+
+def ruleset_of(options: WorldOptions) -> Ruleset:
+    """Return the ruleset the world amounts to: compiled for a node, read from text, or observed."""
+    given = [bool(options.files), bool(options.log), options.raw, options.live]
+    if sum(given) != 1:
+        raise Refused((Fault("", "a world is needed", f"one of {SOURCES}"),))
+    if options.live:
+        return wiring.kernel(options.netns, options.backend).observe()
+    if options.raw:
+        return _read_raw(options)
+    return compile_rules(resolve(state_of(options), node_of(options)))
+
+
+def _read_raw(options: WorldOptions) -> Ruleset:
+    return Ruleset(
+        ipv4=parse_tables(_text(options.ipv4), options.ipv4) if options.ipv4 else (),
+        ipv6=parse_tables(_text(options.ipv6), options.ipv6) if options.ipv6 else (),
+        sets=parse_sets(_text(options.ipset), options.ipset) if options.ipset else (),
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise Refused((Fault("", f"{path}: {error.strerror}", "a readable file"),)) from None

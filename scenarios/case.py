@@ -1,0 +1,56 @@
+"""What a scenario folder holds, as values: its ``scenario.yaml`` and the rules that must come out.
+
+A folder has ``scenario.yaml`` (below), the manifests it names, and ``expected/`` with the compiled text of each tool.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.objects import Model, ObjectName, Text
+from engine.plan import Tool
+from engine.state import ClusterState
+
+HostName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+"""A name that a network namespace's may end with."""
+
+
+class Expectation(Model):
+    """What must become of a packet: the verdict, and where given the policy and rule that decided."""
+
+    verdict: Literal["accept", "drop", "reject"]
+    policy: Text | None = None
+    rule: Text | None = None
+
+
+class PacketCase(Model):
+    """One packet in SPEC words, and what must become of it."""
+
+    name: Text
+    packet: Text
+    expect: Expectation
+
+
+class Case(Model):
+    """``scenario.yaml``: the manifests of the world, the node that is asked, and the packets.
+
+    ``hosts`` are machines outside the cluster and their addresses, for running the packets in a kernel.
+    """
+
+    description: Text
+    node: ObjectName
+    manifests: Annotated[tuple[Text, ...], Field(min_length=1)]
+    hosts: dict[HostName, tuple[Text, ...]] = Field(default_factory=dict)
+    packets: tuple[PacketCase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A case with its world, and the compiled texts on record (empty before the first ``--update``)."""
+
+    name: str
+    case: Case
+    state: ClusterState
+    expected: Mapping[Tool, str]

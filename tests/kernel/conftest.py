@@ -1,0 +1,82 @@
+"""What the kernel tests share: both backends, both families, a lab, an oracle, and a way to load rules."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from adapters.lab import Host, Lab
+from adapters.process import SystemRunner, found
+from engine.errors import ToolMissing
+from engine.ruleset import Family
+from tests.kernel.oracle import Oracle
+
+HOSTS = (Host("node-1", ("192.0.2.1", "2001:db8::1")), Host("client", ("198.51.100.7", "2001:db8:1::7")))
+PROGRAMS = (
+    "ip",
+    "ipset",
+    "nsenter",
+    *(f"{tables}-{kind}-restore" for tables in ("iptables", "ip6tables") for kind in ("nft", "legacy")),
+)
+
+Load = Callable[[str, str], None]
+"""Puts the rules of the filter table, as iptables-save prints them, into a network namespace."""
+
+
+def lacking() -> str:
+    """Return what is missing here for kernel tests, or nothing."""
+    if os.geteuid() != 0:
+        return "not root: run as root, or under `unshare -Urnm` with a tmpfs on /run"
+    try:
+        for program in PROGRAMS:
+            found(program)
+    except ToolMissing as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="session")
+def kernel() -> None:
+    """Skip, or fail where NODEWALL_REQUIRE_KERNEL is 1, if the kernel cannot be tested here."""
+    if reason := lacking():
+        if os.environ.get("NODEWALL_REQUIRE_KERNEL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=["nft", "legacy"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which of the two iptables there are."""
+    return str(request.param)
+
+
+@pytest.fixture(params=list(Family))
+def family(request: pytest.FixtureRequest) -> Family:
+    """Both address families in turn."""
+    return Family(request.param)
+
+
+@pytest.fixture
+def lab(kernel: None) -> Iterator[Lab]:  # noqa: ARG001  # asked for its effect
+    """A network of two hosts, node-1 and client."""
+    with Lab(HOSTS) as made:
+        yield made
+
+
+@pytest.fixture
+def oracle(kernel: None) -> Iterator[Oracle]:  # noqa: ARG001  # asked for its effect
+    """A node whose kernel gives verdicts."""
+    with Oracle() as made:
+        yield made
+
+
+@pytest.fixture
+def load(backend: str, family: Family) -> Load:
+    """Load rules by the backend's iptables-restore of the family."""
+    program = f"{'iptables' if family is Family.IPV4 else 'ip6tables'}-{backend}-restore"
+
+    def put(netns: str, rules: str) -> None:
+        text = f"*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n{rules}\nCOMMIT\n"
+        SystemRunner(netns).run([program], text).or_refused(program)
+
+    return put
