@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from adapters.yamltext import MAX_BYTES, Document, Location, scan_yaml
 from engine.errors import Fault, Place, Refused, shown
-from engine.objects import KINDS, ClusterObject
+from engine.objects import KINDS, ClusterNetworkPolicy, ClusterObject
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -30,6 +30,15 @@ class Declared:
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """What was read: the sound objects, the faults of all others, and the tiers that faulty policies name."""
+
+    objects: tuple[Declared, ...]
+    faults: tuple[Fault, ...]
+    tiers_named: tuple[tuple[str, Place], ...]
+
+
 def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[Declared, ...]:
     """Return the objects of files, of directories with all below them, and of ``-``, which is ``stdin``.
 
@@ -38,15 +47,21 @@ def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[Declared, .
     Raises:
         Refused: for every fault in any of them.
     """
+    found = scan(paths, stdin)
+    if found.faults:
+        raise Refused(found.faults)
+    return found.objects
+
+
+def scan(paths: Sequence[str], stdin: TextIO | None = None) -> Manifests:
+    """Return what :func:`load` does, with the faults beside it, for who has more faults to find."""
     found = _Found()
     for path in paths:
         for source in _sources(path, found):
             text = _text(source, stdin, found)
             if text is not None:
                 _read(text, source, found)
-    if found.faults:
-        raise Refused(tuple(found.faults))
-    return tuple(found.objects)
+    return Manifests(tuple(found.objects), tuple(found.faults), tuple(found.tiers_named))
 
 
 def parse(text: str, source: str) -> tuple[Declared, ...]:
@@ -66,6 +81,7 @@ def parse(text: str, source: str) -> tuple[Declared, ...]:
 class _Found:
     objects: list[Declared] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    tiers_named: list[tuple[str, Place]] = field(default_factory=list)
 
     def refuse(self, source: str, problem: str, expected: str = "") -> None:
         self.faults.append(Fault("", problem, expected, Place(source)))
@@ -136,7 +152,7 @@ def _read(text: str, source: str, found: _Found) -> None:
     for document in documents:
         its_faults: list[Fault] = []
         for location, value in _items(document, its_faults):
-            _object(document, location, value, found.objects, its_faults)
+            _object(document, location, value, found, its_faults)
         by_document.append((document.number, its_faults))
     for _, some in sorted(by_document, key=lambda entry: entry[0]):
         found.faults.extend(some)
@@ -156,7 +172,7 @@ def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, 
         yield ("items", position), item
 
 
-def _object(document: Document, at: Location, value: object, objects: list[Declared], faults: list[Fault]) -> None:
+def _object(document: Document, at: Location, value: object, found: _Found, faults: list[Fault]) -> None:
     if not isinstance(value, dict):
         faults.append(document.fault(at, f"found {shown(value)}", "a mapping: a Kubernetes object"))
         return
@@ -167,9 +183,13 @@ def _object(document: Document, at: Location, value: object, objects: list[Decla
         faults.append(document.fault((*at, "kind"), problem, f"one of {', '.join(sorted(KINDS))}"))
         return
     try:
-        objects.append(Declared(model.model_validate(value), document.place(at)))
+        found.objects.append(Declared(model.model_validate(value), document.place(at)))
     except ValidationError as error:
         faults.extend(_clearer(fault) for fault in document.faults(error, at))
+        spec = value.get("spec") if model is ClusterNetworkPolicy else None
+        tier = spec.get("tier") if isinstance(spec, dict) else None
+        if isinstance(tier, str):
+            found.tiers_named.append((tier, document.place((*at, "spec", "tier"))))
 
 
 def _clearer(fault: Fault) -> Fault:

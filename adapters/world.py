@@ -8,11 +8,11 @@ from pathlib import Path
 
 from adapters import wiring
 from adapters.kernel import Backend
-from adapters.manifests import load
+from adapters.manifests import scan
 from engine.compiler import compile_rules
 from engine.errors import Fault, Refused, shown
 from engine.events import Event, EventBody
-from engine.intake import Mode, changes
+from engine.intake import Mode, changes, unknown_tiers
 from engine.resolve import resolve
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Ruleset
@@ -68,8 +68,16 @@ def declared_state(files: Iterable[str]) -> ClusterState:
 
 def changes_of(state: ClusterState, files: Iterable[str], mode: Mode = Mode.DECLARE) -> tuple[EventBody, ...]:
     """Return the events by which manifests change a state; ``-`` among the files is standard input."""
-    declared = load(tuple(files), sys.stdin)
-    return changes(state, [(item.object, item.place) for item in declared], mode)
+    found = scan(tuple(files), sys.stdin)
+    objects = [(item.object, item.place) for item in found.objects]
+    faults = (*found.faults, *unknown_tiers(state, objects, mode, found.tiers_named))
+    try:
+        bodies = changes(state, objects, mode)
+    except Refused as error:
+        raise Refused((*faults, *error.faults)) from None
+    if faults:
+        raise Refused(faults)
+    return bodies
 
 
 def events_until(log: str, at: str | None = None) -> Iterable[Event]:

@@ -6,7 +6,7 @@ anybody named is asked whether the union covers it, and is entered only where it
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
@@ -43,22 +43,37 @@ def entries(blocks: Iterable[Block], family: Family) -> tuple[Entry, ...]:
     No entry is ``/0``, which ``hash:net`` cannot hold: such a block enters as its two halves.
     """
     ours = [half for block in blocks if family_of(block.network) is family for half in _halved(block)]
-    by_network: dict[Network, list[Block]] = defaultdict(list)
+    by_prefix: dict[_Prefix, list[Block]] = defaultdict(list)
     for block in ours:
-        by_network[block.network].append(block)
-    named = sorted({*by_network, *(net for block in ours for net in block.excepted)}, key=_order)
-    kept: dict[Network, bool] = {}
-    for network in named:
-        covered = any(_covers(block, network) for up in _upward(network) for block in by_network.get(up, ()))
-        surroundings = next((kept[up] for up in _upward(network) if up in kept), False)
+        by_prefix[_prefix(block.network)].append(block)
+    named = {**{_prefix(net): net for b in ours for net in b.excepted}, **{_prefix(b.network): b.network for b in ours}}
+    lengths = sorted({length for _, length in named}, reverse=True)
+    kept: dict[_Prefix, bool] = {}
+    for prefix, network in sorted(named.items()):
+        around = list(_around(prefix, lengths, network.max_prefixlen))
+        covered = any(_covers(block, network) for outer in around for block in by_prefix.get(outer, ()))
+        surroundings = next((kept[outer] for outer in around if outer in kept), False)
         # A declared block always gets its entry, even inside another, so that adding one block adds one entry.
-        if covered != surroundings or (covered and network in by_network):
-            kept[network] = covered
-    return tuple(Entry(network, matches) for network, matches in kept.items())
+        if covered != surroundings or (covered and prefix in by_prefix):
+            kept[prefix] = covered
+    return tuple(Entry(named[prefix], matches) for prefix, matches in kept.items())
 
 
-def _order(network: Network) -> tuple[int, int]:
+_Prefix = tuple[int, int]
+"""A network as its first address and its length, which compare and hash much faster than the library's objects."""
+
+
+def _prefix(network: Network) -> _Prefix:
     return (int(network.network_address), network.prefixlen)
+
+
+def _around(prefix: _Prefix, lengths: Sequence[int], width: int) -> Iterator[_Prefix]:
+    """Yield the prefix and all around it of the given lengths, the most specific first."""
+    value, own = prefix
+    for length in lengths:
+        if length <= own:
+            shift = width - length
+            yield (value >> shift << shift, length)
 
 
 def _halved(block: Block) -> Iterator[Block]:
@@ -68,17 +83,6 @@ def _halved(block: Block) -> Iterator[Block]:
     for half in block.network.subnets():
         inside = tuple(net for net in block.excepted if net.prefixlen and _contains(half, net))
         yield Block(half, inside)
-
-
-def _upward(network: Network) -> Iterator[Network]:
-    # Walks outward through every prefix length, so a look-up costs 32 or 128 steps however many entries there are.
-    value, width = int(network.network_address), network.max_prefixlen
-    for length in range(network.prefixlen, 0, -1):
-        yield _prefix(value >> (width - length) << (width - length), length, width)
-
-
-def _prefix(value: int, length: int, width: int) -> Network:
-    return IPv4Network((value, length)) if width == 32 else IPv6Network((value, length))
 
 
 def _covers(block: Block, network: Network) -> bool:
@@ -102,4 +106,4 @@ def sorted_blocks(blocks: Iterable[Block]) -> tuple[Block, ...]:
 
 
 def _block_order(block: Block) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
-    return (block.network.version, _order(block.network), tuple(_order(net) for net in block.excepted))
+    return (block.network.version, _prefix(block.network), tuple(_prefix(net) for net in block.excepted))

@@ -4,7 +4,7 @@ Every verdict carries a comment that names its policy and rule; :func:`engine.na
 of sets derive from the rule they belong to, so that a change of one rule touches nothing of another.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.addresses import Entry, entries
 from engine.names import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
@@ -38,19 +38,24 @@ Matches = tuple[Match, ...]
 
 def compile_rules(rules: Sequence[CompletedRule]) -> Ruleset:
     """Return what nodewall owns on a node with these rules, in the order given: jumps, chains and sets."""
+    sets = {(rule.id, family): found for rule in rules for family in Family if (found := _set_of(rule, family))}
     return Ruleset(
-        ipv4=(_table(rules, Family.IPV4),),
-        ipv6=(_table(rules, Family.IPV6),),
-        sets=tuple(sorted(found for rule in rules for family in Family if (found := _set_of(rule, family)))),
+        ipv4=(_table(rules, Family.IPV4, sets),),
+        ipv6=(_table(rules, Family.IPV6, sets),),
+        sets=tuple(sorted(sets.values())),
     )
 
 
-def _table(rules: Sequence[CompletedRule], family: Family) -> Table:
+_Sets = Mapping[tuple[str, Family], IpSet]
+"""The sets of the peers of each rule (by id) that has any in a family."""
+
+
+def _table(rules: Sequence[CompletedRule], family: Family, sets: _Sets) -> Table:
     jumps, chains = [], []
     for direction, (hook, name) in CHAINS.items():
         jumps.append(Chain(hook.value, (Rule((_comment(comment_of()),), Target(name)),)))
         ours = (rule for rule in rules if rule.direction is direction)
-        chains.append(Chain(name, (*_preamble(direction), *_kernel_rules(ours, family))))
+        chains.append(Chain(name, (*_preamble(direction), *_kernel_rules(ours, family, sets))))
     return Table(TABLE, (*jumps, *chains))
 
 
@@ -61,10 +66,10 @@ def _preamble(direction: Direction) -> Iterator[Rule]:
     yield Rule((known, _comment(comment_of(STATIC_POLICY, "established"))), Target("ACCEPT"))
 
 
-def _kernel_rules(rules: Iterable[CompletedRule], family: Family) -> Iterator[Rule]:
+def _kernel_rules(rules: Iterable[CompletedRule], family: Family, sets: _Sets) -> Iterator[Rule]:
     for rule in rules:
         comment = _comment(comment_of(rule.policy, rule.name))
-        peers = _peer_match(rule, family)
+        peers = _peer_match(rule, sets.get((rule.id, family)))
         if peers is None:
             continue
         for traffic in _traffic(rule.services, family):
@@ -99,13 +104,13 @@ def _protocol(protocol: Protocol) -> Matches:
     return (Match("", "protocol", (protocol.value,)),)
 
 
-def _peer_match(rule: CompletedRule, family: Family) -> Matches | None:
+def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
     """Return the match on the far end: none for anywhere, and None where nobody of this family is meant."""
     if rule.peers is None:
         return ()
-    if not entries(rule.peers, family):
+    if peers is None:
         return None
-    return (Match("set", "match-set", (_set_name(rule, family), _ADDRESS_SIDE[rule.direction])),)
+    return (Match("set", "match-set", (peers.name, _ADDRESS_SIDE[rule.direction])),)
 
 
 def _set_of(rule: CompletedRule, family: Family) -> IpSet | None:

@@ -148,15 +148,30 @@ def _tier_count(state: ClusterState, tiers: Sequence[tuple[Tier, Place | None]])
 
 
 def _unknown_tiers(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> Iterator[Fault]:
-    names = {*RESERVED_TIERS, *(name for kind, name in given if kind == "Tier")}
-    if mode is Mode.DECLARE:
-        names.update(state.tiers)
-    for item, place in given.values():
-        if isinstance(item, ClusterNetworkPolicy) and item.spec.tier not in names:
-            there = ", ".join(sorted(names - set(RESERVED_TIERS)))
-            there = ", ".join(filter(None, (*RESERVED_TIERS, there)))
-            problem = f"found {shown(item.spec.tier)} in {_named(item)}, a tier that is not declared"
-            yield Fault("spec.tier", problem, f"one of {there}", place)
+    policies = ((item, place) for item, place in given.values() if isinstance(item, ClusterNetworkPolicy))
+    mentions = [(item.spec.tier, f" in {_named(item)}", place) for item, place in policies]
+    yield from _tier_faults(_tiers_there(state, (name for kind, name in given if kind == "Tier"), mode), mentions)
+
+
+def unknown_tiers(
+    state: ClusterState, objects: Sequence[Given], mode: Mode, mentions: Iterable[tuple[str, Place]]
+) -> tuple[Fault, ...]:
+    """Return the faults of tiers that documents name which are no policies for other reasons."""
+    there = _tiers_there(state, (item.metadata.name for item, _ in objects if isinstance(item, Tier)), mode)
+    return tuple(_tier_faults(there, [(name, "", place) for name, place in mentions]))
+
+
+def _tiers_there(state: ClusterState, given: Iterable[str], mode: Mode) -> list[str]:
+    """Return the tiers that policies may name after the change, the reserved ones first."""
+    others = {*given, *(state.tiers if mode is Mode.DECLARE else ())}
+    return [*RESERVED_TIERS, *sorted(others - set(RESERVED_TIERS))]
+
+
+def _tier_faults(there: Sequence[str], mentions: Iterable[tuple[str, str, Place | None]]) -> Iterator[Fault]:
+    for name, where, place in mentions:
+        if name not in there and name.casefold() not in RESERVED_TIERS:  # as SecurityOps, an older spelling
+            problem = f"found {shown(name)}{where}, a tier that is not declared"
+            yield Fault("spec.tier", problem, f"one of {', '.join(there)}", place)
 
 
 def _named(item: ClusterObject) -> str:

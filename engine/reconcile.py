@@ -99,8 +99,8 @@ class NodeRuleReconciler:
         self._watch = watch
         self._force_unsafe = force_unsafe
         self._rules: dict[str, CompletedRule] = {}
-        self.latest: Proposal | None = None
-        """The way taken last."""
+        self.latest = Proposal(Ruleset(), Ruleset(), Plan())
+        """The way taken last, an empty one before the first."""
 
     def reconcile(self, rule: CompletedRule) -> None:
         """Bring one rule into force."""

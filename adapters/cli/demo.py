@@ -3,20 +3,19 @@
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 import adapters.cli
-from adapters.cli.output import table
+from adapters.cli.verdicts import agrees, packet_table
 from adapters.kernel import Backend
 from adapters.lab import Outcome
 from adapters.rehearsal import staged
 from adapters.scenariofiles import CASE, load_scenario
 from adapters.usernamespace import in_user_namespace
 from scenarios.case import Scenario
-from scenarios.run import PacketResult, run
+from scenarios.run import run
 from simulator.packets import Packet
 
 FOLDER = Path(__file__).resolve().parents[2] / "scenarios" / "issue-5671"
@@ -31,13 +30,13 @@ def demo_command() -> int:
     """Show the policy of Antrea issue 5671 at work in scratch network namespaces; nothing else is touched."""
     in_user_namespace((sys.executable, *sys.orig_argv[1:]))
     before, after = (load_scenario(FOLDER, case) for case in (CASE, CHANGED_CASE))
-    kernels = [_act(before, after, backend, first=backend is _BACKENDS[0]) for backend in _BACKENDS]
+    kernels = {b.value: _act(before, after, b, first=b is _BACKENDS[0]) for b in _BACKENDS}
     results = (*run(before).packets, *run(after).packets)
-    rows = [_row(result, [kernel[index] for kernel in kernels]) for index, result in enumerate(results)]
-    agreed = all(row[-1] == "yes" for row in rows)
+    agreed = all(
+        agrees(result, did) for outcomes in kernels.values() for result, did in zip(results, outcomes, strict=True)
+    )
     _title("What the policy says, what the simulator says, what the kernel did")
-    headers = ("packet", "policy says", "simulator says", *(f"kernel did ({b})" for b in _BACKENDS), "agree")
-    click.echo(table(headers, rows))
+    click.echo(packet_table(results, kernels))
     click.secho("All columns agree." if agreed else "The columns do NOT agree.", bold=True)
     return 0 if agreed else 1
 
@@ -76,13 +75,6 @@ def _packets(scenario: Scenario) -> list[Packet]:
 
 def _manifests(scenario: Scenario) -> list[str]:
     return [word for name in scenario.case.manifests for word in ("-f", str(FOLDER / name))]
-
-
-def _row(result: PacketResult, kernels: Sequence[Outcome | None]) -> tuple[str, ...]:
-    says = result.case.expect.verdict
-    agrees = result.agrees and all(outcome is None or outcome.value == says for outcome in kernels)
-    did = (outcome.value if outcome else "(not tried)" for outcome in kernels)
-    return (result.case.name, says, result.answer.verdict.value, *did, "yes" if agrees else "NO")
 
 
 def _title(text: str) -> None:

@@ -12,7 +12,7 @@ from adapters.cli.options import kernel_options, node_options, plan_options
 from adapters.cli.output import emit, output_option
 from adapters.world import WorldOptions, node_of, state_of
 from engine.compiler import compile_rules
-from engine.errors import Fault, KernelError, Refused, Unsafe
+from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
 from engine.events import ApplyFailed, RulesetApplied
 from engine.plan import Plan, full_text
 from engine.ports import Kernel, Verifier
@@ -60,23 +60,19 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     planes.register(Plane.NODES, nodes)
     try:
         planes.batch_reconcile(rules)
-    except (KernelError, Unsafe) as error:
+    except (KernelRefused, NotInForce, Unsafe) as error:
         _record(world, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
         raise
-    taken = nodes.latest
-    if taken is None:
-        message = "the plane of Nodes was not called"
-        raise AssertionError(message)
-    ops = taken.plan.ops
-    _record(world, state, _applied(node, state, taken))
+    plan = nodes.latest.plan
+    _record(world, state, _applied(node, state, nodes.latest))
     data = {
         "applied": True,
-        "ops": len(ops),
+        "ops": len(plan.ops),
         "sequence": state.sequence if world.log else None,
         "seconds": {name: round(seconds, 6) for name, seconds in watch.seconds.items()},
         "verified": True,
     }
-    emit(output, data, partial("applied {} ops in {} steps and read them back".format, len(ops), len(taken.plan.steps)))
+    emit(output, data, partial(_applied_as_text, plan))
 
 
 @click.command("remove")
@@ -133,6 +129,12 @@ def _proposal_as_text(proposal: Proposal) -> str:
     lines.append(f"{len(proposal.plan.ops)} ops in {len(proposal.plan.steps)} steps")
     lines += (click.style(f"unsafe: would lose {packet}", fg="red") for packet in proposal.lost)
     return "\n".join(lines)
+
+
+def _applied_as_text(plan: Plan) -> str:
+    if not plan.ops:
+        return "0 ops: the node has it already"
+    return f"applied {len(plan.ops)} ops in {len(plan.steps)} steps and read them back"
 
 
 _SIGNS = {"create": "+", "add": "+", "insert": "+", "new-chain": "+", "change": "~"}

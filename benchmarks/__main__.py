@@ -1,0 +1,13 @@
+"""Runs every benchmark; root, or an ordinary user where user namespaces are allowed."""
+
+import sys
+
+from adapters.logs import configure
+from adapters.usernamespace import in_user_namespace
+from benchmarks import first_apply, road
+
+if __name__ == "__main__":
+    in_user_namespace((sys.executable, "-m", "benchmarks"))
+    configure(0)
+    road.main()
+    first_apply.main()

@@ -1,0 +1,42 @@
+"""Synthetic clusters of a given size."""
+
+from engine.events import declared
+from engine.objects import ClusterNetworkPolicy, Node
+from engine.state import ClusterState, evolve
+
+NODE = "node-0"
+
+
+def cluster(policies: int, peers: int) -> ClusterState:
+    """Return a cluster of 10 nodes and many one-rule policies for all of them, each with ``peers`` CIDRs."""
+    state = ClusterState()
+    for number in range(10):
+        state = evolve(state, declared(_node(number)))
+    for number in range(policies):
+        state = evolve(state, declared(_policy(number, peers)))
+    return state
+
+
+def _node(number: int) -> Node:
+    addresses = [f"192.168.0.{number + 1}", f"fd00::{number + 1:x}"]
+    status = {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]}
+    return Node.model_validate(
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}, "status": status}
+    )
+
+
+def _policy(number: int, peers: int) -> ClusterNetworkPolicy:
+    cidrs = (f"10.{number % 250}.{peer % 250}.{peer // 250 * 4}/30" for peer in range(peers))
+    rule = {
+        "action": "Allow",
+        "ports": [{"port": 1000 + number}],
+        "from": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs],
+    }
+    return ClusterNetworkPolicy.model_validate(
+        {
+            "apiVersion": "crd.antrea.io/v1beta1",
+            "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": f"policy-{number:05}"},
+            "spec": {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [rule]},
+        }
+    )

@@ -1,0 +1,57 @@
+"""The lockout guard: what it samples, and what it calls lost."""
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+from engine.addresses import Block
+from engine.compiler import compile_rules
+from engine.rules import Action, CompletedRule, Direction, Protocol, Rank, Service
+from engine.ruleset import Chain, Rule, Ruleset, Table, Target
+from simulator.prove import LifelineVerifier, TrustingVerifier
+
+API = CompletedRule(
+    policy="(static)",
+    name="api-server-in",
+    rank=Rank(-1, 0.0, "(static)", 0),
+    direction=Direction.INGRESS,
+    action=Action.ALLOW,
+    peers=(Block(ip_network("192.0.2.7/32")), Block(ip_network("2001:db8::7/128"))),
+    services=(Service(Protocol.TCP, (6443, 6443)),),
+)
+DENY = CompletedRule(
+    policy="deny", name="all", rank=Rank(50, 1.0, "deny", 0), direction=Direction.INGRESS, action=Action.DROP
+)
+GUARD = LifelineVerifier([API], [ip_address("192.0.2.1"), ip_address("2001:db8::1")])
+
+
+def test_a_lifeline_that_stays_open_is_not_lost() -> None:
+    """A deny-all policy behind the static rules loses nothing."""
+    assert GUARD.lost(Ruleset(), compile_rules([API, DENY])) == ()
+
+
+def test_a_lifeline_that_closes_is_named_with_its_decider() -> None:
+    """A deny-all policy without the static rules loses the API server in both families."""
+    lost = GUARD.lost(Ruleset(), compile_rules([DENY]))
+    assert len(lost) == 2
+    assert "dport=6443" in lost[0]
+    assert "(api-server-in): drop by filter/NW-INPUT rule 3" in lost[0]
+
+
+def test_what_did_not_get_through_before_is_not_lost_by_us() -> None:
+    """A path that the host's own rules close already is none that a plan could lose."""
+    closed = (Table("mangle", (Chain("INPUT", (Rule((), Target("DROP")),), "ACCEPT"),)),)
+    before = Ruleset(ipv4=closed, ipv6=closed)
+    assert GUARD.lost(before, replace(compile_rules([DENY]), ipv4=closed, ipv6=closed)) == ()
+
+
+def test_an_egress_lifeline_is_sampled_outwards() -> None:
+    """A lifeline that leaves the node is judged at OUTPUT."""
+    outward = replace(API, direction=Direction.EGRESS)
+    deny = replace(DENY, direction=Direction.EGRESS)
+    lost = LifelineVerifier([outward], [ip_address("192.0.2.1")]).lost(Ruleset(), compile_rules([deny]))
+    assert [("out=eth0" in text, "NW-OUTPUT" in text) for text in lost] == [(True, True)]
+
+
+def test_the_trusting_verifier_finds_nothing() -> None:
+    """It is for taking rules away, where there is nothing to lose."""
+    assert TrustingVerifier().lost(Ruleset(), compile_rules([DENY])) == ()
