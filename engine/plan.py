@@ -94,11 +94,18 @@ class Plan:
 
 def make_plan(changes: Sequence[Change]) -> Plan:
     """Return the plan that carries out the changes, which :func:`engine.diff.diff` made."""
+    # A set can come again as another kind only once the old one is gone, and what looked into it before that.
+    replaced = (isinstance(change, SetDestroyed) and change.replaced for change in changes)
+    begin = max((index for index, found in enumerate(replaced, 1) if found), default=0)
+    return Plan((*_steps(changes[:begin]), *_steps(changes[begin:])))
+
+
+def _steps(changes: Sequence[Change]) -> tuple[Step, ...]:
     schedule = _Schedule(changes)
     steps: list[Step] = []
     while schedule.unfinished:
         steps += [_step(tool, taken) for tool in Tool if (taken := tuple(schedule.take(tool)))]
-    return Plan(tuple(steps))
+    return tuple(steps)
 
 
 def full_text(wanted: Ruleset) -> dict[Tool, str]:
@@ -161,7 +168,7 @@ def _dependencies(changes: Sequence[Change]) -> "nx.DiGraph[int]":
             graph.add_edge(_SETS_FILLED, index)
             graph.add_edge(index, _RULES_SWITCHED)
             in_chain.setdefault((change.family, change.table, change.chain), []).append(index)
-        elif _goes_last(change):
+        elif isinstance(change, MemberRemoved | SetDestroyed):
             graph.add_edge(_RULES_SWITCHED, index)
         else:
             graph.add_edge(index, _SETS_FILLED)
@@ -170,10 +177,6 @@ def _dependencies(changes: Sequence[Change]) -> "nx.DiGraph[int]":
     for indices in (*in_chain.values(), *in_set.values()):
         graph.add_edges_from(pairwise(indices))
     return graph
-
-
-def _goes_last(change: SetEdit) -> bool:
-    return isinstance(change, MemberRemoved) or (isinstance(change, SetDestroyed) and not change.replaced)
 
 
 def _set_name(change: SetEdit) -> str:

@@ -1,0 +1,228 @@
+"""Declared objects become just the events that are needed, or are refused for every reason at once."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import Place, Refused
+from engine.events import EventBody, subject
+from engine.intake import MAX_TIERS, Mode, changes
+from engine.objects import RESERVED_TIERS, ClusterNetworkPolicy, ClusterObject, Node, Tier
+from engine.state import ClusterState, evolve
+from tests.strategies import clusters
+
+API = "crd.antrea.io/v1beta1"
+
+
+def policy(name: str, tier: str = "application", priority: float = 5) -> ClusterNetworkPolicy:
+    """Return a small policy."""
+    spec = {"priority": priority, "tier": tier, "appliedTo": [{"nodeSelector": {}}]}
+    return ClusterNetworkPolicy.model_validate(
+        {"apiVersion": API, "kind": "ClusterNetworkPolicy", "metadata": {"name": name}, "spec": spec}
+    )
+
+
+def tier(name: str, priority: int, description: str = "") -> Tier:
+    """Return a tier."""
+    spec = {"priority": priority, "description": description}
+    return Tier.model_validate({"apiVersion": API, "kind": "Tier", "metadata": {"name": name}, "spec": spec})
+
+
+def node(name: str) -> Node:
+    """Return a node."""
+    return Node.model_validate({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+
+
+def given_at(objects: Iterable[ClusterObject]) -> list[tuple[ClusterObject, Place]]:
+    """Return the objects as declared in a file, a line each."""
+    return [(item, Place("f.yaml", line=line)) for line, item in enumerate(objects, start=1)]
+
+
+def after(state: ClusterState, bodies: Iterable[EventBody]) -> ClusterState:
+    """Return the state after the events."""
+    for body in bodies:
+        state = evolve(state, body)
+    return state
+
+
+def state_of(*objects: ClusterObject) -> ClusterState:
+    """Return the state in which the objects are declared."""
+    return after(ClusterState(), changes(ClusterState(), given_at(objects)))
+
+
+def contents(state: ClusterState) -> dict[str, ClusterObject]:
+    """Return all objects of a state by kind and name."""
+    parts: Sequence[Iterable[ClusterObject]] = (state.policies.values(), state.tiers.values(), state.nodes.values())
+    return {f"{item.kind}/{item.metadata.name}": item for part in parts for item in part}
+
+
+def faults(state: ClusterState, *objects: ClusterObject, mode: Mode = Mode.DECLARE) -> list[str]:
+    """Return why the objects are refused."""
+    with pytest.raises(Refused) as refused:
+        changes(state, given_at(objects), mode)
+    return list(refused.value.lines)
+
+
+def is_sound(state: ClusterState) -> bool:
+    """Whether every policy's tier is there and no two tiers share a priority."""
+    ranks = [*RESERVED_TIERS.values(), *(item.spec.priority for item in state.tiers.values())]
+    known = all(state.tier_priority(item.spec.tier) is not None for item in state.policies.values())
+    return known and len(set(ranks)) == len(ranks)
+
+
+@given(clusters(), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
+def test_the_state_then_holds_exactly_what_was_declared(objects: tuple[ClusterObject, ...], mode: Mode) -> None:
+    """From an empty cluster, the events lead to the declared objects and nothing else."""
+    state = after(ClusterState(), changes(ClusterState(), given_at(objects), mode))
+    assert contents(state) == {f"{item.kind}/{item.metadata.name}": item for item in objects}
+
+
+@given(clusters(), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
+def test_declaring_twice_makes_no_events(objects: tuple[ClusterObject, ...], mode: Mode) -> None:
+    """What is so already is not recorded again."""
+    assert changes(state_of(*objects), given_at(objects), mode) == ()
+
+
+@given(clusters())
+def test_the_events_do_not_depend_on_the_order_of_the_input(objects: tuple[ClusterObject, ...]) -> None:
+    """The same objects in another order make the same events."""
+    assert changes(ClusterState(), given_at(objects)) == changes(ClusterState(), given_at(reversed(objects)))
+
+
+@given(clusters(), st.data())
+def test_sync_leads_to_just_the_input_through_sound_states(
+    objects: tuple[ClusterObject, ...], data: st.DataObject
+) -> None:
+    """Whatever part stays, sync deletes the rest, and the state after each event is sound."""
+    start = state_of(*objects)
+    chosen = [item for item in objects if data.draw(st.booleans())]
+    needed = {item.spec.tier for item in chosen if isinstance(item, ClusterNetworkPolicy)}
+    kept: list[ClusterObject] = [
+        item for item in objects if item in chosen or (isinstance(item, Tier) and item.metadata.name in needed)
+    ]
+    state = start
+    for body in changes(start, given_at(kept), Mode.SYNC):
+        state = evolve(state, body)
+        assert is_sound(state)
+    assert contents(state) == {f"{item.kind}/{item.metadata.name}": item for item in kept}
+
+
+@given(clusters())
+def test_deleting_everything_leaves_nothing_and_deleting_again_does_nothing(objects: tuple[ClusterObject, ...]) -> None:
+    """``delete`` removes the objects given; those not there make no event."""
+    state = after(state_of(*objects), changes(state_of(*objects), given_at(objects), Mode.DELETE))
+    assert contents(state) == {}
+    assert changes(state, given_at(objects), Mode.DELETE) == ()
+
+
+def test_policies_go_first_tiers_and_nodes_last() -> None:
+    """The order is: deleted policies; tiers, nodes, policies declared, by name; deleted nodes and tiers."""
+    start = state_of(policy("old", "t1"), policy("moved", "t1"), tier("t1", 1), node("n1"))
+    wanted: list[ClusterObject] = [policy("moved", "t2"), policy("a"), node("n2"), tier("t2", 2)]
+    assert [(body.type, subject(body)) for body in changes(start, given_at(wanted), Mode.SYNC)] == [
+        ("policy.deleted", "ClusterNetworkPolicy/old"),
+        ("tier.declared", "Tier/t2"),
+        ("node.observed", "Node/n2"),
+        ("policy.declared", "ClusterNetworkPolicy/a"),
+        ("policy.declared", "ClusterNetworkPolicy/moved"),
+        ("node.deleted", "Node/n1"),
+        ("tier.deleted", "Tier/t1"),
+    ]
+
+
+def test_an_object_given_twice_is_refused_with_both_places() -> None:
+    """The same kind and name twice is a fault that names both, even if they are equal."""
+    assert faults(ClusterState(), node("a"), node("a")) == [
+        'f.yaml:2: metadata.name: Node "a" is given twice, first at f.yaml:1; expected each object once'
+    ]
+
+
+def test_an_unknown_tier_is_refused_with_those_there_are() -> None:
+    """A policy's tier must be reserved, in the state or in the input."""
+    start = state_of(tier("gold", 7))
+    assert faults(start, policy("p", "silver"), tier("iron", 8), policy("q", "gold")) == [
+        (
+            'f.yaml:1: spec.tier: found "silver" in ClusterNetworkPolicy "p", a tier that is not declared; expected one of '
+            "emergency, securityops, networkops, platform, application, baseline, gold, iron"
+        )
+    ]
+
+
+def test_sync_refuses_policies_whose_tier_it_would_delete() -> None:
+    """A tier of the state that is absent from the input is no tier any more."""
+    start = state_of(tier("gold", 7), policy("p", "gold"))
+    assert "spec.tier" in faults(start, policy("p", "gold"), mode=Mode.SYNC)[0]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_reserved_tiers_cannot_be_touched(mode: Mode) -> None:
+    """A tier with a reserved name is neither declared nor deleted."""
+    found = faults(ClusterState(), tier("baseline", 9), mode=mode)
+    assert found == [
+        'f.yaml:1: metadata.name: found "baseline", a reserved tier, which cannot change; expected a name of your own'
+    ]
+
+
+@pytest.mark.parametrize(
+    "start,objects,holder",
+    [
+        ((), [tier("a", 253)], "baseline"),
+        ((), [tier("a", 9), tier("b", 9)], "a"),
+        ((tier("a", 9),), [tier("b", 9)], "a"),
+    ],
+    ids=["reserved", "input", "state"],
+)
+@pytest.mark.parametrize("mode", [Mode.DECLARE, Mode.SYNC])
+def test_no_two_tiers_share_a_priority(
+    start: tuple[ClusterObject, ...], objects: list[ClusterObject], holder: str, mode: Mode
+) -> None:
+    """A priority that a reserved tier, one of the state or one of the input has is refused, naming that tier."""
+    (found,) = faults(state_of(*start), *objects, mode=mode)
+    assert f'which is the priority of tier "{holder}"; expected a priority that no other tier has' in found
+
+
+def test_the_priority_of_a_tier_cannot_change_but_its_description_can() -> None:
+    """Another priority for a tier is refused with the present one; another description is an event."""
+    start = state_of(tier("a", 9))
+    assert faults(start, tier("a", 10)) == [
+        (
+            'f.yaml:1: spec.priority: found 10, but the priority of Tier "a" cannot change; '
+            "expected 9; or delete the tier first"
+        )
+    ]
+    assert len(changes(start, given_at([tier("a", 9, "new")]))) == 1
+
+
+def test_there_are_at_most_twenty_tiers_besides_the_reserved() -> None:
+    """The twenty-first tier is refused, whether the others are in the state or in the input."""
+    all_of_them: list[ClusterObject] = [tier(f"t{number}", number) for number in range(1, MAX_TIERS + 2)]
+    allowed = all_of_them[:MAX_TIERS]
+    expected = 'Tier "t21" would be tier number 21; expected at most 20 besides the reserved ones; delete others first'
+    assert faults(ClusterState(), *all_of_them) == [f"f.yaml:21: {expected}"]
+    assert faults(state_of(*allowed), all_of_them[MAX_TIERS]) == [f"f.yaml:1: {expected}"]
+
+
+def test_a_tier_in_use_cannot_be_deleted() -> None:
+    """The policies that use it are named; once they go too, or have gone, so may the tier."""
+    start = state_of(tier("a", 9), policy("p", "a"), policy("q", "a"))
+    assert faults(start, tier("a", 9), policy("p", "a"), mode=Mode.DELETE) == [
+        (
+            'f.yaml:1: metadata.name: Tier "a" is in use by ClusterNetworkPolicy "q"; '
+            "expected these policies deleted, or in another tier, first"
+        )
+    ]
+    assert len(changes(start, given_at([tier("a", 9), policy("p", "a"), policy("q", "a")]), Mode.DELETE)) == 3
+
+
+def test_all_refusals_come_at_once() -> None:
+    """Faults of different kinds are gathered in one error."""
+    found = faults(ClusterState(), policy("p", "x"), tier("a", 50), node("n"), node("n"), tier("baseline", 1))
+    assert len(found) == 4
+
+
+def test_objects_of_unknown_place_are_refused_without_one() -> None:
+    """Where no place is known, the fault begins with its path."""
+    with pytest.raises(Refused, match=r'^spec\.tier: found "x" in ClusterNetworkPolicy "p"'):
+        changes(ClusterState(), [(policy("p", "x"), None)])
