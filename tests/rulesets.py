@@ -134,17 +134,24 @@ def arranged(ruleset: Ruleset) -> Ruleset:
 _BASE = {Family.IPV4: (ip_network("10.0.0.0/29"), 32), Family.IPV6: (ip_network("fd00::/125"), 128)}
 
 
-def networks(family: Family) -> st.SearchStrategy[Network]:
-    """Few prefixes that contain one another: from ``/1`` to hosts, all around eight addresses."""
+def _universe(family: Family) -> list[Network]:
     base, width = _BASE[family]
     first = int(base.network_address)
-    lengths = st.sampled_from([1, 2, 8, width - 4, width - 3, width - 2, width - 1, width])
+    lengths = (1, 2, 8, width - 4, width - 3, width - 2, width - 1, width)
+    found = {
+        type(base)(((first + offset) >> (width - length) << (width - length), length))
+        for offset in range(16)
+        for length in lengths
+    }
+    return sorted(found, key=lambda net: (net.prefixlen, int(net.network_address)))
 
-    def network(offset: int, length: int) -> Network:
-        value = (first + offset) >> (width - length) << (width - length)
-        return type(base)((value, length))
 
-    return st.builds(network, st.integers(0, 15), lengths)
+_UNIVERSE = {family: _universe(family) for family in Family}
+
+
+def networks(family: Family) -> st.SearchStrategy[Network]:
+    """Few prefixes that contain one another: from ``/1`` to hosts, all around eight addresses."""
+    return st.sampled_from(_UNIVERSE[family])
 
 
 def blocks(family: Family) -> st.SearchStrategy[Block]:
@@ -152,15 +159,9 @@ def blocks(family: Family) -> st.SearchStrategy[Block]:
     whole = ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")
 
     def with_excepts(network: Network) -> st.SearchStrategy[Block]:
-        inside = networks(family).filter(lambda net: net.prefixlen > network.prefixlen and _inside(net, network))
-        if network.prefixlen == network.max_prefixlen:
-            return st.just(Block(network))
-        anywhere = st.builds(
-            lambda nets: Block(network, tuple(sorted(set(nets), key=str))), st.lists(inside, max_size=3)
-        )
-        return (
-            anywhere if network.prefixlen < network.max_prefixlen - 4 else st.one_of(st.just(Block(network)), anywhere)
-        )
+        inside = [net for net in _UNIVERSE[family] if net.prefixlen > network.prefixlen and _inside(net, network)]
+        some = st.lists(st.sampled_from(inside), max_size=3, unique=True) if inside else st.just([])
+        return some.map(lambda nets: Block(network, tuple(sorted(nets, key=str))))
 
     return st.one_of(networks(family), st.just(whole)).flatmap(with_excepts)
 
