@@ -90,7 +90,7 @@ BAD: list[tuple[dict[str, Any], str, object, str]] = [
     (POLICY, f"{RULE}.action", "Pass", "spec.ingress[0].action: not supported yet"),
     (POLICY, f"{RULE}.l7Protocols", [{}], "spec.ingress[0].l7Protocols: layer 7"),
     (POLICY, f"{RULE}.enableLogging", True, "spec.ingress[0].enableLogging: not supported yet"),
-    (POLICY, f"{RULE}.name", 'a"b', "spec.ingress[0]: name: found"),
+    (POLICY, f"{RULE}.name", 'a"b', "spec.ingress[0].name: found"),
     (POLICY, f"{RULE}.name", "x" * 64, "spec.ingress[0].name: found"),
     (POLICY, f"{RULE}.from.0.fqdn", "a.b", "spec.ingress[0].from[0].fqdn: not supported yet"),
     (POLICY, f"{RULE}.from.0.nodeSelector", {}, "spec.ingress[0].from[0]: found ipBlock and nodeSelector together"),

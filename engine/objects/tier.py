@@ -1,0 +1,50 @@
+"""Tiers: the ranks that policies may name. Source: Antrea's ``crd.antrea.io/v1beta1`` Tier."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from engine.faults import finding
+from engine.objects.base import CrdVersion, Metadata, Model, Status, Text
+
+RESERVED_TIERS = {
+    "emergency": 50,
+    "securityops": 100,
+    "networkops": 150,
+    "platform": 200,
+    "application": 250,
+    "baseline": 253,
+}
+"""The tiers every cluster has, with their priorities; lower is evaluated first."""
+
+DEFAULT_TIER = "application"
+
+
+def tier_name(value: object) -> object:
+    """Return the present name of a tier; anything but an older spelling comes back as it is."""
+    # Antrea's older policies write SecurityOps for securityops.
+    legacy = isinstance(value, str) and value.casefold() in RESERVED_TIERS
+    return str(value).casefold() if legacy else value
+
+
+def _tier_priority(value: int) -> int:
+    if value in {251, 252, 254, 255}:
+        raise finding(f"found {value}", "a priority other than 251, 252, 254 and 255, which are kept by the system")
+    return value
+
+
+class TierSpec(Model):
+    """A tier's rank: lower is evaluated first."""
+
+    priority: Annotated[int, Field(strict=True, ge=0, le=255), AfterValidator(_tier_priority)]
+    description: Text = ""
+
+
+class Tier(Model):
+    """A rank that policies may name."""
+
+    api_version: CrdVersion
+    kind: Literal["Tier"]
+    metadata: Metadata
+    spec: TierSpec
+    status: Status = None

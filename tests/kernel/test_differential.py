@@ -1,0 +1,374 @@
+"""The simulator says of random packets under random policies what the kernel does to them.
+
+Each world is drawn by ``random.Random`` from its seed alone, put in force over the one before it, and asked for packets
+at its own edges: addresses and ports just inside and just outside of everything that it names.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import pytest
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.sctp import SCTP, SCTPChunkInit
+
+from adapters.kernel import Backend, NetfilterKernel
+from adapters.probe import Outcome
+from adapters.process import SystemRunner
+from engine.addresses import Address, Network
+from engine.compiler import compile_rules
+from engine.objects import RESERVED_TIERS, ClusterNetworkPolicy
+from engine.plan import full_text
+from engine.reconcile import propose, realize
+from engine.resolve import resolve
+from engine.rules import CompletedRule, Direction, PortRange, Protocol
+from engine.ruleset import Family, Hook, Ruleset
+from engine.statics import STATIC_POLICY
+from simulator.conntrack import Tracker
+from simulator.netfilter import Answer, Verdict, Walker
+from simulator.packets import ConnState, Packet, names, to_wire
+from simulator.packets.dissect import ICMP_ERRORS
+from simulator.prove import TrustingVerifier
+from tests.kernel.oracle import ADDRESSES, Oracle
+from tests.rulesets import SOAK, Json, NullWatch, node, policy, tier, world
+
+pytestmark = pytest.mark.kernel
+
+WORLDS = 50 * (20 if SOAK else 1)
+PACKETS = 30
+"""Per world and hook; so 3,000 a combination of backend and family, without soak."""
+
+NODE = "node-1"
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
+OWN: frozenset[Address] = frozenset(ip_address(text) for text in ADDRESSES)
+
+CENTRES = {
+    Family.IPV4: ("10.1.2.128", "100.64.0.0", "198.51.100.64", "192.0.2.4"),
+    Family.IPV6: ("fd00:1:2::80", "2001:db8::4", "2001:db8:ff:ffff:ffff:ffff:ffff:fff0", "2600::"),
+}
+"""Where networks crowd, so that they often contain one another."""
+
+LENGTHS = {Family.IPV4: (0, 1, 2, 8, 15, 16, 24, 25, 28, 30, 31, 32), Family.IPV6: (0, 1, 3, 32, 64, 120, 127, 128)}
+NUMBERS = {Protocol.TCP: names.TCP, Protocol.UDP: names.UDP, Protocol.SCTP: names.SCTP}
+ICMP_TYPES = {
+    Family.IPV4: ((0, 0), (3, 1), (3, 4), (8, 0), (8, 0), (11, 0), (13, 0), (17, 0)),
+    Family.IPV6: ((1, 4), (2, 0), (3, 0), (128, 0), (128, 0), (129, 0), *((kind, 0) for kind in (130, 133, 135, 143))),
+}
+OTHER_PROTOCOLS = {Family.IPV4: (47, 50, 89, 253), Family.IPV6: (47, 50)}
+"""Without ports. In IPv6, REJECT answers only to what has a right checksum, but for these, which have none."""
+FLAGS = (*(["SYN"] * 6), "ACK", "SYN ACK", "FIN ACK", "RST", "")
+ANSWERED_ICMP = {Family.IPV4: range(19), Family.IPV6: range(128, 256)}
+"""The ICMP types that the kernel answers by an error, if they are no errors (icmp_send, icmp6_send)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A world, and all that is needed to tell about it."""
+
+    seed: str
+    rules: tuple[CompletedRule, ...]
+    ruleset: Ruleset
+
+
+# Worlds
+
+
+def drawn(seed: str) -> Drawn:
+    """Return the world of a seed."""
+    dice = random.Random(seed)
+    others = [f"node-{number}" for number in range(2, 2 + dice.randrange(4))]
+    nodes = [
+        node(NODE, *ADDRESSES, labels={"zone": "a", **({CONTROL_PLANE: ""} if dice.random() < 0.5 else {})}),
+        *(node(name, *map(str, addresses(dice)), labels=labels(dice)) for name in others),
+    ]
+    tiers = [tier("own", dice.choice((10, 120, 249)))]
+    policies = [a_policy(dice, f"p{number}") for number in range(dice.randrange(2, 8))]
+    rules = resolve(world(*tiers, *nodes, *policies), NODE)
+    return Drawn(seed, rules, compile_rules(rules))
+
+
+def labels(dice: random.Random) -> dict[str, str]:
+    """Draw the labels of a node."""
+    return {"zone": dice.choice("ab")} | ({CONTROL_PLANE: ""} if dice.random() < 0.3 else {})
+
+
+def addresses(dice: random.Random) -> list[Address]:
+    """Draw the addresses of a node, of one family or both."""
+    found = [routable(shifted(ip_address(dice.choice(CENTRES[family])), dice.randrange(-9, 10))) for family in Family]
+    return [address for address in found if address is not None and address not in OWN]
+
+
+def a_policy(dice: random.Random, name: str) -> ClusterNetworkPolicy:
+    """Draw a policy."""
+    return policy(
+        name,
+        ingress=[a_rule(dice, "from") for _ in range(dice.randrange(4))],
+        egress=[a_rule(dice, "to") for _ in range(dice.randrange(4))],
+        tier=dice.choice((*RESERVED_TIERS, "own")),
+        priority=dice.choice((1.0, 5.0, 5.5)),
+    )
+
+
+def a_rule(dice: random.Random, side: str) -> Json:
+    """Draw a rule; one without peers and ports ends all that comes after, so those are rare."""
+    rule: dict[str, object] = {"action": dice.choice(("Allow", "Drop", "Reject"))}
+    if dice.random() < 0.8:
+        rule[side] = [a_peer(dice) for _ in range(dice.randrange(1, 4))]
+    many = dice.random() < 0.2
+    if ports := [a_port(dice) for _ in range(dice.randrange(8, 25) if many else dice.randrange(4))]:
+        rule["ports"] = ports
+    return rule
+
+
+def a_peer(dice: random.Random) -> Json:
+    """Draw a peer: a block with exceptions in and over each other, or nodes."""
+    if dice.random() < 0.2:
+        chosen: tuple[Json, ...] = ({}, {"matchLabels": {"zone": dice.choice("ab")}})
+        return {"nodeSelector": dice.choice(chosen)}
+    family = dice.choice(tuple(Family))
+    outer = a_network(dice, family)
+    inside = {str(net) for _ in range(dice.randrange(5)) if within(net := a_network(dice, family), outer)}
+    return {"ipBlock": {"cidr": str(outer), **({"except": sorted(inside)} if inside else {})}}
+
+
+def a_network(dice: random.Random, family: Family) -> Network:
+    """Draw a network around one of the centres."""
+    centre = shifted(ip_address(dice.choice(CENTRES[family])), dice.randrange(-40, 40))
+    return ip_network((centre, dice.choice(LENGTHS[family])), strict=False)
+
+
+def within(inner: Network, outer: Network) -> bool:
+    """Return whether a network is a smaller part of another of its family."""
+    return inner.prefixlen > outer.prefixlen and inner[0] in outer
+
+
+def a_port(dice: random.Random) -> Json:
+    """Draw an entry of ports."""
+    entry: dict[str, object] = {"protocol": dice.choice(("TCP", "TCP", "UDP", "SCTP"))}
+    if dice.random() < 0.9:
+        entry |= a_range(dice, "port", "endPort")
+    if dice.random() < 0.15:
+        entry |= a_range(dice, "sourcePort", "sourceEndPort")
+    return entry
+
+
+def a_range(dice: random.Random, first: str, last: str) -> dict[str, int]:
+    """Draw a port or a range of ports, many of them close to each other."""
+    low = dice.choice((1, 22, 443, 6443, 10250, 65535, dice.randrange(1, 65536), dice.randrange(80, 120)))
+    return {first: low, last: min(low + dice.choice((0, 1, 7, 3000)), 65535)} if dice.random() < 0.4 else {first: low}
+
+
+# Packets
+
+
+def shifted(address: Address, by: int) -> Address:
+    """Return the address so many further on, or the last or first where there is none."""
+    return type(address)(min(max(int(address) + by, 0), 2**address.max_prefixlen - 1))
+
+
+def routable(address: Address) -> Address | None:
+    """Return the address, or None if routing drops packets from or to it before any rule sees them."""
+    if isinstance(address, IPv4Address):
+        never = address.is_loopback or address.is_multicast or int(address) >> 24 == 0 or address == BROADCAST
+    else:
+        never = address.is_multicast or address.is_link_local or int(address) >> 64 == 0
+    return None if never else address
+
+
+BROADCAST = IPv4Address("255.255.255.255")
+
+
+def edges(networks: Sequence[Network], family: Family) -> list[Address]:
+    """Return the addresses of a family at the edges of networks, inside and outside."""
+    kind = IPv4Network if family is Family.IPV4 else IPv6Network
+    found = (
+        address
+        for network in networks
+        if isinstance(network, kind)
+        for end, by in ((network[0], -1), (network[-1], 1))
+        for address in (end, shifted(end, by))
+    )
+    return [address for address in found if routable(address) is not None]
+
+
+def port_edges(ports: PortRange) -> list[int]:
+    """Return the ports at the edges of a range, inside and outside."""
+    first, last = ports
+    return [port for port in (first - 1, first, last, last + 1) if 0 < port < 65536]
+
+
+class Aim:
+    """Draws packets aimed at the edges of a world, each of a flow of its own."""
+
+    def __init__(self, found: Drawn, hook: Hook, family: Family) -> None:
+        self._dice = random.Random(f"{found.seed} {hook} {family}")
+        self._hook, self._family = hook, family
+        self._rules = [rule for rule in found.rules if rule.direction is DIRECTIONS[hook]]
+        self._own = [rule for rule in self._rules if rule.policy != STATIC_POLICY]
+        self._far = edges([ip_network(text) for text in CENTRES[family]], family)
+        self._taken: set[object] = set()
+
+    def packets(self) -> Iterator[Packet]:
+        """Yield packets without end."""
+        while True:
+            packet = self._packet(
+                self._dice.choice(self._own if self._own and self._dice.random() < 0.75 else self._rules)
+            )
+            ends = frozenset({(packet.src, packet.sport), (packet.dst, packet.dport)})
+            flow = (ends, packet.protocol, packet.icmp, packet.icmp_id)
+            if flow not in self._taken:
+                self._taken.add(flow)
+                yield Tracker().state_of(packet)
+
+    def _packet(self, rule: CompletedRule) -> Packet:
+        """Draw a packet whose far end and ports are those of a rule, or just not."""
+        blocks = rule.peers or ()
+        near = [net for block in blocks for net in (block.network, *block.excepted)]
+        far = self._dice.choice(edges(near, self._family) or self._far)
+        width = IPv4Address if self._family is Family.IPV4 else IPv6Address
+        own = self._dice.choice(sorted(address for address in map(ip_address, ADDRESSES) if isinstance(address, width)))
+        arrives = self._hook is Hook.INPUT
+        packet = Packet(
+            src=far if arrives else own,
+            dst=own if arrives else far,
+            protocol=253,
+            in_interface="eth0" if arrives else "",
+            out_interface="" if arrives else "lo" if far in OWN else "eth0",
+        )
+        return self._with_payload(packet, rule)
+
+    def _with_payload(self, packet: Packet, rule: CompletedRule) -> Packet:
+        if self._dice.random() < 0.1:
+            length = 64 + self._dice.randrange(400)  # below 552: an ICMP error may have lowered the path's MTU to that
+            return replace(packet, protocol=self._dice.choice(OTHER_PROTOCOLS[self._family]), length=length)
+        aimed = [service for service in rule.services if service.protocol in NUMBERS]
+        if self._dice.random() < 0.12 or (rule.services and not aimed and self._dice.random() < 0.5):
+            icmp = replace(
+                packet, protocol=names.ICMP_OF[self._family], icmp=self._dice.choice(ICMP_TYPES[self._family])
+            )
+            number = self._dice.randrange(1, 65536)
+            return replace(icmp, inner=quoted(icmp, number)) if is_error(icmp) else replace(icmp, icmp_id=number)
+        sources, ports = (1024, 65535), (1, 65535)
+        protocol = self._dice.choice(tuple(NUMBERS.values()))
+        if aimed:
+            service = self._dice.choice(aimed)
+            sources, ports = service.source_ports, service.ports
+            protocol = NUMBERS[service.protocol] if self._dice.random() < 0.9 else protocol
+        flags = frozenset(self._dice.choice(FLAGS).split()) if protocol == names.TCP else frozenset[str]()
+        return replace(packet, protocol=protocol, sport=self._port(sources), dport=self._port(ports), flags=flags)
+
+    def _port(self, ports: PortRange) -> int:
+        """Draw a port at an edge of a range, or any where all are in it."""
+        if ports[1] - ports[0] > 60000:
+            return self._dice.randrange(1024, 65536)
+        return self._dice.choice([*port_edges(ports), self._dice.randint(*ports)])
+
+
+def is_error(packet: Packet) -> bool:
+    """Return whether it is an ICMP error."""
+    return packet.icmp is not None and packet.icmp[0] in ICMP_ERRORS[packet.family]
+
+
+def quoted(error: Packet, number: int) -> Packet:
+    """Return a packet that an ICMP error may be about, of a connection that nobody knows."""
+    return Packet(src=error.dst, dst=error.src, protocol=names.UDP, sport=9, dport=number)
+
+
+def wire(packet: Packet) -> bytes:
+    """Return the bytes of a packet; without a chunk, conntrack finds SCTP invalid, so it begins an association."""
+    if packet.protocol != names.SCTP:
+        return to_wire(packet)
+    header = IP if packet.family is Family.IPV4 else IPv6
+    transport = SCTP(sport=packet.sport, dport=packet.dport) / SCTPChunkInit(init_tag=1)
+    return bytes(header(src=str(packet.src), dst=str(packet.dst)) / transport)
+
+
+# What can be seen of a verdict
+
+
+def visible(answer: Answer, walker: Walker) -> Outcome:
+    """Return what the oracle sees of a verdict: a rejection whose answer is not sent, or not let out, is a drop."""
+    packet = answer.packet
+    if answer.verdict is not Verdict.REJECT:
+        return Outcome(answer.verdict.value)
+    if "RST" in packet.flags or not answerable(packet):
+        return Outcome.DROP
+    if answer.hook is Hook.INPUT and walker.verdict(refusal(answer), Hook.OUTPUT).verdict is not Verdict.ACCEPT:
+        return Outcome.DROP
+    return Outcome.REJECT
+
+
+def answerable(packet: Packet) -> bool:
+    """Return whether the kernel answers an ICMP packet by an error."""
+    return packet.icmp is None or (packet.icmp[0] in ANSWERED_ICMP[packet.family] and not is_error(packet))
+
+
+def refusal(answer: Answer) -> Packet:
+    """Return the packet by which REJECT answers one that arrived: it belongs to its connection, if that has one."""
+    packet = answer.packet
+    back = replace(
+        packet,
+        src=packet.dst,
+        dst=packet.src,
+        in_interface="",
+        out_interface="lo" if packet.src in OWN else "eth0",
+        state=ConnState.RELATED if answer.tracked else ConnState.INVALID,
+        length=None,
+    )
+    if answer.reject_with == "tcp-reset":
+        return replace(back, sport=packet.dport, dport=packet.sport, flags=frozenset({"RST", "ACK"}))
+    icmp = (3, 13) if packet.family is Family.IPV4 else (1, 1)
+    return Packet(
+        src=back.src,
+        dst=back.dst,
+        protocol=names.ICMP_OF[packet.family],
+        icmp=icmp,
+        out_interface=back.out_interface,
+        state=back.state,
+    )
+
+
+# The test
+
+
+def complaint(found: Drawn, before: str, answers: Sequence[Answer], did: Outcome) -> str:
+    """Return all that is needed to see a mismatch again."""
+    read_back, compiled = answers
+    words = " ".join(f"{key}={value}" for key, value in read_back.packet.as_spec().items())
+    return "\n".join(
+        (
+            f"world {found.seed!r} (after {before!r}), {read_back.hook}: {words}",
+            f"kernel did: {did}",
+            f"simulator says of what was read back: {read_back.verdict} by {read_back.decided_by}",
+            f"simulator says of what was compiled: {compiled.verdict} by {compiled.decided_by}",
+            *full_text(found.ruleset).values(),
+        )
+    )
+
+
+def test_the_simulator_says_what_the_kernel_does(oracle: Oracle, backend: str, family: Family) -> None:
+    """Under random policies, the kernel does to random packets what the simulator says of the rules it was given."""
+    kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
+    before, outcomes = "", Counter[tuple[Hook, Outcome]]()
+    for number in range(WORLDS):
+        found = drawn(f"{backend} {family} {number}")
+        realize(propose(found.ruleset, kernel, TrustingVerifier(), NullWatch()), kernel, NullWatch())
+        walkers = Walker(kernel.observe()), Walker(found.ruleset)
+        for hook in DIRECTIONS:
+            packets = [packet for packet, _ in zip(Aim(found, hook, family).packets(), range(PACKETS), strict=False)]
+            oracle.forget()
+            for packet, did in zip(packets, oracle.judge(hook, [wire(each) for each in packets]), strict=True):
+                answers = [walker.verdict(packet, hook) for walker in walkers]
+                says = {visible(answer, walker) for answer, walker in zip(answers, walkers, strict=True)}
+                assert says == {did}, complaint(found, before, answers, did)
+                assert not answers[0].assumptions
+                outcomes[hook, did] += 1
+        before = found.seed
+
+    assert outcomes.total() == WORLDS * PACKETS * len(DIRECTIONS)
+    # None of it would tell much if most packets fared alike.
+    assert min(outcomes[hook, outcome] for hook in DIRECTIONS for outcome in Outcome) > outcomes.total() // 50
