@@ -33,14 +33,14 @@ def folders(paths: Iterable[str]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def load_scenario(folder: Path, name: str = CASE) -> Scenario:
-    """Return the scenario in a folder, or another case that shares its manifests.
+def load_scenario(folder: Path) -> Scenario:
+    """Return the scenario in a folder.
 
     Raises:
         Refused: for every fault in its files.
     """
-    source = str(folder / name)
-    documents = read_yaml((folder / name).read_text(encoding="utf-8"), source)
+    source = str(folder / CASE)
+    documents = read_yaml((folder / CASE).read_text(encoding="utf-8"), source)
     if len(documents) != 1:
         raise Refused((Fault("", f"{source}: {len(documents)} documents", "one"),))
     try:

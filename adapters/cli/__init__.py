@@ -1,6 +1,6 @@
 """The command line: ``nodewall COMMAND``. Commands are imported when they are called, so that start-up stays quick.
 
-Exit codes: what each command says (0 all well, 1 a difference or a failure), 2 a user's mistake, 3 refused as unsafe.
+Exit codes: 0 all well, 1 a difference or the kernel's refusal, 2 any other error, 3 refused as unsafe.
 """
 
 import importlib
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from engine.errors import KernelError, LogCorrupt, NodewallError, Unsafe
+from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
 
 _COMMANDS = {
     "compile": "adapters.cli.whatif",
@@ -26,8 +26,8 @@ _COMMANDS = {
 
 _EXIT_CODES: tuple[tuple[type[NodewallError], int], ...] = (
     (Unsafe, 3),
+    (ToolMissing, 2),
     (KernelError, 1),
-    (LogCorrupt, 1),
     (NodewallError, 2),
 )
 """The first class an error belongs to gives the exit code."""

@@ -12,14 +12,14 @@ from adapters.cli.verdicts import agrees, packet_table
 from adapters.kernel import Backend
 from adapters.lab import Outcome
 from adapters.rehearsal import staged
-from adapters.scenariofiles import CASE, load_scenario
+from adapters.scenariofiles import load_scenario
 from adapters.usernamespace import in_user_namespace
 from scenarios.case import Scenario
 from scenarios.run import run
 from simulator.packets import Packet
 
-FOLDER = Path(__file__).resolve().parents[2] / "scenarios" / "issue-5671"
-CHANGED_CASE = "after-change.yaml"
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+BEFORE, AFTER = SCENARIOS / "issue-5671", SCENARIOS / "issue-5671-changed"
 
 
 _BACKENDS = (Backend.NFT, Backend.LEGACY)
@@ -29,7 +29,7 @@ _BACKENDS = (Backend.NFT, Backend.LEGACY)
 def demo_command() -> int:
     """Show the policy of Antrea issue 5671 at work in scratch network namespaces; nothing else is touched."""
     in_user_namespace((sys.executable, *sys.orig_argv[1:]))
-    before, after = (load_scenario(FOLDER, case) for case in (CASE, CHANGED_CASE))
+    before, after = (load_scenario(folder) for folder in (BEFORE, AFTER))
     kernels = {b.value: _act(before, after, b, first=b is _BACKENDS[0]) for b in _BACKENDS}
     results = (*run(before).packets, *run(after).packets)
     agreed = all(
@@ -48,7 +48,7 @@ def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) ->
         log = str(Path(folder) / "events.db")
         world = ["--node", before.case.node, "--log", log]
         kernel = ["--netns", stage.netns, "--backend", backend.value]
-        _say("log", "append", "--log", log, *_manifests(before))
+        _say("log", "append", "--log", log, "-f", str(BEFORE / "manifests"))
         if first:
             packets = (word for case in before.case.packets for word in ("--packet", case.packet))
             _say("log", "show", "--log", log)
@@ -58,7 +58,7 @@ def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) ->
         outcomes = stage.try_all(_packets(before))
         _say("apply", *world, *kernel, "--yes")
         _title(f"iptables-{backend}: a partner's network is added to the policy")
-        _say("log", "append", "--log", log, *_manifests(after))
+        _say("log", "append", "--log", log, "-f", str(AFTER / "manifests"))
         _say("plan", *world, *kernel)
         _say("apply", *world, *kernel, "--yes")
         outcomes += stage.try_all(_packets(after))
@@ -71,10 +71,6 @@ def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) ->
 
 def _packets(scenario: Scenario) -> list[Packet]:
     return [result.answer.packet for result in run(scenario).packets]
-
-
-def _manifests(scenario: Scenario) -> list[str]:
-    return [word for name in scenario.case.manifests for word in ("-f", str(FOLDER / name))]
 
 
 def _title(text: str) -> None:

@@ -3,8 +3,9 @@
 import click
 
 from adapters import wiring
-from adapters.cli.output import emit, output_option, table
+from adapters.cli.output import counted, emit, output_option, table
 from adapters.world import changes_of
+from engine.errors import LogCorrupt
 from engine.events import subject, timestamp
 from engine.intake import Mode
 from engine.state import fold
@@ -35,7 +36,7 @@ def append_command(path: str, files: tuple[str, ...], delete: bool, sync: bool, 
     log.append(bodies, source=f"nodewall log append {' '.join(files)}", expected=state.sequence)
     sequence = state.sequence + len(bodies)
     data = {"appended": len(bodies), "sequence": sequence}
-    emit(output, data, lambda: f"appended {len(bodies)} events; the log is at sequence {sequence}")
+    emit(output, data, lambda: f"appended {counted(len(bodies), 'event')}; the log is at sequence {sequence}")
 
 
 @log_command.command("show")
@@ -57,7 +58,13 @@ def show_command(path: str, first: int, last: int | None, output: str) -> None:
 @log_command.command("verify")
 @log_option
 @output_option
-def verify_command(path: str, output: str) -> None:
+def verify_command(path: str, output: str) -> int:
     """Check the whole hash chain; exit 1 names the first sequence that cannot be trusted."""
-    events = wiring.event_log(path).verify()
-    emit(output, {"verified": True, "events": events}, lambda: f"{events} events, every one vouched for")
+    try:
+        events = wiring.event_log(path).verify()
+    except LogCorrupt as error:
+        click.echo(f"error: {error}", err=True)
+        emit(output, {"verified": False, "sequence": error.sequence, "reason": error.reason}, str)
+        return 1
+    emit(output, {"verified": True, "events": events}, lambda: f"{counted(events, 'event')}, every one vouched for")
+    return 0

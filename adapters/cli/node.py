@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 
 import click
+import structlog
 
 from adapters import wiring
 from adapters.cli.options import kernel_options, node_options, plan_options
-from adapters.cli.output import emit, output_option
+from adapters.cli.output import counted, emit, output_option
 from adapters.world import WorldOptions, node_of, state_of
 from engine.compiler import compile_rules
 from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
@@ -22,6 +23,8 @@ from engine.rules import CompletedRule, Plane
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
 from simulator.prove import TrustingVerifier
+
+_LOG = structlog.get_logger(__name__)
 
 
 @click.command("plan")
@@ -72,6 +75,7 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
         "seconds": {name: round(seconds, 6) for name, seconds in watch.seconds.items()},
         "verified": True,
     }
+    _LOG.info("applied", node=node, netns=world.netns, ops=len(plan.ops), sequence=state.sequence)
     emit(output, data, partial(_applied_as_text, plan))
 
 
@@ -83,14 +87,19 @@ def remove_command(world: WorldOptions, output: str) -> None:
     kernel, watch = wiring.kernel(world.netns, world.backend), wiring.SystemStopwatch()
     proposal = propose(Ruleset(), kernel, TrustingVerifier(), watch)
     realize(proposal, kernel, watch)
-    emit(output, {"removed": True, "ops": len(proposal.plan.ops)}, lambda: f"removed by {len(proposal.plan.ops)} ops")
+    _LOG.info("removed", netns=world.netns, ops=len(proposal.plan.ops))
+    emit(
+        output,
+        {"removed": True, "ops": len(proposal.plan.ops)},
+        lambda: f"removed by {counted(len(proposal.plan.ops), 'op')}",
+    )
 
 
 def _ask(rules: tuple[CompletedRule, ...], kernel: Kernel, guard: Verifier, node: str) -> None:
     proposal = propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
     if proposal.plan.ops:
         click.echo(_proposal_as_text(proposal), err=True)
-        click.confirm(f"Apply these {len(proposal.plan.ops)} ops to {node}?", abort=True, err=True)
+        click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
 
 
 def _applied(node: str, state: ClusterState, taken: Proposal) -> RulesetApplied:
@@ -126,15 +135,19 @@ def _proposal_as_json(proposal: Proposal) -> Mapping[str, object]:
 
 def _proposal_as_text(proposal: Proposal) -> str:
     lines = [_plan_as_text(proposal.plan)] if proposal.plan.ops else []
-    lines.append(f"{len(proposal.plan.ops)} ops in {len(proposal.plan.steps)} steps")
+    lines.append(_size(proposal.plan))
     lines += (click.style(f"unsafe: would lose {packet}", fg="red") for packet in proposal.lost)
     return "\n".join(lines)
+
+
+def _size(plan: Plan) -> str:
+    return f"{counted(len(plan.ops), 'op')} in {counted(len(plan.steps), 'step')}"
 
 
 def _applied_as_text(plan: Plan) -> str:
     if not plan.ops:
         return "0 ops: the node has it already"
-    return f"applied {len(plan.ops)} ops in {len(plan.steps)} steps and read them back"
+    return f"applied {_size(plan)} and read them back"
 
 
 _SIGNS = {"create": "+", "add": "+", "insert": "+", "new-chain": "+", "change": "~"}

@@ -26,6 +26,11 @@ def emit(form: str, data: object, text: Callable[[], str]) -> None:
                 click.echo(written)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 op`` or ``2 ops``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows under headers as text, as wide as the longest cell of each column."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - rich costs start-up time that only tables need
@@ -39,7 +44,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     console = Console(width=500, no_color=True)
     with console.capture() as captured:
         console.print(drawn)
-    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
 
 VERDICT_COLOURS = {"accept": "green", "drop": "red", "reject": "yellow"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.cli import main
-from adapters.cli.demo import FOLDER
+from adapters.cli.demo import SCENARIOS
 from adapters.kernel import Backend
 from adapters.process import namespaces
 from adapters.rehearsal import rehearse
@@ -16,7 +16,7 @@ from scenarios.run import run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
-CASES = ("scenario.yaml", "after-change.yaml")
+CASES = ("issue-5671", "issue-5671-changed")
 
 
 def ours() -> list[str]:
@@ -27,7 +27,7 @@ def ours() -> list[str]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_kernel_agrees_with_the_simulator(backend: str, case: str) -> None:
     """Every packet of issue-5671 that can be a real connection fares in the kernel as the simulator says."""
-    scenario = load_scenario(FOLDER, case)
+    scenario = load_scenario(SCENARIOS / case)
     results = run(scenario).packets
 
     outcomes = rehearse(scenario, [result.answer.packet for result in results], Backend(backend))
@@ -42,7 +42,7 @@ def test_a_rehearsal_leaves_nothing_behind(backend: str) -> None:
     """Nothing is left of a rehearsal."""
     before = ours()
 
-    rehearse(load_scenario(FOLDER), [], Backend(backend))
+    rehearse(load_scenario(SCENARIOS / CASES[0]), [], Backend(backend))
 
     assert ours() == before
 
