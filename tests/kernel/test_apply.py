@@ -287,8 +287,15 @@ def many() -> list[ClusterObject]:
     ]
 
 
+ALL_USERS = str(2**32 - 1)
+"""How many users the first user namespace maps; see user_namespaces(7)."""
+
+
 def test_200_policies_come_and_go_without_a_trace(busy: NodeUnderTest) -> None:
     """200 policies are applied, read back identical, and removed; every text is then what it was before."""
+    if busy.backend == Backend.NFT and ALL_USERS not in Path("/proc/self/uid_map").read_text():
+        # Only root may make a socket's buffer as long as the message by which nft changes all at once.
+        pytest.skip("in a user namespace: iptables-nft's message for 200 policies is too long for its socket")
     before = busy.texts()
     objects = many()
 
@@ -545,7 +552,7 @@ def nodewall_under(prefix: Iterable[str], *words: str, netns: str = "") -> Finis
 
 @pytest.mark.parametrize("entered", ["before", "by nodewall"])
 def test_without_privileges_it_says_so(busy: NodeUnderTest, entered: str) -> None:
-    """Who may not change the kernel is told so in one line, exit code 1, wherever the namespace is entered."""
+    """Who may not change the kernel is told so in one line, exit code 2, wherever the namespace is entered."""
     before = busy.texts()
     words = ("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes", "--backend", busy.backend)
 
@@ -554,20 +561,20 @@ def test_without_privileges_it_says_so(busy: NodeUnderTest, entered: str) -> Non
     else:
         finished = nodewall_under(POWERLESS, *words, "--netns", busy.netns)
 
-    assert (finished.status, finished.out) == (1, "")
+    assert (finished.status, finished.out) == (2, "")
     assert len(finished.err.splitlines()) == 1
     assert finished.err.endswith("; run as root or with CAP_NET_ADMIN in the network namespace\n")
     assert busy.texts() == before
 
 
 def test_without_iptables_it_says_which_package_has_it(busy: NodeUnderTest) -> None:
-    """Where iptables is not installed, apply and remove name the program and its package, exit code 1."""
+    """Where iptables is not installed, apply and remove name the program and its package, exit code 2."""
     world_of = ("-f", busy.manifests(*WORLD), "--node", "cp-1")
     for words in (("apply", *world_of, "--yes"), ("plan", *world_of), ("remove",)):
         finished = nodewall_under(WITHOUT_TOOLS, *words, "--netns", busy.netns, "--backend", busy.backend)
 
         told = f'error: no program "iptables-{busy.backend}-save"; install the Debian package iptables\n'
-        assert (finished.status, finished.out, finished.err) == (1, "", told)
+        assert (finished.status, finished.out, finished.err) == (2, "", told)
 
 
 @pytest.mark.parametrize("prefix", [POWERLESS, WITHOUT_TOOLS], ids=["without privileges", "without iptables"])
@@ -585,14 +592,14 @@ def test_what_if_needs_no_kernel(busy: NodeUnderTest, prefix: tuple[str, ...]) -
 
 @pytest.mark.parametrize("command", ["apply", "plan", "remove"])
 def test_an_unknown_namespace_is_named_with_those_there_are(fresh: NodeUnderTest, command: str) -> None:
-    """An unknown network namespace is one line that says which there are, exit code 1."""
+    """An unknown network namespace is one line that says which there are, exit code 2."""
     world_of = () if command == "remove" else ("-f", fresh.manifests(*WORLD), "--node", "cp-1")
     fresh.capsys.readouterr()
 
     code = main([command, *world_of, "--netns", "no-such", "--backend", fresh.backend])
 
     printed = fresh.capsys.readouterr()
-    assert (code, printed.out) == (1, "")
+    assert (code, printed.out) == (2, "")
     assert printed.err.startswith('error: no network namespace "no-such"; there are: ')
     assert len(printed.err.splitlines()) == 1
     assert fresh.netns in namespaces()
