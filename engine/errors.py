@@ -18,7 +18,7 @@
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 def shown(value: object) -> str:
@@ -196,7 +196,6 @@ class KernelRefused(KernelError):
     words: str
     offending: str = ""
     aftermath: str = "nothing was changed"
-    undo: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         """Return the tool's words, the line, and what state the node is in."""

@@ -1,8 +1,10 @@
-"""What holds for every test: how many examples hypothesis tries, and when a skip is a failure."""
+"""What holds for every test: how many examples hypothesis tries, and that logs say no more than warnings."""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+from adapters.logs import configure
 
 _SLOW = [HealthCheck.too_slow]  # building whole clusters takes a while; that is no fault of the test
 
@@ -11,3 +13,5 @@ settings.register_profile(
 )
 settings.register_profile("soak", deadline=None, max_examples=2000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "default")
+
+configure(0)

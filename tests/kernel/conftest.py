@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from adapters.lab import Host, Lab
+from adapters.lab import Host, Lab, Namespaces
 from adapters.process import SystemRunner, found
 from engine.errors import ToolMissing
 from engine.ruleset import Family
+from tests.kernel.node import NodeUnderTest
 from tests.kernel.oracle import Oracle
 
 HOSTS = (Host("node-1", ("192.0.2.1", "2001:db8::1")), Host("client", ("198.51.100.7", "2001:db8:1::7")))
@@ -80,3 +82,17 @@ def load(backend: str, family: Family) -> Load:
         SystemRunner(netns).run([program], text).or_refused(program)
 
     return put
+
+
+@pytest.fixture
+def fresh(backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[NodeUnderTest]:
+    """A namespace in which nothing ever was."""
+    with Namespaces(("node",)) as made:
+        yield NodeUnderTest(made["node"], backend, tmp_path, capsys)
+
+
+@pytest.fixture
+def busy(fresh: NodeUnderTest) -> NodeUnderTest:
+    """A namespace with the rules, chains and sets of others."""
+    fresh.load_foreign()
+    return fresh

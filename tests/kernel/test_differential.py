@@ -4,7 +4,6 @@ Each world is drawn by ``random.Random`` from its seed alone, put in force over 
 at its own edges: addresses and ports just inside and just outside of everything that it names.
 """
 
-import logging
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,6 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
-import structlog
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.sctp import SCTP, SCTPChunkInit
@@ -336,14 +334,6 @@ def refusal(answer: Answer) -> Packet:
 
 
 # The test
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keep the thousands of programs that are run out of the report of a mismatch."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    yield
-    structlog.reset_defaults()
 
 
 def complaint(found: Drawn, before: str, answers: Sequence[Answer], did: Outcome) -> str:

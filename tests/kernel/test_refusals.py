@@ -1,0 +1,303 @@
+"""What a kernel refuses, a node cannot do without or a user mistakes changes nothing, and is said and recorded."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from adapters.cli import main
+from adapters.kernel import Backend, NetfilterKernel
+from adapters.process import Finished, Runner, SystemRunner, namespaces
+from engine.compiler import compile_rules
+from engine.errors import KernelRefused, Unsafe
+from engine.objects import ClusterObject
+from engine.reconcile import NodeRuleReconciler, propose, realize
+from engine.resolve import resolve
+from engine.rules import Action, Protocol, Service
+from engine.ruleset import Family
+from simulator.packets import parse_spec
+from simulator.prove import LifelineVerifier, TrustingVerifier
+from tests.kernel.node import (
+    NODES,
+    WORLD,
+    NodeUnderTest,
+    many,
+    set_of,
+)
+from tests.rulesets import NullWatch, completed, world
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
+
+
+# Refusals
+
+
+def refused(under_test: NodeUnderTest, *objects: ClusterObject) -> str:
+    """Apply a world that the kernel refuses: nothing may have changed then; return what users are told."""
+    before = under_test.texts()
+    code, out, err = under_test.nodewall("apply", "-f", under_test.manifests(*objects), "--node", "cp-1", "--yes")
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert under_test.texts() == before
+    return err
+
+
+def test_a_set_that_others_use_is_left_alone(busy: NodeUnderTest) -> None:
+    """A foreign rule that uses a set of our name and another type makes ipset refuse: its words are shown, nothing changed."""
+    name = set_of("clients", Family.IPV4)
+    busy.run(f"ipset create {name} hash:ip")
+    busy.run(f"iptables -A INPUT -m set --match-set {name} src -j DROP")
+
+    err = refused(busy, *WORLD)
+
+    assert "ipset refused with status 1: " in err
+    assert "Set cannot be destroyed: it is in use by a kernel component" in err
+    assert f'(at: "destroy {name}")' in err
+
+
+def test_a_refusal_in_the_middle_of_the_sets_is_undone(busy: NodeUnderTest) -> None:
+    """Where ipset refuses in the middle of its input, what the lines before did is undone."""
+    name = set_of("clients", Family.IPV4)
+    busy.run(f"ipset create {name} hash:net maxelem 1")  # room for one member of two
+
+    err = refused(busy, *WORLD)
+
+    assert "Hash is full, cannot add more elements" in err
+    assert err.endswith("; the previous state is back\n")
+
+
+@dataclass(slots=True)
+class Failing:
+    """A runner whose ``program`` fails the first time, instead of being run."""
+
+    inner: Runner
+    program: str
+    failed: bool = False
+
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+        """Run, or fail."""
+        if words[0] != self.program or self.failed:
+            return self.inner.run(words, stdin, timeout)
+        self.failed = True
+        return Finished(1, "", f"{self.program}: line 2 failed: some words")
+
+
+@pytest.mark.parametrize("held", [(), WORLD], ids=["nothing", "a world"])
+@pytest.mark.parametrize("program", ["iptables", "ip6tables"])
+def test_a_refusal_at_a_later_step_puts_the_previous_state_back(
+    busy: NodeUnderTest, held: tuple[ClusterObject, ...], program: str
+) -> None:
+    """A refusal after sets, or rules of the other family, were changed puts the previous state back into the kernel."""
+    if held:
+        busy.apply(*held)
+    before = busy.texts()
+    others = compile_rules(resolve(world(*NODES, *many()[:5]), "cp-1"))
+    failing = Failing(busy.runner, f"{program}-{busy.backend}-restore")
+    kernel = NetfilterKernel(failing, Backend(busy.backend))
+    proposal = propose(others, kernel, TrustingVerifier(), NullWatch())
+
+    with pytest.raises(KernelRefused, match=r"some words \(at: .*; the previous state is back$") as caught:
+        realize(proposal, kernel, NullWatch())
+
+    (text,) = (step.text for step in proposal.plan.steps if step.tool == program)
+    assert caught.value.offending == text.splitlines()[1]
+    assert busy.texts() == before
+
+
+def test_rules_that_could_not_come_into_force_are_not_held(busy: NodeUnderTest) -> None:
+    """After a refusal the reconciler holds the rules of before, so the next one it is given joins those."""
+    failing = Failing(busy.runner, f"ip6tables-{busy.backend}-restore", failed=True)
+    reconciler = NodeRuleReconciler(NetfilterKernel(failing, Backend(busy.backend)), TrustingVerifier(), NullWatch())
+    reconciler.reconcile(completed("a", "10.0.0.0/8"))
+    failing.failed = False
+    with pytest.raises(KernelRefused):
+        reconciler.reconcile(completed("b", "fd00::/8"))
+
+    reconciler.reconcile(completed("c", "10.3.0.0/16"))
+
+    comments = [rule.comment for _, _, chain in busy.kernel.observe().chains() for rule in chain.rules]
+    assert {comment for comment in comments if comment.endswith("/r")} == {"nodewall a/r", "nodewall c/r"}
+
+
+# Lockouts
+
+
+def test_a_plan_that_cuts_the_node_off_is_refused(busy: NodeUnderTest) -> None:
+    """A plan under which a lifeline is lost is refused with the packet and exit code 3, and taken only where forced."""
+    # An older version's chain keeps the API server reachable, before a foreign rule that drops it.
+    rules = (
+        "-N NW-OLD",
+        "-A NW-OLD -j ACCEPT",
+        "-A INPUT -j NW-OLD",
+        "-A INPUT -p tcp -m tcp --dport 6443 -j DROP",
+    )
+    for rule in rules:
+        busy.run(f"iptables -t mangle {rule}")
+    before = busy.texts()
+    words = ("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes")
+
+    code, out, err = busy.nodewall(*words)
+
+    assert (code, out) == (3, "")
+    assert len(err.splitlines()) == 2  # from either node
+    assert all(line.startswith("error: refused, the node would lose in=eth0 src=192.0.2.") for line in err.splitlines())
+    assert "dport=6443" in err
+    assert busy.texts() == before
+    assert busy.json(*words, "--force-unsafe")["verified"] is True
+
+
+def test_rules_of_ours_that_cut_the_node_off_are_refused(busy: NodeUnderTest) -> None:
+    """Rules that lack the static ones and drop a lifeline are refused by the guard, and the kernel stays as it is."""
+    lifeline = completed("(static)", "192.0.2.3/32", action=Action.ALLOW, services=(Service(Protocol.TCP, (22, 22)),))
+    guard = LifelineVerifier([lifeline], [parse_spec("src=192.0.2.3 dst=192.0.2.1 proto=tcp").dst])
+    before = busy.texts()
+    reconciler = NodeRuleReconciler(busy.kernel, guard, NullWatch())
+
+    with pytest.raises(Unsafe, match=r"src=192\.0\.2\.3 dst=192\.0\.2\.1 proto=tcp .*: drop by filter/NW-INPUT rule 3"):
+        reconciler.reconcile(completed("a", action=Action.DROP))
+
+    assert busy.texts() == before
+
+
+# What is missing
+
+NODEWALL = ("-c", "import sys; from adapters.cli import main; sys.exit(main())")
+POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+"""No capability whatever the user's number, who may still read the checkout."""
+WITHOUT_TOOLS = (
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    'mount -t tmpfs none /usr/sbin && mount -t tmpfs none /sbin && exec "$@"',
+    "sh",
+)
+"""Debian's place for iptables and ipset is empty."""
+
+
+def nodewall_under(prefix: Iterable[str], *words: str, netns: str = "") -> Finished:
+    """Run the command line as a program of its own, by the words of another."""
+    return SystemRunner(netns).run([*prefix, sys.executable, *NODEWALL, *words])
+
+
+@pytest.mark.parametrize("entered", ["before", "by nodewall"])
+def test_without_privileges_it_says_so(busy: NodeUnderTest, entered: str) -> None:
+    """Who may not change the kernel is told so in one line, exit code 2, wherever the namespace is entered."""
+    before = busy.texts()
+    words = ("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes", "--backend", busy.backend)
+
+    if entered == "before":
+        finished = nodewall_under(POWERLESS, *words, netns=busy.netns)
+    else:
+        finished = nodewall_under(POWERLESS, *words, "--netns", busy.netns)
+
+    assert (finished.status, finished.out) == (2, "")
+    assert len(finished.err.splitlines()) == 1
+    assert finished.err.endswith("; run as root or with CAP_NET_ADMIN in the network namespace\n")
+    assert busy.texts() == before
+
+
+def test_without_iptables_it_says_which_package_has_it(busy: NodeUnderTest) -> None:
+    """Where iptables is not installed, apply and remove name the program and its package, exit code 2."""
+    world_of = ("-f", busy.manifests(*WORLD), "--node", "cp-1")
+    for words in (("apply", *world_of, "--yes"), ("plan", *world_of), ("remove",)):
+        finished = nodewall_under(WITHOUT_TOOLS, *words, "--netns", busy.netns, "--backend", busy.backend)
+
+        told = f'error: no program "iptables-{busy.backend}-save"; install the Debian package iptables\n'
+        assert (finished.status, finished.out, finished.err) == (2, "", told)
+
+
+@pytest.mark.parametrize("prefix", [POWERLESS, WITHOUT_TOOLS], ids=["without privileges", "without iptables"])
+def test_what_if_needs_no_kernel(busy: NodeUnderTest, prefix: tuple[str, ...]) -> None:
+    """Without privileges or iptables, compile and simulate still answer."""
+    world_of = ("-f", busy.manifests(*WORLD), "--node", "cp-1", "-o", "json")
+    packet = "in=eth0 src=10.0.0.9 dst=192.0.2.1 proto=tcp dport=6443"
+
+    compiled = nodewall_under(prefix, "compile", *world_of)
+    simulated = nodewall_under(prefix, "simulate", *world_of, "--packet", packet)
+
+    assert (compiled.status, set(json.loads(compiled.out))) == (0, {"ipv4", "ipv6", "ipset"})
+    assert (simulated.status, json.loads(simulated.out)["verdict"]) == (0, "accept")
+
+
+@pytest.mark.parametrize("command", ["apply", "plan", "remove"])
+def test_an_unknown_namespace_is_named_with_those_there_are(fresh: NodeUnderTest, command: str) -> None:
+    """An unknown network namespace is one line that says which there are, exit code 2."""
+    world_of = () if command == "remove" else ("-f", fresh.manifests(*WORLD), "--node", "cp-1")
+    fresh.capsys.readouterr()
+
+    code = main([command, *world_of, "--netns", "no-such", "--backend", fresh.backend])
+
+    printed = fresh.capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert printed.err.startswith('error: no network namespace "no-such"; there are: ')
+    assert len(printed.err.splitlines()) == 1
+    assert fresh.netns in namespaces()
+    assert fresh.netns in printed.err
+
+
+# What is recorded
+
+
+@pytest.fixture
+def log(busy: NodeUnderTest) -> str:
+    """An event log that holds the world."""
+    path = str(busy.folder / "events.db")
+    assert main(["log", "append", "--log", path, "-f", busy.manifests(*WORLD)]) == 0
+    return path
+
+
+Recorded = Callable[[], list[Mapping[str, object]]]
+
+
+@pytest.fixture
+def recorded(busy: NodeUnderTest, log: str) -> Recorded:
+    """What the log holds after the manifests."""
+
+    def read() -> list[Mapping[str, object]]:
+        busy.capsys.readouterr()
+        assert main(["log", "show", "--log", log, "-o", "json", "--from", "5"]) == 0
+        return [json.loads(line) for line in busy.capsys.readouterr().out.splitlines()]
+
+    return read
+
+
+def test_an_apply_is_recorded_once(busy: NodeUnderTest, log: str, recorded: Recorded) -> None:
+    """An apply from a log is recorded there, one that changes nothing is not, and a repair is."""
+    words = ("apply", "--log", log, "--node", "cp-1", "--yes")
+    first = busy.json(*words)
+
+    (event,) = recorded()
+    body = event["body"]
+    assert isinstance(body, dict)
+    assert (body["type"], body["node"], body["realized"], body["operations"]) == (
+        "ruleset.applied",
+        "cp-1",
+        4,
+        first["ops"],
+    )
+    assert (first["sequence"], first["applied"]) == (4, True)
+    assert busy.json(*words)["ops"] == 0
+    assert len(recorded()) == 1
+    busy.run("iptables -D NW-INPUT 3")
+    assert busy.json(*words)["ops"] == 1
+    assert len(recorded()) == 2
+
+
+def test_a_failure_is_recorded_with_its_words(busy: NodeUnderTest, log: str, recorded: Recorded) -> None:
+    """An apply that the kernel refused is recorded with the tool's words."""
+    name = set_of("clients", Family.IPV4)
+    busy.run(f"ipset create {name} hash:ip")
+    busy.run(f"iptables -A INPUT -m set --match-set {name} src -j DROP")
+
+    code, _, err = busy.nodewall("apply", "--log", log, "--node", "cp-1", "--yes")
+
+    assert code == 1
+    (event,) = recorded()
+    body = event["body"]
+    assert isinstance(body, dict)
+    assert (body["type"], body["node"], body["wanted"]) == ("apply.failed", "cp-1", 4)
+    assert f"error: {body['words']}\n" == err
