@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.addresses import Entry, entries
 from engine.names import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
-from engine.rules import ANY_PORT, Action, CompletedRule, Direction, PortRange, Protocol, Service
+from engine.rules import ANY_PORT, Action, CompletedRule, Direction, Plane, PortRange, Protocol, Service
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from engine.statics import STATIC_POLICY
 
@@ -37,11 +37,15 @@ Matches = tuple[Match, ...]
 
 
 def compile_rules(rules: Sequence[CompletedRule]) -> Ruleset:
-    """Return what nodewall owns on a node with these rules, in the order given: jumps, chains and sets."""
-    sets = {(rule.id, family): found for rule in rules for family in Family if (found := _set_of(rule, family))}
+    """Return what nodewall owns on a node with these rules, in the order given: jumps, chains and sets.
+
+    Rules for the Pods on the node are another data plane's and leave no trace here.
+    """
+    ours = [rule for rule in rules if rule.plane is Plane.NODES]
+    sets = {(rule.id, family): found for rule in ours for family in Family if (found := _set_of(rule, family))}
     return Ruleset(
-        ipv4=(_table(rules, Family.IPV4, sets),),
-        ipv6=(_table(rules, Family.IPV6, sets),),
+        ipv4=(_table(ours, Family.IPV4, sets),),
+        ipv6=(_table(ours, Family.IPV6, sets),),
         sets=tuple(sorted(sets.values())),
     )
 
@@ -54,8 +58,8 @@ def _table(rules: Sequence[CompletedRule], family: Family, sets: _Sets) -> Table
     jumps, chains = [], []
     for direction, (hook, name) in CHAINS.items():
         jumps.append(Chain(hook.value, (Rule((_comment(comment_of()),), Target(name)),)))
-        ours = (rule for rule in rules if rule.direction is direction)
-        chains.append(Chain(name, (*_preamble(direction), *_kernel_rules(ours, family, sets))))
+        judged = (rule for rule in rules if rule.direction is direction)
+        chains.append(Chain(name, (*_preamble(direction), *_kernel_rules(judged, family, sets))))
     return Table(TABLE, (*jumps, *chains))
 
 

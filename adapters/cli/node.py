@@ -57,6 +57,8 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     guard = wiring.verifier(state, node, rules)
     if not yes and sys.stdin.isatty():
         _ask(rules, kernel, guard, node)
+    if left := sum(rule.plane is not Plane.NODES for rule in rules):
+        _LOG.info("rules left to other data planes", node=node, rules=left)
     watch = wiring.SystemStopwatch()
     nodes = NodeRuleReconciler(kernel, guard, watch, force_unsafe=force_unsafe)
     planes = Dispatcher()

@@ -18,7 +18,7 @@ from engine.rules import ANY_PORT, Action, CompletedRule, Direction, Protocol, S
 from engine.ruleset import Family, Rule, Ruleset
 from engine.state import ClusterState, evolve
 from engine.statics import STATIC_POLICY
-from tests.rulesets import block, cidr, completed, node, policy, tier, world
+from tests.rulesets import Json, block, cidr, completed, node, policy, tier, world
 
 TCP22 = Service(Protocol.TCP, (22, 22))
 NAMES = {Direction.INGRESS: "NW-INPUT", Direction.EGRESS: "NW-OUTPUT"}
@@ -304,3 +304,20 @@ def test_a_rule_of_its_own_stays_when_another_goes() -> None:
     before, after = policy("p", ingress=[first, second]), policy("p", ingress=[second])
     ops = make_plan(diff(compiled(world(alone, before)), compiled(world(alone, after)))).ops
     assert [op.op for op in ops] == ["delete", "destroy"]
+
+
+def test_rules_for_pods_are_left_to_their_data_plane() -> None:
+    """A policy for Pods, alone or beside Nodes, adds nothing to what its entries for Nodes compile to."""
+    web = node("web", "192.0.2.1")
+    rule = {"action": "Drop", "from": [cidr("10.0.0.0/8")]}
+    entries: list[Json] = [{"nodeSelector": {}}, {"podSelector": {}}]
+    compiled = [
+        compile_rules(resolve(world(web, *policies), "web"))
+        for policies in (
+            (),
+            (policy("p", ingress=[rule], appliedTo=entries[1:]),),
+            (policy("p", ingress=[rule], appliedTo=entries[:1]),),
+            (policy("p", ingress=[rule], appliedTo=entries),),
+        )
+    ]
+    assert compiled[0] == compiled[1] != compiled[2] == compiled[3]
