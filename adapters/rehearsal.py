@@ -40,9 +40,7 @@ class Stage:
         """Return what becomes of a real connection for each packet, None where it cannot be one."""
         tried = [index for index, packet in enumerate(packets) if self._possible(packet)]
         ways = [self._way(packets[index]) for index in tried]
-        ports = {(self._owners[ip_address(to)], (protocol, port)) for _, to, port, protocol in ways}
-        with self._listening(sorted(ports)):
-            found = self.lab.connect_all(ways, timeout=TIMEOUT)
+        found = self.lab.connect_all(ways, timeout=TIMEOUT)
         outcomes: list[Outcome | None] = [None] * len(packets)
         for index, outcome in zip(tried, found, strict=True):
             outcomes[index] = outcome
@@ -54,15 +52,6 @@ class Stage:
 
     def _way(self, packet: Packet) -> tuple[str, str, int, int]:
         return self._owners[packet.src], str(packet.dst), packet.dport or 0, packet.protocol
-
-    @contextmanager
-    def _listening(self, ports: Sequence[tuple[str, tuple[int, int]]]) -> Iterator[None]:
-        if not ports:
-            yield
-            return
-        host, port = ports[0]
-        with self.lab.listening(host, [port]), self._listening(ports[1:]):
-            yield
 
 
 @contextmanager

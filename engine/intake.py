@@ -45,7 +45,8 @@ def changes(state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DEC
     """
     given: dict[_Key, Given] = {}
     for item, place in objects:
-        given.setdefault(_key(item), (item, place))
+        if mode is Mode.DELETE or not _always_there(item):
+            given.setdefault(_key(item), (item, place))
     faults = [*_twice(objects), *_refusals(state, given, mode)]
     if faults:
         raise Refused(tuple(faults))
@@ -56,6 +57,11 @@ def changes(state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DEC
         *(declared(item) for item in _sorted(kept) if _of_state(state, _key(item)) != item),
         *(deleted(kind, name) for kind, name in gone if kind != "ClusterNetworkPolicy"),
     )
+
+
+def _always_there(item: ClusterObject) -> bool:
+    """Return whether it is a reserved tier as every cluster has it, which whoever dumps a cluster gives us too."""
+    return isinstance(item, Tier) and RESERVED_TIERS.get(item.metadata.name) == item.spec.priority
 
 
 def _key(item: ClusterObject) -> _Key:

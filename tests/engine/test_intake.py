@@ -165,6 +165,13 @@ def test_reserved_tiers_cannot_be_touched(mode: Mode) -> None:
     ]
 
 
+def test_a_reserved_tier_as_it_is_changes_nothing() -> None:
+    """A reserved tier with its own priority, as a dump of a cluster has it, is no event; deleting it is refused."""
+    dumped = given_at([tier("baseline", 253), node("a")])
+    assert [body.type for body in changes(ClusterState(), dumped)] == ["node.observed"]
+    assert "a reserved tier" in faults(ClusterState(), tier("baseline", 253), mode=Mode.DELETE)[0]
+
+
 @pytest.mark.parametrize(
     "start,objects,holder",
     [
