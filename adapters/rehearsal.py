@@ -58,7 +58,7 @@ class Stage:
 def staged(scenario: Scenario) -> Iterator[Stage]:
     """Build the scenario's network; nothing is in force on its node yet."""
     nodes = [
-        Host(name, tuple(a.address for a in node.status.addresses if a.is_ip))
+        Host(name, tuple(str(ip_address(a.address)) for a in node.status.addresses if a.is_ip))
         for name, node in sorted(scenario.state.nodes.items())
     ]
     others = [Host(name, addresses) for name, addresses in sorted(scenario.case.hosts.items())]

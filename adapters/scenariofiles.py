@@ -40,7 +40,7 @@ def load_scenario(folder: Path) -> Scenario:
         Refused: for every fault in its files.
     """
     source = str(folder / CASE)
-    documents = read_yaml((folder / CASE).read_text(encoding="utf-8"), source)
+    documents = read_yaml((folder / CASE).read_text(encoding="utf-8", errors="surrogateescape"), source)
     if len(documents) != 1:
         raise Refused((Fault("", f"{source}: {len(documents)} documents", "one"),))
     try:

@@ -5,16 +5,29 @@ A folder has ``scenario.yaml`` (below), the manifests it names, and ``expected/`
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from engine.errors import shown
+from engine.faults import finding
 from engine.objects import Model, ObjectName, Text
 from engine.plan import Tool
 from engine.state import ClusterState
 
 HostName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 """A name that a network namespace's may end with."""
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise finding(f"found {shown(text)}", "an IPv4 or IPv6 address") from None
+
+
+AddressText = Annotated[Text, AfterValidator(_address)]
 
 
 class Expectation(Model):
@@ -42,7 +55,7 @@ class Case(Model):
     description: Text
     node: ObjectName
     manifests: Annotated[tuple[Text, ...], Field(min_length=1)]
-    hosts: dict[HostName, tuple[Text, ...]] = Field(default_factory=dict)
+    hosts: dict[HostName, tuple[AddressText, ...]] = Field(default_factory=dict)
     packets: tuple[PacketCase, ...] = ()
 
 

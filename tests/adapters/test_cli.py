@@ -252,3 +252,14 @@ def test_scenarios_pass_and_a_difference_is_exit_1(run: Run, tmp_path: Path) -> 
     assert json.loads(out)["differences"]
     assert run("scenario", "run", str(folder), "--update")[0] == 0
     assert run("scenario", "run", str(folder))[0] == 0
+
+
+def test_a_faulty_scenario_is_told_at_its_place(run: Run, tmp_path: Path) -> None:
+    """Faults of ``scenario.yaml`` are one line each, with file, line and path."""
+    (tmp_path / "scenario.yaml").write_text(
+        "description: x\nnode: n\nmanifests: []\nhosts: {far: [banana]}\nextra: 1\n"
+    )
+    code, _, faults = run("scenario", "run", str(tmp_path))
+    assert code == 2
+    assert [line.split(": ")[3] for line in faults] == ["manifests", "hosts.far[0]", "extra"]
+    assert f"{tmp_path}/scenario.yaml:4:15" in faults[1]
