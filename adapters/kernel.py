@@ -63,7 +63,11 @@ class NetfilterKernel:
         return parse_tables(self._run([program]).out, program)
 
     def _rules_held(self, backend: Backend) -> int:
-        tables = [table for family in Family for table in self._tables(family, backend)]
+        """Return how many rules a backend holds, -1 for one that is not on this machine."""
+        try:
+            tables = [table for family in Family for table in self._tables(family, backend)]
+        except (ToolMissing, KernelRefused):
+            return -1  # if it is the one we end up with, the next call says why
         return sum(len(chain.rules) for table in tables for chain in table.chains)
 
     def _run(self, words: list[str], text: str = "") -> Finished:

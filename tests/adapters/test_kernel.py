@@ -81,6 +81,19 @@ def test_auto_takes_the_backend_that_holds_more_rules(held: dict[str, str], chos
     assert NetfilterKernel(saving(**held)).backend is chosen
 
 
+@pytest.mark.parametrize("there", [Backend.NFT, Backend.LEGACY])
+def test_auto_makes_do_with_the_only_backend_there_is(there: Backend) -> None:
+    """Where one backend is not installed, or its modules are not there, auto takes the other."""
+    answers = saving()
+
+    def answer(words: tuple[str, ...], stdin: str) -> Finished:
+        if f"-{there}-" in words[0] or words[0] == "ipset":
+            return answers.answers(words, stdin)
+        return Finished(3, "", "can't initialize iptables table: Table does not exist")
+
+    assert NetfilterKernel(ScriptedRunner(answer)).backend is there
+
+
 def test_auto_decides_once() -> None:
     """Auto looks at both backends once, and stays with what it found."""
     runner = saving(iptables_legacy=ONE)
