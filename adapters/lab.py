@@ -6,6 +6,7 @@ directly, whatever their addresses, as if all were on one link. See ip-netns(8),
 
 import itertools
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,25 +50,14 @@ class Host:
     addresses: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Namespaces:
-    """Network namespaces ``nodewall-<pid>-<n>-<name>``, there while the context is entered.
+class _Closing(ABC):
+    """A context that is made as it is entered, and closed even where that fails half way."""
 
-    Entering it also removes what processes that are no longer there have left.
-    """
-
-    names: tuple[str, ...]
-    runner: Runner = field(default_factory=SystemRunner)
-    _made: dict[str, str] = field(default_factory=dict, init=False)
+    __slots__ = ()
 
     def __enter__(self) -> Self:
-        self._delete(_orphans(namespaces()))
-        number = _free_number(namespaces())
-        self._made = {name: f"{PREFIX}-{os.getpid()}-{number}-{name}" for name in self.names}
         try:
-            self.batch([f"netns add {made}" for made in self._made.values()])
-            for made in self._made.values():
-                configure(made, QUIET)
+            self._make()
         except BaseException:
             self.close()
             raise
@@ -77,6 +67,33 @@ class Namespaces:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @abstractmethod
+    def _make(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove what was made, as far as it was."""
+
+
+@dataclass(slots=True)
+class Namespaces(_Closing):
+    """Network namespaces ``nodewall-<pid>-<n>-<name>``, there while the context is entered.
+
+    Entering it also removes what processes that are no longer there have left.
+    """
+
+    names: tuple[str, ...]
+    runner: Runner = field(default_factory=SystemRunner)
+    _made: dict[str, str] = field(default_factory=dict, init=False)
+
+    def _make(self) -> None:
+        self._delete(_orphans(namespaces()))
+        number = _free_number(namespaces())
+        self._made = {name: f"{PREFIX}-{os.getpid()}-{number}-{name}" for name in self.names}
+        self.batch([f"netns add {made}" for made in self._made.values()])
+        for made in self._made.values():
+            configure(made, QUIET)
 
     def __getitem__(self, name: str) -> str:
         return self._made[name]
@@ -105,7 +122,7 @@ class Namespaces:
 
 
 @dataclass(slots=True)
-class Lab:
+class Lab(_Closing):
     """A network of hosts, there while the context is entered; host names fit into a namespace's name."""
 
     hosts: tuple[Host, ...]
@@ -116,19 +133,9 @@ class Lab:
     def __post_init__(self) -> None:
         self._namespaces = Namespaces((HUB, *(host.name for host in self.hosts)), self.runner)
 
-    def __enter__(self) -> Self:
+    def _make(self) -> None:
         self._namespaces.__enter__()
-        try:
-            self._build()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._build()
 
     def netns(self, host: str) -> str:
         """Return the name of a host's network namespace."""

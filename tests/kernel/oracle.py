@@ -82,7 +82,8 @@ class Wire:
             ports = self.payload[2:4] + self.payload[:2]
             return self.dst + self.src + bytes([6]) + ports
         if (self.protocol, self.payload[0]) in {(1, 3), (58, 1)}:  # destination unreachable
-            return parsed(self.payload[8:]).identity
+            quoted = self.payload[8:]
+            return parsed(quoted).identity if quoted else None
         return None
 
 
