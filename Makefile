@@ -10,6 +10,8 @@ UV_COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 --fork
 export PYTHON
 # iptables and ipset live where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
+# uv, which tox uses, then trusts the certificates that the system does, as pip does.
+export UV_SYSTEM_CERTS ?= 1
 # Root can run the kernel tests, so for root a skipped one is a failure. `make test NODEWALL_REQUIRE_KERNEL=` lifts that.
 export NODEWALL_REQUIRE_KERNEL ?= $(if $(filter 0,$(shell id -u)),1)
 
