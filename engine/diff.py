@@ -138,10 +138,14 @@ def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
 def owned(ruleset: Ruleset) -> Ruleset:
     """Return nodewall's part of a ruleset: its chains, its sets, and its jumps in the chains of others."""
     return Ruleset(
-        ipv4=tuple(_owned_table(table) for table in ruleset.ipv4 if _owned_table(table).chains),
-        ipv6=tuple(_owned_table(table) for table in ruleset.ipv6 if _owned_table(table).chains),
+        ipv4=_owned_tables(ruleset.ipv4),
+        ipv6=_owned_tables(ruleset.ipv6),
         sets=tuple(item for item in ruleset.sets if item.owned),
     )
+
+
+def _owned_tables(tables: Sequence[Table]) -> tuple[Table, ...]:
+    return tuple(table for table in map(_owned_table, tables) if table.chains)
 
 
 def _owned_table(table: Table) -> Table:

@@ -1,7 +1,7 @@
 """The whole road from effective rules to a kernel that keeps them, and the interface of Antrea issue 5671.
 
-``propose`` compiles, observes, diffs, plans and asks the verifier; ``realize`` applies and reads back, and puts the
-previous state back where the kernel refuses. The reconcilers below walk that road for the rules they are given.
+``propose`` observes, diffs, plans and asks the verifier; ``realize`` applies and reads back, and puts the previous
+state back where the kernel refuses. The reconcilers below walk that road for the rules they are given.
 """
 
 from collections.abc import Sequence

@@ -31,10 +31,9 @@ class LifelineVerifier:
         for rule, packet in self._samples:
             answer = now.verdict(packet)
             if answer.verdict is not Verdict.ACCEPT and then.verdict(packet).verdict is Verdict.ACCEPT:
-                words = " ".join(f"{key}={value}" for key, value in packet.as_spec().items())
                 by = answer.decided_by
                 where = f"{by.table}/{by.chain} rule {by.rule}" if by else answer.hook.value
-                losses.append(f"{words} ({rule.name}): {answer.verdict.value} by {where}")
+                losses.append(f"{packet.words} ({rule.name}): {answer.verdict.value} by {where}")
         return tuple(losses)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import adapters.cli
-from adapters.cli.verdicts import agrees, packet_table
+from adapters.cli.verdicts import all_agree, packet_table
 from adapters.kernel import Backend
 from adapters.lab import Outcome
 from adapters.rehearsal import staged
@@ -16,12 +16,10 @@ from adapters.scenariofiles import load_scenario
 from adapters.usernamespace import in_user_namespace
 from scenarios.case import Scenario
 from scenarios.run import run
-from simulator.packets import Packet
+from simulator.packets import Packet, parse_spec
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 BEFORE, AFTER = SCENARIOS / "issue-5671", SCENARIOS / "issue-5671-changed"
-
-
 _BACKENDS = (Backend.NFT, Backend.LEGACY)
 
 
@@ -30,11 +28,9 @@ def demo_command() -> int:
     """Show the policy of Antrea issue 5671 at work in scratch network namespaces; nothing else is touched."""
     in_user_namespace((sys.executable, *sys.orig_argv[1:]))
     before, after = (load_scenario(folder) for folder in (BEFORE, AFTER))
-    kernels = {b.value: _act(before, after, b, first=b is _BACKENDS[0]) for b in _BACKENDS}
     results = (*run(before).packets, *run(after).packets)
-    agreed = all(
-        agrees(result, did) for outcomes in kernels.values() for result, did in zip(results, outcomes, strict=True)
-    )
+    kernels = {b.value: _act(before, after, b, first=b is _BACKENDS[0]) for b in _BACKENDS}
+    agreed = all_agree(results, kernels)
     _title("What the policy says, what the simulator says, what the kernel did")
     click.echo(packet_table(results, kernels))
     click.secho("All columns agree." if agreed else "The columns do NOT agree.", bold=True)
@@ -50,10 +46,9 @@ def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) ->
         kernel = ["--netns", stage.netns, "--backend", backend.value]
         _say("log", "append", "--log", log, "-f", str(BEFORE / "manifests"))
         if first:
-            packets = (word for case in before.case.packets for word in ("--packet", case.packet))
             _say("log", "show", "--log", log)
             _say("compile", *world)
-            _say("simulate", *world, *packets)
+            _say("simulate", *world, *_packet_options(before))
         _say("apply", *world, *kernel, "--yes")
         outcomes = stage.try_all(_packets(before))
         _say("apply", *world, *kernel, "--yes")
@@ -62,15 +57,18 @@ def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) ->
         _say("plan", *world, *kernel)
         _say("apply", *world, *kernel, "--yes")
         outcomes += stage.try_all(_packets(after))
-        followed = (word for case in after.case.packets for word in ("--packet", case.packet))
-        _say("replay", "--log", log, "--node", before.case.node, *followed, "--from", "5")
+        _say("replay", "--log", log, "--node", before.case.node, *_packet_options(after), "--from", "5")
         _say("log", "verify", "--log", log)
         _say("remove", *kernel)
     return outcomes
 
 
 def _packets(scenario: Scenario) -> list[Packet]:
-    return [result.answer.packet for result in run(scenario).packets]
+    return [parse_spec(case.packet, number) for number, case in enumerate(scenario.case.packets, 1)]
+
+
+def _packet_options(scenario: Scenario) -> list[str]:
+    return [word for case in scenario.case.packets for word in ("--packet", case.packet)]
 
 
 def _title(text: str) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from adapters import wiring
-from adapters.cli.output import counted, emit, output_option, table
+from adapters.cli.output import counted, emit, emit_item, output_option, table
 from adapters.world import changes_of
 from engine.errors import LogCorrupt
 from engine.events import subject, timestamp
@@ -49,7 +49,7 @@ def show_command(path: str, first: int, last: int | None, output: str) -> None:
     events = wiring.event_log(path).read(after=first - 1, until=last)
     if output != "text":
         for event in events:
-            emit(output, event.as_json() if output == "json" else [event.as_json()], str)
+            emit_item(output, event.as_json(), str)
         return
     rows = [(str(e.sequence), timestamp(e.time), e.body.type, subject(e.body), e.source) for e in events]
     click.echo(table(("sequence", "time", "type", "object", "source"), rows))

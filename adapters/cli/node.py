@@ -37,7 +37,7 @@ def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> i
     rules = resolve(state, node)
     guard = wiring.verifier(state, node, rules)
     kernel = wiring.kernel(world.netns, world.backend)
-    proposal = propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
+    proposal = _proposal(rules, kernel, guard)
     emit(output, _proposal_as_json(proposal), partial(_proposal_as_text, proposal))
     return 2 if detailed_exitcode and proposal.plan.ops else 0
 
@@ -66,10 +66,12 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     try:
         planes.batch_reconcile(rules)
     except (KernelRefused, NotInForce, Unsafe) as error:
-        _record(world, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
+        if world.log:
+            _record(world.log, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
         raise
     plan = nodes.latest.plan
-    _record(world, state, _applied(node, state, nodes.latest))
+    if world.log:
+        _record(world.log, state, _applied(node, state, nodes.latest))
     data = {
         "applied": True,
         "ops": len(plan.ops),
@@ -97,8 +99,12 @@ def remove_command(world: WorldOptions, output: str) -> None:
     )
 
 
+def _proposal(rules: tuple[CompletedRule, ...], kernel: Kernel, guard: Verifier) -> Proposal:
+    return propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
+
+
 def _ask(rules: tuple[CompletedRule, ...], kernel: Kernel, guard: Verifier, node: str) -> None:
-    proposal = propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
+    proposal = _proposal(rules, kernel, guard)
     if proposal.plan.ops:
         click.echo(_proposal_as_text(proposal), err=True)
         click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
@@ -110,12 +116,12 @@ def _applied(node: str, state: ClusterState, taken: Proposal) -> RulesetApplied:
     return RulesetApplied(node=node, realized=state.sequence, ruleset=digest, operations=len(taken.plan.ops))
 
 
-def _record(world: WorldOptions, state: ClusterState, outcome: RulesetApplied | ApplyFailed) -> None:
+def _record(path: str, state: ClusterState, outcome: RulesetApplied | ApplyFailed) -> None:
     """Append the outcome to the log, unless the log says the same already."""
-    if not world.log or _same(state.outcomes.get(outcome.node), outcome):
+    if _same(state.outcomes.get(outcome.node), outcome):
         return
     # Others may have appended since the state was read; an outcome names the sequence it is about.
-    log = wiring.event_log(world.log)
+    log = wiring.event_log(path)
     log.append([outcome], source="nodewall apply", expected=log.last_sequence())
 
 

@@ -26,6 +26,11 @@ def emit(form: str, data: object, text: Callable[[], str]) -> None:
                 click.echo(written)
 
 
+def emit_item(form: str, data: object, text: Callable[[], str]) -> None:
+    """Write one item of a stream: a line of JSON, an entry of one YAML list, or what ``text`` returns."""
+    emit(form, [data] if form == "yaml" else data, text)
+
+
 def counted(number: int, noun: str) -> str:
     """Return ``1 op`` or ``2 ops``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,7 +7,7 @@ import click
 
 from adapters import wiring
 from adapters.cli.log import log_option
-from adapters.cli.output import coloured, emit, output_option
+from adapters.cli.output import coloured, emit_item, output_option
 from adapters.cli.whatif import parsed
 from engine.compiler import compile_rules
 from engine.diff import diff
@@ -53,10 +53,9 @@ class _Moment:
         )
         lines = [click.style(head, bold=True), *(f"    {op}" for op in self.ops)]
         for before, after in self.answers:
-            words = " ".join(f"{key}={value}" for key, value in after.packet.as_spec().items())
             moved = before.verdict is not after.verdict
             verdicts = f"{coloured(before.verdict.value)} -> " if moved else "still "
-            lines.append(f"    {verdicts}{coloured(after.verdict.value)}  {words}")
+            lines.append(f"    {verdicts}{coloured(after.verdict.value)}  {after.packet.words}")
         return "\n".join(lines)
 
 
@@ -73,7 +72,7 @@ def replay_command(path: str, node: str, first: int, last: int | None, specs: tu
     seen: set[str] = set()
     for moment in _history(wiring.event_log(path).read(until=last), node, packets, seen):
         if moment.event.sequence >= first:
-            emit(output, moment.as_json() if output == "json" else [moment.as_json()], moment.as_text)
+            emit_item(output, moment.as_json(), moment.as_text)
     if node not in seen:
         raise UnknownNode(node, tuple(sorted(seen)))
 

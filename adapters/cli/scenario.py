@@ -6,7 +6,7 @@ from functools import partial
 import click
 
 from adapters.cli.output import emit, output_option
-from adapters.cli.verdicts import Kernels, agrees, packet_table
+from adapters.cli.verdicts import Kernels, all_agree, packet_table
 from adapters.kernel import Backend
 from adapters.rehearsal import rehearse
 from adapters.scenariofiles import folders, load_scenario, write_expected
@@ -49,7 +49,7 @@ def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool,
 
 
 def _passed(report: Report, kernels: Kernels) -> bool:
-    return report.passed and all(all(map(agrees, report.packets, outcomes)) for outcomes in kernels.values())
+    return report.passed and all_agree(report.packets, kernels)
 
 
 def _as_json(report: Report, kernels: Kernels) -> dict[str, object]:

@@ -15,6 +15,12 @@ def agrees(result: PacketResult, outcome: Outcome | None) -> bool:
     return result.agrees and (outcome is None or outcome.value == result.case.expect.verdict)
 
 
+def all_agree(results: Sequence[PacketResult], kernels: Kernels) -> bool:
+    """Return whether simulator and kernels did what was expected of every packet."""
+    simulated = all(result.agrees for result in results)
+    return simulated and all(all(map(agrees, results, outcomes)) for outcomes in kernels.values())
+
+
 def packet_table(results: Sequence[PacketResult], kernels: Kernels) -> str:
     """Return a table with a row per packet and a column per kernel."""
     rows = []

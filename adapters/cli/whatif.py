@@ -100,9 +100,8 @@ def _write(answer: Answer, output: str, *, trace: bool) -> None:
 
 
 def _as_text(answer: Answer, *, trace: bool) -> str:
-    words = " ".join(f"{key}={value}" for key, value in answer.packet.as_spec().items())
     how = f" ({answer.reject_with})" if answer.reject_with else ""
-    lines = [f"{coloured(answer.verdict.value)}{how}  {answer.hook.value}  {words}"]
+    lines = [f"{coloured(answer.verdict.value)}{how}  {answer.hook.value}  {answer.packet.words}"]
     if trace:
         for table, steps in groupby(answer.trace, key=lambda step: step.table):
             lines.append(f"  {table}")

@@ -11,8 +11,6 @@ _FLAGS = frozenset({"counters", "comment", "skbinfo", "forceadd", "nomatch"})
 _FAMILIES = {"inet": Family.IPV4, "inet6": Family.IPV6}
 _FAMILY_WORDS = {family: word for word, family in _FAMILIES.items()}
 
-Options = tuple[tuple[str, str], ...]
-
 
 def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
     """Return the sets that the text creates, in its order, members sorted.

@@ -57,6 +57,11 @@ class Packet:
         """The family of its addresses."""
         return Family.IPV4 if self.src.version == 4 else Family.IPV6
 
+    @property
+    def words(self) -> str:
+        """The packet as SPEC words on one line."""
+        return " ".join(f"{key}={value}" for key, value in self.as_spec().items())
+
     def as_spec(self) -> dict[str, str]:
         """Return the words that `parse_spec` reads it from; ``inner`` has none."""
         words = {

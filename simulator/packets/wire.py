@@ -34,8 +34,7 @@ def to_wire(packet: Packet) -> bytes:
 
 
 def _unwritable(packet: Packet, problem: str) -> Refused:
-    words = " ".join(f"{key}={word}" for key, word in packet.as_spec().items())
-    return Refused((Fault(words, problem, "a packet that can exist on the wire"),))
+    return Refused((Fault(packet.words, problem, "a packet that can exist on the wire"),))
 
 
 def _ipv4(packet: Packet) -> Layer:

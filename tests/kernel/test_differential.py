@@ -339,10 +339,9 @@ def refusal(answer: Answer) -> Packet:
 def complaint(found: Drawn, before: str, answers: Sequence[Answer], did: Outcome) -> str:
     """Return all that is needed to see a mismatch again."""
     read_back, compiled = answers
-    words = " ".join(f"{key}={value}" for key, value in read_back.packet.as_spec().items())
     return "\n".join(
         (
-            f"world {found.seed!r} (after {before!r}), {read_back.hook}: {words}",
+            f"world {found.seed!r} (after {before!r}), {read_back.hook}: {read_back.packet.words}",
             f"kernel did: {did}",
             f"simulator says of what was read back: {read_back.verdict} by {read_back.decided_by}",
             f"simulator says of what was compiled: {compiled.verdict} by {compiled.decided_by}",
