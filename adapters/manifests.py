@@ -1,12 +1,12 @@
 """Kubernetes manifests as objects: finds the files, reads them, and gathers every fault of all of them.
 
-YAML and JSON, several documents in a file, lists of objects. It knows nothing of a cluster: what several objects say
-together is judged by :mod:`engine.intake`.
+YAML and JSON, several documents in a file, lists of objects. What several objects say together, and what it means for
+a cluster, is judged by :mod:`engine.intake`.
 """
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -15,11 +15,34 @@ from pydantic import ValidationError
 
 from adapters.yamltext import MAX_BYTES, Document, Location, scan_yaml
 from engine.errors import Fault, Place, Refused, shown
-from engine.objects import KINDS, ClusterNetworkPolicy, ClusterObject
+from engine.faults import path_of
+from engine.intake import Faulty, Judgement, Mode, judge
+from engine.objects import KINDS, NAMESPACED, ClusterNetworkPolicy, ClusterObject
+from engine.selectors import is_object_name
+from engine.state import ClusterState
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 _LISTS = frozenset({"List", *(f"{kind}List" for kind in KINDS)})
+
+_CRDS = frozenset({"Tier", "ClusterGroup", "ClusterNetworkPolicy"})
+_GROUPS = {
+    **{kind: "crd.antrea.io" if kind in _CRDS else "" for kind in KINDS},
+    "EndpointSlice": "discovery.k8s.io",
+}
+"""Kind -> its group, the part of ``apiVersion`` before the slash; kinds of one name in other groups are others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a document that declares one object."""
+
+    document: Document
+    at: Location
+
+    def place(self, location: Location = ()) -> Place:
+        """Return the place of one of the object's fields, or of the nearest one around it."""
+        return self.document.place((*self.at, *location))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +50,34 @@ class Declared:
     """An object and where it was declared."""
 
     object: ClusterObject
-    place: Place
+    origin: Part
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        return self.origin.place()
 
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """What was read: the sound objects, the faults of all others, and the tiers that faulty policies name."""
+    """What was read: the sound objects, all faults of the others, and those others, as far as they can be told."""
 
     objects: tuple[Declared, ...]
     faults: tuple[Fault, ...]
-    tiers_named: tuple[tuple[str, Place], ...]
+    faulty: tuple[Faulty, ...]
+    sources: tuple[str, ...]
+    """Every text that was read, in order."""
+
+    def judged(self, state: ClusterState, mode: Mode = Mode.DECLARE) -> Judgement:
+        """Return what the objects change in a state, or every reason why not, in the order of the input."""
+        objects = [(item.object, item.origin) for item in self.objects]
+        judgement = judge(state, objects, mode, self.faulty)
+        faults = tuple(sorted((*self.faults, *judgement.faults), key=self._order))
+        return Judgement(() if faults else judgement.bodies, faults, judgement.refusals)
+
+    def _order(self, fault: Fault) -> tuple[int, int, int, int]:
+        source = fault.place.source if fault.place else ""
+        return (self.sources.index(source) if source in self.sources else 0, *_order_in_text(fault))
 
 
 def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[Declared, ...]:
@@ -61,7 +102,7 @@ def scan(paths: Sequence[str], stdin: TextIO | None = None) -> Manifests:
             text = _text(source, stdin, found)
             if text is not None:
                 _read(text, source, found)
-    return Manifests(tuple(found.objects), tuple(found.faults), tuple(found.tiers_named))
+    return Manifests(tuple(found.objects), tuple(found.faults), tuple(found.faulty), tuple(found.sources))
 
 
 def parse(text: str, source: str) -> tuple[Declared, ...]:
@@ -81,9 +122,11 @@ def parse(text: str, source: str) -> tuple[Declared, ...]:
 class _Found:
     objects: list[Declared] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    tiers_named: list[tuple[str, Place]] = field(default_factory=list)
+    faulty: list[Faulty] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
 
     def refuse(self, source: str, problem: str, expected: str = "") -> None:
+        self.sources.append(source)
         self.faults.append(Fault("", problem, expected, Place(source)))
 
 
@@ -146,16 +189,18 @@ def _of_stdin(stdin: TextIO | None) -> str | None:
 
 
 def _read(text: str, source: str, found: _Found) -> None:
-    documents, faults = scan_yaml(text, source)
-    # In the order of the text: by the number of the document they stand in.
-    by_document: list[tuple[int, list[Fault]]] = [(f.place.document if f.place else 0, [f]) for f in faults]
+    found.sources.append(source)
+    documents, unsound = scan_yaml(text, source)
+    faults = list(unsound)
     for document in documents:
-        its_faults: list[Fault] = []
-        for location, value in _items(document, its_faults):
-            _object(document, location, value, found, its_faults)
-        by_document.append((document.number, its_faults))
-    for _, some in sorted(by_document, key=lambda entry: entry[0]):
-        found.faults.extend(some)
+        for location, value in _items(document, faults):
+            _object(Part(document, location), value, found, faults)
+    found.faults.extend(sorted(faults, key=_order_in_text))
+
+
+def _order_in_text(fault: Fault) -> tuple[int, int, int]:
+    place = fault.place
+    return (place.document, place.line, place.column) if place else (0, 0, 0)
 
 
 def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, object]]:
@@ -172,7 +217,8 @@ def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, 
         yield ("items", position), item
 
 
-def _object(document: Document, at: Location, value: object, found: _Found, faults: list[Fault]) -> None:
+def _object(part: Part, value: object, found: _Found, faults: list[Fault]) -> None:
+    document, at = part.document, part.at
     if not isinstance(value, dict):
         faults.append(document.fault(at, f"found {shown(value)}", "a mapping: a Kubernetes object"))
         return
@@ -183,13 +229,37 @@ def _object(document: Document, at: Location, value: object, found: _Found, faul
         faults.append(document.fault((*at, "kind"), problem, f"one of {', '.join(sorted(KINDS))}"))
         return
     try:
-        found.objects.append(Declared(model.model_validate(value), document.place(at)))
+        # Fields have one name in manifests, that of Kubernetes.
+        found.objects.append(Declared(model.model_validate(value, by_alias=True, by_name=False), part))
     except ValidationError as error:
-        faults.extend(_clearer(fault) for fault in document.faults(error, at))
+        own = sorted((_clearer(fault) for fault in document.faults(error, at)), key=_order_in_text)
+        faults.extend(own)
         spec = value.get("spec") if model is ClusterNetworkPolicy else None
         tier = spec.get("tier") if isinstance(spec, dict) else None
-        if isinstance(tier, str):
-            found.tiers_named.append((tier, document.place((*at, "spec", "tier"))))
+        named = (tier, part.place(("spec", "tier"))) if isinstance(tier, str) else None
+        found.faulty.append(Faulty(model.__name__, _told(value), _below(own, at), part.place(), named))
+
+
+def _told(value: dict[str, object]) -> str:
+    """Return the key of a faulty object, or an empty string where it cannot be told for sure."""
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict) or _group(value.get("apiVersion")) != _GROUPS[str(value["kind"])]:
+        return ""
+    parts = [metadata.get("name")]
+    if value["kind"] in NAMESPACED:
+        parts.insert(0, metadata.get("namespace") or "default")
+    names = [part for part in parts if isinstance(part, str) and is_object_name(part)]
+    return "/".join(names) if len(names) == len(parts) else ""
+
+
+def _group(version: object) -> str | None:
+    return version.rpartition("/")[0] if isinstance(version, str) else None
+
+
+def _below(faults: Iterable[Fault], at: Location) -> tuple[Fault, ...]:
+    """Return the faults with paths inside the object, which do not say where in a list it stood."""
+    prefix = f"{path_of(at)}." if at else ""
+    return tuple(Fault(fault.path.removeprefix(prefix), fault.problem, fault.expected, fault.place) for fault in faults)
 
 
 def _clearer(fault: Fault) -> Fault:

@@ -1,15 +1,19 @@
 """Scenario folders on disk, as :class:`scenarios.case.Scenario` values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from adapters.world import declared_state
+from adapters.world import changes_of, declared_state
 from adapters.yamltext import read_yaml
+from engine.config import Configuration
 from engine.errors import Fault, Refused
+from engine.events import ConfigDeclared, HostObserved
 from engine.plan import Tool
-from scenarios.case import Case, Scenario
+from engine.state import ClusterState, evolve
+from scenarios.case import Case, RefusedManifest, Scenario
 
 CASE = "scenario.yaml"
 _EXPECTED = "expected"
@@ -48,9 +52,34 @@ def load_scenario(folder: Path) -> Scenario:
     except ValidationError as error:
         raise Refused(documents[0].faults(error)) from None
     state = declared_state(str(folder / manifest) for manifest in case.manifests)
+    if case.config:
+        state = evolve(state, ConfigDeclared(config=_config(folder / case.config)))
+    state = evolve(state, HostObserved(node=case.node, interfaces=case.interfaces))
+    unrefused = tuple(line for refused in case.refused for line in _unrefused(folder, refused, state))
     expected = {tool: _golden(folder, tool) for tool in Tool}
     texts = {tool: path.read_text(encoding="utf-8") for tool, path in expected.items() if path.exists()}
-    return Scenario(folder.name, case, state, texts)
+    return Scenario(folder.name, case, state, texts, unrefused)
+
+
+def _config(path: Path) -> Configuration:
+    """Return the configuration in a file; as with manifests every fault is raised at once."""
+    (document,) = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return Configuration.model_validate(document.value)
+    except ValidationError as error:
+        raise Refused(document.faults(error)) from None
+
+
+def _unrefused(folder: Path, refused: RefusedManifest, state: ClusterState) -> Iterator[str]:
+    """Yield the faults that a manifest ought to have in a state, and has not."""
+    try:
+        changes_of(state, [str(folder / refused.manifest)])
+        found: tuple[str, ...] = ()
+    except Refused as error:
+        found = tuple(str(replace(fault, place=None)) for fault in error.faults)
+    for wanted in refused.faults:
+        if not any(line.startswith(wanted) for line in found):
+            yield f"{refused.manifest}: not refused for {wanted}; refused for {list(found)}"
 
 
 def write_expected(folder: Path, texts: Mapping[Tool, str]) -> None:

@@ -10,9 +10,8 @@ from adapters.eventlog import SqliteLog
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
 from engine.ports import Verifier
-from engine.rules import CompletedRule
+from engine.rules import STATIC_POLICY, CompletedRule
 from engine.state import ClusterState
-from engine.statics import STATIC_POLICY
 from simulator.prove import LifelineVerifier
 
 LOG_WAIT = 5.0

@@ -9,11 +9,10 @@ from pathlib import Path
 from adapters import wiring
 from adapters.kernel import Backend
 from adapters.manifests import scan
-from engine.compiler import compile_rules
+from engine.desired import desired
 from engine.errors import Fault, Refused, shown
 from engine.events import Event, EventBody
-from engine.intake import Mode, changes, unknown_tiers
-from engine.resolve import resolve
+from engine.intake import Judgement, Mode
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Ruleset
 from engine.state import ClusterState, evolve, fold
@@ -68,16 +67,15 @@ def declared_state(files: Iterable[str]) -> ClusterState:
 
 def changes_of(state: ClusterState, files: Iterable[str], mode: Mode = Mode.DECLARE) -> tuple[EventBody, ...]:
     """Return the events by which manifests change a state; ``-`` among the files is standard input."""
-    found = scan(tuple(files), sys.stdin)
-    objects = [(item.object, item.place) for item in found.objects]
-    faults = (*found.faults, *unknown_tiers(state, objects, mode, found.tiers_named))
-    try:
-        bodies = changes(state, objects, mode)
-    except Refused as error:
-        raise Refused((*faults, *error.faults)) from None
-    if faults:
-        raise Refused(faults)
-    return bodies
+    judgement = judged(state, files, mode)
+    if judgement.faults:
+        raise Refused(judgement.faults)
+    return judgement.bodies
+
+
+def judged(state: ClusterState, files: Iterable[str], mode: Mode) -> Judgement:
+    """Return what manifests change in a state, or every reason why not; ``-`` is standard input."""
+    return scan(tuple(files), sys.stdin).judged(state, mode)
 
 
 def events_until(log: str, at: str | None = None) -> Iterable[Event]:
@@ -117,7 +115,7 @@ def ruleset_of(options: WorldOptions) -> Ruleset:
         return wiring.kernel(options.netns, options.backend).observe()
     if options.raw:
         return _read_raw(options)
-    return compile_rules(resolve(state_of(options), node_of(options)))
+    return desired(state_of(options), node_of(options)).ruleset
 
 
 def _read_raw(options: WorldOptions) -> Ruleset:

@@ -50,12 +50,13 @@ class RuleDeleted:
 
 @dataclass(frozen=True, slots=True)
 class JumpPlaced:
-    """A jump into a chain of ours comes to stand first in a built-in chain."""
+    """A jump into a chain of ours comes to stand first in a built-in chain, or ``last``."""
 
     family: Family
     table: str
     chain: str
     rule: Rule
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,19 @@ def _owned_tables(tables: Sequence[Table]) -> tuple[Table, ...]:
 
 
 def _owned_table(table: Table) -> Table:
-    chains = (chain if chain.owned else replace(chain, rules=_jumps(chain), policy=None) for chain in table.chains)
+    chains = (chain if chain.owned else _owned_jumps(chain) for chain in table.chains)
     return Table(table.name, tuple(chain for chain in chains if chain.owned or chain.rules))
+
+
+def _owned_jumps(chain: Chain) -> Chain:
+    return replace(chain, rules=_jumps(chain), policy=None, jumps_last=_jumps_last(chain))
+
+
+def _jumps_last(chain: Chain) -> bool:
+    """Return whether our jumps are to stand last in a chain, or stand there with rules of others before them."""
+    jumps = _jumps(chain)
+    count = len(chain.rules) - len(jumps)
+    return chain.jumps_last or (chain.rules[count:] == jumps != chain.rules[: len(jumps)])
 
 
 def _jumps(chain: Chain) -> tuple[Rule, ...]:
@@ -183,14 +195,15 @@ def _chain_edits(family: Family, table: str, old: Chain | None, new: Chain | Non
 
 
 def _jump_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
-    """Place the wanted jumps first; where they are not exactly so, all of ours go and come again."""
-    present, wanted = _jumps(old), _jumps(new)
-    if present == wanted == old.rules[: len(wanted)]:
+    """Place the wanted jumps first or last; where they are not exactly so, all of ours go and come again."""
+    present, wanted, last = _jumps(old), _jumps(new), _jumps_last(new)
+    there = old.rules[len(old.rules) - len(wanted) :] if last else old.rules[: len(wanted)]
+    if present == wanted == there:
         return
     for rule in present:
         yield JumpRemoved(family, table, old.name, rule)
-    for rule in reversed(wanted):
-        yield JumpPlaced(family, table, new.name, rule)
+    for rule in wanted if last else reversed(wanted):
+        yield JumpPlaced(family, table, new.name, rule, last=last)
 
 
 def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
@@ -324,8 +337,8 @@ def _apply_chain_edit(chains: dict[str, Chain], change: ChainEdit) -> None:
             rules.insert(position - 1, rule)
         case RuleDeleted(position=position):
             del rules[position - 1]
-        case JumpPlaced(rule=rule):
-            rules.insert(0, rule)
+        case JumpPlaced(rule=rule, last=last):
+            rules.insert(len(rules) if last else 0, rule)
         case JumpRemoved(rule=rule):
             rules.remove(rule)
     chains[change.chain] = replace(chain, rules=tuple(rules))

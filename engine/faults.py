@@ -4,6 +4,7 @@ Models raise :func:`finding` for what only they know; :func:`faults_of` turns th
 :class:`engine.errors.Fault` values, so that every boundary (manifests, events, scenarios) words them the same way.
 """
 
+import re
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -11,10 +12,12 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from engine.errors import Fault, Place, shown
 
-_OWN = "nodewall"
+OWN_FINDING = "nodewall"
+"""The type of what :func:`finding` makes, among pydantic's error types."""
 
 _EXPECTED: Mapping[str, str] = {
     "string_type": "a string",
+    "string_unicode": "a string of Unicode characters",
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
@@ -26,9 +29,8 @@ _EXPECTED: Mapping[str, str] = {
 """pydantic's error type -> what stands there in a sound document."""
 
 _BOUNDED: Mapping[str, str] = {
-    "literal_error": "one of {expected}",
-    "greater_than_equal": "at least {ge}",
-    "less_than_equal": "at most {le}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
     "too_short": "at least {min_length} entry",
     "string_too_short": "at least {min_length} character",
     "string_too_long": "at most {max_length} characters",
@@ -36,24 +38,32 @@ _BOUNDED: Mapping[str, str] = {
 """pydantic's error type -> the same, with the bound from its context."""
 
 
+_PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_-]{0,62}")
+
+
 def finding(problem: str, expected: str = "") -> PydanticCustomError:
     """Return the error a validator raises to say what was found and what was expected."""
-    return PydanticCustomError(_OWN, "{problem}", {"problem": problem, "expected": expected})
+    return PydanticCustomError(OWN_FINDING, "{problem}", {"problem": problem, "expected": expected})
 
 
 def path_of(location: tuple[int | str, ...]) -> str:
-    """Return a field path as kubectl writes it: ``spec.ingress[0].ports[1].port``."""
+    """Return a field path as kubectl writes it: ``spec.ingress[0].ports[1].port``.
+
+    A key that is not a plain word is a user's own text, and quoted: ``metadata.labels["example.com/app"]``.
+    """
     text = ""
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        else:
+        elif _PLAIN.fullmatch(part):
             text += f".{part}" if text else part
+        else:
+            text += f"[{shown(part)}]"
     return text
 
 
 def faults_of(error: ValidationError) -> tuple[tuple[tuple[int | str, ...], Fault], ...]:
-    """Return every finding as (location, fault), in the order of the document's fields; no place is set."""
+    """Return every finding as (location, fault), a model's fields before what is wrong across them; without places."""
     details = error.errors()
     inside = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
     # pydantic counts only the sound entries of a list: one with a bad entry is not too short as well.
@@ -74,13 +84,16 @@ def _named(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _fault(detail: ErrorDetails) -> Fault:
     path = path_of(_named(detail["loc"]))
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind == _OWN:
+    if kind == OWN_FINDING:
         return Fault(path, str(context["problem"]), str(context["expected"]))
     if kind == "extra_forbidden":
         return Fault(path, "unknown field", "only fields that nodewall knows; check spelling and indentation")
     if kind == "missing":
         return Fault(path, "missing", "this required field")
     found = f"found {shown(detail['input'])}"
+    if kind == "literal_error":
+        several = " or " in context["expected"]
+        return Fault(path, found, f"one of {context['expected']}" if several else str(context["expected"]))
     if kind in _BOUNDED:
         return Fault(path, found, _BOUNDED[kind].format(**context))
     return Fault(path, found, _EXPECTED.get(kind, detail["msg"]))

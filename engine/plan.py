@@ -207,6 +207,8 @@ def op_of(change: Change) -> Op:
             return Op(tool, "insert", place, f"{change.position}:{render_rule(change.rule)}")
         case RuleDeleted():
             return Op(tool, "delete", place, f"{change.position}:{render_rule(change.rule)}")
+        case JumpPlaced(last=True):
+            return Op(tool, "append", place, render_rule(change.rule).strip())
         case JumpPlaced():
             return Op(tool, "insert", place, f"1:{render_rule(change.rule)}")
         case JumpRemoved():
@@ -271,6 +273,8 @@ def _rule_line(change: RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved) ->
             return f"-I {chain} {change.position}{render_rule(change.rule)}"
         case RuleDeleted():
             return f"-D {chain} {change.position}"
+        case JumpPlaced(last=True):
+            return f"-A {chain}{render_rule(change.rule)}"
         case JumpPlaced():
             return f"-I {chain} 1{render_rule(change.rule)}"
         case JumpRemoved():

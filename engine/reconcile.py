@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.compiler import compile_rules
+from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
 from engine.diff import apply_changes, diff, owned
 from engine.errors import KernelError, KernelRefused, NotInForce, Unsafe
 from engine.plan import Plan, make_plan, op_of
 from engine.ports import Kernel, Stopwatch, Verifier
+from engine.resolve import in_order
 from engine.rules import CompletedRule, Plane
 from engine.ruleset import Ruleset
 
@@ -93,7 +94,16 @@ class NodeRuleReconciler:
     held, so the next attempt starts from the rules that are.
     """
 
-    def __init__(self, kernel: Kernel, verifier: Verifier, watch: Stopwatch, *, force_unsafe: bool = False) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        verifier: Verifier,
+        watch: Stopwatch,
+        options: Options = DEFAULT_OPTIONS,
+        *,
+        force_unsafe: bool = False,
+    ) -> None:
+        self._options = options
         self._kernel = kernel
         self._verifier = verifier
         self._watch = watch
@@ -117,7 +127,7 @@ class NodeRuleReconciler:
 
     def _realize(self, rules: dict[str, CompletedRule]) -> None:
         with self._watch.stage("compile"):
-            wanted = compile_rules(sorted(rules.values(), key=lambda rule: (rule.rank, rule.direction)))
+            wanted = compile_rules(in_order(rules.values()), self._options)
         self.latest = propose(wanted, self._kernel, self._verifier, self._watch)
         realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe)
         self._rules = rules

@@ -91,12 +91,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Chain:
-    """A chain and its rules in order; ``policy`` only on built-in ones (``ACCEPT`` or ``DROP``)."""
+    """A chain and its rules in order; ``policy`` only on built-in ones (``ACCEPT`` or ``DROP``).
+
+    ``jumps_last`` says of a wanted built-in chain, which holds only our jumps, that these stand behind all others.
+    """
 
     name: str
     rules: tuple[Rule, ...] = ()
     policy: str | None = None
     counters: Counters | None = field(default=None, compare=False)
+    jumps_last: bool = field(default=False, compare=False)
 
     @property
     def owned(self) -> bool:

@@ -6,45 +6,69 @@ differs. Nothing here judges whether an event should have been recorded; :mod:`e
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 from immutables import Map
 
+from engine.config import DEFAULT_CONFIGURATION, Configuration
 from engine.events import (
     ApplyFailed,
+    ConfigDeclared,
+    Deletion,
+    EndpointSliceObserved,
     Event,
     EventBody,
-    NodeDeleted,
+    GroupDeclared,
+    HostObserved,
+    NamespaceObserved,
     NodeObserved,
+    ObjectRefused,
+    PodObserved,
     PolicyDeclared,
-    PolicyDeleted,
     RulesetApplied,
+    ServiceObserved,
     TierDeclared,
-    TierDeleted,
 )
-from engine.objects import RESERVED_TIERS, ClusterNetworkPolicy, ClusterObject, Node, Tier
+from engine.objects import (
+    RESERVED_TIERS,
+    ClusterGroup,
+    ClusterNetworkPolicy,
+    ClusterObject,
+    EndpointSlice,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    Tier,
+    key_of,
+)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """All objects by name after event ``sequence``, and what each node was last known to have in force."""
+    """All objects by key after event ``sequence``; what is known of each node, and the refusals that stand."""
 
     sequence: int = 0
     policies: Map[str, ClusterNetworkPolicy] = Map()
     tiers: Map[str, Tier] = Map()
+    groups: Map[str, ClusterGroup] = Map()
     nodes: Map[str, Node] = Map()
+    namespaces: Map[str, Namespace] = Map()
+    pods: Map[str, Pod] = Map()
+    services: Map[str, Service] = Map()
+    endpoint_slices: Map[str, EndpointSlice] = Map()
+    config: Configuration = DEFAULT_CONFIGURATION
+    hosts: Map[str, HostObserved] = Map()
+    refusals: Map[str, ObjectRefused] = Map()
+    """By ``kind/name``: the last refusal of an object, until it is declared again or deleted."""
     outcomes: Map[str, RulesetApplied | ApplyFailed] = Map()
 
     def objects(self, kind: str) -> Map[str, ClusterObject]:
-        """Return the objects of one kind by name."""
-        by_kind: dict[str, Map[str, ClusterObject]] = {
-            "ClusterNetworkPolicy": self.policies,
-            "Tier": self.tiers,
-            "Node": self.nodes,
-        }
-        return by_kind[kind]
+        """Return the objects of one kind by key."""
+        found: Map[str, ClusterObject] = getattr(self, _FIELDS[kind])
+        return found
 
     def tier_priority(self, name: str) -> int | None:
         """Return the rank of a tier, reserved or declared, or None where there is no such tier."""
@@ -54,26 +78,53 @@ class ClusterState:
         return tier.spec.priority if tier else None
 
 
+_FIELDS = {
+    "ClusterNetworkPolicy": "policies",
+    "Tier": "tiers",
+    "ClusterGroup": "groups",
+    "Node": "nodes",
+    "Namespace": "namespaces",
+    "Pod": "pods",
+    "Service": "services",
+    "EndpointSlice": "endpoint_slices",
+}
+"""Kind -> where a state holds its objects."""
+
+
 def evolve(state: ClusterState, body: EventBody) -> ClusterState:
     """Return the state after one more event."""
     after = replace(state, sequence=state.sequence + 1)
     match body:
-        case PolicyDeclared():
-            return replace(after, policies=state.policies.set(body.policy.metadata.name, body.policy))
-        case PolicyDeleted():
-            return replace(after, policies=_without(state.policies, body.name))
-        case TierDeclared():
-            return replace(after, tiers=state.tiers.set(body.tier.metadata.name, body.tier))
-        case TierDeleted():
-            return replace(after, tiers=_without(state.tiers, body.name))
-        case NodeObserved():
-            return replace(after, nodes=state.nodes.set(body.node.metadata.name, body.node))
-        case NodeDeleted():
-            return replace(after, nodes=_without(state.nodes, body.name))
+        case (
+            PolicyDeclared()
+            | TierDeclared()
+            | GroupDeclared()
+            | NodeObserved()
+            | NamespaceObserved()
+            | PodObserved()
+            | ServiceObserved()
+            | EndpointSliceObserved()
+        ):
+            kind, key = body.object.kind, key_of(body.object)
+            return _changed(after, kind, key, state.objects(kind).set(key, body.object))
+        case Deletion():
+            return _changed(after, body.kind, body.name, _without(state.objects(body.kind), body.name))
+        case ConfigDeclared():
+            return replace(after, config=body.config)
+        case HostObserved():
+            return replace(after, hosts=state.hosts.set(body.node, body))
+        case ObjectRefused():
+            return replace(after, refusals=state.refusals.set(f"{body.kind}/{body.name}", body))
         case RulesetApplied() | ApplyFailed():
             return replace(after, outcomes=state.outcomes.set(body.node, body))
         case _:
             assert_never(body)
+
+
+def _changed(state: ClusterState, kind: str, key: str, objects: Map[str, ClusterObject]) -> ClusterState:
+    """Return the state with other objects of a kind; what was refused of the one at ``key`` is history."""
+    changed: dict[str, Any] = {_FIELDS[kind]: objects, "refusals": _without(state.refusals, f"{kind}/{key}")}
+    return replace(state, **changed)
 
 
 def fold(events: Iterable[Event], state: ClusterState | None = None) -> ClusterState:

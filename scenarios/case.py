@@ -30,12 +30,16 @@ def _address(text: str) -> str:
 AddressText = Annotated[Text, AfterValidator(_address)]
 
 
+InterfaceName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")]
+
+
 class Expectation(Model):
-    """What must become of a packet: the verdict, and where given the policy and rule that decided."""
+    """What must become of a packet: the verdict, and where given the policy and rule that decided, and logging."""
 
     verdict: Literal["accept", "drop", "reject"]
     policy: Text | None = None
     rule: Text | None = None
+    logged: bool | None = None
 
 
 class PacketCase(Model):
@@ -46,24 +50,39 @@ class PacketCase(Model):
     expect: Expectation
 
 
+class RefusedManifest(Model):
+    """A manifest that comes after the others and must be refused, for reasons that begin like these."""
+
+    manifest: Text
+    faults: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
 class Case(Model):
     """``scenario.yaml``: the manifests of the world, the node that is asked, and the packets.
 
-    ``hosts`` are machines outside the cluster and their addresses, for running the packets in a kernel.
+    ``config`` is the node's configuration file and ``interfaces`` are those it has. ``hosts`` are machines outside the
+    cluster and their addresses, for running the packets in a kernel.
     """
 
     description: Text
     node: ObjectName
     manifests: Annotated[tuple[Text, ...], Field(min_length=1)]
+    config: Text | None = None
+    interfaces: Annotated[tuple[InterfaceName, ...], Field(min_length=1)] = ("eth0",)
+    refused: tuple[RefusedManifest, ...] = ()
     hosts: dict[HostName, tuple[AddressText, ...]] = Field(default_factory=dict)
     packets: tuple[PacketCase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A case with its world, and the compiled texts on record (empty before the first ``--update``)."""
+    """A case with its world, and the compiled texts on record (empty before the first ``--update``).
+
+    ``unrefused`` are the faults that manifests should have been refused for, and were not.
+    """
 
     name: str
     case: Case
     state: ClusterState
     expected: Mapping[Tool, str]
+    unrefused: tuple[str, ...] = ()

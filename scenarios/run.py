@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 
-from engine.compiler import compile_rules
+from engine.desired import desired
 from engine.plan import Tool, full_text
-from engine.resolve import resolve
 from scenarios.case import Expectation, PacketCase, Scenario
 from simulator.netfilter import Answer, Walker
 from simulator.packets import parse_spec
@@ -27,6 +26,7 @@ class PacketResult:
             verdict=self.answer.verdict.value,
             policy=by.policy if by and expect.policy is not None else None,
             rule=by.policy_rule if by and expect.rule is not None else None,
+            logged=bool(self.answer.logged_by) if expect.logged is not None else None,
         )
 
     @property
@@ -73,14 +73,15 @@ def run(scenario: Scenario) -> Report:
     Raises:
         Refused: the node is not in its world, or a packet does not parse.
     """
-    wanted = compile_rules(resolve(scenario.state, scenario.case.node))
+    wanted = desired(scenario.state, scenario.case.node).ruleset
     walker = Walker(wanted)
     packets = tuple(
         PacketResult(case, walker.verdict(parse_spec(case.packet, number)))
         for number, case in enumerate(scenario.case.packets, 1)
     )
     texts = full_text(wanted)
-    return Report(scenario.name, packets, texts, _differences(scenario.expected, texts))
+    differences = (*scenario.unrefused, *_differences(scenario.expected, texts))
+    return Report(scenario.name, packets, texts, differences)
 
 
 def _differences(expected: Mapping[Tool, str], found: Mapping[Tool, str]) -> tuple[str, ...]:

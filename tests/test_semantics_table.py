@@ -9,6 +9,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from engine.config import Configuration
 from engine.objects import KINDS
 
 TABLES = Path(__file__).parents[1] / "docs/reference/semantics.md"
@@ -42,8 +43,8 @@ def _within(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def all_models() -> dict[str, type[BaseModel]]:
-    """Return every model that a manifest can hold, by name."""
-    return {model.__name__: model for root in KINDS.values() for model in models(root)}
+    """Return every model that a manifest or a configuration can hold, by name."""
+    return {model.__name__: model for root in (*KINDS.values(), Configuration) for model in models(root)}
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -70,4 +71,4 @@ def test_the_fields_said_to_be_refused_are_those_that_can_hold_nothing() -> None
         if field.annotation is NoneType or field.annotation is None
     }
 
-    assert refused == empty - {("ClusterNetworkPolicy", "status"), ("Tier", "status")}
+    assert refused == empty - {(kind, "status") for kind in ("ClusterNetworkPolicy", "Tier", "ClusterGroup")}

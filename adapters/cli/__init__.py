@@ -14,6 +14,7 @@ from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
 _COMMANDS = {
     "compile": "adapters.cli.whatif",
     "simulate": "adapters.cli.whatif",
+    "explain": "adapters.cli.explain",
     "plan": "adapters.cli.node",
     "apply": "adapters.cli.node",
     "remove": "adapters.cli.node",

@@ -4,8 +4,8 @@ import click
 
 from adapters import wiring
 from adapters.cli.output import counted, emit, emit_item, output_option, table
-from adapters.world import changes_of
-from engine.errors import LogCorrupt
+from adapters.world import judged
+from engine.errors import LogCorrupt, Refused
 from engine.events import subject, timestamp
 from engine.intake import Mode
 from engine.state import fold
@@ -25,18 +25,31 @@ def log_command() -> None:
 @click.option("--sync", is_flag=True, help="Record that objects of the log which are not here are deleted.")
 @output_option
 def append_command(path: str, files: tuple[str, ...], delete: bool, sync: bool, output: str) -> None:
-    """Record what the manifests change; what is as it was makes no event."""
+    """Record what the manifests change; what is as it was makes no event.
+
+    If anything is refused, nothing is changed, and the refusals are recorded.
+    """
     if delete and sync:
         message = "--delete and --sync exclude each other"
         raise click.UsageError(message)
     log = wiring.event_log(path)
     state = fold(log.read() if log.exists else ())
     mode = Mode.DELETE if delete else Mode.SYNC if sync else Mode.DECLARE
-    bodies = changes_of(state, files, mode)
-    log.append(bodies, source=f"nodewall log append {' '.join(files)}", expected=state.sequence)
+    judgement = judged(state, files, mode)
+    bodies = judgement.refusals if judgement.faults else judgement.bodies
+    if bodies or not judgement.faults:
+        log.append(bodies, source=f"nodewall log append {' '.join(files)}", expected=state.sequence)
     sequence = state.sequence + len(bodies)
+    if judgement.faults:
+        data = {"appended": 0, "refused": len(bodies), "sequence": sequence}
+        emit(output, data, lambda: _recorded(len(bodies), sequence))
+        raise Refused(judgement.faults)
     data = {"appended": len(bodies), "sequence": sequence}
     emit(output, data, lambda: f"appended {counted(len(bodies), 'event')}; the log is at sequence {sequence}")
+
+
+def _recorded(refusals: int, sequence: int) -> str:
+    return f"recorded {counted(refusals, 'refusal')}; the log is at sequence {sequence}" if refusals else ""
 
 
 @log_command.command("show")

@@ -12,14 +12,13 @@ from adapters import wiring
 from adapters.cli.options import kernel_options, node_options, plan_options
 from adapters.cli.output import counted, emit, output_option
 from adapters.world import WorldOptions, node_of, state_of
-from engine.compiler import compile_rules
+from engine.desired import Desired, desired
 from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
 from engine.events import ApplyFailed, RulesetApplied
 from engine.plan import Plan, full_text
 from engine.ports import Kernel, Verifier
 from engine.reconcile import Dispatcher, NodeRuleReconciler, Proposal, propose, realize
-from engine.resolve import resolve
-from engine.rules import CompletedRule, Plane
+from engine.rules import Plane
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
 from simulator.prove import TrustingVerifier
@@ -34,10 +33,10 @@ _LOG = structlog.get_logger(__name__)
 def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> int:
     """Show what apply would do."""
     state, node = state_of(world), node_of(world)
-    rules = resolve(state, node)
-    guard = wiring.verifier(state, node, rules)
+    wanted = desired(state, node)
+    guard = wiring.verifier(state, node, wanted.rules)
     kernel = wiring.kernel(world.netns, world.backend)
-    proposal = _proposal(rules, kernel, guard)
+    proposal = _proposal(wanted, kernel, guard)
     emit(output, _proposal_as_json(proposal), partial(_proposal_as_text, proposal))
     return 2 if detailed_exitcode and proposal.plan.ops else 0
 
@@ -52,19 +51,19 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     state, node = state_of(world), node_of(world)
     if world.log and world.at:
         raise Refused((Fault("--at", "a past state cannot be applied", "apply without --at"),))
-    rules = resolve(state, node)
+    wanted = desired(state, node)
     kernel = wiring.kernel(world.netns, world.backend)
-    guard = wiring.verifier(state, node, rules)
+    guard = wiring.verifier(state, node, wanted.rules)
     if not yes and sys.stdin.isatty():
-        _ask(rules, kernel, guard, node)
-    if left := sum(rule.plane is not Plane.NODES for rule in rules):
+        _ask(wanted, kernel, guard, node)
+    if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
         _LOG.info("rules left to other data planes", node=node, rules=left)
     watch = wiring.SystemStopwatch()
-    nodes = NodeRuleReconciler(kernel, guard, watch, force_unsafe=force_unsafe)
+    nodes = NodeRuleReconciler(kernel, guard, watch, wanted.options, force_unsafe=force_unsafe)
     planes = Dispatcher()
     planes.register(Plane.NODES, nodes)
     try:
-        planes.batch_reconcile(rules)
+        planes.batch_reconcile(wanted.rules)
     except (KernelRefused, NotInForce, Unsafe) as error:
         if world.log:
             _record(world.log, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
@@ -99,12 +98,12 @@ def remove_command(world: WorldOptions, output: str) -> None:
     )
 
 
-def _proposal(rules: tuple[CompletedRule, ...], kernel: Kernel, guard: Verifier) -> Proposal:
-    return propose(compile_rules(rules), kernel, guard, wiring.SystemStopwatch())
+def _proposal(wanted: Desired, kernel: Kernel, guard: Verifier) -> Proposal:
+    return propose(wanted.ruleset, kernel, guard, wiring.SystemStopwatch())
 
 
-def _ask(rules: tuple[CompletedRule, ...], kernel: Kernel, guard: Verifier, node: str) -> None:
-    proposal = _proposal(rules, kernel, guard)
+def _ask(wanted: Desired, kernel: Kernel, guard: Verifier, node: str) -> None:
+    proposal = _proposal(wanted, kernel, guard)
     if proposal.plan.ops:
         click.echo(_proposal_as_text(proposal), err=True)
         click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
@@ -158,7 +157,7 @@ def _applied_as_text(plan: Plan) -> str:
     return f"applied {_size(plan)} and read them back"
 
 
-_SIGNS = {"create": "+", "add": "+", "insert": "+", "new-chain": "+", "change": "~"}
+_SIGNS = {"create": "+", "add": "+", "insert": "+", "append": "+", "new-chain": "+", "change": "~"}
 
 
 def _plan_as_text(plan: Plan) -> str:

@@ -9,14 +9,12 @@ from adapters import wiring
 from adapters.cli.log import log_option
 from adapters.cli.output import coloured, emit_item, output_option
 from adapters.cli.whatif import parsed
-from engine.compiler import compile_rules
+from engine.derive import derived
 from engine.diff import diff
 from engine.errors import UnknownNode
 from engine.events import Event, subject, timestamp
 from engine.plan import Op, make_plan
-from engine.resolve import resolve
-from engine.ruleset import Ruleset
-from engine.state import ClusterState, evolve
+from engine.state import ClusterState
 from simulator.netfilter import Answer, Walker
 from simulator.packets import Packet
 
@@ -79,13 +77,12 @@ def replay_command(path: str, node: str, first: int, last: int | None, specs: tu
 
 def _history(events: Iterator[Event], node: str, packets: list[Packet], seen: set[str]) -> Iterator[_Moment]:
     """Yield a moment per event; ``seen`` collects every node that ever was."""
-    state, rules = ClusterState(), Ruleset()
-    walker = Walker(rules)
+    before = derived(ClusterState(), node)
+    walker = Walker(before.ruleset)
     for event in events:
-        state = evolve(state, event.body)
-        seen.update(state.nodes)
-        after = compile_rules(resolve(state, node)) if node in state.nodes else Ruleset()
-        next_walker = walker if after == rules else Walker(after)
+        after = before.after(event.body)
+        seen.update(after.state.nodes)
+        next_walker = walker if after.ruleset == before.ruleset else Walker(after.ruleset)
         answers = tuple((walker.verdict(packet), next_walker.verdict(packet)) for packet in packets)
-        yield _Moment(event, make_plan(diff(rules, after)).ops, answers)
-        rules, walker = after, next_walker
+        yield _Moment(event, make_plan(diff(before.ruleset, after.ruleset)).ops, answers)
+        before, walker = after, next_walker

@@ -1,57 +1,112 @@
 """What operators declare and clusters report, as pydantic models in the shape of their manifests.
 
 Fields that nodewall knows but cannot honour yet are :data:`Unsupported`: they are refused where they stand, so that
-no policy is ever in force with less than it says. Core objects (Node) keep the few fields that are used.
+no policy is ever in force with less than it says. Core objects (Node, Pod, …) keep the few fields that are used.
 
-Sources: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy and Tier, Kubernetes' ``v1`` Node.
+Sources: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy, Tier and ClusterGroup; Kubernetes' ``v1`` Node,
+Namespace, Pod and Service, ``discovery.k8s.io/v1`` EndpointSlice.
 """
 
-from engine.objects.base import Expression, LabelSelector, Metadata, Model, ObjectName, Text
+from engine.objects.base import (
+    Byte,
+    Checked,
+    Expression,
+    Finding,
+    Given,
+    LabelSelector,
+    Metadata,
+    Model,
+    ObjectName,
+    Text,
+    entries,
+)
+from engine.objects.block import IPBlock
+from engine.objects.group import ClusterGroup, GroupSpec, ServiceReference
 from engine.objects.node import Node, NodeAddress
 from engine.objects.policy import (
     AppliedTo,
     ClusterNetworkPolicy,
     EgressRule,
+    ICMPProtocol,
+    IGMPProtocol,
     IngressRule,
-    IPBlock,
     Peer,
     PolicyRule,
     PolicySpec,
     Port,
+    RuleProtocol,
+    ServiceAccount,
 )
-from engine.objects.tier import DEFAULT_TIER, RESERVED_TIERS, Tier, TierSpec
+from engine.objects.tier import BASELINE_TIER, DEFAULT_TIER, RESERVED_TIERS, Tier, TierSpec
+from engine.objects.workload import EndpointSlice, IPText, Namespace, Pod, Service
 
 __all__ = [
+    "BASELINE_TIER",
     "DEFAULT_TIER",
     "KINDS",
+    "NAMESPACED",
     "RESERVED_TIERS",
     "AppliedTo",
+    "Byte",
+    "Checked",
+    "ClusterGroup",
     "ClusterNetworkPolicy",
     "ClusterObject",
     "EgressRule",
+    "EndpointSlice",
     "Expression",
+    "Finding",
+    "Given",
+    "GroupSpec",
+    "ICMPProtocol",
+    "IGMPProtocol",
     "IPBlock",
+    "IPText",
     "IngressRule",
     "LabelSelector",
     "Metadata",
     "Model",
+    "Namespace",
     "Node",
     "NodeAddress",
     "ObjectName",
     "Peer",
+    "Pod",
     "PolicyRule",
     "PolicySpec",
     "Port",
+    "RuleProtocol",
+    "Service",
+    "ServiceAccount",
+    "ServiceReference",
     "Text",
     "Tier",
     "TierSpec",
+    "entries",
+    "key_of",
 ]
 
-ClusterObject = ClusterNetworkPolicy | Tier | Node
+ClusterObject = Tier | Namespace | Node | Pod | Service | EndpointSlice | ClusterGroup | ClusterNetworkPolicy
 
-KINDS: dict[str, type[ClusterNetworkPolicy | Tier | Node]] = {
+KINDS: dict[str, type[ClusterObject]] = {
     "Tier": Tier,
+    "Namespace": Namespace,
     "Node": Node,
+    "Pod": Pod,
+    "Service": Service,
+    "EndpointSlice": EndpointSlice,
+    "ClusterGroup": ClusterGroup,
     "ClusterNetworkPolicy": ClusterNetworkPolicy,
 }
 """Kind -> model, in the order in which objects are recorded: what others refer to comes first."""
+
+
+NAMESPACED = frozenset({"Pod", "Service", "EndpointSlice"})
+"""The kinds that live in a namespace."""
+
+
+def key_of(item: ClusterObject) -> str:
+    """Return what tells an object from others of its kind: its name, or ``namespace/name`` where it lives in one."""
+    if isinstance(item, Pod | Service | EndpointSlice):
+        return f"{item.metadata.namespace}/{item.metadata.name}"
+    return item.metadata.name

@@ -1,13 +1,25 @@
 """What all models share: frozen bases, the types of fields, metadata and label selectors."""
 
-from ipaddress import ip_network
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from engine.errors import shown
-from engine.faults import finding
+from engine.faults import OWN_FINDING, finding
 from engine.selectors import Operator, Requirement, Selector, is_label_key, is_label_value, is_object_name
 
 _UNUSED_METADATA = frozenset(
@@ -21,25 +33,42 @@ CrdVersion = Annotated[
     BeforeValidator(lambda v: CRD_VERSION if v == "crd.antrea.io/v1alpha1" else v),
 ]
 
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
 Status = Annotated[None, BeforeValidator(lambda _: None), Field(exclude=True)]
 """What the cluster reports of an object: read over."""
 
 
-class Model(BaseModel):
-    """A frozen model with Kubernetes' camelCase names that refuses what it does not know."""
+class _Frozen(BaseModel):
+    """What cannot be changed, with Kubernetes' camelCase names; null is as good as absent, as in the API server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: object) -> object:
+        if not isinstance(value, dict) or None not in value.values():
+            return value
+        known = {name for key, field in cls.model_fields.items() for name in (key, field.alias)}
+        return {key: item for key, item in value.items() if item is not None or key not in known}
 
 
-class Observed(BaseModel):
+class Model(_Frozen):
+    """A frozen model that refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Observed(_Frozen):
     """A frozen part of an object that Kubernetes owns: other fields are none of nodewall's business."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore")
 
 
 def refuse_unsupported(value: object) -> None:
-    """Raise a finding unless the field is absent or false."""
-    if value is not None and value is not False:
+    """Raise a finding unless the field is absent, empty or false."""
+    if value is not None and value is not False and value != []:
         raise finding("not supported yet for Nodes", "a policy without it")
 
 
@@ -61,15 +90,43 @@ def _label_value(text: str) -> str:
     return text
 
 
-def _network(text: str) -> str:
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text is, or None; one with a zone (``fe80::1%eth0``) is none that rules can name."""
     try:
-        network = ip_network(text)
-    except ValueError as error:
-        # The library says whether it is the address, the length or the host bits.
-        raise finding(f"found {shown(text)} ({error})", "a CIDR such as 10.0.0.0/24 or 2001:db8::/64") from None
-    if "/" not in text:
+        # What stands after the percent sign may be anything at all, a newline too.
+        return None if "%" in text else ip_address(text)
+    except ValueError:
+        return None
+
+
+def ip_text(text: str) -> str:
+    """Return the usual spelling of an address; raise a finding where it is none."""
+    address = address_of(text)
+    if address is None:
+        raise finding(f"found {shown(text)}", "an IPv4 or IPv6 address")
+    return str(address)
+
+
+def _network(text: str) -> str:
+    address, slash, length = text.partition("/")
+    there = address_of(address)
+    if there is None or (slash and not (_LENGTH.fullmatch(length) and int(length) <= there.max_prefixlen)):
+        raise finding(f"found {shown(text)}", "a CIDR such as 10.0.0.0/24 or 2001:db8::/64")
+    network = ip_network(text, strict=False)
+    if not slash:
         raise finding(f"found {shown(text)}", f"a CIDR: {network}")
+    if network.network_address != there:
+        raise finding(f"found {shown(text)} ({text} has host bits set)", f"a CIDR without: {network}")
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        raise finding(f"found {shown(text)}, IPv4 addresses in IPv6 form, which no packet bears", "the IPv4 network")
     return str(network)
+
+
+def _whole(value: object) -> object:
+    # A truth value is a whole number to Python.
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise finding(f"found {shown(value)}", "a whole number")
+    return value
 
 
 Unsupported = Annotated[None, BeforeValidator(refuse_unsupported)]
@@ -78,6 +135,61 @@ ObjectName = Annotated[Text, AfterValidator(_object_name)]
 LabelKey = Annotated[Text, AfterValidator(_label_key)]
 LabelValue = Annotated[Text, AfterValidator(_label_value)]
 Cidr = Annotated[Text, AfterValidator(_network)]
+Byte = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=255)]
+Given = Mapping[str, object]
+"""A part of a document as it was read, before anything of it was judged."""
+Location = tuple[int | str, ...]
+Finding = tuple[Location, PydanticCustomError]
+"""Something wrong, and where below the model that finds it."""
+
+
+class Judged(_Frozen):
+    """A model with conditions across its fields, which are judged even where single fields are faulty."""
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what is wrong between the fields of a document, any of which may be missing or of any type."""
+        raise NotImplementedError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _judge_all(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        found = list(cls.across(value)) if isinstance(value, dict) else []
+        details = [InitErrorDetails(type=error, loc=location, input=None) for location, error in found]
+        try:
+            made = handler(value)
+        except ValidationError as error:
+            details = [*(_again(detail) for detail in error.errors()), *details]
+        else:
+            if not details:
+                return made
+        raise ValidationError.from_exception_data(cls.__name__, details)
+
+
+class Checked(Judged, Model):
+    """A model with conditions across its fields that refuses what it does not know."""
+
+
+def _again(detail: ErrorDetails) -> InitErrorDetails:
+    kind, context = detail["type"], detail.get("ctx", {})
+    own = kind == OWN_FINDING
+    error = finding(str(context["problem"]), str(context["expected"])) if own else kind
+    return InitErrorDetails(type=error, loc=detail["loc"], input=detail["input"], ctx=context)
+
+
+def entries(given: Given, field: str) -> Iterator[tuple[int, Given]]:
+    """Yield the mappings in the list at a field, with their indices; whatever else is there is passed over."""
+    value = given.get(field)
+    for index, item in enumerate(value) if isinstance(value, list | tuple) else ():
+        if isinstance(item, dict):
+            yield index, item
+
+
+def chosen(given: Given, together: Sequence[str], alone: Sequence[str]) -> list[str]:
+    """Return which criteria are given, those that may stand ``together`` as one."""
+    joined = [name for name in together if given.get(name) not in (None, [], ())]
+    single = [name for name in alone if given.get(name) not in (None, [], ())]
+    return [*((" and ".join(joined),) if joined else ()), *single]
 
 
 class Metadata(Model):
@@ -94,21 +206,25 @@ class Metadata(Model):
         return value
 
 
-class Expression(Model):
+class Expression(Checked):
     """One requirement of a label selector."""
 
     key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: tuple[LabelValue, ...] = ()
 
-    @model_validator(mode="after")
-    def _values_fit(self) -> "Expression":
-        wants_values = self.operator in {"In", "NotIn"}
-        if wants_values and not self.values:
-            raise finding(f"{self.operator} without values", "at least one value")
-        if self.values and not wants_values:
-            raise finding(f"{self.operator} with values", "no values")
-        return self
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield an operator with too few or too many values."""
+        operator, values = given.get("operator"), given.get("values")
+        if operator in _OF_VALUES and not values:
+            yield (), finding(f"{operator} without values", "at least one value")
+        if operator in _OF_EXISTENCE and values:
+            yield (), finding(f"{operator} with values", "no values")
+
+
+_OF_VALUES = ("In", "NotIn")
+_OF_EXISTENCE = ("Exists", "DoesNotExist")
 
 
 class LabelSelector(Model):

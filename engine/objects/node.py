@@ -1,34 +1,45 @@
 """Nodes: the few fields that are used. Source: Kubernetes' ``v1`` Node."""
 
-from ipaddress import ip_address
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from engine.errors import shown
 from engine.faults import finding
-from engine.objects.base import Cidr, LabelKey, LabelValue, ObjectName, Observed, Text
+from engine.objects.base import (
+    Cidr,
+    Finding,
+    Given,
+    Judged,
+    LabelKey,
+    LabelValue,
+    ObjectName,
+    Observed,
+    Text,
+    address_of,
+)
+
+_CARRIED = ("InternalIP", "ExternalIP")
 
 
-class NodeAddress(Observed):
+class NodeAddress(Judged, Observed):
     """One of a Node's addresses, as the API reports it."""
 
     type: Text
     address: Text
 
-    @model_validator(mode="after")
-    def _is_address(self) -> "NodeAddress":
-        if self.is_ip:
-            try:
-                ip_address(self.address)
-            except ValueError:
-                raise finding(f"found {shown(self.address)}", "an IPv4 or IPv6 address") from None
-        return self
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what says that it is an address and is none."""
+        text = given.get("address")
+        if given.get("type") in _CARRIED and isinstance(text, str) and address_of(text) is None:
+            yield ("address",), finding(f"found {shown(text)}", "an IPv4 or IPv6 address")
 
     @property
     def is_ip(self) -> bool:
         """Whether it is one that packets carry."""
-        return self.type in {"InternalIP", "ExternalIP"}
+        return self.type in _CARRIED
 
 
 class NodeStatus(Observed):

@@ -1,16 +1,19 @@
 """Policies. Source: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy."""
 
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Iterator
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from engine.errors import shown
 from engine.faults import finding
 from engine.objects.base import (
-    Cidr,
+    Byte,
+    Checked,
     CrdVersion,
+    Finding,
+    Given,
     LabelSelector,
     Metadata,
     Model,
@@ -18,11 +21,12 @@ from engine.objects.base import (
     Status,
     Text,
     Unsupported,
-    refuse_unsupported,
+    address_of,
+    chosen,
+    entries,
 )
-from engine.objects.tier import DEFAULT_TIER, tier_name
-
-Network = IPv4Network | IPv6Network
+from engine.objects.block import IPBlock, network_of
+from engine.objects.tier import BASELINE_TIER, DEFAULT_TIER, tier_name
 
 
 def _port(value: object) -> object:
@@ -34,7 +38,7 @@ def _port(value: object) -> object:
 
 
 def _refused_l7(value: object) -> None:
-    if value is not None:
+    if value is not None and value != []:
         raise finding("layer 7 rules cannot be kept on a Node", "ports or protocols, which decide at layer 4")
 
 
@@ -45,90 +49,94 @@ def _rule_name(text: str) -> str:
     return text
 
 
+_LABEL_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+
 PortNumber = Annotated[int, BeforeValidator(_port)]
 RuleName = Annotated[Text, Field(min_length=1, max_length=63), AfterValidator(_rule_name)]
 
 
-class IPBlock(Model):
-    """The addresses of ``cidr`` without those of ``except``."""
-
-    cidr: Cidr
-    except_: tuple[Cidr, ...] = Field(default=(), alias="except")
-
-    @model_validator(mode="after")
-    def _excepts_inside(self) -> "IPBlock":
-        outer = ip_network(self.cidr)
-        for text in self.except_:
-            if not _strictly_inside(ip_network(text), outer):
-                raise finding(f"except {text} is not strictly inside {self.cidr}", "a smaller part of the cidr")
-        return self
-
-    @property
-    def network(self) -> Network:
-        """``cidr`` as a network."""
-        return ip_network(self.cidr)
-
-    @property
-    def excepted(self) -> tuple[Network, ...]:
-        """``except`` as networks."""
-        return tuple(ip_network(text) for text in self.except_)
+def _namespaces(value: object) -> None:
+    if value is not None:
+        raise finding("a Node has no namespace that a peer's could be compared with", "namespaceSelector")
 
 
-def _strictly_inside(inner: Network, outer: Network) -> bool:
-    if isinstance(inner, IPv4Network) and isinstance(outer, IPv4Network):
-        return inner != outer and inner.subnet_of(outer)
-    if isinstance(inner, IPv6Network) and isinstance(outer, IPv6Network):
-        return inner != outer and inner.subnet_of(outer)
-    return False
+def _scope(value: object) -> object:
+    if value == "ClusterSet":
+        raise finding("ClusterSet is not supported yet for Nodes", "Cluster, or no scope")
+    return value
 
 
-def _one_of(given: Iterable[tuple[str, object]], expected: str) -> None:
-    names = [name for name, value in given if value is not None]
-    if len(names) != 1:
-        raise finding(f"found {' and '.join(names)} together" if names else "found nothing to select by", expected)
+def _group_address(text: str) -> str:
+    address = address_of(text)
+    if not isinstance(address, IPv4Address) or not address.is_multicast:
+        raise finding(f"found {shown(text)}", "an IPv4 multicast address, in 224.0.0.0/4")
+    return str(address)
 
 
-class Peer(Model):
+def _log_label(text: str) -> str:
+    if not text or len(text) > 63 or set(text) - _LABEL_CHARACTERS:
+        raise finding(f"found {shown(text)}", "1 to 63 letters, digits, '-', '_' and '.'")
+    return text
+
+
+class ServiceAccount(Model):
+    """A service account, which stands for the Pods that run as it."""
+
+    name: ObjectName
+    namespace: ObjectName
+
+
+class Peer(Checked):
     """One entry of ``from`` or ``to``."""
 
     ip_block: IPBlock | None = None
     node_selector: LabelSelector | None = None
-    pod_selector: Unsupported = None
-    namespace_selector: Unsupported = None
-    namespaces: Unsupported = None
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    service_account: ServiceAccount | None = None
+    group: ObjectName | None = None
+    namespaces: Annotated[None, BeforeValidator(_namespaces)] = None
     external_entity_selector: Unsupported = None
-    group: Unsupported = None
     fqdn: Unsupported = None
-    service_account: Unsupported = None
-    node_label_selector: Unsupported = None
-    scope: Unsupported = None
+    scope: Annotated[Literal["Cluster"], BeforeValidator(_scope)] = "Cluster"
 
-    @model_validator(mode="after")
-    def _one_criterion(self) -> "Peer":
-        _one_of((("ipBlock", self.ip_block), ("nodeSelector", self.node_selector)), "one of ipBlock, nodeSelector")
-        return self
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what is wrong with the number of criteria."""
+        yield from _one_criterion(given, ("ipBlock", "nodeSelector", "serviceAccount", "group"), _ALONE_NOT_YET)
 
 
-class AppliedTo(Model):
+class AppliedTo(Checked):
     """One entry of ``appliedTo``; those that select Pods are another data plane's."""
 
     node_selector: LabelSelector | None = None
     pod_selector: LabelSelector | None = None
     namespace_selector: LabelSelector | None = None
+    service_account: ServiceAccount | None = None
+    group: ObjectName | None = None
     external_entity_selector: Unsupported = None
-    group: Unsupported = None
     service: Unsupported = None
-    service_account: Unsupported = None
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> "AppliedTo":
-        pods = self.pod_selector if self.pod_selector is not None else self.namespace_selector
-        expected = "nodeSelector alone, or podSelector and namespaceSelector"
-        _one_of((("nodeSelector", self.node_selector), ("a Pod selector", pods)), expected)
-        return self
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what is wrong with the number of criteria."""
+        yield from _one_criterion(
+            given, ("nodeSelector", "serviceAccount", "group"), ("externalEntitySelector", "service")
+        )
 
 
-class Port(Model):
+_ALONE_NOT_YET = ("namespaces", "externalEntitySelector", "fqdn")
+
+
+def _one_criterion(given: Given, alone: tuple[str, ...], refused: tuple[str, ...]) -> Iterator[Finding]:
+    names = chosen(given, ("podSelector", "namespaceSelector"), alone)
+    # What is refused has a fault of its own.
+    if len(names) > 1 or not (names or chosen(given, (), refused)):
+        problem = f"found {' and '.join(names)} together" if names else "found nothing to select by"
+        yield (), finding(problem, f"{', '.join(alone)} alone, or podSelector and namespaceSelector")
+
+
+class Port(Checked):
     """One entry of ``ports``; without ``port`` every port of the protocol."""
 
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
@@ -137,39 +145,84 @@ class Port(Model):
     source_port: PortNumber | None = None
     source_end_port: PortNumber | None = None
 
-    @model_validator(mode="after")
-    def _ranges(self) -> "Port":
-        _range("port", self.port, "endPort", self.end_port)
-        _range("sourcePort", self.source_port, "sourceEndPort", self.source_end_port)
-        return self
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield the ends of ranges that do not fit their beginnings."""
+        yield from _range(given, "port", "endPort")
+        yield from _range(given, "sourcePort", "sourceEndPort")
 
 
-def _range(first_name: str, first: int | None, last_name: str, last: int | None) -> None:
+def _range(given: Given, first_name: str, last_name: str) -> Iterator[Finding]:
+    first, last = given.get(first_name), given.get(last_name)
     if last is None:
         return
     if first is None:
-        raise finding(f"{last_name} without {first_name}", f"{first_name} as well")
-    if last < first:
-        raise finding(f"{last_name} {last} is below {first_name} {first}", f"{last_name} from {first} to 65535")
+        yield (), finding(f"{last_name} without {first_name}", f"{first_name} as well")
+    elif isinstance(first, int) and isinstance(last, int) and last < first:
+        yield (), finding(f"{last_name} {last} is below {first_name} {first}", f"{last_name} from {first} to 65535")
 
 
-def _action(value: object) -> object:
-    if value == "Pass":
-        refuse_unsupported(value)
-    return value
+class ICMPProtocol(Checked):
+    """ICMP and ICMPv6, or one type: below 128 of ICMP, from 128 on of ICMPv6."""
+
+    icmp_type: Byte | None = None
+    icmp_code: Byte | None = None
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield a code that belongs to no type."""
+        if given.get("icmpCode") is not None and given.get("icmpType") is None:
+            yield ("icmpCode",), finding("icmpCode without icmpType", "icmpType as well")
 
 
-class PolicyRule(Model):
+class IGMPProtocol(Model):
+    """IGMP, or one type of it, or what is sent to one group."""
+
+    igmp_type: Byte | None = None
+    group_address: Annotated[Text, AfterValidator(_group_address)] | None = None
+
+
+class RuleProtocol(Checked):
+    """One entry of ``protocols``."""
+
+    icmp: ICMPProtocol | None = None
+    igmp: IGMPProtocol | None = None
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what is wrong with the number of protocols."""
+        names = chosen(given, (), ("icmp", "igmp"))
+        if len(names) != 1:
+            problem = f"found {' and '.join(names)} together" if names else "found no protocol"
+            yield (), finding(problem, "one of icmp, igmp")
+
+
+class PolicyRule(Checked):
     """What an ingress and an egress rule share."""
 
     name: RuleName | None = None
-    action: Annotated[Literal["Allow", "Drop", "Reject"], BeforeValidator(_action)]
+    action: Literal["Allow", "Drop", "Reject", "Pass"]
     ports: tuple[Port, ...] = ()
-    applied_to: Unsupported = None
-    protocols: Unsupported = None
+    protocols: tuple[RuleProtocol, ...] = ()
+    applied_to: tuple[AppliedTo, ...] = ()
     l7_protocols: Annotated[None, BeforeValidator(_refused_l7)] = Field(default=None, alias="l7Protocols")
-    enable_logging: Unsupported = None
-    log_label: Unsupported = None
+    enable_logging: Annotated[bool, Field(strict=True)] = False
+    log_label: Annotated[Text, AfterValidator(_log_label)] | None = None
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what cannot stand beside IGMP."""
+        igmp = [index for index, item in entries(given, "protocols") if item.get("igmp") is not None]
+        if not igmp:
+            return
+        where = ("protocols", igmp[0])
+        if given.get("ports") or any(item.get("icmp") is not None for _, item in entries(given, "protocols")):
+            yield where, finding("igmp beside other protocols", "igmp alone in its rule")
+        if given.get("action") in _NOT_FOR_MULTICAST:
+            yield where, finding(f"igmp with action {given['action']}", "Allow or Drop")
+
+
+_NOT_FOR_MULTICAST = ("Pass", "Reject")
 
 
 class IngressRule(PolicyRule):
@@ -194,27 +247,73 @@ class EgressRule(PolicyRule):
         """The far ends."""
         return self.to
 
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what cannot stand beside IGMP, and multicast that would be passed or rejected."""
+        yield from super().across(given)
+        if given.get("action") not in _NOT_FOR_MULTICAST:
+            return
+        for index, peer in entries(given, "to"):
+            block = peer.get("ipBlock")
+            network = network_of(block.get("cidr")) if isinstance(block, dict) else None
+            if network is not None and network.is_multicast:
+                problem = f"multicast {network} with action {given['action']}"
+                yield ("to", index, "ipBlock", "cidr"), finding(problem, "Allow or Drop")
 
-class PolicySpec(Model):
+
+class PolicySpec(Checked):
     """What a ClusterNetworkPolicy demands."""
 
     priority: Annotated[float, Field(strict=True, ge=1.0, le=10000.0)]
     tier: Annotated[ObjectName, BeforeValidator(tier_name)] = DEFAULT_TIER
-    applied_to: Annotated[tuple[AppliedTo, ...], Field(min_length=1)]
+    applied_to: tuple[AppliedTo, ...] = ()
     ingress: tuple[IngressRule, ...] = ()
     egress: tuple[EgressRule, ...] = ()
 
-    @model_validator(mode="after")
-    def _names_unique(self) -> "PolicySpec":
-        names = [rule.name for rule in (*self.ingress, *self.egress) if rule.name is not None]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise finding(f"rule name {shown(twice[0])} stands {names.count(twice[0])} times", "unique rule names")
-        return self
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what is wrong between the rules."""
+        rules = [((side, index), rule) for side in ("ingress", "egress") for index, rule in entries(given, side)]
+        yield from _names_unique(rules)
+        yield from _applied_at_one_level(given, rules)
+        if tier_name(given.get("tier")) == BASELINE_TIER:
+            for where, rule in rules:
+                if rule.get("action") == "Pass":
+                    yield (*where, "action"), finding("found Pass in the baseline tier", "Allow, Drop or Reject")
+
+
+_Rules = list[tuple[tuple[str, int], Given]]
+
+
+def _names_unique(rules: _Rules) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for where, rule in rules:
+        name = rule.get("name")
+        if isinstance(name, str):
+            here = f"{where[0]}[{where[1]}]"
+            if first.setdefault(name, here) != here:
+                yield (*where, "name"), finding(f"found {shown(name)}, the name of {first[name]}", "unique rule names")
+
+
+def _applied_at_one_level(given: Given, rules: _Rules) -> Iterator[Finding]:
+    whole = given.get("appliedTo")
+    parts = [where for where, rule in rules if rule.get("appliedTo")]
+    if whole:
+        for where in parts:
+            yield (*where, "appliedTo"), finding("found appliedTo at the policy as well", "appliedTo at one level")
+    elif not parts:
+        yield ("appliedTo",), finding("missing" if whole is None else "found []", _APPLIED)
+    else:
+        for where, _ in rules:
+            if where not in parts:
+                yield (*where, "appliedTo"), finding("missing, while other rules have it", _APPLIED)
+
+
+_APPLIED = "at least 1 entry, at the policy or at every rule"
 
 
 class ClusterNetworkPolicy(Model):
-    """Rules for the Nodes that ``spec.appliedTo`` selects."""
+    """Rules for the Nodes that ``appliedTo`` selects, of the whole policy or rule by rule."""
 
     api_version: CrdVersion
     kind: Literal["ClusterNetworkPolicy"]

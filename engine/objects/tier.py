@@ -19,6 +19,9 @@ RESERVED_TIERS = {
 
 DEFAULT_TIER = "application"
 
+BASELINE_TIER = "baseline"
+"""The tier that comes last, and where what other tiers pass is judged."""
+
 
 def tier_name(value: object) -> object:
     """Return the present name of a tier; anything but an older spelling comes back as it is."""

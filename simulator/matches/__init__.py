@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from engine.ruleset import Family, Match
-from simulator.matches import basic, fields, transport
+from simulator.matches import basic, fields, transport, u32
 from simulator.matches.base import Check, Evaluator, Test, Truth, guarded, inverted, spelled
 from simulator.matches.sets import Lookup, compile_set, compile_set_match
 
@@ -18,6 +18,7 @@ EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     **basic.EVALUATORS,
     **transport.EVALUATORS,
     **fields.EVALUATORS,
+    **u32.EVALUATORS,
 }
 """Every option that is modelled, by module and option, but for those of the set match."""
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from engine.names import owner_of
 from engine.ruleset import Hook
+from simulator.netfilter.targets import LOGGERS
 from simulator.packets import ConnState, Packet
 
 
@@ -100,7 +101,15 @@ class Answer:
             "decided_by": self.decided_by.as_json() if self.decided_by else None,
             "assumptions": list(self.assumptions),
         }
+        if self.logged_by:
+            answer["logged_by"] = [{"policy": policy, "policy_rule": rule} for policy, rule in self.logged_by]
         return answer | {"trace": [step.as_json() for step in self.trace]} if trace else answer
+
+    @property
+    def logged_by(self) -> tuple[tuple[str, str], ...]:
+        """The policies and their rules that log the packet, as far as their rate limits let them."""
+        owners = (owner_of(step.comment) for step in self.trace if step.target in LOGGERS)
+        return tuple(owner for owner in owners if owner)
 
     @property
     def tracked(self) -> bool:

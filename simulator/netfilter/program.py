@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from engine.errors import Fault, Refused, shown
-from engine.ruleset import Chain, Family, Hook, Rule, Ruleset, Table, Target
+from engine.ruleset import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
 from simulator.matches import Test, compile_matches, compile_set
 from simulator.netfilter.answer import Decision
-from simulator.netfilter.targets import Act, Effect, effect_of
+from simulator.netfilter.targets import LOGGERS, Act, Effect, effect_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,16 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
         for table in ruleset.tables(family)
     }
     for table, chain, number, rule in _rules(ruleset, family):
-        tests = compile_matches(rule.matches, family, sets)
+        tests = compile_matches(_judged(rule), family, sets)
         line = _line(tests, rule, Decision(table.name, chain.name, number, rule.comment), program, family)
         program[table.name][chain.name].lines.append(line)
     return program
+
+
+def _judged(rule: Rule) -> tuple[Match, ...]:
+    """Return the matches that are evaluated: how much is logged depends on other packets, so one is taken as logged."""
+    logs = rule.target is not None and rule.target.name in LOGGERS
+    return tuple(match for match in rule.matches if match.module != "limit") if logs else rule.matches
 
 
 def _line(tests: tuple[Test, ...], rule: Rule, decision: Decision, program: Program, family: Family) -> Line:

@@ -38,6 +38,9 @@ _REJECT_WITH: Mapping[Family, str] = {
     Family.IPV6: "icmp6-port-unreachable",
 }
 
+LOGGERS = frozenset({"LOG", "NFLOG"})
+"""Targets that tell about a packet and let it go on."""
+
 _HARMLESS = frozenset({"AUDIT", "CHECKSUM", "CLASSIFY", "LOG", "NFLOG", "TCPMSS", "TCPOPTSTRIP", "TRACE", "ULOG"})
 """They change nothing that a modelled match can see."""
 

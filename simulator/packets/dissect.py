@@ -144,9 +144,14 @@ def _quoted(data: bytes) -> Packet | None:
         return None
 
 
+def _igmp(packet: Packet, payload: bytes, quoted: bool) -> Packet:  # noqa: ARG001, FBT001 - the table's signature
+    return replace(packet, igmp=_bytes(payload, 8, "IGMP")[0]) if packet.family is Family.IPV4 else packet
+
+
 _TRANSPORT: Mapping[int, Callable[[Packet, bytes, bool], Packet]] = {
     names.TCP: _tcp,
     names.ICMP: _icmp,
+    names.IGMP: _igmp,
     names.ICMPV6: _icmp,
     **dict.fromkeys(names.PORT_PROTOCOLS - {names.TCP}, _ports),
 }

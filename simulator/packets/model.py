@@ -29,9 +29,10 @@ class ConnState(StrEnum):
 class Packet:
     """One packet at one hook.
 
-    ``protocol`` is the number after all IPv6 extension headers; ``length`` counts the whole IP packet in
-    bytes; ``ttl`` is the hop limit in IPv6; ``inner`` is what an ICMP error quotes. ``None`` means not given: a
-    match that needs the field cannot be decided. ``fragment`` is one other than the first, which has no ports.
+    ``protocol`` is the number after all IPv6 extension headers; ``igmp`` is the type of an IGMP message; ``length``
+    counts the whole IP packet in bytes; ``ttl`` is the hop limit in IPv6; ``inner`` is what an ICMP error quotes.
+    ``None`` means not given: a match that needs the field cannot be decided. ``fragment`` is one other than the first,
+    which has no ports.
     """
 
     src: Address
@@ -42,6 +43,7 @@ class Packet:
     flags: frozenset[str] = frozenset()
     icmp: tuple[int, int] | None = None
     icmp_id: int | None = None
+    igmp: int | None = None
     in_interface: str = ""
     out_interface: str = ""
     state: ConnState = ConnState.NEW
@@ -75,6 +77,7 @@ class Packet:
             "flags": _flags(self),
             "icmp": "/".join(map(str, self.icmp or ())),
             "icmp-id": _text(self.icmp_id),
+            "igmp": "" if self.igmp is None else f"{self.igmp:#x}",
             "state": self.state.lower(),
             "mark": f"{self.mark:#x}" if self.mark else "",
             "len": _text(self.length),

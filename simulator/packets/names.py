@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from engine.ruleset import Family
 
-ICMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 33, 58, 132, 136
+ICMP, IGMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE = 1, 2, 6, 17, 33, 58, 132, 136
 
 PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDPLITE})
 """Those whose header begins with both ports."""
@@ -20,7 +20,7 @@ EXTENSION_HEADERS = frozenset({0, 43, 44, 51, 59, 60})
 PROTOCOLS: Mapping[str, int] = {
     "hopopt": 0,
     "icmp": ICMP,
-    "igmp": 2,
+    "igmp": IGMP,
     "ipencap": 4,
     "tcp": TCP,
     "egp": 8,

@@ -46,6 +46,7 @@ def parse_spec(spec: str | Iterable[str], number: int = 1) -> Packet:
         flags=words.take("flags", _flags, _default_flags(protocol, state, fragment=fragment), _FLAGS),
         icmp=words.take("icmp", lambda text: _icmp(text, family), None, _icmp_help(family)),
         icmp_id=words.take("icmp-id", _up_to(0xFFFF), None, "a number from 0 to 65535"),
+        igmp=words.take("igmp", _up_to(0xFF), None, "a type from 0 to 255, such as 0x11"),
         in_interface=words.take("in", _interface, "", _INTERFACE),
         out_interface=words.take("out", _interface, "", _INTERFACE),
         state=state,
@@ -121,6 +122,7 @@ class _Words:
                 "only with proto=tcp, udp, sctp, dccp, udplite",
             ),
             (("flags",), protocol == names.TCP, "only with proto=tcp"),
+            (("igmp",), protocol == names.IGMP, "only with proto=igmp"),
             (("icmp", "icmp-id"), icmp, "only with proto=icmp in IPv4, proto=icmpv6 in IPv6"),
         )
         faulty = {fault.path for fault in self.faults}
@@ -148,11 +150,13 @@ def _family(words: _Words, src: Address | None, dst: Address | None) -> Family |
 
 
 def _protocol(words: _Words, family: Family | None) -> int | None:
-    """An ICMP type implies its protocol; a port does not, as five protocols have them."""
+    """An ICMP or IGMP type implies its protocol; a port does not, as five protocols have them."""
     if "proto" in words.values:
         return words.take("proto", lambda text: _one_protocol(text, family), None, _protocol_help(family))
     if "icmp" in words.values or "icmp-id" in words.values:
         return names.ICMP_OF[family or Family.IPV4]
+    if "igmp" in words.values:
+        return names.IGMP
     words.fault("proto", "missing", _PROTOCOL)
     return None
 
@@ -215,6 +219,6 @@ def _yes_or_no(text: str) -> bool:
 
 
 _KEYS = (
-    *("in", "out", "src", "dst", "proto", "sport", "dport", "flags", "icmp", "icmp-id"),
+    *("in", "out", "src", "dst", "proto", "sport", "dport", "flags", "icmp", "icmp-id", "igmp"),
     *("state", "mark", "len", "ttl", "mac", "fragment"),
 )

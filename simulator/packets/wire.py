@@ -97,6 +97,14 @@ def _icmp(packet: Packet) -> Layer:
     return Raw(unchecked[:2] + struct.pack("!H", _checksum(unchecked)) + unchecked[4:])
 
 
+def _igmp(packet: Packet) -> Layer:
+    """Write the header of version 2 (RFC 2236), whose group is where the message goes; version 3 begins alike."""
+    if packet.family is Family.IPV6 or packet.igmp is None:
+        return Raw(b"")
+    unchecked = bytes((packet.igmp, 0, 0, 0)) + packet.dst.packed
+    return Raw(unchecked[:2] + struct.pack("!H", _checksum(unchecked)) + unchecked[4:])
+
+
 def _checksum(data: bytes) -> int:
     """The Internet checksum of RFC 1071."""
     padded = data + bytes(len(data) % 2)
@@ -112,6 +120,7 @@ _TRANSPORT: Mapping[int, Callable[[Packet], Layer]] = {
     names.DCCP: _ports,
     names.ICMP: _icmp,
     names.ICMPV6: _icmp,
+    names.IGMP: _igmp,
 }
 
 

@@ -3,19 +3,21 @@
 import io
 import json
 import time
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.manifests import load, parse
+from adapters import wiring
+from adapters.cli import main
+from adapters.manifests import load, parse, scan
 from adapters.yamltext import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, read_yaml
 from engine.errors import Refused
 from engine.intake import changes
-from engine.objects import ClusterObject
-from engine.state import ClusterState
+from engine.objects import KINDS, ClusterObject
+from engine.state import ClusterState, fold
 from tests.strategies import clusters
 
 GOOD = """\
@@ -56,10 +58,13 @@ BAD = [
     ("hello", f'f.yaml:1:1: {AT}: found "hello"; expected a mapping'),
     (
         "apiVersion: apps/v1\nkind: Deployment",
-        f'f.yaml:2:1: {AT}: kind: found "Deployment"; expected one of ClusterNetworkPolicy, Node, Tier',
+        f'f.yaml:2:1: {AT}: kind: found "Deployment"; expected one of ClusterGroup, Cluster',
     ),
-    ("apiVersion: v1", f"f.yaml:1:1: {AT}: kind: missing; expected one of ClusterNetworkPolicy, Node, Tier"),
-    (GOOD.replace("v1beta1", "v9"), f'f.yaml:1:1: {AT}: apiVersion: found "crd.antrea.io/v9"; expected one of'),
+    (
+        "apiVersion: v1",
+        f"f.yaml:1:1: {AT}: kind: missing; expected one of ClusterGroup, ClusterNetworkPolicy, EndpointSlice, ",
+    ),
+    (GOOD.replace("v1beta1", "v9"), f'f.yaml:1:1: {AT}: apiVersion: found "crd.antrea.io/v9"; expected \'crd'),
     (GOOD.replace("  priority: 5\n", ""), f"f.yaml:5:1: {AT}: spec.priority: missing"),
     (GOOD.replace("tier:", "teir:"), f"f.yaml:7:3: {AT}: spec.teir: unknown field"),
     (
@@ -94,11 +99,11 @@ def test_the_slip_of_the_issue_is_named_where_it_stands() -> None:
     """``spec`` nested under ``metadata``, as in Antrea's issue 5671, is a fault at that line."""
     nested = "apiVersion: crd.antrea.io/v1alpha1\nkind: ClusterNetworkPolicy\nmetadata:\n  name: p\n  spec:\n    priority: 5\n"
     assert refusals(nested) == [
+        "f.yaml:1:1: document 1: spec: missing; expected this required field",
         (
             "f.yaml:5:3: document 1: metadata.spec: unknown field; expected spec beside metadata, not inside it; "
             "check indentation"
         ),
-        "f.yaml:1:1: document 1: spec: missing; expected this required field",
     ]
 
 
@@ -120,14 +125,14 @@ def test_unknown_tiers_and_duplicates_are_placed_by_intake(tmp_path: Path) -> No
     """What only several objects together get wrong is refused with the places that were read."""
     file = tmp_path / "a.yaml"
     file.write_text(f"{GOOD.replace('securityops', 'gold')}---\n{GOOD}")
-    objects = [(item.object, item.place) for item in load([str(file)])]
+    objects = [(item.object, item.origin) for item in load([str(file)])]
     with pytest.raises(Refused) as refused:
         changes(ClusterState(), objects)
     twice, tier = refused.value.lines
     assert twice.startswith(
-        f'{file}:18:1: document 2: metadata.name: ClusterNetworkPolicy "p" is given twice, first at'
+        f'{file}:21:3: document 2: metadata.name: ClusterNetworkPolicy "p" is given twice, first at'
     )
-    assert tier.startswith(f'{file}:1:1: document 1: spec.tier: found "gold"')
+    assert tier.startswith(f'{file}:7:3: document 1: spec.tier: found "gold"')
 
 
 BOMBS = {
@@ -220,6 +225,109 @@ def test_objects_written_as_manifests_are_read_back(objects: tuple[ClusterObject
         json.dumps(item.model_dump(mode="json", by_alias=True, exclude_none=True)) for item in objects
     )
     assert tuple(item.object for item in parse(text, "-")) == objects
+
+
+def test_faults_stand_in_the_order_of_the_text() -> None:
+    """Several faults of one document come line by line, whatever kind they are."""
+    text = GOOD.replace("priority: 5", "priority: 0").replace("action: Allow", "action: Deny").replace("6443", "0")
+    text = text.replace("tier: securityops", "teir: x").replace("{}", "{}\n    group: g").replace("/24", "/0")
+    assert [line.split(": ")[0::2][:2] for line in refusals(text)] == [
+        ["f.yaml:6:3", "spec.priority"],
+        ["f.yaml:7:3", "spec.teir"],
+        ["f.yaml:9:5", "spec.appliedTo[0]"],
+        ["f.yaml:12:5", "spec.ingress[0].action"],
+        ["f.yaml:15:9", "spec.ingress[0].from[0].ipBlock.cidr"],
+        ["f.yaml:17:7", "spec.ingress[0].ports[0].port"],
+    ]
+
+
+def test_fields_have_but_one_name() -> None:
+    """A field in another spelling, as programs have it, is unknown."""
+    (fault,) = refusals(GOOD.replace("  appliedTo:", "  appliedTo:\n  - nodeSelector: {}\n  applied_to:"))
+    assert fault.startswith("f.yaml:10:3: document 1: spec.applied_to: unknown field")
+
+
+def test_all_faults_of_the_whole_input_come_in_its_order(tmp_path: Path) -> None:
+    """What only several objects get wrong stands among the faults of single documents, in the order of the text."""
+    file = tmp_path / "a.yaml"
+    bad = GOOD.replace("name: p", "name: q").replace("6443", "0").replace("securityops", "iron")
+    file.write_text("---\n".join((GOOD.replace("securityops", "gold"), bad, GOOD)))
+    judgement = scan([str(file)]).judged(ClusterState())
+    assert [(fault.place.line, fault.path) for fault in judgement.faults if fault.place] == [
+        (7, "spec.tier"),
+        (24, "spec.tier"),
+        (33, "spec.ingress[0].ports[0].port"),
+        (38, "metadata.name"),
+    ]
+    assert [(refusal.name, len(refusal.faults)) for refusal in judgement.refusals] == [("p", 2), ("q", 2)]
+
+
+@pytest.mark.parametrize(
+    "text,told",
+    [
+        (GOOD.replace("6443", "0"), ("ClusterNetworkPolicy", "p")),
+        (GOOD.replace("v1beta1", "v9"), ("ClusterNetworkPolicy", "p")),
+        (GOOD.replace("crd.antrea.io", "example.com"), ("ClusterNetworkPolicy", "")),
+        (GOOD.replace("name: p", "name: P"), ("ClusterNetworkPolicy", "")),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: x}\nspec: 1", ("Pod", "x/p")),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: 1", ("Pod", "default/p")),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: [x]}", ("Pod", "")),
+        ("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: s}", ("Service", "")),
+        ("apiVersion: v1\nkind: Node\nmetadata: 1", ("Node", "")),
+    ],
+)
+def test_a_faulty_object_is_told_by_its_group_kind_and_name(text: str, told: tuple[str, str], tmp_path: Path) -> None:
+    """Where any of these cannot be trusted, it is not known which object was meant."""
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    (item,) = scan([str(file)]).faulty
+    assert (item.kind, item.key) == told
+
+
+def test_the_faults_of_a_faulty_object_have_paths_inside_it(tmp_path: Path) -> None:
+    """Where in a list it stood does not matter to its refusal."""
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "kind: NodeList\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: n}, spec: 1}"
+    )
+    found = scan([str(file)])
+    assert found.faults[0].path == "items[0].spec"
+    assert found.faulty[0].faults[0].path == "spec"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lists_of_every_kind_are_read(kind: str) -> None:
+    """``kubectl get -o yaml`` prints a List, the API a list of the kind."""
+    for name in ("List", f"{kind}List"):
+        assert parse(f"kind: {name}\nitems: []", "-") == ()
+
+
+def appended(log: Path, *words: str) -> tuple[int, dict[str, object]]:
+    """Return the exit code and the JSON of an append to a log."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        code = main(["log", "append", "--log", str(log), "-o", "json", *words])
+    return code, json.loads(out.getvalue())
+
+
+def test_a_refused_append_changes_nothing_and_is_on_record(tmp_path: Path) -> None:
+    """The last good version stays in force, the refusal is recorded once, and a good version ends it."""
+    log, file, other = tmp_path / "events.log", tmp_path / "a.yaml", tmp_path / "b.yaml"
+    file.write_text(GOOD)
+    other.write_text(NODE)
+    assert appended(log, "-f", str(file)) == (0, {"appended": 1, "sequence": 1})
+    file.write_text(GOOD.replace("6443", "0"))
+    for mode in ((), ("--sync",), ("--delete",)):
+        code, data = appended(log, "-f", str(file), "-f", str(other), *mode)
+        assert (code, data) == (2, {"appended": 0, "refused": 0 if mode else 1, "sequence": 2})
+    state = fold(wiring.event_log(str(log)).read())
+    assert list(state.policies) == ["p"]
+    assert not state.nodes
+    (refusal,) = state.refusals.values()
+    assert [(fault.path, fault.problem) for fault in refusal.faults] == [("spec.ingress[0].ports[0].port", "found 0")]
+    file.write_text(GOOD)
+    assert appended(log, "-f", str(file), "-f", str(other)) == (0, {"appended": 2, "sequence": 4})
+    assert not fold(wiring.event_log(str(log)).read()).refusals
 
 
 def test_directories_are_read_recursively_in_order(tmp_path: Path) -> None:

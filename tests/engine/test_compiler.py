@@ -14,10 +14,9 @@ from engine.objects import ClusterNetworkPolicy, ClusterObject
 from engine.plan import make_plan
 from engine.resolve import resolve
 from engine.restore import render_rule, render_sets, render_tables
-from engine.rules import ANY_PORT, Action, CompletedRule, Direction, Protocol, Service
+from engine.rules import ANY_PORT, STATIC_POLICY, Action, CompletedRule, Direction, Protocol, Service
 from engine.ruleset import Family, Rule, Ruleset
 from engine.state import ClusterState, evolve
-from engine.statics import STATIC_POLICY
 from tests.rulesets import Json, block, cidr, completed, node, policy, tier, world
 
 TCP22 = Service(Protocol.TCP, (22, 22))

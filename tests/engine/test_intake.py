@@ -1,15 +1,26 @@
 """Declared objects become just the events that are needed, or are refused for every reason at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import Place, Refused
-from engine.events import EventBody, subject
-from engine.intake import MAX_TIERS, Mode, changes
-from engine.objects import RESERVED_TIERS, ClusterNetworkPolicy, ClusterObject, Node, Tier
+from engine.errors import Fault, Place, Refused
+from engine.events import EventBody, ObjectRefused, Refusal, subject
+from engine.intake import MAX_FAULTS, MAX_TIERS, Faulty, Mode, changes, judge
+from engine.objects import (
+    KINDS,
+    RESERVED_TIERS,
+    ClusterGroup,
+    ClusterNetworkPolicy,
+    ClusterObject,
+    Node,
+    Pod,
+    Tier,
+    key_of,
+)
 from engine.state import ClusterState, evolve
 from tests.strategies import clusters
 
@@ -35,6 +46,20 @@ def node(name: str) -> Node:
     return Node.model_validate({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
 
 
+def group(name: str, *children: str) -> ClusterGroup:
+    """Return a group, with children or of all nodes."""
+    spec: dict[str, object] = {"childGroups": list(children)} if children else {"nodeSelector": {}}
+    return ClusterGroup.model_validate(
+        {"apiVersion": API, "kind": "ClusterGroup", "metadata": {"name": name}, "spec": spec}
+    )
+
+
+def pod(name: str, namespace: str) -> Pod:
+    """Return a Pod."""
+    metadata = {"name": name, "namespace": namespace}
+    return Pod.model_validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+
+
 def given_at(objects: Iterable[ClusterObject]) -> list[tuple[ClusterObject, Place]]:
     """Return the objects as declared in a file, a line each."""
     return [(item, Place("f.yaml", line=line)) for line, item in enumerate(objects, start=1)]
@@ -54,8 +79,7 @@ def state_of(*objects: ClusterObject) -> ClusterState:
 
 def contents(state: ClusterState) -> dict[str, ClusterObject]:
     """Return all objects of a state by kind and name."""
-    parts: Sequence[Iterable[ClusterObject]] = (state.policies.values(), state.tiers.values(), state.nodes.values())
-    return {f"{item.kind}/{item.metadata.name}": item for part in parts for item in part}
+    return {f"{kind}/{key}": item for kind in KINDS for key, item in state.objects(kind).items()}
 
 
 def faults(state: ClusterState, *objects: ClusterObject, mode: Mode = Mode.DECLARE) -> list[str]:
@@ -66,17 +90,23 @@ def faults(state: ClusterState, *objects: ClusterObject, mode: Mode = Mode.DECLA
 
 
 def is_sound(state: ClusterState) -> bool:
-    """Whether every policy's tier is there and no two tiers share a priority."""
+    """Whether every policy's tier is there, no two tiers share a priority, and no group nests too deep."""
     ranks = [*RESERVED_TIERS.values(), *(item.spec.priority for item in state.tiers.values())]
     known = all(state.tier_priority(item.spec.tier) is not None for item in state.policies.values())
-    return known and len(set(ranks)) == len(ranks)
+    shallow = not any(
+        state.groups[child].spec.child_groups
+        for group in state.groups.values()
+        for child in group.spec.child_groups
+        if child in state.groups
+    )
+    return known and shallow and len(set(ranks)) == len(ranks)
 
 
 @given(clusters(), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
 def test_the_state_then_holds_exactly_what_was_declared(objects: tuple[ClusterObject, ...], mode: Mode) -> None:
     """From an empty cluster, the events lead to the declared objects and nothing else."""
     state = after(ClusterState(), changes(ClusterState(), given_at(objects), mode))
-    assert contents(state) == {f"{item.kind}/{item.metadata.name}": item for item in objects}
+    assert contents(state) == {f"{item.kind}/{key_of(item)}": item for item in objects}
 
 
 @given(clusters(), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
@@ -106,7 +136,7 @@ def test_sync_leads_to_just_the_input_through_sound_states(
     for body in changes(start, given_at(kept), Mode.SYNC):
         state = evolve(state, body)
         assert is_sound(state)
-    assert contents(state) == {f"{item.kind}/{item.metadata.name}": item for item in kept}
+    assert contents(state) == {f"{item.kind}/{key_of(item)}": item for item in kept}
 
 
 @given(clusters())
@@ -233,3 +263,129 @@ def test_objects_of_unknown_place_are_refused_without_one() -> None:
     """Where no place is known, the fault begins with its path."""
     with pytest.raises(Refused, match=r'^spec\.tier: found "x" in ClusterNetworkPolicy "p"'):
         changes(ClusterState(), [(policy("p", "x"), None)])
+
+
+def test_groups_nest_two_levels_at_most() -> None:
+    """A child that has children itself is refused, at the group that comes with the fault."""
+    child = 'spec.childGroups[0]: found "b", which has childGroups itself; expected groups without childGroups'
+    parent = 'spec.childGroups: found childGroups in a child of ClusterGroup "a"; expected two levels of groups at most'
+    assert faults(ClusterState(), group("a", "b"), group("b", "c")) == [f"f.yaml:1: {child}"]
+    assert faults(state_of(group("b", "c")), group("a", "b")) == [f"f.yaml:1: {child}"]
+    assert faults(state_of(group("a", "b")), group("b", "c")) == [f"f.yaml:1: {parent}"]
+
+
+def test_children_of_groups_may_be_missing() -> None:
+    """A child that is not there is pending, and may come and go."""
+    start = state_of(group("a", "b"))
+    there = after(start, changes(start, given_at([group("b")])))
+    assert after(there, changes(there, given_at([group("b")]), Mode.DELETE)).groups == start.groups
+
+
+_SHAPES: tuple[tuple[str, ...], ...] = ((), ("b",), ("c",), ("a",), ("b", "c"))
+_NESTINGS = [
+    tuple(group(name, *children) for name, children in zip("abc", shape, strict=True) if name not in children)
+    for shape in product(_SHAPES, repeat=3)
+]
+SOUND = [some for some in _NESTINGS if not judge(ClusterState(), given_at(some)).faults]
+
+
+@given(st.sampled_from(SOUND), st.sampled_from(SOUND), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
+def test_groups_never_nest_too_deep_on_the_way(
+    before: tuple[ClusterGroup, ...], wanted: tuple[ClusterGroup, ...], mode: Mode
+) -> None:
+    """Whatever groups become of whatever groups, no state in between nests three deep."""
+    state = state_of(*before)
+    judgement = judge(state, given_at(wanted), mode)
+    for body in judgement.bodies:
+        state = evolve(state, body)
+        assert is_sound(state)
+    if mode is Mode.SYNC and not judgement.faults:
+        assert contents(state) == {f"ClusterGroup/{item.metadata.name}": item for item in wanted}
+
+
+def test_one_name_in_two_namespaces_is_two_objects() -> None:
+    """What lives in a namespace is known by namespace and name."""
+    start = state_of(pod("p", "x"), pod("p", "y"))
+    assert [subject(body) for body in changes(start, given_at([pod("p", "y")]), Mode.SYNC)] == ["Pod/x/p"]
+    assert 'Pod "x/p" is given twice' in faults(start, pod("p", "x"), pod("p", "x"))[0]
+
+
+def refused(kind: str, name: str, *problems: str) -> ObjectRefused:
+    """Return a refusal with these problems of no field."""
+    return ObjectRefused(kind=kind, name=name, faults=tuple(Refusal(path="", problem=text) for text in problems))
+
+
+def faulty(kind: str, name: str, *problems: str, tier: str = "application") -> Faulty:
+    """Return an object that is refused for what it says."""
+    place = Place("f.yaml", line=9)
+    return Faulty(kind, name, tuple(Fault("", text, "", place) for text in problems), place, (tier, place))
+
+
+def test_refusals_are_put_on_record_by_object() -> None:
+    """Each object that is refused has one refusal with all its faults; sound ones beside it have none."""
+    start = state_of(tier("gold", 7), policy("p", "gold"))
+    given = given_at([policy("p", "silver"), node("n")])
+    judgement = judge(
+        start, given, faulty=[faulty("ClusterNetworkPolicy", "q", "bad", tier="iron"), faulty("Pod", "", "x")]
+    )
+    assert judgement.bodies == ()
+    assert [str(fault) for fault in judgement.faults if "iron" in fault.problem] == [
+        (
+            'f.yaml:9: spec.tier: found "iron", a tier that is not declared; expected one of '
+            "emergency, securityops, networkops, platform, application, baseline, gold"
+        )
+    ]
+    assert [(each.kind, each.name, [fault.path for fault in each.faults]) for each in judgement.refusals] == [
+        ("ClusterNetworkPolicy", "p", ["spec.tier"]),
+        ("ClusterNetworkPolicy", "q", ["", "spec.tier"]),
+    ]
+
+
+def test_a_refusal_that_stands_is_not_recorded_again() -> None:
+    """The same faults again make no refusal, others do."""
+    state = evolve(ClusterState(), refused("Pod", "x/p", "bad"))
+    assert judge(state, [], faulty=[faulty("Pod", "x/p", "bad")]).refusals == ()
+    assert judge(state, [], faulty=[faulty("Pod", "x/p", "worse")]).refusals == (refused("Pod", "x/p", "worse"),)
+
+
+def test_refusals_are_bounded() -> None:
+    """Of more faults than are kept, the last entry says how many there are."""
+    problems = [str(number) for number in range(MAX_FAULTS + 5)]
+    (refusal,) = judge(ClusterState(), [], faulty=[faulty("Pod", "x/p", *problems)]).refusals
+    assert len(refusal.faults) == MAX_FAULTS
+    assert refusal.faults[-1].problem == "6 faults more"
+
+
+@pytest.mark.parametrize("item", [policy("p"), tier("gold", 7), pod("p", "x"), group("a")], ids=key_of)
+def test_a_good_declaration_settles_a_refusal_even_if_it_changes_nothing(item: ClusterObject) -> None:
+    """Who goes back to what is in force, deletes the object or syncs without it has dealt with the refusal."""
+    state = evolve(state_of(item), refused(item.kind, key_of(item), "bad"))
+    back = after(state, changes(state, given_at([item])))
+    assert (contents(back), len(back.refusals)) == (contents(state), 0)
+    never = evolve(ClusterState(), refused(item.kind, key_of(item), "bad"))
+    assert not after(never, changes(never, given_at([item]), Mode.DELETE)).refusals
+    assert not after(never, changes(never, [], Mode.SYNC)).refusals
+
+
+def test_a_reserved_tier_as_it_is_settles_its_refusal() -> None:
+    """After a refused change of a reserved tier, the tier as every cluster has it is recorded once, and harmless."""
+    state = evolve(ClusterState(), judge(ClusterState(), given_at([tier("baseline", 9)])).refusals[0])
+    back = after(state, changes(state, given_at([tier("baseline", 253)])))
+    assert not back.refusals
+    assert changes(back, given_at([tier("baseline", 253)]), Mode.SYNC) == ()
+    assert changes(back, [], Mode.SYNC) == ()
+
+
+def test_who_names_a_faulty_tier_is_not_to_blame() -> None:
+    """A policy is not refused for a tier that came with it and is refused itself."""
+    judgement = judge(ClusterState(), given_at([policy("p", "gold")]), faulty=[faulty("Tier", "gold", "bad")])
+    assert judgement.faults == ()
+    assert [refusal.name for refusal in judgement.refusals] == ["gold"]
+
+
+def test_a_faulty_object_given_beside_a_sound_one_is_given_twice() -> None:
+    """Two documents of one object are a fault, even where one of them is faulty."""
+    (found,) = judge(
+        ClusterState(), given_at([policy("p")]), faulty=[faulty("ClusterNetworkPolicy", "p", "bad")]
+    ).faults
+    assert found.problem == 'ClusterNetworkPolicy "p" is given twice, first at f.yaml:1'

@@ -8,9 +8,8 @@ from engine.errors import Refused, UnknownNode
 from engine.events import declared, deleted
 from engine.objects import ClusterNetworkPolicy, ClusterObject, Tier
 from engine.resolve import resolve
-from engine.rules import Action, CompletedRule, Direction, Plane, Protocol, Service
+from engine.rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane, Protocol, Service
 from engine.state import ClusterState, evolve
-from engine.statics import STATIC_POLICY
 from tests.rulesets import Json, block, cidr, node, policy, tier, world
 
 N1 = node("n1", "10.0.0.1", "fd00::1", "+192.0.2.1", labels={"role": "db"})
@@ -244,7 +243,7 @@ def lifelines(*labels: str) -> set[str]:
     """The names of the static rules of a node with these labels, as far as they concern the cluster."""
     leader = node("m", "10.0.0.9", labels={"node-role.kubernetes.io/control-plane": ""})
     asked = node("n1", "10.0.0.1", "fd00::1", labels=dict.fromkeys(labels, ""))
-    return {rule.name for rule in resolve(world(leader, asked), "n1") if rule.peers is not None}
+    return {rule.name for rule in resolve(world(leader, asked), "n1") if rule.peers}
 
 
 def test_the_control_plane_has_more_lifelines() -> None:

@@ -8,10 +8,22 @@ from hypothesis import strategies as st
 
 from adapters.clock import CountedIds, FixedClock
 from adapters.eventlog import MemoryLog
-from engine.events import ApplyFailed, Event, EventBody, RulesetApplied, declared, deleted
-from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier
+from engine.config import Configuration
+from engine.events import (
+    ApplyFailed,
+    ConfigDeclared,
+    Event,
+    EventBody,
+    HostObserved,
+    ObjectRefused,
+    Refusal,
+    RulesetApplied,
+    declared,
+    deleted,
+)
+from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
 from engine.state import ClusterState, evolve, fold
-from tests.strategies import nodes, objects, policies, tiers
+from tests.strategies import groups, nodes, objects, pods, policies, tiers
 
 few_names = st.sampled_from(("a", "b"))
 """So few that events often meet the object of an earlier one."""
@@ -20,6 +32,11 @@ bodies: st.SearchStrategy[EventBody] = st.one_of(
     policies(named=few_names).map(declared),
     nodes(named=few_names).map(declared),
     tiers().map(declared),
+    groups(named=few_names).map(declared),
+    pods(named=few_names).map(declared),
+    st.builds(ObjectRefused, kind=st.sampled_from(tuple(KINDS)), name=few_names, faults=st.just(())),
+    st.builds(HostObserved, node=few_names, interfaces=st.just(("eth0",))),
+    st.builds(ConfigDeclared, config=st.sampled_from((Configuration(), Configuration(interfaces=("eth*",))))),
     st.builds(deleted, st.sampled_from(tuple(KINDS)), few_names),
     st.builds(ApplyFailed, node=few_names, wanted=st.integers(0), words=st.text(max_size=5)),
 )
@@ -54,8 +71,8 @@ def test_past_states_stay_as_they_were(some: list[EventBody]) -> None:
 def test_what_is_declared_is_there_until_it_is_deleted(item: ClusterObject) -> None:
     """An object is found under its kind and name after its declaration, and not after its deletion."""
     there = evolve(ClusterState(), declared(item))
-    assert dict(there.objects(item.kind)) == {item.metadata.name: item}
-    gone = evolve(there, deleted(item.kind, item.metadata.name))
+    assert dict(there.objects(item.kind)) == {key_of(item): item}
+    gone = evolve(there, deleted(item.kind, key_of(item)))
     assert not gone.objects(item.kind)
 
 
@@ -80,3 +97,15 @@ def test_tier_priorities_are_those_reserved_and_those_declared(tier: Tier) -> No
     assert {name: state.tier_priority(name) for name in RESERVED_TIERS} == RESERVED_TIERS
     assert state.tier_priority(tier.metadata.name) is None
     assert evolve(state, declared(tier)).tier_priority(tier.metadata.name) == tier.spec.priority
+
+
+@given(objects)
+def test_a_refusal_leaves_the_object_as_it_is_until_something_happens_to_it(item: ClusterObject) -> None:
+    """The last good version stays in force; a declaration or a deletion of just that object ends the refusal."""
+    refusal = ObjectRefused(kind=item.kind, name=key_of(item), faults=(Refusal(path="spec", problem="bad"),))
+    other = ObjectRefused(kind=item.kind, name="other", faults=())
+    state = evolve(evolve(evolve(ClusterState(), declared(item)), refusal), other)
+    assert dict(state.objects(item.kind)) == {key_of(item): item}
+    assert dict(state.refusals) == {f"{item.kind}/{key_of(item)}": refusal, f"{item.kind}/other": other}
+    for body in (declared(item), deleted(item.kind, key_of(item))):
+        assert dict(evolve(state, body).refusals) == {f"{item.kind}/other": other}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from adapters.injection import Rig
 from adapters.lab import Host, Lab, Namespaces
 from adapters.process import SystemRunner, found
 from engine.errors import ToolMissing
 from engine.ruleset import Family
 from tests.kernel.node import NodeUnderTest
-from tests.kernel.oracle import Oracle
+from tests.worlds import ADDRESSES
 
 HOSTS = (Host("node-1", ("192.0.2.1", "2001:db8::1")), Host("client", ("198.51.100.7", "2001:db8:1::7")))
 PROGRAMS = (
@@ -66,9 +67,9 @@ def lab(kernel: None) -> Iterator[Lab]:  # noqa: ARG001  # asked for its effect
 
 
 @pytest.fixture
-def oracle(kernel: None) -> Iterator[Oracle]:  # noqa: ARG001  # asked for its effect
+def oracle(kernel: None) -> Iterator[Rig]:  # noqa: ARG001  # asked for its effect
     """A node whose kernel gives verdicts."""
-    with Oracle() as made:
+    with Rig(ADDRESSES) as made:
         yield made
 
 

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from adapters.injection import Rig
 from adapters.kernel import Backend
 from adapters.probe import Outcome
 from engine.objects import ClusterObject
 from engine.ruleset import Family, Hook
 from simulator.packets import parse_spec, to_wire
 from tests.kernel.node import API, WORLD, NodeUnderTest, allow, drop_all, many, set_of
-from tests.kernel.oracle import ADDRESSES, Oracle
 from tests.rulesets import Json, cidr, policy
+from tests.worlds import ADDRESSES
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
@@ -168,7 +169,7 @@ PEERS = {
 
 
 def test_everywhere_but_somewhere_holds_as_exceptions_come_and_go(
-    oracle: Oracle, backend: str, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    oracle: Rig, backend: str, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everywhere (/0) but a network is just that, and one op that flips the network's entry flips what the kernel does."""
     under_test = NodeUnderTest(oracle.netns, backend, tmp_path, capsys)

@@ -15,6 +15,7 @@ from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 
+from adapters.injection import Rig
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.probe import Outcome
 from adapters.process import SystemRunner
@@ -24,16 +25,15 @@ from engine.objects import RESERVED_TIERS, ClusterNetworkPolicy
 from engine.plan import full_text
 from engine.reconcile import propose, realize
 from engine.resolve import resolve
-from engine.rules import CompletedRule, Direction, PortRange, Protocol
+from engine.rules import STATIC_POLICY, CompletedRule, Direction, PortRange, Protocol
 from engine.ruleset import Family, Hook, Ruleset
-from engine.statics import STATIC_POLICY
 from simulator.conntrack import Tracker
 from simulator.netfilter import Answer, Verdict, Walker
 from simulator.packets import ConnState, Packet, names, to_wire
 from simulator.packets.dissect import ICMP_ERRORS
 from simulator.prove import TrustingVerifier
-from tests.kernel.oracle import ADDRESSES, Oracle
 from tests.rulesets import SOAK, Json, NullWatch, node, policy, tier, world
+from tests.worlds import ADDRESSES
 
 pytestmark = pytest.mark.kernel
 
@@ -350,7 +350,7 @@ def complaint(found: Drawn, before: str, answers: Sequence[Answer], did: Outcome
     )
 
 
-def test_the_simulator_says_what_the_kernel_does(oracle: Oracle, backend: str, family: Family) -> None:
+def test_the_simulator_says_what_the_kernel_does(oracle: Rig, backend: str, family: Family) -> None:
     """Under random policies, the kernel does to random packets what the simulator says of the rules it was given."""
     kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
     before, outcomes = "", Counter[tuple[Hook, Outcome]]()

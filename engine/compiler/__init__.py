@@ -1,0 +1,26 @@
+"""From the effective rules of a node to chains and sets, as values; see the modules for each step.
+
+``options`` says how rules are enforced, ``traffic`` and ``logs`` make matches and targets, ``parts`` compiles one rule,
+``assemble`` puts all of them together.
+"""
+
+from engine.compiler.assemble import TABLE, assemble, compile_rules
+from engine.compiler.logs import label_is_cut, log_prefix
+from engine.compiler.options import DEFAULT_OPTIONS, LogTarget, Options
+from engine.compiler.parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
+
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "HOOKS",
+    "SET_TYPE",
+    "TABLE",
+    "LogTarget",
+    "Options",
+    "RulePart",
+    "assemble",
+    "chain_of",
+    "compile_rules",
+    "label_is_cut",
+    "log_prefix",
+    "part_of",
+]

@@ -1,0 +1,34 @@
+"""How rules are enforced, whatever they say: what the configuration of a node leaves to the compiler."""
+
+from dataclasses import dataclass
+
+from engine.ruleset import Family
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """Where logged rules log: NFLOG to a netlink ``group``, or LOG; at most ``rate``, after ``burst`` packets."""
+
+    kernel: bool = False
+    group: int = 1
+    rate: str = "10/second"
+    burst: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is managed and how.
+
+    ``interfaces`` are names as iptables takes them, a trailing ``+`` for any rest; None is every interface. ``allow``
+    is the target of rules that allow: ACCEPT, or RETURN, which leaves the last word to the host's later rules.
+    """
+
+    enabled: bool = True
+    families: tuple[Family, ...] = tuple(Family)
+    interfaces: tuple[str, ...] | None = None
+    jumps_last: bool = False
+    allow: str = "ACCEPT"
+    log: LogTarget = LogTarget()
+
+
+DEFAULT_OPTIONS = Options()

@@ -1,0 +1,124 @@
+"""What one rule of a policy compiles to: kernel rules of both families, and the sets that they look into.
+
+A part depends on its rule and the options alone, so it can be kept while other rules come and go. Names of sets
+derive from the rule they belong to, so that a change of one rule touches nothing of another.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.addresses import Entry, entries
+from engine.compiler.logs import limit_matches, log_target
+from engine.compiler.options import Options
+from engine.compiler.traffic import Matches, protocol_match, traffic_of
+from engine.names import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
+from engine.rules import Action, CompletedRule, Direction, Protocol
+from engine.ruleset import Family, Hook, IpSet, Match, Rule, Target
+
+HOOKS = {Direction.INGRESS: Hook.INPUT, Direction.EGRESS: Hook.OUTPUT}
+"""Direction -> the hook whose packets its rules judge."""
+
+SET_TYPE = "hash:net"
+
+# hash:net grows by itself; this is only where it stops. It is the same for every set because it cannot be changed
+# while a set lives.
+_MAX_MEMBERS = ("maxelem", "1048576")
+
+_ADDRESS_SIDE = {Direction.INGRESS: "src", Direction.EGRESS: "dst"}
+_TCP_RESET = "tcp-reset"
+_PROHIBITED = {Family.IPV4: "icmp-admin-prohibited", Family.IPV6: "icmp6-adm-prohibited"}
+
+
+@dataclass(frozen=True, slots=True)
+class RulePart:
+    """The kernel rules of one rule by family, and its sets."""
+
+    rule: CompletedRule
+    ipv4: tuple[Rule, ...]
+    ipv6: tuple[Rule, ...]
+    sets: tuple[IpSet, ...]
+
+    def rules(self, family: Family) -> tuple[Rule, ...]:
+        """Return the kernel rules of one family."""
+        return self.ipv4 if family is Family.IPV4 else self.ipv6
+
+
+def chain_of(direction: Direction, *, baseline: bool = False) -> str:
+    """Return the chain that holds the rules of a direction, or those of its baseline tier."""
+    return f"{CHAIN_PREFIX}{HOOKS[direction]}{'-BASELINE' if baseline else ''}"
+
+
+def part_of(rule: CompletedRule, options: Options) -> RulePart:
+    """Return what a rule compiles to."""
+    sets = {family: found for family in options.families if (found := _set_of(rule, family))}
+    by_family = {
+        family: tuple(_kernel_rules(rule, family, sets.get(family), options)) if family in options.families else ()
+        for family in Family
+    }
+    return RulePart(rule, by_family[Family.IPV4], by_family[Family.IPV6], tuple(sets.values()))
+
+
+def comment(text: str) -> Match:
+    """Return the match that only carries a comment."""
+    return Match("comment", "comment", (text,))
+
+
+def _kernel_rules(rule: CompletedRule, family: Family, found: IpSet | None, options: Options) -> Iterator[Rule]:
+    told = comment(comment_of(rule.policy, rule.name))
+    peers = _peer_match(rule, found)
+    if peers is None:
+        return
+    for traffic in traffic_of(rule.services, family):
+        # Ports before sets: comparing two numbers is cheaper than a look-up.
+        if rule.logged:
+            limit = limit_matches(options.log)
+            yield Rule((*traffic, *peers, *limit, told), log_target(rule, options.log))
+        for extra, target in _targets(rule, traffic, family, options):
+            yield Rule((*extra, *traffic, *peers, told), target)
+
+
+def _targets(
+    rule: CompletedRule, traffic: Matches, family: Family, options: Options
+) -> Iterator[tuple[Matches, Target]]:
+    """Yield the targets of an action, with what each still has to match."""
+    match rule.action:
+        case Action.ALLOW:
+            yield (), Target(options.allow)
+        case Action.DROP:
+            yield (), Target("DROP")
+        case Action.PASS:
+            # Not a jump: at its end the baseline chain returns to the built-in chain, past all that is skipped.
+            yield (), Target(chain_of(rule.direction, baseline=True), goto=True)
+        case Action.REJECT:
+            if not traffic:
+                yield protocol_match(Protocol.TCP), _reject(_TCP_RESET)
+            is_tcp = protocol_match(Protocol.TCP)[0] in traffic
+            yield (), _reject(_TCP_RESET if is_tcp else _PROHIBITED[family])
+
+
+def _reject(answer: str) -> Target:
+    return Target("REJECT", (Match("", "reject-with", (answer,)),))
+
+
+def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
+    """Return the match on the far end: none for anywhere, and None where nobody of this family is meant."""
+    if rule.peers is None:
+        return ()
+    if peers is None:
+        return None
+    return (Match("set", "match-set", (peers.name, _ADDRESS_SIDE[rule.direction])),)
+
+
+def _set_of(rule: CompletedRule, family: Family) -> IpSet | None:
+    found = entries(rule.peers or (), family)
+    if not found:
+        return None
+    members = tuple(sorted(_member(entry) for entry in found))
+    name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{digest(rule.id)}"
+    return IpSet(name, SET_TYPE, family, members, (_MAX_MEMBERS,))
+
+
+def _member(entry: Entry) -> tuple[str, ...]:
+    network = entry.network
+    text = str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+    return (text,) if entry.matches else (text, "nomatch")

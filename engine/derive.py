@@ -1,0 +1,98 @@
+"""What a node shall have in force, kept up event by event: only what depends on an event is worked out anew.
+
+The result is always what :func:`engine.desired.desired` says of the same state. A derivation is a value: the one before
+an event stays as it was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from engine.compiler import Options, RulePart, assemble, part_of
+from engine.desired import Desired, options_of
+from engine.events import (
+    ApplyFailed,
+    ConfigDeclared,
+    Deletion,
+    EventBody,
+    HostObserved,
+    ObjectRefused,
+    RulesetApplied,
+)
+from engine.objects import key_of
+from engine.peers import HOST
+from engine.queries import Answers, Change
+from engine.resolve import PolicyRules, roots_of, rules_of
+from engine.rules import CompletedRule, Plane
+from engine.ruleset import Ruleset
+from engine.state import ClusterState, evolve
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """A state and what one node of it shall have in force: None while the state has no such node.
+
+    ``recomputed`` names the policies whose rules were worked out with the last event, all there are at the start.
+    """
+
+    node: str
+    state: ClusterState
+    desired: Desired | None
+    recomputed: tuple[str, ...]
+    answers: Answers
+    parts: Mapping[str, RulePart] = field(default_factory=dict)
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """What shall be in force, nothing on a node that is not there."""
+        return self.desired.ruleset if self.desired else Ruleset()
+
+    def after(self, body: EventBody) -> "Derivation":
+        """Return the derivation after one more event; raises what :func:`engine.desired.desired` does."""
+        state = evolve(self.state, body)
+        match body:
+            case ObjectRefused() | RulesetApplied() | ApplyFailed():
+                return replace(self, state=state, recomputed=())
+            case ConfigDeclared():
+                return derived(state, self.node)
+            case HostObserved():
+                return self._changed(state, Change(HOST, body.node))
+            case Deletion():
+                return self._changed(state, Change(body.kind, body.name, self.state.objects(body.kind).get(body.name)))
+            case _:
+                kind, key = body.object.kind, key_of(body.object)
+                return self._changed(state, Change(kind, key, self.state.objects(kind).get(key), body.object))
+
+    def _changed(self, state: ClusterState, change: Change) -> "Derivation":
+        if self.desired is None or self.node not in state.nodes:
+            return derived(state, self.node)
+        answers, again = self.answers.after(change, state)
+        wanted, parts = _compiled(answers, self.node, self.desired, self.parts)
+        new = {change.key} if change.kind == "ClusterNetworkPolicy" else set()
+        names = sorted(new | {query.policy for query in again if isinstance(query, PolicyRules)})
+        return Derivation(self.node, state, wanted, tuple(names), answers.only(roots_of(state, self.node)), parts)
+
+
+def derived(state: ClusterState, node: str) -> Derivation:
+    """Return the derivation of a state from nothing; raises what :func:`engine.desired.desired` does."""
+    answers = Answers(state)
+    if node not in state.nodes:
+        return Derivation(node, state, None, (), answers)
+    wanted, parts = _compiled(answers, node)
+    return Derivation(node, state, wanted, tuple(sorted(state.policies)), answers, parts)
+
+
+def _compiled(
+    answers: Answers, node: str, before: Desired | None = None, parts: Mapping[str, RulePart] = MappingProxyType({})
+) -> tuple[Desired, Mapping[str, RulePart]]:
+    """Return what is desired and the part of each rule, the one from before where rule and options are the same."""
+    rules, options = rules_of(answers, node), options_of(answers.state, node)
+    if before is not None and (before.rules, before.options) == (rules, options):
+        return before, parts
+    known = parts if before is not None and before.options == options else {}
+    made = {rule.id: _part(rule, options, known.get(rule.id)) for rule in rules if rule.plane is Plane.NODES}
+    return Desired(rules, options, assemble(tuple(made.values()), options)), made
+
+
+def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:
+    return known if known is not None and known.rule == rule else part_of(rule, options)

@@ -1,0 +1,53 @@
+"""Whether labels satisfy a selector, and in words why or why not; straight from the manifests' fields.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ .
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.objects import Expression, LabelSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Whether something holds, and why."""
+
+    holds: bool
+    why: str
+
+    def __bool__(self) -> bool:
+        """Return whether it holds."""
+        return self.holds
+
+
+def satisfies(labels: Mapping[str, str], selector: LabelSelector) -> Finding:
+    """Return whether labels satisfy a selector; the first condition that fails is the reason."""
+    for key, value in selector.match_labels.items():
+        if labels.get(key) != value:
+            return Finding(holds=False, why=f"{_label(labels, key)}, not {value!r}")
+    for expression in selector.match_expressions:
+        if not _holds(labels, expression):
+            return Finding(holds=False, why=f"{_label(labels, expression.key)}, not {_wanted(expression)}")
+    conditions = [f"{key}={value}" for key, value in selector.match_labels.items()]
+    conditions += [f"{expression.key} {_wanted(expression)}" for expression in selector.match_expressions]
+    return Finding(holds=True, why=" and ".join(conditions) or "an empty selector selects all")
+
+
+def _holds(labels: Mapping[str, str], expression: Expression) -> bool:
+    if expression.operator == "Exists":
+        return expression.key in labels
+    if expression.operator == "DoesNotExist":
+        return expression.key not in labels
+    if expression.operator == "In":
+        return expression.key in labels and labels[expression.key] in expression.values
+    return expression.key not in labels or labels[expression.key] not in expression.values
+
+
+def _wanted(expression: Expression) -> str:
+    values = f" ({', '.join(expression.values)})" if expression.values else ""
+    return f"{expression.operator}{values}"
+
+
+def _label(labels: Mapping[str, str], key: str) -> str:
+    return f"label {key} is {labels[key]!r}" if key in labels else f"there is no label {key}"
