@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from adapters.configfile import load
 from adapters.world import changes_of, declared_state
 from adapters.yamltext import read_yaml
-from engine.config import Configuration
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, HostObserved
 from engine.plan import Tool
@@ -53,21 +53,12 @@ def load_scenario(folder: Path) -> Scenario:
         raise Refused(documents[0].faults(error)) from None
     state = declared_state(str(folder / manifest) for manifest in case.manifests)
     if case.config:
-        state = evolve(state, ConfigDeclared(config=_config(folder / case.config)))
+        state = evolve(state, ConfigDeclared(config=load(str(folder / case.config), {}).config))
     state = evolve(state, HostObserved(node=case.node, interfaces=case.interfaces))
     unrefused = tuple(line for refused in case.refused for line in _unrefused(folder, refused, state))
     expected = {tool: _golden(folder, tool) for tool in Tool}
     texts = {tool: path.read_text(encoding="utf-8") for tool, path in expected.items() if path.exists()}
     return Scenario(folder.name, case, state, texts, unrefused)
-
-
-def _config(path: Path) -> Configuration:
-    """Return the configuration in a file; as with manifests every fault is raised at once."""
-    (document,) = read_yaml(path.read_text(encoding="utf-8"), str(path))
-    try:
-        return Configuration.model_validate(document.value)
-    except ValidationError as error:
-        raise Refused(document.faults(error)) from None
 
 
 def _unrefused(folder: Path, refused: RefusedManifest, state: ClusterState) -> Iterator[str]:

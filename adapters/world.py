@@ -1,17 +1,19 @@
 """Where the world comes from: manifests, a log, raw text or the running kernel, as a state or a ruleset."""
 
+import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from adapters import wiring
+from adapters.configfile import load
 from adapters.kernel import Backend
 from adapters.manifests import scan
 from engine.desired import desired
 from engine.errors import Fault, Refused, shown
-from engine.events import Event, EventBody
+from engine.events import ConfigDeclared, Event, EventBody, HostObserved
 from engine.intake import Judgement, Mode
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Ruleset
@@ -32,8 +34,10 @@ class WorldOptions:
     ipset: str | None = None
     live: bool = False
     netns: str = ""
-    backend: Backend = Backend.AUTO
+    backend: Backend | None = None
     node: str | None = None
+    config: str | None = None
+    interfaces: tuple[str, ...] = ()
 
     @property
     def raw(self) -> bool:
@@ -50,11 +54,37 @@ def state_of(options: WorldOptions) -> ClusterState:
     """
     if bool(options.files) == bool(options.log) or options.raw:
         raise Refused((Fault("", "a cluster is needed", "one of -f PATH and --log PATH"),))
-    if options.log:
-        return fold(events_until(options.log, options.at))
-    if options.at:
+    if options.at and not options.log:
         raise Refused((Fault("--at", "manifests have no past", "--log PATH with --at"),))
-    return declared_state(options.files)
+    log = options.log
+    state = fold(events_until(log, options.at)) if log else declared_state(options.files)
+    return _configured(state, options)
+
+
+def _configured(state: ClusterState, options: WorldOptions) -> ClusterState:
+    """Return the state with what the user said of the node; it remains the state at its sequence."""
+    config = load(options.config, os.environ, state.config).config
+    hosts = state.hosts
+    if options.interfaces and options.node:
+        seen = hosts.get(options.node)
+        hosts = hosts.set(options.node, told(options.node, options.interfaces, seen.resolvers if seen else ()))
+    return replace(state, config=config, hosts=hosts)
+
+
+def told(node: str, interfaces: Sequence[str], resolvers: Sequence[str]) -> HostObserved:
+    """Return what is known of a node's host, interfaces in an order that does not depend on how they were told."""
+    return HostObserved(node=node, interfaces=tuple(sorted(interfaces)), resolvers=tuple(resolvers))
+
+
+def config_changes(state: ClusterState, path: str | None) -> tuple[EventBody, ...]:
+    """Return the event by which a configuration file changes a state, if it does."""
+    config = load(path, {}).config if path else state.config
+    return (ConfigDeclared(config=config),) if config != state.config else ()
+
+
+def backend_of(options: WorldOptions, state: ClusterState) -> Backend:
+    """Return the backend that was asked for, on the command line or else by the configuration."""
+    return options.backend or Backend(state.config.backend)
 
 
 def declared_state(files: Iterable[str]) -> ClusterState:
@@ -112,7 +142,7 @@ def ruleset_of(options: WorldOptions) -> Ruleset:
     if sum(given) != 1:
         raise Refused((Fault("", "a world is needed", f"one of {SOURCES}"),))
     if options.live:
-        return wiring.kernel(options.netns, options.backend).observe()
+        return wiring.kernel(options.netns, options.backend or Backend.AUTO).observe()
     if options.raw:
         return _read_raw(options)
     return desired(state_of(options), node_of(options)).ruleset

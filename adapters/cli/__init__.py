@@ -18,6 +18,7 @@ _COMMANDS = {
     "plan": "adapters.cli.node",
     "apply": "adapters.cli.node",
     "remove": "adapters.cli.node",
+    "config": "adapters.cli.config",
     "log": "adapters.cli.log",
     "replay": "adapters.cli.replay",
     "scenario": "adapters.cli.scenario",

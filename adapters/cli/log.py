@@ -4,7 +4,7 @@ import click
 
 from adapters import wiring
 from adapters.cli.output import counted, emit, emit_item, output_option, table
-from adapters.world import judged
+from adapters.world import config_changes, judged
 from engine.errors import LogCorrupt, Refused
 from engine.events import subject, timestamp
 from engine.intake import Mode
@@ -20,11 +20,14 @@ def log_command() -> None:
 
 @log_command.command("append")
 @log_option
-@click.option("-f", "files", multiple=True, required=True, metavar="PATH", help="Manifests; - for stdin.")
+@click.option("-f", "files", multiple=True, metavar="PATH", help="Manifests; - for stdin.")
 @click.option("--delete", is_flag=True, help="Record that these objects are deleted.")
 @click.option("--sync", is_flag=True, help="Record that objects of the log which are not here are deleted.")
+@click.option("-c", "--config", metavar="FILE", help="Record this configuration too, if it differs.")
 @output_option
-def append_command(path: str, files: tuple[str, ...], delete: bool, sync: bool, output: str) -> None:
+def append_command(
+    path: str, files: tuple[str, ...], delete: bool, sync: bool, config: str | None, output: str
+) -> None:
     """Record what the manifests change; what is as it was makes no event.
 
     If anything is refused, nothing is changed, and the refusals are recorded.
@@ -32,11 +35,15 @@ def append_command(path: str, files: tuple[str, ...], delete: bool, sync: bool, 
     if delete and sync:
         message = "--delete and --sync exclude each other"
         raise click.UsageError(message)
+    if not files and (sync or not config):
+        message = "Missing option '-f'; only -c FILE may stand alone"
+        raise click.UsageError(message)
     log = wiring.event_log(path)
     state = fold(log.read() if log.exists else ())
     mode = Mode.DELETE if delete else Mode.SYNC if sync else Mode.DECLARE
     judgement = judged(state, files, mode)
-    bodies = judgement.refusals if judgement.faults else judgement.bodies
+    settled = (*judgement.bodies, *config_changes(state, config))
+    bodies = judgement.refusals if judgement.faults else settled
     if bodies or not judgement.faults:
         log.append(bodies, source=f"nodewall log append {' '.join(files)}", expected=state.sequence)
     sequence = state.sequence + len(bodies)

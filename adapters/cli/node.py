@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -11,10 +12,13 @@ import structlog
 from adapters import wiring
 from adapters.cli.options import kernel_options, node_options, plan_options
 from adapters.cli.output import counted, emit, output_option
-from adapters.world import WorldOptions, node_of, state_of
+from adapters.hostfacts import observe
+from adapters.kernel import Backend
+from adapters.process import SystemRunner
+from adapters.world import WorldOptions, backend_of, node_of, state_of
 from engine.desired import Desired, desired
 from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
-from engine.events import ApplyFailed, RulesetApplied
+from engine.events import ApplyFailed, HostObserved, RulesetApplied
 from engine.plan import Plan, full_text
 from engine.ports import Kernel, Verifier
 from engine.reconcile import Dispatcher, NodeRuleReconciler, Proposal, propose, realize
@@ -33,9 +37,9 @@ _LOG = structlog.get_logger(__name__)
 def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> int:
     """Show what apply would do."""
     state, node = state_of(world), node_of(world)
-    wanted = desired(state, node)
+    wanted = desired(_seen(state, node, world), node)
     guard = wiring.verifier(state, node, wanted.rules)
-    kernel = wiring.kernel(world.netns, world.backend)
+    kernel = wiring.kernel(world.netns, backend_of(world, state))
     proposal = _proposal(wanted, kernel, guard)
     emit(output, _proposal_as_json(proposal), partial(_proposal_as_text, proposal))
     return 2 if detailed_exitcode and proposal.plan.ops else 0
@@ -51,8 +55,9 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     state, node = state_of(world), node_of(world)
     if world.log and world.at:
         raise Refused((Fault("--at", "a past state cannot be applied", "apply without --at"),))
-    wanted = desired(state, node)
-    kernel = wiring.kernel(world.netns, world.backend)
+    seen = _seen(state, node, world)
+    wanted = desired(seen, node)
+    kernel = wiring.kernel(world.netns, backend_of(world, state))
     guard = wiring.verifier(state, node, wanted.rules)
     if not yes and sys.stdin.isatty():
         _ask(wanted, kernel, guard, node)
@@ -69,6 +74,9 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
             _record(world.log, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
         raise
     plan = nodes.latest.plan
+    if world.log and wanted.ruleset != desired(state, node).ruleset:
+        # What the host was seen to have made a difference, so history needs it to tell the same.
+        _append(world.log, seen.hosts[node])
     if world.log:
         _record(world.log, state, _applied(node, state, nodes.latest))
     data = {
@@ -87,7 +95,7 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
 @output_option
 def remove_command(world: WorldOptions, output: str) -> None:
     """Take everything nodewall owns off the node; what others put there stays."""
-    kernel, watch = wiring.kernel(world.netns, world.backend), wiring.SystemStopwatch()
+    kernel, watch = wiring.kernel(world.netns, world.backend or Backend.AUTO), wiring.SystemStopwatch()
     proposal = propose(Ruleset(), kernel, TrustingVerifier(), watch)
     realize(proposal, kernel, watch)
     _LOG.info("removed", netns=world.netns, ops=len(proposal.plan.ops))
@@ -96,6 +104,13 @@ def remove_command(world: WorldOptions, output: str) -> None:
         {"removed": True, "ops": len(proposal.plan.ops)},
         lambda: f"removed by {counted(len(proposal.plan.ops), 'op')}",
     )
+
+
+def _seen(state: ClusterState, node: str, world: WorldOptions) -> ClusterState:
+    """Return the state with what the node is seen to have now, where nobody told."""
+    if world.interfaces:
+        return state
+    return replace(state, hosts=state.hosts.set(node, observe(node, SystemRunner(world.netns), world.netns)))
 
 
 def _proposal(wanted: Desired, kernel: Kernel, guard: Verifier) -> Proposal:
@@ -119,9 +134,13 @@ def _record(path: str, state: ClusterState, outcome: RulesetApplied | ApplyFaile
     """Append the outcome to the log, unless the log says the same already."""
     if _same(state.outcomes.get(outcome.node), outcome):
         return
+    _append(path, outcome)
+
+
+def _append(path: str, body: RulesetApplied | ApplyFailed | HostObserved) -> None:
     # Others may have appended since the state was read; an outcome names the sequence it is about.
     log = wiring.event_log(path)
-    log.append([outcome], source="nodewall apply", expected=log.last_sequence())
+    log.append([body], source="nodewall apply", expected=log.last_sequence())
 
 
 def _same(known: RulesetApplied | ApplyFailed | None, outcome: RulesetApplied | ApplyFailed) -> bool:

@@ -9,11 +9,18 @@ import click
 from adapters.kernel import Backend
 from adapters.world import WorldOptions
 
+config_option = click.option(
+    "-c", "--config", metavar="FILE", envvar="NODEWALL_CONFIG", help="The node's configuration, nodewall.yaml."
+)
+log_world_option = click.option("--log", metavar="PATH", help="Event log, whose configuration comes before defaults.")
+
 _CLUSTER = (
     click.option("-f", "files", multiple=True, metavar="PATH", help="Manifests: a file, a directory, or - for stdin."),
     click.option("--log", metavar="PATH", help="Event log."),
     click.option("--at", metavar="SEQ|TIME", help="A past state of the log: a sequence or an RFC 3339 time."),
     click.option("--node", metavar="NAME", help="The node whose rules are meant."),
+    config_option,
+    click.option("--interface", "interfaces", multiple=True, metavar="IF", help="One that the node has; for globs."),
 )
 _RAW = (
     click.option("--ipv4", metavar="FILE", help="Text of iptables-save."),
@@ -26,10 +33,8 @@ _KERNEL = (
     click.option(
         "--backend",
         type=click.Choice([b.value for b in Backend]),
-        default=Backend.AUTO.value,
         envvar="NODEWALL_BACKEND",
-        show_default=True,
-        help="iptables' backend; auto takes the one that holds more rules.",
+        help="iptables' backend; auto, the default, takes the one that holds more rules.",
     ),
 )
 
@@ -45,7 +50,7 @@ def _gathering(*options: Decorator) -> Decorator:
         @wraps(function)
         def call(**values: object) -> object:
             given = {name: values.pop(name) for name in names & values.keys()}
-            if "backend" in given:
+            if given.get("backend"):
                 given["backend"] = Backend(str(given["backend"]))
             return function(world=WorldOptions(**given), **values)  # type: ignore[arg-type] # click checked them
 

@@ -1,6 +1,6 @@
-"""The simulator says of random packets under random policies what the kernel does to them.
+"""The kernel does to random packets in random worlds what the policies say, and the simulator of their rules.
 
-Each world is drawn by ``random.Random`` from its seed alone, put in force over the one before it, and asked for packets
+Each world is drawn from its seed alone, over the whole language (:mod:`tests.worlds`), put in force over the one before it, and asked for packets
 at its own edges: addresses and ports just inside and just outside of everything that it names.
 """
 
@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from scapy.layers.inet import IP
@@ -19,21 +19,20 @@ from adapters.injection import Rig
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.probe import Outcome
 from adapters.process import SystemRunner
-from engine.addresses import Address, Network
-from engine.compiler import compile_rules
-from engine.objects import RESERVED_TIERS, ClusterNetworkPolicy
+from engine.desired import Desired, desired
 from engine.plan import full_text
 from engine.reconcile import propose, realize
-from engine.resolve import resolve
 from engine.rules import STATIC_POLICY, CompletedRule, Direction, PortRange, Protocol
-from engine.ruleset import Family, Hook, Ruleset
+from engine.ruleset import Family, Hook
+from engine.state import ClusterState
 from simulator.conntrack import Tracker
 from simulator.netfilter import Answer, Verdict, Walker
 from simulator.packets import ConnState, Packet, names, to_wire
 from simulator.packets.dissect import ICMP_ERRORS
 from simulator.prove import TrustingVerifier
-from tests.rulesets import SOAK, Json, NullWatch, node, policy, tier, world
-from tests.worlds import ADDRESSES
+from simulator.semantics import Explanation, evaluate
+from tests.rulesets import SOAK, NullWatch
+from tests.worlds import ADDRESSES, CENTRES, IGMP_TYPES, MULTICAST, NODE, OWN, World, drawn, edges
 
 pytestmark = pytest.mark.kernel
 
@@ -41,18 +40,7 @@ WORLDS = 50 * (20 if SOAK else 1)
 PACKETS = 30
 """Per world and hook; so 3,000 a combination of backend and family, without soak."""
 
-NODE = "node-1"
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
-OWN: frozenset[Address] = frozenset(ip_address(text) for text in ADDRESSES)
-
-CENTRES = {
-    Family.IPV4: ("10.1.2.128", "100.64.0.0", "198.51.100.64", "192.0.2.4"),
-    Family.IPV6: ("fd00:1:2::80", "2001:db8::4", "2001:db8:ff:ffff:ffff:ffff:ffff:fff0", "2600::"),
-}
-"""Where networks crowd, so that they often contain one another."""
-
-LENGTHS = {Family.IPV4: (0, 1, 2, 8, 15, 16, 24, 25, 28, 30, 31, 32), Family.IPV6: (0, 1, 3, 32, 64, 120, 127, 128)}
 NUMBERS = {Protocol.TCP: names.TCP, Protocol.UDP: names.UDP, Protocol.SCTP: names.SCTP}
 ICMP_TYPES = {
     Family.IPV4: ((0, 0), (3, 1), (3, 4), (8, 0), (8, 0), (11, 0), (13, 0), (17, 0)),
@@ -66,133 +54,21 @@ ANSWERED_ICMP = {Family.IPV4: range(19), Family.IPV6: range(128, 256)}
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A world, and all that is needed to tell about it."""
+class Case:
+    """A drawn world, and what its node shall have in force."""
 
-    seed: str
-    rules: tuple[CompletedRule, ...]
-    ruleset: Ruleset
-
-
-# Worlds
+    world: World
+    state: ClusterState
+    wanted: Desired
 
 
-def drawn(seed: str) -> Drawn:
+def case(seed: str) -> Case:
     """Return the world of a seed."""
-    dice = random.Random(seed)
-    others = [f"node-{number}" for number in range(2, 2 + dice.randrange(4))]
-    nodes = [
-        node(NODE, *ADDRESSES, labels={"zone": "a", **({CONTROL_PLANE: ""} if dice.random() < 0.5 else {})}),
-        *(node(name, *map(str, addresses(dice)), labels=labels(dice)) for name in others),
-    ]
-    tiers = [tier("own", dice.choice((10, 120, 249)))]
-    policies = [a_policy(dice, f"p{number}") for number in range(dice.randrange(2, 8))]
-    rules = resolve(world(*tiers, *nodes, *policies), NODE)
-    return Drawn(seed, rules, compile_rules(rules))
-
-
-def labels(dice: random.Random) -> dict[str, str]:
-    """Draw the labels of a node."""
-    return {"zone": dice.choice("ab")} | ({CONTROL_PLANE: ""} if dice.random() < 0.3 else {})
-
-
-def addresses(dice: random.Random) -> list[Address]:
-    """Draw the addresses of a node, of one family or both."""
-    found = [routable(shifted(ip_address(dice.choice(CENTRES[family])), dice.randrange(-9, 10))) for family in Family]
-    return [address for address in found if address is not None and address not in OWN]
-
-
-def a_policy(dice: random.Random, name: str) -> ClusterNetworkPolicy:
-    """Draw a policy."""
-    return policy(
-        name,
-        ingress=[a_rule(dice, "from") for _ in range(dice.randrange(4))],
-        egress=[a_rule(dice, "to") for _ in range(dice.randrange(4))],
-        tier=dice.choice((*RESERVED_TIERS, "own")),
-        priority=dice.choice((1.0, 5.0, 5.5)),
-    )
-
-
-def a_rule(dice: random.Random, side: str) -> Json:
-    """Draw a rule; one without peers and ports ends all that comes after, so those are rare."""
-    rule: dict[str, object] = {"action": dice.choice(("Allow", "Drop", "Reject"))}
-    if dice.random() < 0.8:
-        rule[side] = [a_peer(dice) for _ in range(dice.randrange(1, 4))]
-    many = dice.random() < 0.2
-    if ports := [a_port(dice) for _ in range(dice.randrange(8, 25) if many else dice.randrange(4))]:
-        rule["ports"] = ports
-    return rule
-
-
-def a_peer(dice: random.Random) -> Json:
-    """Draw a peer: a block with exceptions in and over each other, or nodes."""
-    if dice.random() < 0.2:
-        chosen: tuple[Json, ...] = ({}, {"matchLabels": {"zone": dice.choice("ab")}})
-        return {"nodeSelector": dice.choice(chosen)}
-    family = dice.choice(tuple(Family))
-    outer = a_network(dice, family)
-    inside = {str(net) for _ in range(dice.randrange(5)) if within(net := a_network(dice, family), outer)}
-    return {"ipBlock": {"cidr": str(outer), **({"except": sorted(inside)} if inside else {})}}
-
-
-def a_network(dice: random.Random, family: Family) -> Network:
-    """Draw a network around one of the centres."""
-    centre = shifted(ip_address(dice.choice(CENTRES[family])), dice.randrange(-40, 40))
-    return ip_network((centre, dice.choice(LENGTHS[family])), strict=False)
-
-
-def within(inner: Network, outer: Network) -> bool:
-    """Return whether a network is a smaller part of another of its family."""
-    return inner.prefixlen > outer.prefixlen and inner[0] in outer
-
-
-def a_port(dice: random.Random) -> Json:
-    """Draw an entry of ports."""
-    entry: dict[str, object] = {"protocol": dice.choice(("TCP", "TCP", "UDP", "SCTP"))}
-    if dice.random() < 0.9:
-        entry |= a_range(dice, "port", "endPort")
-    if dice.random() < 0.15:
-        entry |= a_range(dice, "sourcePort", "sourceEndPort")
-    return entry
-
-
-def a_range(dice: random.Random, first: str, last: str) -> dict[str, int]:
-    """Draw a port or a range of ports, many of them close to each other."""
-    low = dice.choice((1, 22, 443, 6443, 10250, 65535, dice.randrange(1, 65536), dice.randrange(80, 120)))
-    return {first: low, last: min(low + dice.choice((0, 1, 7, 3000)), 65535)} if dice.random() < 0.4 else {first: low}
+    world = drawn(seed)
+    return Case(world, world.state, desired(world.state, NODE))
 
 
 # Packets
-
-
-def shifted(address: Address, by: int) -> Address:
-    """Return the address so many further on, or the last or first where there is none."""
-    return type(address)(min(max(int(address) + by, 0), 2**address.max_prefixlen - 1))
-
-
-def routable(address: Address) -> Address | None:
-    """Return the address, or None if routing drops packets from or to it before any rule sees them."""
-    if isinstance(address, IPv4Address):
-        never = address.is_loopback or address.is_multicast or int(address) >> 24 == 0 or address == BROADCAST
-    else:
-        never = address.is_multicast or address.is_link_local or int(address) >> 64 == 0
-    return None if never else address
-
-
-BROADCAST = IPv4Address("255.255.255.255")
-
-
-def edges(networks: Sequence[Network], family: Family) -> list[Address]:
-    """Return the addresses of a family at the edges of networks, inside and outside."""
-    kind = IPv4Network if family is Family.IPV4 else IPv6Network
-    found = (
-        address
-        for network in networks
-        if isinstance(network, kind)
-        for end, by in ((network[0], -1), (network[-1], 1))
-        for address in (end, shifted(end, by))
-    )
-    return [address for address in found if routable(address) is not None]
 
 
 def port_edges(ports: PortRange) -> list[int]:
@@ -204,10 +80,10 @@ def port_edges(ports: PortRange) -> list[int]:
 class Aim:
     """Draws packets aimed at the edges of a world, each of a flow of its own."""
 
-    def __init__(self, found: Drawn, hook: Hook, family: Family) -> None:
-        self._dice = random.Random(f"{found.seed} {hook} {family}")
+    def __init__(self, found: Case, hook: Hook, family: Family) -> None:
+        self._dice = random.Random(f"{found.world.seed} {hook} {family}")
         self._hook, self._family = hook, family
-        self._rules = [rule for rule in found.rules if rule.direction is DIRECTIONS[hook]]
+        self._rules = [rule for rule in found.wanted.rules if rule.direction is DIRECTIONS[hook]]
         self._own = [rule for rule in self._rules if rule.policy != STATIC_POLICY]
         self._far = edges([ip_network(text) for text in CENTRES[family]], family)
         self._taken: set[object] = set()
@@ -243,6 +119,8 @@ class Aim:
         return self._with_payload(packet, rule)
 
     def _with_payload(self, packet: Packet, rule: CompletedRule) -> Packet:
+        if self._family is Family.IPV4 and any(service.protocol is Protocol.IGMP for service in rule.services):
+            return self._igmp(packet)
         if self._dice.random() < 0.1:
             length = 64 + self._dice.randrange(400)  # below 552: an ICMP error may have lowered the path's MTU to that
             return replace(packet, protocol=self._dice.choice(OTHER_PROTOCOLS[self._family]), length=length)
@@ -261,6 +139,13 @@ class Aim:
             protocol = NUMBERS[service.protocol] if self._dice.random() < 0.9 else protocol
         flags = frozenset(self._dice.choice(FLAGS).split()) if protocol == names.TCP else frozenset[str]()
         return replace(packet, protocol=protocol, sport=self._port(sources), dport=self._port(ports), flags=flags)
+
+    def _igmp(self, packet: Packet) -> Packet:
+        """Draw a message of a group, or rarely one that is sent to the far end itself."""
+        to = packet.dst if self._dice.random() < 0.1 else ip_address(self._dice.choice(MULTICAST))
+        out = "eth0" if packet.out_interface else ""
+        kind = self._dice.choice((*IGMP_TYPES, 0x17))
+        return replace(packet, dst=to, protocol=names.IGMP, igmp=kind, out_interface=out)
 
     def _port(self, ports: PortRange) -> int:
         """Draw a port at an edge of a range, or any where all are in it."""
@@ -336,38 +221,42 @@ def refusal(answer: Answer) -> Packet:
 # The test
 
 
-def complaint(found: Drawn, before: str, answers: Sequence[Answer], did: Outcome) -> str:
+def complaint(found: Case, before: str, said: Explanation, answers: Sequence[Answer], did: Outcome) -> str:
     """Return all that is needed to see a mismatch again."""
     read_back, compiled = answers
     return "\n".join(
         (
-            f"world {found.seed!r} (after {before!r}), {read_back.hook}: {read_back.packet.words}",
+            f"world {found.world.seed!r} (after {before!r}), {read_back.hook}: {read_back.packet.words}",
             f"kernel did: {did}",
             f"simulator says of what was read back: {read_back.verdict} by {read_back.decided_by}",
             f"simulator says of what was compiled: {compiled.verdict} by {compiled.decided_by}",
-            *full_text(found.ruleset).values(),
+            f"the policies say: {said.verdict} by {said.decided_by}",
+            *full_text(found.wanted.ruleset).values(),
         )
     )
 
 
-def test_the_simulator_says_what_the_kernel_does(oracle: Rig, backend: str, family: Family) -> None:
-    """Under random policies, the kernel does to random packets what the simulator says of the rules it was given."""
+def test_the_kernel_does_what_policies_and_simulator_say(oracle: Rig, backend: str, family: Family) -> None:
+    """In random worlds, the kernel does to random packets what the policies say, and the simulator of their rules."""
     kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
     before, outcomes = "", Counter[tuple[Hook, Outcome]]()
     for number in range(WORLDS):
-        found = drawn(f"{backend} {family} {number}")
-        realize(propose(found.ruleset, kernel, TrustingVerifier(), NullWatch()), kernel, NullWatch())
-        walkers = Walker(kernel.observe()), Walker(found.ruleset)
+        found = case(f"{backend} {family} {number}")
+        wanted = found.wanted.ruleset
+        realize(propose(wanted, kernel, TrustingVerifier(), NullWatch()), kernel, NullWatch())
+        walkers = Walker(kernel.observe()), Walker(wanted)
         for hook in DIRECTIONS:
             packets = [packet for packet, _ in zip(Aim(found, hook, family).packets(), range(PACKETS), strict=False)]
             oracle.forget()
             for packet, did in zip(packets, oracle.judge(hook, [wire(each) for each in packets]), strict=True):
                 answers = [walker.verdict(packet, hook) for walker in walkers]
+                said = evaluate(packet, found.state, NODE)
                 says = {visible(answer, walker) for answer, walker in zip(answers, walkers, strict=True)}
-                assert says == {did}, complaint(found, before, answers, did)
+                assert says == {did}, complaint(found, before, said, answers, did)
+                assert said.verdict == answers[0].verdict, complaint(found, before, said, answers, did)
                 assert not answers[0].assumptions
                 outcomes[hook, did] += 1
-        before = found.seed
+        before = found.world.seed
 
     assert outcomes.total() == WORLDS * PACKETS * len(DIRECTIONS)
     # None of it would tell much if most packets fared alike.
