@@ -21,6 +21,7 @@ NAMESPACES = Path("/run/netns")
 """Where ip-netns(8) keeps the names of network namespaces."""
 
 PACKAGES: Mapping[str, str] = {
+    "conntrack": "conntrack",
     "ip": "iproute2",
     "ipset": "ipset",
     "iptables": "iptables",

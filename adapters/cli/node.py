@@ -12,6 +12,7 @@ import structlog
 from adapters import wiring
 from adapters.cli.options import kernel_options, node_options, plan_options
 from adapters.cli.output import counted, emit, output_option
+from adapters.conntrack import ConnectionTable
 from adapters.hostfacts import observe
 from adapters.kernel import Backend
 from adapters.process import SystemRunner
@@ -74,6 +75,9 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
             _record(world.log, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
         raise
     plan = nodes.latest.plan
+    if state.config.enforce_established:
+        forgotten = ConnectionTable(SystemRunner(world.netns)).enforce(wanted.ruleset)
+        _LOG.info("connections forgotten", node=node, connections=forgotten)
     if world.log and wanted.ruleset != desired(state, node).ruleset:
         # What the host was seen to have made a difference, so history needs it to tell the same.
         _append(world.log, seen.hosts[node])
