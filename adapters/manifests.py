@@ -205,7 +205,8 @@ def _order_in_text(fault: Fault) -> tuple[int, int, int]:
 
 def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, object]]:
     value = document.value
-    if not isinstance(value, dict) or value.get("kind") not in _LISTS:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _LISTS:
         yield (), value
         return
     items = value.get("items")

@@ -22,11 +22,19 @@ MAX_ALIASES = 100
 MAX_EXPANSION = 100_000
 """How many nodes the aliases of a document may stand for, all together."""
 
+MAX_NODES = 600_000
+"""How many values the documents of a text may have, all together."""
+MAX_DOCUMENTS = 10_000
+MAX_FAULTS = 100
+"""After how many faults the rest of a text is not looked at."""
+
 Location = tuple[int | str, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_WORD = frozenset("~nNyYtTfFoO.+-0123456789")
+"""What anything but a string begins with."""
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"(?P<true>yes|Yes|YES|true|True|TRUE|on|On|ON)|no|No|NO|false|False|FALSE|off|Off|OFF")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]*[01]|0x[0-9a-fA-F_]*[0-9a-fA-F]|0o?[0-7_]*[0-7])")
@@ -162,6 +170,7 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self.source = source
         self.number = 0
+        self._total = 0
         self.documents: list[Document] = []
         self.faults: list[Fault] = []
         self._start()
@@ -180,6 +189,10 @@ class _Reader:
                 case yaml.DocumentStartEvent():
                     self._start()
                     self.number += 1
+                    if self.number > MAX_DOCUMENTS:
+                        here = _at(event)
+                        expected = f"at most {MAX_DOCUMENTS:,} in one file"
+                        raise _StopReadingError(self._fault(here, "too many documents", expected))
                 case yaml.ScalarEvent() | yaml.CollectionStartEvent():
                     self._node(event)
                 case yaml.AliasEvent():
@@ -202,6 +215,8 @@ class _Reader:
 
     def _unsound(self, node: _Node, problem: str, expected: str) -> None:
         self._sound = False
+        if len(self.faults) >= MAX_FAULTS:
+            raise _StopReadingError(self._fault(node, "the rest was not read", "the faults before it mended"))
         self.faults.append(self._fault(node, problem, expected))
 
     def _location(self) -> Iterator[int | str]:
@@ -214,6 +229,10 @@ class _Reader:
     def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         node = _at(event)
         self._count += 1
+        self._total += 1
+        if self._total > MAX_NODES:
+            expected = f"at most {MAX_NODES:,} in one file; split it"
+            raise _StopReadingError(self._fault(node, "too many values", expected))
         if event.anchor:
             self._anchors[event.anchor] = node
         if isinstance(event, yaml.ScalarEvent):
@@ -328,6 +347,8 @@ def _at(event: yaml.Event) -> _Node:
 
 def _resolved(text: str) -> object:
     """Return what a plain scalar stands for: YAML 1.1 without dates and sexagesimal numbers."""
+    if text and text[0] not in _NO_WORD:  # most are words, which need no closer look
+        return text
     if _NULL.fullmatch(text):
         return None
     if found := _BOOL.fullmatch(text):

@@ -17,6 +17,7 @@ from engine.ruleset import Family
 
 _RATE = re.compile(r"([1-9][0-9]{0,4})/(second|minute|hour|day)")
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_LONGEST = 86400  # seconds in which xt_limit can count up a burst
 _LIMIT_SCALE = 10000  # xt_limit counts in ten-thousandths of a second
 _GLOB = re.compile(r"[A-Za-z0-9_.:@*?\[\]!^-]{1,63}")
 
@@ -61,6 +62,14 @@ class LoggingConfig(Model):
     group: Annotated[int, Field(strict=True, ge=0, le=65535)] = 1
     rate: Annotated[Text, AfterValidator(_rate)] = "10/second"
     burst: Annotated[int, Field(strict=True, ge=1, le=10000)] = 20
+
+    @model_validator(mode="after")
+    def _burst_fits(self) -> "LoggingConfig":
+        number, seconds = rate_of(self.rate)
+        if self.burst * seconds > number * _LONGEST:
+            most = max(number * _LONGEST // seconds, 1)
+            raise finding(f"found burst {self.burst}, which {self.rate} takes more than a day for", f"at most {most}")
+        return self
 
 
 class ICMPv6Protocol(Model):

@@ -54,11 +54,13 @@ def _read(data: bytes, at: int) -> int | None:
 
 
 def _u32(values: tuple[str, ...], _family: Family) -> Check:
-    comparisons = tuple(_comparison(text) for text in one(values).replace(" ", "").split("&&"))
+    comparisons = tuple(_comparison(text) for text in one(values).split("&&"))
     if len(comparisons) > _LIMIT:
         raise ValueError(values)
 
     def check(packet: Packet) -> Truth:
+        if packet.protocol == names.IGMP and packet.igmp is None:
+            return None
         try:
             data = to_wire(packet)
         except Refused:
@@ -82,8 +84,8 @@ def _comparison(text: str) -> _Comparison:
 
 def _range(text: str) -> Range:
     low, colon, high = text.partition(":")
-    first = names.number(low or "0", _BITS)
-    return first, (names.number(high, _BITS) if high else _BITS) if colon else first
+    first = names.number(low, _BITS)
+    return first, names.number(high, _BITS) if colon else first
 
 
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {

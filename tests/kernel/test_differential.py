@@ -143,7 +143,7 @@ class Aim:
     def _igmp(self, packet: Packet) -> Packet:
         """Draw a message of a group, or rarely one that is sent to the far end itself."""
         to = packet.dst if self._dice.random() < 0.1 else ip_address(self._dice.choice(MULTICAST))
-        out = "eth0" if packet.out_interface else ""
+        out = "eth0" if packet.out_interface and to not in OWN else packet.out_interface
         kind = self._dice.choice((*IGMP_TYPES, 0x17))
         return replace(packet, dst=to, protocol=names.IGMP, igmp=kind, out_interface=out)
 
