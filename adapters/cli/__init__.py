@@ -15,6 +15,7 @@ _COMMANDS = {
     "compile": "adapters.cli.whatif",
     "simulate": "adapters.cli.whatif",
     "explain": "adapters.cli.explain",
+    "status": "adapters.cli.status",
     "plan": "adapters.cli.node",
     "apply": "adapters.cli.node",
     "remove": "adapters.cli.node",

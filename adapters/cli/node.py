@@ -1,6 +1,5 @@
 """``plan``, ``apply`` and ``remove``: a node's kernel, asked or changed."""
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,12 +19,13 @@ from adapters.world import WorldOptions, backend_of, node_of, state_of
 from engine.desired import Desired, desired
 from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
 from engine.events import ApplyFailed, HostObserved, RulesetApplied
-from engine.plan import Plan, full_text
+from engine.plan import Plan, fingerprint
 from engine.ports import Kernel, Verifier
 from engine.reconcile import Dispatcher, NodeRuleReconciler, Proposal, propose, realize
 from engine.rules import Plane
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
+from engine.status import notes_of
 from simulator.prove import TrustingVerifier
 
 _LOG = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> i
     """Show what apply would do."""
     state, node = state_of(world), node_of(world)
     wanted = desired(_seen(state, node, world), node)
+    _tell(state, wanted)
     guard = wiring.verifier(state, node, wanted.rules)
     kernel = wiring.kernel(world.netns, backend_of(world, state))
     proposal = _proposal(wanted, kernel, guard)
@@ -60,6 +61,7 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     wanted = desired(seen, node)
     kernel = wiring.kernel(world.netns, backend_of(world, state))
     guard = wiring.verifier(state, node, wanted.rules)
+    _tell(state, wanted)
     if not yes and sys.stdin.isatty():
         _ask(wanted, kernel, guard, node)
     if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
@@ -110,6 +112,13 @@ def remove_command(world: WorldOptions, output: str) -> None:
     )
 
 
+def _tell(state: ClusterState, wanted: Desired) -> None:
+    """Say what is to be known of the policies before they are in force."""
+    for name in sorted({rule.policy for rule in wanted.rules if rule.plane is Plane.NODES} & {*state.policies}):
+        for note in notes_of(state, wanted, name):
+            click.echo(f"note: {name}: {note}", err=True)
+
+
 def _seen(state: ClusterState, node: str, world: WorldOptions) -> ClusterState:
     """Return the state with what the node is seen to have now, where nobody told."""
     if world.interfaces:
@@ -129,8 +138,7 @@ def _ask(wanted: Desired, kernel: Kernel, guard: Verifier, node: str) -> None:
 
 
 def _applied(node: str, state: ClusterState, taken: Proposal) -> RulesetApplied:
-    text = "".join(full_text(taken.wanted).values())
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = fingerprint(taken.wanted)
     return RulesetApplied(node=node, realized=state.sequence, ruleset=digest, operations=len(taken.plan.ops))
 
 

@@ -1,0 +1,80 @@
+"""Policies are pending, realizing, realized or failed, and notes say what is not as one might think."""
+
+from engine.config import Configuration
+from engine.desired import desired
+from engine.events import ApplyFailed, ConfigDeclared, EventBody, ObjectRefused, Refusal, RulesetApplied
+from engine.objects import KINDS
+from engine.plan import fingerprint
+from engine.state import ClusterState, evolve
+from engine.status import Phase, PolicyStatus, statuses
+from tests.rulesets import cidr, node, policy, world
+
+POLICY = policy("p", ingress=[{"action": "Drop", "from": [cidr("10.0.0.0/8")]}])
+STATE = world(node("n1", "192.0.2.1"), POLICY)
+
+
+def after(*bodies: EventBody, state: ClusterState = STATE) -> PolicyStatus:
+    """Return how far the only policy is after events."""
+    for body in bodies:
+        state = evolve(state, body)
+    (status,) = statuses(state, "n1")
+    return status
+
+
+def applied(state: ClusterState) -> RulesetApplied:
+    """Return the event that says a state is in force."""
+    digest = fingerprint(desired(state, "n1").ruleset)
+    return RulesetApplied(node="n1", realized=state.sequence, ruleset=digest, operations=1)
+
+
+def test_a_policy_goes_from_pending_by_realizing_to_realized() -> None:
+    """Before any apply it is pending, in force realized, and realizing once the state wants something else."""
+    assert after() == PolicyStatus("p", Phase.PENDING)
+    assert after(applied(STATE)) == PolicyStatus("p", Phase.REALIZED, STATE.sequence)
+    changed = after(applied(STATE), ConfigDeclared(config=Configuration.model_validate({"families": ["IPv4"]})))
+    assert changed == PolicyStatus("p", Phase.REALIZING, STATE.sequence)
+
+
+def test_what_the_kernel_refused_has_failed_in_its_words() -> None:
+    """An apply that failed leaves the kernel's words."""
+    failed = after(ApplyFailed(node="n1", wanted=2, words="iptables refused"))
+    assert failed == PolicyStatus("p", Phase.FAILED, None, ("iptables refused",))
+
+
+def test_a_refused_version_has_failed_and_the_good_one_stays_in_force() -> None:
+    """A refusal is told beside the sequence that is in force; a policy that never was good has none."""
+    faults = (Refusal(path="spec.tier", problem='found "x"', expected="a tier"),)
+    told = 'refused: spec.tier: found "x"; expected a tier'
+    refused = ObjectRefused(kind="ClusterNetworkPolicy", name="p", faults=faults)
+    assert after(applied(STATE), refused) == PolicyStatus("p", Phase.FAILED, STATE.sequence, (told,))
+    assert after(refused, state=world(node("n1"))) == PolicyStatus("p", Phase.FAILED, None, (told,))
+
+
+def test_notes_tell_what_means_nobody_what_is_not_ours_and_what_is_cut() -> None:
+    """Missing groups and children, entries for Pods, labels without room and absent interfaces are told."""
+    group = KINDS["ClusterGroup"].model_validate(
+        {
+            "apiVersion": "crd.antrea.io/v1beta1",
+            "kind": "ClusterGroup",
+            "metadata": {"name": "g"},
+            "spec": {"childGroups": ["c"]},
+        }
+    )
+    rule = {
+        "action": "Drop",
+        "from": [{"group": "g"}, {"group": "h"}],
+        "enableLogging": True,
+        "logLabel": "a" * 20,
+        "name": "r",
+    }
+    both = policy("p", ingress=[rule], appliedTo=[{"nodeSelector": {}}, {"podSelector": {}}])
+    config = Configuration.model_validate({"logging": {"target": "kernel"}, "interfaces": ["en?"]})
+    state = evolve(world(node("n1", "192.0.2.1"), group, both), ConfigDeclared(config=config))
+
+    assert after(state=state).notes == (
+        "entries of appliedTo that select Pods are left to the data plane of Pods",
+        "child group c of g is not there, so it means nobody",
+        "group h is not there, so it means nobody",
+        "logLabel aaaaaaaaaaaaaaaaaaaa of rule r does not fit; it logs as nodewall:I:Drop:aaaaaaa~4533:",
+        "the node has no interface that the configuration names, so nothing is judged",
+    )
