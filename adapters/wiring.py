@@ -1,6 +1,6 @@
 """The one place where ports meet their adapters."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from time import perf_counter
@@ -9,8 +9,9 @@ from adapters.clock import SystemClock, SystemIds
 from adapters.eventlog import SqliteLog
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
+from engine.desired import Desired
 from engine.ports import Verifier
-from engine.rules import STATIC_POLICY, CompletedRule
+from engine.rules import STATIC_POLICY, Action
 from engine.state import ClusterState
 from simulator.prove import LifelineVerifier
 
@@ -28,10 +29,12 @@ def kernel(netns: str = "", backend: Backend = Backend.AUTO) -> NetfilterKernel:
     return NetfilterKernel(SystemRunner(netns), backend)
 
 
-def verifier(state: ClusterState, node: str, rules: Sequence[CompletedRule]) -> Verifier:
-    """Return the lockout guard of a node."""
+def verifier(state: ClusterState, node: str, wanted: Desired) -> Verifier:
+    """Return the lockout guard of a node, for what is managed there: the rest is left to the host's own rules."""
+    managed = wanted.options.families if wanted.options.enabled else ()
     own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
-    return LifelineVerifier([rule for rule in rules if rule.policy == STATIC_POLICY], own)
+    lifelines = [rule for rule in wanted.rules if rule.policy == STATIC_POLICY and rule.action is Action.ALLOW]
+    return LifelineVerifier(lifelines, [address for address in own if f"IPv{address.version}" in managed])
 
 
 class SystemStopwatch:

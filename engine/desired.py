@@ -58,6 +58,8 @@ def _interfaces(config: Configuration, present: tuple[str, ...]) -> tuple[str, .
             found.add(f"{stem}+" if stem != glob else glob)
         else:
             found |= {name for name in present if fnmatchcase(name, glob)}
+    if "+" in found:  # which iptables takes for no condition at all, and shows as none
+        return None
     return tuple(sorted(name for name in found if not any(_covered(name, other) for other in found)))
 
 

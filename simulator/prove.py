@@ -4,16 +4,28 @@ These are examples at the edges of each static rule, walked through the whole ru
 """
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv6Address
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
 from itertools import product
 
 from engine.addresses import Address, Network
 from engine.rules import ANY_PORT, CompletedRule, Direction, PortRange, Protocol, Service
 from engine.ruleset import Ruleset
 from simulator.netfilter import Verdict, Walker
-from simulator.packets import Packet
+from simulator.packets import Packet, names
 
-_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132, Protocol.ICMP: 1, Protocol.ICMPV6: 58}
+_NUMBERS = {
+    Protocol.TCP: names.TCP,
+    Protocol.UDP: names.UDP,
+    Protocol.SCTP: names.SCTP,
+    Protocol.ICMP: names.ICMP,
+    Protocol.ICMPV6: names.ICMPV6,
+    Protocol.IGMP: names.IGMP,
+}
+_WITH_PORTS = frozenset({Protocol.TCP, Protocol.UDP, Protocol.SCTP})
+_VERSIONS = {Protocol.ICMP: 4, Protocol.IGMP: 4, Protocol.ICMPV6: 6}
+_ECHO = {Protocol.ICMP: (8, 0), Protocol.ICMPV6: (128, 0)}
+_ALL_SYSTEMS, _QUERY = "224.0.0.1", 0x11
 _EPHEMERAL = 32768
 _INTERFACE = "eth0"
 
@@ -47,12 +59,10 @@ class TrustingVerifier:
 
 def _samples(rule: CompletedRule, addresses: Sequence[Address]) -> Iterator[tuple[CompletedRule, Packet]]:
     for local, service in product(addresses, rule.services):
-        if (service.protocol is Protocol.ICMP and local.version == 6) or (
-            service.protocol is Protocol.ICMPV6 and local.version == 4
-        ):
+        if _VERSIONS.get(service.protocol, local.version) != local.version:
             continue
         for peer in _peers(rule, local):
-            for port in sorted(set(service.ports)) if service.icmp is None else (0,):
+            for port in sorted(set(service.ports)) if service.protocol in _WITH_PORTS else (0,):
                 yield rule, _packet(rule.direction, service, local, peer, port)
 
 
@@ -68,18 +78,21 @@ def _peers(rule: CompletedRule, local: Address) -> Iterator[Address]:
 
 def _packet(direction: Direction, service: Service, local: Address, peer: Address, port: int) -> Packet:
     arrives = direction is Direction.INGRESS
-    has_ports = service.icmp is None
-    return Packet(
+    packet = Packet(
         src=peer if arrives else local,
         dst=local if arrives else peer,
         protocol=_NUMBERS[service.protocol],
-        sport=_source(service.source_ports) if has_ports else None,
-        dport=port if has_ports else None,
-        flags=frozenset({"SYN"}) if service.protocol is Protocol.TCP else frozenset(),
-        icmp=(service.icmp[0], max(service.icmp[1], 0)) if service.icmp else None,
         in_interface=_INTERFACE if arrives else "",
         out_interface="" if arrives else _INTERFACE,
     )
+    if service.protocol in _WITH_PORTS:
+        flags = frozenset({"SYN"}) if service.protocol is Protocol.TCP else frozenset[str]()
+        return replace(packet, sport=_source(service.source_ports), dport=port, flags=flags)
+    if service.protocol is Protocol.IGMP:
+        kind, group = service.igmp or (-1, "")
+        return replace(packet, dst=ip_address(group or _ALL_SYSTEMS), igmp=kind if kind >= 0 else _QUERY)
+    kind, code = service.icmp or _ECHO[service.protocol]
+    return replace(packet, icmp=(kind, max(code, 0)))
 
 
 def _source(ports: PortRange) -> int:

@@ -40,7 +40,7 @@ def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> i
     state, node = state_of(world), node_of(world)
     wanted = desired(_seen(state, node, world), node)
     _tell(state, wanted)
-    guard = wiring.verifier(state, node, wanted.rules)
+    guard = wiring.verifier(state, node, wanted)
     kernel = wiring.kernel(world.netns, backend_of(world, state))
     proposal = _proposal(wanted, kernel, guard)
     emit(output, _proposal_as_json(proposal), partial(_proposal_as_text, proposal))
@@ -60,7 +60,7 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     seen = _seen(state, node, world)
     wanted = desired(seen, node)
     kernel = wiring.kernel(world.netns, backend_of(world, state))
-    guard = wiring.verifier(state, node, wanted.rules)
+    guard = wiring.verifier(state, node, wanted)
     _tell(state, wanted)
     if not yes and sys.stdin.isatty():
         _ask(wanted, kernel, guard, node)

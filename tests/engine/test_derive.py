@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.config import Configuration
 from engine.derive import Derivation, derived
 from engine.desired import Desired, desired
-from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declared
+from engine.errors import Refused
+from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declared, deleted
 from engine.intake import Mode, changes
-from engine.objects import KINDS, ClusterObject
+from engine.objects import KINDS, ClusterObject, key_of
 from engine.plan import full_text
 from engine.state import ClusterState, evolve
 from tests.rulesets import Json, cidr, node, policy, tier
@@ -130,6 +133,23 @@ STATES: Mapping[str, Sequence[ClusterObject]] = {
 }
 
 
+a_config = st.sampled_from(
+    [
+        ConfigDeclared(config=Configuration.model_validate(config))
+        for config in ({}, {"jumpPosition": "Last"}, {"families": ["IPv6"]}, {"logging": {"target": "kernel"}})
+    ]
+)
+"""Configurations that change what is compiled."""
+
+
+an_object = st.sampled_from([item for objects in STATES.values() for item in objects])
+
+
+def gone(item: ClusterObject) -> EventBody:
+    """Return the event that says an object is gone."""
+    return deleted(item.kind, key_of(item))
+
+
 def way(state: ClusterState, objects: Sequence[ClusterObject]) -> tuple[EventBody, ...]:
     """Return the events from a state to the one that consists of the objects."""
     return changes(state, [(item, None) for item in objects], Mode.SYNC)
@@ -183,6 +203,27 @@ def test_the_way_does_not_matter() -> None:
             derivation = derivation.after(declared(item))
         ends.add(text(derivation))
     assert len(ends) == 1
+
+
+@given(st.lists(st.one_of(an_object.map(declared), an_object.map(gone), a_config), max_size=12))
+def test_any_events_in_any_order_are_a_full_recomputation(events: list[EventBody]) -> None:
+    """After objects come and go in any order, and configurations change, the result is a full recomputation's."""
+    derivation = START["only this node"]
+    for body in events:
+        if outcome(evolve(derivation.state, body)) is None:
+            with pytest.raises(Refused):
+                derivation.after(body)
+            continue
+        derivation = derivation.after(body)
+        assert derivation.desired == recomputed(derivation.state)
+
+
+def outcome(state: ClusterState) -> bool | None:
+    """Return whether a state has the node, or None where a policy of it names a tier that is gone."""
+    try:
+        return recomputed(state) is not None
+    except Refused:
+        return None
 
 
 def only(name: str, *objects: ClusterObject) -> tuple[str, ...]:

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
+import pytest
+
 from engine.addresses import Block
 from engine.compiler import compile_rules
 from engine.rules import Action, CompletedRule, Direction, Protocol, Rank, Service
 from engine.ruleset import Chain, Rule, Ruleset, Table, Target
 from simulator.prove import LifelineVerifier, TrustingVerifier
+from tests.rulesets import completed
 
 API = CompletedRule(
     policy="(static)",
@@ -55,3 +58,23 @@ def test_an_egress_lifeline_is_sampled_outwards() -> None:
 def test_the_trusting_verifier_finds_nothing() -> None:
     """It is for taking rules away, where there is nothing to lose."""
     assert TrustingVerifier().lost(Ruleset(), compile_rules([DENY])) == ()
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        Service(Protocol.ICMP),
+        Service(Protocol.ICMP, icmp=(3, 4)),
+        Service(Protocol.ICMPV6),
+        Service(Protocol.SCTP, (5, 5)),
+        Service(Protocol.IGMP),
+        Service(Protocol.IGMP, igmp=(0x16, "224.0.0.251")),
+    ],
+)
+def test_every_kind_of_traffic_has_a_sample(service: Service) -> None:
+    """A static rule of any traffic keeps its sample through, and a rule that drops all loses it."""
+    own = [ip_address("192.0.2.1"), ip_address("2001:db8::1")]
+    rule = completed("s", action=Action.ALLOW, services=(service,))
+    guard = LifelineVerifier([rule], own)
+    assert guard.lost(Ruleset(), compile_rules([rule, DENY])) == ()
+    assert len(guard.lost(Ruleset(), compile_rules([DENY]))) >= 1
