@@ -11,13 +11,14 @@ def cluster(policies: int, peers: int) -> ClusterState:
     """Return a cluster of 10 nodes and many one-rule policies for all of them, each with ``peers`` CIDRs."""
     state = ClusterState()
     for number in range(10):
-        state = evolve(state, declared(_node(number)))
+        state = evolve(state, declared(node_of(number)))
     for number in range(policies):
-        state = evolve(state, declared(_policy(number, peers)))
+        state = evolve(state, declared(policy_of(number, peers)))
     return state
 
 
-def _node(number: int) -> Node:
+def node_of(number: int) -> Node:
+    """Return a node with an address of each family."""
     addresses = [f"192.168.0.{number + 1}", f"fd00::{number + 1:x}"]
     status = {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]}
     return Node.model_validate(
@@ -25,7 +26,8 @@ def _node(number: int) -> Node:
     )
 
 
-def _policy(number: int, peers: int) -> ClusterNetworkPolicy:
+def policy_of(number: int, peers: int) -> ClusterNetworkPolicy:
+    """Return a policy of one rule with so many CIDRs."""
     cidrs = (f"10.{number % 250}.{peer % 250}.{peer // 250 * 4}/30" for peer in range(peers))
     rule = {
         "action": "Allow",
