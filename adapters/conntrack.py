@@ -66,6 +66,7 @@ class ConnectionTable:
         gone = 0
         for flow in flows:
             done = self.runner.run(["conntrack", "-D", *_words(flow)])
+            done.check_privileges("conntrack")
             if done.status and "0 flow entries have been deleted" not in done.err:
                 raise KernelRefused("conntrack", done.status, done.err or done.out)
             gone += done.status == 0

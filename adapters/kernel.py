@@ -17,7 +17,6 @@ from engine.ruleset import Family, Ruleset, Table
 
 _LOCK_SECONDS = "10"  # how long iptables-legacy waits for the lock that all its writers share
 _LINE = re.compile(r"line:? (\d+)")
-_NOT_ROOT = re.compile(r"permission denied|you must be root|not permitted", re.IGNORECASE)
 
 
 class Backend(StrEnum):
@@ -74,9 +73,7 @@ class NetfilterKernel:
         finished = self._runner.run(words, text)
         if finished.status == 0:
             return finished
-        if _NOT_ROOT.search(finished.err):
-            what = f"{words[0]}: {finished.err.strip().splitlines()[0]}"
-            raise ToolMissing(what, "run as root or with CAP_NET_ADMIN in the network namespace")
+        finished.check_privileges(words[0])
         raise KernelRefused(words[0], finished.status, finished.err, _offending(finished.err, text))
 
 

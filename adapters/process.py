@@ -5,6 +5,7 @@ costs about 1 ms, a third of ``ip netns exec``.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -16,6 +17,8 @@ from typing import Protocol, Self
 import structlog
 
 from engine.errors import KernelRefused, ToolMissing, shown
+
+_NOT_ROOT = re.compile(r"permission denied|you must be root|not permitted", re.IGNORECASE)
 
 NAMESPACES = Path("/run/netns")
 """Where ip-netns(8) keeps the names of network namespaces."""
@@ -49,11 +52,19 @@ class Finished:
         """Return what it wrote to its standard output.
 
         Raises:
+            ToolMissing: it lacked a privilege.
             KernelRefused: the status is not 0.
         """
+        self.check_privileges(tool)
         if self.status:
             raise KernelRefused(tool, self.status, self.err or self.out)
         return self.out
+
+    def check_privileges(self, tool: str) -> None:
+        """Raise ``ToolMissing`` if the program failed for want of a privilege."""
+        if self.status and _NOT_ROOT.search(self.err):
+            what = f"{tool}: {self.err.strip().splitlines()[0]}"
+            raise ToolMissing(what, "run as root or with CAP_NET_ADMIN in the network namespace")
 
 
 class Runner(Protocol):

@@ -49,7 +49,7 @@ def test_an_entry_that_ended_meanwhile_does_not_count() -> None:
     ended = Finished(1, "", "conntrack v1.4.7: 0 flow entries have been deleted.")
     assert ConnectionTable(ScriptedRunner(lambda _words, _stdin: ended)).forget([ECHO]) == 0
     with pytest.raises(KernelRefused):
-        ConnectionTable(ScriptedRunner(lambda _words, _stdin: Finished(1, "", "not permitted"))).forget([ECHO])
+        ConnectionTable(ScriptedRunner(lambda _words, _stdin: Finished(1, "", "no such protocol"))).forget([ECHO])
 
 
 def test_flows_are_judged_as_the_filter_table_saw_their_first_packet() -> None:
