@@ -25,6 +25,7 @@ MAX_EXPANSION = 100_000
 MAX_NODES = 600_000
 """How many values the documents of a text may have, all together."""
 MAX_DOCUMENTS = 10_000
+MAX_DIRECTIVES = 100
 MAX_FAULTS = 100
 """After how many faults the rest of a text is not looked at."""
 
@@ -140,6 +141,9 @@ def _without_pairs(text: str) -> str:
 def _unreadable(text: str, source: str) -> Fault | None:
     if len(text) > MAX_BYTES:
         return Fault("", "too large", f"at most {MAX_BYTES:,} characters in one file", Place(source))
+    if text.count("\n%") > MAX_DIRECTIVES:
+        # libyaml compares each with all before it, ahead of the first event that a limit could look at.
+        return Fault("", "too many directives", f"at most {MAX_DIRECTIVES} lines that begin with %", Place(source))
     bad = _UNPRINTABLE.search(text)
     if not bad:
         return None

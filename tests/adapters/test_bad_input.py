@@ -98,6 +98,7 @@ BOMBS: dict[str, Callable[[], str]] = {
     "keys given twice": lambda: "{" + "a: 1, " * 300_000 + "}",
     "merges": lambda: "a: &a {b: 1}\nc:\n" + "  <<: *a\n" * 300_000,
     "too large": lambda: "#" * 10_000_001,
+    "directives": lambda: "".join(f"%TAG !{n}! tag:{n}\n" for n in range(300_000)),
     "objects of Python": lambda: "!!python/object/apply:os.system [reboot]",
     "a NUL": lambda: "a: b\0",
     "half a surrogate": lambda: '{"a": "\\ud800"}',
