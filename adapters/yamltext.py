@@ -190,6 +190,12 @@ class _Reader:
     def read(self, events: Iterator[yaml.Event]) -> None:
         for event in events:
             match event:
+                case yaml.ScalarEvent() | yaml.CollectionStartEvent():
+                    self._node(event)
+                case yaml.CollectionEndEvent():
+                    self._close()
+                case yaml.AliasEvent():
+                    self._alias(event)
                 case yaml.DocumentStartEvent():
                     self._start()
                     self.number += 1
@@ -197,12 +203,6 @@ class _Reader:
                         here = _at(event)
                         expected = f"at most {MAX_DOCUMENTS:,} in one file"
                         raise _StopReadingError(self._fault(here, "too many documents", expected))
-                case yaml.ScalarEvent() | yaml.CollectionStartEvent():
-                    self._node(event)
-                case yaml.AliasEvent():
-                    self._alias(event)
-                case yaml.CollectionEndEvent():
-                    self._close()
                 case yaml.DocumentEndEvent():
                     self._finish()
                 case _:
@@ -353,6 +353,8 @@ def _resolved(text: str) -> object:
     """Return what a plain scalar stands for: YAML 1.1 without dates and sexagesimal numbers."""
     if text and text[0] not in _NO_WORD:  # most are words, which need no closer look
         return text
+    if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _LONGEST_NUMBER:
+        return int(text)
     if _NULL.fullmatch(text):
         return None
     if found := _BOOL.fullmatch(text):

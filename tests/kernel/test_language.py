@@ -80,6 +80,40 @@ def test_what_is_not_managed_is_taken_away(busy: NodeUnderTest) -> None:
     assert busy.texts() == before
 
 
+def test_interfaces_that_are_there_are_seen_and_put_on_record(fresh: NodeUnderTest) -> None:
+    """A glob that iptables does not know stands for the interfaces that are there, which history then knows as well."""
+    fresh.run("ip link add eth0 type veth peer name wan1")
+    (fresh.folder / "nodewall.yaml").write_text("interfaces: ['et?0', 'wan[12]']\n")
+    log = str(fresh.folder / "events.db")
+    append = [
+        "log",
+        "append",
+        "--log",
+        log,
+        "-f",
+        fresh.manifests(drop_all()),
+        "-c",
+        str(fresh.folder / "nodewall.yaml"),
+    ]
+    assert main(append) == 0
+    world = ("--log", log, "--node", "cp-1")
+
+    fresh.json("apply", *world, "--yes")
+    assert jumps(fresh) == ["-i eth0 NW-INPUT", "-i wan1 NW-INPUT"]
+    assert fresh.json("plan", *world)["ops"] == []
+    fresh.run("ip link add wan2 type veth peer name eth1")
+    assert fresh.json("plan", *world)["ops"] != []
+    fresh.json("apply", *world, "--yes")
+
+    fresh.capsys.readouterr()
+    assert main(["log", "show", "--log", log]) == 0
+    shown = fresh.capsys.readouterr().out
+    assert shown.count("host.observed") == 2
+    assert main(["compile", *world]) == 0
+    assert fresh.capsys.readouterr().out.count("-i wan2") == 2
+    assert fresh.json("apply", *world, "--yes")["ops"] == 0
+
+
 NETLINK_NETFILTER, NFLOG_CONFIG, NFLOG_PACKET, PREFIX = 12, 0x401, 0x400, 10
 """The protocol, the messages of its subsystem 4 (ULOG), and the attribute for the prefix: linux/netfilter/nfnetlink_log.h."""
 
