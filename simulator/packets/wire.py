@@ -99,9 +99,9 @@ def _icmp(packet: Packet) -> Layer:
 
 def _igmp(packet: Packet) -> Layer:
     """Write the header of version 2 (RFC 2236), whose group is where the message goes; version 3 begins alike."""
-    if packet.family is Family.IPV6 or packet.igmp is None:
+    if packet.family is Family.IPV6:
         return Raw(b"")
-    unchecked = bytes((packet.igmp, 0, 0, 0)) + packet.dst.packed
+    unchecked = bytes((packet.igmp or 0, 0, 0, 0)) + packet.dst.packed
     return Raw(unchecked[:2] + struct.pack("!H", _checksum(unchecked)) + unchecked[4:])
 
 

@@ -65,6 +65,8 @@ def packets(draw: st.DrawFn) -> Packet:
         return replace(bare, flags=draw(st.frozensets(st.sampled_from(TCP_FLAGS))))
     if protocol in names.ICMP_OF.values():
         return replace(bare, icmp=(draw(st.sampled_from(QUERIES[family])), draw(BYTE)), icmp_id=draw(PORTS))
+    if protocol == names.IGMP and family is Family.IPV4:
+        return replace(bare, igmp=draw(BYTE))
     return bare
 
 
