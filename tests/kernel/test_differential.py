@@ -119,7 +119,8 @@ class Aim:
         return self._with_payload(packet, rule)
 
     def _with_payload(self, packet: Packet, rule: CompletedRule) -> Packet:
-        if self._family is Family.IPV4 and any(service.protocol is Protocol.IGMP for service in rule.services):
+        igmp = any(service.protocol is Protocol.IGMP for service in rule.services)
+        if igmp and self._family is Family.IPV4 and self._dice.random() < 0.5:  # there are not many messages to draw
             return self._igmp(packet)
         if self._dice.random() < 0.1:
             length = 64 + self._dice.randrange(400)  # below 552: an ICMP error may have lowered the path's MTU to that
