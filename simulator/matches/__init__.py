@@ -4,25 +4,36 @@ A match that is not in the tables, or whose words are not understood, is opaque:
 whoever walks the rules says what is assumed. This package knows nothing of chains and verdicts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 
 from engine.ruleset import Family, Match
-from simulator.matches import basic, fields, transport, u32
-from simulator.matches.base import Check, Evaluator, Test, Truth, guarded, inverted, spelled
+from simulator.matches import basic, connection, content, counting, extensions, fields, place, segments, transport
+from simulator.matches.base import Check, Evaluator, Group, Test, Truth, Weigh, guarded, inverted, opaque, spelled
 from simulator.matches.sets import Lookup, compile_set, compile_set_match
 
-__all__ = ["EVALUATORS", "Check", "Evaluator", "Lookup", "Test", "Truth", "compile_matches", "compile_set"]
+__all__ = ["EVALUATORS", "Check", "Evaluator", "Lookup", "Test", "Truth", "Weigh", "compile_matches", "compile_set"]
 
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     **basic.EVALUATORS,
     **transport.EVALUATORS,
+    **segments.EVALUATORS,
+    **extensions.EVALUATORS,
     **fields.EVALUATORS,
-    **u32.EVALUATORS,
+    **place.EVALUATORS,
+    **content.EVALUATORS,
+    **connection.EVALUATORS,
 }
-"""Every option that is modelled, by module and option, but for those of the set match."""
+"""Every option that is judged by itself, by module and option."""
 
-_OPAQUE = "is not modelled"
+GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
+    **connection.GROUPS,
+    **content.GROUPS,
+    **counting.GROUPS,
+    **extensions.GROUPS,
+    **place.GROUPS,
+}
+"""Every module whose options are judged together, but for the set match."""
 
 
 def compile_matches(matches: tuple[Match, ...], family: Family, sets: Mapping[str, Lookup | None]) -> tuple[Test, ...]:
@@ -34,40 +45,49 @@ def compile_matches(matches: tuple[Match, ...], family: Family, sets: Mapping[st
     return tuple(test for group in _instances(matches) for test in _tests(group, family, sets))
 
 
-def _instances(matches: tuple[Match, ...]) -> Iterator[tuple[Match, ...]]:
-    """Options of one ``-m``: those side by side of one module, but each ``--match-set`` is its own."""
-    sets_seen = 0
+def _instances(matches: tuple[Match, ...]) -> Iterator[Group]:
+    """Options of one ``-m``: those side by side of one module; a bare ``-m`` or another set begins the next."""
+    begun = 0
 
     def instance(match: Match) -> tuple[str, int]:
-        nonlocal sets_seen
-        sets_seen += match.option == "match-set"
-        return match.module, sets_seen
+        nonlocal begun
+        begun += match.option == "match-set" or (not match.option and match.module != "set")
+        return match.module, begun
 
     for _, group in groupby((match for match in matches if match != Match("set", "")), instance):
         yield tuple(group)
 
 
-def _tests(group: tuple[Match, ...], family: Family, sets: Mapping[str, Lookup | None]) -> tuple[Test, ...]:
+def _tests(group: Group, family: Family, sets: Mapping[str, Lookup | None]) -> tuple[Test, ...]:
     module = group[0].module
     if module == "set":
         return (compile_set_match(group, family, sets),)
+    if module in GROUPS:
+        return (_together(group, family),)
     tests = tuple(_test(match, family) for match in group)
-    if module and all(test.why == _OPAQUE for test in tests):
-        return (_opaque(*group),)
+    if module and all((module, match.option) not in EVALUATORS for match in group):
+        return (opaque(*group),)
     return tests
+
+
+def _together(group: Group, family: Family) -> Test:
+    options = tuple(match for match in group if match.option)
+    if not options:
+        return Test(spelled(*group), lambda _packet: True, "")
+    try:
+        return GROUPS[group[0].module](options, family)
+    except (ValueError, IndexError):
+        return opaque(*group)
 
 
 def _test(match: Match, family: Family) -> Test:
     evaluator = EVALUATORS.get((match.module, match.option))
     if evaluator is None:
-        return _opaque(match)
+        return opaque(match)
     try:
         check = evaluator.read(match.values, family)
     except ValueError:
-        return _opaque(match)
+        return opaque(match)
     check = guarded(inverted(check) if match.negated else check, evaluator.applies)
-    return Test(spelled(match), check, f"needs {evaluator.needs}, which the packet does not give")
-
-
-def _opaque(*matches: Match) -> Test:
-    return Test(spelled(*matches), lambda _packet: None, _OPAQUE)
+    why = f"needs {evaluator.needs}, which the packet does not give"
+    return Test(spelled(match), check, why, made_up=evaluator.made_up)

@@ -5,17 +5,26 @@ from dataclasses import dataclass
 
 from engine.ruleset import Family, Match
 from simulator.packets import Packet
+from simulator.surroundings import Surroundings
 
 Truth = bool | None
 """Whether a match holds; None where that cannot be known from the packet."""
 
 Check = Callable[[Packet], Truth]
+Weigh = Callable[[Packet, Surroundings], Truth]
+"""A check that needs more than the packet: the node's addresses and routes, or what rules remember."""
+
 Guard = Callable[[Packet], bool]
 Reader = Callable[[tuple[str, ...], Family], Check]
 """From a match's values to its check; ValueError where the values are not understood."""
 
+Group = tuple[Match, ...]
+"""The options of one ``-m``."""
+
 UNKNOWN_INTERFACE = "/"
 """An interface that the hook has but the packet does not name; no real one is called so."""
+
+UNMODELLED = "is not modelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +32,45 @@ class Evaluator:
     """How one option is evaluated.
 
     Where ``applies`` is false the match fails even when negated: ``! --dport 22`` is still about TCP. ``needs``
-    names what the packet lacks when the check returns None.
+    names what the packet lacks when the check returns None; ``made_up`` is assumed where the packet's bytes are not
+    known.
     """
 
     read: Reader
     applies: Guard | None = None
     needs: str = ""
+    made_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One match made ready: its text as iptables prints it, its check, and why the check may return None."""
+    """One match made ready: its text as iptables prints it, its check, and why the check may return None.
+
+    ``weigh`` stands in for the check where that is not None. ``assumed`` is what an answer relies on, ``made_up`` what
+    it relies on where the packet's bytes are not known.
+    """
 
     text: str
     check: Check
     why: str
+    weigh: Weigh | None = None
+    assumed: str = ""
+    made_up: str = ""
+
+
+def unknown(_packet: Packet) -> Truth:
+    """Tell nothing."""
+    return None
+
+
+def opaque(*matches: Match, why: str = UNMODELLED) -> Test:
+    """Return the test of a match that cannot be decided."""
+    return Test(spelled(*matches), unknown, why)
+
+
+def weighed(group: Group, weigh: Weigh, why: str = "", assumed: str = "") -> Test:
+    """Return the test of a match that needs more than the packet."""
+    return Test(spelled(*group), unknown, why, weigh, assumed)
 
 
 def inverted(check: Check) -> Check:
@@ -48,6 +81,21 @@ def inverted(check: Check) -> Check:
 def guarded(check: Check, applies: Guard | None) -> Check:
     """Return a check that fails where the match does not apply."""
     return check if applies is None else lambda packet: applies(packet) and check(packet)
+
+
+def option(group: Group, name: str) -> Match | None:
+    """Return the option of a group by its name."""
+    return next((match for match in group if match.option == name), None)
+
+
+def value(group: Group, name: str, default: str) -> str:
+    """Return the only value of an option.
+
+    Raises:
+        ValueError: it has none, or more than one.
+    """
+    found = option(group, name)
+    return default if found is None else one(found.values)
 
 
 def spelled(*matches: Match) -> str:
@@ -66,5 +114,10 @@ def one(values: tuple[str, ...]) -> str:
     Raises:
         ValueError: there is none, or more than one.
     """
-    (value,) = values
-    return value
+    (found,) = values
+    return found
+
+
+def always(_values: tuple[str, ...], _family: Family) -> Check:
+    """Read nothing, and hold for every packet."""
+    return lambda _packet: True

@@ -1,4 +1,4 @@
-"""Matches on other fields: conntrack, state, mark, length, ttl, hl, mac, iprange, comment.
+"""Matches on other fields: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
 
 Source: iptables-extensions(8).
 """
@@ -6,11 +6,9 @@ Source: iptables-extensions(8).
 from collections.abc import Callable, Mapping
 
 from engine.ruleset import Family
-from simulator.matches.base import Check, Evaluator, one
+from simulator.matches.base import Check, Evaluator, always, one
 from simulator.matches.basic import address_number
-from simulator.packets import Address, ConnState, Packet, names
-
-_NAT_STATES = frozenset({"SNAT", "DNAT"})
+from simulator.packets import Address, Packet, names
 
 MARK_BITS = 0xFFFFFFFF
 
@@ -23,16 +21,6 @@ def mark_and_mask(text: str) -> tuple[int, int]:
     """
     value, slash, mask = text.partition("/")
     return names.number(value, MARK_BITS), names.number(mask, MARK_BITS) if slash else MARK_BITS
-
-
-def _states(values: tuple[str, ...], _family: Family) -> Check:
-    """``SNAT`` and ``DNAT`` tell how the connection was rewritten, which a packet does not say."""
-    words = frozenset(one(values).upper().split(","))
-    states = frozenset(ConnState(word) for word in words - _NAT_STATES)
-    if not words & _NAT_STATES:
-        return lambda packet: packet.state in states
-    without_connection = {ConnState.INVALID, ConnState.UNTRACKED}
-    return lambda packet: True if packet.state in states else False if packet.state in without_connection else None
 
 
 def _mark(values: tuple[str, ...], _family: Family) -> Check:
@@ -70,22 +58,79 @@ def _within(side: Callable[[Packet], Address]) -> Callable[[tuple[str, ...], Fam
     return read
 
 
-def _always(_values: tuple[str, ...], _family: Family) -> Check:
-    return lambda _packet: True
+def _tos(values: tuple[str, ...], _family: Family) -> Check:
+    text = one(values)
+    tos, mask = tos_and_mask(text)
+    return lambda packet: packet.tos & mask == tos
 
 
-_NAT = "the connection's address translation"
-_BARE = Evaluator(_always)
+def tos_and_mask(text: str) -> tuple[int, int]:
+    """Read ``VALUE``, ``VALUE/MASK`` or a name of the old type of service, which leaves the other bits alone.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if text.lower() in _TOS_NAMES:
+        return _TOS_NAMES[text.lower()], 0x3F
+    value, slash, mask = text.partition("/")
+    return names.number(value, 0xFF), names.number(mask, 0xFF) if slash else 0xFF
+
+
+_TOS_NAMES: Mapping[str, int] = {
+    "minimize-delay": 0x10,
+    "maximize-throughput": 0x08,
+    "maximize-reliability": 0x04,
+    "minimize-cost": 0x02,
+    "normal-service": 0,
+}
+
+
+def dscp_class(text: str) -> int:
+    """Read a DiffServ class by name (RFC 2474, 2597, 3246).
+
+    Raises:
+        ValueError: it is none.
+    """
+    name = text.upper()
+    if name in {"BE", "EF"}:
+        return {"BE": 0, "EF": 46}[name]
+    kind, number = name[:2], names.number(name[2:], 43)
+    if kind == "CS" and number < 8:
+        return number * 8
+    if kind == "AF" and number // 10 in range(1, 5) and number % 10 in range(1, 4):
+        return number // 10 * 8 + number % 10 * 2
+    raise ValueError(text)
+
+
+def _dscp(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = names.number(one(values), 0x3F)
+    return lambda packet: packet.tos >> 2 == wanted
+
+
+def _dscp_class(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = dscp_class(one(values))
+    return lambda packet: packet.tos >> 2 == wanted
+
+
+def _ecn_ip(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = names.number(one(values), 3)
+    return lambda packet: packet.tos & 3 == wanted
+
+
+def _flag(flag: str) -> Evaluator:
+    read = lambda _values, _family: lambda packet: flag in packet.flags  # noqa: E731 - a reader as the others
+    return Evaluator(read, lambda packet: packet.protocol == names.TCP and not packet.fragment)
+
+
+_BARE = Evaluator(always)
 _EQUAL = Evaluator(_ttl(lambda ttl, limit: ttl == limit))
 _LESS = Evaluator(_ttl(lambda ttl, limit: ttl < limit))
 _GREATER = Evaluator(_ttl(lambda ttl, limit: ttl > limit))
 
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
-    **{(module, ""): _BARE for module in ("comment", "conntrack", "hl", "iprange", "length", "mac", "mark")},
-    **{(module, ""): _BARE for module in ("set", "state", "ttl")},
+    **{(module, ""): _BARE for module in ("comment", "dscp", "ecn", "hl", "iprange", "length", "mac", "mark", "tos")},
+    **{(module, ""): _BARE for module in ("set", "ttl")},
     ("comment", "comment"): _BARE,
-    ("conntrack", "ctstate"): Evaluator(_states, needs=_NAT),
-    ("state", "state"): Evaluator(_states, needs=_NAT),
     ("mark", "mark"): Evaluator(_mark),
     ("length", "length"): Evaluator(_length, needs="the length"),
     ("ttl", "ttl-eq"): _EQUAL,
@@ -94,6 +139,12 @@ EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     ("hl", "hl-eq"): _EQUAL,
     ("hl", "hl-lt"): _LESS,
     ("hl", "hl-gt"): _GREATER,
+    ("tos", "tos"): Evaluator(_tos),
+    ("dscp", "dscp"): Evaluator(_dscp),
+    ("dscp", "dscp-class"): Evaluator(_dscp_class),
+    ("ecn", "ecn-ip-ect"): Evaluator(_ecn_ip),
+    ("ecn", "ecn-tcp-ece"): _flag("ECE"),
+    ("ecn", "ecn-tcp-cwr"): _flag("CWR"),
     ("mac", "mac-source"): Evaluator(_mac_source, needs="the MAC address"),
     ("iprange", "src-range"): Evaluator(_within(lambda packet: packet.src)),
     ("iprange", "dst-range"): Evaluator(_within(lambda packet: packet.dst)),

@@ -6,10 +6,10 @@ What is not modelled is assumed not to match or not to act, and the answer names
 
 from engine.ruleset import Hook, Ruleset
 from simulator.netfilter.answer import Answer, Decision, Step, Verdict
-from simulator.netfilter.walk import Walker
+from simulator.netfilter.walk import Passage, Walker
 from simulator.packets import Packet
 
-__all__ = ["Answer", "Decision", "Step", "Verdict", "Walker", "simulate"]
+__all__ = ["Answer", "Decision", "Passage", "Step", "Verdict", "Walker", "simulate"]
 
 
 def simulate(ruleset: Ruleset, packet: Packet, hook: Hook | None = None) -> Answer:

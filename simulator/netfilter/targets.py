@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from engine.ruleset import Family, Match, Target
-from simulator.matches.fields import MARK_BITS, mark_and_mask
-from simulator.packets import ConnState, Packet, names
+from engine.ruleset import Family, Hook, Match, Target
+from simulator.matches.connection import connection_of
+from simulator.matches.fields import MARK_BITS, dscp_class, mark_and_mask, tos_and_mask
+from simulator.netfilter.translation import TRANSLATIONS, Translate
+from simulator.packets import ConnState, Packet, names, rewritten
+from simulator.surroundings import Surroundings
 
 
 class Act(Enum):
@@ -22,14 +25,31 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a target acts: the hook, the node around it, and whom to tell what has to be assumed."""
+
+    hook: Hook
+    around: Surroundings
+    assume: Callable[[str], None]
+
+
+Change = Callable[[Packet, Scene], Packet]
+"""What a target makes of a packet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """A target's effect: how the walk goes on, how the packet changes, and what is assumed."""
 
     act: Act
-    change: Callable[[Packet], Packet] | None = None
+    change: Change | None = None
     assumption: str = ""
     reject_with: str | None = None
 
+
+Options = Mapping[str, Match]
+Read = Callable[[Target, Family], Effect]
+"""From a target's words to its effect; ValueError, KeyError or IndexError where they are not understood."""
 
 _NEXT = Effect(Act.NEXT)
 
@@ -41,31 +61,18 @@ _REJECT_WITH: Mapping[Family, str] = {
 LOGGERS = frozenset({"LOG", "NFLOG"})
 """Targets that tell about a packet and let it go on."""
 
-_HARMLESS = frozenset({"AUDIT", "CHECKSUM", "CLASSIFY", "LOG", "NFLOG", "TCPMSS", "TCPOPTSTRIP", "TRACE", "ULOG"})
-"""They change nothing that a modelled match can see."""
+_HARMLESS = frozenset(
+    "AUDIT CHECKSUM CLASSIFY CONNSECMARK IDLETIMER LED LOG NFLOG SECMARK TCPMSS TCPOPTSTRIP TEE TRACE ULOG".split()
+)
+"""They change nothing that a modelled match can see, but for TCP options."""
 
 _UNMODELLED = frozenset(
-    {
-        *("CLUSTERIP", "CONNMARK", "CONNSECMARK", "DNPT", "DSCP", "ECN", "HL", "HMARK", "IDLETIMER", "LED"),
-        *(
-            "MIRROR",
-            "RATEEST",
-            "SAME",
-            "SECMARK",
-            "SET",
-            "SNPT",
-            "SYNPROXY",
-            "TARPIT",
-            "TEE",
-            "TOS",
-            "TPROXY",
-        ),
-        *("TTL", "FLOWOFFLOAD", "DELUDE", "CHAOS", "ACCOUNT", "ECHO", "IPMARK", "LOGMARK", "SYSRQ"),
-    }
+    "CLUSTERIP DNPT ECN HMARK MIRROR RATEEST SAME SET SNPT SYNPROXY TARPIT TPROXY FLOWOFFLOAD DELUDE CHAOS ACCOUNT "
+    "ECHO IPMARK LOGMARK SYSRQ".split()
 )
 """Known targets without a model; another name that no chain bears is a missing chain."""
 
-_REWRITES = frozenset({"DNAT", "MASQUERADE", "NETMAP", "REDIRECT", "SNAT"})
+WITHOUT_CONNECTION = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
 
 
 def effect_of(target: Target | None, family: Family) -> Effect | None:
@@ -73,23 +80,26 @@ def effect_of(target: Target | None, family: Family) -> Effect | None:
     if target is None:
         return _NEXT
     if target.name in _TARGETS:
-        return _TARGETS[target.name](target, family)
+        try:
+            return _TARGETS[target.name](target, family)
+        except (KeyError, ValueError, IndexError):
+            return _untranslated(target) if target.name in TRANSLATIONS else _unmodelled(target, family)
     return _unmodelled(target, family) if target.name in _UNMODELLED or target.options else None
 
 
+def _options(target: Target) -> Options:
+    return {option.option: option for option in target.options}
+
+
+def _word(options: Options, name: str, default: str = "") -> str:
+    return options[name].values[0] if name in options else default
+
+
 def _reject(target: Target, family: Family) -> Effect:
-    given = (option.values[0] for option in target.options if option.option == "reject-with" and option.values)
-    return Effect(Act.REJECT, reject_with=next(given, _REJECT_WITH[family]))
+    return Effect(Act.REJECT, reject_with=_word(_options(target), "reject-with", _REJECT_WITH[family]))
 
 
-def _mark(target: Target, family: Family) -> Effect:
-    """Every form is the kernel's one: clear the mask, then exclusive-or the value."""
-    try:
-        (option,) = target.options
-        mask, value = _MARKS[option.option](option)
-    except (KeyError, ValueError, IndexError):
-        return _unmodelled(target, family)
-    return Effect(Act.NEXT, lambda packet: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
+# Marks. Every form is the kernel's one: clear the mask, then exclusive-or the value.
 
 
 def _value(option: Match) -> int:
@@ -113,42 +123,148 @@ _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
     "or-mark": lambda option: (_value(option), _value(option)),
     "xor-mark": lambda option: (0, _value(option)),
 }
-"""Per option of MARK: the bits to clear and the bits to flip."""
-
-_NOTRACK = Effect(Act.NEXT, lambda packet: replace(packet, state=ConnState.UNTRACKED))
+"""Per option of MARK and CONNMARK: the bits to clear and the bits to flip."""
 
 
-def _ct(target: Target, family: Family) -> Effect:
-    untracked = any(option.option == "notrack" for option in target.options)
-    return _NOTRACK if untracked else _unmodelled(target, family)
+def _mark(target: Target, _family: Family) -> Effect:
+    (option,) = target.options
+    mask, value = _MARKS[option.option](option)
+    return Effect(Act.NEXT, lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
+
+
+def _connmark(target: Target, _family: Family) -> Effect:
+    options = _options(target)
+    mask = _word(options, "mask", hex(MARK_BITS))
+    packet_bits = names.number(_word(options, "nfmask", mask), MARK_BITS)
+    kept_bits = names.number(_word(options, "ctmask", mask), MARK_BITS)
+    if "restore-mark" in options:
+        return Effect(Act.NEXT, lambda packet, scene: _restored(packet, scene, packet_bits, kept_bits))
+    if "save-mark" in options:
+        return _connection_mark(lambda packet, mark: mark & (MARK_BITS ^ kept_bits) ^ (packet.mark & packet_bits))
+    (option,) = target.options
+    cleared, flipped = _MARKS[option.option](option)
+    return _connection_mark(lambda _packet, mark: mark & (MARK_BITS ^ cleared) ^ flipped)
+
+
+def _connection_mark(marked: Callable[[Packet, int], int]) -> Effect:
+    def change(packet: Packet, scene: Scene) -> Packet:
+        known = connection_of(packet)
+        if packet.state in WITHOUT_CONNECTION:
+            return packet
+        if known is None:
+            scene.assume("needs the packet's connection, which it does not give; assumed to change nothing")
+            return packet
+        return replace(packet, connection=replace(known, mark=marked(packet, known.mark)))
+
+    return Effect(Act.NEXT, change)
+
+
+def _restored(packet: Packet, scene: Scene, packet_bits: int, kept_bits: int) -> Packet:
+    known = connection_of(packet)
+    if packet.state in WITHOUT_CONNECTION:
+        return packet
+    if known is None:
+        scene.assume("needs the packet's connection, which it does not give; assumed to change nothing")
+        return packet
+    return replace(packet, mark=packet.mark & (MARK_BITS ^ packet_bits) ^ (known.mark & kept_bits))
+
+
+# Connection tracking: what the raw table says first counts.
+
+
+def _untracked(packet: Packet, _scene: Scene) -> Packet:
+    return packet if packet.zone or packet.connection else replace(packet, state=ConnState.UNTRACKED)
+
+
+def _ct(target: Target, _family: Family) -> Effect:
+    options = _options(target)
+    if "notrack" in options:
+        return Effect(Act.NEXT, _untracked)
+    zone = next((names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
+    if any(name.startswith("zone-") for name in options):
+        raise ValueError(target)  # a zone for one direction only
+    if "helper" in options:
+        return Effect(
+            Act.NEXT, assumption=f"helper {_word(options, 'helper')} is not modelled; assumed to expect nothing"
+        )
+    return Effect(
+        Act.NEXT, lambda packet, _: packet if packet.state is ConnState.UNTRACKED else replace(packet, zone=zone)
+    )
+
+
+# Header fields
+
+
+def _ttl(target: Target, _family: Family) -> Effect:
+    (option,) = target.options
+    change, number = _TTLS[option.option.partition("-")[2]], names.number(option.values[0], 0xFF)
+    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)))
+
+
+_TTLS: Mapping[str, Callable[[int, int], int]] = {
+    "set": lambda _ttl, number: number,
+    "inc": lambda ttl, number: min(0xFF, ttl + number),
+    "dec": lambda ttl, number: max(0, ttl - number),
+}
+
+
+def _tos(target: Target, _family: Family) -> Effect:
+    (option,) = target.options
+    text = option.values[0]
+    if option.option == "set-tos":
+        value, mask = tos_and_mask(text)
+    else:
+        number = names.number(text, 0xFF)
+        value, mask = {"and-tos": (0, 0xFF ^ number), "or-tos": (number, number), "xor-tos": (number, 0)}[option.option]
+    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value))
+
+
+def _dscp(target: Target, _family: Family) -> Effect:
+    (option,) = target.options
+    text = option.values[0]
+    value = dscp_class(text) if option.option == "set-dscp-class" else names.number(text, 0x3F)
+    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2))
 
 
 def _queue(target: Target, _family: Family) -> Effect:
     return Effect(Act.ACCEPT, assumption=f"{target.name}: the program behind the queue is assumed to accept")
 
 
-def _rewrite(target: Target, _family: Family) -> Effect:
-    return Effect(Act.ACCEPT, assumption=f"{target.name} is not modelled; the packet is assumed to stay as it is")
-
-
 def _unmodelled(target: Target, _family: Family) -> Effect:
     return Effect(Act.NEXT, assumption=f"target {target.name} is not modelled; assumed to go on with the next rule")
 
 
-def _always(effect: Effect) -> Callable[[Target, Family], Effect]:
+def _untranslated(target: Target) -> Effect:
+    return Effect(Act.ACCEPT, assumption=f"{target.name} is not modelled; the packet is assumed to stay as it is")
+
+
+def _translation(read: Callable[[Target, Family], Translate]) -> Read:
+    def effect(target: Target, family: Family) -> Effect:
+        translate = read(target, family)
+        return Effect(Act.ACCEPT, lambda packet, scene: translate(packet, scene.hook, scene.around.host, scene.assume))
+
+    return effect
+
+
+def _always(effect: Effect) -> Read:
     return lambda _target, _family: effect
 
 
-_TARGETS: Mapping[str, Callable[[Target, Family], Effect]] = {
+_TARGETS: Mapping[str, Read] = {
     "ACCEPT": _always(Effect(Act.ACCEPT)),
     "DROP": _always(Effect(Act.DROP)),
     "RETURN": _always(Effect(Act.RETURN)),
     "REJECT": _reject,
     "MARK": _mark,
-    "NOTRACK": _always(_NOTRACK),
+    "CONNMARK": _connmark,
+    "NOTRACK": _always(Effect(Act.NEXT, _untracked)),
     "CT": _ct,
+    "TTL": _ttl,
+    "HL": _ttl,
+    "TOS": _tos,
+    "DSCP": _dscp,
     "QUEUE": _queue,
     "NFQUEUE": _queue,
-    **dict.fromkeys(_REWRITES, _rewrite),
     **dict.fromkeys(_HARMLESS, _always(_NEXT)),
+    **{name: _translation(read) for name, read in TRANSLATIONS.items()},
 }

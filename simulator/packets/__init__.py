@@ -8,18 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simulator.packets.dissect import from_wire
-from simulator.packets.model import TCP_FLAGS, Address, ConnState, Packet, Skipped
+from simulator.packets.layout import Layout, bytes_of, known_bits, layout, rewritten
+from simulator.packets.model import TCP_FLAGS, Address, Connection, ConnState, Packet, Skipped, Tuple
 from simulator.packets.spec import parse_spec
 
 __all__ = [
     "TCP_FLAGS",
     "Address",
     "ConnState",
+    "Connection",
+    "Layout",
     "Packet",
     "Skipped",
+    "Tuple",
+    "bytes_of",
     "from_wire",
+    "known_bits",
+    "layout",
     "parse_spec",
     "read_pcap",
+    "rewritten",
     "to_wire",
 ]
 

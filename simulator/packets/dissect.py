@@ -27,7 +27,7 @@ _FIRST_BYTES = 8
 
 
 def from_wire(data: bytes, *, in_interface: str = "", out_interface: str = "", mac: str | None = None) -> Packet:
-    """Read an IP packet as seen at the interfaces given; the state is NEW and the mark 0.
+    """Read an IP packet as seen at the interfaces given; the state is NEW and the mark 0, and it keeps its bytes.
 
     Only the headers need to be there; a payload may be cut off.
 
@@ -35,7 +35,7 @@ def from_wire(data: bytes, *, in_interface: str = "", out_interface: str = "", m
         Refused: the bytes are no IP packet, or end inside a header.
     """
     packet = _read(data, quoted=False)
-    return replace(packet, in_interface=in_interface, out_interface=out_interface, mac=mac)
+    return replace(packet, in_interface=in_interface, out_interface=out_interface, mac=mac, wire=data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class _Network:
     ttl: int
     length: int
     fragment: bool
+    tos: int
     payload: bytes
 
 
@@ -63,6 +64,7 @@ def _read(data: bytes, *, quoted: bool) -> Packet:
         ttl=header.ttl,
         length=header.length,
         fragment=header.fragment,
+        tos=header.tos,
     )
     read = _TRANSPORT.get(header.protocol)
     return bare if header.fragment or read is None else read(bare, header.payload, quoted)
@@ -87,7 +89,7 @@ def _ipv4(data: bytes) -> _Network:
     _bytes(data, size, "IPv4")
     length = length or len(data)  # offloading network cards leave 0 to be filled in
     src, dst = IPv4Address(data[12:16]), IPv4Address(data[16:20])
-    return _Network(src, dst, protocol, ttl, length, bool(fragments & 0x1FFF), data[size:length])
+    return _Network(src, dst, protocol, ttl, length, bool(fragments & 0x1FFF), data[1], data[size:length])
 
 
 def _ipv6(data: bytes) -> _Network:
@@ -101,7 +103,7 @@ def _ipv6(data: bytes) -> _Network:
         following, size, fragment = _extension(protocol, data[at : at + 8])
         protocol, at = following, at + size
     src, dst = IPv6Address(data[8:24]), IPv6Address(data[24:40])
-    return _Network(src, dst, protocol, ttl, length, fragment, data[at:])
+    return _Network(src, dst, protocol, ttl, length, fragment, (data[0] & 0xF) << 4 | data[1] >> 4, data[at:])
 
 
 def _extension(protocol: int, header: bytes) -> tuple[int, int, bool]:

@@ -1,6 +1,6 @@
 """The packet: what netfilter can see of one, as a frozen value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -25,6 +25,25 @@ class ConnState(StrEnum):
     UNTRACKED = "UNTRACKED"
 
 
+Tuple = tuple[int, Address, Address, int, int]
+"""Protocol, source, destination, and two numbers by protocol: ports, or ICMP type and code with the identifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What connection tracking tells the rules of a packet's connection (``struct nf_conn``).
+
+    ``status`` holds words of ``--ctstatus``; ``rewritten`` is of ``SNAT`` and ``DNAT``.
+    """
+
+    original: Tuple
+    reply: Tuple
+    replying: bool = False
+    status: frozenset[str] = frozenset()
+    rewritten: frozenset[str] = frozenset()
+    mark: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packet:
     """One packet at one hook.
@@ -32,7 +51,8 @@ class Packet:
     ``protocol`` is the number after all IPv6 extension headers; ``igmp`` is the type of an IGMP message; ``length``
     counts the whole IP packet in bytes; ``ttl`` is the hop limit in IPv6; ``inner`` is what an ICMP error quotes.
     ``None`` means not given: a match that needs the field cannot be decided. ``fragment`` is one other than the first,
-    which has no ports.
+    which has no ports. ``tos`` is the whole byte, the traffic class in IPv6; ``uid`` and ``gid`` are of the program
+    that sends it; ``time`` is in seconds since 1970, UTC; ``wire`` is the packet's bytes, where they are known.
     """
 
     src: Address
@@ -53,6 +73,13 @@ class Packet:
     mac: str | None = None
     fragment: bool = False
     inner: "Packet | None" = None
+    tos: int = 0
+    uid: int | None = None
+    gid: int | None = None
+    zone: int = 0
+    time: float | None = None
+    connection: Connection | None = None
+    wire: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def family(self) -> Family:
@@ -82,7 +109,10 @@ class Packet:
             "mark": f"{self.mark:#x}" if self.mark else "",
             "len": _text(self.length),
             "ttl": "" if self.ttl == DEFAULT_TTL else str(self.ttl),
+            "tos": f"{self.tos:#04x}" if self.tos else "",
             "mac": self.mac or "",
+            "uid": _text(self.uid),
+            "gid": _text(self.gid),
             "fragment": "yes" if self.fragment else "",
         }
         return {key: word for key, word in words.items() if word}

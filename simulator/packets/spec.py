@@ -55,6 +55,9 @@ def parse_spec(spec: str | Iterable[str], number: int = 1) -> Packet:
         ttl=words.take("ttl", _up_to(0xFF), DEFAULT_TTL, "a number from 0 to 255"),
         mac=words.take("mac", _mac, None, "six bytes in hexadecimal with colons between"),
         fragment=fragment,
+        tos=words.take("tos", _up_to(0xFF), 0, "a number from 0 to 0xff"),
+        uid=words.take("uid", _up_to(0xFFFFFFFE), None, "a number from 0 to 4294967294"),
+        gid=words.take("gid", _up_to(0xFFFFFFFE), None, "a number from 0 to 4294967294"),
     )
     words.fit(family, protocol, fragment=fragment)
     if words.faults:
@@ -220,5 +223,5 @@ def _yes_or_no(text: str) -> bool:
 
 _KEYS = (
     *("in", "out", "src", "dst", "proto", "sport", "dport", "flags", "icmp", "icmp-id", "igmp"),
-    *("state", "mark", "len", "ttl", "mac", "fragment"),
+    *("state", "mark", "len", "ttl", "mac", "fragment", "tos", "uid", "gid"),
 )

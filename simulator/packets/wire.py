@@ -24,6 +24,8 @@ _FRAGMENT_OFFSET = 64
 
 def to_wire(packet: Packet) -> bytes:
     """As `simulator.packets.to_wire`."""
+    if packet.wire is not None:
+        return packet.wire
     if packet.family is Family.IPV6 and packet.protocol in names.EXTENSION_HEADERS:
         raise _unwritable(packet, f"protocol {packet.protocol} is an IPv6 extension header")
     layer = _NETWORK[packet.family](packet) / _transport(packet)
@@ -39,11 +41,13 @@ def _unwritable(packet: Packet, problem: str) -> Refused:
 
 def _ipv4(packet: Packet) -> Layer:
     offset = _FRAGMENT_OFFSET if packet.fragment else 0
-    return IP(src=str(packet.src), dst=str(packet.dst), ttl=packet.ttl, proto=packet.protocol, frag=offset)
+    base = IP(src=str(packet.src), dst=str(packet.dst), ttl=packet.ttl, proto=packet.protocol, tos=packet.tos)
+    base.frag = offset
+    return base
 
 
 def _ipv6(packet: Packet) -> Layer:
-    base = IPv6(src=str(packet.src), dst=str(packet.dst), hlim=packet.ttl, nh=packet.protocol)
+    base = IPv6(src=str(packet.src), dst=str(packet.dst), hlim=packet.ttl, nh=packet.protocol, tc=packet.tos)
     if not packet.fragment:
         return base
     base.nh = 44

@@ -123,7 +123,7 @@ def test_a_dropped_packet_opens_no_connection() -> None:
 def test_a_seen_reply_counts_even_if_dropped() -> None:
     """Tracking comes before filtering: a dropped reply still establishes the connection."""
     tracker = Tracker()
-    tracker.confirm(tracker.state_of(packet("proto=udp", CLIENT)))
+    tracker.confirm(tracker.track(packet("proto=udp", CLIENT)))
     tracker.state_of(packet("proto=udp", SERVER))
     assert tracker.state_of(packet("proto=udp", CLIENT)).state == "ESTABLISHED"
 

@@ -12,7 +12,7 @@ from engine.ruleset import Family, Match
 from simulator.matches import compile_matches
 from simulator.packets import Packet, from_wire, parse_spec, to_wire
 
-SYN = parse_spec("src=10.0.0.1 dst=10.0.0.2 proto=tcp sport=1234 dport=80 len=60")
+SYN = from_wire(to_wire(parse_spec("src=10.0.0.1 dst=10.0.0.2 proto=tcp sport=1234 dport=80 len=60")))
 REPORT = parse_spec("src=10.0.0.1 dst=224.0.0.251 igmp=0x16")
 
 

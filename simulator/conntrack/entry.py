@@ -1,0 +1,104 @@
+"""One entry of the connection table: both tuples, how far it has come, and how it is rewritten."""
+
+from dataclasses import dataclass, field, replace
+
+from simulator.conntrack import tcp
+from simulator.conntrack.tuples import opposite, tuple_of
+from simulator.packets import Connection, Packet, Tuple, names, rewritten
+
+_UDP, _UDP_STREAM, _ICMP, _OTHER = 30, 120, 30, 600
+"""Seconds without a packet after which an entry goes, the kernel's defaults (nf_conntrack-sysctl)."""
+
+Keys = tuple[tuple[int, Tuple], tuple[int, Tuple]]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One connection: the tuples of both directions, each with the zone, and what was seen of it.
+
+    Where both are the same, as from a port to itself, the kernel takes every later packet for a reply. ``settled`` has
+    the kinds of rewriting (``DNAT``, ``SNAT``) that are decided, ``rewritten`` those that change something.
+    """
+
+    original: Tuple
+    reply: Tuple
+    zone: int = 0
+    replied: bool = False
+    assured: bool = False
+    confirmed: bool = False
+    tcp: str = "NO"
+    mark: int = 0
+    settled: set[str] = field(default_factory=set)
+    rewritten: set[str] = field(default_factory=set)
+    until: float | None = None
+
+    @property
+    def keys(self) -> Keys:
+        """What it is found by."""
+        return (self.zone, self.original), (self.zone, self.reply)
+
+    def seen_as(self, *, replying: bool) -> Connection:
+        """Return what rules can see of it."""
+        flags = {"SEEN_REPLY": self.replied, "ASSURED": self.assured, "CONFIRMED": self.confirmed}
+        status = frozenset(word for word, is_so in flags.items() if is_so)
+        return Connection(self.original, self.reply, replying, status, frozenset(self.rewritten), self.mark)
+
+    def touch(self, now: float | None) -> None:
+        """Let it live on from now."""
+        if now is not None:
+            self.until = now + self._timeout()
+
+    def _timeout(self) -> int:
+        protocol = self.original[0]
+        if protocol == names.TCP:
+            return tcp.TIMEOUTS[self.tcp]
+        if protocol in {names.UDP, names.UDPLITE}:
+            return _UDP_STREAM if self.replied else _UDP
+        return _ICMP if protocol in names.ICMP_OF.values() else _OTHER
+
+    def settle(self, kind: str, before: Packet, after: Packet) -> None:
+        """Note how rules have rewritten the first packet, at the hook for destinations or the one for sources."""
+        self.settled.add(kind)
+        key = tuple_of(after)
+        answer = opposite(key) if key else None
+        if answer is not None and key != tuple_of(before):
+            self.reply = answer
+            self.rewritten.add(kind)
+
+    def translated(self, packet: Packet, kind: str, *, replying: bool) -> Packet:
+        """Return a later packet rewritten as the first one was, in the other direction back."""
+        opposite_kind = {"DNAT": "SNAT", "SNAT": "DNAT"}[kind]
+        if (opposite_kind if replying else kind) not in self.rewritten:
+            return packet
+        target = opposite(self.original if replying else self.reply)
+        if target is None:
+            return packet
+        return _aimed(packet, target) if kind == "DNAT" else _from(packet, target)
+
+    def translated_error(self, packet: Packet, kind: str, *, replying: bool) -> Packet:
+        """Return an ICMP error about one of its packets, rewritten with the packet that it quotes."""
+        opposite_kind = {"DNAT": "SNAT", "SNAT": "DNAT"}[kind]
+        if (opposite_kind if replying else kind) not in self.rewritten:
+            return packet
+        target = opposite(self.original if replying else self.reply)
+        if target is None or packet.inner is None:
+            return packet
+        quoted = opposite(target)
+        inner = packet.inner
+        if kind == "DNAT":
+            outer = rewritten(packet, dst=target[2])
+            inner = _from(inner, quoted) if quoted else inner
+        else:
+            outer = rewritten(packet, src=target[1])
+            inner = _aimed(inner, quoted) if quoted else inner
+        return replace(outer, inner=inner)
+
+
+def _aimed(packet: Packet, target: Tuple) -> Packet:
+    port = target[4] if packet.protocol in names.PORT_PROTOCOLS else None
+    return rewritten(packet, dst=target[2], dport=port)
+
+
+def _from(packet: Packet, target: Tuple) -> Packet:
+    port = target[3] if packet.protocol in names.PORT_PROTOCOLS else None
+    return rewritten(packet, src=target[1], sport=port)

@@ -1,0 +1,53 @@
+"""TCP's states as connection tracking sees them, without sequence numbers and windows (nf_conntrack_proto_tcp.c)."""
+
+from collections.abc import Mapping
+
+from simulator.packets import Packet, names
+
+_VALID_FLAGS = frozenset(
+    frozenset(flags.split())
+    for flags in ("SYN", "SYN URG", "SYN ACK", "RST", "RST ACK", "FIN ACK", "FIN ACK URG", "ACK", "ACK URG")
+)
+"""Combinations of TCP flags that are valid; PSH, ECE and CWR always are (``tcp_valid_flags``)."""
+
+_CHECKED_FLAGS = frozenset({"FIN", "SYN", "RST", "ACK", "URG"})
+
+# By direction and flag; "IV" is invalid, "IG" is let through unheeded.
+_STATES = ("NO", "SS", "SR", "ES", "FW", "CW", "LA", "TW", "CL", "S2")
+_TABLES: Mapping[tuple[bool, str], Mapping[str, str]] = {
+    (reply, flag): dict(zip(_STATES, row.split(), strict=True))
+    for reply, flag, row in (
+        (False, "SYN", "SS SS IG IG IG IG IG SS SS S2"),
+        (False, "SYNACK", "IV IV SR IV IV IV IV IV IV SR"),
+        (False, "FIN", "IV IV FW FW LA LA LA TW CL IV"),
+        (False, "ACK", "ES IV ES ES CW CW TW TW CL IV"),
+        (False, "RST", "IV CL CL CL CL CL CL CL CL CL"),
+        (True, "SYN", "IV S2 IV IV IV IV IV SS IV S2"),
+        (True, "SYNACK", "IV SR IG IG IG IG IG IG IG SR"),
+        (True, "FIN", "IV IV FW FW LA LA LA TW CL IV"),
+        (True, "ACK", "IV IG SR ES CW CW TW TW CL IG"),
+        (True, "RST", "IV CL CL CL CL CL CL CL CL CL"),
+    )
+}
+
+TIMEOUTS: Mapping[str, int] = {
+    "NO": 120, "SS": 120, "SR": 60, "ES": 432_000, "FW": 120, "CW": 60, "LA": 30, "TW": 120, "CL": 10, "S2": 120
+}
+"""Seconds that a connection is kept in each state, the kernel's defaults (nf_conntrack-sysctl)."""
+
+
+def valid(packet: Packet) -> bool:
+    """Whether the flags of a packet can go together; those of other protocols always do."""
+    return packet.protocol != names.TCP or packet.flags & _CHECKED_FLAGS in _VALID_FLAGS
+
+
+def following(state: str, packet: Packet, *, reply: bool) -> str:
+    """Return the state that a packet leads to; other protocols have none to leave."""
+    return _TABLES[reply, _flag(packet)][state] if packet.protocol == names.TCP else state
+
+
+def _flag(packet: Packet) -> str:
+    """The flag that the state table goes by (``get_conntrack_index``)."""
+    if "SYN" in packet.flags and "RST" not in packet.flags:
+        return "SYNACK" if "ACK" in packet.flags else "SYN"
+    return next(flag for flag in ("RST", "FIN", "ACK") if flag in packet.flags)

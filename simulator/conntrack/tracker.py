@@ -1,0 +1,202 @@
+"""The connection table of one node."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from engine.ruleset import Family, Hook
+from simulator.conntrack import tcp
+from simulator.conntrack.entry import Entry
+from simulator.conntrack.tuples import REPLY_OF, opposite, tuple_of
+from simulator.netfilter import Answer, Verdict, Walker
+from simulator.packets import ConnState, Packet, Tuple, names
+from simulator.packets.dissect import ICMP_ERRORS
+from simulator.surroundings import Host, Surroundings
+
+_FRAGMENT = "connection tracking puts fragments together before the hooks; this one is judged by itself, as INVALID"
+_FULL = "the connection table is full; the entry unused for longest was given up"
+
+_UNTRACKED_ICMPV6 = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
+"""Multicast listener and neighbour discovery (``noct_valid_new`` in nf_conntrack_proto_icmpv6.c)."""
+
+MOST_CONNECTIONS = 262_144
+"""What a node of a few GB keeps at most (``nf_conntrack_max``)."""
+
+_SWEEP = 4096
+"""New connections between two looks for expired ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A packet with its connection state, the entry it belongs to or would open, and its direction."""
+
+    packet: Packet
+    entry: Entry | None = None
+    replying: bool = False
+
+
+@dataclass(slots=True)
+class Tracker:
+    """The connections of one node, and what its rules remember."""
+
+    host: Host | None = None
+    most: int = MOST_CONNECTIONS
+    around: Surroundings = field(init=False)
+    _connections: dict[tuple[int, Tuple], Entry] = field(default_factory=dict)
+    _opened: int = 0
+
+    def __post_init__(self) -> None:
+        self.around = Surroundings(self.host)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def state_of(self, packet: Packet) -> Packet:
+        """Return the packet with its connection state; a packet of a known connection moves that on.
+
+        This happens before any filtering, so it does so even if the packet is then dropped.
+        """
+        return self.track(packet).packet
+
+    def track(self, packet: Packet) -> Tracked:
+        """Return the packet with its connection, which it moves on if that is known."""
+        found = self._tracked(packet)
+        seen = found.entry.seen_as(replying=found.replying) if found.entry else None
+        return replace(found, packet=replace(found.packet, connection=seen))
+
+    def confirm(self, found: Tracked) -> bool:
+        """Keep the connection that a NEW packet opens, as it got through all hooks; return whether one had to go."""
+        entry, packet = found.entry, found.packet
+        if entry is None:
+            return False
+        self.remember(found, packet)
+        if entry.confirmed or packet.state is not ConnState.NEW:
+            return False
+        if any(key in self._connections for key in entry.keys) or _opening(packet) is not ConnState.NEW:
+            return False  # the RST that ended a connection without a reply opens none
+        entry.confirmed = True
+        entry.touch(packet.time)
+        self._connections.update(dict.fromkeys(entry.keys, entry))
+        return self._make_room(packet.time)
+
+    def remember(self, found: Tracked, packet: Packet) -> None:
+        """Keep the mark that rules gave the connection, even if they then dropped the packet."""
+        if found.entry is not None and packet.connection is not None:
+            found.entry.mark = packet.connection.mark
+
+    def answer(self, walker: Walker, packet: Packet, hook: Hook | None = None) -> Answer:
+        """Judge the next packet of the sequence in its connection state, and keep its connection if accepted."""
+        found = self.track(packet)
+        answer = walker.verdict(found.packet, hook, self.around)
+        self.remember(found, answer.left)
+        assumed = [_FRAGMENT] if packet.fragment else []
+        if answer.verdict is Verdict.ACCEPT and answer.tracked:
+            kept = replace(found.packet, connection=answer.left.connection)
+            assumed += [_FULL] if self.confirm(replace(found, packet=kept)) else []
+        return replace(answer, assumptions=(*answer.assumptions, *assumed)) if assumed else answer
+
+    def _make_room(self, now: float | None) -> bool:
+        self._opened += 1
+        if self._opened % _SWEEP == 0 and now is not None:
+            for entry in [each for each in self._connections.values() if each.until is not None and each.until < now]:
+                self._forget(entry)
+        full = len(self._connections) > 2 * self.most
+        for entry in list(islice(self._connections.values(), 1 if full else 0)):
+            self._forget(entry)
+        return full
+
+    def _tracked(self, packet: Packet) -> Tracked:
+        if packet.fragment:
+            return _stateless(packet, ConnState.INVALID)
+        if packet.icmp is not None and packet.protocol == names.ICMP_OF[packet.family]:
+            if packet.family is Family.IPV6 and packet.icmp[0] in _UNTRACKED_ICMPV6:
+                return _stateless(packet, ConnState.UNTRACKED)
+            if packet.icmp[0] in ICMP_ERRORS[packet.family]:
+                return self._of_error(packet)
+        return self._of_connection(packet)
+
+    def _of_error(self, packet: Packet) -> Tracked:
+        """An error belongs to the connection of the packet it quotes, if sent to where that came from."""
+        quoted = tuple_of(packet.inner) if packet.inner else None
+        back = opposite(quoted) if quoted else None
+        entry = self._known((packet.zone, back), packet.time) if back else None
+        if entry is None or packet.inner is None or packet.dst != packet.inner.src:
+            return _stateless(packet, ConnState.INVALID)
+        replying = (packet.zone, back) == entry.keys[1]
+        return Tracked(replace(packet, state=ConnState.RELATED), entry, replying)
+
+    def _known(self, key: tuple[int, Tuple], now: float | None) -> Entry | None:
+        entry = self._connections.get(key)
+        if entry is not None and now is not None and entry.until is not None and entry.until < now:
+            self._forget(entry)
+            return None
+        return entry
+
+    def _of_connection(self, packet: Packet) -> Tracked:
+        key = tuple_of(packet)
+        reply = opposite(key) if key else None
+        if key is None or reply is None or not tcp.valid(packet):
+            return _stateless(packet, ConnState.INVALID)
+        zoned = (packet.zone, key)
+        entry = self._known(zoned, packet.time)
+        if entry is not None and _reopens(entry, zoned, packet):
+            self._forget(entry)
+            entry = None
+        if entry is None:
+            state = _opening(packet)
+            moved = tcp.following("NO", packet, reply=False) if state is ConnState.NEW else "NO"
+            opened = Entry(key, reply, packet.zone, tcp=moved) if state is ConnState.NEW else None
+            return Tracked(replace(packet, state=state), opened)
+        aborted = "RST" in packet.flags and not entry.replied
+        found = _moved(entry, zoned, packet)
+        if aborted and found.packet.state is not ConnState.INVALID:  # the kernel keeps nothing of what never was
+            self._forget(entry)
+        return found
+
+    def _forget(self, entry: Entry) -> None:
+        for key in entry.keys:
+            self._connections.pop(key, None)
+
+
+def follow(
+    walker: Walker, packets: Iterable[Packet], hook: Hook | None = None, host: Host | None = None
+) -> Iterator[Answer]:
+    """Yield the answer to each packet of a sequence, in the connection state that those before have led to."""
+    tracker = Tracker(host)
+    for packet in packets:
+        yield tracker.answer(walker, packet, hook)
+
+
+def _stateless(packet: Packet, state: ConnState) -> Tracked:
+    return Tracked(replace(packet, state=state))
+
+
+def _reopens(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> bool:
+    """A SYN on a closed connection begins a new one under the same tuple."""
+    if packet.protocol != names.TCP or entry.tcp not in {"TW", "CL"}:
+        return False
+    return tcp.following(entry.tcp, packet, reply=key == entry.keys[1]) == "SS"
+
+
+def _opening(packet: Packet) -> ConnState:
+    """The state of a packet that no connection is known for."""
+    if packet.protocol == names.ICMP_OF[packet.family]:
+        opens = packet.icmp is not None and packet.icmp[0] in REPLY_OF[packet.family]
+    else:
+        opens = packet.protocol != names.TCP or tcp.following("NO", packet, reply=False) != "IV"
+    return ConnState.NEW if opens else ConnState.INVALID
+
+
+def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
+    """Move the connection on by one of its packets, and return that packet with its state."""
+    reply = key == entry.keys[1]
+    before, after = entry.tcp, tcp.following(entry.tcp, packet, reply=reply)
+    if after == "IV":
+        return _stateless(packet, ConnState.INVALID)
+    if after != "IG":
+        entry.tcp = after
+    entry.assured = entry.assured or (entry.replied and before in {"SR", "ES"} and after == "ES")
+    entry.replied = entry.replied or reply
+    entry.touch(packet.time)
+    state = ConnState.ESTABLISHED if entry.replied else ConnState.NEW
+    return Tracked(replace(packet, state=state), entry, reply)

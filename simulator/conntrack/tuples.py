@@ -1,0 +1,39 @@
+"""What tells one connection from another: the tuple of a packet, and that of its answer."""
+
+from collections.abc import Mapping
+
+from engine.ruleset import Family
+from simulator.packets import Packet, Tuple, names
+
+REPLY_OF: Mapping[Family, Mapping[int, int]] = {
+    Family.IPV4: {8: 0, 13: 14, 15: 16, 17: 18},
+    Family.IPV6: {128: 129, 139: 140},
+}
+"""The ICMP requests that open a connection, and the replies to them."""
+
+_PARTNER: Mapping[Family, Mapping[int, int]] = {
+    family: {**pairs, **{reply: request for request, reply in pairs.items()}} for family, pairs in REPLY_OF.items()
+}
+
+
+def tuple_of(packet: Packet) -> Tuple | None:
+    """Return what tells a packet's connection; None where the packet lacks a field for that."""
+    numbers: tuple[int | None, int | None] = (0, 0)
+    if packet.protocol in names.PORT_PROTOCOLS:
+        numbers = (packet.sport, packet.dport)
+    elif packet.protocol == names.ICMP_OF[packet.family]:
+        numbers = (packet.icmp_id or 0, packet.icmp[0] << 8 | packet.icmp[1] if packet.icmp else None)
+    first, second = numbers
+    if first is None or second is None:
+        return None
+    return (packet.protocol, packet.src, packet.dst, first, second)
+
+
+def opposite(key: Tuple) -> Tuple | None:
+    """Return the tuple of the answer; None for an ICMP type that has none."""
+    protocol, src, dst, first, second = key
+    family = Family.IPV4 if src.version == 4 else Family.IPV6
+    if protocol != names.ICMP_OF[family]:
+        return (protocol, dst, src, second, first)
+    partner = _PARTNER[family].get(second >> 8)
+    return None if partner is None else (protocol, dst, src, first, partner << 8 | second & 0xFF)

@@ -1,0 +1,188 @@
+"""A packet's whole way through a node: every hook in the kernel's order, with conntrack, NAT and routing in place.
+
+Arriving packets pass PREROUTING and then INPUT, or FORWARD and POSTROUTING; those of local programs pass OUTPUT and
+POSTROUTING, and arrive again where they are for the node itself. Source: ``enum nf_ip_hook_priorities`` and
+``nf_nat_inet_fn`` of the kernel. This module knows nothing of how chains are walked.
+"""
+
+from dataclasses import dataclass, replace
+
+from engine.ruleset import Hook
+from simulator.conntrack.tracker import Tracked, Tracker
+from simulator.netfilter import Answer, Passage, Verdict, Walker
+from simulator.netfilter.translation import DESTINATION_HOOKS
+from simulator.packets import ConnState, Packet, rewritten
+from simulator.surroundings import LOOPBACK, Host
+
+_NOT_TRACKED = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
+
+_KINDS = {hook: "DNAT" if hook in DESTINATION_HOOKS else "SNAT" for hook in Hook}
+
+
+@dataclass(slots=True)
+class _Way:
+    """One packet on its whole way; ``tracked`` is what conntrack made of it, once it came by there."""
+
+    walker: Walker
+    tracker: Tracker
+    passage: Passage
+    first: Packet
+    hook: Hook
+    inside: str = ""
+    outside: str = ""
+    tracked: Tracked | None = None
+    lost: str = ""
+
+    @property
+    def host(self) -> Host | None:
+        return self.tracker.host
+
+    def enter(self, hook: Hook) -> None:
+        """Come to a hook."""
+        self.hook = hook
+        self.passage.at(hook, self.inside, self.outside)
+
+    def table(self, name: str) -> bool:
+        """Walk one table of the hook; return whether the packet goes on."""
+        block = self.walker.block(self.first.family, name, self.hook)
+        return block is None or self.passage.table(name, block, self.hook)
+
+    def tables(self, *names: str) -> bool:
+        """Walk tables in their order; return whether the packet goes on."""
+        return all(self.table(name) for name in names)
+
+    def track(self) -> bool:
+        """Walk the raw table and find the packet's connection, unless it has one already from where it was sent."""
+        if self.tracked is not None:
+            return self.table("raw")
+        self.passage.packet = replace(self.passage.packet, state=ConnState.INVALID, connection=None)
+        if not self.table("raw"):
+            return False
+        if self.passage.packet.state is ConnState.UNTRACKED:
+            self.tracked = Tracked(self.passage.packet)
+        else:
+            self.tracked = self.tracker.track(self.passage.packet)
+            self.passage.packet = self.tracked.packet
+        return True
+
+    def translate(self) -> bool:
+        """Rewrite addresses: the first packet of a connection by the nat table, later ones as that one was."""
+        found, packet, kind = self.tracked, self.passage.packet, _KINDS[self.hook]
+        if found is None or found.entry is None or packet.state in _NOT_TRACKED:
+            return True
+        entry = found.entry
+        if packet.state is ConnState.RELATED:
+            self.passage.packet = entry.translated_error(packet, kind, replying=found.replying)
+            return True
+        if kind in entry.settled or packet.state is not ConnState.NEW:
+            self.passage.packet = entry.translated(packet, kind, replying=found.replying)
+            return True
+        if not self.table("nat"):
+            return False
+        entry.settle(kind, packet, self.passage.packet)
+        known = self.passage.packet.connection
+        if known is not None:
+            seen = replace(known, reply=entry.reply, rewritten=frozenset(entry.rewritten))
+            self.passage.packet = replace(self.passage.packet, connection=seen)
+        return True
+
+    def keep(self) -> bool:
+        """Keep the connection, as its packet got through."""
+        if self.tracked is not None and self.passage.packet.state not in _NOT_TRACKED:
+            self.tracker.confirm(replace(self.tracked, packet=self.passage.packet))
+        return True
+
+    def lose(self, why: str) -> bool:
+        """Say why the packet ends here though no rule says so."""
+        self.lost = why
+        return False
+
+    def answer(self) -> Answer:
+        """Return what became of the packet."""
+        if self.tracked is not None:
+            self.tracker.remember(self.tracked, self.passage.packet)
+        found = self.passage.answer(self.first, self.hook, self.inside, self.outside)
+        if not self.lost:
+            return found
+        return replace(found, verdict=Verdict.DROP, decided_by=None, assumptions=(*found.assumptions, self.lost))
+
+
+def arrive(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
+    """Return what becomes of a packet that comes in at its in interface.
+
+    ``hook`` of the answer is the last that it came to, ``left`` the packet as it was there.
+
+    Raises:
+        Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
+    """
+    way = _way(walker, tracker, packet)
+    _arrive(way)
+    return way.answer()
+
+
+def send(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
+    """Return what becomes of a packet that a program of the node sends; answer and errors as of `arrive`."""
+    way = _way(walker, tracker, packet)
+    way.outside = _way_out(way) or packet.out_interface
+    way.enter(Hook.OUTPUT)
+    if way.track() and way.table("mangle") and way.translate() and way.tables("filter", "security"):
+        way.outside = _way_out(way) or way.outside
+        if _leave(way) and way.outside == LOOPBACK:
+            way.inside, way.outside = LOOPBACK, ""
+            _arrive(way)
+    return way.answer()
+
+
+def _way(walker: Walker, tracker: Tracker, packet: Packet) -> _Way:
+    inside, outside = packet.in_interface, packet.out_interface
+    return _Way(walker, tracker, Passage(packet, tracker.around), packet, Hook.PREROUTING, inside, outside)
+
+
+def _arrive(way: _Way) -> bool:
+    way.enter(Hook.PREROUTING)
+    if not (way.track() and way.table("mangle") and way.translate()):
+        return False
+    if _is_for_node(way):
+        way.outside = ""
+        way.enter(Hook.INPUT)
+        return way.tables("mangle", "filter", "security") and way.translate() and way.keep()
+    return _forward(way)
+
+
+def _is_for_node(way: _Way) -> bool:
+    """By the node's addresses; where they are not known, by whether the packet names an interface to leave by."""
+    packet = way.passage.packet
+    if way.host is not None:
+        return way.host.is_local(packet.dst) or way.host.is_broadcast(packet.dst) or packet.dst.is_multicast
+    moved = packet.dst != way.first.dst
+    if moved and not way.first.out_interface:
+        way.passage.assumptions[f"routing: {packet.dst} is taken for an address of the node, whose are not known"] = (
+            None
+        )
+    return not way.first.out_interface
+
+
+def _forward(way: _Way) -> bool:
+    found = _way_out(way) or way.first.out_interface
+    way.hook = Hook.FORWARD
+    if not found:
+        return way.lose(f"routing: there is no route to {way.passage.packet.dst}")
+    if way.passage.packet.ttl <= 1:
+        return way.lose("routing: the hop limit is used up")
+    way.passage.packet = rewritten(way.passage.packet, ttl=way.passage.packet.ttl - 1)
+    way.outside = found
+    way.enter(Hook.FORWARD)
+    return way.tables("mangle", "filter", "security") and _leave(way)
+
+
+def _leave(way: _Way) -> bool:
+    way.enter(Hook.POSTROUTING)
+    return way.table("mangle") and way.translate() and way.keep()
+
+
+def _way_out(way: _Way) -> str | None:
+    """The interface that routing leads to; a program may have bound its socket to another, which then stays."""
+    packet = way.passage.packet
+    if way.host is None or (way.first.out_interface and packet.dst == way.first.dst):
+        return None
+    return way.host.way_to(packet.dst)

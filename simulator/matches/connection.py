@@ -1,0 +1,183 @@
+"""Matches on what connection tracking knows: conntrack, state, connmark (iptables-extensions(8)).
+
+Source: ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark.
+"""
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+
+from engine.ruleset import Family, Match
+from simulator.matches.base import Check, Evaluator, Group, Test, Truth, always, one, spelled
+from simulator.matches.basic import masked
+from simulator.matches.fields import mark_and_mask
+from simulator.matches.transport import port_range
+from simulator.packets import Connection, ConnState, Packet, Tuple, names
+
+_TRANSLATED = frozenset({"SNAT", "DNAT"})
+_WITHOUT = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
+_STATUS = frozenset({"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
+
+Known = Connection | None
+
+Ask = Callable[[Connection], Truth]
+"""A question about a connection."""
+
+
+def connection_of(packet: Packet) -> Known:
+    """Return a packet's connection: given, or the one that a first packet opens; None where it is not known."""
+    if packet.connection is not None:
+        return packet.connection
+    if packet.state is not ConnState.NEW:
+        return None
+    own = _own_tuple(packet)
+    return own and Connection(own, (own[0], own[2], own[1], own[4], own[3]))
+
+
+def _own_tuple(packet: Packet) -> Tuple | None:
+    if packet.protocol in names.PORT_PROTOCOLS:
+        if packet.sport is None or packet.dport is None:
+            return None
+        return (packet.protocol, packet.src, packet.dst, packet.sport, packet.dport)
+    return (packet.protocol, packet.src, packet.dst, 0, 0)
+
+
+def _states(match: Match) -> Check:
+    """``SNAT`` and ``DNAT`` tell how the connection was rewritten, which a packet alone does not say."""
+    words = frozenset(one(match.values).upper().split(","))
+    states, rewritten = frozenset(ConnState(word) for word in words - _TRANSLATED), words & _TRANSLATED
+
+    def check(packet: Packet) -> Truth:
+        if packet.state in states:
+            return True
+        if not rewritten or packet.state in _WITHOUT:
+            return False
+        return None if packet.connection is None else bool(packet.connection.rewritten & rewritten)
+
+    return check
+
+
+def _state_group(group: Group, _family: Family) -> Test:
+    (match,) = group
+    states = _states(match)
+    check: Check = (lambda packet: None if (held := states(packet)) is None else not held) if match.negated else states
+    return Test(spelled(match), check, "needs the connection's address translation, which the packet does not give")
+
+
+def _conntrack_group(group: Group, family: Family) -> Test:
+    """A packet without a connection fails, unless its state was asked for too: then that alone counts."""
+    states = [match for match in group if match.option in {"ctstate", "state"}]
+    asked = [(match.negated, _asks(match, family)) for match in group if match not in states]
+    if len(states) == len(group) == 1:
+        return _state_group(group, family)
+    state_test = _state_group((states[0],), family).check if states else None
+
+    def check(packet: Packet) -> Truth:
+        held = state_test(packet) if state_test else True
+        if held is False:
+            return False
+        if packet.state in _WITHOUT:
+            return bool(states)
+        known = connection_of(packet)
+        truths = [held, *(None if known is None else _turned(ask(known), negated) for negated, ask in asked)]
+        return False if False in truths else None if None in truths else True
+
+    return Test(spelled(*group), check, "needs the packet's connection, which it does not give")
+
+
+def _turned(truth: Truth, negated: bool) -> Truth:  # noqa: FBT001 - the same type as the truth it turns
+    return None if truth is None else truth is not negated
+
+
+def _asks(match: Match, family: Family) -> Ask:
+    return _ASKS[match.option](one(match.values), family) if match.option in _ASKS else _unknown(match)
+
+
+def _unknown(match: Match) -> Ask:
+    if match.option != "ctexpire":
+        raise ValueError(match.option)
+    return lambda _connection: None
+
+
+def _address(which: Callable[[Connection], Tuple], place: int) -> Callable[[str, Family], Ask]:
+    def read(text: str, family: Family) -> Ask:
+        address, mask = masked(text, family)
+        return lambda connection: int(ip_address(which(connection)[place])) & mask == address
+
+    return read
+
+
+def _port(which: Callable[[Connection], Tuple], *, source: bool) -> Callable[[str, Family], Ask]:
+    def read(text: str, _family: Family) -> Ask:
+        low, high = port_range(text)
+
+        def ask(connection: Connection) -> Truth:
+            *_, first, second = which(connection)
+            return low <= (first if source else second) <= high
+
+        return ask
+
+    return read
+
+
+def _protocol(text: str, _family: Family) -> Ask:
+    number = names.protocol_number(text)
+    return lambda connection: connection.original[0] == number
+
+
+def _status(text: str, _family: Family) -> Ask:
+    """``NONE`` stands for no bit at all, and a connection has never one of these."""
+    wanted = frozenset(text.upper().split(",")) - {"NONE"}
+    if not wanted <= _STATUS:
+        raise ValueError(text)
+    return lambda connection: bool(wanted & connection.status)
+
+
+def _direction(text: str, _family: Family) -> Ask:
+    replying = {"ORIGINAL": False, "REPLY": True}.get(text.upper())
+    if replying is None:
+        raise ValueError(text)
+    return lambda connection: connection.replying is replying
+
+
+def _original(connection: Connection) -> Tuple:
+    return connection.original
+
+
+def _reply(connection: Connection) -> Tuple:
+    return connection.reply
+
+
+_ASKS: Mapping[str, Callable[[str, Family], Ask]] = {
+    "ctproto": _protocol,
+    "ctorigsrc": _address(_original, 1),
+    "ctorigdst": _address(_original, 2),
+    "ctreplsrc": _address(_reply, 1),
+    "ctrepldst": _address(_reply, 2),
+    "ctorigsrcport": _port(_original, source=True),
+    "ctorigdstport": _port(_original, source=False),
+    "ctreplsrcport": _port(_reply, source=True),
+    "ctrepldstport": _port(_reply, source=False),
+    "ctstatus": _status,
+    "ctdir": _direction,
+}
+
+
+def _connmark(values: tuple[str, ...], _family: Family) -> Check:
+    """A connection that a first packet opens has no mark yet."""
+    mark, mask = mark_and_mask(one(values))
+
+    def check(packet: Packet) -> Truth:
+        known = connection_of(packet)
+        return None if known is None else known.mark & mask == mark
+
+    return check
+
+
+GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {"conntrack": _conntrack_group, "state": _state_group}
+
+EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    ("connmark", ""): Evaluator(always),
+    ("connmark", "mark"): Evaluator(
+        _connmark, lambda packet: packet.state not in _WITHOUT, "the connection, which has the mark"
+    ),
+}

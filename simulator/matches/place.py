@@ -1,0 +1,167 @@
+"""Matches on where a packet is and who sent it: addrtype, rpfilter, physdev, pkttype, owner (iptables-extensions(8)).
+
+Source: the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
+"""
+
+from collections.abc import Callable, Mapping
+
+from engine.addresses import Address
+from engine.ruleset import Family, Match
+from simulator.matches.base import (
+    UNKNOWN_INTERFACE,
+    Check,
+    Evaluator,
+    Group,
+    Test,
+    Truth,
+    always,
+    one,
+    opaque,
+    option,
+    weighed,
+)
+from simulator.packets import Packet, names
+from simulator.surroundings import LOOPBACK, Host, Surroundings
+
+_HIGHEST_ID = 0xFFFFFFFE
+_NO_HOST = "needs the node's addresses and routes"
+
+Types = frozenset[str]
+
+Kind = Callable[[Host | None, Address, str], Types | None]
+"""What an address is to the node, on one interface or (empty) on any; None where that cannot be known."""
+
+
+def _types(host: Host | None, address: Address, interface: str) -> Types | None:
+    """IPv4 has one type per address, asked of the local routing table (``inet_dev_addr_type``)."""
+    if address.is_multicast:
+        return frozenset({"MULTICAST"})
+    if int(address) in {0, 0xFFFFFFFF}:
+        return frozenset({"BROADCAST"})
+    if address.is_loopback:
+        return frozenset({"LOCAL" if interface in {"", LOOPBACK} else "UNICAST"})
+    if host is None:
+        return None
+    if host.is_local(address, interface):
+        return frozenset({"LOCAL"})
+    return frozenset({"BROADCAST" if host.is_broadcast(address) else "UNICAST"})
+
+
+def _types_6(host: Host | None, address: Address, interface: str) -> Types | None:
+    """IPv6 tells local ones from others by its routes, and all but multicast are unicast too (``match_type6``)."""
+    if address.is_multicast:
+        return frozenset({"MULTICAST"})
+    if int(address) == 0:
+        return frozenset({"UNSPEC"})
+    if address.is_loopback and not interface:
+        return frozenset({"UNICAST", "LOCAL"})
+    if host is None:
+        return None
+    return frozenset({"UNICAST"} | ({"LOCAL"} if host.is_local(address, interface) else set()))
+
+
+def _addrtype(group: Group, family: Family) -> Test:
+    sides: dict[str, Callable[[Packet], Address]] = {"src-type": lambda p: p.src, "dst-type": lambda p: p.dst}
+    asked = [(sides[match.option], _wanted(match), match.negated) for match in group if match.option in sides]
+    limit = next((match.option for match in group if match.option.startswith("limit-iface")), "")
+    kind: Kind = _types if family is Family.IPV4 else _types_6
+
+    def weigh(packet: Packet, around: Surroundings) -> Truth:
+        interface = {"limit-iface-in": packet.in_interface, "limit-iface-out": packet.out_interface}.get(limit, "")
+        if interface == UNKNOWN_INTERFACE or (limit and not interface):
+            return None
+        truths: list[Truth] = []
+        for side, wanted, negated in asked:
+            found = kind(around.host, side(packet), interface)
+            held = None if found is None else _fits(found, wanted, family)
+            truths.append(None if held is None else held is not negated)
+        return False if False in truths else None if None in truths else True
+
+    return weighed(group, weigh, _NO_HOST)
+
+
+def _wanted(match: Match) -> Types:
+    return frozenset(one(match.values).upper().split(","))
+
+
+def _fits(found: Types, wanted: Types, family: Family) -> bool:
+    """In IPv6 unicast, multicast and unspecified must hold together, and one of the others where any is asked for."""
+    if family is Family.IPV4:
+        return bool(found & wanted)
+    by_routes = wanted & {"LOCAL", "ANYCAST", "UNREACHABLE"}
+    return wanted - by_routes <= found and (not by_routes or bool(by_routes & found))
+
+
+def _rpfilter(group: Group, _family: Family) -> Test:
+    """Whether an answer would leave by the interface that the packet came in at."""
+    loose, inverted = option(group, "loose") is not None, option(group, "invert") is not None
+    accepts_local = option(group, "accept-local") is not None
+
+    def weigh(packet: Packet, around: Surroundings) -> Truth:
+        if packet.in_interface == LOOPBACK:
+            return not inverted
+        if around.host is None or packet.in_interface == UNKNOWN_INTERFACE:
+            return None
+        if around.host.is_local(packet.src):
+            return accepts_local is not inverted
+        way = around.host.way_to(packet.src)
+        return (way is not None and (loose or way == packet.in_interface)) is not inverted
+
+    return weighed(group, weigh, _NO_HOST)
+
+
+def _socket(group: Group, _family: Family) -> Test:
+    return opaque(*group, why="depends on the node's open sockets")
+
+
+def _not_bridged(_values: tuple[str, ...], _family: Family) -> Check:
+    return lambda _packet: False
+
+
+def _pkttype(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = one(values).lower()
+    if wanted not in {"unicast", "broadcast", "multicast"}:
+        raise ValueError(wanted)
+
+    def check(packet: Packet) -> Truth:
+        if not packet.in_interface:
+            return wanted == "unicast"
+        if packet.dst.is_multicast:
+            return wanted == "multicast"
+        if int(packet.dst) == 0xFFFFFFFF and packet.dst.version == 4:
+            return wanted == "broadcast"
+        return wanted == "unicast"
+
+    return check
+
+
+def _owner(side: Callable[[Packet], int | None]) -> Callable[[tuple[str, ...], Family], Check]:
+    def read(values: tuple[str, ...], _family: Family) -> Check:
+        low, dash, high = one(values).partition("-")
+        first = names.number(low, _HIGHEST_ID)
+        last = names.number(high, _HIGHEST_ID) if dash else first
+        return lambda packet: None if (found := side(packet)) is None else first <= found <= last
+
+    return read
+
+
+def _has_owner(_values: tuple[str, ...], _family: Family) -> Check:
+    return lambda packet: None if packet.uid is None else True
+
+
+GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
+    "addrtype": _addrtype,
+    "rpfilter": _rpfilter,
+    "socket": _socket,
+}
+
+_BRIDGED = Evaluator(_not_bridged)
+
+EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    **{("physdev", f"physdev-{what}"): _BRIDGED for what in ("in", "out", "is-in", "is-out", "is-bridged")},
+    **{(module, ""): Evaluator(always) for module in ("physdev", "pkttype", "owner")},
+    ("pkttype", "pkt-type"): Evaluator(_pkttype),
+    ("owner", "uid-owner"): Evaluator(_owner(lambda packet: packet.uid), needs="the sender's user (uid)"),
+    ("owner", "gid-owner"): Evaluator(_owner(lambda packet: packet.gid), needs="the sender's group (gid)"),
+    ("owner", "socket-exists"): Evaluator(_has_owner, needs="the sender's user (uid)"),
+}

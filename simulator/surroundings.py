@@ -1,0 +1,88 @@
+"""What a verdict depends on beyond rules and packet: the node's addresses and routes, and what rules remember.
+
+Rules such as ``limit``, ``recent`` and ``-j SET`` count and remember; `Memory` holds that for one sequence of packets.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from typing import TypeVar
+
+from engine.addresses import Address, Network
+
+T = TypeVar("T")
+
+LOOPBACK = "lo"
+
+_ALL_ONES = IPv4Address("255.255.255.255")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: the destinations, and the interface that leads to them."""
+
+    network: Network
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A node's addresses by interface, each with its prefix, and its routes beyond those of the prefixes."""
+
+    addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]]
+    routes: Sequence[Route] = ()
+
+    def is_local(self, address: Address, interface: str = "") -> bool:
+        """Whether a packet to the address is for the node itself; with an interface, whether it has the address."""
+        if address.is_loopback:
+            return interface in {"", LOOPBACK}
+        found = self.addresses.items()
+        return any(each.ip == address for name, all_of in found if interface in {"", name} for each in all_of)
+
+    def is_broadcast(self, address: Address) -> bool:
+        """Whether the address is the broadcast address of one of the node's networks, or of all."""
+        if address.version == 6:
+            return False
+        if address in {_ALL_ONES, IPv4Address(0)}:
+            return True
+        nets = (each.network for all_of in self.addresses.values() for each in all_of)
+        return any(net.version == 4 and net.prefixlen < 31 and net.broadcast_address == address for net in nets)
+
+    def way_to(self, address: Address) -> str | None:
+        """Return the interface that leads to an address by the most specific route, or None where there is none."""
+        if self.is_local(address):
+            return LOOPBACK
+        own = (Route(each.network, name) for name, all_of in self.addresses.items() for each in all_of)
+        fitting = [route for route in (*own, *self.routes) if address in route.network]
+        # Of routes to the same network the first counts: routes are given in the order of their metrics.
+        best = max(fitting, key=lambda route: route.network.prefixlen, default=None)
+        return best.interface if best else None
+
+    def address_of(self, interface: str, version: int, *, beyond: bool = False) -> Address | None:
+        """Return the interface's first address of a version; ``beyond`` leaves out those only good on its link."""
+        for each in self.addresses.get(interface, ()):
+            if each.version == version and not (beyond and each.ip.is_link_local):
+                return each.ip
+        return None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What rules have counted and remembered so far, by rule or by the name that rules share."""
+
+    cells: dict[Hashable, object] = field(default_factory=dict)
+
+    def cell(self, key: Hashable, fresh: T) -> T:
+        """Return what is kept under a key, which is ``fresh`` the first time."""
+        found = self.cells.setdefault(key, fresh)
+        if not isinstance(found, type(fresh)):
+            raise TypeError(f"{key!r} is kept as {type(found).__name__}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The node, where it is known, and the memory of the sequence that a packet belongs to."""
+
+    host: Host | None = None
+    memory: Memory = field(default_factory=Memory)
