@@ -31,7 +31,16 @@ _TABLES: Mapping[tuple[bool, str], Mapping[str, str]] = {
 }
 
 TIMEOUTS: Mapping[str, int] = {
-    "NO": 120, "SS": 120, "SR": 60, "ES": 432_000, "FW": 120, "CW": 60, "LA": 30, "TW": 120, "CL": 10, "S2": 120
+    "NO": 120,
+    "SS": 120,
+    "SR": 60,
+    "ES": 432_000,
+    "FW": 120,
+    "CW": 60,
+    "LA": 30,
+    "TW": 120,
+    "CL": 10,
+    "S2": 120,
 }
 """Seconds that a connection is kept in each state, the kernel's defaults (nf_conntrack-sysctl)."""
 

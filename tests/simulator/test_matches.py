@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.ruleset import Family, IpSet, Match
-from simulator.matches import EVALUATORS, Truth, compile_matches, compile_set
+from simulator.matches import Truth, compile_matches, compile_set
 from simulator.matches.basic import masked
 from simulator.matches.transport import port_ranges
 from simulator.packets import Packet
