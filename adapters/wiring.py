@@ -7,6 +7,7 @@ from time import perf_counter
 
 from adapters.clock import SystemClock, SystemIds
 from adapters.eventlog import SqliteLog
+from adapters.hostfacts import observe_host
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
 from engine.desired import Desired
@@ -14,6 +15,7 @@ from engine.ports import Verifier
 from engine.rules import STATIC_POLICY, Action
 from engine.state import ClusterState
 from simulator.prove import LifelineVerifier
+from simulator.surroundings import Host
 
 LOG_WAIT = 5.0
 """Seconds a writer waits for another to finish with the log."""
@@ -27,6 +29,11 @@ def event_log(path: str) -> SqliteLog:
 def kernel(netns: str = "", backend: Backend = Backend.AUTO) -> NetfilterKernel:
     """Return the kernel of a network namespace, of the one we are in where none is named."""
     return NetfilterKernel(SystemRunner(netns), backend)
+
+
+def host(netns: str = "") -> Host:
+    """Return the addresses and routes of a network namespace, of the one we are in where none is named."""
+    return observe_host(SystemRunner(netns))
 
 
 def verifier(state: ClusterState, node: str, wanted: Desired) -> Verifier:

@@ -150,13 +150,18 @@ def ruleset_of(options: WorldOptions) -> Ruleset:
 
 def _read_raw(options: WorldOptions) -> Ruleset:
     return Ruleset(
-        ipv4=parse_tables(_text(options.ipv4), options.ipv4) if options.ipv4 else (),
-        ipv6=parse_tables(_text(options.ipv6), options.ipv6) if options.ipv6 else (),
-        sets=parse_sets(_text(options.ipset), options.ipset) if options.ipset else (),
+        ipv4=parse_tables(read_text(options.ipv4), options.ipv4) if options.ipv4 else (),
+        ipv6=parse_tables(read_text(options.ipv6), options.ipv6) if options.ipv6 else (),
+        sets=parse_sets(read_text(options.ipset), options.ipset) if options.ipset else (),
     )
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return the text of a file; bytes that are no UTF-8 are kept as lone surrogates.
+
+    Raises:
+        Refused: it cannot be read.
+    """
     try:
         return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:

@@ -82,7 +82,7 @@ class _Way:
         entry.settle(kind, packet, self.passage.packet)
         known = self.passage.packet.connection
         if known is not None:
-            seen = replace(known, reply=entry.reply, rewritten=frozenset(entry.rewritten))
+            seen = replace(known, reply=entry.reply, rewritten=entry.rewritten)
             self.passage.packet = replace(self.passage.packet, connection=seen)
         return True
 
@@ -101,7 +101,8 @@ class _Way:
         """Return what became of the packet."""
         if self.tracked is not None:
             self.tracker.remember(self.tracked, self.passage.packet)
-        found = self.passage.answer(self.first, self.hook, self.inside, self.outside)
+        came = self.first if self.tracked is None else replace(self.first, state=self.tracked.packet.state)
+        found = self.passage.answer(came, self.hook, self.inside, self.outside)
         if not self.lost:
             return found
         return replace(found, verdict=Verdict.DROP, decided_by=None, assumptions=(*found.assumptions, self.lost))

@@ -12,8 +12,8 @@ import click
 from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
 
 _COMMANDS = {
-    "compile": "adapters.cli.whatif",
-    "simulate": "adapters.cli.whatif",
+    "compile": "adapters.cli.compile",
+    "simulate": "adapters.cli.simulate",
     "explain": "adapters.cli.explain",
     "status": "adapters.cli.status",
     "plan": "adapters.cli.node",

@@ -6,9 +6,10 @@ from itertools import groupby
 
 import click
 
+from adapters.cli.answers import summary
 from adapters.cli.options import cluster_options
 from adapters.cli.output import emit_item, output_option
-from adapters.cli.whatif import parsed, summary
+from adapters.cli.packets import parsed
 from adapters.world import WorldOptions, node_of, state_of
 from simulator.semantics import Considered, Explanation, evaluate
 

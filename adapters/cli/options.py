@@ -1,13 +1,19 @@
 """Options that several commands share, gathered into values."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import wraps
+from typing import TYPE_CHECKING
 
 import click
 
+from adapters.cli.packets import PacketOptions
 from adapters.kernel import Backend
 from adapters.world import WorldOptions
+from engine.ruleset import Hook
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # there is no such module when the program runs
 
 config_option = click.option(
     "-c", "--config", metavar="FILE", envvar="NODEWALL_CONFIG", help="The node's configuration, nodewall.yaml."
@@ -33,26 +39,52 @@ _KERNEL = (
     click.option(
         "--backend",
         type=click.Choice([b.value for b in Backend]),
+        callback=lambda _context, _option, value: value and Backend(value),
         envvar="NODEWALL_BACKEND",
         help="iptables' backend; auto, the default, takes the one that holds more rules.",
     ),
+)
+
+_PACKETS = (
+    click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet in SPEC words; repeatable."),
+    click.option("--pcap", metavar="FILE", help="A capture; connection state follows it."),
+    click.option("--in", "in_interface", default="", metavar="IF", help="Where the capture's packets come in."),
+    click.option("--out", "out_interface", default="", metavar="IF", help="Where the capture's packets go out."),
+    click.option("--stateless", is_flag=True, help="Take every packet of the capture as new."),
+    click.option("--split", metavar="FOLDER", help="Write the capture's packets to one capture per verdict there."),
+)
+_WAY = (
+    click.option("--hook", type=click.Choice([hook.value for hook in Hook]), help="Instead of the one IF implies."),
+    click.option("--all-hooks", is_flag=True, help="Every hook on the way, with tracking, NAT and routing."),
+    click.option("--addresses", metavar="FILE", help="The node's, as ip -json address prints them; for --all-hooks."),
+    click.option("--routes", metavar="FILE", help="Its IPv4 routes, as of ip -json route."),
+    click.option("--routes6", metavar="FILE", help="Its IPv6 routes, as of ip -json -6 route."),
 )
 
 Function = Callable[..., object]
 Decorator = Callable[[Function], Function]
 
 
-def _gathering(*options: Decorator) -> Decorator:
-    """Return a decorator that adds options and passes them on as one ``WorldOptions`` named ``world``."""
-    names = {field.name for field in fields(WorldOptions)}
+@dataclass(frozen=True, slots=True)
+class WayOptions:
+    """Where packets are judged: at one hook, or at all on their way through a node that may be known."""
+
+    hook: str | None = None
+    all_hooks: bool = False
+    addresses: str | None = None
+    routes: str | None = None
+    routes6: str | None = None
+
+
+def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) -> Decorator:
+    """Return a decorator that adds options and passes them on as one value of a kind, under a name."""
+    names = {field.name for field in fields(kind)}
 
     def decorate(function: Function) -> Function:
         @wraps(function)
         def call(**values: object) -> object:
-            given = {name: values.pop(name) for name in names & values.keys()}
-            if given.get("backend"):
-                given["backend"] = Backend(str(given["backend"]))
-            return function(world=WorldOptions(**given), **values)  # type: ignore[arg-type] # click checked them
+            given = {key: values.pop(key) for key in names & values.keys()}
+            return function(**{name: kind(**given)}, **values)
 
         decorated: Function = call
         for option in reversed(options):
@@ -62,17 +94,23 @@ def _gathering(*options: Decorator) -> Decorator:
     return decorate
 
 
-cluster_options = _gathering(*_CLUSTER)
+cluster_options = _gathering("world", WorldOptions, *_CLUSTER)
 """Manifests or a log, and a node."""
 
-node_options = _gathering(*_CLUSTER, *_KERNEL)
+node_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL)
 """A cluster, and the kernel of one of its nodes."""
 
-world_options = _gathering(*_CLUSTER, *_RAW, _LIVE, *_KERNEL)
+world_options = _gathering("world", WorldOptions, *_CLUSTER, *_RAW, _LIVE, *_KERNEL)
 """Any world that has a ruleset."""
 
-plan_options = _gathering(*_CLUSTER, *_KERNEL, _LIVE)
+packet_options = _gathering("asked", PacketOptions, *_PACKETS)
+"""Packets in words, or a capture of them."""
+
+way_options = _gathering("way", WayOptions, *_WAY)
+"""A hook, or a packet's whole way through a node."""
+
+plan_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL, _LIVE)
 """The same; ``--live`` says what a plan does anyway."""
 
-kernel_options = _gathering(*_KERNEL)
+kernel_options = _gathering("world", WorldOptions, *_KERNEL)
 """A kernel alone."""

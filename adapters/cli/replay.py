@@ -8,7 +8,7 @@ import click
 from adapters import wiring
 from adapters.cli.log import log_option
 from adapters.cli.output import coloured, emit_item, output_option
-from adapters.cli.whatif import parsed
+from adapters.cli.packets import parsed
 from engine.derive import derived
 from engine.diff import diff
 from engine.errors import UnknownNode

@@ -1,6 +1,6 @@
 """One entry of the connection table: both tuples, how far it has come, and how it is rewritten."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from simulator.conntrack import tcp
 from simulator.conntrack.tuples import opposite, tuple_of
@@ -28,8 +28,8 @@ class Entry:
     confirmed: bool = False
     tcp: str = "NO"
     mark: int = 0
-    settled: set[str] = field(default_factory=set)
-    rewritten: set[str] = field(default_factory=set)
+    settled: frozenset[str] = frozenset()
+    rewritten: frozenset[str] = frozenset()
     until: float | None = None
 
     @property
@@ -41,7 +41,7 @@ class Entry:
         """Return what rules can see of it."""
         flags = {"SEEN_REPLY": self.replied, "ASSURED": self.assured, "CONFIRMED": self.confirmed}
         status = frozenset(word for word, is_so in flags.items() if is_so)
-        return Connection(self.original, self.reply, replying, status, frozenset(self.rewritten), self.mark)
+        return Connection(self.original, self.reply, replying, status, self.rewritten, self.mark)
 
     def touch(self, now: float | None) -> None:
         """Let it live on from now."""
@@ -58,12 +58,12 @@ class Entry:
 
     def settle(self, kind: str, before: Packet, after: Packet) -> None:
         """Note how rules have rewritten the first packet, at the hook for destinations or the one for sources."""
-        self.settled.add(kind)
+        self.settled |= {kind}
         key = tuple_of(after)
         answer = opposite(key) if key else None
         if answer is not None and key != tuple_of(before):
             self.reply = answer
-            self.rewritten.add(kind)
+            self.rewritten |= {kind}
 
     def translated(self, packet: Packet, kind: str, *, replying: bool) -> Packet:
         """Return a later packet rewritten as the first one was, in the other direction back."""

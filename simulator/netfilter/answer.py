@@ -101,9 +101,19 @@ class Answer:
             "decided_by": self.decided_by.as_json() if self.decided_by else None,
             "assumptions": list(self.assumptions),
         }
+        if self.became:
+            answer["became"] = self.became
         if self.logged_by:
             answer["logged_by"] = [{"policy": policy, "policy_rule": rule} for policy, rule in self.logged_by]
         return answer | {"trace": [step.as_json() for step in self.trace]} if trace else answer
+
+    @property
+    def became(self) -> dict[str, str]:
+        """The words that are other ones of the packet as it left than of the packet as it came."""
+        if self.left == self.packet:
+            return {}
+        before = self.packet.as_spec()
+        return {key: word for key, word in self.left.as_spec().items() if before.get(key) != word}
 
     @property
     def logged_by(self) -> tuple[tuple[str, str], ...]:

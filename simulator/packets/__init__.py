@@ -4,7 +4,8 @@ scapy is known only to `simulator.packets.wire`; it costs half a second to impor
 call that needs it. This package knows nothing of rules.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from simulator.packets.dissect import from_wire
@@ -26,6 +27,7 @@ __all__ = [
     "known_bits",
     "layout",
     "parse_spec",
+    "pcap_writer",
     "read_pcap",
     "rewritten",
     "to_wire",
@@ -46,7 +48,8 @@ def to_wire(packet: Packet) -> bytes:
 def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") -> Iterator[Packet | Skipped]:
     """Yield every frame of a pcap or pcapng file in order, seen at the interfaces given.
 
-    A frame that is cut or is not IP comes as `Skipped` with its number and the reason; nothing is guessed.
+    A packet tells when its frame was captured. A frame that is cut or is not IP comes as `Skipped` with its number and
+    the reason; nothing is guessed.
 
     Raises:
         Refused: the file cannot be read or is no capture.
@@ -54,3 +57,16 @@ def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") ->
     from simulator.packets import wire  # noqa: PLC0415 - as in to_wire
 
     return wire.read_pcap(path, in_interface=in_interface, out_interface=out_interface)
+
+
+@contextmanager
+def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
+    """Give a function that adds a packet to a new pcap file: its IP bytes without a link header, at its own time.
+
+    Raises:
+        Refused: the file cannot be made; or, by the function, as `to_wire`.
+    """
+    from simulator.packets import wire  # noqa: PLC0415 - as in to_wire
+
+    with wire.pcap_writer(path) as write:
+        yield write

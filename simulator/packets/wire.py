@@ -2,6 +2,8 @@
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from scapy.error import Scapy_Exception
@@ -10,7 +12,7 @@ from scapy.layers.inet6 import ICMPv6Unknown, IPv6, IPv6ExtHdrFragment
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
-from scapy.utils import RawPcapReader
+from scapy.utils import RawPcapNgReader, RawPcapReader, RawPcapWriter
 
 from engine.errors import Fault, Refused, shown
 from engine.ruleset import Family
@@ -135,10 +137,41 @@ def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") ->
         with path.open("rb") as file, RawPcapReader(file) as reader:  # type: ignore[arg-type] # its metaclass takes it
             for number, (data, about) in enumerate(reader, 1):
                 link = getattr(about, "linktype", None)  # per frame in pcapng, per file in pcap
-                yield _frame(number, data, reader.linktype if link is None else link, (in_interface, out_interface))
+                found = _frame(number, data, reader.linktype if link is None else link, (in_interface, out_interface))
+                time = _time(about, nano=getattr(reader, "nano", False))
+                yield replace(found, time=time) if isinstance(found, Packet) else found
     except (OSError, Scapy_Exception, struct.error) as error:
         problem = f"cannot be read: {shown(str(error))}"
         raise Refused((Fault(str(path), problem, "a pcap or pcapng file"),)) from error
+
+
+def _time(about: object, *, nano: bool) -> float | None:
+    """Return when a frame was captured, in seconds since 1970; a simple packet block of pcapng tells no time."""
+    match about:
+        case RawPcapReader.PacketMetadata(sec=seconds, usec=part):
+            return float(seconds + part / (1e9 if nano else 1e6))
+        case RawPcapNgReader.PacketMetadata(tshigh=int(high), tslow=int(low), tsresol=int(resolution)) if resolution:
+            return (high << 32 | low) / resolution
+    return None
+
+
+@contextmanager
+def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
+    """As `simulator.packets.pcap_writer`."""
+    try:
+        writer = RawPcapWriter(str(path), linktype=_RAW_IP)
+    except OSError as error:
+        raise Refused((Fault(str(path), f"cannot be written: {error.strerror}", "a file to write"),)) from error
+
+    def write(packet: Packet) -> None:
+        seconds, micros = divmod(round((packet.time or 0) * 1_000_000), 1_000_000)
+        data = to_wire(packet)
+        whole = max(len(data), packet.length or 0)  # a capture may hold less of a packet
+        writer.write_packet(data, sec=seconds, usec=micros, wirelen=whole)
+
+    with writer:
+        writer.write_header(None)
+        yield write
 
 
 def _frame(number: int, data: bytes, link: int, interfaces: tuple[str, str]) -> Packet | Skipped:
@@ -156,6 +189,7 @@ def _frame(number: int, data: bytes, link: int, interfaces: tuple[str, str]) -> 
         return Skipped(number, refused.faults[0].problem)
 
 
+_RAW_IP = 101
 _VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
 _IP_KINDS = frozenset({0x0800, 0x86DD})
 
@@ -197,7 +231,7 @@ _LINKS: Mapping[int, Callable[[bytes], Link]] = {
     1: _ethernet,
     12: _raw,
     14: _raw,
-    101: _raw,
+    _RAW_IP: _raw,
     108: _loopback,
     113: _cooked,
     228: _raw,

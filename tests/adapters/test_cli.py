@@ -4,13 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from adapters.cli import main
+from tests.adapters.conftest import Run
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 ISSUE = SCENARIOS / "issue-5671"
@@ -41,20 +40,6 @@ apiVersion: crd.antrea.io/v1beta1
 kind: ClusterNetworkPolicy
 metadata: {name: lacking}
 """
-
-Run = Callable[..., tuple[int, str, list[str]]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line and return its exit code, its standard output and the lines of its standard error."""
-
-    def call(*words: str) -> tuple[int, str, list[str]]:
-        code = main(words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err.splitlines()
-
-    return call
 
 
 @pytest.fixture
@@ -219,6 +204,10 @@ def test_a_flipped_byte_is_located_and_nothing_reads_past_it(run: Run, log: str)
         (("compile", "--node", "cp-1", "--log", "x", "--at", "noon"), '--at: found "noon"'),
         (("compile", "--node", "cp-1", "-f", NODES, "--at", "1"), "manifests have no past"),
         (("scenario", "run", "nowhere"), "no scenario.yaml"),
+        (("simulate", "--all-hooks", "--hook", "INPUT", "--packet", CLIENT), "--all-hooks without --hook"),
+        (("simulate", "--addresses", "x", "--packet", CLIENT), "--all-hooks with it"),
+        (("simulate", "--all-hooks", "--routes", "x", "--packet", CLIENT), "--addresses FILE with it"),
+        (("simulate", "--split", "x", "--packet", CLIENT), "packets in words have no bytes"),
         (("nonsense",), "No such command"),
         (("log", "append", "--log", "x"), "Missing option '-f'"),
         (("log", "append", "--log", "x", "-f", NODES, "--delete", "--sync"), "exclude each other"),

@@ -1,11 +1,14 @@
 """What a node is seen to have comes from ip and from resolv.conf, and nothing else in them matters."""
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hostfacts import observe, servers_of
+from adapters.hostfacts import Text, host_of, observe, observe_host, servers_of
 from adapters.process import Finished, ScriptedRunner
+from engine.errors import Refused
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,30 @@ def test_interfaces_are_sorted_by_name() -> None:
     seen = observe("n1", runner, "no-such-namespace")
 
     assert (seen.interfaces, seen.resolvers) == (("eth0", "eth1", "lo"), ())
+
+
+ADDRESSES = '[{"ifname": "lo"}, {"ifname": "eth0", "addr_info": [{"local": "192.0.2.1", "prefixlen": 24}]}, {}]'
+ROUTES = (
+    '[{"dst": "default", "nexthops": [{"dev": "eth1"}, {"dev": "eth2"}]}, {"type": "blackhole", "dst": "10.0.0.0/8"}]'
+)
+ROUTES6 = '[{"dst": "default", "dev": "eth6"}]'
+
+
+def test_a_host_has_its_addresses_and_routes() -> None:
+    """Addresses and routes come from ip; a route that refuses its packets leads nowhere."""
+    printed = {"address": ADDRESSES, "-4": ROUTES, "-6": ROUTES6}
+    runner = ScriptedRunner(
+        lambda words, _stdin: Finished(0, next(text for word, text in printed.items() if word in words))
+    )
+
+    host = observe_host(runner)
+
+    ways = [host.way_to(ip_address(text)) for text in ("192.0.2.1", "192.0.2.7", "8.8.8.8", "10.1.1.1", "2001:db8::1")]
+    assert ways == ["lo", "eth0", "eth1", "", "eth6"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '[{"dev": "eth0"}]', '[{"dst": "192.0.2.1/24"}]', '[{"dst": 7}]'])
+def test_routes_that_ip_does_not_print_are_refused(text: str) -> None:
+    """A text that is no list of routes is refused by its source, in one line."""
+    with pytest.raises(Refused, match=r"routes\.json"):
+        host_of(Text("[]", "addresses.json"), Text(text, "routes.json"))

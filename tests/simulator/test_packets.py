@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from simulator.packets import (
     from_wire,
     names,
     parse_spec,
+    pcap_writer,
     read_pcap,
     to_wire,
 )
@@ -211,7 +213,9 @@ def test_ipv6_extension_headers_are_skipped() -> None:
 
 
 def _pcap(path: Path, link: int, *frames: bytes, order: str = "<", cut: int = 0) -> Path:
-    records = [struct.pack(order + "IIII", 0, 0, len(frame), len(frame) + cut) + frame for frame in frames]
+    records = [
+        struct.pack(order + "IIII", 1_700_000_000, 250_000, len(frame), len(frame) + cut) + frame for frame in frames
+    ]
     head = struct.pack(order + "IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link)
     path.write_bytes(head + b"".join(records))
     return path
@@ -237,7 +241,7 @@ def test_captures_of_known_link_types_are_read(tmp_path: Path, link: int, header
     """Ethernet with any VLAN tags, Linux cooked, BSD loopback and raw IP captures all give the packet."""
     wire = to_wire(packet())
     path = _pcap(tmp_path / "a.pcap", link, header + wire, header + wire + bytes(6))
-    wanted = replace(packet("in=eth0"), length=len(wire), mac=mac)
+    wanted = replace(packet("in=eth0"), length=len(wire), mac=mac, time=1_700_000_000.25)
     assert list(read_pcap(path, in_interface="eth0")) == [wanted, wanted]
 
 
@@ -261,8 +265,33 @@ def test_an_unknown_link_type_is_skipped(tmp_path: Path) -> None:
 def test_pcapng_is_read(tmp_path: Path) -> None:
     """A pcapng file gives its packets as a pcap file does."""
     path = tmp_path / "a.pcapng"
-    wrpcapng(str(path), [Ether(ETHERNET + bytes.fromhex("0800") + to_wire(packet()))])
-    assert [found.dport for found in read_pcap(path) if isinstance(found, Packet)] == [22]
+    frame = Ether(ETHERNET + bytes.fromhex("0800") + to_wire(packet()))
+    frame.time = 1_700_000_000.125
+    wrpcapng(str(path), [frame])
+    (found,) = read_pcap(path)
+    assert isinstance(found, Packet)
+    assert (found.dport, found.time) == (22, 1_700_000_000.125)
+
+
+@given(st.lists(packets(), max_size=4), st.integers(0, 4_000_000_000_000_000))
+def test_a_written_capture_reads_back(seen: list[Packet], micros: int) -> None:
+    """A capture that was written holds the packets with their times, and reads back as them."""
+    given = [replace(each, time=micros / 1_000_000, wire=to_wire(each)) for each in seen]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.pcap"
+        with pcap_writer(path) as write:
+            for each in given:
+                write(each)
+        found = [each for each in read_pcap(path) if isinstance(each, Packet)]
+    assert [(each.wire, round((each.time or 0) * 1_000_000)) for each in found] == [
+        (each.wire, micros) for each in given
+    ]
+
+
+def test_a_capture_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A file that cannot be made is refused by its path."""
+    with pytest.raises(Refused, match="cannot be written"), pcap_writer(tmp_path / "none" / "a.pcap"):
+        pass
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a capture at all"])

@@ -1,0 +1,77 @@
+"""The packets a user asks about: in words, or from a capture."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from engine.errors import Fault, Refused
+from simulator.netfilter import Answer, Verdict
+from simulator.packets import Packet, Skipped, parse_spec, pcap_writer, read_pcap
+
+
+@dataclass(frozen=True, slots=True)
+class PacketOptions:
+    """What a user said about packets; see the command line contract for each."""
+
+    specs: tuple[str, ...] = ()
+    pcap: str | None = None
+    in_interface: str = ""
+    out_interface: str = ""
+    stateless: bool = False
+    split: str | None = None
+
+    def packets(self) -> Iterator[Packet]:
+        """Return the packets; every fault of all words is raised at once.
+
+        Raises:
+            Refused: there are no packets, or both kinds, or words or the capture cannot be read.
+        """
+        if bool(self.specs) == bool(self.pcap):
+            raise Refused((Fault("", "packets are needed", "one of --packet SPEC and --pcap FILE"),))
+        if self.pcap is None:
+            if self.split:
+                raise Refused((Fault("--split", "packets in words have no bytes", "--pcap FILE with --split"),))
+            return iter(parsed(self.specs))
+        return _captured(self.pcap, self.in_interface, self.out_interface)
+
+
+def parsed(specs: tuple[str, ...]) -> list[Packet]:
+    """Return the packets of all SPECs; the faults of all are raised together."""
+    packets: list[Packet] = []
+    faults: list[Fault] = []
+    for number, spec in enumerate(specs, 1):
+        try:
+            packets.append(parse_spec(spec, number))
+        except Refused as error:
+            faults += error.faults
+    if faults:
+        raise Refused(tuple(faults))
+    return packets
+
+
+def _captured(path: str, in_interface: str, out_interface: str) -> Iterator[Packet]:
+    for item in read_pcap(Path(path), in_interface=in_interface, out_interface=out_interface):
+        if isinstance(item, Skipped):
+            click.echo(f"skipped: frame {item.number}: {item.reason}", err=True)
+        else:
+            yield item
+
+
+def split(answers: Iterator[Answer], folder: str) -> Iterator[Answer]:
+    """Pass answers on, and write each one's packet to the capture of its verdict in a folder, as it was captured.
+
+    Raises:
+        Refused: the folder or a capture cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused((Fault("--split", f"{folder}: {error.strerror}", "a folder to write to"),)) from error
+    with ExitStack() as stack:
+        into = {verdict: stack.enter_context(pcap_writer(Path(folder) / f"{verdict}.pcap")) for verdict in Verdict}
+        for answer in answers:
+            into[answer.verdict](answer.packet)
+            yield answer

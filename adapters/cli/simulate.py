@@ -1,0 +1,94 @@
+"""``simulate``: what a ruleset does to packets."""
+
+from collections.abc import Callable, Iterator
+
+import click
+
+from adapters import wiring
+from adapters.cli.answers import write
+from adapters.cli.options import WayOptions, packet_options, way_options, world_options
+from adapters.cli.output import output_option
+from adapters.cli.packets import PacketOptions, split
+from adapters.hostfacts import Text, host_of
+from adapters.world import WorldOptions, node_of, read_text, ruleset_of, state_of
+from engine.errors import Fault, Refused
+from engine.ruleset import Family, Hook
+from simulator.conntrack import Tracker
+from simulator.journey import arrive, send
+from simulator.netfilter import Answer, Walker
+from simulator.packets import ConnState, Packet
+from simulator.semantics import Explanation, evaluate
+from simulator.surroundings import Host
+
+
+@click.command("simulate")
+@world_options
+@packet_options
+@way_options
+@click.option("--no-trace", is_flag=True, help="Leave the path out.")
+@click.option("--explain", is_flag=True, help="Show what the policies themselves say; exit 1 where the rules differ.")
+@output_option
+def simulate_command(  # the parameters are the command line contract's
+    world: WorldOptions, asked: PacketOptions, way: WayOptions, no_trace: bool, explain: bool, output: str
+) -> int:
+    """Say what becomes of packets, and by which rules."""
+    packets = asked.packets()
+    oracle = _oracle(world) if explain else None
+    answers = _answers(world, packets, asked, way)
+    differ = False
+    for answer in split(answers, asked.split) if asked.split else answers:
+        said = oracle(answer.packet) if oracle else None
+        differ |= said is not None and said.verdict != answer.verdict
+        write(answer, said, output, trace=not no_trace)
+    return int(differ)
+
+
+def _answers(world: WorldOptions, packets: Iterator[Packet], asked: PacketOptions, way: WayOptions) -> Iterator[Answer]:
+    _check(asked, way)
+    walker = Walker(ruleset_of(world))
+    if way.all_hooks:
+        return _on_their_whole_way(walker, Tracker(_host(world, way)), packets)
+    at = Hook(way.hook) if way.hook else None
+    if asked.specs or asked.stateless:
+        return (walker.verdict(packet, at) for packet in packets)
+    tracker = Tracker()
+    return (tracker.answer(walker, packet, at) for packet in packets)
+
+
+def _check(asked: PacketOptions, way: WayOptions) -> None:
+    """Refuse options that contradict each other."""
+    if way.all_hooks and (way.hook or asked.stateless):
+        problem = "a packet's whole way passes every hook, and tracks connections"
+        raise Refused((Fault("", problem, "--all-hooks without --hook and --stateless"),))
+    if way.addresses and not way.all_hooks:
+        raise Refused((Fault("--addresses", "one hook asks for no addresses of the node", "--all-hooks with it"),))
+    if (way.routes or way.routes6) and not way.addresses:
+        raise Refused((Fault("--routes", "routes need the node's addresses", "--addresses FILE with it"),))
+
+
+def _on_their_whole_way(walker: Walker, tracker: Tracker, packets: Iterator[Packet]) -> Iterator[Answer]:
+    for number, packet in enumerate(packets, 1):
+        if packet.state is not ConnState.NEW:
+            problem = f"found state={packet.state.lower()}, but with --all-hooks states follow from the packets before"
+            raise Refused((Fault(f"packet {number}", problem, "those packets first, and no state"),))
+        sent = packet.out_interface and not packet.in_interface
+        yield (send if sent else arrive)(walker, tracker, packet)
+
+
+def _host(world: WorldOptions, way: WayOptions) -> Host | None:
+    """Return what is known of the node: as told, or of the running one, as it is; None where nothing is."""
+    if way.addresses is None:
+        return wiring.host(world.netns) if world.live else None
+    routes = ((way.routes, Family.IPV4), (way.routes6, Family.IPV6))
+    return host_of(
+        Text(read_text(way.addresses), way.addresses),
+        *(Text(read_text(path), path, family) for path, family in routes if path),
+    )
+
+
+def _oracle(world: WorldOptions) -> Callable[[Packet], Explanation]:
+    """Return what the policies of a world say of a packet; a raw ruleset has none."""
+    if world.raw or world.live:
+        raise Refused((Fault("--explain", "rules alone do not tell their policies", "manifests or a log"),))
+    state, node = state_of(world), node_of(world)
+    return lambda packet: evaluate(packet, state, node)
