@@ -23,6 +23,8 @@ _LOOPBACK: Mapping[Family, Address] = {Family.IPV4: IPv4Address("127.0.0.1"), Fa
 
 Ports = tuple[int, int]
 
+_AT_RANDOM = "the kernel draws the port at random; taken as"
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -69,11 +71,14 @@ def _chosen(found: tuple[Address, Address] | None, assume: Assume) -> Address | 
     return found[0] if found else None
 
 
-def destination(wanted: Range) -> Translate:
-    """Return what rewrites the destination."""
+def destination(wanted: Range, *, drawn: bool = False) -> Translate:
+    """Return what rewrites the destination; its port is ``drawn`` at random only from a range that is given."""
 
     def translate(packet: Packet, _hook: Hook, _host: Host | None, assume: Assume) -> Packet:
-        return rewritten(packet, dst=_chosen(wanted.addresses, assume), dport=_kept(packet.dport, wanted.ports))
+        port = _kept(packet.dport, wanted.ports)
+        if drawn and port is not None and wanted.ports and wanted.ports[0] != wanted.ports[1]:
+            assume(f"{_AT_RANDOM} {port}")
+        return rewritten(packet, dst=_chosen(wanted.addresses, assume), dport=port)
 
     return translate
 
@@ -84,12 +89,14 @@ def _kept(port: int | None, ports: Ports | None) -> int | None:
     return ports[0]
 
 
-def source(wanted: Range) -> Translate:
-    """Return what rewrites the source."""
+def source(wanted: Range, *, drawn: bool = False) -> Translate:
+    """Return what rewrites the source; a port that is ``drawn`` at random may be any of the range, or any at all."""
 
     def translate(packet: Packet, _hook: Hook, _host: Host | None, assume: Assume) -> Packet:
         port = _kept(packet.sport, wanted.ports)
-        if wanted.ports and wanted.ports[0] != wanted.ports[1] and port != packet.sport:
+        if drawn and port is not None and not (wanted.ports and wanted.ports[0] == wanted.ports[1]):
+            assume(f"{_AT_RANDOM} {port}")
+        elif wanted.ports and wanted.ports[0] != wanted.ports[1] and port != packet.sport:
             assume(f"the kernel picks one of the ports {wanted.ports[0]}-{wanted.ports[1]}; taken as the first")
         return rewritten(packet, src=_chosen(wanted.addresses, assume), sport=port)
 
@@ -97,40 +104,42 @@ def source(wanted: Range) -> Translate:
 
 
 def _dnat(target: Target, family: Family) -> Translate:
-    return destination(range_of(_value(target, "to-destination"), family))
+    return destination(range_of(_value(target, "to-destination"), family), drawn=_drawn(target))
 
 
 def _snat(target: Target, family: Family) -> Translate:
-    return source(range_of(_value(target, "to-source"), family))
+    return source(range_of(_value(target, "to-source"), family), drawn=_drawn(target))
 
 
 def _value(target: Target, name: str, default: str | None = None) -> str:
-    """Return an option's value; ports that are picked at random, or by a base, are not understood."""
     options = {option.option: option for option in target.options}
-    if any(option.startswith("random") for option in options):
-        raise ValueError(target)
     if name not in options and default is not None:
         return default
     return options[name].values[0]
 
 
+def _drawn(target: Target) -> bool:
+    """Whether ``--random`` or ``--random-fully`` is set (``NF_NAT_RANGE_PROTO_RANDOM_ALL``)."""
+    return any(option.option.startswith("random") for option in target.options)
+
+
 def _masquerade(target: Target, _family: Family) -> Translate:
     text = _value(target, "to-ports", "")
-    ports = ports_of(text) if text else None
+    ports, drawn = ports_of(text) if text else None, _drawn(target)
 
     def translate(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Packet:
         address = host.address_of(packet.out_interface, packet.src.version, beyond=True) if host else None
         if address is None:
             assume("MASQUERADE needs the out interface's address; the source is assumed to stay as it is")
             return packet
-        return source(Range((address, address), ports))(packet, hook, host, assume)
+        return source(Range((address, address), ports), drawn=drawn)(packet, hook, host, assume)
 
     return translate
 
 
 def _redirect(target: Target, family: Family) -> Translate:
     text = _value(target, "to-ports", "")
-    ports = ports_of(text) if text else None
+    ports, drawn = ports_of(text) if text else None, _drawn(target)
 
     def translate(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Packet:
         address: Address | None = _LOOPBACK[family] if hook is Hook.OUTPUT else None
@@ -139,7 +148,7 @@ def _redirect(target: Target, family: Family) -> Translate:
         if address is None:
             assume("REDIRECT needs the in interface's address; the destination address is assumed to stay as it is")
         found = (address, address) if address else None
-        return destination(Range(found, ports))(packet, hook, host, assume)
+        return destination(Range(found, ports), drawn=drawn)(packet, hook, host, assume)
 
     return translate
 
