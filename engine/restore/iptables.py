@@ -1,50 +1,41 @@
 """iptables-save text to tables and back.
 
-Source: iptables-save(8), iptables-restore(8), iptables-extensions(8). Read are also ``-I`` with a rule number and
-tables without the declarations of built-in chains, so that what nodewall compiles can be read as it is.
+Source: iptables-save(8), iptables-restore(8). Read are also ``-I`` with a rule number, ``-N``, ``-P``, and tables
+without the declarations of built-in chains, so that what nodewall compiles and what people write can be read as it is.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from engine.errors import TextRefused, shown
-from engine.restore.words import Word, plain_name, quote, quote_always, quote_text, split
-from engine.ruleset import Chain, Counters, Match, Rule, Table, Target
+from engine.restore.options import NATIVE
+from engine.restore.rule import TEXTS, RuleReader
+from engine.restore.words import plain_name, quote, quote_always, quote_text, tokens
+from engine.ruleset import Chain, Counters, Family, Hook, Match, Rule, Table
 
-_SHORT = {
-    "-s": "source",
-    "-d": "destination",
-    "-i": "in-interface",
-    "-o": "out-interface",
-    "-p": "protocol",
-    "-f": "fragment",
-}
-_SPELLING = {long: short for short, long in _SHORT.items()}
-_ALIASES = {
-    "--src": "source",
-    "--dst": "destination",
-    "--proto": "protocol",
-    "--destination-port": "dport",
-    "--source-port": "sport",
-    "--destination-ports": "dports",
-    "--source-ports": "sports",
-}
-
-_TEXTS = frozenset("comment log-prefix nflog-prefix helper".split())
-"""Options whose value a user wrote, which iptables prints in quotes unless it is very plain."""
+_SPELLING = {option.name: word for word, option in NATIVE.items() if len(word) == 2}
 
 _ALWAYS_QUOTED = frozenset("string hex-string u32 bytecode".split())
 """Options whose value iptables prints in quotes whatever it is."""
 
-_ONE_VALUE = _TEXTS | frozenset("source destination in-interface out-interface protocol".split())
-"""Options whose one value may look like an option, so that it must be counted, not recognised."""
+_COMMANDS = {"--append": "-A", "--insert": "-I", "--new-chain": "-N", "--policy": "-P"}
+_HOOKS: Mapping[str, frozenset[str]] = {
+    "filter": frozenset("INPUT FORWARD OUTPUT".split()),
+    "nat": frozenset("PREROUTING INPUT OUTPUT POSTROUTING".split()),
+    "raw": frozenset("PREROUTING OUTPUT".split()),
+    "security": frozenset("INPUT FORWARD OUTPUT".split()),
+}
+"""The built-in chains of each table that has not one at every hook."""
 
-_JUMPS = frozenset({"-j", "-g", "--jump", "--goto"})
+_POLICIES = frozenset({"ACCEPT", "DROP"})
+_LONGEST = 65_536
+"""Characters of a line: iptables-restore takes 10,239 bytes, but iptables-save may print more."""
 
-_BUILT_IN = frozenset("PREROUTING INPUT FORWARD OUTPUT POSTROUTING".split())
-_COUNTERS = re.compile(r"\[(\d+):(\d+)\]")
-_CHAIN = re.compile(r":(\S+) (\S+)(?: \[(\d+):(\d+)\])?")
+_COUNTERS = re.compile(r"\[(\d+):(\d+)\]", re.ASCII)
+_CHAIN = re.compile(r":(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d+):(\d+)\])?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(slots=True)
@@ -56,159 +47,142 @@ class _Chain:
     rules: list[Rule] = field(default_factory=list)
 
 
-def parse_tables(text: str, source: str = "iptables-save") -> tuple[Table, ...]:
-    """Return the tables that the text holds, in its order.
+def parse_tables(text: str, source: str = "iptables-save", family: Family | None = None) -> tuple[Table, ...]:
+    """Return the tables that the text holds, in its order; where the family is known, the other's is refused.
 
     Raises:
         TextRefused: with the line that does not parse.
     """
-    return tuple(_Reader(text, source).tables())
+    return tuple(_Reader(text, source, family).tables())
 
 
 class _Reader:
     """Reads one text; knows the line it stands at, for its errors."""
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, family: Family | None) -> None:
         self._lines = enumerate(text.removesuffix("\n").split("\n"), 1)
         self._source = source
         self._number = 0
+        self._controls = _CONTROL.search(text) is not None
+        self._rules = RuleReader(family)
+        self._table_name = ""
+        self._chains: dict[str, _Chain] = {}
 
     def tables(self) -> Iterator[Table]:
+        names: set[str] = set()
         for line in self._significant():
-            if not line.startswith("*"):
+            name = line[1:].strip()
+            if not line.startswith("*") or not name or len(name.split()) > 1:
                 raise self._refused(line, "a table such as *filter")
-            yield self._table(line[1:].strip())
+            if name in names:
+                raise self._refused(line, "each table once")
+            names.add(name)
+            yield self._table(name)
 
     def _significant(self) -> Iterator[str]:
         for number, raw in self._lines:
             self._number = number
-            line = raw.strip()
-            if line and not line.startswith("#"):
+            if self._controls or len(raw) > _LONGEST:
+                self._check(raw)
+            line = raw.strip(" \t")
+            if line and line[0] != "#":
                 yield line
+
+    def _check(self, line: str) -> None:
+        if len(line) > _LONGEST:
+            raise self._refused(line, f"a line of at most {_LONGEST} characters")
+        if line.endswith("\r"):
+            raise self._refused("\r", "lines that end with a line feed only")
+        found = _CONTROL.search(_IN_QUOTES.sub("", line)) or re.search("\0", line)
+        if found:
+            raise self._refused(found[0], "no control character outside quotes, and no NUL at all")
 
     def _refused(self, found: str, expected: str) -> TextRefused:
         return TextRefused(self._source, self._number, f"found {shown(found)}", expected)
 
     def _table(self, name: str) -> Table:
-        chains: dict[str, _Chain] = {}
+        self._table_name, self._chains = name, {}
         for line in self._significant():
-            if line == "COMMIT":
-                return Table(name, tuple(_frozen(n, c) for n, c in chains.items()))
-            if line.startswith(":"):
-                self._declare(line, chains)
+            if line[0] in "-[":
+                self._command(line)
+            elif line[0] == ":":
+                self._declare(line)
+            elif line == "COMMIT":
+                return Table(name, tuple(_frozen(n, c) for n, c in self._chains.items()))
             else:
-                self._rule_line(line, chains)
+                raise self._refused(line, "a rule (-A or -I), a chain (:NAME …) or COMMIT")
         raise TextRefused(self._source, self._number, f"table {name} ends without COMMIT", "COMMIT")
 
-    def _declare(self, line: str, chains: dict[str, _Chain]) -> None:
+    def _declare(self, line: str) -> None:
         found = _CHAIN.fullmatch(line)
         if found is None:
             raise self._refused(line, "a chain such as ':INPUT ACCEPT [0:0]'")
         name, policy, packets, octets = found.groups()
-        counters = (int(packets), int(octets)) if packets is not None else None
-        chains[name] = _Chain(None if policy == "-" else policy, counters)
+        self._new_chain(name)
+        if policy != "-":
+            self._set_policy(name, policy)
+        if packets is not None:
+            self._chains[name].counters = (int(packets), int(octets))
 
-    def _rule_line(self, line: str, chains: dict[str, _Chain]) -> None:
-        words = split(line, self._source, self._number)
+    def _new_chain(self, name: str) -> None:
+        if name in self._chains:
+            raise self._refused(name, "each chain once")
+        self._chains[name] = _Chain()
+
+    def _set_policy(self, name: str, policy: str) -> None:
+        if not self._built_in(name):
+            raise self._refused(policy, f"- for {shown(name)}, as only built-in chains have a policy")
+        if policy not in _POLICIES:
+            raise self._refused(policy, "the policy ACCEPT or DROP")
+        self._chain(name).policy = policy
+
+    def _built_in(self, name: str) -> bool:
+        return name in _HOOKS.get(self._table_name, Hook.__members__)
+
+    def _chain(self, name: str) -> _Chain:
+        chain = self._chains.get(name)
+        if chain is None:
+            if not self._built_in(name):
+                raise self._refused(name, "a chain that was declared above")
+            chain = self._chains[name] = _Chain()
+        return chain
+
+    def _command(self, line: str) -> None:
+        words = tokens(line, self._source, self._number)
         counters = None
-        if words and (found := _COUNTERS.fullmatch(words[0].text)):
+        if words[0][0] == "[" and (found := _COUNTERS.fullmatch(words[0])):
             counters = (int(found[1]), int(found[2]))
             words = words[1:]
-        if len(words) < 2 or words[0].text not in {"-A", "-I"}:
-            raise self._refused(line, "a rule (-A or -I), a chain (:NAME …) or COMMIT")
-        name, rest = words[1].text, words[2:]
-        chain = chains.setdefault(name, _Chain()) if name in _BUILT_IN else chains.get(name)
-        if chain is None:
-            raise self._refused(name, "a chain that was declared above")
-        position = len(chain.rules)
-        if words[0].text == "-I":
-            position, rest = self._position(rest, position)
-        chain.rules.insert(position, self._rule(rest, counters))
+        match [_COMMANDS.get(word, word) for word in words[:1]] + words[1:2], words[2:]:
+            case ["-A", name], rest:
+                self._append(self._chain(name), rest, counters)
+            case ["-I", name], rest:
+                self._insert(self._chain(name), rest, counters)
+            case ["-N", name], [] if counters is None:
+                self._new_chain(name)
+            case ["-P", name], [policy] if counters is None:
+                self._set_policy(name, policy)
+            case _:
+                raise self._refused(line, "a rule (-A or -I), a chain (:NAME …) or COMMIT")
 
-    def _position(self, words: list[Word], last: int) -> tuple[int, list[Word]]:
-        if not words or not words[0].text.isdecimal():
+    def _append(self, chain: _Chain, words: list[str], counters: Counters | None) -> None:
+        rule = self._rules.read(words, self._chains, self._refused, counters)
+        if rule is not None:
+            chain.rules.append(rule)
+
+    def _insert(self, chain: _Chain, words: list[str], counters: Counters | None) -> None:
+        position, words = self._position(words, len(chain.rules))
+        rule = self._rules.read(words, self._chains, self._refused, counters)
+        if rule is not None:
+            chain.rules.insert(position, rule)
+
+    def _position(self, words: list[str], last: int) -> tuple[int, list[str]]:
+        if not words or not words[0].isdecimal():
             return 0, words
-        number = int(words[0].text)
+        number = int(words[0])
         if not 1 <= number <= last + 1:
-            raise self._refused(words[0].text, f"a rule number from 1 to {last + 1}")
+            raise self._refused(words[0], f"a rule number from 1 to {last + 1}")
         return number - 1, words[1:]
-
-    def _rule(self, words: Sequence[Word], counters: Counters | None) -> Rule:
-        matches: list[Match] = []
-        target: Target | None = None
-        for module, negated, option, values in self._options(words):
-            match = Match(module, option, values, negated)
-            if option in _JUMPS:
-                if len(values) != 1 or target is not None:
-                    raise self._refused(" ".join(values), "one target")
-                target = Target(values[0], goto=option in {"-g", "--goto"})
-            elif target is None or module or option in _SPELLING:
-                matches.append(match)  # iptables takes matches after the target too
-            else:
-                target = replace(target, options=(*target.options, match))
-        return Rule(tuple(_tidied(matches)), target, counters)
-
-    def _options(self, words: Sequence[Word]) -> Iterator[tuple[str, bool, str, tuple[str, ...]]]:
-        """Yield (module, negated, option, values) for each option of a rule."""
-        module, at = "", 0
-        while at < len(words):
-            negated = _is(words[at], "!")
-            at += negated
-            if at >= len(words) or not _is_option(words[at]):
-                raise self._refused(words[at].text if at < len(words) else "the end", "an option such as --dport")
-            option, at = words[at].text, at + 1
-            if option in {"-m", "--match"}:
-                if at >= len(words):
-                    raise self._refused("-m", "the name of a match after it")
-                module, at = words[at].text, at + 1
-                yield module, False, "", ()
-                continue
-            name = _SHORT.get(option) or _ALIASES.get(option) or option.lstrip("-")
-            if option not in _SHORT and option not in _JUMPS and not option.startswith("--"):
-                raise self._refused(option, "an option such as --dport")
-            after_not = at < len(words) and _is(words[at], "!") and name != "fragment" and _has_value(words, at + 1)
-            # Old spelling: the inversion stands after the option.
-            at += after_not
-            values, at = self._values(words, at, name)
-            if option in _JUMPS:
-                module, name = "", option
-            yield "" if name in _SPELLING else module, negated or after_not, name, values
-
-    def _values(self, words: Sequence[Word], at: int, name: str) -> tuple[tuple[str, ...], int]:
-        if name in _ONE_VALUE:
-            if at >= len(words):
-                raise self._refused(name, "a value after it")
-            return (words[at].text,), at + 1
-        end = at
-        while end < len(words) and not _is_option(words[end]) and not _is(words[end], "!"):
-            end += 1
-        return tuple(word.text for word in words[at:end]), end
-
-
-def _is(word: Word, text: str) -> bool:
-    return not word.quoted and word.text == text
-
-
-def _is_option(word: Word) -> bool:
-    return not word.quoted and len(word.text) > 1 and word.text.startswith("-") and not word.text[1:2].isdigit()
-
-
-def _has_value(words: Sequence[Word], at: int) -> bool:
-    return at < len(words) and not _is_option(words[at])
-
-
-def _tidied(matches: Sequence[Match]) -> Iterator[Match]:
-    """Drop a bare ``-m name`` whose options follow: they name the module themselves.
-
-    One that stands between options of its own module stays, because it begins another match of that kind.
-    """
-    module = ""
-    for index, match in enumerate(matches):
-        bare = not match.option
-        followed = index + 1 < len(matches) and matches[index + 1].module == match.module
-        if not (bare and followed and module != match.module):
-            yield match
-            module = match.module or module
 
 
 def _frozen(name: str, chain: _Chain) -> Chain:
@@ -258,6 +232,6 @@ def _render_match(match: Match) -> list[str]:
 
 
 def _render_value(option: str, value: str) -> str:
-    if option in _TEXTS:
+    if option in TEXTS:
         return quote_text(value)
     return quote_always(value) if option in _ALWAYS_QUOTED else quote(value)

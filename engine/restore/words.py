@@ -1,6 +1,6 @@
 """Words of a line, quoted as iptables and ipset quote them.
 
-Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8: a word is put in double quotes, in which
+Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8. A word is put in double quotes, in which
 quotes and backslashes are escaped by a backslash; the same holds for ipset's comments, which know no escapes.
 """
 
@@ -13,8 +13,8 @@ _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII but for blanks, double q
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_-]+")  # iptables' own list for what users write: comments, log prefixes
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(r'[^\s"\x00-\x1f\x7f]+', re.ASCII)
-_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))(?=\s|$)', re.ASCII)
-_WORD_UNESCAPED = re.compile(r'\s*(?:"([^"]*)"|([^\s"]+))(?=\s|$)', re.ASCII)
+_WORD = re.compile(r'\s*(?:([^\s"]*)"((?:[^"\\]|\\.)*)"|([^\s"]+)(?=\s|$))', re.ASCII)
+_WORD_UNESCAPED = re.compile(r'\s*(?:()"([^"]*)"|([^\s"]+))(?=\s|$)', re.ASCII)
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -26,11 +26,40 @@ class Word:
     quoted: bool = False
 
 
+class Quoted(str):
+    """A word that stood in quotes, so that it is a value and never an option."""
+
+    __slots__ = ()
+
+
+def tokens(line: str, source: str, number: int) -> list[str]:
+    """Return the words of a line of iptables-save as `split` does, at a fraction of the cost where they are plain.
+
+    Raises:
+        TextRefused: a quote is not closed.
+    """
+    parts = line.split('"') if "\\" not in line and line.isascii() else []
+    if len(parts) == 1:
+        return line.split()
+    words: list[str] = []
+    for bare, quoted in zip(parts[::2], parts[1::2], strict=False):
+        if bare[-1:].strip() or (words and not bare[:1].isspace()):
+            break  # a quote inside a word
+        words += bare.split()
+        words.append(Quoted(quoted))
+    else:
+        if len(parts) % 2 and not parts[-1][:1].strip():
+            return words + parts[-1].split()
+    return [Quoted(word.text) if word.quoted else word.text for word in split(line, source, number)]
+
+
 def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[Word]:
     """Return the words of one line; without ``escapes`` a backslash is a character like any other.
 
+    In iptables' text a quote may open inside a word; where it closes, the word ends.
+
     Raises:
-        TextRefused: a quote is not closed, or closes inside a word.
+        TextRefused: a quote is not closed, or stands inside a word of ipset's.
     """
     words, position, end = [], 0, len(line.rstrip())
     word = _WORD if escapes else _WORD_UNESCAPED
@@ -38,9 +67,11 @@ def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[
         found = word.match(line, position)
         if found is None:
             raise TextRefused(source, number, f"found {shown(line[position:end].strip())}", "words, quoted in pairs")
-        quoted, bare = found.groups()
-        text = _ESCAPED.sub(r"\1", quoted) if escapes and quoted is not None else quoted
-        words.append(Word(bare) if bare is not None else Word(text, quoted=True))
+        before, quoted, bare = found.groups()
+        if bare is not None:
+            words.append(Word(bare))
+        else:
+            words.append(Word(before + (_ESCAPED.sub(r"\1", quoted) if escapes else quoted), quoted=True))
         position = found.end()
     return words
 
