@@ -63,6 +63,9 @@ class Target:
         return self.name.startswith(CHAIN_PREFIX)
 
 
+_SET_OPTIONS = frozenset({"match-set", "add-set", "del-set", "map-set"})
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Rule:
     """One rule; without a target it only counts. ``counters`` take no part in comparison."""
@@ -85,8 +88,9 @@ class Rule:
 
     @property
     def set_names(self) -> tuple[str, ...]:
-        """The sets it looks addresses up in."""
-        return tuple(m.values[0] for m in self.matches if m.option == "match-set" and m.values)
+        """The sets it looks packets up in, or changes."""
+        options = (*self.matches, *(self.target.options if self.target else ()))
+        return tuple(each.values[0] for each in options if each.option in _SET_OPTIONS and each.values)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -126,8 +130,9 @@ Member = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class IpSet:
-    """An ipset: ``type`` such as ``hash:net``; ``members`` sorted; ``options`` the create options that matter.
+    """An ipset: ``type`` such as ``hash:net``; ``options`` the create options that matter.
 
+    ``members`` are sorted; where their order matters, of sets in a list and of interfaces with one network, it is kept.
     ``hints`` are create options the kernel picks or grows by itself (``hashsize``, ``bucketsize``, ``initval``).
     """
 
@@ -142,6 +147,16 @@ class IpSet:
     def owned(self) -> bool:
         """Whether it is one of nodewall's."""
         return self.name.startswith(SET_PREFIX)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its members are sets."""
+        return self.type == "list:set"
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """The sets it lists."""
+        return tuple(member[0] for member in self.members) if self.is_list else ()
 
     @property
     def kind(self) -> tuple[str, Family | None]:

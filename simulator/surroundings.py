@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 LOOPBACK = "lo"
 
+UNKNOWN_INTERFACE = "/"
+"""An interface that the hook has but the packet does not name; no real one is called so."""
+
 _ALL_ONES = IPv4Address("255.255.255.255")
 
 
@@ -68,9 +71,21 @@ class Host:
 
 @dataclass(slots=True)
 class Memory:
-    """What rules have counted and remembered so far, by rule or by the name that rules share."""
+    """What rules have counted and remembered so far, by rule or by the name that rules share.
+
+    ``began`` and ``latest`` are the first time that a packet told, and the last.
+    """
 
     cells: dict[Hashable, object] = field(default_factory=dict)
+    began: float | None = None
+    latest: float = 0.0
+
+    def elapsed(self, time: float | None) -> float:
+        """Return the seconds since the sequence began; a packet that tells no time comes right after the one before."""
+        if time is not None:
+            self.latest = max(self.latest, time) if self.began is not None else time
+            self.began = time if self.began is None else self.began
+        return 0.0 if self.began is None else self.latest - self.began
 
     def cell(self, key: Hashable, fresh: T) -> T:
         """Return what is kept under a key, which is ``fresh`` the first time."""

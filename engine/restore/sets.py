@@ -1,6 +1,7 @@
 """ipset save text to sets and back. Source: ipset(8)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.errors import TextRefused, shown
 from engine.restore.words import plain_name, quote_unescaped, split
@@ -13,7 +14,7 @@ _FAMILY_WORDS = {family: word for word, family in _FAMILIES.items()}
 
 
 def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
-    """Return the sets that the text creates, in its order, members sorted.
+    """Return the sets that the text creates, in its order, members as `IpSet` has them.
 
     Raises:
         TextRefused: with the line that does not parse.
@@ -35,9 +36,16 @@ def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
             case _:
                 expected = "'create NAME TYPE …', or 'add NAME MEMBER …' after it"
                 raise TextRefused(source, number, f"found {shown(raw)}", expected)
-    return tuple(
-        IpSet(s.name, s.type, s.family, tuple(sorted(members[s.name])), s.options, s.hints) for s in sets.values()
-    )
+    return tuple(replace(item, members=_ordered(item, members[item.name])) for item in sets.values())
+
+
+def _ordered(item: IpSet, members: Sequence[Member]) -> tuple[Member, ...]:
+    """Members sorted, but for those whose order the kernel goes by: first come, first asked."""
+    if item.is_list:
+        return tuple(members)
+    if item.type == "hash:net,iface":
+        return tuple(sorted(members, key=lambda member: member[0].partition(",")[0]))
+    return tuple(sorted(members))
 
 
 def _created(name: str, kind: str, words: Sequence[str]) -> IpSet:

@@ -10,9 +10,10 @@ from itertools import groupby
 from engine.ruleset import Family, Match
 from simulator.matches import basic, connection, content, counting, extensions, fields, place, segments, transport
 from simulator.matches.base import Check, Evaluator, Group, Test, Truth, Weigh, guarded, inverted, opaque, spelled
-from simulator.matches.sets import Lookup, compile_set, compile_set_match
+from simulator.matches.sets import compile_set_match
+from simulator.sets import Sets
 
-__all__ = ["EVALUATORS", "Check", "Evaluator", "Lookup", "Test", "Truth", "Weigh", "compile_matches", "compile_set"]
+__all__ = ["EVALUATORS", "Check", "Evaluator", "Test", "Truth", "Weigh", "compile_matches"]
 
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     **basic.EVALUATORS,
@@ -36,7 +37,7 @@ GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
 """Every module whose options are judged together, but for the set match."""
 
 
-def compile_matches(matches: tuple[Match, ...], family: Family, sets: Mapping[str, Lookup | None]) -> tuple[Test, ...]:
+def compile_matches(matches: tuple[Match, ...], family: Family, sets: Sets) -> tuple[Test, ...]:
     """Make a rule's matches ready; the rule matches a packet for which every check holds.
 
     Raises:
@@ -58,7 +59,7 @@ def _instances(matches: tuple[Match, ...]) -> Iterator[Group]:
         yield tuple(group)
 
 
-def _tests(group: Group, family: Family, sets: Mapping[str, Lookup | None]) -> tuple[Test, ...]:
+def _tests(group: Group, family: Family, sets: Sets) -> tuple[Test, ...]:
     module = group[0].module
     if module == "set":
         return (compile_set_match(group, family, sets),)

@@ -21,9 +21,6 @@ Reader = Callable[[tuple[str, ...], Family], Check]
 Group = tuple[Match, ...]
 """The options of one ``-m``."""
 
-UNKNOWN_INTERFACE = "/"
-"""An interface that the hook has but the packet does not name; no real one is called so."""
-
 UNMODELLED = "is not modelled"
 
 

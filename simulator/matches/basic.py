@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from engine.ruleset import Family
-from simulator.matches.base import UNKNOWN_INTERFACE, Check, Evaluator, one
+from simulator.matches.base import Check, Evaluator, one
 from simulator.packets import Packet, names
+from simulator.surroundings import UNKNOWN_INTERFACE
 
 Masked = tuple[int, int]
 """An address and a mask as numbers; the address has no bit outside the mask."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from engine.addresses import Address
 from engine.ruleset import Family, Match
 from simulator.matches.base import (
-    UNKNOWN_INTERFACE,
     Check,
     Evaluator,
     Group,
@@ -21,7 +20,7 @@ from simulator.matches.base import (
     weighed,
 )
 from simulator.packets import Packet, names
-from simulator.surroundings import LOOPBACK, Host, Surroundings
+from simulator.surroundings import LOOPBACK, UNKNOWN_INTERFACE, Host, Surroundings
 
 _HIGHEST_ID = 0xFFFFFFFE
 _NO_HOST = "needs the node's addresses and routes"

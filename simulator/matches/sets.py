@@ -1,109 +1,90 @@
-"""The set match and the ipset types it can look addresses up in (ipset(8)).
-
-Modelled are ``hash:ip``, ``hash:net`` and ``bitmap:ip``; a match on another type cannot be decided.
-"""
+"""The set match: ``--match-set`` and the options that go with it (iptables-extensions(8), the kernel's xt_set)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address, summarize_address_range
+from math import inf
 
-from engine.errors import Fault, Refused, shown
-from engine.ruleset import Family, IpSet, Match, Member
-from simulator.matches.base import Check, Test, inverted, spelled
-from simulator.matches.basic import BITS, masked
-from simulator.packets import Address, Packet
+from engine.ruleset import Family, Match
+from simulator.matches.base import Group, Test, Truth, opaque, option, weighed
+from simulator.packets import Packet, names
+from simulator.sets import Asked, Count, Counting, Saved, Sets, Visit, test
+from simulator.surroundings import Surroundings
 
-TYPES = frozenset({"hash:ip", "hash:net", "bitmap:ip"})
+_SIDES: Mapping[str, bool] = {"src": True, "dst": False}
 
-_WITH_NOMATCH = frozenset({"hash:net"})
-"""Types whose members can be exceptions; ``--return-nomatch`` does nothing to the others."""
-
-_NO_EFFECT = frozenset({"", "update-counters", "update-subcounters"})
-"""Options that decide nothing about a packet."""
-
-_SIDES: Mapping[str, Callable[[Packet], Address]] = {
-    "src": lambda packet: packet.src,
-    "dst": lambda packet: packet.dst,
+_FITS: Mapping[str, Callable[[int, int], bool]] = {
+    "eq": lambda number, wanted: number == wanted,
+    "lt": lambda number, wanted: number < wanted,
+    "gt": lambda number, wanted: number > wanted,
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """A set made ready: per prefix length, longest first, the networks and whether they count as members."""
-
-    family: Family
-    exceptions: bool
-    levels: tuple[tuple[int, Mapping[int, bool]], ...]
-
-    def find(self, address: int) -> bool | None:
-        """Return what the most specific entry says: True, False for ``nomatch``, None without an entry."""
-        for shift, networks in self.levels:
-            found = networks.get(address >> shift)
-            if found is not None:
-                return found
-        return None
+_LACKS = "needs a port, address, mark or interface that the packet does not give, or is of a set not modelled"
+_RUNS = "counts its timeouts from the first packet on, as just saved"
 
 
-def compile_set(ipset: IpSet) -> Lookup | None:
-    """Make a set ready for look-ups, or return None where its type or an option is not modelled.
+def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
+    """Make one ``-m set`` ready.
 
     Raises:
-        Refused: a member is no address or network of the set's family.
+        KeyError: it looks into a set that is not in ``sets``.
     """
-    options = dict(ipset.options)
-    if ipset.type not in TYPES or "bitmask" in options:
-        return None
-    family = ipset.family or Family.IPV4  # as ipset(8): inet is the default
-    shortest = BITS[family] - int(options.get("netmask", BITS[family]))
-    levels: dict[int, dict[int, bool]] = {}
-    for member in ipset.members:
-        for address, shift in _networks(ipset, member, family):
-            wide = max(shift, shortest)
-            levels.setdefault(wide, {})[address >> wide] = "nomatch" not in member[1:]
-    return Lookup(family, ipset.type in _WITH_NOMATCH, tuple(sorted(levels.items())))
-
-
-def _networks(ipset: IpSet, member: Member, family: Family) -> tuple[tuple[int, int], ...]:
-    """The networks of a member as (address, host bits); a range is several."""
+    wanted = option(group, "match-set")
+    if wanted is None or len(wanted.values) != 2:
+        return opaque(*group)
+    saved = sets[wanted.values[0]]
     try:
-        return _ranged(member[0], family) if "-" in member[0] else _single(member[0], family)
-    except (ValueError, TypeError) as error:
-        fault = Fault(f"set {ipset.name}", f"found member {shown(member[0])}", f"an {family} address or network")
-        raise Refused((fault,)) from error
+        asked = Asked(
+            wanted.values[0],
+            family,
+            sides_of(wanted.values[1]),
+            option(group, "return-nomatch") is not None,
+            _counting(group),
+        )
+    except ValueError:
+        return opaque(*group)
+    if saved is None:
+        return opaque(*group, why="is of a set type that is not modelled")
+
+    def weigh(packet: Packet, around: Surroundings) -> Truth:
+        visit = Visit(packet, around.memory.elapsed(packet.time))
+        held = test(sets, asked, visit, around.memory).held
+        return None if held is None else held is not wanted.negated
+
+    below = (sets[name] for name, _ in saved.listed)
+    runs = any(each is not None and _expires(each) for each in (saved, *below))
+    return weighed(group, weigh, _LACKS, _RUNS if runs else "")
 
 
-def _single(text: str, family: Family) -> tuple[tuple[int, int], ...]:
-    address, mask = masked(text, family)
-    return ((address, BITS[family] - mask.bit_count()),)
+def sides_of(text: str) -> tuple[bool, ...]:
+    """Read the dimensions' sides, such as ``src,dst``; true are sources.
+
+    Raises:
+        ValueError: a word is neither ``src`` nor ``dst``.
+    """
+    try:
+        return tuple(_SIDES[word] for word in text.split(","))
+    except KeyError as error:
+        raise ValueError(text) from error
 
 
-def _ranged(text: str, family: Family) -> tuple[tuple[int, int], ...]:
-    low, _, high = text.partition("-")
-    first, last = ip_address(low), ip_address(high)
-    if first.version != last.version or BITS[family] != first.max_prefixlen:
-        raise ValueError(text)
-    found = summarize_address_range(first, last)
-    return tuple((int(net.network_address), net.max_prefixlen - net.prefixlen) for net in found)
+_READ = frozenset({"match-set", "return-nomatch", "update-counters", "update-subcounters", ""})
 
 
-def compile_set_match(matches: tuple[Match, ...], family: Family, sets: Mapping[str, Lookup | None]) -> Test:
-    """Make one ``-m set`` ready: ``--match-set`` and the options that go with it."""
-    text = spelled(*matches)
-    options = {match.option for match in matches}
-    wanted = next((match for match in matches if match.option == "match-set"), None)
-    if wanted is None or options - _NO_EFFECT - {"match-set", "return-nomatch"} or len(wanted.values) != 2:
-        return Test(text, lambda _packet: None, "is not modelled")
-    name, sides = wanted.values
-    lookup = sets[name]
-    side = _SIDES.get(sides.split(",")[0])
-    if lookup is None or side is None:
-        return Test(text, lambda _packet: None, "is of a set type that is not modelled")
-    held = _in_set(lookup, side, family, wanted=not (lookup.exceptions and "return-nomatch" in options))
-    return Test(text, inverted(held) if wanted.negated else held, "")
+def _counting(group: Group) -> Counting:
+    """Whether counters are left alone, and what is asked of them; ValueError where that is not understood."""
+    still = {match.option for match in group if match.negated and match.option.startswith("update-")}
+    counts = tuple(_count(match) for match in group if match.option not in _READ)
+    return Counting("update-counters" not in still, "update-subcounters" not in still, counts)
 
 
-def _in_set(lookup: Lookup, side: Callable[[Packet], Address], family: Family, *, wanted: bool) -> Check:
-    """A set of the other family holds no packet of this one; ``--return-nomatch`` wants the exceptions."""
-    if lookup.family is not family:
-        return lambda _packet: False
-    return lambda packet: lookup.find(int(side(packet))) is wanted
+def _count(match: Match) -> Count:
+    what, _, how = match.option.partition("-")
+    if what not in {"packets", "bytes"} or how not in _FITS or len(match.values) != 1:
+        raise ValueError(match.option)
+    number, fits = names.number(match.values[0], 2**64 - 1), _FITS[how]
+    return Count(what == "bytes", lambda found: fits(found, number) is not match.negated)
+
+
+def _expires(saved: Saved) -> bool:
+    found = (entry for level in saved.levels.values() for entries in level.values() for entry in entries)
+    listed = (entry for _, entry in saved.listed)
+    return saved.traits.timeout is not None and any(entry.until < inf for entry in (*found, *listed))

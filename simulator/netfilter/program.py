@@ -1,13 +1,15 @@
 """A ruleset made ready to walk: rules compiled once, jumps resolved, and every fault found before the first packet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from engine.errors import Fault, Refused, shown
-from engine.ruleset import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
-from simulator.matches import Test, compile_matches, compile_set
+from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
+from simulator.matches import Test, compile_matches
 from simulator.netfilter.answer import Decision
+from simulator.netfilter.setting import set_effect
 from simulator.netfilter.targets import LOGGERS, Act, Effect, effect_of
+from simulator.sets import Sets, read_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,15 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
     faults = tuple(_faults(ruleset, family))
     if faults:
         raise Refused(faults)
-    by_name = {ipset.name: ipset for ipset in ruleset.sets}
-    used = {name for *_, rule in _rules(ruleset, family) for name in rule.set_names}
-    sets = {name: compile_set(by_name[name]) for name in sorted(used)}
+    sets = _sets(ruleset, family)
     program = {
         table.name: {chain.name: Block(chain.name, chain.policy) for chain in table.chains}
         for table in ruleset.tables(family)
     }
     for table, chain, number, rule in _rules(ruleset, family):
         tests = compile_matches(_judged(rule), family, sets)
-        line = _line(tests, rule, Decision(table.name, chain.name, number, rule.comment), program, family)
+        effect = _effect(rule.target, family, sets, chains=program[table.name])
+        line = _line(tests, rule, Decision(table.name, chain.name, number, rule.comment), program, effect)
         program[table.name][chain.name].lines.append(line)
     return program
 
@@ -63,9 +64,23 @@ def _judged(rule: Rule) -> tuple[Match, ...]:
     return tuple(match for match in rule.matches if match.module != "limit") if logs else rule.matches
 
 
-def _line(tests: tuple[Test, ...], rule: Rule, decision: Decision, program: Program, family: Family) -> Line:
+def _sets(ruleset: Ruleset, family: Family) -> Sets:
+    """All sets that rules name, and those that lists among them name."""
+    by_name = {ipset.name: ipset for ipset in ruleset.sets}
+    used = {name for *_, rule in _rules(ruleset, family) for name in rule.set_names}
+    used |= {name for each in used for name in by_name[each].set_names}
+    return {name: read_set(by_name[name]) for name in sorted(used)}
+
+
+def _effect(target: Target | None, family: Family, sets: Sets, *, chains: Container[str]) -> Effect | None:
+    """What a target does, or None where it is a chain."""
+    if target is None or target.name not in chains:
+        return effect_of(target, family) if target is None or target.name != "SET" else set_effect(target, family, sets)
+    return None
+
+
+def _line(tests: tuple[Test, ...], rule: Rule, decision: Decision, program: Program, effect: Effect | None) -> Line:
     name = rule.target.name if rule.target else ""
-    effect = effect_of(rule.target, family) if name not in program[decision.table] else None
     if rule.target is None or effect is not None:
         return Line(tests, effect or Effect(Act.NEXT), name, decision)
     act = Act.GOTO if rule.target.goto else Act.JUMP
@@ -80,18 +95,28 @@ def _rules(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain, int
 
 
 def _faults(ruleset: Ruleset, family: Family) -> Iterator[Fault]:
-    sets = {ipset.name for ipset in ruleset.sets}
+    sets = {ipset.name: ipset for ipset in ruleset.sets}
     chains = {table.name: {chain.name for chain in table.chains} for table in ruleset.tables(family)}
     for table, chain, number, rule in _rules(ruleset, family):
         where = f"{family} {table.name}/{chain.name} rule {number}"
         for name in rule.set_names:
-            if name not in sets:
-                yield Fault(where, f"the dump lacks set {shown(name)}", "the set; give it by --ipset")
+            yield from _set_faults(where, name, sets)
         target = rule.target
         if target and target.name not in chains[table.name] and _is_chain(target, family):
             yield Fault(where, f"there is no chain {shown(target.name)} to go to", "a chain of the same table")
     for table in ruleset.tables(family):
         yield from _loops(table, family)
+
+
+def _set_faults(where: str, name: str, sets: Mapping[str, IpSet]) -> Iterator[Fault]:
+    if name not in sets:
+        yield Fault(where, f"the dump lacks set {shown(name)}", "the set; give it by --ipset")
+        return
+    for listed in sets[name].set_names:
+        if listed not in sets:
+            yield Fault(where, f"list {shown(name)} names set {shown(listed)}, which the dump lacks", "the set itself")
+        elif sets[listed].is_list:
+            yield Fault(where, f"list {shown(name)} names list {shown(listed)}", "sets that are no lists")
 
 
 def _is_chain(target: Target, family: Family) -> bool:

@@ -67,7 +67,7 @@ _HARMLESS = frozenset(
 """They change nothing that a modelled match can see, but for TCP options."""
 
 _UNMODELLED = frozenset(
-    "CLUSTERIP DNPT ECN HMARK MIRROR RATEEST SAME SET SNPT SYNPROXY TARPIT TPROXY FLOWOFFLOAD DELUDE CHAOS ACCOUNT "
+    "CLUSTERIP DNPT ECN HMARK MIRROR RATEEST SAME SNPT SYNPROXY TARPIT TPROXY FLOWOFFLOAD DELUDE CHAOS ACCOUNT "
     "ECHO IPMARK LOGMARK SYSRQ".split()
 )
 """Known targets without a model; another name that no chain bears is a missing chain."""

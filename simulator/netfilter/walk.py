@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.matches import Test
-from simulator.matches.base import UNKNOWN_INTERFACE
 from simulator.netfilter.answer import Answer, Decision, Step, Verdict
 from simulator.netfilter.program import Block, Line, Program, compile_program
 from simulator.netfilter.targets import Act, Scene
 from simulator.packets import ConnState, Packet
-from simulator.surroundings import Surroundings
+from simulator.surroundings import UNKNOWN_INTERFACE, Surroundings
 
 TABLES: Mapping[Hook, tuple[str, ...]] = {
     Hook.PREROUTING: ("raw", "mangle", "nat"),
@@ -56,6 +55,9 @@ class Passage:
     trace: list[Step] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     assumptions: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.around.memory.elapsed(self.packet.time)  # time begins with the first packet, whatever rules it meets
 
     def table(self, table: str, block: Block, hook: Hook) -> bool:
         """Walk one table, in the chain of a hook; return whether the packet goes on."""

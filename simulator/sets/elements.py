@@ -1,0 +1,165 @@
+"""The text of one dimension of a member, as ``ipset save`` and ``ipset add`` have it, as numbers (ipset(8))."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+
+from engine.ruleset import Family
+from simulator.packets import names
+from simulator.sets.kinds import Kind, Part
+
+BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
+
+PHYSDEV = "physdev:"
+"""Stands before an interface that is a bridge's port."""
+
+_PORTED = frozenset({names.TCP, names.UDP, names.SCTP, names.UDPLITE})
+"""The protocols whose ports a set keeps."""
+
+_PROTOCOLS: Mapping[str, int] = dict(
+    zip(
+        "ggp st pup hmp xns-idp rdp iso-tp4 xtp ddp idpr-cmtp idrp skip rspf vmtp ax.25 fc manet shim6 wesp rohc "
+        "ethernet hip".split(),
+        (3, 5, 12, 20, 22, 27, 29, 36, 37, 38, 45, 57, 73, 81, 93, 133, 138, 140, 141, 142, 143, 139),
+        strict=True,
+    )
+)
+"""Names that ipset takes from ``/etc/protocols`` and iptables has no need of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One value of one dimension: a number, a network's prefix length, or an interface or MAC address as text."""
+
+    value: int
+    prefix: int = 0
+    text: str = ""
+
+
+def address_number(text: str, family: Family) -> int:
+    """Read an address as a number.
+
+    Raises:
+        ValueError: it is no address of the family.
+    """
+    return int(IPv4Address(text) if family is Family.IPV4 else IPv6Address(text))
+
+
+def mask_of(text: str, family: Family) -> int:
+    """Read a prefix length as a mask.
+
+    Raises:
+        ValueError: it is none of the family.
+    """
+    bits = BITS[family]
+    return mask(names.number(text, bits), bits)
+
+
+def mask(prefix: int, bits: int) -> int:
+    """Return the mask of a prefix length."""
+    return (1 << bits) - (1 << bits - prefix)
+
+
+def ports(text: str) -> range:
+    """Read ``PORT`` or ``PORT-PORT``, either with a protocol before it, which says nothing here.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    low, dash, high = text.rpartition(":")[2].partition("-")
+    first = names.number(low, 0xFFFF)
+    last = names.number(high, 0xFFFF) if dash else first
+    return range(min(first, last), max(first, last) + 1)
+
+
+def alternatives(text: str, part: Part, kind: Kind, family: Family, keep: int) -> Iterator[Element]:
+    """Yield what a dimension's text stands for, one by one; ``keep`` is the mask of addresses that a set keeps.
+
+    Raises:
+        ValueError: it does not fit the dimension.
+    """
+    if part is Part.IP:
+        return (Element(number) for number in _addresses(text, family, keep))
+    if part is Part.PORT and kind.bitmap:
+        return (Element(number) for number in ports(text))
+    return iter(_READERS[part](text, family))
+
+
+def _addresses(text: str, family: Family, keep: int) -> range:
+    """All addresses of a range, or of those that the set keeps alike only one."""
+    low, dash, high = text.partition("-")
+    address, _, prefix = low.partition("/")
+    first = address_number(address, family)
+    last = address_number(high, family) if dash else first
+    if prefix:
+        hosts = mask_of(prefix, family) ^ (1 << BITS[family]) - 1
+        first, last = first & ~hosts, first | hosts
+    step = (keep & -keep) or 1
+    return range(min(first, last) & -step, max(first, last) + 1, step)
+
+
+def _networks(text: str, family: Family) -> Iterable[Element]:
+    low, dash, high = text.partition("-")
+    if dash:
+        first, last = sorted((address_number(low, family), address_number(high, family)))
+        width = IPv4Address if family is Family.IPV4 else IPv6Address
+        found = summarize_address_range(width(first), width(last))
+        return tuple(Element(int(net.network_address), net.prefixlen) for net in found)
+    address, slash, prefix = low.partition("/")
+    bits = BITS[family]
+    length = names.number(prefix, bits) if slash else bits
+    return (Element(address_number(address, family) & mask(length, bits), length),)
+
+
+def _transport(text: str, family: Family) -> Iterable[Element]:
+    """``[PROTOCOL:]PORT[-PORT]``, or ``icmp:TYPE/CODE`` by number or name; TCP where no protocol stands."""
+    before, colon, after = text.partition(":")
+    protocol = _protocol(before) if colon else names.TCP
+    if protocol in names.ICMP_OF.values():
+        kind, code, _ = names.icmp_range(after, family)
+        return (Element(protocol << 16 | kind << 8 | code),)
+    if protocol not in _PORTED:
+        return (Element(protocol << 16),)
+    return tuple(Element(protocol << 16 | port) for port in ports(after or before))
+
+
+def _protocol(text: str) -> int:
+    known = _PROTOCOLS.get(text.lower())
+    return names.protocol_number(text) if known is None else known
+
+
+def mac_number(text: str) -> int:
+    """Read a MAC address as a number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    octets = [names.number(f"0x{octet}", 0xFF) for octet in text.split(":")]
+    if len(octets) != 6:
+        raise ValueError(text)
+    return int.from_bytes(octets)
+
+
+def _mac(text: str, _family: Family) -> Iterable[Element]:
+    if not text:  # of bitmap:ip,mac: the first packet tells it
+        return (Element(0),)
+    return (Element(mac_number(text), text=text.lower()),)
+
+
+def _mark(text: str, _family: Family) -> Iterable[Element]:
+    return (Element(names.number(text, 0xFFFFFFFF)),)
+
+
+def _interface(text: str, _family: Family) -> Iterable[Element]:
+    if not text.removeprefix(PHYSDEV):
+        raise ValueError(text)
+    return (Element(0, text=text),)
+
+
+_READERS: Mapping[Part, Callable[[str, Family], Iterable[Element]]] = {
+    Part.NET: _networks,
+    Part.PORT: _transport,
+    Part.MAC: _mac,
+    Part.MARK: _mark,
+    Part.IFACE: _interface,
+}
