@@ -16,8 +16,10 @@ from engine.ruleset import Chain, Counters, Family, Hook, Match, Rule, Table
 
 _SPELLING = {option.name: word for word, option in NATIVE.items() if len(word) == 2}
 
-_ALWAYS_QUOTED = frozenset("string hex-string u32 bytecode".split())
-"""Options whose value iptables prints in quotes whatever it is."""
+_ALWAYS_QUOTED = frozenset(
+    {("string", "string"), ("string", "hex-string"), ("u32", "u32"), ("bpf", "bytecode"), ("connlabel", "label")}
+)
+"""Matches and their options whose value iptables prints in quotes whatever it is."""
 
 _COMMANDS = {"--append": "-A", "--insert": "-I", "--new-chain": "-N", "--policy": "-P"}
 _HOOKS: Mapping[str, frozenset[str]] = {
@@ -228,10 +230,10 @@ def _render_match(match: Match) -> list[str]:
         return []
     long = f"--{plain_name(match.option)}"
     option = long if match.module else _SPELLING.get(match.option, long)
-    return [*(["!"] if match.negated else []), option, *(_render_value(match.option, value) for value in match.values)]
+    return [*(["!"] if match.negated else []), option, *(_render_value(match, value) for value in match.values)]
 
 
-def _render_value(option: str, value: str) -> str:
-    if option in TEXTS:
+def _render_value(match: Match, value: str) -> str:
+    if match.option in TEXTS:
         return quote_text(value)
-    return quote_always(value) if option in _ALWAYS_QUOTED else quote(value)
+    return quote_always(value) if (match.module, match.option) in _ALWAYS_QUOTED else quote(value)

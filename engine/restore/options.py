@@ -143,7 +143,7 @@ NATIVE: Options = {
         ("destination", 1, "-d --destination --dst"),
         ("in-interface", 1, "-i --in-interface"),
         ("out-interface", 1, "-o --out-interface"),
-        ("protocol", 1, "-p --protocol --proto"),
+        ("protocol", 1, "-p --protocol"),
         ("fragment", 0, "-f --fragment --fragments"),
         ("match", 1, "-m --match"),
         ("jump", 1, "-j --jump"),
@@ -168,7 +168,6 @@ IMPLIED: Mapping[str, str] = {
         "esp": "esp 50",
         "ah": "ah 51",
         "ipcomp": "ipcomp 108",
-        "mh": "mh ipv6-mh mobility-header 135",
     }.items()
     for protocol in protocols.split()
 }
@@ -176,7 +175,7 @@ IMPLIED: Mapping[str, str] = {
 
 FOREIGN: Mapping[Family, frozenset[str]] = {
     Family.IPV4: frozenset("dst eui64 frag hbh hl icmp6 ipv6header mh rt srh DNPT HL SNPT".split()),
-    Family.IPV6: frozenset("icmp realm ttl CLUSTERIP ECN TTL ULOG".split()),
+    Family.IPV6: frozenset("icmp osf realm ttl CLUSTERIP ECN TTL ULOG".split()),
 }
 """Matches and targets that a family does not have, as they are the other's."""
 

@@ -18,7 +18,7 @@ from engine.ruleset import Counters, Family, Match, Rule, Target
 Refuse = Callable[[str, str], TextRefused]
 """From what was found and what was expected to the error that also says where."""
 
-TEXTS = frozenset("comment log-prefix nflog-prefix helper".split())
+TEXTS = frozenset("comment helper log-prefix nflog-prefix path".split())
 """Options whose value a user wrote, which iptables prints in quotes unless it is very plain."""
 
 _NONE: Options = {}
@@ -115,16 +115,14 @@ class _Words:
             if self._at >= len(self._words):
                 raise self._refuse("the end", _EXPECTED)
             word = self._words[self._at]
-        if not _is_option(word):
-            raise self._refuse(word, _EXPECTED)
         self._at += 1
         native = NATIVE.get(word)
+        if isinstance(word, Quoted) or (native is None and not word.startswith("--")):
+            raise self._refuse(word, _EXPECTED)
         if native is not None:
             self._native(native, negated=negated)
-        elif word.startswith("--"):
-            self._extension(word[2:], negated=negated)
         else:
-            raise self._refuse(word, _EXPECTED)
+            self._extension(word[2:], negated=negated)
 
     def _native(self, option: Option, *, negated: bool) -> None:
         name = option.name

@@ -11,7 +11,8 @@ from engine.errors import TextRefused, shown
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII but for blanks, double quotes and backslashes
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_-]+")  # iptables' own list for what users write: comments, log prefixes
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab in quotes is a character like any other
+_UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
 _NAME = re.compile(r'[^\s"\x00-\x1f\x7f]+', re.ASCII)
 _WORD = re.compile(r'\s*(?:([^\s"]*)"((?:[^"\\]|\\.)*)"|([^\s"]+)(?=\s|$))', re.ASCII)
 _WORD_UNESCAPED = re.compile(r'\s*(?:()"([^"]*)"|([^\s"]+))(?=\s|$)', re.ASCII)
@@ -80,7 +81,7 @@ def quote(word: str) -> str:
     """Return a word as one word of a restore line, whatever is in it.
 
     Raises:
-        ValueError: it has a control character, which no restore line can carry.
+        ValueError: it has a control character other than a tab, which no restore line can carry.
     """
     if _PLAIN.fullmatch(word) and not word.startswith(("-", "!")):
         return word
@@ -94,7 +95,10 @@ def quote_text(word: str) -> str:
 
 def quote_always(word: str) -> str:
     """Return a word in quotes; raise ``ValueError`` as ``quote``."""
-    escaped = _printable(word).replace("\\", "\\\\").replace('"', '\\"')
+    if _FORBIDDEN.search(word):
+        message = f"control character in {shown(word)}"
+        raise ValueError(message)
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
@@ -104,8 +108,8 @@ def quote_unescaped(word: str) -> str:
     Raises:
         ValueError: it has a control character or a double quote.
     """
-    if '"' in _printable(word):
-        message = f"double quote in {shown(word)}"
+    if _UNQUOTABLE.search(word):
+        message = f"double quote or control character in {shown(word)}"
         raise ValueError(message)
     return f'"{word}"'
 
@@ -118,12 +122,5 @@ def plain_name(word: str) -> str:
     """
     if not _NAME.fullmatch(word):
         message = f"no name: {shown(word)}"
-        raise ValueError(message)
-    return word
-
-
-def _printable(word: str) -> str:
-    if _FORBIDDEN.search(word):
-        message = f"control character in {shown(word)}"
         raise ValueError(message)
     return word
