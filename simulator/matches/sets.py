@@ -18,7 +18,8 @@ _FITS: Mapping[str, Callable[[int, int], bool]] = {
 }
 
 _LACKS = "needs a port, address, mark or interface that the packet does not give, or is of a set not modelled"
-_RUNS = "counts its timeouts from the first packet on, as just saved"
+_RUNS = "counts timeouts from the first packet on, as just saved"
+_CUT = "has members with bits outside its mask, taken as cut by it"
 
 
 def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
@@ -49,9 +50,9 @@ def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
         held = test(sets, asked, visit, around.memory).held
         return None if held is None else held is not wanted.negated
 
-    below = (sets[name] for name, _ in saved.listed)
-    runs = any(each is not None and _expires(each) for each in (saved, *below))
-    return weighed(group, weigh, _LACKS, _RUNS if runs else "")
+    concerned = [each for each in (saved, *(sets[name] for name, _ in saved.listed)) if each is not None]
+    assumed = [_RUNS] * any(map(_expires, concerned)) + [_CUT] * any(each.cut for each in concerned)
+    return weighed(group, weigh, _LACKS, " and ".join(assumed))
 
 
 def sides_of(text: str) -> tuple[bool, ...]:
@@ -86,5 +87,4 @@ def _count(match: Match) -> Count:
 
 def _expires(saved: Saved) -> bool:
     found = (entry for level in saved.levels.values() for entries in level.values() for entry in entries)
-    listed = (entry for _, entry in saved.listed)
-    return saved.traits.timeout is not None and any(entry.until < inf for entry in (*found, *listed))
+    return saved.traits.timeout is not None and any(entry.until < inf for entry in found)

@@ -40,7 +40,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Whether a look-up counts, whether it counts in the sets of a list, and what it asks of the counts before."""
+    """Whether a look-up counts, whether it counts in the sets of a list, and what it asks of the counts after it.
+
+    Older kernels than 5.4 asked before they counted.
+    """
 
     updates: bool = True
     below: bool = True
@@ -130,9 +133,9 @@ def find(held: Held, fields: Fields, counting: Counting, visit: Visit) -> Entry 
             # Among networks of which none has this interface, the kernel's search ends.
             hides = kind.tailed
             if _fits_tail(entry, fields.tail):
-                counted = _counted(held, (prefixes, key, number), counting, visit)
-                if counted is not Missing.ABSENT:
-                    return counted
+                found = counted(held, (prefixes, key, number), counting, visit)
+                if found is not Missing.ABSENT:
+                    return found
                 hides = False
         if hides:
             return Missing.ABSENT
@@ -143,8 +146,8 @@ Place = tuple[Prefixes, Key, int]
 """Where a member stands: by what it is found, and its number among those with the same key."""
 
 
-def _counted(held: Held, place: Place, counting: Counting, visit: Visit) -> Entry | Missing:
-    """Count a member, unless it has expired or its counts are not those that are asked for."""
+def counted(held: Held, place: Place, counting: Counting, visit: Visit) -> Entry | Missing:
+    """Count a member, and return it unless it has expired or its counts are not those that are asked for."""
     prefixes, key, number = place
     entries = held.entries(prefixes, key)
     entry = entries[number]
@@ -152,22 +155,23 @@ def _counted(held: Held, place: Place, counting: Counting, visit: Visit) -> Entr
         return Missing.ABSENT
     if not held.saved.traits.counters:
         return entry
-    truths = [fits_count(entry, count) for count in counting.wanted]
+    if counting.updates:
+        entry = _tallied(entry, visit.packet)
+        held.put(prefixes, key, (*entries[:number], entry, *entries[number + 1 :]))
+    truths = [_fits_count(entry, count) for count in counting.wanted]
     if False in truths or None in truths:
         return Missing.ABSENT if False in truths else Missing.UNKNOWN
-    if counting.updates:
-        held.put(prefixes, key, (*entries[:number], tallied(entry, visit.packet), *entries[number + 1 :]))
     return entry
 
 
-def fits_count(entry: Entry, count: Count) -> bool | None:
+def _fits_count(entry: Entry, count: Count) -> bool | None:
     """Whether a member's packets or bytes are as a rule asks; None where the bytes are not known."""
     number = entry.octets if count.octets else entry.packets
     return None if number is None else count.fits(number)
 
 
-def tallied(entry: Entry, packet: Packet) -> Entry:
-    """Return a member with one more packet."""
+def _tallied(entry: Entry, packet: Packet) -> Entry:
+    """A member with one more packet."""
     known = entry.octets is not None and packet.length is not None
     octets = (entry.octets or 0) + (packet.length or 0) if known else None
     return replace(entry, packets=entry.packets + 1, octets=octets)
@@ -183,15 +187,16 @@ def _find_by_mac(held: Held, fields: Fields, counting: Counting, visit: Visit) -
     if not entries:
         return Missing.ABSENT
     if not entries[0].tail:
-        found = _fresh(visit, fields.tail, visit.now + entries[0].until)
+        found = _fresh(held, visit, fields.tail, visit.now + entries[0].until)
         held.put((), fields.key, (found,))
         return found
-    return _counted(held, ((), fields.key, 0), counting, visit) if entries[0].tail == fields.tail else Missing.ABSENT
+    return counted(held, ((), fields.key, 0), counting, visit) if entries[0].tail == fields.tail else Missing.ABSENT
 
 
-def _fresh(visit: Visit, tail: str, until: float) -> Entry:
+def _fresh(held: Held, visit: Visit, tail: str, until: float) -> Entry:
     """A member that a rule adds, which counts its packet."""
-    return Entry(until=until, packets=1, octets=visit.packet.length, tail=tail)
+    entry = Entry(until=until, tail=tail)
+    return _tallied(entry, visit.packet) if held.saved.traits.counters else entry
 
 
 def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exist: bool) -> bool:
@@ -201,7 +206,7 @@ def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exis
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
-    new = _fresh(visit, fields.tail, held.until(visit.now, timeout))
+    new = _fresh(held, visit, fields.tail, held.until(visit.now, timeout))
     number = _number(held, entries, fields.tail)
     if number is None:
         if held.is_full(visit.now):
@@ -212,7 +217,8 @@ def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exis
         return True
     old = entries[number]
     if held.saved.kind.bitmap and held.saved.kind.tailed and not old.tail:
-        changed = new if timeout is not None else replace(new, until=visit.now + old.until)
+        by_set = timeout in {None, held.saved.traits.timeout}
+        changed = replace(new, until=visit.now + old.until) if by_set else new
     elif exist and held.saved.kind.bitmap:
         changed = new
     elif exist or held.expired(old, visit.now):

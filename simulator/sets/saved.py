@@ -71,7 +71,11 @@ class Traits:
 
 @dataclass(frozen=True)
 class Saved:
-    """A set as it was saved; ``family`` is None where it holds packets of both; ``listed`` are the sets of a list."""
+    """A set as it was saved; ``family`` is None where it holds packets of both.
+
+    ``listed`` are the sets of a list in their order; their numbers are its keys. ``cut`` says that some member had bits
+    that the set's mask leaves out, though the kernel may have kept them (then it never finds that member).
+    """
 
     name: str
     kind: Kind
@@ -79,6 +83,7 @@ class Saved:
     traits: Traits
     levels: Mapping[Prefixes, Mapping[Key, Entries]]
     listed: tuple[tuple[str, Entry], ...] = ()
+    cut: bool = False
 
     @cached_property
     def order(self) -> tuple[Prefixes, ...]:
@@ -122,13 +127,31 @@ def read_set(ipset: IpSet) -> Saved | None:
     whose = None if kind.of_both_families else family
     if kind.parts == (Part.SET,):
         listed = tuple((member[0], _entry(ipset, member, traits)) for member in ipset.members)
-        return Saved(ipset.name, kind, whose, traits, {}, listed)
+        by_number: dict[Key, Entries] = {(number,): (entry,) for number, (_, entry) in enumerate(listed)}
+        return Saved(ipset.name, kind, whose, traits, {(): by_number}, listed)
     levels: dict[Prefixes, dict[Key, Entries]] = {}
+    cut = False
     for member in ipset.members:
         entry = _entry(ipset, member, traits)
-        for prefixes, key, tail in _elements(ipset, member, kind, traits):
-            _keep(levels.setdefault(prefixes, {}), key, replace(entry, tail=tail) if tail else entry, kind)
-    return Saved(ipset.name, kind, whose, traits, levels)
+        for place in _elements(ipset, member, kind, traits):
+            tailed = replace(entry, tail=place.tail) if place.tail else entry
+            _keep(levels.setdefault(place.prefixes, {}), place.key, tailed, kind)
+            cut = cut or place.cut
+    return Saved(ipset.name, kind, whose, traits, levels, cut=cut and kind.parts in _MASKED_LATE)
+
+
+_MASKED_LATE = frozenset({(Part.IP, Part.PORT), (Part.NET, Part.NET)})
+"""Where the kernel masks only the first address of a range that is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a member is kept, and whether the set's mask cut bits off for that."""
+
+    prefixes: Prefixes
+    key: Key
+    tail: str
+    cut: bool
 
 
 def _keep(level: dict[Key, Entries], key: Key, entry: Entry, kind: Kind) -> None:
@@ -172,7 +195,7 @@ def _bounds(text: str, kind: Kind, family: Family) -> tuple[int, int]:
     return first & ~hosts, last | hosts
 
 
-def _elements(ipset: IpSet, member: Member, kind: Kind, traits: Traits) -> Iterator[tuple[Prefixes, Key, str]]:
+def _elements(ipset: IpSet, member: Member, kind: Kind, traits: Traits) -> Iterator[_Place]:
     """What a member's text stands for: one member, or as many as its ranges have."""
     family = ipset.family or Family.IPV4
     texts = member[0].split(",", len(kind.parts) - 1)
@@ -194,10 +217,12 @@ def _alternatives(pair: tuple[str, Part], kind: Kind, family: Family, traits: Tr
     return alternatives(text, part, kind, family, traits.mask)
 
 
-def _placed(chosen: tuple[Element, ...], kind: Kind, traits: Traits) -> tuple[Prefixes, Key, str]:
+def _placed(chosen: tuple[Element, ...], kind: Kind, traits: Traits) -> _Place:
     keyed = chosen[:-1] if kind.tailed else chosen
-    key = tuple(kept(each.value, part, traits) for each, part in zip(keyed, kind.parts, strict=False))
-    return tuple(chosen[at].prefix for at in kind.nets), key, chosen[-1].text if kind.tailed else ""
+    whole = tuple(each.value for each in keyed)
+    key = tuple(kept(value, part, traits) for value, part in zip(whole, kind.parts, strict=False))
+    prefixes = tuple(chosen[at].prefix for at in kind.nets)
+    return _Place(prefixes, key, chosen[-1].text if kind.tailed else "", cut=key != whole)
 
 
 def kept(value: int, part: Part, traits: Traits) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from engine.ruleset import Family
 from simulator.sets.fields import Fields, Missing, Sides, fields_of
 from simulator.sets.kinds import Part
-from simulator.sets.live import Changes, Counting, Held, Visit, add, find, fits_count, remove, tallied
+from simulator.sets.live import Changes, Counting, Held, Visit, add, counted, find, remove
 from simulator.sets.saved import Entry, Mark, Saved
 from simulator.surroundings import Memory
 
@@ -75,25 +75,14 @@ def _test_list(sets: Sets, held: Held, asked: Asked, visit: Visit, memory: Memor
     counting = asked.counting
     inner = replace(asked, counting=Counting(counting.updates and counting.below, counting.below))
     reply = _NO
-    for number, name, entry in _listed(held, visit):
+    for number, (name, _) in enumerate(held.saved.listed):
         found = test(sets, replace(inner, name=name), visit, memory)
-        if not found.held:
-            reply = reply if found.held is False else _UNKNOWN
-            continue
-        truths = [fits_count(entry, count) for count in counting.wanted] if held.saved.traits.counters else []
-        if False in truths or None in truths:
-            reply = reply if False in truths else _UNKNOWN
-            continue
-        if held.saved.traits.counters and counting.updates:
-            held.put((), (number,), (tallied(entry, visit.packet),))
-        return replace(found, mark=entry.mark) if held.saved.traits.skbinfo else found
+        entry = counted(held, ((), (number,), 0), counting, visit) if found.held else Missing.ABSENT
+        if isinstance(entry, Entry):
+            return replace(found, mark=entry.mark) if held.saved.traits.skbinfo else found
+        if found.held is None or entry is Missing.UNKNOWN:
+            reply = _UNKNOWN
     return reply
-
-
-def _listed(held: Held, visit: Visit) -> list[tuple[int, str, Entry]]:
-    """The sets of a list that have not expired, with what the list counts of them by now."""
-    counted = ((at, name, held.entries((), (at,)) or (entry,)) for at, (name, entry) in enumerate(held.saved.listed))
-    return [(at, name, found[0]) for at, name, found in counted if not held.expired(found[0], visit.now)]
 
 
 def insert(sets: Sets, asked: Asked, visit: Visit, memory: Memory, timeout: float | None, *, exist: bool) -> Truth:
@@ -112,7 +101,7 @@ def _changed(sets: Sets, asked: Asked, visit: Visit, memory: Memory, change: Cal
         return None if saved is None else False
     held = held_now(saved, memory)
     if saved.kind.parts == (Part.SET,):
-        names = [name for _, name, _ in _listed(held, visit)]
+        names = [name for name, entry in saved.listed if not held.expired(entry, visit.now)]
         truths = (_changed(sets, replace(asked, name=name), visit, memory, change) for name in names)
         return next((truth for truth in truths if truth is not False), False)
     fields = fields_of(visit.packet, saved, asked.sides)
