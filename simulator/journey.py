@@ -88,8 +88,13 @@ class _Way:
 
     def keep(self) -> bool:
         """Keep the connection, as its packet got through."""
-        if self.tracked is not None and self.passage.packet.state not in _NOT_TRACKED:
-            self.tracker.confirm(replace(self.tracked, packet=self.passage.packet))
+        if self.tracked is None or self.passage.packet.state in _NOT_TRACKED:
+            return True
+        if self.tracker.clashes(self.tracked):
+            if self.first.sport is None and self.first.icmp_id is None:
+                return self.lose("conntrack: answers to it would be taken for those of another connection")
+            self.passage.assumptions["nat: the tuple is taken; the kernel draws the port at random"] = None
+        self.tracker.confirm(replace(self.tracked, packet=self.passage.packet))
         return True
 
     def lose(self, why: str) -> bool:
@@ -166,6 +171,8 @@ def _is_for_node(way: _Way) -> bool:
 def _forward(way: _Way) -> bool:
     found = _way_out(way) or way.first.out_interface
     way.hook = Hook.FORWARD
+    if way.first.dst.is_multicast:
+        return way.lose("routing: what came to a group is not forwarded, though rules send it elsewhere")
     if not found:
         return way.lose(f"routing: there is no route to {way.passage.packet.dst}")
     if way.passage.packet.ttl <= 1:

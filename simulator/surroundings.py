@@ -61,6 +61,24 @@ class Host:
         best = max(fitting, key=lambda route: route.network.prefixlen, default=None)
         return best.interface if best else None
 
+    def leads_to(self, address: Address, interface: str) -> bool:
+        """Whether any route to an address is by the interface, though another may be better."""
+        own = (each.network for each in self.addresses.get(interface, ()))
+        rest = (route.network for route in self.routes if route.interface == interface)
+        return any(address in network for network in (*own, *rest))
+
+    def source_for(self, address: Address, interface: str) -> Address | None:
+        """Return what a packet to an address is sent from by an interface, if the node has such an address.
+
+        An interface without one sends from the first of another (``inet_select_addr``, RFC 6724 in IPv6); what an IPv6
+        node sends to itself is from that same address.
+        """
+        if address.version == 6 and interface == LOOPBACK:
+            return address
+        others = (name for name in self.addresses if name not in {interface, LOOPBACK})
+        found = (self.address_of(name, address.version, beyond=True) for name in (interface, *others))
+        return next((own for own in found if own is not None and not own.is_loopback), None)
+
     def address_of(self, interface: str, version: int, *, beyond: bool = False) -> Address | None:
         """Return the interface's first address of a version; ``beyond`` leaves out those only good on its link."""
         for each in self.addresses.get(interface, ()):

@@ -79,6 +79,13 @@ class Tracker:
         self._connections.update(dict.fromkeys(entry.keys, entry))
         return self._make_room(packet.time)
 
+    def clashes(self, found: Tracked) -> bool:
+        """Whether another connection has a tuple of one that begins; the kernel then drops its packet."""
+        entry = found.entry
+        if entry is None or entry.confirmed:
+            return False
+        return any(self._known(key, found.packet.time) is not None for key in entry.keys)
+
     def remember(self, found: Tracked, packet: Packet) -> None:
         """Keep the mark that rules gave the connection, even if they then dropped the packet."""
         if found.entry is not None and packet.connection is not None:

@@ -113,7 +113,7 @@ def _quota(group: Group, _family: Family) -> Test:
 
 
 def _statistic(group: Group, _family: Family) -> Test:
-    """Every n-th packet, by a count that begins at ``--packet``; which of many by chance cannot be known."""
+    """Every n-th packet, from number ``--packet`` on, as of 0; which of many by chance cannot be known."""
     if value(group, "mode", "") != "nth":
         return _chance(group)
     every = option(group, "every")
@@ -123,7 +123,7 @@ def _statistic(group: Group, _family: Family) -> Test:
     first, key = names.number(value(group, "packet", "0"), 2**31 - 1), object()
 
     def weigh(_packet: Packet, around: Surroundings) -> Truth:
-        count = around.memory.cell(key, [first])
+        count = around.memory.cell(key, [last - first])  # as the tool tells the kernel, to which --packet means nothing
         count[0] = 0 if count[0] == last else count[0] + 1
         return (count[0] == 0) is not every.negated
 

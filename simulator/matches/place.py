@@ -91,7 +91,7 @@ def _fits(found: Types, wanted: Types, family: Family) -> bool:
     return wanted - by_routes <= found and (not by_routes or bool(by_routes & found))
 
 
-def _rpfilter(group: Group, _family: Family) -> Test:
+def _rpfilter(group: Group, family: Family) -> Test:
     """Whether an answer would leave by the interface that the packet came in at."""
     loose, inverted = option(group, "loose") is not None, option(group, "invert") is not None
     accepts_local = option(group, "accept-local") is not None
@@ -103,10 +103,17 @@ def _rpfilter(group: Group, _family: Family) -> Test:
             return None
         if around.host.is_local(packet.src):
             return accepts_local is not inverted
-        way = around.host.way_to(packet.src)
-        return (way is not None and (loose or way == packet.in_interface)) is not inverted
+        return _answered_by(around.host, packet, family, loose=loose) is not inverted
 
     return weighed(group, weigh, _NO_HOST)
+
+
+def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> bool:
+    """IPv4 asks for the best route; IPv6 for any by the interface (``RT6_LOOKUP_F_IFACE``), unless loose."""
+    if family is Family.IPV6 and not loose:
+        return host.leads_to(packet.src, packet.in_interface)
+    way = host.way_to(packet.src)
+    return way is not None and (loose or way == packet.in_interface)
 
 
 def _socket(group: Group, _family: Family) -> Test:

@@ -128,9 +128,9 @@ def _masquerade(target: Target, _family: Family) -> Translate:
     ports, drawn = ports_of(text) if text else None, _drawn(target)
 
     def translate(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Packet:
-        address = host.address_of(packet.out_interface, packet.src.version, beyond=True) if host else None
+        address = host.source_for(packet.dst, packet.out_interface) if host else None
         if address is None:
-            assume("MASQUERADE needs the out interface's address; the source is assumed to stay as it is")
+            assume("MASQUERADE needs the node's address; the source is assumed to stay as it is")
             return packet
         return source(Range((address, address), ports), drawn=drawn)(packet, hook, host, assume)
 

@@ -1,14 +1,26 @@
-"""The kernel takes what real firewalls wrote, as nodewall writes it."""
+"""The kernel takes what real firewalls wrote, as nodewall writes it, and the simulator says what it then does."""
 
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 
 import pytest
 
 from adapters.lab import Namespaces
 from adapters.process import SystemRunner
 from engine.restore import parse_sets, parse_tables, render_sets, render_tables
-from engine.ruleset import Family
-from tests.dumps import NAMES, sets_text, text_of
+from engine.ruleset import Family, Hook, Ruleset
+from simulator.conntrack import Tracker
+from simulator.journey import arrive, send
+from simulator.netfilter import Answer, Verdict, Walker
+from simulator.packets import ConnState, Packet, names
+from tests.dumps import NAMES, ruleset_of, sets_text, text_of
+from tests.kernel.router import Links, Router, Seen, numbered, seen_as
+from tests.kernel.test_differential import answerable
+from tests.rule_aim import Aim
+from tests.rulesets import SOAK
 
 pytestmark = pytest.mark.kernel
 
@@ -43,3 +55,127 @@ def test_the_kernel_holds_the_same_by_our_words(
     written = render_sets(parse_sets(sets)), render_tables(parse_tables(rules))
     assert saved(ours, backend, family, *written) == by_dump
     assert len(by_dump) > len(rules.splitlines()) // 2
+
+
+# What the kernel does
+
+PACKETS = 400 * (10 if SOAK else 1)
+"""Per ruleset, backend and family."""
+
+NOW = time.time()
+
+WORLD = ("192.0.2.1/32", "192.0.2.2/32", "2001:db8::1/128")
+LAN = ("10.0.0.1/32", ">10.0.0.0/24", "fd00::1/128", ">fd00::/64")
+LINKS: Mapping[str, Links] = {
+    "antrea": {"eth0": WORLD, "antrea-gw0": ("10.10.0.1/32", ">10.10.0.0/16", "fd00:10::1/128", ">fd00:10::/64")},
+    "calico": {"eth0": WORLD, "cali0web": (">10.65.0.2/32", ">fd00:65::2/128")},
+    "docker": {
+        "eth0": WORLD,
+        "docker0": ("172.17.0.1/32", ">172.17.0.0/16", "fd00:17::1/128", ">fd00:17::/64"),
+        "br-shop": ("172.18.0.1/32", ">172.18.0.0/16", "fd00:18::1/128", ">fd00:18::/64"),
+        "br-inside": ("172.19.0.1/32", ">172.19.0.0/16", "fd00:19::1/128", ">fd00:19::/64"),
+    },
+    "fail2ban": {"eth0": WORLD},
+    "ferm": {"eth0": WORLD, "eth1": LAN},
+    "firewalld": {"eth0": WORLD, "eth1": LAN},
+    "kube-proxy": {"eth0": WORLD, "cni0": ("10.244.0.1/32", ">10.244.0.0/16", "fd00:244::1/128", ">fd00:244::/64")},
+    "shorewall": {
+        "eth0": WORLD,
+        "eth1": LAN,
+        "eth2": ("10.0.1.1/32", ">10.0.1.0/24", "fd00:0:0:1::1/128", ">fd00:0:0:1::/64"),
+    },
+    "ufw": {"eth0": WORLD, "eth1": LAN},
+}
+"""Where each ruleset is at home: the interfaces it knows, with addresses, and the networks behind them."""
+
+_RATE = re.compile(r"(--(?:limit|hashlimit-upto|hashlimit-above) )\d+/\w+")
+_CHANCE = re.compile(r"--mode random --probability ([0-9.]+)")
+
+
+def settled(text: str) -> str:
+    """Return rules that leave nothing to time and chance: limits get nothing back, and every n-th packet is drawn."""
+    counted = _CHANCE.sub(lambda found: f"--mode nth --every {round(1 / float(found[1]))} --packet 0", text)
+    return _RATE.sub(r"\g<1>1/hour", counted)
+
+
+@pytest.fixture
+def router(name: str, kernel: None) -> Iterator[Router]:  # noqa: ARG001  # asked for its effect
+    """The node that a ruleset is at home on."""
+    with Router(LINKS[name]) as made:
+        yield made
+
+
+def loaded(router: Router, name: str, backend: str, family: Family) -> Ruleset:
+    """Put a ruleset in force; return it."""
+    tool = f"{TOOLS[family]}-{backend}-restore"
+    rules = settled(text_of(name, family))
+    runner = SystemRunner(router.netns)
+    runner.run(["ipset", "restore"], sets_text(name)).or_refused("ipset")
+    runner.run([tool], rules).or_refused(tool)
+    tables = parse_tables(rules)
+    whole = ruleset_of(name)
+    return replace(whole, ipv4=tables) if family is Family.IPV4 else replace(whole, ipv6=tables)
+
+
+def judged(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
+    """Return what the simulator says of a packet on its whole way; root sends those of the node."""
+    known = replace(packet, time=NOW, uid=0, gid=0)
+    return (arrive if packet.in_interface else send)(walker, tracker, known)
+
+
+def expected(answer: Answer, walker: Walker, router: Router) -> Seen:
+    """Return what there is to be seen of an answer: of REJECT nothing, where its own answer is not sent or let out."""
+    if answer.verdict is Verdict.ACCEPT:
+        return seen_as("input" if answer.hook is Hook.INPUT else answer.left.out_interface, answer.left)
+    if answer.verdict is Verdict.DROP or not answers(answer):
+        return Seen()
+    told = walker.verdict(refusal(answer, router), Hook.OUTPUT).verdict is Verdict.ACCEPT
+    return Seen("refused") if told else Seen()
+
+
+def answers(answer: Answer) -> bool:
+    """Whether REJECT sends anything to where a packet came from."""
+    if answer.reject_with == "tcp-reset":
+        return "RST" not in answer.packet.flags and not answer.packet.dst.is_multicast
+    return answerable(answer.packet)
+
+
+def refusal(answer: Answer, router: Router) -> Packet:
+    """Return what REJECT sends."""
+    packet, first = answer.left, answer.packet
+    back = Packet(
+        src=packet.dst,
+        dst=first.src,
+        protocol=names.ICMP_OF[packet.family],
+        icmp=(3, 3) if packet.family is Family.IPV4 else (1, 4),
+        out_interface=router.host.way_to(first.src) or "",
+        state=ConnState.RELATED if answer.tracked else ConnState.INVALID,
+    )
+    if answer.reject_with != "tcp-reset":
+        return back
+    flags = frozenset({"RST"} if "ACK" in packet.flags else {"RST", "ACK"})
+    return replace(back, protocol=names.TCP, icmp=None, sport=packet.dport, dport=packet.sport, flags=flags)
+
+
+def agree(answer: Answer, said: Seen, seen: Seen) -> bool:
+    """Whether the kernel did what was said, but for ports that it draws at random."""
+    if any("draws the port at random" in text or "one of the ports" in text for text in answer.assumptions):
+        return replace(said, sport=None) == replace(seen, sport=None)
+    return said == seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kernel_does_what_the_simulator_says(name: str, router: Router, backend: str, family: Family) -> None:
+    """Packets at the edges of each rule get where the simulator says, with the addresses and ports that it says."""
+    ruleset = loaded(router, name, backend, family)
+    walker, tracker = Walker(ruleset), Tracker(router.host)
+    drawn = islice(Aim(ruleset, family, router.host, name).packets(), PACKETS)
+    packets = [numbered(packet, number) for number, packet in enumerate(drawn, 1)]
+    wrong = [
+        f"{packet.words}\n  said {said}\n  seen {seen}\n  {answer}"
+        for packet, seen in zip(packets, router.follow(packets), strict=True)
+        for answer in (judged(walker, tracker, packet),)
+        for said in (expected(answer, walker, router),)
+        if not agree(answer, said, seen)
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,101 @@
+"""What routing, connections and the node's addresses do to packets between the hooks; each was learnt from a kernel."""
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from engine.restore import parse_tables
+from engine.ruleset import Ruleset
+from simulator.conntrack import Tracker
+from simulator.journey import arrive, send
+from simulator.netfilter import Answer, Verdict, Walker
+from simulator.surroundings import Host, Route
+from tests.simulator.builders import SPEC6, packet
+
+HOST = Host(
+    {
+        "eth0": (ip_interface("192.0.2.1/24"), ip_interface("2001:db8::1/64")),
+        "eth1": (ip_interface("10.0.0.1/24"), ip_interface("fd00::1/64")),
+        "tun0": (),
+    },
+    (
+        Route(ip_network("0.0.0.0/0"), "eth0"),
+        Route(ip_network("::/0"), "eth0"),
+        Route(ip_network("0.0.0.0/0"), "tun0"),
+        Route(ip_network("::/0"), "tun0"),
+        Route(ip_network("10.9.0.0/16"), "tun0"),
+    ),
+)
+
+
+def rules(table: str, *lines: str) -> Walker:
+    """Return a node's rules of one table, of both families."""
+    tables = parse_tables("\n".join((f"*{table}", *lines, "COMMIT")))
+    return Walker(Ruleset(tables, tables))
+
+
+def arrived(walker: Walker, words: str, base: str = "", tracker: Tracker | None = None) -> Answer:
+    """Return what becomes of a packet that arrives."""
+    made = packet(words, base) if base else packet(words)
+    return arrive(walker, Tracker(HOST) if tracker is None else tracker, made)
+
+
+@pytest.mark.parametrize("words, base, verdict", [("src=198.51.100.7 dst=10.0.0.2", "", "drop"), ("", SPEC6, "accept")])
+def test_a_reverse_path_is_the_best_route_but_in_ipv6_any(words: str, base: str, verdict: str) -> None:
+    """By two default routes an answer leaves by the better one, which counts in IPv4; in IPv6 the other one does too."""
+    walker = rules("raw", "-A PREROUTING -m rpfilter --invert -j DROP")
+    source = " src=2001:db8:7::7" if base else ""
+    assert arrived(walker, f"in=tun0 {words}{source}", base).verdict == verdict
+
+
+def test_what_came_to_a_group_is_not_forwarded() -> None:
+    """A packet to a group that DNAT sends to one host is dropped, as its frame was not for the node alone."""
+    walker = rules("nat", "-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.2")
+    answer = arrived(walker, "in=eth0 src=198.51.100.7 dst=239.1.2.3")
+    assert answer.verdict is Verdict.DROP
+    assert "not forwarded" in answer.assumptions[-1]
+
+
+def test_without_ports_two_sources_cannot_be_one() -> None:
+    """Two hosts behind one address cannot both talk ESP to a third: their answers could not be told apart."""
+    walker = rules("nat", "-A POSTROUTING -o eth0 -j MASQUERADE")
+    tracker = Tracker(HOST)
+    sent = [f"in=eth1 src=10.0.0.{last} dst=198.51.100.7 proto=esp" for last in (2, 3)]
+    first, second = (arrived(walker, words, "src=10.0.0.1 dst=10.0.0.2", tracker) for words in sent)
+    assert (first.verdict, second.verdict) == (Verdict.ACCEPT, Verdict.DROP)
+
+
+def test_with_ports_the_second_source_gets_another() -> None:
+    """Of two connections that would be the same after translation, the second gets a port that the kernel draws."""
+    walker = rules("nat", "-A POSTROUTING -o eth0 -j MASQUERADE")
+    tracker = Tracker(HOST)
+    sent = [f"in=eth1 src=10.0.0.{last} dst=198.51.100.7" for last in (2, 3)]
+    first, second = (arrived(walker, words, tracker=tracker) for words in sent)
+    assert (first.verdict, second.verdict) == (Verdict.ACCEPT, Verdict.ACCEPT)
+    assert "draws the port at random" in second.assumptions[-1]
+
+
+@pytest.mark.parametrize(
+    "words, base, source",
+    [
+        ("dst=10.9.0.1", "", "192.0.2.1"),  # by an interface without addresses
+        ("src=10.0.0.1 dst=10.0.0.1", "", "192.0.2.1"),  # to itself
+        ("src=fd00::1 dst=2001:db8::1", SPEC6, "2001:db8::1"),
+    ],
+)
+def test_masquerading_finds_an_address(words: str, base: str, source: str) -> None:
+    """An interface without addresses lends that of another; to itself an IPv6 node talks from the same address."""
+    made = packet(words, base) if base else packet(words)
+    answer = send(rules("nat", "-A POSTROUTING -j MASQUERADE"), Tracker(HOST), made)
+    assert answer.left.src == ip_address(source)
+
+
+def test_every_nth_begins_with_the_packet_that_is_named() -> None:
+    """Of every three packets the first is number 0."""
+    line = "-A PREROUTING -m statistic --mode nth --every 3 --packet {} -j DROP"
+    for number in range(3):
+        walker, tracker = rules("raw", line.format(number)), Tracker(HOST)
+        sent = [replace(packet("in=eth0 dst=192.0.2.1"), sport=port) for port in range(40000, 40006)]
+        dropped = [place for place, one in enumerate(sent) if arrive(walker, tracker, one).verdict is Verdict.DROP]
+        assert dropped == [number, number + 3]
