@@ -9,7 +9,6 @@ from math import inf
 
 from simulator.packets import Packet
 from simulator.sets.fields import Fields, Missing
-from simulator.sets.kinds import Part
 from simulator.sets.saved import Entries, Entry, Key, Prefixes, Saved
 
 
@@ -87,11 +86,6 @@ class Held:
             return (self.saved.bits,) * len(self.saved.kind.nets)
         return tuple(max(lengths) for lengths in zip(*found, strict=True))
 
-    @property
-    def blind(self) -> bool:
-        """Whether the kernel finds nothing: where interfaces go with no network but that of all addresses."""
-        return self.saved.kind.parts[-1] is Part.IFACE and self.order[-1:] == ((0,),) and self.finest == (0,)
-
     def expired(self, entry: Entry, now: float) -> bool:
         """Whether a member's time is over."""
         return self.saved.traits.timeout is not None and now > entry.until
@@ -120,8 +114,6 @@ class Held:
 
 def find(held: Held, fields: Fields, counting: Counting, visit: Visit) -> Entry | Missing:
     """Return the member that a packet finds, which may be an exception, and count it."""
-    if held.blind:
-        return Missing.ABSENT
     kind = held.saved.kind
     if kind.bitmap and kind.tailed:
         return _find_by_mac(held, fields, counting, visit)
@@ -201,8 +193,6 @@ def _fresh(held: Held, visit: Visit, tail: str, until: float) -> Entry:
 
 def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exist: bool) -> bool:
     """Add what a packet tells, and return whether the kernel would say so; with ``exist`` over what is there."""
-    if held.blind:
-        return False
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
@@ -239,8 +229,6 @@ def _number(held: Held, entries: Entries, tail: str) -> int | None:
 
 def remove(held: Held, fields: Fields, visit: Visit) -> bool:
     """Delete what a packet tells, and return whether it was there."""
-    if held.blind:
-        return False
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)

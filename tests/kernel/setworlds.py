@@ -204,10 +204,14 @@ class SetDice:
             sides[1] = "src"
         return ",".join(sides[: wanted - (self.dice.random() < 0.1)] or sides)
 
-    def packets(self, ttl: int, count: int, interface: str) -> Iterator[Packet]:
-        """Yield packets at the edges of what is drawn above, each told from the others, at one hop limit."""
+    def packets(self, ttl: int, count: int, interface: str, *, arriving: bool = True) -> Iterator[Packet]:
+        """Yield packets at the edges of what is drawn above, of one hop limit, that arrive at an interface or leave."""
         for number in range(count):
-            yield self._wired(replace(self._packet(number), ttl=ttl), interface)
+            drawn = replace(self._packet(number), ttl=ttl)
+            if arriving:
+                yield from_wire(to_wire(drawn), in_interface=interface, mac=GATEWAY)
+            else:
+                yield from_wire(to_wire(replace(drawn, src=drawn.dst, dst=drawn.src)), out_interface=interface)
 
     def _packet(self, number: int) -> Packet:
         near = ip_address(self.dice.choice(_NEAR[self.family]))
@@ -219,6 +223,3 @@ class SetDice:
         if self.dice.random() < 0.1:
             return replace(packet, protocol=self.dice.choice(_OTHERS[self.family]), length=80 + number)
         return replace(packet, sport=self.dice.choice((*_PORTS, 1024 + number)), dport=self.dice.choice(_PORTS))
-
-    def _wired(self, packet: Packet, interface: str) -> Packet:
-        return from_wire(to_wire(packet), in_interface=interface, mac=GATEWAY)
