@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from simulator.packets import capture
 from simulator.packets.dissect import from_wire
 from simulator.packets.layout import Layout, bytes_of, known_bits, layout, rewritten
 from simulator.packets.model import TCP_FLAGS, Address, Connection, ConnState, Packet, Skipped, Tuple
@@ -49,14 +50,12 @@ def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") ->
     """Yield every frame of a pcap or pcapng file in order, seen at the interfaces given.
 
     A packet tells when its frame was captured. A frame that is cut or is not IP comes as `Skipped` with its number and
-    the reason; nothing is guessed.
+    the reason; nothing is guessed. Where the file is cut or damaged, the last is such a one.
 
     Raises:
         Refused: the file cannot be read or is no capture.
     """
-    from simulator.packets import wire  # noqa: PLC0415 - as in to_wire
-
-    return wire.read_pcap(path, in_interface=in_interface, out_interface=out_interface)
+    return capture.read_pcap(path, in_interface=in_interface, out_interface=out_interface)
 
 
 @contextmanager

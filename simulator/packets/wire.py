@@ -1,24 +1,22 @@
-"""The only module that knows scapy: packets to wire bytes, and frames of capture files to packets."""
+"""The only module that knows scapy: packets to wire bytes and to capture files."""
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from scapy.error import Scapy_Exception
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6Unknown, IPv6, IPv6ExtHdrFragment
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
-from scapy.utils import RawPcapNgReader, RawPcapReader, RawPcapWriter
+from scapy.utils import RawPcapWriter
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused
 from engine.ruleset import Family
 from simulator.packets import names
-from simulator.packets.dissect import ICMP_ERRORS, from_wire
-from simulator.packets.model import TCP_FLAGS, Packet, Skipped
+from simulator.packets.dissect import ICMP_ERRORS
+from simulator.packets.model import TCP_FLAGS, Packet
 
 _FRAGMENT_OFFSET = 64
 """Of a later fragment, in units of 8 bytes; any but 0 will do."""
@@ -130,31 +128,6 @@ _TRANSPORT: Mapping[int, Callable[[Packet], Layer]] = {
 }
 
 
-def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") -> Iterator[Packet | Skipped]:
-    """As `simulator.packets.read_pcap`."""
-    try:
-        # Given a name instead of an open file, scapy leaks the file when it holds no capture.
-        with path.open("rb") as file, RawPcapReader(file) as reader:  # type: ignore[arg-type] # its metaclass takes it
-            for number, (data, about) in enumerate(reader, 1):
-                link = getattr(about, "linktype", None)  # per frame in pcapng, per file in pcap
-                found = _frame(number, data, reader.linktype if link is None else link, (in_interface, out_interface))
-                time = _time(about, nano=getattr(reader, "nano", False))
-                yield replace(found, time=time) if isinstance(found, Packet) else found
-    except (OSError, Scapy_Exception, struct.error) as error:
-        problem = f"cannot be read: {shown(str(error))}"
-        raise Refused((Fault(str(path), problem, "a pcap or pcapng file"),)) from error
-
-
-def _time(about: object, *, nano: bool) -> float | None:
-    """Return when a frame was captured, in seconds since 1970; a simple packet block of pcapng tells no time."""
-    match about:
-        case RawPcapReader.PacketMetadata(sec=seconds, usec=part):
-            return float(seconds + part / (1e9 if nano else 1e6))
-        case RawPcapNgReader.PacketMetadata(tshigh=int(high), tslow=int(low), tsresol=int(resolution)) if resolution:
-            return (high << 32 | low) / resolution
-    return None
-
-
 @contextmanager
 def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
     """As `simulator.packets.pcap_writer`."""
@@ -174,67 +147,4 @@ def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
         yield write
 
 
-def _frame(number: int, data: bytes, link: int, interfaces: tuple[str, str]) -> Packet | Skipped:
-    if link not in _LINKS:
-        return Skipped(number, f"link type {link} is not known")
-    kind, start, mac = _LINKS[link](data)
-    while kind in _VLAN_TAGS:
-        kind, start = int.from_bytes(data[start + 2 : start + 4]), start + 4
-    if kind not in _IP_KINDS:
-        reason = "cut inside the link header" if len(data) < start else f"no IP packet, but type {kind:#06x}"
-        return Skipped(number, reason)
-    try:
-        return from_wire(data[start:], in_interface=interfaces[0], out_interface=interfaces[1], mac=mac)
-    except Refused as refused:
-        return Skipped(number, refused.faults[0].problem)
-
-
 _RAW_IP = 101
-_VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
-_IP_KINDS = frozenset({0x0800, 0x86DD})
-
-Link = tuple[int, int, str | None]
-"""The EtherType of what a frame carries, where that begins, and the sender's MAC address."""
-
-
-def _mac(data: bytes) -> str | None:
-    return data.hex(":") if len(data) == 6 else None
-
-
-def _ethernet(data: bytes) -> Link:
-    return int.from_bytes(data[12:14]), 14, _mac(data[6:12])
-
-
-def _cooked(data: bytes) -> Link:
-    """Linux cooked capture, version 1 (LINKTYPE_LINUX_SLL of tcpdump.org)."""
-    size = int.from_bytes(data[4:6])
-    return int.from_bytes(data[14:16]), 16, _mac(data[6 : 6 + min(size, 8)])
-
-
-def _cooked_2(data: bytes) -> Link:
-    """Linux cooked capture, version 2 (LINKTYPE_LINUX_SLL2)."""
-    return int.from_bytes(data[0:2]), 20, _mac(data[12 : 12 + min(data[11], 8)]) if len(data) >= 20 else None
-
-
-def _raw(data: bytes) -> Link:
-    version = data[0] >> 4 if data else 0
-    return {4: 0x0800, 6: 0x86DD}.get(version, version), 0, None
-
-
-def _loopback(data: bytes) -> Link:
-    """BSD loopback: the address family as a word, in the byte order of the host that captured."""
-    return _raw(data[4:])[0], 4, None
-
-
-_LINKS: Mapping[int, Callable[[bytes], Link]] = {
-    0: _loopback,
-    1: _ethernet,
-    12: _raw,
-    14: _raw,
-    _RAW_IP: _raw,
-    108: _loopback,
-    113: _cooked,
-    228: _raw,
-    229: _raw,
-    276: _cooked_2,
-}
