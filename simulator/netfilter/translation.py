@@ -23,7 +23,7 @@ _LOOPBACK: Mapping[Family, Address] = {Family.IPV4: IPv4Address("127.0.0.1"), Fa
 
 Ports = tuple[int, int]
 
-_AT_RANDOM = "the kernel draws the port at random; taken as"
+_AT_RANDOM = "the kernel draws the port at random; taken as"  # or the identifier of an ICMP query
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,9 @@ def source(wanted: Range, *, drawn: bool = False) -> Translate:
 
     def translate(packet: Packet, _hook: Hook, _host: Host | None, assume: Assume) -> Packet:
         port = _kept(packet.sport, wanted.ports)
-        if drawn and port is not None and not (wanted.ports and wanted.ports[0] == wanted.ports[1]):
-            assume(f"{_AT_RANDOM} {port}")
+        number = packet.icmp_id if port is None else port
+        if drawn and number is not None and not (wanted.ports and wanted.ports[0] == wanted.ports[1]):
+            assume(f"{_AT_RANDOM} {number}")
         elif wanted.ports and wanted.ports[0] != wanted.ports[1] and port != packet.sport:
             assume(f"the kernel picks one of the ports {wanted.ports[0]}-{wanted.ports[1]}; taken as the first")
         return rewritten(packet, src=_chosen(wanted.addresses, assume), sport=port)

@@ -144,8 +144,8 @@ class Router(Rig):
                 gateway = "169.254.0.1" if route.network.version == 4 else "fe80::1"
                 yield f"route add {route.network} via {gateway} dev {route.interface} onlink"
 
-    def follow(self, packets: Sequence[Packet]) -> list[Seen]:
-        """Return where each packet got to, in order; they bear the numbers 1, 2 and so on."""
+    def follow(self, packets: Sequence[Packet], first: int = 1) -> list[Seen]:
+        """Return where each packet got to, in order; they bear numbers from the first on."""
         for packet in packets:
             self._listen(packet.src.version, packet.protocol)
             if packet.in_interface and packet.dst.is_multicast:
@@ -158,7 +158,7 @@ class Router(Rig):
                 left, refused = self._barrier()
                 # An answer of a program is no refusal: what is heard or leaves comes first.
                 found = {**dict.fromkeys(refused, Seen("refused")), **found, **left, **self._arrived()}
-        return [found.get(number, Seen()) for number in range(1, len(packets) + 1)]
+        return [found.get(number, Seen()) for number in range(first, first + len(packets))]
 
     def _fire(self, packet: Packet) -> None:
         data = to_wire(packet)
