@@ -63,9 +63,9 @@ def _created(name: str, kind: str, words: Sequence[str]) -> IpSet:
 
 
 def render_sets(sets: Sequence[IpSet]) -> str:
-    """Return the sets as ipset save prints them, which ipset restore reads."""
+    """Return the sets as ipset save prints them, which ipset restore reads: lists behind the sets that they name."""
     lines: list[str] = []
-    for item in sets:
+    for item in sorted(sets, key=lambda each: each.is_list):
         lines.append(render_create(item))
         lines += (f"add {plain_name(item.name)} {render_member(member)}" for member in item.members)
     return "".join(f"{line}\n" for line in lines)

@@ -90,6 +90,8 @@ def _addresses(text: str, family: Family, keep: int) -> range:
     low, dash, high = text.partition("-")
     address, _, prefix = low.partition("/")
     first = address_number(address, family)
+    if not dash and not prefix:
+        return range(first, first + 1)
     last = address_number(high, family) if dash else first
     if prefix:
         hosts = mask_of(prefix, family) ^ (1 << BITS[family]) - 1

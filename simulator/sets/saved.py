@@ -168,6 +168,8 @@ def _refused(ipset: IpSet, member: Member, expected: str) -> Refused:
 def _traits(ipset: IpSet, kind: Kind, family: Family) -> Traits:
     """The create options; ValueError where one is not understood."""
     options = dict(ipset.options)
+    if options.keys() - _OPTIONS:
+        raise ValueError(ipset.options)
     by_bits = options.get("bitmask")
     limits, timeout = options.get("range"), options.get("timeout")
     bounds = _bounds(limits, kind, family) if limits else None
@@ -181,6 +183,9 @@ def _traits(ipset: IpSet, kind: Kind, family: Family) -> Traits:
         "forceadd" in options,
         bounds,
     )
+
+
+_OPTIONS = frozenset("bitmask netmask markmask range maxelem size timeout counters comment skbinfo forceadd".split())
 
 
 def _bounds(text: str, kind: Kind, family: Family) -> tuple[int, int]:
@@ -233,6 +238,7 @@ def kept(value: int, part: Part, traits: Traits) -> int:
 
 
 _FLAGS = frozenset({"nomatch", "wildcard"})
+_VALUED = frozenset("timeout packets bytes comment skbmark skbprio skbqueue".split())
 
 
 def _entry(ipset: IpSet, member: Member, traits: Traits) -> Entry:
@@ -240,6 +246,8 @@ def _entry(ipset: IpSet, member: Member, traits: Traits) -> Entry:
     words, told = iter(member[1:]), dict[str, str]()
     for word in words:
         told[word] = "" if word in _FLAGS else next(words, "")
+    if told.keys() - _FLAGS - _VALUED:
+        raise _refused(ipset, member, "options that ipset would save")
     mark, _, bits = told.get("skbmark", "0/0").partition("/")
     try:
         timeout = names.number(told.get("timeout", str(traits.timeout or 0)), 0xFFFFFFFF)
