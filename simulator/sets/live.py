@@ -86,9 +86,13 @@ class Held:
             return (self.saved.bits,) * len(self.saved.kind.nets)
         return tuple(max(lengths) for lengths in zip(*found, strict=True))
 
+    def waits(self, entry: Entry) -> bool:
+        """Whether a member waits for a packet to tell its MAC address, from when on its time runs."""
+        return self.saved.kind.bitmap and self.saved.kind.tailed and not entry.tail
+
     def expired(self, entry: Entry, now: float) -> bool:
         """Whether a member's time is over."""
-        return self.saved.traits.timeout is not None and now > entry.until
+        return self.saved.traits.timeout is not None and now > entry.until and not self.waits(entry)
 
     def until(self, now: float, timeout: float | None) -> float:
         """Return when a member expires that a rule adds now; without its own timeout by that of the set."""
@@ -174,11 +178,11 @@ def _fits_tail(entry: Entry, tail: str) -> bool:
 
 
 def _find_by_mac(held: Held, fields: Fields, counting: Counting, visit: Visit) -> Entry | Missing:
-    """A member without a MAC address takes that of the first packet, from when on its time runs."""
+    """A member without a MAC address takes that of the first packet."""
     entries = held.entries((), fields.key)
     if not entries:
         return Missing.ABSENT
-    if not entries[0].tail:
+    if held.waits(entries[0]):
         found = _fresh(held, visit, fields.tail, visit.now + entries[0].until)
         held.put((), fields.key, (found,))
         return found
@@ -206,7 +210,7 @@ def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exis
         held.put(prefixes, key, (*entries, new))
         return True
     old = entries[number]
-    if held.saved.kind.bitmap and held.saved.kind.tailed and not old.tail:
+    if held.waits(old):
         by_set = timeout in {None, held.saved.traits.timeout}
         changed = replace(new, until=visit.now + old.until) if by_set else new
     elif exist and held.saved.kind.bitmap:
@@ -233,7 +237,9 @@ def remove(held: Held, fields: Fields, visit: Visit) -> bool:
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
     number = _number(held, entries, fields.tail)
-    if number is None or held.expired(entries[number], visit.now):
+    if number is None:
         return False
+    old = entries[number]
     held.put(prefixes, key, (*entries[:number], *entries[number + 1 :]))
-    return True
+    # What waits for a MAC address has a timeout that does not run, which the kernel takes for one that is over.
+    return not held.expired(old, visit.now) and not (held.waits(old) and old.until < inf)

@@ -89,6 +89,20 @@ def test_a_list_passes_changes_on_to_the_first_set_that_takes_them() -> None:
     ]
 
 
+def test_what_waits_for_a_mac_address_is_deleted_but_not_found() -> None:
+    """A rule deletes such a member, yet of a list it goes on to the next set, as the member's time seems over."""
+    for timeout, both in (("5", True), ("0", False)):
+        sets = f"create a bitmap:ip,mac range 10.0.0.0/24 timeout 0\nadd a 10.0.0.1 timeout {timeout}\n"
+        sets += "create b hash:ip\nadd b 10.0.0.1\ncreate s list:set\nadd s a\nadd s b\n"
+        looks = (
+            f"-p udp -m udp --dport {port} -m set --match-set {name} src,src -j DROP"
+            for port, name in ((3, "a"), (4, "b"))
+        )
+        rules = Rules(sets, CHANGES[1].format("src,src"), *looks)
+        words = f"proto=udp sport=9 mac={MAC} dport="
+        assert [rules.drops(f"{words}{port}") for port in (2, 3, 4)] == [False, False, not both]
+
+
 def test_a_packet_gives_its_mac_address_to_a_member_without_one() -> None:
     """The first packet from an address settles whose MAC address belongs to it; its timeout runs from then on."""
     rules = Rules(
