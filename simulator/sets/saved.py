@@ -51,9 +51,6 @@ class Entry:
 Entries = tuple[Entry, ...]
 """The members with one key; several only where interfaces tell them apart."""
 
-_PLAIN: Mapping[Entry, Entries] = {each: (each,) for each in (Entry(), Entry(nomatch=True))}
-"""What nearly all members are, one of each for all of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -130,11 +127,11 @@ def read_set(ipset: IpSet) -> Saved | None:
         by_number: dict[Key, Entries] = {(number,): (entry,) for number, (_, entry) in enumerate(listed)}
         return Saved(ipset.name, kind, whose, traits, {(): by_number}, listed)
     levels: dict[Prefixes, dict[Key, Entries]] = {}
-    cut = False
+    cut, alike = False, dict[Member, Entries]()  # one entry stands for all that are alike, as most of a large set are
     for member in ipset.members:
-        entry = _entry(ipset, member, traits)
+        alone = alike.get(member[1:]) or alike.setdefault(member[1:], (_entry(ipset, member, traits),))
         for place in _elements(ipset, member, kind, traits):
-            tailed = replace(entry, tail=place.tail) if place.tail else entry
+            tailed = (replace(alone[0], tail=place.tail),) if place.tail else alone
             _keep(levels.setdefault(place.prefixes, {}), place.key, tailed, kind)
             cut = cut or place.cut
     return Saved(ipset.name, kind, whose, traits, levels, cut=cut and kind.parts in _MASKED_LATE)
@@ -154,11 +151,9 @@ class _Place:
     cut: bool
 
 
-def _keep(level: dict[Key, Entries], key: Key, entry: Entry, kind: Kind) -> None:
+def _keep(level: dict[Key, Entries], key: Key, alone: Entries, kind: Kind) -> None:
     """Keep a member; only interfaces can tell two of one key apart."""
-    alone = _PLAIN.get(entry) or (entry,)
-    before = level.get(key, ()) if kind.parts[-1] is Part.IFACE else ()
-    level[key] = (*before, entry) if before else alone
+    level[key] = level.get(key, ()) + alone if kind.parts[-1] is Part.IFACE else alone
 
 
 def _refused(ipset: IpSet, member: Member, expected: str) -> Refused:
