@@ -27,9 +27,6 @@ ICMP_TYPES = {
     Family.IPV4: ((0, 0), (3, 1), (3, 4), (8, 0), (11, 0), (13, 0), (17, 0)),
     Family.IPV6: ((1, 4), (2, 0), (3, 0), (128, 0), (129, 0), (133, 0), (135, 0), (136, 0)),
 }
-UNHEARD_OF = 9
-"""The source port of what drawn ICMP errors are about: no connection, and no drawn packet."""
-
 FLAGS = ("SYN", "SYN", "SYN", "SYN", "ACK", "SYN ACK", "FIN ACK", "RST", "FIN PSH URG", "SYN FIN", "SYN RST", "")
 
 
@@ -244,7 +241,7 @@ class Aim:
         number = self._dice.randrange(1, 65536)
         if icmp[0] not in ICMP_ERRORS[self.family]:
             return replace(packet, icmp=icmp, icmp_id=number)
-        inner = Packet(src=packet.dst, dst=packet.src, protocol=names.UDP, sport=UNHEARD_OF, dport=number)
+        inner = Packet(src=packet.dst, dst=packet.src, protocol=names.UDP, sport=9, dport=number)
         return replace(packet, icmp=icmp, inner=inner)
 
 

@@ -34,7 +34,6 @@ from engine.addresses import Address
 from engine.ruleset import Family
 from simulator.packets import Packet, from_wire, names, to_wire
 from simulator.surroundings import Host, Route
-from tests.rule_aim import UNHEARD_OF
 
 Links = Mapping[str, Sequence[str]]
 """The interfaces of a router in order, each with addresses and, after a ``>``, the networks that it leads to."""
@@ -214,8 +213,10 @@ def _refused_by(data: bytes) -> Iterator[int]:
         sequence, acknowledged = struct.unpack_from("!II", data, start + 4)
         yield (acknowledged if "ACK" in packet.flags else sequence) >> 8
     elif number is not None and packet.icmp and (packet.protocol, packet.icmp[0]) in {(1, 3), (58, 1)}:
-        drawn = packet.inner is not None and packet.inner.sport == UNHEARD_OF
-        yield from () if drawn else (number,)
+        quoted = data[start + 8 :]
+        size = int.from_bytes(quoted[2:4]) if quoted[0] >> 4 == 4 else 40 + int.from_bytes(quoted[4:6])
+        # A number behind the quoted packet is that of an error which was sent itself.
+        yield from (number,) if quoted.find(MAGIC) < size else ()
 
 
 def _packets_until(tap: socket, mark: bytes) -> Iterator[bytes]:

@@ -175,24 +175,34 @@ def by_chance(answer: Answer) -> bool:
     return any("draws the port at random" in text or "one of the ports" in text for text in answer.assumptions)
 
 
+def left(seen: Seen) -> bool:
+    """Whether a packet left the node."""
+    return seen.where not in {"", "input", "refused"}
+
+
 def replied(packet: Packet, seen: Seen) -> Packet | None:
-    """Return the answer to a packet from where it left the node, if it is one that is answered."""
-    if seen.where in {"", "input", "refused"} or seen.src is None or seen.dst is None:
-        return None
-    back = replace(
-        packet,
-        src=seen.dst,
-        dst=seen.src,
-        sport=seen.dport,
-        dport=seen.sport,
-        in_interface=seen.where,
-        out_interface="",
-    )
+    """Return the answer to a packet that left the node, from where it went, if it is one that is answered."""
+    back = replace(came_back(seen), protocol=packet.protocol, sport=seen.dport, dport=seen.sport)
     if packet.protocol == names.TCP and packet.flags == {"SYN"}:
-        return replace(back, flags=frozenset({"SYN", "ACK"}), wire=None)
+        return replace(back, flags=frozenset({"SYN", "ACK"}))
     if packet.icmp in {(8, 0), (128, 0)}:
-        return replace(back, icmp=(0, 0) if packet.family is Family.IPV4 else (129, 0), wire=None)
-    return replace(back, wire=None) if packet.protocol == names.UDP else None
+        return replace(back, icmp=(129 if packet.icmp[0] == 128 else 0, 0), icmp_id=packet.icmp_id)
+    return back if packet.protocol == names.UDP else None
+
+
+def failed(packet: Packet, seen: Seen) -> Packet:
+    """Return the ICMP error of somebody who cannot deliver a packet that left the node."""
+    back = came_back(seen)
+    inner = replace(packet, src=back.dst, dst=back.src, sport=seen.sport, dport=seen.dport, wire=None, length=None)
+    icmp = (3, 1) if packet.family is Family.IPV4 else (1, 3)
+    return replace(back, protocol=names.ICMP_OF[packet.family], icmp=icmp, inner=inner)
+
+
+def came_back(seen: Seen) -> Packet:
+    """Return a packet that comes from where one went, to where that seemed to come from."""
+    assert seen.src is not None
+    assert seen.dst is not None
+    return Packet(src=seen.dst, dst=seen.src, protocol=0, in_interface=seen.where)
 
 
 @dataclass(slots=True)
@@ -227,7 +237,8 @@ def test_the_kernel_does_what_the_simulator_says(name: str, router: Router, back
     ruleset = loaded(router, name, backend, family)
     trial = Trial(router, Walker(ruleset), Tracker(router.host))
     right = trial.compare(islice(Aim(ruleset, family, router.host, name).packets(), PACKETS))
-    answered = [back for packet, seen in right if (back := replied(packet, seen))]
-    trial.compare(answered)
+    went = [(packet, seen) for packet, seen in right if left(seen) and packet.inner is None]
+    trial.compare(back for packet, seen in went if (back := replied(packet, seen)))
+    trial.compare(failed(packet, seen) for packet, seen in went)
     assert not trial.wrong, "\n".join(trial.wrong)
-    assert answered or name == "fail2ban"  # which forwards nothing
+    assert went or name == "fail2ban"  # which forwards nothing
