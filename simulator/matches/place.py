@@ -27,36 +27,37 @@ _NO_HOST = "needs the node's addresses and routes"
 
 Types = frozenset[str]
 
-Kind = Callable[[Host | None, Address, str], Types | None]
-"""What an address is to the node, on one interface or (empty) on any; None where that cannot be known."""
+Kind = Callable[[Host | None, Address, str], tuple[Types, ...]]
+"""What an address may be to the node, on one interface or (empty) on any; more than one where the node is not known."""
 
 
-def _types(host: Host | None, address: Address, interface: str) -> Types | None:
+def _types(host: Host | None, address: Address, interface: str) -> tuple[Types, ...]:
     """IPv4 has one type per address, asked of the local routing table (``inet_dev_addr_type``)."""
     if address.is_multicast:
-        return frozenset({"MULTICAST"})
+        return (frozenset({"MULTICAST"}),)
     if int(address) in {0, 0xFFFFFFFF}:
-        return frozenset({"BROADCAST"})
+        return (frozenset({"BROADCAST"}),)
     if address.is_loopback:
-        return frozenset({"LOCAL" if interface in {"", LOOPBACK} else "UNICAST"})
+        return (frozenset({"LOCAL" if interface in {"", LOOPBACK} else "UNICAST"}),)
     if host is None:
-        return None
+        return tuple(frozenset({kind}) for kind in ("LOCAL", "BROADCAST", "UNICAST"))
     if host.is_local(address, interface):
-        return frozenset({"LOCAL"})
-    return frozenset({"BROADCAST" if host.is_broadcast(address) else "UNICAST"})
+        return (frozenset({"LOCAL"}),)
+    return (frozenset({"BROADCAST" if host.is_broadcast(address) else "UNICAST"}),)
 
 
-def _types_6(host: Host | None, address: Address, interface: str) -> Types | None:
+def _types_6(host: Host | None, address: Address, interface: str) -> tuple[Types, ...]:
     """IPv6 tells local ones from others by its routes, and all but multicast are unicast too (``match_type6``)."""
     if address.is_multicast:
-        return frozenset({"MULTICAST"})
+        return (frozenset({"MULTICAST"}),)
     if int(address) == 0:
-        return frozenset({"UNSPEC"})
+        return (frozenset({"UNSPEC"}),)
+    local, foreign = frozenset({"UNICAST", "LOCAL"}), frozenset({"UNICAST"})
     if address.is_loopback and not interface:
-        return frozenset({"UNICAST", "LOCAL"})
+        return (local,)
     if host is None:
-        return None
-    return frozenset({"UNICAST"} | ({"LOCAL"} if host.is_local(address, interface) else set()))
+        return local, foreign
+    return (local if host.is_local(address, interface) else foreign,)
 
 
 def _addrtype(group: Group, family: Family) -> Test:
@@ -71,9 +72,8 @@ def _addrtype(group: Group, family: Family) -> Test:
             return None
         truths: list[Truth] = []
         for side, wanted, negated in asked:
-            found = kind(around.host, side(packet), interface)
-            held = None if found is None else _fits(found, wanted, family)
-            truths.append(None if held is None else held is not negated)
+            held = {_fits(found, wanted, family) for found in kind(around.host, side(packet), interface)}
+            truths.append(held.pop() is not negated if len(held) == 1 else None)
         return False if False in truths else None if None in truths else True
 
     return weighed(group, weigh, _NO_HOST)

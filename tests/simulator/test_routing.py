@@ -11,7 +11,7 @@ from simulator.conntrack import Tracker
 from simulator.journey import arrive, send
 from simulator.netfilter import Answer, Verdict, Walker
 from simulator.surroundings import Host, Route
-from tests.simulator.builders import SPEC6, packet
+from tests.simulator.builders import SPEC, SPEC6, packet
 
 HOST = Host(
     {
@@ -99,3 +99,25 @@ def test_every_nth_begins_with_the_packet_that_is_named() -> None:
         sent = [replace(packet("in=eth0 dst=192.0.2.1"), sport=port) for port in range(40000, 40006)]
         dropped = [place for place, one in enumerate(sent) if arrive(walker, tracker, one).verdict is Verdict.DROP]
         assert dropped == [number, number + 3]
+
+
+@pytest.mark.parametrize(
+    "kind, address, held",
+    [
+        ("MULTICAST", "192.0.2.1", False),
+        ("MULTICAST", "224.0.0.1", True),
+        ("LOCAL,UNICAST,BROADCAST", "192.0.2.1", True),
+        ("LOCAL", "192.0.2.1", None),
+        ("LOCAL", "224.0.0.1", False),
+        ("LOCAL", "127.0.0.1", True),
+        ("UNICAST", "2001:db8::1", True),
+        ("MULTICAST", "2001:db8::1", False),
+        ("LOCAL", "2001:db8::1", None),
+    ],
+)
+def test_some_kinds_of_addresses_need_no_node(kind: str, address: str, held: bool | None) -> None:  # noqa: FBT001 - a table
+    """What kind an address is can be known of an unknown node where all that it may be gives the same answer."""
+    walker = rules("filter", f"-A INPUT -m addrtype --dst-type {kind} -j DROP")
+    answer = walker.verdict(packet(f"in=eth0 dst={address}", SPEC6 if ":" in address else SPEC))
+    assert (answer.verdict is Verdict.DROP) is bool(held)
+    assert bool(answer.assumptions) is (held is None)
