@@ -95,7 +95,7 @@ class Aim:
         value, inside = (match.values or ("",))[0], not match.negated
         match match.option:
             case "source" | "ctorigsrc" | "src-range":
-                draft.src = self._near([*_networks(value)], inside=inside) or draft.src
+                draft.src = self._near([*_networks(value)], inside=inside, near=True) or draft.src
             case "destination" | "ctorigdst" | "dst-range":
                 draft.dst = self._near([*_networks(value)], inside=inside) or draft.dst
             case "match-set":
@@ -136,13 +136,13 @@ class Aim:
         else:
             draft.dst = near or draft.dst
 
-    def _near(self, networks: Sequence[Network], *, inside: bool) -> Address | None:
-        """Return an address at an edge of some networks, or none."""
+    def _near(self, networks: Sequence[Network], *, inside: bool, near: bool = False) -> Address | None:
+        """Return an address at an edge of some networks, or none; one of a neighbour only where ``near``."""
         fitting = [net for net in networks if net.version == VERSIONS[self.family]]
         inside ^= self._dice.random() < OUTSIDE
         ends = [(end, by) for net in fitting for end, by in ((net[0], -1), (net[-1], 1))]
         found = [end if inside else _shifted(end, by) for end, by in ends]
-        usable = [address for address in found if usable_end(address)]
+        usable = [each for each in found if usable_end(each) or (near and each.version == 6 and each.is_link_local)]
         return self._dice.choice(usable) if usable else None
 
     def _of_type(self, kind: str) -> Address | None:
@@ -199,6 +199,8 @@ class Aim:
             draft.dst = self._target(draft, hook, sent=sent)
         if draft.dst.is_multicast and inside:
             inside = "eth0"  # whose groups the node takes part in
+        if draft.src.is_link_local and not self.host.is_local(draft.dst):
+            draft.src = self._behind(inside)  # what neighbours send goes no further
         return self._with_payload(
             Packet(
                 src=draft.src,

@@ -62,8 +62,6 @@ def test_the_kernel_holds_the_same_by_our_words(
 PACKETS = 400 * (10 if SOAK else 1)
 """Per ruleset, backend and family."""
 
-NOW = time.time()
-
 WORLD = ("192.0.2.1/32", "192.0.2.2/32", "2001:db8::1/128")
 LAN = ("10.0.0.1/32", ">10.0.0.0/24", "fd00::1/128", ">fd00::/64")
 LINKS: Mapping[str, Links] = {
@@ -125,12 +123,6 @@ def loaded(router: Router, name: str, backend: str, family: Family) -> Ruleset:
     return replace(whole, ipv4=tables) if family is Family.IPV4 else replace(whole, ipv6=tables)
 
 
-def judged(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
-    """Return what the simulator says of a packet on its whole way; root sends those of the node."""
-    known = replace(packet, time=NOW, uid=0, gid=0)
-    return (arrive if packet.in_interface else send)(walker, tracker, known)
-
-
 def expected(answer: Answer, walker: Walker, router: Router) -> Seen:
     """Return what there is to be seen of an answer: of REJECT nothing, where its own answer is not sent or let out."""
     if answer.verdict is Verdict.ACCEPT:
@@ -142,7 +134,9 @@ def expected(answer: Answer, walker: Walker, router: Router) -> Seen:
 
 
 def answers(answer: Answer) -> bool:
-    """Whether REJECT sends anything to where a packet came from."""
+    """Whether REJECT sends anything to where a packet came from; the router has no address to talk to neighbours from."""
+    if answer.packet.src.is_link_local:
+        return False
     if answer.reject_with == "tcp-reset":
         return "RST" not in answer.packet.flags and not answer.packet.dst.is_multicast
     return answerable(answer.packet)
@@ -213,6 +207,7 @@ class Trial:
     walker: Walker
     tracker: Tracker
     sent: int = 0
+    now: float = field(default_factory=time.time)
     wrong: list[str] = field(default_factory=list)
 
     def compare(self, drawn: Iterable[Packet]) -> list[tuple[Packet, Seen]]:
@@ -222,13 +217,18 @@ class Trial:
         self.sent += len(packets)
         right = []
         for packet, seen in zip(packets, did, strict=True):
-            answer = judged(self.walker, self.tracker, packet)
+            answer = self.judged(packet)
             said = expected(answer, self.walker, self.router)
             if not agree(answer, said, seen):
                 self.wrong.append(f"{packet.words}\n  said {said}\n  seen {seen}\n  {answer}")
             if said == seen and not by_chance(answer):
                 right.append((packet, seen))
         return right
+
+    def judged(self, packet: Packet) -> Answer:
+        """Return what the simulator says of a packet on its whole way; root sends those of the node."""
+        known = replace(packet, time=self.now, uid=0, gid=0)
+        return (arrive if packet.in_interface else send)(self.walker, self.tracker, known)
 
 
 @pytest.mark.parametrize("name", NAMES)
