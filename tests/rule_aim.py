@@ -121,7 +121,7 @@ class Aim:
                 draft.flags = self._flags(value, match.values[1])
             case "icmp-type" | "icmpv6-type" if value[:1].isdigit():
                 kind, _, code = value.partition("/")
-                draft.icmp = int(kind) + self._dice.choice((0, 0, 0, 0, 0, -1, 1)), int(code or 0)
+                draft.icmp = (int(kind) + self._dice.choice((0, 0, 0, 0, 0, -1, 1))) % 256, int(code or 0)
             case "hl-eq" | "ttl-gt":
                 draft.ttl = max(2, min(255, int(value) + self._dice.choice((-1, 0, 0, 1))))
             case _:

@@ -1,6 +1,7 @@
-"""Matches on what connection tracking knows: conntrack, state, connmark (iptables-extensions(8)).
+"""Matches on what connection tracking knows: conntrack, state, connmark, helper (iptables-extensions(8)).
 
-Source: ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark.
+Source: ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark,
+``helper_mt`` of xt_helper.
 """
 
 from collections.abc import Callable, Mapping
@@ -173,9 +174,19 @@ def _connmark(values: tuple[str, ...], _family: Family) -> Check:
     return check
 
 
+def _helper(values: tuple[str, ...], _family: Family) -> Check:
+    """Whether a helper has expected the connection: none does here, so only a connection that is told may be one."""
+    one(values)
+    return lambda packet: False if packet.connection is not None or packet.state in _NEVER_EXPECTED else None
+
+
+_NEVER_EXPECTED = frozenset({ConnState.NEW, *_WITHOUT})
+
 GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {"conntrack": _conntrack_group, "state": _state_group}
 
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    ("helper", ""): Evaluator(always),
+    ("helper", "helper"): Evaluator(_helper, needs="the connection that a helper has expected it in"),
     ("connmark", ""): Evaluator(always),
     ("connmark", "mark"): Evaluator(
         _connmark, lambda packet: packet.state not in _WITHOUT, "the connection, which has the mark"

@@ -1,6 +1,6 @@
-"""Matches on where a packet is and who sent it: addrtype, rpfilter, physdev, pkttype, owner (iptables-extensions(8)).
+"""Matches on where a packet is and who sent it: addrtype, rpfilter, policy, physdev, pkttype, owner.
 
-Source: the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
+Source: iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from simulator.matches.base import (
     one,
     opaque,
     option,
+    spelled,
     weighed,
 )
 from simulator.packets import Packet, names
@@ -120,6 +121,13 @@ def _socket(group: Group, _family: Family) -> Test:
     return opaque(*group, why="depends on the node's open sockets")
 
 
+def _policy(group: Group, _family: Family) -> Test:
+    """Whether IPsec was used for the packet, or will be: no packet here says so."""
+    asked = option(group, "pol")
+    held = one(asked.values if asked else ()).lower() == "none"
+    return Test(spelled(*group), lambda _packet: held, "", assumed="takes the packet as one that IPsec is not used for")
+
+
 def _not_bridged(_values: tuple[str, ...], _family: Family) -> Check:
     return lambda _packet: False
 
@@ -157,6 +165,7 @@ def _has_owner(_values: tuple[str, ...], _family: Family) -> Check:
 
 GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
     "addrtype": _addrtype,
+    "policy": _policy,
     "rpfilter": _rpfilter,
     "socket": _socket,
 }

@@ -121,3 +121,26 @@ def test_some_kinds_of_addresses_need_no_node(kind: str, address: str, held: boo
     answer = walker.verdict(packet(f"in=eth0 dst={address}", SPEC6 if ":" in address else SPEC))
     assert (answer.verdict is Verdict.DROP) is bool(held)
     assert bool(answer.assumptions) is (held is None)
+
+
+@pytest.mark.parametrize(
+    "words, verdict, assumed",
+    [
+        ("", "accept", False),
+        ("state=invalid", "accept", False),
+        ("state=related", "accept", True),
+        ("state=established", "accept", True),
+    ],
+)
+def test_nobody_is_expected_by_a_helper(words: str, verdict: str, assumed: bool) -> None:  # noqa: FBT001 - a table
+    """No helper expects connections here; of one that is told to be there already that cannot be known."""
+    answer = rules("filter", "-A INPUT -m helper --helper ftp -j DROP").verdict(packet(f"in=eth0 {words}"))
+    assert (answer.verdict, bool(answer.assumptions)) == (verdict, assumed)
+
+
+@pytest.mark.parametrize("policy, verdict", [("none", "drop"), ("ipsec", "accept")])
+def test_a_packet_is_taken_as_not_by_ipsec(policy: str, verdict: str) -> None:
+    """No packet here tells of IPsec, so it is taken as without, and the answer says so."""
+    answer = rules("filter", f"-A INPUT -m policy --dir in --pol {policy} -j DROP").verdict(packet("in=eth0"))
+    assert answer.verdict == verdict
+    assert "IPsec is not used" in answer.assumptions[0]
