@@ -9,6 +9,7 @@ from engine.ruleset import Family, IpSet, Member
 
 _HINTS = frozenset({"hashsize", "bucketsize", "initval"})
 _FLAGS = frozenset({"counters", "comment", "skbinfo", "forceadd", "nomatch"})
+_EXIST = frozenset({"-exist", "-!", "--exist"})
 _FAMILIES = {"inet": Family.IPV4, "inet6": Family.IPV6}
 _FAMILY_WORDS = {family: word for word, family in _FAMILIES.items()}
 
@@ -22,8 +23,7 @@ def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
     sets: dict[str, IpSet] = {}
     members: dict[str, list[Member]] = {}
     for number, raw in enumerate(text.removesuffix("\n").split("\n"), 1):
-        words = [word.text for word in split(raw, source, number, escapes=False)]
-        match words:
+        match _without_exist([word.text for word in split(raw, source, number, escapes=False)]):
             case []:
                 continue
             case [first, *_] if first.startswith("#"):
@@ -37,6 +37,12 @@ def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
                 expected = "'create NAME TYPE …', or 'add NAME MEMBER …' after it"
                 raise TextRefused(source, number, f"found {shown(raw)}", expected)
     return tuple(replace(item, members=_ordered(item, members[item.name])) for item in sets.values())
+
+
+def _without_exist(words: Sequence[str]) -> list[str]:
+    """Words without ``-exist``, which asks ipset to take what is there already, and says nothing of the set."""
+    before = ("", *words)
+    return [word for last, word in zip(before, words, strict=False) if word not in _EXIST or last == "comment"]
 
 
 def _ordered(item: IpSet, members: Sequence[Member]) -> tuple[Member, ...]:

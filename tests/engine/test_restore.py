@@ -470,6 +470,15 @@ def test_a_spoiled_member_is_never_rendered(text: str) -> None:
         render_create(IpSet("s", "hash:net", options=(("maxelem", text),)))
 
 
+def test_exist_says_nothing_of_a_set() -> None:
+    """Text for ``ipset restore`` reads as what is then saved: ``-exist`` is of the command, wherever it stands."""
+    written = (
+        "create -exist n hash:net family inet comment\nadd n 10.0.0.0/8 comment -exist -exist\n-! add n 10.1.0.0/16\n"
+    )
+    saved = "create n hash:net family inet comment\nadd n 10.0.0.0/8 comment -exist\nadd n 10.1.0.0/16\n"
+    assert parse_sets(written) == parse_sets(saved)
+
+
 @pytest.mark.parametrize("text", ["add s 10.0.0.1", "create s", "flush", 'create s t\nadd s "a', "create s t\nadd s"])
 def test_ipset_text_that_does_not_parse_is_named(text: str) -> None:
     """Text that ipset would not save is refused with its source and line."""
