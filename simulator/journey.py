@@ -7,10 +7,10 @@ POSTROUTING, and arrive again where they are for the node itself. Source: ``enum
 
 from dataclasses import dataclass, replace
 
-from engine.ruleset import Hook
+from engine.ruleset import Family, Hook
 from simulator.conntrack.tracker import Tracked, Tracker
 from simulator.netfilter import Answer, Passage, Verdict, Walker
-from simulator.netfilter.translation import DESTINATION_HOOKS
+from simulator.netfilter.translation import DESTINATION_HOOKS, TRANSLATIONS, bound
 from simulator.packets import ConnState, Packet, rewritten
 from simulator.surroundings import LOOPBACK, Host
 
@@ -77,8 +77,11 @@ class _Way:
         if kind in entry.settled or packet.state is not ConnState.NEW:
             self.passage.packet = entry.translated(packet, kind, replying=found.replying)
             return True
+        before = len(self.passage.trace)
         if not self.table("nat"):
             return False
+        if all(step.target not in TRANSLATIONS for step in self.passage.trace[before:]):
+            self._bind()
         entry.settle(kind, packet, self.passage.packet)
         known = self.passage.packet.connection
         if known is not None:
@@ -86,14 +89,21 @@ class _Way:
             self.passage.packet = replace(self.passage.packet, connection=seen)
         return True
 
+    def _bind(self) -> None:
+        """Give the connection a free tuple, as a node that translates addresses does even where no rule does so."""
+        if not any(self.walker.block(self.first.family, "nat", hook) for hook in Hook):
+            return
+        assume = self.passage.assumptions.setdefault
+        self.passage.packet = bound(
+            self.passage.packet, self.hook, self.tracker.around, lambda what: assume(what, None)
+        )
+
     def keep(self) -> bool:
         """Keep the connection, as its packet got through."""
         if self.tracked is None or self.passage.packet.state in _NOT_TRACKED:
             return True
         if self.tracker.clashes(self.tracked):
-            if self.first.sport is None and self.first.icmp_id is None:
-                return self.lose("conntrack: answers to it would be taken for those of another connection")
-            self.passage.assumptions["nat: the tuple is taken; the kernel draws the port at random"] = None
+            return self.lose("conntrack: answers to it would be taken for those of another connection")
         self.tracker.confirm(replace(self.tracked, packet=self.passage.packet))
         return True
 
@@ -146,6 +156,8 @@ def _way(walker: Walker, tracker: Tracker, packet: Packet) -> _Way:
 
 def _arrive(way: _Way) -> bool:
     way.enter(Hook.PREROUTING)
+    if way.inside != LOOPBACK and _cannot_arrive(way.passage.packet):
+        return way.lose("routing: no other interface takes a loopback address, and no group is a source")
     if not (way.track() and way.table("mangle") and way.translate()):
         return False
     if _is_for_node(way):
@@ -155,11 +167,19 @@ def _arrive(way: _Way) -> bool:
     return _forward(way)
 
 
+def _cannot_arrive(packet: Packet) -> bool:
+    """Whether IPv6 drops the packet before any hook (``ip6_rcv_core``)."""
+    if packet.family is Family.IPV4:
+        return False
+    return packet.src.is_loopback or packet.dst.is_loopback or packet.src.is_multicast
+
+
 def _is_for_node(way: _Way) -> bool:
     """By the node's addresses; where they are not known, by whether the packet names an interface to leave by."""
     packet = way.passage.packet
     if way.host is not None:
-        return way.host.is_local(packet.dst) or way.host.is_broadcast(packet.dst) or packet.dst.is_multicast
+        inside = way.inside if packet.dst.is_loopback else ""  # another interface does not take those
+        return way.host.is_local(packet.dst, inside) or way.host.is_broadcast(packet.dst) or packet.dst.is_multicast
     moved = packet.dst != way.first.dst
     if moved and not way.first.out_interface:
         way.passage.assumptions[f"routing: {packet.dst} is taken for an address of the node, whose are not known"] = (
@@ -173,6 +193,8 @@ def _forward(way: _Way) -> bool:
     way.hook = Hook.FORWARD
     if way.first.dst.is_multicast:
         return way.lose("routing: what came to a group is not forwarded, though rules send it elsewhere")
+    if way.first.family is Family.IPV4 and way.passage.packet.dst.is_loopback:
+        return way.lose("routing: unless route_localnet is set, a loopback address comes by no other interface")
     if not found:
         return way.lose(f"routing: there is no route to {way.passage.packet.dst}")
     if way.passage.packet.ttl <= 1:
@@ -193,4 +215,6 @@ def _way_out(way: _Way) -> str | None:
     packet = way.passage.packet
     if way.host is None or (way.first.out_interface and packet.dst == way.first.dst):
         return None
+    if packet.dst.is_loopback and way.inside:  # IPv6 looks for a way through the interface that it came by
+        return way.inside if way.host.leads_to(packet.dst, way.inside) else None
     return way.host.way_to(packet.dst)

@@ -3,12 +3,13 @@
 Rules such as ``limit``, ``recent`` and ``-j SET`` count and remember; `Memory` holds that for one sequence of packets.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from engine.addresses import Address, Network
+from simulator.packets import Packet
 
 T = TypeVar("T")
 
@@ -113,9 +114,23 @@ class Memory:
         return found
 
 
+class Connections(Protocol):
+    """What address translation asks of the connections that there are already."""
+
+    def taken(self, packet: Packet) -> bool:
+        """Whether another connection has the tuple by which a first packet's answers would be known."""
+
+    def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
+        """Yield what the source of a first packet was rewritten to in other connections, the newest first."""
+
+    def drawn(self, low: int, count: int, own: int) -> int:
+        """Return one of so many numbers from the lowest on, where the kernel draws at random instead of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The node, where it is known, and the memory of the sequence that a packet belongs to."""
+    """The node, where it is known, its connections, and the memory of the sequence that a packet belongs to."""
 
     host: Host | None = None
     memory: Memory = field(default_factory=Memory)
+    connections: Connections | None = None

@@ -57,4 +57,5 @@ def _as_text(answer: Answer, said: Explanation | None, *, trace: bool) -> str:
 
 def _step(step: Step) -> str:
     note = f"  [{step.comment}]" if step.comment else ""
-    return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {step.target or 'count'}{note}"
+    does = (step.target or "count") if step.matched else "drop, as the packet ends inside what it reads"
+    return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {does}{note}"

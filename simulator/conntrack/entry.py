@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from simulator.conntrack import tcp
+from simulator.conntrack import sctp, tcp
 from simulator.conntrack.tuples import opposite, tuple_of
 from simulator.packets import Connection, Packet, Tuple, names, rewritten
 
@@ -17,7 +17,8 @@ class Entry:
     """One connection: the tuples of both directions, each with the zone, and what was seen of it.
 
     Where both are the same, as from a port to itself, the kernel takes every later packet for a reply. ``settled`` has
-    the kinds of rewriting (``DNAT``, ``SNAT``) that are decided, ``rewritten`` those that change something.
+    the kinds of rewriting (``DNAT``, ``SNAT``) that are decided, ``rewritten`` those that change something. ``closing``
+    says that a FIN began to close it, ``reset_by`` whether the last packet was an RST, and of the reply's direction.
     """
 
     original: Tuple
@@ -27,6 +28,9 @@ class Entry:
     assured: bool = False
     confirmed: bool = False
     tcp: str = "NO"
+    closing: bool = False
+    reset_by: bool | None = None
+    association: sctp.Association | None = None
     mark: int = 0
     settled: frozenset[str] = frozenset()
     rewritten: frozenset[str] = frozenset()
@@ -52,6 +56,8 @@ class Entry:
         protocol = self.original[0]
         if protocol == names.TCP:
             return tcp.TIMEOUTS[self.tcp]
+        if self.association is not None:
+            return sctp.TIMEOUTS[self.association.state]
         if protocol in {names.UDP, names.UDPLITE}:
             return _UDP_STREAM if self.replied else _UDP
         return _ICMP if protocol in names.ICMP_OF.values() else _OTHER
@@ -96,9 +102,14 @@ class Entry:
 
 def _aimed(packet: Packet, target: Tuple) -> Packet:
     port = target[4] if packet.protocol in names.PORT_PROTOCOLS else None
-    return rewritten(packet, dst=target[2], dport=port)
+    return rewritten(packet, dst=target[2], dport=port, icmp_id=_identifier(packet, target))
 
 
 def _from(packet: Packet, target: Tuple) -> Packet:
     port = target[3] if packet.protocol in names.PORT_PROTOCOLS else None
-    return rewritten(packet, src=target[1], sport=port)
+    return rewritten(packet, src=target[1], sport=port, icmp_id=_identifier(packet, target))
+
+
+def _identifier(packet: Packet, target: Tuple) -> int | None:
+    """An identifier is the same in both directions, so it is rewritten with either address."""
+    return target[3] if packet.icmp_id is not None else None

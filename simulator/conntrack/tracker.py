@@ -1,15 +1,16 @@
 """The connection table of one node."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from engine.ruleset import Family, Hook
-from simulator.conntrack import tcp
+from simulator.conntrack import sctp, tcp
 from simulator.conntrack.entry import Entry
 from simulator.conntrack.tuples import REPLY_OF, opposite, tuple_of
 from simulator.netfilter import Answer, Verdict, Walker
-from simulator.packets import ConnState, Packet, Tuple, names
+from simulator.netfilter.binding import nearest
+from simulator.packets import Address, ConnState, Packet, Tuple, names
 from simulator.packets.dissect import ICMP_ERRORS
 from simulator.surroundings import Host, Surroundings
 
@@ -21,6 +22,9 @@ _UNTRACKED_ICMPV6 = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 
 MOST_CONNECTIONS = 262_144
 """What a node of a few GB keeps at most (``nf_conntrack_max``)."""
+
+Source = tuple[int, int, Address, int]
+"""Zone, protocol, address, and port or ICMP identifier."""
 
 _SWEEP = 4096
 """New connections between two looks for expired ones."""
@@ -37,16 +41,22 @@ class Tracked:
 
 @dataclass(slots=True)
 class Tracker:
-    """The connections of one node, and what its rules remember."""
+    """The connections of one node, and what its rules remember.
+
+    ``draw`` picks one of so many numbers from the lowest on, where the kernel draws one at random instead of a packet's
+    own.
+    """
 
     host: Host | None = None
     most: int = MOST_CONNECTIONS
+    draw: Callable[[int, int, int], int] = nearest
     around: Surroundings = field(init=False)
     _connections: dict[tuple[int, Tuple], Entry] = field(default_factory=dict)
+    _by_source: dict[Source, list[Entry]] = field(default_factory=dict)
     _opened: int = 0
 
     def __post_init__(self) -> None:
-        self.around = Surroundings(self.host)
+        self.around = Surroundings(self.host, connections=self)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -77,6 +87,8 @@ class Tracker:
         entry.confirmed = True
         entry.touch(packet.time)
         self._connections.update(dict.fromkeys(entry.keys, entry))
+        if "SNAT" in entry.settled:
+            self._by_source.setdefault(_source(entry.zone, entry.original), []).append(entry)
         return self._make_room(packet.time)
 
     def clashes(self, found: Tracked) -> bool:
@@ -90,6 +102,25 @@ class Tracker:
         """Keep the mark that rules gave the connection, even if they then dropped the packet."""
         if found.entry is not None and packet.connection is not None:
             found.entry.mark = packet.connection.mark
+
+    def taken(self, packet: Packet) -> bool:
+        """As of `Connections`; one that the same first packet began is no other."""
+        key = tuple_of(packet)
+        answer = opposite(key) if key else None
+        found = self._known((packet.zone, answer), packet.time) if answer else None
+        own = packet.connection.original if packet.connection else None
+        return found is not None and found.original != own
+
+    def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
+        """As of `Connections`."""
+        key = tuple_of(packet)
+        for entry in reversed(self._by_source.get(_source(packet.zone, key), ())) if key else ():
+            _protocol, _source_of_answer, address, first, second = entry.reply
+            yield address, second if packet.protocol in names.PORT_PROTOCOLS else first
+
+    def drawn(self, low: int, count: int, own: int) -> int:
+        """As of `Connections`."""
+        return self.draw(low, count, own)
 
     def answer(self, walker: Walker, packet: Packet, hook: Hook | None = None) -> Answer:
         """Judge the next packet of the sequence in its connection state, and keep its connection if accepted."""
@@ -152,7 +183,10 @@ class Tracker:
         if entry is None:
             state = _opening(packet)
             moved = tcp.following("NO", packet, reply=False) if state is ConnState.NEW else "NO"
-            opened = Entry(key, reply, packet.zone, tcp=moved) if state is ConnState.NEW else None
+            association = sctp.Association() if packet.protocol == names.SCTP else None
+            opened = Entry(key, reply, packet.zone, tcp=moved, association=association)
+            if state is ConnState.INVALID or (association is not None and not association.opens(packet)):
+                return _stateless(packet, ConnState.INVALID)
             return Tracked(replace(packet, state=state), opened)
         aborted = "RST" in packet.flags and not entry.replied
         found = _moved(entry, zoned, packet)
@@ -163,6 +197,9 @@ class Tracker:
     def _forget(self, entry: Entry) -> None:
         for key in entry.keys:
             self._connections.pop(key, None)
+        if "SNAT" in entry.settled:
+            source = _source(entry.zone, entry.original)
+            self._by_source[source] = [other for other in self._by_source.get(source, ()) if other is not entry]
 
 
 def follow(
@@ -174,15 +211,23 @@ def follow(
         yield tracker.answer(walker, packet, hook)
 
 
+def _source(zone: int, key: Tuple) -> Source:
+    return zone, key[0], key[1], key[3]
+
+
 def _stateless(packet: Packet, state: ConnState) -> Tracked:
     return Tracked(replace(packet, state=state))
 
 
 def _reopens(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> bool:
-    """A SYN on a closed connection begins a new one under the same tuple."""
-    if packet.protocol != names.TCP or entry.tcp not in {"TW", "CL"}:
-        return False
-    return tcp.following(entry.tcp, packet, reply=key == entry.keys[1]) == "SS"
+    """A SYN on a connection that was closed, or that its own side has reset, begins a new one under the same tuple."""
+    reply = key == entry.keys[1]
+    return _begins_anew(entry, packet, reply=reply) and (entry.closing or entry.reset_by is reply)
+
+
+def _begins_anew(entry: Entry, packet: Packet, *, reply: bool) -> bool:
+    over = packet.protocol == names.TCP and entry.tcp in {"TW", "CL"}
+    return over and tcp.following(entry.tcp, packet, reply=reply) == "SS"
 
 
 def _opening(packet: Packet) -> ConnState:
@@ -198,11 +243,15 @@ def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
     """Move the connection on by one of its packets, and return that packet with its state."""
     reply = key == entry.keys[1]
     before, after = entry.tcp, tcp.following(entry.tcp, packet, reply=reply)
-    if after == "IV":
+    association = entry.association
+    if after == "IV" or (association is not None and not association.follows(packet, reply=reply)):
         return _stateless(packet, ConnState.INVALID)
-    if after != "IG":
+    if after != "IG" and not _begins_anew(entry, packet, reply=reply):  # of a SYN here no one knows yet if it is valid
         entry.tcp = after
-    entry.assured = entry.assured or (entry.replied and before in {"SR", "ES"} and after == "ES")
+        entry.closing = entry.closing or after == "FW"
+    entry.reset_by = reply if "RST" in packet.flags else None
+    answered = entry.replied and before in {"SR", "ES"} and after == "ES"
+    entry.assured = entry.assured or answered or (association is not None and association.assured)
     entry.replied = entry.replied or reply
     entry.touch(packet.time)
     state = ConnState.ESTABLISHED if entry.replied else ConnState.NEW

@@ -55,6 +55,21 @@ class Test:
     made_up: str = ""
 
 
+class MalformedError(Exception):
+    """The kernel drops the packet, as it ends inside what a match reads (``hotdrop``)."""
+
+
+def beyond(packet: Packet) -> Truth:
+    """Return None for what lies beyond the bytes that are known of a packet.
+
+    Raises:
+        MalformedError: all of them are.
+    """
+    if packet.wire is None or len(packet.wire) < (packet.length or 0):
+        return None
+    raise MalformedError
+
+
 def unknown(_packet: Packet) -> Truth:
     """Tell nothing."""
     return None

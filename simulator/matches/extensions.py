@@ -6,7 +6,7 @@ Source: the kernel's ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6
 from collections.abc import Callable, Mapping
 
 from engine.ruleset import Family
-from simulator.matches.base import Check, Evaluator, Group, Guard, Test, Truth, always, one, option, spelled
+from simulator.matches.base import Check, Evaluator, Group, Guard, Test, Truth, always, beyond, one, option, spelled
 from simulator.matches.basic import address_number
 from simulator.matches.segments import AH, ESP, NO_PAYLOAD, found_in, number_range
 from simulator.packets import Packet, names
@@ -76,7 +76,7 @@ def _about(
 
         def check(packet: Packet) -> Truth:
             header = _header(packet, protocol)
-            return None if header is None or len(header) < least else question(header)
+            return beyond(packet) if header is None or len(header) < least else question(header)
 
         return check
 
@@ -181,7 +181,7 @@ def _mh_type(values: tuple[str, ...], _family: Family) -> Check:
     def check(packet: Packet) -> Truth:
         found = found_in(packet)
         header = found.payload(6) if found else None
-        return None if header is None else least <= header[2] <= most
+        return beyond(packet) if header is None else least <= header[2] <= most
 
     return check
 

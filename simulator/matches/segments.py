@@ -6,7 +6,7 @@ Sources: iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sct
 from collections.abc import Callable, Iterator, Mapping
 
 from engine.ruleset import Family
-from simulator.matches.base import Check, Evaluator, Guard, Truth, always, one
+from simulator.matches.base import Check, Evaluator, Guard, Truth, always, beyond, one
 from simulator.packets import Layout, Packet, bytes_of, layout, names
 
 AH, ESP = 51, 50
@@ -101,15 +101,17 @@ def _chunk_types(values: tuple[str, ...], _family: Family) -> Check:
         raise ValueError(how)
 
     def check(packet: Packet) -> Truth:
-        chunks = _chunks(packet)
-        if chunks is None:
-            return None
-        fits = [kind in wanted and flags & wanted[kind][0] == wanted[kind][1] for kind, flags in chunks]
-        if how == "any":
-            return any(fits)
-        if how == "only":
-            return all(fits)
-        return set(wanted) <= {kind for (kind, _), fit in zip(chunks, fits, strict=True) if fit}
+        fitting = (
+            (kind, kind in wanted and flags & wanted[kind][0] == wanted[kind][1]) for kind, flags in _chunks(packet)
+        )
+        try:
+            if how == "any":
+                return any(fits for _, fits in fitting)
+            if how == "only":
+                return all(fits for _, fits in fitting)
+            return set(wanted) <= {kind for kind, fits in fitting if fits}
+        except _CutError:
+            return beyond(packet)
 
     return check
 
@@ -132,18 +134,21 @@ def _chunk(text: str) -> tuple[int, tuple[int, int]]:
     return kind, (sum(bits.values()), sum(bit for letter, bit in bits.items() if letter.isupper()))
 
 
-def _chunks(packet: Packet) -> list[tuple[int, int]] | None:
-    """The chunks as type and flags; None where they are cut, which the kernel drops the packet for."""
+class _CutError(Exception):
+    """A chunk is cut, or has no length."""
+
+
+def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
+    """Yield the chunks as type and flags; raise ``_CutError`` after the whole ones where one is not."""
     found = found_in(packet)
     data = found.data[found.transport + 12 :] if found and found.transport is not None else b""
-    chunks, at = [], 0
+    at = 0
     while at == 0 or at < len(data):
         size = int.from_bytes(data[at + 2 : at + 4])
         if at + 4 > len(data) or not size:
-            return None
-        chunks.append((data[at], data[at + 1]))
+            raise _CutError
+        yield data[at], data[at + 1]
         at += (size + 3) // 4 * 4
-    return chunks
 
 
 def _dccp_types(values: tuple[str, ...], _family: Family) -> Check:
@@ -152,13 +157,13 @@ def _dccp_types(values: tuple[str, ...], _family: Family) -> Check:
     def check(packet: Packet) -> Truth:
         found = found_in(packet)
         header = found.payload(12) if found else None
-        return None if header is None else header[8] >> 1 & 0xF in wanted
+        return beyond(packet) if header is None else header[8] >> 1 & 0xF in wanted
 
     return check
 
 
 def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], Family], Check]:
-    """A check on a number of the transport header; a header that is cut fails even an inverted one."""
+    """A check on a number of the transport header; a header that is cut is told of, even by an inverted one."""
 
     def read(values: tuple[str, ...], _family: Family) -> Check:
         low, high = number_range(one(values), highest)
@@ -166,7 +171,7 @@ def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], 
         def check(packet: Packet) -> Truth:
             found = found_in(packet)
             header = found.payload(at + size) if found else None
-            return None if header is None else low <= int.from_bytes(header[at:]) <= high
+            return beyond(packet) if header is None else low <= int.from_bytes(header[at:]) <= high
 
         return check
 

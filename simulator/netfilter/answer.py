@@ -52,7 +52,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A rule the packet matched; ``depth`` counts the chains entered to get there, ``target`` may be empty."""
+    """A rule the packet matched; ``depth`` counts the chains entered to get there, ``target`` may be empty.
+
+    One that is not ``matched`` dropped the packet, which ends inside what the rule's matches read.
+    """
 
     table: str
     chain: str
@@ -118,7 +121,7 @@ class Answer:
     @property
     def logged_by(self) -> tuple[tuple[str, str], ...]:
         """The policies and their rules that log the packet, as far as their rate limits let them."""
-        owners = (owner_of(step.comment) for step in self.trace if step.target in LOGGERS)
+        owners = (owner_of(step.comment) for step in self.trace if step.matched and step.target in LOGGERS)
         return tuple(owner for owner in owners if owner)
 
     @property

@@ -241,7 +241,7 @@ def _untranslated(target: Target) -> Effect:
 def _translation(read: Callable[[Target, Family], Translate]) -> Read:
     def effect(target: Target, family: Family) -> Effect:
         translate = read(target, family)
-        return Effect(Act.ACCEPT, lambda packet, scene: translate(packet, scene.hook, scene.around.host, scene.assume))
+        return Effect(Act.ACCEPT, lambda packet, scene: translate(packet, scene.hook, scene.around, scene.assume))
 
     return effect
 

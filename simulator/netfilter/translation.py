@@ -1,37 +1,27 @@
 """Address translation: what DNAT, SNAT, MASQUERADE, REDIRECT and NETMAP make of a connection's first packet.
 
-Source: iptables-extensions(8); ``nf_nat_setup_info`` and ``get_unique_tuple`` of the kernel's nf_nat_core. A port of
-the range that is wanted stays; else a destination gets the first of the range, a source any.
+Source: iptables-extensions(8); ``nf_nat_setup_info`` of the kernel's nf_nat_core.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from engine.addresses import Address
 from engine.ruleset import Family, Hook, Target
-from simulator.packets import Packet, names, rewritten
-from simulator.surroundings import Host
+from simulator.netfilter.binding import Assume, Binding, Ports, Range
+from simulator.packets import Packet, names
+from simulator.surroundings import Host, Surroundings
 
-Assume = Callable[[str], None]
-Translate = Callable[[Packet, Hook, Host | None, Assume], Packet]
+Wanted = Callable[[Packet, Hook, Host | None, Assume], Range | None]
+"""From a first packet to what its address is to be chosen from; None leaves it as it is."""
+
+Translate = Callable[[Packet, Hook, Surroundings, Assume], Packet]
 
 DESTINATION_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 """Where the destination is rewritten; at the others it is the source."""
 
 _LOOPBACK: Mapping[Family, Address] = {Family.IPV4: IPv4Address("127.0.0.1"), Family.IPV6: IPv6Address("::1")}
-
-Ports = tuple[int, int]
-
-_AT_RANDOM = "the kernel draws the port at random; taken as"  # or the identifier of an ICMP query
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The addresses and ports to choose from; None leaves them as they are."""
-
-    addresses: tuple[Address, Address] | None
-    ports: Ports | None = None
 
 
 def range_of(text: str, family: Family) -> Range:
@@ -65,51 +55,28 @@ def ports_of(text: str) -> Ports:
     return names.number(low, 0xFFFF), names.number(high if dash else low, 0xFFFF)
 
 
-def _chosen(found: tuple[Address, Address] | None, assume: Assume) -> Address | None:
-    if found and found[0] != found[1]:
-        assume(f"the kernel picks one of {found[0]}-{found[1]}; taken as the first")
-    return found[0] if found else None
+def bound(packet: Packet, hook: Hook, around: Surroundings, assume: Assume, wanted: Range | None = None) -> Packet:
+    """Return a first packet as translation leaves it at a hook; where no rule wants anything, at a free tuple still."""
+    source = hook not in DESTINATION_HOOKS
+    here = packet.src if source else packet.dst
+    return Binding(wanted or Range((here, here)), source, around.connections, assume).bound(packet)
 
 
-def destination(wanted: Range, *, drawn: bool = False) -> Translate:
-    """Return what rewrites the destination; its port is ``drawn`` at random only from a range that is given."""
-
-    def translate(packet: Packet, _hook: Hook, _host: Host | None, assume: Assume) -> Packet:
-        port = _kept(packet.dport, wanted.ports)
-        if drawn and port is not None and wanted.ports and wanted.ports[0] != wanted.ports[1]:
-            assume(f"{_AT_RANDOM} {port}")
-        return rewritten(packet, dst=_chosen(wanted.addresses, assume), dport=port)
-
-    return translate
+def _always(wanted: Range) -> Wanted:
+    return lambda _packet, _hook, _host, _assume: wanted
 
 
-def _kept(port: int | None, ports: Ports | None) -> int | None:
-    if port is None or ports is None or ports[0] <= port <= ports[1]:
-        return port
-    return ports[0]
+def _dnat(target: Target, family: Family) -> Wanted:
+    return _always(replace(range_of(_value(target, "to-destination"), family), drawn=_drawn(target)))
 
 
-def source(wanted: Range, *, drawn: bool = False) -> Translate:
-    """Return what rewrites the source; a port that is ``drawn`` at random may be any of the range, or any at all."""
-
-    def translate(packet: Packet, _hook: Hook, _host: Host | None, assume: Assume) -> Packet:
-        port = _kept(packet.sport, wanted.ports)
-        number = packet.icmp_id if port is None else port
-        if drawn and number is not None and not (wanted.ports and wanted.ports[0] == wanted.ports[1]):
-            assume(f"{_AT_RANDOM} {number}")
-        elif wanted.ports and wanted.ports[0] != wanted.ports[1] and port != packet.sport:
-            assume(f"the kernel picks one of the ports {wanted.ports[0]}-{wanted.ports[1]}; taken as the first")
-        return rewritten(packet, src=_chosen(wanted.addresses, assume), sport=port)
-
-    return translate
+def _snat(target: Target, family: Family) -> Wanted:
+    return _always(replace(range_of(_value(target, "to-source"), family), drawn=_drawn(target)))
 
 
-def _dnat(target: Target, family: Family) -> Translate:
-    return destination(range_of(_value(target, "to-destination"), family), drawn=_drawn(target))
-
-
-def _snat(target: Target, family: Family) -> Translate:
-    return source(range_of(_value(target, "to-source"), family), drawn=_drawn(target))
+def _drawn(target: Target) -> bool:
+    """Whether ``--random`` or ``--random-fully`` is set (``NF_NAT_RANGE_PROTO_RANDOM_ALL``)."""
+    return any(option.option.startswith("random") for option in target.options)
 
 
 def _value(target: Target, name: str, default: str | None = None) -> str:
@@ -119,56 +86,61 @@ def _value(target: Target, name: str, default: str | None = None) -> str:
     return options[name].values[0]
 
 
-def _drawn(target: Target) -> bool:
-    """Whether ``--random`` or ``--random-fully`` is set (``NF_NAT_RANGE_PROTO_RANDOM_ALL``)."""
-    return any(option.option.startswith("random") for option in target.options)
-
-
-def _masquerade(target: Target, _family: Family) -> Translate:
+def _masquerade(target: Target, _family: Family) -> Wanted:
     text = _value(target, "to-ports", "")
     ports, drawn = ports_of(text) if text else None, _drawn(target)
 
-    def translate(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Packet:
+    def wanted(packet: Packet, _hook: Hook, host: Host | None, assume: Assume) -> Range | None:
         address = host.source_for(packet.dst, packet.out_interface) if host else None
         if address is None:
             assume("MASQUERADE needs the node's address; the source is assumed to stay as it is")
-            return packet
-        return source(Range((address, address), ports), drawn=drawn)(packet, hook, host, assume)
+            return None
+        return Range((address, address), ports, drawn=drawn)
 
-    return translate
+    return wanted
 
 
-def _redirect(target: Target, family: Family) -> Translate:
+def _redirect(target: Target, family: Family) -> Wanted:
     text = _value(target, "to-ports", "")
     ports, drawn = ports_of(text) if text else None, _drawn(target)
 
-    def translate(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Packet:
+    def wanted(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Range | None:
         address: Address | None = _LOOPBACK[family] if hook is Hook.OUTPUT else None
         if hook is not Hook.OUTPUT and host is not None:
             address = host.address_of(packet.in_interface, packet.src.version)
         if address is None:
             assume("REDIRECT needs the in interface's address; the destination address is assumed to stay as it is")
-        found = (address, address) if address else None
-        return destination(Range(found, ports), drawn=drawn)(packet, hook, host, assume)
+            address = packet.dst
+        return Range((address, address), ports, drawn=drawn)
 
-    return translate
+    return wanted
 
 
-def _netmap(target: Target, _family: Family) -> Translate:
+def _netmap(target: Target, _family: Family) -> Wanted:
     network = ip_network(_value(target, "to"), strict=False)
 
-    def translate(packet: Packet, hook: Hook, _host: Host | None, _assume: Assume) -> Packet:
+    def wanted(packet: Packet, hook: Hook, _host: Host | None, _assume: Assume) -> Range | None:
         here = packet.dst if hook in DESTINATION_HOOKS else packet.src
         address = network[int(here) & int(network.hostmask)]
-        return rewritten(packet, dst=address) if hook in DESTINATION_HOOKS else rewritten(packet, src=address)
+        return Range((address, address))
 
-    return translate
+    return wanted
+
+
+def _translation(read: Callable[[Target, Family], Wanted]) -> Callable[[Target, Family], Translate]:
+    def prepared(target: Target, family: Family) -> Translate:
+        wanted = read(target, family)
+        return lambda packet, hook, around, assume: bound(
+            packet, hook, around, assume, wanted(packet, hook, around.host, assume)
+        )
+
+    return prepared
 
 
 TRANSLATIONS: Mapping[str, Callable[[Target, Family], Translate]] = {
-    "DNAT": _dnat,
-    "SNAT": _snat,
-    "MASQUERADE": _masquerade,
-    "REDIRECT": _redirect,
-    "NETMAP": _netmap,
+    "DNAT": _translation(_dnat),
+    "SNAT": _translation(_snat),
+    "MASQUERADE": _translation(_masquerade),
+    "REDIRECT": _translation(_redirect),
+    "NETMAP": _translation(_netmap),
 }

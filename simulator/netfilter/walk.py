@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.matches import Test
+from simulator.matches.base import MalformedError
 from simulator.netfilter.answer import Answer, Decision, Step, Verdict
 from simulator.netfilter.program import Block, Line, Program, compile_program
 from simulator.netfilter.targets import Act, Scene
@@ -100,6 +101,12 @@ class Passage:
             self.assume(by, effect.assumption)
         if effect.change is not None:
             self.packet = effect.change(self.packet, Scene(hook, self.around, lambda what: self.assume(by, what)))
+
+    def dropped(self, line: Line, depth: int) -> End:
+        """Note a rule that dropped the packet by looking at it."""
+        by = line.decision
+        self.trace.append(Step(by.table, by.chain, by.rule, line.target, depth, by.comment, matched=False))
+        return End(Verdict.DROP, by)
 
     def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
         """Give the packet just the interfaces the hook has; one it should have but is not named is unknown."""
@@ -203,8 +210,11 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
             continue
         line = block.lines[at]
         at += 1
-        if not passage.matches(line):
-            continue
+        try:
+            if not passage.matches(line):
+                continue
+        except MalformedError:
+            return passage.dropped(line, depth)
         passage.take(line, depth, hook)
         act = line.effect.act
         if act in _VERDICTS:

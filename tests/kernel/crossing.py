@@ -1,0 +1,227 @@
+"""The oracle of netfilter: what a kernel did with packets on their whole way through a node, and by which rules.
+
+A node with two interfaces is joined to a peer; packets are put on the wire at the peer, or sent by raw sockets of the
+node. Each bears a number that rewriting leaves alone (the identification of IPv4, the flow label of IPv6), by which it
+is known again: in raw sockets behind the INPUT hook, on the wire where it leaves, or quoted in what refuses it. With
+``iptables-nft`` the rules that it matched are told too; each rule bears its number in a comment.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from socket import AF_INET6, IPPROTO_IPV6, SO_MARK, SOL_SOCKET, inet_pton, socket
+from types import TracebackType
+from typing import Self
+
+from adapters.injection import ETH_P_IP, ETH_P_IPV6, GATEWAY_MAC, MARKER, NODE_MAC, Rig, _frame, _one_cpu, _received
+from adapters.lab import configure
+from engine.ruleset import Family, Hook
+from simulator.packets import Address, Packet, from_wire
+from simulator.surroundings import Host, Route
+from tests.kernel.tracing import Step, Traces
+from tests.netfilter_worlds import ANSWER_TOS
+
+ETH0, ETH1 = "eth0", "eth1"
+LOCAL_MARK = 0x80000000
+"""Upon all that raw sockets of the node send, which tells it from what the kernel sends by itself."""
+
+FORWARDING: Mapping[str, str] = {
+    "ipv4/ip_forward": "1",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/eth0/send_redirects": "0",
+    "ipv4/conf/eth1/send_redirects": "0",
+    "ipv6/conf/all/forwarding": "1",
+}
+RIGHT = {Family.IPV4: "203.0.113.0/24", Family.IPV6: "2001:db8:2::/64"}
+"""What is reached by eth1; all else is by eth0."""
+
+OWN = {ETH0: ("192.0.2.2/32", "2001:db8::2/128"), ETH1: ("192.0.2.9/32", "2001:db8::9/128")}
+
+HOST = Host(
+    {name: tuple(ip_interface(text) for text in texts) for name, texts in OWN.items()},
+    (
+        *(Route(ip_interface(text).network, ETH1) for text in RIGHT.values()),
+        *(Route(ip_interface(text).network, name) for name in (ETH0, ETH1) for text in ("0.0.0.0/0", "::/0")),
+    ),
+)
+"""The node as the simulator knows it."""
+
+IPV6_CONTROL = {"pktinfo": (49, 50), "hops": (51, 52), "class": (66, 67), "flow": (11, 11)}
+"""What raw IPv6 sockets tell of a header: the option that asks for it, and the kind it comes as."""
+
+Seen = tuple[str, Address | None, Address | None, int | None, int | None, int, int]
+"""Where a packet got to (an interface, ``input``, ``refused`` or nothing), its addresses, ports (or ICMP identifier),
+hop limit and TOS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A packet's bytes and where it begins: PREROUTING of an interface, or OUTPUT with a mark."""
+
+    data: bytes
+    hook: Hook
+    interface: str = ETH0
+    mark: int = LOCAL_MARK
+
+
+NOWHERE: Seen = ("", None, None, None, None, 0, 0)
+
+
+def seen_as(where: str, packet: Packet) -> Seen:
+    """Return what is compared of a packet that got somewhere."""
+    first = packet.icmp_id if packet.sport is None else packet.sport
+    return where, packet.src, packet.dst, first, packet.dport, packet.ttl, packet.tos
+
+
+class Crossing(Rig):
+    """A node that forwards between two interfaces."""
+
+    def __init__(self, *, traced: bool) -> None:
+        super().__init__([text.partition("/")[0] for text in OWN[ETH0]], (ETH0, ETH1))
+        self._traced = traced
+        self._traces: Traces | None = None
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self._traced:
+            self._traces = Traces(self.netns, number_of)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._traces is not None:
+            self._traces.close()
+        super().__exit__(kind, error, trace)
+
+    def begin(self, family: Family) -> None:
+        """Forget all connections, and learn the rules of a family that are in force now."""
+        self.forget()
+        if self._traces is not None:
+            self._traces.learn(family)
+            self._traces.read()
+
+    def _build(self) -> None:
+        super()._build()
+        configure(self.netns, FORWARDING)
+        lines = [f"addr add {text} dev {ETH1}{' nodad' * (':' in text)}" for text in OWN[ETH1]]
+        lines += [
+            f"route add {RIGHT[Family.IPV4]} via 169.254.0.1 dev {ETH1} onlink",
+            f"route add {RIGHT[Family.IPV6]} via fe80::1 dev {ETH1} onlink",
+        ]
+        self._namespaces.batch(lines, "node")
+
+    def follow(self, shots: Sequence[Shot]) -> list[tuple[Seen, list[Step] | None]]:
+        """Return where each packet got to and, if traced, the rules it matched; no number may come twice."""
+        for shot in shots:
+            for version, protocol in _heard_as(shot):
+                self._listen_fully(version, protocol)
+        with _one_cpu():
+            for shot in shots:
+                self._fire(shot)
+            frames, refusals = self._barrier()
+        arrived = self._arrived()
+        paths = self._traces.read() if self._traces is not None else None
+        results: list[tuple[Seen, list[Step] | None]] = []
+        for number in (number_of(shot.data) for shot in shots):
+            where = arrived.get(number) or frames.get(number) or NOWHERE
+            if where == NOWHERE and number in refusals:
+                where = ("refused", *NOWHERE[1:])
+            results.append((where, None if paths is None else paths.get(number, [])))
+        return results
+
+    def _fire(self, shot: Shot) -> None:
+        if shot.hook is Hook.PREROUTING:
+            self._wires[shot.interface].send(_frame(shot.data))
+            return
+        out = self._out[shot.data[0] >> 4, ""]
+        out.setsockopt(SOL_SOCKET, SO_MARK, struct.pack("I", shot.mark))  # too big for an int with a sign
+        dst = from_wire(shot.data).dst
+        with suppress(PermissionError):
+            out.sendto(shot.data, (str(dst), 0))
+
+    def _barrier(self) -> tuple[dict[int, Seen], set[int]]:
+        """Wait until all is done; return what left by an interface, and the numbers of what was refused."""
+        self._marks += 1
+        mark = struct.pack("!6s6sHQ", NODE_MAC, GATEWAY_MAC, MARKER, self._marks)
+        for name in self.interfaces:
+            self._wires[name].send(mark)
+            list(_frames_until(self._doors[name], mark))
+        lo_mark = bytes(6) + mark[6:]
+        self._loop.send(lo_mark)
+        left: dict[int, Seen] = {}
+        refused = {number for data in _frames_until(self._loop, lo_mark) for number in _refused_by(data)}
+        for name in self.interfaces:
+            self._doors[name].send(mark)
+            for data in _frames_until(self._wires[name], mark):
+                refused |= set(_refused_by(data))
+                packet = from_wire(data)
+                if packet.tos != ANSWER_TOS:
+                    left.setdefault(number_of(data), seen_as(name, packet))
+        return left, refused
+
+    def _listen_fully(self, version: int, protocol: int) -> None:
+        known = (version, protocol) in self._ears
+        self._listen(version, protocol)
+        if version == 6 and not known:
+            for ask, _ in IPV6_CONTROL.values():
+                self._ears[version, protocol].setsockopt(IPPROTO_IPV6, ask, 1)
+
+    def _arrived(self) -> dict[int, Seen]:
+        """Return what raw sockets of the node saw, by number."""
+        arrived: dict[int, Seen] = {}
+        for (version, protocol), ear in self._ears.items():
+            for data in _heard(ear, version, protocol):
+                packet = from_wire(data)
+                if packet.tos != ANSWER_TOS:
+                    arrived[number_of(data)] = seen_as("input", packet)
+        return arrived
+
+
+def number_of(data: bytes) -> int:
+    """Return the number that a packet bears."""
+    return int.from_bytes(data[4:6]) if data[0] >> 4 == 4 else int.from_bytes(data[:4]) & 0xFFFFF
+
+
+def _heard_as(shot: Shot) -> Iterator[tuple[int, int]]:
+    packet = from_wire(shot.data)
+    yield packet.src.version, packet.protocol
+
+
+def _refused_by(data: bytes) -> Iterator[int]:
+    """Yield the number of the packet that this one refuses, if it does."""
+    with suppress(Exception):  # what is no such packet refuses nothing
+        packet = from_wire(data)
+        if packet.tos != ANSWER_TOS:
+            return
+        start = (data[0] & 0xF) * 4 if data[0] >> 4 == 4 else 40
+        if packet.protocol == 6 and "RST" in packet.flags:
+            sequence, acknowledged = struct.unpack_from("!II", data, start + 4)
+            yield (acknowledged if "ACK" in packet.flags and acknowledged else sequence) >> 8
+        elif packet.icmp and (packet.protocol, packet.icmp[0]) in {(1, 3), (58, 1)}:
+            yield number_of(data[start + 8 :])
+
+
+def _frames_until(tap: socket, mark: bytes) -> Iterator[bytes]:
+    """Yield the IP packets that a tap saw before the marker."""
+    while (frame := _received(tap)) != mark:
+        if int.from_bytes(frame[12:14]) in {ETH_P_IP, ETH_P_IPV6}:
+            yield frame[14:]
+
+
+def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:
+    """Yield whole packets; the header of an IPv6 packet is put together again from what the kernel tells of it."""
+    with suppress(BlockingIOError):  # read empty
+        while True:
+            data, ancillary, _flags, sender = ear.recvmsg(0xFFFF, 512)
+            if version == 4:
+                yield data
+                continue
+            told = {kind: value for _level, kind, value in ancillary}
+            flow = int.from_bytes(told.get(IPV6_CONTROL["flow"][1], bytes(4))) & 0xFFFFF
+            hops, tos = (int.from_bytes(told[IPV6_CONTROL[name][1]], "little") for name in ("hops", "class"))
+            source = inet_pton(AF_INET6, sender[0].partition("%")[0])
+            header = struct.pack("!IHBB", 6 << 28 | tos << 20 | flow, len(data), protocol, hops)
+            yield header + source + told[IPV6_CONTROL["pktinfo"][1]][:16] + data
