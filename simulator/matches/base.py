@@ -44,7 +44,7 @@ class Test:
     """One match made ready: its text as iptables prints it, its check, and why the check may return None.
 
     ``weigh`` stands in for the check where that is not None. ``assumed`` is what an answer relies on, ``made_up`` what
-    it relies on where the packet's bytes are not known.
+    it relies on where the packet's bytes are not known. ``matches`` are the options it was made of.
     """
 
     text: str
@@ -53,6 +53,7 @@ class Test:
     weigh: Weigh | None = None
     assumed: str = ""
     made_up: str = ""
+    matches: Group = ()
 
 
 def unknown(_packet: Packet) -> Truth:

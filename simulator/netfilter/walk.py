@@ -20,7 +20,7 @@ TABLES: Mapping[Hook, tuple[str, ...]] = {
 }
 """The tables of a hook in the kernel's order (``enum nf_ip_hook_priorities``)."""
 
-_INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
+INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
     Hook.PREROUTING: (True, False),
     Hook.INPUT: (True, False),
     Hook.FORWARD: (True, True),
@@ -29,7 +29,7 @@ _INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
 }
 """Whether a hook's packets have an in and an out interface."""
 
-_DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
+DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
     (True, False): Hook.INPUT,
     (False, True): Hook.OUTPUT,
     (True, True): Hook.FORWARD,
@@ -103,7 +103,7 @@ class Passage:
 
     def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
         """Give the packet just the interfaces the hook has; one it should have but is not named is unknown."""
-        has_in, has_out = _INTERFACES[hook]
+        has_in, has_out = INTERFACES[hook]
         inside = (in_interface or UNKNOWN_INTERFACE) if has_in else ""
         outside = (out_interface or UNKNOWN_INTERFACE) if has_out else ""
         if (inside, outside) != (self.packet.in_interface, self.packet.out_interface):
@@ -144,7 +144,7 @@ class Walker:
     """A ruleset ready for many packets; each family is compiled when its first packet comes."""
 
     def __init__(self, ruleset: Ruleset) -> None:
-        self._ruleset = ruleset
+        self.ruleset = ruleset
         self._programs: dict[Family, Program] = {}
 
     def verdict(self, packet: Packet, hook: Hook | None = None, around: Surroundings | None = None) -> Answer:
@@ -155,7 +155,7 @@ class Walker:
         Raises:
             Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
         """
-        hook = hook or _DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
+        hook = hook or DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
         passage = Passage(packet, around or Surroundings())
         passage.at(hook, packet.in_interface, packet.out_interface)
         for table in TABLES[hook]:
@@ -173,7 +173,7 @@ class Walker:
             Refused: the ruleset of the family lacks a set or chain, or has a loop.
         """
         if family not in self._programs:
-            self._programs[family] = compile_program(self._ruleset, family)
+            self._programs[family] = compile_program(self.ruleset, family)
         return self._programs[family].get(table, {}).get(hook)
 
 
