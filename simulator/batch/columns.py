@@ -129,7 +129,7 @@ def columns_of(packets: Sequence[Packet], at: Sequence[int] | None = None) -> tu
     for family, version in ((Family.IPV4, 4), (Family.IPV6, 6)):
         rows = np.flatnonzero(versions == version)
         if rows.size:
-            found.append(_of_family(family, [packets[row] for row in rows], places[rows]))
+            found.append(_of_family(family, [packets[row] for row in rows.tolist()], places[rows]))
     return tuple(found)
 
 
@@ -166,7 +166,8 @@ def incomplete(numbers: Mapping[str, Numbers], family: Family) -> Flags:
     protocol, whole = numbers["protocol"], numbers["fragment"] == 0
     ported = HAS_PORTS[protocol] & ((numbers["sport"] == NOT_GIVEN) | (numbers["dport"] == NOT_GIVEN))
     untyped = (protocol == names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)
-    return whole & (ported | untyped)
+    lacking: Flags = whole & (ported | untyped)
+    return lacking
 
 
 HAS_PORTS: Flags = np.isin(np.arange(256), sorted(names.PORT_PROTOCOLS))

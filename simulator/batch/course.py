@@ -133,5 +133,3 @@ class _Run:
             for table, dimension in zip(self.plan.tables, self.dimensions, strict=False):
                 if table.sorters[0].name == write.name:
                     dimension.ids[some] = table.sorters[0].classes[values[some]]
-
-

@@ -114,7 +114,7 @@ def _nothing(_word: str, _ground: Ground) -> Iterator[Span]:
 
 
 _SPECIAL: Mapping[Family, tuple[str, ...]] = {
-    Family.IPV4: ("0.0.0.0", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255"),
+    Family.IPV4: ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255"),
     Family.IPV6: ("::", "::1", "::ffff:0:0/96", "::ffff:127.0.0.0/104", "::ffff:224.0.0.0/100", "ff00::/8"),
 }
 """Networks that mean something to every node."""

@@ -34,8 +34,8 @@ _BLOCK = 1 << 16
 class Judged:
     """Verdicts of packets at a hook, by row: in ``verdicts`` places in `VERDICTS`, in ``deciders`` places in ``ends``.
 
-    ``walked`` marks packets that only a walk could tell of, ``told`` those that left changed, or of whom a walk has more
-    to tell: what was assumed, and which rules logged.
+    ``walked`` marks packets that only a walk could tell of, ``told`` those that left changed, or of whom a walk has
+    more to tell: what was assumed, and which rules logged.
     """
 
     hook: Hook
@@ -69,8 +69,8 @@ class Judge:
         self._compiled: dict[tuple[Hook, bool], _Compiled] = {}
         self._ends: dict[End, int] = {}
 
-    def judge(self, columns: Columns, hook: Hook) -> Judged:
-        """Return the verdicts on columns of the judge's family.
+    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> Judged:
+        """Return the verdicts on columns of the judge's family; ``walk`` says whether to walk where that is needed.
 
         Raises:
             Refused: the ruleset of the family lacks a set or chain, or has a loop.
@@ -82,6 +82,8 @@ class Judge:
             some = slice(begin, begin + _BLOCK)
             course = self._block(columns.part(begin, begin + _BLOCK), hook, verdicts[some], deciders[some])
             walked[some], told[some] = course.walked, course.told
+        for row in np.flatnonzero(walked) if walk else ():
+            verdicts[row], deciders[row] = self._walk(columns, int(row), hook)
         return Judged(hook, verdicts, deciders, walked, told, tuple(self._ends))
 
     def _block(self, columns: Columns, hook: Hook, verdicts: npt.NDArray[np.int8], deciders: Numbers) -> Course:
@@ -100,8 +102,6 @@ class Judge:
             ranks = np.asarray([self._ends.setdefault(end, len(self._ends)) for end in plan.ends])
             deciders[rows[decided]] = ranks[ended[decided]]
             filtered |= plan.name == "filter"
-        for row in np.flatnonzero(course.walked):
-            verdicts[row], deciders[row] = self._walk(columns, int(row), hook)
         return course
 
     def _walk(self, columns: Columns, row: int, hook: Hook) -> tuple[int, int]:

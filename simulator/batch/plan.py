@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from ipaddress import ip_address
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.names import owner_of
-from engine.ruleset import Family, Hook
+from engine.ruleset import Hook
 from simulator.batch.columns import Columns, Flags, Numbers, Value
 from simulator.batch.regions import Region, Survey, Truth
 from simulator.batch.search import Dimension, Table
@@ -22,7 +23,7 @@ from simulator.netfilter.answer import Decision, Verdict
 from simulator.netfilter.program import Block, Line
 from simulator.netfilter.targets import LOGGERS, Act, Effect, Scene
 from simulator.packets import Packet
-from simulator.surroundings import Host, Surroundings
+from simulator.surroundings import Surroundings
 
 
 class Move(IntEnum):
@@ -58,8 +59,9 @@ class Write:
 class Boxes:
     """The boxes of a table in order, and a last one for packets that are in none, who return.
 
-    ``begin`` and ``end`` bound the chain that a box leads to, ``following`` is where its own goes on after its rule, and
-    ``last`` the end of its own chain. ``told`` marks those of whom there is more to tell than the verdict.
+    ``chosen`` is the place of its end or of what it writes. ``begin`` and ``end`` bound the chain that a box leads to,
+    ``following`` is where its own goes on after its rule, ``last`` where that ends. ``told`` says that there is more to
+    tell of packets in it than their verdict.
     """
 
     move: Numbers
@@ -110,7 +112,7 @@ def reached(base: Block) -> list[Block]:
 
 @dataclass(slots=True)
 class Layout:
-    """Lays one table out; ``final`` says that no table comes after it, so that what changes a packet last is no matter."""
+    """Lays one table out; ``final`` says that none comes after it, so that it matters no more how it leaves packets."""
 
     survey: Survey
     hook: Hook
@@ -206,22 +208,22 @@ def closed(effects: Sequence[Effect], hook: Hook, domains: Domains) -> None:
         for effect in effects:
             values = domains.listed[effect.writes]
             if len(values) <= MOST_VALUES:
-                made = [_written(effect, hook, domains, value) for value in values]
+                made = [_written(effect, hook, value) for value in values]
                 grown |= domains.add(effect.writes, made)
 
 
 def _places(effect: Effect, hook: Hook, survey: Survey) -> npt.NDArray[np.int64] | None:
     values = survey.domains.listed[effect.writes]
     ranks = {value: place for place, value in enumerate(values)}
-    made = [ranks.get(_written(effect, hook, survey.domains, value)) for value in values]
+    made = [ranks.get(_written(effect, hook, value)) for value in values]
     return None if None in made else np.asarray(made, np.int64)
 
 
-def _written(effect: Effect, hook: Hook, domains: Domains, value: Value) -> Value:
+def _written(effect: Effect, hook: Hook, value: Value) -> Value:
     """Ask a target what it makes of a value, by a packet that has it."""
     if effect.change is None:
         raise ValueError(effect)
     address = ip_address(0)
-    packet = replace(Packet(src=address, dst=address, protocol=0), **{effect.writes: value})
+    packet = replace(Packet(src=address, dst=address, protocol=0), **cast("dict[str, Any]", {effect.writes: value}))
     changed = effect.change(packet, Scene(hook, Surroundings(), lambda _what: None))
     return getattr(changed, effect.writes)

@@ -82,7 +82,7 @@ class Survey:
     def of_tests(self, tests: Sequence[Test]) -> tuple[Region, ...]:
         """Return where all of a rule's matches hold, or may hold; the regions do not overlap."""
         found = [self.of_test(test) for test in tests]
-        regions = []
+        regions: list[Region] = []
         for parts in product(*found):
             if len(regions) == _MOST_REGIONS:
                 return _EVERYWHERE_UNTOLD

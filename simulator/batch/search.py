@@ -1,7 +1,7 @@
 """The first of many boxes that a packet is in, by bit vectors.
 
-Every field has a table with a row of bits per class of its values, a bit for each box that the class may be in. A packet
-is in the boxes whose bits are set for all of its classes. A bit per word of 64 bits, kept apart, says which words are
+Every field has a table with a row of bits per class of its values, a bit for each box that the class may be in. A
+packet is in the boxes whose bits are set for all of its classes. A bit per word of 64, kept apart, says which words are
 worth a look (as in the aggregated bit vectors of Baboescu and Varghese, 2001).
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simulator.batch.columns import Numbers, Words
+from simulator.batch.columns import Flags, Numbers, Words
 
 NONE = -1
 """Of boxes: a packet is in none."""
@@ -40,7 +40,7 @@ class Table:
         return len(self.bits)
 
 
-def packed(truths: npt.NDArray[np.bool_]) -> Bits:
+def packed(truths: Flags) -> Bits:
     """Return rows of truths as rows of words, the first in the lowest bit."""
     count, width = truths.shape
     padded = np.zeros((count, (width + 63) // 64 * 64), np.bool_)
@@ -61,42 +61,69 @@ class Dimension:
     ids: Numbers
 
 
+@dataclass(slots=True)
+class _Seekers:
+    """Packets that seek a box: their places in the answer, their rows, and where the search begins and what is last.
+
+    ``group`` is of 64 words, ``marks`` those in it that are still worth a look.
+    """
+
+    places: Numbers
+    rows: Numbers
+    begin: Numbers
+    last: Numbers
+    group: Numbers
+    marks: Words
+
+    def some(self, which: Flags) -> "_Seekers":
+        return _Seekers(
+            self.places[which],
+            self.rows[which],
+            self.begin[which],
+            self.last[which],
+            self.group[which],
+            self.marks[which],
+        )
+
+
 def first(dimensions: Sequence[Dimension], rows: Numbers, begin: Numbers, end: Numbers) -> Numbers:
     """Return, for each of some packets, the first box it is in from ``begin`` on and before ``end``, or `NONE`."""
     found = np.full(len(rows), NONE)
     places = np.flatnonzero(begin < end)
-    rows, begin, end = rows[places], begin[places], end[places] - 1
-    group = begin >> 12
-    marks = _marks(dimensions, rows, group) & _from(begin >> 6 & 63)
-    while places.size:
-        going = _more(dimensions, rows, end, group, marks)
-        if not going.all():
-            places, rows, begin, end, group, marks = (
-                each[going] for each in (places, rows, begin, end, group, marks)
-            )
-        word = (group << 6) + lowest(marks)
-        last = end >> 6
-        bits = _bits(dimensions, rows, word)
-        bits &= np.where(word == begin >> 6, _from(begin & 63), _FULL)
-        bits &= np.where(word == last, _to(end & 63), np.where(word < last, _FULL, _EMPTY))
-        hit = bits != 0
-        found[places[hit]] = (word[hit] << 6) + lowest(bits[hit])
-        marks &= marks - _ONE
-        missed = ~hit & (word < last)
-        places, rows, begin, end, group, marks = (
-            each[missed] for each in (places, rows, begin, end, group, marks)
-        )
+    rows, begin, group = rows[places], begin[places], begin[places] >> 12
+    marks = _all_of([(each.table.marks, each.ids) for each in dimensions], rows, group) & _from(begin >> 6 & 63)
+    seekers = _Seekers(places, rows, begin, end[places] - 1, group, marks)
+    while seekers.places.size:
+        seekers = _marked(dimensions, seekers)
+        box = _look(dimensions, seekers)
+        hit = box != NONE
+        found[seekers.places[hit]] = box[hit]
+        seekers.marks &= seekers.marks - _ONE
+        seekers = seekers.some(~hit)
     return found
 
 
-def _more(dimensions: Sequence[Dimension], rows: Numbers, end: Numbers, group: Numbers, marks: Words) -> npt.NDArray[np.bool_]:
-    """Move packets without a mark on to the next group of words that has one; return which have one left."""
+def _marked(dimensions: Sequence[Dimension], seekers: _Seekers) -> _Seekers:
+    """Move packets without a mark on to the next group of words that has one; leave out those who find none."""
     while True:
-        done = np.flatnonzero((marks == 0) & (group < end >> 12))
-        if not done.size:
-            return marks != 0
-        group[done] += 1
-        marks[done] = _marks(dimensions, rows[done], group[done])
+        empty = seekers.marks == 0
+        if not empty.any():
+            return seekers
+        moving = np.flatnonzero(empty & (seekers.group < seekers.last >> 12))
+        if not moving.size:
+            return seekers.some(~empty)
+        seekers.group[moving] += 1
+        tables = [(each.table.marks, each.ids) for each in dimensions]
+        seekers.marks[moving] = _all_of(tables, seekers.rows[moving], seekers.group[moving])
+
+
+def _look(dimensions: Sequence[Dimension], seekers: _Seekers) -> Numbers:
+    """Return the first box of each packet in its next marked word, or `NONE`."""
+    word, last = (seekers.group << 6) + lowest(seekers.marks), seekers.last >> 6
+    bits = _all_of([(each.table.bits, each.ids) for each in dimensions], seekers.rows, word)
+    bits &= np.where(word == seekers.begin >> 6, _from(seekers.begin & 63), _FULL)
+    bits &= np.where(word == last, _to(seekers.last & 63), np.where(word < last, _FULL, _EMPTY))
+    return np.where(bits != 0, (word << 6) + lowest(bits), NONE)
 
 
 def _from(place: Numbers) -> Words:
@@ -107,19 +134,9 @@ def _to(place: Numbers) -> Words:
     return _FULL >> (63 - place).astype(np.uint64)
 
 
-def _marks(dimensions: Sequence[Dimension], rows: Numbers, group: Numbers) -> Words:
-    return _all_of([(each.table.marks, each.ids) for each in dimensions], rows, group)
-
-
-def _bits(dimensions: Sequence[Dimension], rows: Numbers, word: Numbers) -> Words:
-    return _all_of([(each.table.bits, each.ids) for each in dimensions], rows, word)
-
-
 def _all_of(tables: Sequence[tuple[Bits, Numbers]], rows: Numbers, column: Numbers) -> Words:
-    found: Words | None = None
+    """Return the bits that are set in one column of all tables, each in the row of the packet's class."""
+    found = np.full(len(rows), _FULL)
     for bits, ids in tables:
-        words = bits.ravel()[ids[rows] * bits.shape[1] + column]
-        found = words if found is None else np.bitwise_and(found, words, out=found)
-    if found is None:
-        raise ValueError(tables)
+        found &= bits.ravel()[ids[rows] * bits.shape[1] + column]
     return found

@@ -35,10 +35,13 @@ class Sorter:
     def ids(self, columns: Columns, listed: Mapping[str, Numbers]) -> Numbers:
         """Return the class of each packet; ``listed`` has the places of values of listed fields."""
         if self.edges is not None:
-            return self.classes[self.edges.places(columns.src if self.name == "src" else columns.dst)]
-        if self.name in KINDS:
-            return self.classes[np.minimum(columns.numbers[self.name], _HIGHEST) + 1]
-        return self.classes[listed[self.name]]
+            places = self.edges.places(columns.src if self.name == "src" else columns.dst)
+        elif self.name in KINDS:
+            places = np.minimum(columns.numbers[self.name], _HIGHEST) + 1
+        else:
+            places = listed[self.name]
+        found: Numbers = self.classes[places]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

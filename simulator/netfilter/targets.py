@@ -121,6 +121,10 @@ def _set_xmark(option: Match) -> tuple[int, int]:
     return mask, value
 
 
+def _writes(name: str, change: Change) -> Effect:
+    return Effect(Act.NEXT, change, writes=name)
+
+
 _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
     "set-mark": _set_mark,
     "set-xmark": _set_xmark,
@@ -134,7 +138,7 @@ _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
 def _mark(target: Target, _family: Family) -> Effect:
     (option,) = target.options
     mask, value = _MARKS[option.option](option)
-    return Effect(Act.NEXT, lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value), writes="mark")
+    return _writes("mark", lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
 
 
 def _connmark(target: Target, _family: Family) -> Effect:

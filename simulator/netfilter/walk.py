@@ -29,12 +29,17 @@ INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
 }
 """Whether a hook's packets have an in and an out interface."""
 
-DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
+_DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
     (True, False): Hook.INPUT,
     (False, True): Hook.OUTPUT,
     (True, True): Hook.FORWARD,
     (False, False): Hook.INPUT,
 }
+
+
+def hook_of(packet: Packet) -> Hook:
+    """Return the hook that a packet's interfaces tell."""
+    return _DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ class Walker:
         Raises:
             Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
         """
-        hook = hook or DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
+        hook = hook or hook_of(packet)
         passage = Passage(packet, around or Surroundings())
         passage.at(hook, packet.in_interface, packet.out_interface)
         for table in TABLES[hook]:

@@ -1,20 +1,27 @@
 """Batches of packets get the answers that single walks give."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface, ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.desired import desired
+from engine.errors import Refused
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.batch import Judge, columns_of
+from simulator.batch import VERDICTS, Columns, Judge, answers, columns_of, columns_of_wires
+from simulator.batch.stream import FEW
 from simulator.netfilter import Walker
 from simulator.netfilter.walk import TABLES
-from simulator.packets import TCP_FLAGS, Connection, ConnState, Packet, names, to_wire
+from simulator.packets import TCP_FLAGS, Connection, ConnState, Packet, from_wire, names, to_wire
 from simulator.surroundings import Host, Route, Surroundings
+from tests.aim import packets_of
 from tests.rulesets import observed_rulesets
-from tests.simulator.builders import match
+from tests.simulator.builders import filtering, match, packet
+from tests.simulator.test_packets import packets as wire_packets
+from tests.worlds import NODE, drawn
 
 # Rulesets that ask about everything a packet has, around few values
 
@@ -30,8 +37,16 @@ def _address(family: Family, offset: int) -> IPv4Address | IPv6Address:
 
 def _special(family: Family) -> list[str]:
     if family is Family.IPV4:
-        return ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"]
-    return ["::", "::1", "ff02::1", "fe80::1", "fd00:0:0:1::", "fd00:0:0:1::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]
+        return ["0.0.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255"]
+    return [
+        "::",
+        "::1",
+        "ff02::1",
+        "fe80::1",
+        "fd00:0:0:1::",
+        "fd00:0:0:1::1",
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    ]
 
 
 def addresses(family: Family) -> st.SearchStrategy[IPv4Address | IPv6Address]:
@@ -192,7 +207,7 @@ def packets(draw: st.DrawFn) -> Packet:
     """Packets at the edges of these rules, with all fields or without some."""
     family = draw(st.sampled_from(tuple(Family)))
     protocol = draw(st.sampled_from((6, 6, 17, 132, names.ICMP_OF[family], 2, 47)))
-    ports = st.sampled_from(_PORTS) if draw(st.integers(0, 9)) else st.none()
+    ports = st.sampled_from(_PORTS) if draw(st.integers(0, 19)) else st.none()
     bare = Packet(
         src=draw(addresses(family)),
         dst=draw(addresses(family)),
@@ -207,9 +222,9 @@ def packets(draw: st.DrawFn) -> Packet:
         length=draw(st.sampled_from((None, 39, 40, 60, 61))),
         tos=draw(st.sampled_from((0, 0x10))),
         uid=draw(st.sampled_from((None, 0, 10))),
-        zone=draw(st.sampled_from((0, 0, 0, 1))),
+        zone=int(draw(st.integers(0, 19)) == 0),
     )
-    if draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 19)) == 0:
         ends = (protocol, bare.src, bare.dst, 1, 2), (protocol, bare.dst, bare.src, 2, 1)
         bare = replace(bare, connection=Connection(*ends))
     if bare.fragment:
@@ -219,7 +234,7 @@ def packets(draw: st.DrawFn) -> Packet:
     if protocol == names.TCP:
         return replace(bare, flags=draw(st.frozensets(st.sampled_from(TCP_FLAGS[:5]))))
     if protocol in names.ICMP_OF.values():
-        return replace(bare, icmp=draw(st.sampled_from((None, (8, 0), (128, 0), (128, 1), (3, 1)))))
+        return replace(bare, icmp=draw(st.sampled_from((None, *((8, 0), (128, 0), (128, 1), (3, 1)) * 2))))
     return bare
 
 
@@ -243,7 +258,9 @@ def agrees(ruleset: Ruleset, seen: Sequence[Packet], hook: Hook, host: Host | No
             assert not more or judged.walked[row] or judged.told[row], answer
 
 
-@given(st.data(), st.sampled_from(tuple(Hook)), st.lists(packets(), min_size=1, max_size=40), st.sampled_from((None, HOST)))
+@given(
+    st.data(), st.sampled_from(tuple(Hook)), st.lists(packets(), min_size=1, max_size=40), st.sampled_from((None, HOST))
+)
 def test_a_batch_is_judged_as_each_packet_alone(
     data: st.DataObject, hook: Hook, seen: list[Packet], host: Host | None
 ) -> None:
@@ -255,3 +272,116 @@ def test_a_batch_is_judged_as_each_packet_alone(
 def test_rulesets_as_observed_are_judged_alike(ruleset: Ruleset, seen: list[Packet], hook: Hook) -> None:
     """So do rules of nodewall among others' rules."""
     agrees(ruleset, seen, hook, None)
+
+
+@given(observed_rulesets(), st.lists(packets(), min_size=1, max_size=20))
+def test_answers_of_batches_are_those_of_walks(ruleset: Ruleset, seen: list[Packet]) -> None:
+    """Whether few packets are walked or many judged at once, all that an answer tells is the same but for the path."""
+    walker = Walker(ruleset)
+    many = [seen[place % len(seen)] for place in range(FEW)]
+    whole = [replace(walker.verdict(packet), trace=()) for packet in many]
+    assert [replace(answer, trace=()) for answer in answers(walker, many)] == whole
+    logged = [answer.logged_by for answer in answers(walker, many)]
+    assert logged == [walker.verdict(packet).logged_by for packet in many]
+
+
+def test_compiled_policies_are_judged_alike() -> None:
+    """In random worlds, batches and walks of compiled rules agree on every packet that is aimed at them."""
+    decided = 0
+    for number in range(20):
+        world = drawn(f"batch {number}")
+        walker, seen = Walker(desired(world.state, NODE).ruleset), packets_of(world, 200)
+        for columns in columns_of(seen):
+            judged = Judge(walker, columns.family).judge(columns, Hook.INPUT)
+            for row, place in enumerate(columns.at.tolist()):
+                answer, end = walker.verdict(seen[place], Hook.INPUT), judged.end(row)
+                found = (end.verdict, end.decision) if end else ("accept", None)
+                assert found == (answer.verdict, answer.decided_by)
+            decided += len(judged.verdicts) - int(judged.walked.sum())
+    assert decided > 1000
+
+
+def test_many_connected_rules_fill_several_words() -> None:
+    """Where chains have more rules than a group of words has bits, the first that fits still decides."""
+    hosts = [match("", "source", f"10.0.{number >> 8}.{number & 255}/32") for number in range(9000)]
+    inner = Chain("A", tuple(Rule((host,), Target("DROP")) for host in hosts))
+    rules = filtering(Chain("INPUT", (Rule((), Target("A")), Rule((), Target("REJECT"))), "ACCEPT"), inner)
+    seen = [packet(f"in=eth0 src=10.0.{number >> 8}.{number & 255}") for number in range(0, 9100, 70)]
+    agrees(rules, seen, Hook.INPUT, None)
+    (columns,) = columns_of(seen)
+    judged = Judge(Walker(rules), Family.IPV4).judge(columns, Hook.INPUT)
+    assert not judged.walked.any()
+
+
+def test_marks_that_rules_give_are_seen_by_later_ones() -> None:
+    """A batch goes on with the marks that rules gave it, in the same table and in the next."""
+    marking = Rule((match("tcp", "dport", "22"),), Target("MARK", (Match("", "set-xmark", ("0x4/0x4",)),)))
+    marked = Rule((match("mark", "mark", "0x4/0x4"),), Target("DROP"))
+    tables = (
+        Table("mangle", (Chain("INPUT", (marking, marked), "ACCEPT"),)),
+        Table("filter", (Chain("INPUT", (marked,), "ACCEPT"),)),
+    )
+    for some in (tables, (replace(tables[0], chains=(Chain("INPUT", (marking,), "ACCEPT"),)), tables[1])):
+        (columns,) = columns_of([packet(f"in=eth0 dport={port} mark=0x{mark}") for port in (22, 80) for mark in (1, 4)])
+        judged = Judge(Walker(Ruleset(ipv4=some)), Family.IPV4).judge(columns, Hook.INPUT)
+        assert [VERDICTS[place] for place in judged.verdicts] == ["drop", "drop", "accept", "drop"]
+        assert not judged.walked.any()
+
+
+def test_only_packets_that_come_to_a_payload_match_are_walked() -> None:
+    """A match on the payload sends just the packets to a walk that come to it and satisfy the rest of its rule."""
+    asks = Rule((match("", "protocol", "udp"), match("string", "string", "x")), Target("DROP"))
+    (columns,) = columns_of([packet(f"in=eth0 proto={name}") for name in ("tcp", "udp")])
+    walker = Walker(filtering(Chain("INPUT", (asks,), "ACCEPT")))
+    assert Judge(walker, Family.IPV4).judge(columns, Hook.INPUT).walked.tolist() == [False, True]
+
+
+# Columns from bytes
+
+
+@st.composite
+def wires(draw: st.DrawFn) -> bytes:
+    """Bytes of a packet, now and then with options or extension headers, cut, or no packet at all."""
+    kind = draw(st.integers(0, 9))
+    if kind == 0:
+        return draw(st.binary(max_size=80))
+    whole = to_wire(replace(draw(wire_packets()), length=draw(st.sampled_from((None, 120)))))
+    if kind == 1:
+        return whole[: draw(st.integers(0, len(whole)))]
+    if kind == 2:
+        return bytes([whole[0], whole[1], 0, 0, *whole[4:]])  # a length left to the network card, or no payload
+    if kind == 3 and whole[0] >> 4 == 6:
+        return whole[:6] + b"\x3c" + whole[7:40] + whole[6:7] + b"\0\1\4\0\0\0\0" + whole[40:]
+    if kind == 3:
+        return b"\x46" + whole[1:20] + b"\1\1\1\1" + whole[20:]
+    return whole
+
+
+def _rows(columns: Sequence[Columns]) -> dict[int, object]:
+    """Every row by its place, as values."""
+    return {
+        place: (
+            each.family,
+            *(int(word[row]) for word in (*each.src, *each.dst)),
+            {name: each.value(name, int(column[row])) for name, column in sorted(each.numbers.items())},
+            bool(each.single[row]),
+        )
+        for each in columns
+        for row, place in enumerate(each.at.tolist())
+    }
+
+
+@given(st.lists(wires(), max_size=20))
+def test_bytes_are_read_as_one_by_one(data: list[bytes]) -> None:
+    """Columns from bytes are those of the packets that are read from them one by one; the same bytes are refused."""
+    reading = columns_of_wires(data, in_interface="eth0")
+    packets_, places = [], []
+    for place, wire in enumerate(data):
+        with suppress(Refused):
+            packets_.append(from_wire(wire, in_interface="eth0"))
+            places.append(place)
+    assert _rows(reading.columns) == _rows(columns_of(packets_, places))
+    assert sorted([*places, *reading.unreadable]) == list(range(len(data)))
+    for columns in reading.columns:
+        for row, place in enumerate(columns.at.tolist()):
+            assert columns.packet(row) == packets_[places.index(place)]
