@@ -8,44 +8,43 @@ import struct
 from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv4Address
+from itertools import pairwise
 from time import perf_counter
 
 from benchmarks.worlds import NODE, cluster
 from engine.compiler import compile_rules
 from engine.resolve import resolve
 from engine.ruleset import Family, Hook, Ruleset
-from simulator.batch import VERDICTS, Judge, columns_of_wires
+from simulator.batch import VERDICTS, Judge, Judged, columns_of_wires
 from simulator.conntrack import Tracker
-from simulator.netfilter import Walker
+from simulator.netfilter import Answer, Walker
 from simulator.packets import from_wire
 
 PEERS = 2
-WALKED, JUDGED = 20_000, 1_000_000
+WALKED, COMPARED, JUDGED = 20_000, 300, 1_000_000
 SINGLE, BATCHES = 100, (1_000, 5_000, 10_000)
 
 _TCP, _UDP = 6, 17
 
 
 def main() -> None:
-    """Print packets a second of single walks, of batches by size, and how these grow."""
-    print(f"verdicts: random packets at the edges of rules with {PEERS} CIDRs each; packets a second")
-    walk = _walks()
-    print(f"  {'rules':>7}  {'judged':>12}{'to a walk':>10}  {'with reading bytes':>20}{'compiled in':>13}  verdicts")
-    speeds = {}
-    for rules in BATCHES:
-        speeds[rules] = _batch(rules, walk)
-    slower = speeds[1_000] / speeds[10_000]
-    print(f"  from 1,000 to 10,000 rules a packet costs {slower:.1f} times as much; 10.0 is linear")
+    """Print packets a second of single walks, of batches by size, and how both grow."""
+    print(f"verdicts: packets a second, aimed at the edges of rules with {PEERS} CIDRs each")
+    _singly()
+    print(
+        f"  {'rules':>7}{'walked':>10}{'in batches':>14}{'ratio':>9}{'read and judged':>18}{'made ready':>12}  verdicts"
+    )
+    costs = [_batch(rules) for rules in BATCHES]
+    print(f"  growth from {BATCHES[0]:,} to {BATCHES[-1]:,} rules: {costs[-1] / costs[0]:.1f}; 10.0 is linear")
 
 
 def _rules(count: int) -> Ruleset:
-    return compile_rules(resolve(cluster(count, PEERS), NODE))
+    return compile_rules(resolve(cluster(count, PEERS, ("Allow", "Drop", "Reject")), NODE))
 
 
-def _walks() -> float:
-    """Print what single walks do at their size of ruleset; return the speed with a trace."""
-    walker = Walker(_rules(SINGLE))
-    wires = _wires(SINGLE, WALKED)
+def _singly() -> None:
+    """Print what single walks do, and how much is left of that with all the work before them."""
+    walker, wires = Walker(_rules(SINGLE)), _wires(SINGLE, WALKED)
     packets = [from_wire(wire, in_interface="eth0") for wire in wires]
     walker.verdict(packets[0], Hook.INPUT)
     start = perf_counter()
@@ -57,47 +56,51 @@ def _walks() -> float:
     for wire in wires:
         tracker.answer(walker, from_wire(wire, in_interface="eth0"), Hook.INPUT)
     whole = WALKED / (perf_counter() - start)
-    print(f"  single walk with trace, {SINGLE} rules: {walk:,.0f}; from bytes and with connections: {whole:,.0f}")
-    return walk
+    print(f"  single walks with trace, {SINGLE} rules: {walk:,.0f}; from bytes, following connections: {whole:,.0f}")
 
 
-def _batch(rules: int, walk: float) -> float:
-    """Print what batches do at a size of ruleset; return their speed."""
-    judge = Judge(Walker(_rules(rules)), Family.IPV4)
-    wires = _wires(rules, JUDGED)
-    start = perf_counter()
-    judge.judge(columns_of_wires(wires[:100], in_interface="eth0").columns[0], Hook.INPUT)
-    compiled = perf_counter() - start
-    start = perf_counter()
+def _batch(rules: int) -> float:
+    """Print what batches do at a size of ruleset; return the seconds they take."""
+    walker, wires = Walker(_rules(rules)), _wires(rules, JUDGED)
+    judge = Judge(walker, Family.IPV4)
+    (few,) = columns_of_wires(wires[:COMPARED], in_interface="eth0").columns
+    marks = [perf_counter()]
+    judge.judge(few, Hook.INPUT)
+    marks.append(perf_counter())
+    answers = [walker.verdict(few.packet(row), Hook.INPUT) for row in range(COMPARED)]
+    marks.append(perf_counter())
     (columns,) = columns_of_wires(wires, in_interface="eth0").columns
-    read = perf_counter() - start
-    start = perf_counter()
+    marks.append(perf_counter())
     judged = judge.judge(columns, Hook.INPUT)
-    took = perf_counter() - start
-    speed, whole = JUDGED / took, JUDGED / (took + read)
+    marks.append(perf_counter())
+    ready, walking, reading, judging = (after - before for before, after in pairwise(marks))
+    _compare(judged, answers)
+    walk, batch = COMPARED / walking, JUDGED / judging
     counts = Counter(VERDICTS[place] for place in judged.verdicts.tolist())
-    fared = ", ".join(f"{verdict} {counts[verdict]:,}" for verdict in sorted(counts))
-    print(f"  {rules:>7,}  {speed:>12,.0f}{speed / walk:>9,.0f}x  {whole:>20,.0f}{compiled:>11.1f} s  {fared}")
-    return speed
+    fared = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in sorted(counts))
+    whole = JUDGED / (reading + judging)
+    print(f"  {rules:>7,}{walk:>10,.0f}{batch:>14,.0f}{batch / walk:>8,.0f}x{whole:>18,.0f}{ready:>10.1f} s  {fared}")
+    return judging
+
+
+def _compare(judged: Judged, answers: Sequence[Answer]) -> None:
+    """Make sure that what is measured is right."""
+    for row, answer in enumerate(answers):
+        end = judged.end(row)
+        if end is None or (end.verdict, end.decision) != (answer.verdict, answer.decided_by):
+            raise SystemExit(f"a batch says {end}, a walk {answer}")
 
 
 def _wires(rules: int, count: int) -> Sequence[bytes]:
     """Return packets to a node of `cluster`, as bytes without checksums, which nothing here looks at."""
     dice = random.Random(rules)  # noqa: S311 - the same packets in every run
     near = IPv4Address("192.168.0.1").packed
-    sources = [
-        (10 << 24 | number % 250 << 16 | peer << 8) + step
-        for number in range(250)
-        for peer in range(PEERS)
-        for step in (-1, 0, 3, 4)
-    ]
-    ports = range(999, 1001 + rules)
-    return [
-        _wire(dice.choice(sources), near, dice.choice(ports), _TCP if dice.random() < 0.9 else _UDP)
-        for _ in range(count)
-    ]
+    return [_wire(dice, dice.randrange(rules), near) for _ in range(count)]
 
 
-def _wire(source: int, destination: bytes, port: int, protocol: int) -> bytes:
+def _wire(dice: random.Random, number: int, destination: bytes) -> bytes:
+    """Return a packet aimed at a policy of `cluster`: at its port or the next, and at the edges of a CIDR."""
+    source = (10 << 24 | number % 250 << 16 | dice.randrange(PEERS) << 8) + dice.choice((-1, 0, 3, 4))
+    port, protocol = 1000 + number + dice.choice((0, 0, 1)), dice.choice((_TCP, _TCP, _TCP, _UDP))
     head = struct.pack("!BBHHHBBHI4s", 0x45, 0, 40, 0, 0, 64, protocol, 0, source, destination)
     return head + struct.pack("!HHIIBB6x", 40000, port, 0, 0, 0x50, 0x02)
