@@ -55,6 +55,11 @@ class Test:
     made_up: str = ""
     matches: Group = ()
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is its check alone, on which nothing has to be said where that is known."""
+        return self.weigh is None and not self.assumed and not self.made_up
+
 
 def unknown(_packet: Packet) -> Truth:
     """Tell nothing."""
@@ -116,6 +121,11 @@ def one(values: tuple[str, ...]) -> str:
     return found
 
 
+def holds(_packet: Packet) -> Truth:
+    """Hold for every packet."""
+    return True
+
+
 def always(_values: tuple[str, ...], _family: Family) -> Check:
     """Read nothing, and hold for every packet."""
-    return lambda _packet: True
+    return holds

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from engine.ruleset import Family, Hook, Ruleset
-from simulator.matches import Test
+from simulator.matches import Test, Truth
 from simulator.netfilter.answer import Answer, Decision, Step, Verdict
 from simulator.netfilter.program import Block, Line, Program, compile_program
 from simulator.netfilter.targets import Act, Scene
@@ -117,14 +118,16 @@ class Passage:
     def answer(self, packet: Packet, hook: Hook, in_interface: str, out_interface: str) -> Answer:
         """Return what became of the packet, which ended its way at a hook between these interfaces."""
         last = self.ends[-1] if self.ends else None
-        decider = last
+        decider, left = last, self.packet
+        if (left.in_interface, left.out_interface) != (in_interface, out_interface):
+            left = replace(left, in_interface=in_interface, out_interface=out_interface)
         if last is not None and last.verdict is Verdict.ACCEPT:
             decider = next((end for end in reversed(self.ends) if end.decision.table == "filter"), last)
         return Answer(
             packet=packet,
             hook=hook,
             verdict=last.verdict if last else Verdict.ACCEPT,
-            left=replace(self.packet, in_interface=in_interface, out_interface=out_interface),
+            left=left,
             reject_with=last.reject_with if last else None,
             decided_by=decider.decision if decider else None,
             trace=tuple(self.trace),
@@ -201,15 +204,13 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
     block, at, depth = base, 0, 0
     callers: list[tuple[Block, int, int]] = []
     while True:
-        if at == len(block.lines):
+        line = _matching(passage, block, at)
+        if line is None:
             if not callers:
                 return End(Verdict((base.policy or "ACCEPT").lower()), Decision(table, base.name, 0))
             block, at, depth = callers.pop()
             continue
-        line = block.lines[at]
-        at += 1
-        if not passage.matches(line):
-            continue
+        at = line.decision.rule
         passage.take(line, depth, hook)
         act = line.effect.act
         if act in _VERDICTS:
@@ -220,3 +221,18 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
             if act is Act.JUMP:  # after a goto the walk returns to where the last jump came from
                 callers.append((block, at, depth))
             block, at, depth = line.into, 0, depth + 1
+
+
+def _matching(passage: Passage, block: Block, at: int) -> Line | None:
+    """Return the next rule of a chain that the packet matches."""
+    packet = passage.packet
+    for line in islice(block.lines, at, None):
+        held: Truth = True
+        for check in line.first:
+            held = check(packet)
+            if not held:
+                break
+        # Most rules are over here. What is not known, or is not for a check alone to tell, takes a closer look.
+        if held is not False and ((held and line.plain) or passage.matches(line)):
+            return line
+    return None
