@@ -30,8 +30,8 @@ class Columns:
 
     ``numbers`` has flags as the header's byte, ICMP as type and code in 16 bits, states by their place in `STATES`,
     interfaces and MAC addresses by their place in ``words``. ``at`` are the packets' places in the sequence that they
-    came from, ``packet`` gives each by its row here. ``single`` marks rows that columns cannot tell in full, and
-    ``wire`` says that every packet knows its bytes.
+    came from, ``packet`` gives each by its row here. ``single`` marks rows that columns cannot tell in full. ``wire``
+    says that all others know their bytes, else none does.
     """
 
     family: Family
@@ -143,6 +143,7 @@ def _of_family(family: Family, packets: Sequence[Packet], at: npt.NDArray[np.int
         numbers[name] = np.fromiter(listed, np.int64, count)
         words[name] = tuple(places)
     known = np.fromiter((packet.connection is not None or packet.zone != 0 for packet in packets), np.bool_, count)
+    wired = np.fromiter((packet.wire is not None for packet in packets), np.bool_, count)
     return Columns(
         family,
         at,
@@ -150,8 +151,8 @@ def _of_family(family: Family, packets: Sequence[Packet], at: npt.NDArray[np.int
         _addresses([int(packet.dst) for packet in packets]),
         numbers,
         words,
-        known | incomplete(numbers, family),
-        all(packet.wire is not None for packet in packets),
+        known | incomplete(numbers, family) | (~wired & wired.any()),
+        bool(wired.any()),
         packets.__getitem__,
     )
 

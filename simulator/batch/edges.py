@@ -145,12 +145,14 @@ def _set(word: str, ground: Ground) -> Iterator[Span]:
     if "bitmask" in options:
         raise ValueError(word)
     family = ipset.family or Family.IPV4
+    most = int(options.get("netmask", BITS[family]))
+    yield Kind.ADDRESS, 0, 1 << BITS[family] - most  # no address, which some types never hold
     for member in ipset.members:
         if ipset.type == "list:set":
             yield from _set(member[0], ground)
             continue
         for part in member[0].split(","):
-            yield from _element(part, ground, ipset, int(options.get("netmask", BITS[family])))
+            yield from _element(part, ground, ipset, most)
 
 
 _WITHOUT_EDGES = re.compile("iface|mac|mark")

@@ -4,18 +4,22 @@ A match is shown a packet whose fields are hidden. Each time it reads one, it is
 a difference. So what comes out is all that it says, and its meaning stands in no second place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import product
-from typing import cast
+from typing import TypeVar, cast
 
+from engine.ruleset import Family
 from simulator.batch.columns import Value
 from simulator.batch.edges import Ground, edges_of
 from simulator.batch.values import Domains, representative
 from simulator.matches import Test
 from simulator.packets import Packet, names
-from simulator.surroundings import Surroundings
+from simulator.surroundings import Memory, Surroundings
+
+T = TypeVar("T")
 
 
 class Truth(IntEnum):
@@ -50,10 +54,50 @@ class _TooManyError(Exception):
     """A match reads so many fields of so many values that walking is cheaper."""
 
 
+class _AnyTime:
+    """A time of which no more can be seen than that it is its own."""
+
+    def __sub__(self, other: object) -> float:
+        return float(self > other)
+
+    def __gt__(self, other: object) -> bool:
+        if other is not self:
+            raise _HiddenError("time")
+        return False
+
+    __lt__ = __gt__
+
+    def __int__(self) -> int:
+        raise _HiddenError("time")
+
+
+_TIME = _AnyTime()
+
+
+@dataclass(slots=True)
+class _Watched(Memory):
+    """A memory that knows whether anything in it is no longer as it was at first."""
+
+    fresh: dict[Hashable, object] = field(default_factory=dict)
+
+    def cell(self, key: Hashable, fresh: T) -> T:
+        if key not in self.cells:
+            self.fresh[key] = deepcopy(fresh)
+        return Memory.cell(self, key, fresh)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the next packet would find something else in it."""
+        return self.cells != self.fresh
+
+
 class _Shown:
-    """A packet of which only some fields can be seen."""
+    """A packet of which only some fields can be seen, and no bytes that are made up for it (once, by its hash)."""
 
     __slots__ = ("_known",)
+
+    def __hash__(self) -> int:
+        raise _HiddenError("wire")
 
     def __init__(self, known: Mapping[str, Value]) -> None:
         self._known = known
@@ -104,13 +148,16 @@ class _Question:
 
     def __init__(self, survey: Survey, test: Test) -> None:
         self._survey, self._test, self._asked = survey, test, 0
+        self._memory = _Watched()
         edges = edges_of(test.matches, survey.ground) if test.matches else None
         self._ranges = survey.domains.ranged(edges)
         self._place = len(survey.edges)
         survey.edges.append(self._ranges)
 
     def regions(self) -> tuple[Region, ...]:
-        known = {"family": self._survey.ground.family, "zone": 0, "connection": None}
+        known: dict[str, Value] = {"family": self._survey.ground.family, "zone": 0, "connection": None, "time": _TIME}
+        if not self._survey.wire:
+            known["wire"] = None
         try:
             return self._regions(known)
         except _TooManyError:
@@ -127,9 +174,10 @@ class _Question:
         return () if truth is None else (((), truth),)
 
     def _ask(self, packet: Packet) -> Truth | None:
-        test, around = self._test, Surroundings(self._survey.ground.host)
+        test, around = self._test, Surroundings(self._survey.ground.host, self._memory)
         held = test.check(packet) if test.weigh is None else test.weigh(packet, around)
-        if around.memory.cells:
+        if self._memory.changed:
+            self._memory = _Watched()
             return Truth.UNTOLD
         return Truth.UNKNOWN if held is None else Truth.HOLDS if held else None
 
@@ -163,6 +211,8 @@ class _Question:
 
 def _must_be_given(known: Mapping[str, Value], name: str) -> bool:
     """Whether no packet in columns can lack a field that its protocol has: see `columns.incomplete`."""
-    return (
-        name in {"sport", "dport"} and known.get("protocol") in names.PORT_PROTOCOLS and known.get("fragment") is False
-    )
+    if known.get("fragment") is not False:
+        return False
+    if name == "icmp":
+        return known.get("protocol") == names.ICMP_OF[cast("Family", known["family"])]
+    return name in {"sport", "dport"} and known.get("protocol") in names.PORT_PROTOCOLS

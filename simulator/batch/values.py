@@ -9,8 +9,8 @@ import numpy as np
 from engine.ruleset import Family, Hook
 from simulator.batch.columns import STATES, VALUES, Columns, Numbers, Value
 from simulator.batch.edges import KINDS, Edges, Kind
-from simulator.matches.base import UNKNOWN_INTERFACE
 from simulator.netfilter.walk import INTERFACES
+from simulator.surroundings import UNKNOWN_INTERFACE
 
 SIDES = ("in_interface", "out_interface")
 
