@@ -71,10 +71,8 @@ def edges_of(group: Group, ground: Ground) -> Edges | None:
     return {kind: tuple(sorted(values)) for kind, values in found.items()}
 
 
-def _spans(match: Match, ground: Ground) -> Iterator[Span]:
-    read = _READERS[match.module, match.option]
-    for word in match.values[:1]:
-        yield from read(word, ground)
+def _spans(match: Match, ground: Ground) -> Iterable[Span]:
+    return _READERS[match.module, match.option](match.values[0] if match.values else "", ground)
 
 
 def _block(text: str, family: Family) -> Span:

@@ -14,6 +14,7 @@ from simulator.batch.plan import End, Layout, Plan, closed, reached
 from simulator.batch.regions import Survey
 from simulator.batch.values import LISTED, SIDES, UNLISTED, Domains, Seen
 from simulator.netfilter import Verdict, Walker
+from simulator.netfilter.program import Block
 from simulator.netfilter.walk import TABLES
 from simulator.packets import ConnState
 from simulator.surroundings import LOOPBACK, Host, Surroundings
@@ -146,7 +147,10 @@ class Judge:
         writing = [effect for effect in effects.values() if effect.writes]
         closed(writing, hook, self._domains)
         survey = Survey(self._ground, self._domains, wire)
-        plans = tuple(Layout(survey, hook, name, final=name == found[-1][0]).plan(base) for name, base in found)
+        plans = _plans(survey, hook, found)
+        while survey.changed:  # what matches change can no longer be told by any of them
+            survey = Survey(self._ground, self._domains, wire, survey.volatile | survey.changed)
+            plans = _plans(survey, hook, found)
         read = survey.read | {effect.writes for effect in writing} | {"state", *SIDES}
         return _Compiled(plans, frozenset(read & set(LISTED)))
 
@@ -157,3 +161,8 @@ class Judge:
             walked |= places == UNLISTED
         count = len(columns)
         return Course(columns, listed, walked, ~walked, np.zeros(count, np.bool_), np.zeros(count, np.int64))
+
+
+def _plans(survey: Survey, hook: Hook, bases: Sequence[tuple[str, Block]]) -> tuple[Plan, ...]:
+    """Make the tables of a hook ready, in their order."""
+    return tuple(Layout(survey, hook, name, final=name == bases[-1][0]).plan(base) for name, base in bases)

@@ -153,7 +153,9 @@ class Layout:
     def _row(self, line: Line, truth: Truth) -> Iterator[tuple[int, bool, int, str]]:
         effect = line.effect
         told = bool(effect.assumption) or (line.target in LOGGERS and owner_of(line.decision.comment) is not None)
-        if truth is Truth.UNTOLD:
+        if truth is Truth.UNTOLD and effect.act is Act.NEXT and effect.change is None:
+            yield Move.NEXT, True, 0, ""  # whether it matches or not
+        elif truth is Truth.UNTOLD:
             yield Move.WALK, False, 0, ""
         elif truth is Truth.UNKNOWN:
             yield Move.NEXT, True, 0, ""

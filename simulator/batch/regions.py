@@ -76,19 +76,24 @@ _TIME = _AnyTime()
 
 @dataclass(slots=True)
 class _Watched(Memory):
-    """A memory that knows whether anything in it is no longer as it was at first."""
+    """A memory that knows what in it is no longer as it was at first, and hides what is known to change."""
 
+    volatile: frozenset[Hashable] = frozenset()
     fresh: dict[Hashable, object] = field(default_factory=dict)
 
     def cell(self, key: Hashable, fresh: T) -> T:
+        if key in self.volatile:
+            raise _HiddenError("memory")
         if key not in self.cells:
             self.fresh[key] = deepcopy(fresh)
         return Memory.cell(self, key, fresh)
 
     @property
-    def changed(self) -> bool:
-        """Whether the next packet would find something else in it."""
-        return self.cells != self.fresh
+    def changed(self) -> frozenset[Hashable]:
+        """What a rule would now find otherwise."""
+        if self.cells == self.fresh:
+            return frozenset()
+        return frozenset(key for key, found in self.cells.items() if found != self.fresh[key])
 
 
 class _Shown:
@@ -113,12 +118,16 @@ class _Shown:
 class Survey:
     """Asks matches for their regions; ``wire`` says that packets know their bytes.
 
-    ``edges`` keeps by match what its fields were divided by, ``read`` the fields that any match has read.
+    ``volatile`` is what matches change of what rules remember, so that a packet finds another answer at a later rule.
+    ``changed`` is what this survey has found of that. ``edges`` keeps by match what its fields were divided by,
+    ``read`` the fields that any match has read.
     """
 
     ground: Ground
     domains: Domains
     wire: bool
+    volatile: frozenset[Hashable] = frozenset()
+    changed: set[Hashable] = field(default_factory=set)
     edges: list[Mapping[str, Sequence[int]]] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
     _kept: dict[str, tuple[Region, ...]] = field(default_factory=dict)
@@ -148,7 +157,7 @@ class _Question:
 
     def __init__(self, survey: Survey, test: Test) -> None:
         self._survey, self._test, self._asked = survey, test, 0
-        self._memory = _Watched()
+        self._memory = _Watched(volatile=survey.volatile)
         edges = edges_of(test.matches, survey.ground) if test.matches else None
         self._ranges = survey.domains.ranged(edges)
         self._place = len(survey.edges)
@@ -176,8 +185,10 @@ class _Question:
     def _ask(self, packet: Packet) -> Truth | None:
         test, around = self._test, Surroundings(self._survey.ground.host, self._memory)
         held = test.check(packet) if test.weigh is None else test.weigh(packet, around)
-        if self._memory.changed:
-            self._memory = _Watched()
+        changed = self._memory.changed
+        if changed:
+            self._survey.changed |= changed
+            self._memory = _Watched(volatile=self._survey.volatile)
             return Truth.UNTOLD
         return Truth.UNKNOWN if held is None else Truth.HOLDS if held else None
 

@@ -1,10 +1,13 @@
 """Batches of packets get the answers that single walks give."""
 
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface, ip_network
+from itertools import islice, product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +21,8 @@ from simulator.netfilter.walk import TABLES
 from simulator.packets import TCP_FLAGS, Connection, ConnState, Packet, from_wire, names, to_wire
 from simulator.surroundings import Host, Route, Surroundings
 from tests.aim import packets_of
+from tests.dumps import NAMES, ruleset_of
+from tests.rule_aim import Aim
 from tests.rulesets import observed_rulesets
 from tests.simulator.builders import filtering, match, packet
 from tests.simulator.test_packets import packets as wire_packets
@@ -71,7 +76,29 @@ def sets(draw: st.DrawFn, family: Family) -> tuple[IpSet, ...]:
     some = draw(st.lists(_networks(family).filter(lambda text: not text.endswith("/0")), max_size=4, unique=True))
     nets = tuple(sorted((net, "nomatch") if draw(st.booleans()) else (net,) for net in some))
     hosts = tuple(sorted({(str(draw(addresses(family))),) for _ in range(2)}))
-    return (IpSet("nets", "hash:net", family, nets), IpSet("hosts", "hash:ip", family, hosts))
+    pairs = {(f"{draw(addresses(family))},{draw(st.sampled_from(_SET_PORTS))}",) for _ in range(3)}
+    wide = str(29 if family is Family.IPV4 else 125)
+    return (
+        IpSet("nets", "hash:net", family, nets),
+        IpSet("hosts", "hash:ip", family, hosts),
+        IpSet("wide", "hash:ip", family, hosts, (("netmask", wide),)),
+        IpSet("counted", "hash:ip", family, hosts, (("counters", ""),)),
+        IpSet("pairs", "hash:ip,port", family, tuple(sorted(pairs))),
+        IpSet("both", "list:set", None, (("nets",), ("hosts",))),
+    )
+
+
+_SET_PORTS = ("tcp:22", "udp:80", "sctp:1024", "47:0", "tcp:65535")
+_SETS = ("nets", "hosts", "wide", "counted", "pairs", "both")
+
+
+@st.composite
+def _looks(draw: st.DrawFn) -> tuple[Match, ...]:
+    """A look into a set, now and then with an eye on what it counts."""
+    sides = draw(st.sampled_from(("src", "dst", "src,dst", "dst,src")))
+    looks = match("set", "match-set", draw(st.sampled_from(_SETS)), sides, negated=draw(st.booleans()))
+    asks = draw(st.sampled_from(((), (), (match("set", "packets-gt", "1"),), (match("set", "return-nomatch"),))))
+    return (looks, *asks)
 
 
 def _range(low: int, high: int) -> str:
@@ -126,6 +153,9 @@ _PLAIN = [
     match("string", "string", "x"),
     match("u32", "u32", "0>>28=4"),
     match("limit", "limit", "1/s"),
+    match("recent", "set"),
+    match("recent", "update"),
+    match("time", "timestart", "01:00:00"),
     match("comment", "comment", "nodewall p/r"),
 ]
 
@@ -143,17 +173,11 @@ def matches(draw: st.DrawFn, family: Family) -> tuple[Match, ...]:
         st.tuples(st.builds(lambda words: match("iprange", "src-range", words), edges)),
         st.tuples(st.builds(lambda words: match("conntrack", "ctorigdst", words), nets)),
         st.tuples(st.sampled_from([match(kind, option, word) for word in ("8", "128/0", "3/1", "echo-reply")])),
-        st.tuples(
-            st.builds(
-                lambda name, side, no: match("set", "match-set", name, side, negated=no),
-                st.sampled_from(("nets", "hosts")),
-                st.sampled_from(("src", "dst")),
-                st.booleans(),
-            )
-        ),
+        _looks(),
         _ported(),
         _listed(),
         st.tuples(st.sampled_from(_PLAIN)),
+        st.just((match("rpfilter", "validmark"), match("rpfilter", "invert"))),
     )
     return tuple(each for group in draw(st.lists(some, max_size=3)) for each in group)
 
@@ -223,6 +247,7 @@ def packets(draw: st.DrawFn) -> Packet:
         tos=draw(st.sampled_from((0, 0x10))),
         uid=draw(st.sampled_from((None, 0, 10))),
         zone=int(draw(st.integers(0, 19)) == 0),
+        time=draw(st.sampled_from((None, None, 1_700_000_000.5))),
     )
     if draw(st.integers(0, 19)) == 0:
         ends = (protocol, bare.src, bare.dst, 1, 2), (protocol, bare.dst, bare.src, 2, 1)
@@ -285,6 +310,19 @@ def test_answers_of_batches_are_those_of_walks(ruleset: Ruleset, seen: list[Pack
     assert logged == [walker.verdict(packet).logged_by for packet in many]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_real_rulesets_are_judged_alike(name: str) -> None:
+    """Packets aimed at what real firewalls wrote are judged alike at every hook, whether the node is known or not."""
+    ruleset, dice = ruleset_of(name), random.Random(name)
+    states = (ConnState.NEW, ConnState.NEW, ConnState.ESTABLISHED, ConnState.INVALID)
+    for family in Family:
+        if any(chain.rules for found, _, chain in ruleset.chains() if found is family):
+            aimed = islice(Aim(ruleset, family, HOST, name).packets(), 200)
+            seen = [replace(each, state=dice.choice(states)) for each in aimed]
+            for hook, host in product(Hook, (None, HOST)):
+                agrees(ruleset, seen, hook, host)
+
+
 def test_compiled_policies_are_judged_alike() -> None:
     """In random worlds, batches and walks of compiled rules agree on every packet that is aimed at them."""
     decided = 0
@@ -299,6 +337,15 @@ def test_compiled_policies_are_judged_alike() -> None:
                 assert found == (answer.verdict, answer.decided_by)
             decided += len(judged.verdicts) - int(judged.walked.sum())
     assert decided > 1000
+
+
+def test_what_sets_count_is_seen_by_later_rules() -> None:
+    """A packet that was counted at one rule, matched or not, is found counted at the next."""
+    looks = match("set", "match-set", "s", "src")
+    counts = Rule((looks, match("tcp", "dport", "1")), Target("ACCEPT"))
+    asks = Rule((looks, match("set", "packets-gt", "1")), Target("DROP"))
+    counted = IpSet("s", "hash:ip", Family.IPV4, (("10.0.0.1",),), (("counters", ""),))
+    agrees(filtering(Chain("INPUT", (counts, asks), "ACCEPT"), sets=(counted,)), [packet("in=eth0")], Hook.INPUT, None)
 
 
 def test_many_connected_rules_fill_several_words() -> None:
@@ -385,3 +432,15 @@ def test_bytes_are_read_as_one_by_one(data: list[bytes]) -> None:
     for columns in reading.columns:
         for row, place in enumerate(columns.at.tolist()):
             assert columns.packet(row) == packets_[places.index(place)]
+
+
+@given(st.data(), st.sampled_from(tuple(Hook)), st.lists(wires(), min_size=1, max_size=20))
+def test_bytes_are_judged_as_each_packet_alone(data: st.DataObject, hook: Hook, read: list[bytes]) -> None:
+    """Packets that know their bytes are judged as they are one by one, whatever rules ask of these."""
+    walker = Walker(data.draw(rulesets(hook)))
+    for columns in columns_of_wires(read, in_interface="eth0", out_interface="eth1").columns:
+        judged = Judge(walker, columns.family).judge(columns, hook)
+        for row in range(len(columns)):
+            answer, end = walker.verdict(columns.packet(row), hook), judged.end(row)
+            found = (end.verdict, end.reject_with, end.decision) if end else ("accept", None, None)
+            assert found == (answer.verdict, answer.reject_with, answer.decided_by), columns.packet(row).words
