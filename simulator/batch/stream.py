@@ -1,8 +1,8 @@
 """Answers to any number of packets, by batches or by single walks, whichever is quicker."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
+from engine.errors import Refused
 from engine.ruleset import Family, Hook
 from simulator.batch.columns import columns_of
 from simulator.batch.judge import VERDICTS, Judge
@@ -33,12 +33,26 @@ def answers(
         Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
     """
     judges: dict[Family, Judge] = {}
-    remaining = iter(packets)
-    while chunk := list(islice(remaining, CHUNK)):
+    for chunk in _chunks(packets):
         if len(chunk) < FEW:
             yield from (walker.verdict(packet, hook, Surroundings(host)) for packet in chunk)
         else:
             yield from _chunk(walker, chunk, hook, host, judges)
+
+
+def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
+    """Yield packets in order, many at a time; what came before a capture turns out damaged is not lost."""
+    chunk: list[Packet] = []
+    try:
+        for packet in packets:
+            chunk.append(packet)
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+    except Refused:
+        yield chunk
+        raise
+    yield chunk
 
 
 def _chunk(

@@ -1,7 +1,7 @@
 """Batches of packets get the answers that single walks give."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice, product
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.desired import desired
-from engine.errors import Refused
+from engine.errors import Fault, Refused
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from simulator.batch import VERDICTS, Columns, Judge, answers, columns_of, columns_of_wires
 from simulator.batch.stream import FEW
@@ -203,3 +203,16 @@ def test_bytes_are_judged_as_each_packet_alone(data: st.DataObject, hook: Hook, 
             answer, end = walker.verdict(columns.packet(row), hook), judged.end(row)
             found = (end.verdict, end.reject_with, end.decision) if end else ("accept", None, None)
             assert found == (answer.verdict, answer.reject_with, answer.decided_by), columns.packet(row).words
+
+
+def test_what_came_before_a_damaged_capture_is_answered() -> None:
+    """Packets that were read before their source is refused are answered before it is."""
+
+    def damaged() -> Iterator[Packet]:
+        yield packet("in=eth0")
+        raise Refused((Fault("a.pcap", "it is damaged", "a whole capture"),))
+
+    found = answers(Walker(Ruleset()), damaged())
+    assert next(found).verdict == "accept"
+    with pytest.raises(Refused, match="damaged"):
+        next(found)
