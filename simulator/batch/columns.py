@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.ruleset import Family
-from simulator.packets import TCP_FLAGS, ConnState, Packet, names
+from simulator.packets import ConnState, Packet, names
+from simulator.packets.dissect import FLAGS
 
 Numbers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -67,11 +68,6 @@ class Columns:
         )
 
 
-def flags_of(number: int) -> frozenset[str]:
-    """Return the TCP flags of the header's byte."""
-    return frozenset(flag for place, flag in enumerate(TCP_FLAGS) if number >> place & 1)
-
-
 def _given(number: int) -> int | None:
     return None if number == NOT_GIVEN else number
 
@@ -83,7 +79,7 @@ def _icmp(number: int) -> tuple[int, int] | None:
 VALUES: Mapping[str, Callable[[int], Value]] = {
     "protocol": int,
     "fragment": bool,
-    "flags": flags_of,
+    "flags": FLAGS.__getitem__,
     "ttl": int,
     "tos": int,
     "mark": int,
@@ -95,7 +91,7 @@ VALUES: Mapping[str, Callable[[int], Value]] = {
 
 WORDED = ("in_interface", "out_interface", "mac")
 
-_FLAG_BITS = {flags_of(number): number for number in range(256)}
+_FLAG_BITS = {flags: number for number, flags in enumerate(FLAGS)}
 _STATE_PLACES = {state: place for place, state in enumerate(STATES)}
 
 
