@@ -44,7 +44,8 @@ class Test:
     """One match made ready: its text as iptables prints it, its check, and why the check may return None.
 
     ``weigh`` stands in for the check where that is not None. ``assumed`` is what an answer relies on, ``made_up`` what
-    it relies on where the packet's bytes are not known. ``matches`` are the options it was made of.
+    it relies on where the packet's bytes are not known. ``still`` says that to weigh it changes nothing that rules
+    remember. ``matches`` are the options it was made of.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Test:
     weigh: Weigh | None = None
     assumed: str = ""
     made_up: str = ""
+    still: bool = False
     matches: Group = ()
 
     @property
@@ -71,9 +73,9 @@ def opaque(*matches: Match, why: str = UNMODELLED) -> Test:
     return Test(spelled(*matches), unknown, why)
 
 
-def weighed(group: Group, weigh: Weigh, why: str = "", assumed: str = "") -> Test:
+def weighed(group: Group, weigh: Weigh, why: str = "", assumed: str = "", *, still: bool = False) -> Test:
     """Return the test of a match that needs more than the packet."""
-    return Test(spelled(*group), unknown, why, weigh, assumed)
+    return Test(spelled(*group), unknown, why, weigh, assumed, still=still)
 
 
 def inverted(check: Check) -> Check:

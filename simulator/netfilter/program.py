@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from engine.errors import Fault, Refused, shown
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.matches import Check, Test, compile_matches
+from simulator.matches import Check, Test, Weigh, compile_matches
 from simulator.matches.base import holds
 from simulator.netfilter.answer import Decision
 from simulator.netfilter.setting import set_effect
@@ -18,8 +18,8 @@ from simulator.sets import Sets, read_set
 class Line:
     """One rule made ready; ``into`` is the chain that a jump or goto leads to.
 
-    ``first`` are the checks that may be made before all else, as nothing hangs on their order, and ``plain`` says that
-    the rule has no others.
+    ``first`` are checks that may be made before all else, ``second`` what may be weighed then, as nothing hangs on
+    their order; ``plain`` says that the rule has no others.
     """
 
     tests: tuple[Test, ...]
@@ -28,11 +28,14 @@ class Line:
     decision: Decision
     into: "Block | None" = None
     first: tuple[Check, ...] = field(init=False)
+    second: tuple[Weigh, ...] = field(init=False)
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        leading = tuple(takewhile(lambda test: test.plain, self.tests))
-        object.__setattr__(self, "first", tuple(test.check for test in leading if test.check is not holds))
+        leading = tuple(takewhile(lambda test: test.plain or (test.still and not test.assumed), self.tests))
+        checks = (test.check for test in leading if test.weigh is None)
+        object.__setattr__(self, "first", tuple(check for check in checks if check is not holds))
+        object.__setattr__(self, "second", tuple(test.weigh for test in leading if test.weigh is not None))
         object.__setattr__(self, "plain", len(leading) == len(self.tests))
 
 

@@ -232,6 +232,11 @@ def _matching(passage: Passage, block: Block, at: int) -> Line | None:
             held = check(packet)
             if not held:
                 break
+        else:
+            for weigh in line.second:
+                held = weigh(packet, passage.around)
+                if not held:
+                    break
         # Most rules are over here. What is not known, or is not for a check alone to tell, takes a closer look.
         if held is not False and ((held and line.plain) or passage.matches(line)):
             return line
