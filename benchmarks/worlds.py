@@ -1,5 +1,7 @@
 """Synthetic clusters of a given size."""
 
+from collections.abc import Sequence
+
 from engine.events import declared
 from engine.objects import ClusterNetworkPolicy, Node
 from engine.state import ClusterState, evolve
@@ -7,13 +9,16 @@ from engine.state import ClusterState, evolve
 NODE = "node-0"
 
 
-def cluster(policies: int, peers: int) -> ClusterState:
-    """Return a cluster of 10 nodes and many one-rule policies for all of them, each with ``peers`` CIDRs."""
+def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> ClusterState:
+    """Return a cluster of 10 nodes and many one-rule policies for all of them, each with ``peers`` CIDRs.
+
+    Their actions take turns.
+    """
     state = ClusterState()
     for number in range(10):
         state = evolve(state, declared(node_of(number)))
     for number in range(policies):
-        state = evolve(state, declared(policy_of(number, peers)))
+        state = evolve(state, declared(policy_of(number, peers, actions[number % len(actions)])))
     return state
 
 
@@ -26,11 +31,11 @@ def node_of(number: int) -> Node:
     )
 
 
-def policy_of(number: int, peers: int) -> ClusterNetworkPolicy:
+def policy_of(number: int, peers: int, action: str = "Allow") -> ClusterNetworkPolicy:
     """Return a policy of one rule with so many CIDRs."""
     cidrs = (f"10.{number % 250}.{peer % 250}.{peer // 250 * 4}/30" for peer in range(peers))
     rule = {
-        "action": "Allow",
+        "action": action,
         "ports": [{"port": 1000 + number}],
         "from": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs],
     }

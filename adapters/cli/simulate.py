@@ -34,21 +34,27 @@ def simulate_command(  # the parameters are the command line contract's
     """Say what becomes of packets, and by which rules."""
     packets = asked.packets()
     oracle = _oracle(world) if explain else None
-    answers = _answers(world, packets, asked, way)
+    found = _answers(world, packets, asked, way, trace=not no_trace)
     differ = False
-    for answer in split(answers, asked.split) if asked.split else answers:
+    for answer in split(found, asked.split) if asked.split else found:
         said = oracle(answer.packet) if oracle else None
         differ |= said is not None and said.verdict != answer.verdict
         write(answer, said, output, trace=not no_trace)
     return int(differ)
 
 
-def _answers(world: WorldOptions, packets: Iterator[Packet], asked: PacketOptions, way: WayOptions) -> Iterator[Answer]:
+def _answers(
+    world: WorldOptions, packets: Iterator[Packet], asked: PacketOptions, way: WayOptions, *, trace: bool
+) -> Iterator[Answer]:
     _check(asked, way)
     walker = Walker(ruleset_of(world))
     if way.all_hooks:
         return _on_their_whole_way(walker, Tracker(_host(world, way)), packets)
     at = Hook(way.hook) if way.hook else None
+    if asked.stateless and not trace:
+        from simulator.batch import answers  # noqa: PLC0415 - numpy is slow to load, which a few packets need not wait for
+
+        return answers(walker, packets, at)
     if asked.specs or asked.stateless:
         return (walker.verdict(packet, at) for packet in packets)
     tracker = Tracker()

@@ -5,6 +5,7 @@ whoever walks the rules says what is assumed. This package knows nothing of chai
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 
 from engine.ruleset import Family, Match
@@ -13,7 +14,7 @@ from simulator.matches.base import Check, Evaluator, Group, Test, Truth, Weigh, 
 from simulator.matches.sets import compile_set_match
 from simulator.sets import Sets
 
-__all__ = ["EVALUATORS", "Check", "Evaluator", "Test", "Truth", "Weigh", "compile_matches"]
+__all__ = ["EVALUATORS", "Check", "Evaluator", "Group", "Test", "Truth", "Weigh", "compile_matches"]
 
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     **basic.EVALUATORS,
@@ -62,7 +63,7 @@ def _instances(matches: tuple[Match, ...]) -> Iterator[Group]:
 def _tests(group: Group, family: Family, sets: Sets) -> tuple[Test, ...]:
     module = group[0].module
     if module == "set":
-        return (compile_set_match(group, family, sets),)
+        return (replace(compile_set_match(group, family, sets), matches=group),)
     if module in GROUPS:
         return (_together(group, family),)
     tests = tuple(_test(match, family) for match in group)
@@ -76,7 +77,7 @@ def _together(group: Group, family: Family) -> Test:
     if not options:
         return Test(spelled(*group), lambda _packet: True, "")
     try:
-        return GROUPS[group[0].module](options, family)
+        return replace(GROUPS[group[0].module](options, family), matches=options)
     except (ValueError, IndexError):
         return opaque(*group)
 
@@ -91,4 +92,4 @@ def _test(match: Match, family: Family) -> Test:
         return opaque(match)
     check = guarded(inverted(check) if match.negated else check, evaluator.applies)
     why = f"needs {evaluator.needs}, which the packet does not give"
-    return Test(spelled(match), check, why, made_up=evaluator.made_up)
+    return Test(spelled(match), check, why, made_up=evaluator.made_up, drops=evaluator.drops, matches=(match,))

@@ -30,13 +30,14 @@ class Evaluator:
 
     Where ``applies`` is false the match fails even when negated: ``! --dport 22`` is still about TCP. ``needs``
     names what the packet lacks when the check returns None; ``made_up`` is assumed where the packet's bytes are not
-    known.
+    known. ``drops`` says that the check may find that the packet ends too soon.
     """
 
     read: Reader
     applies: Guard | None = None
     needs: str = ""
     made_up: str = ""
+    drops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Test:
     """One match made ready: its text as iptables prints it, its check, and why the check may return None.
 
     ``weigh`` stands in for the check where that is not None. ``assumed`` is what an answer relies on, ``made_up`` what
-    it relies on where the packet's bytes are not known.
+    it relies on where the packet's bytes are not known. ``still`` says that to weigh it changes nothing that rules
+    remember, ``drops`` that it may find that the packet ends too soon. ``matches`` are the options it was made of.
     """
 
     text: str
@@ -53,6 +55,14 @@ class Test:
     weigh: Weigh | None = None
     assumed: str = ""
     made_up: str = ""
+    still: bool = False
+    drops: bool = False
+    matches: Group = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is its check alone, on which nothing has to be said where that is known."""
+        return self.weigh is None and not (self.assumed or self.made_up or self.drops)
 
 
 class MalformedError(Exception):
@@ -80,9 +90,9 @@ def opaque(*matches: Match, why: str = UNMODELLED) -> Test:
     return Test(spelled(*matches), unknown, why)
 
 
-def weighed(group: Group, weigh: Weigh, why: str = "", assumed: str = "") -> Test:
+def weighed(group: Group, weigh: Weigh, why: str = "", assumed: str = "", *, still: bool = False) -> Test:
     """Return the test of a match that needs more than the packet."""
-    return Test(spelled(*group), unknown, why, weigh, assumed)
+    return Test(spelled(*group), unknown, why, weigh, assumed, still=still)
 
 
 def inverted(check: Check) -> Check:
@@ -130,6 +140,11 @@ def one(values: tuple[str, ...]) -> str:
     return found
 
 
+def holds(_packet: Packet) -> Truth:
+    """Hold for every packet."""
+    return True
+
+
 def always(_values: tuple[str, ...], _family: Family) -> Check:
     """Read nothing, and hold for every packet."""
-    return lambda _packet: True
+    return holds

@@ -77,7 +77,7 @@ def _addrtype(group: Group, family: Family) -> Test:
             truths.append(held.pop() is not negated if len(held) == 1 else None)
         return False if False in truths else None if None in truths else True
 
-    return weighed(group, weigh, _NO_HOST)
+    return weighed(group, weigh, _NO_HOST, still=True)
 
 
 def _wanted(match: Match) -> Types:
@@ -106,7 +106,7 @@ def _rpfilter(group: Group, family: Family) -> Test:
             return accepts_local is not inverted
         return _answered_by(around.host, packet, family, loose=loose) is not inverted
 
-    return weighed(group, weigh, _NO_HOST)
+    return weighed(group, weigh, _NO_HOST, still=True)
 
 
 def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> bool:

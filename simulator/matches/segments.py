@@ -184,7 +184,7 @@ EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     ("tcp", "tcp-option"): Evaluator(_tcp_option, _TCP, made_up=NO_PAYLOAD),
     ("tcpmss", ""): Evaluator(always, _TCP),
     ("tcpmss", "mss"): Evaluator(_mss, _TCP, made_up=NO_PAYLOAD),
-    ("sctp", "chunk-types"): Evaluator(_chunk_types, _SCTP, "whole SCTP chunks"),
+    ("sctp", "chunk-types"): Evaluator(_chunk_types, _SCTP, "whole SCTP chunks", drops=True),
     ("dccp", "dccp-types"): Evaluator(_dccp_types, _DCCP, "a DCCP header", NO_PAYLOAD),
     ("esp", ""): Evaluator(always, _speaks(ESP)),
     ("esp", "espspi"): Evaluator(_first_word(0, 4, 0xFFFFFFFF), _speaks(ESP), "an ESP header", NO_PAYLOAD),

@@ -6,7 +6,7 @@ from math import inf
 from engine.ruleset import Family, Match
 from simulator.matches.base import Group, Test, Truth, opaque, option, weighed
 from simulator.packets import Packet, names
-from simulator.sets import Asked, Count, Counting, Saved, Sets, Visit, test
+from simulator.sets import Asked, Count, Counting, Saved, Sets, Visit, is_untouched, plain_test, test
 from simulator.surroundings import Surroundings
 
 _SIDES: Mapping[str, bool] = {"src": True, "dst": False}
@@ -45,14 +45,19 @@ def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
     if saved is None:
         return opaque(*group, why="is of a set type that is not modelled")
 
+    plain = plain_test(saved, asked)
+
     def weigh(packet: Packet, around: Surroundings) -> Truth:
+        if plain is not None and is_untouched(saved, around.memory):
+            return plain(packet) is not wanted.negated
         visit = Visit(packet, around.memory.elapsed(packet.time))
         held = test(sets, asked, visit, around.memory).held
         return None if held is None else held is not wanted.negated
 
     concerned = [each for each in (saved, *(sets[name] for name, _ in saved.listed)) if each is not None]
     assumed = [_RUNS] * any(map(_expires, concerned)) + [_CUT] * any(each.cut for each in concerned)
-    return weighed(group, weigh, _LACKS, " and ".join(assumed))
+    still = not any(each.traits.counters or (each.kind.bitmap and each.kind.tailed) for each in concerned)
+    return weighed(group, weigh, _LACKS, " and ".join(assumed), still=still)
 
 
 def sides_of(text: str) -> tuple[bool, ...]:

@@ -6,6 +6,7 @@ With connection tracking in use neither ever sees one.)
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 
 from engine.ruleset import Family
 from simulator.matches.base import Check, Evaluator, Guard, Truth, one
@@ -61,12 +62,9 @@ def _flags(text: str) -> frozenset[str]:
     return frozenset().union(*(flags for flags in found if flags))
 
 
-def _sport(packet: Packet) -> int | None:
-    return packet.sport
-
-
-def _dport(packet: Packet) -> int | None:
-    return packet.dport
+# In C, as they run for every packet and rule.
+_sport: Port = attrgetter("sport")
+_dport: Port = attrgetter("dport")
 
 
 def _within(port: Port) -> Callable[[tuple[str, ...], Family], Check]:

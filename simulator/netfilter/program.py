@@ -2,10 +2,12 @@
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from engine.errors import Fault, Refused, shown
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.matches import Test, compile_matches
+from simulator.matches import Check, Test, Weigh, compile_matches
+from simulator.matches.base import holds
 from simulator.netfilter.answer import Decision
 from simulator.netfilter.setting import set_effect
 from simulator.netfilter.targets import LOGGERS, Act, Effect, effect_of
@@ -14,13 +16,27 @@ from simulator.sets import Sets, read_set
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One rule made ready; ``into`` is the chain that a jump or goto leads to."""
+    """One rule made ready; ``into`` is the chain that a jump or goto leads to.
+
+    ``first`` are checks that may be made before all else, ``second`` what may be weighed then, as nothing hangs on
+    their order; ``plain`` says that the rule has no others.
+    """
 
     tests: tuple[Test, ...]
     effect: Effect
     target: str
     decision: Decision
     into: "Block | None" = None
+    first: tuple[Check, ...] = field(init=False)
+    second: tuple[Weigh, ...] = field(init=False)
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        leading = tuple(takewhile(lambda test: test.plain or (test.still and not test.assumed), self.tests))
+        checks = (test.check for test in leading if test.weigh is None)
+        object.__setattr__(self, "first", tuple(check for check in checks if check is not holds))
+        object.__setattr__(self, "second", tuple(test.weigh for test in leading if test.weigh is not None))
+        object.__setattr__(self, "plain", len(leading) == len(self.tests))
 
 
 @dataclass(eq=False, slots=True)

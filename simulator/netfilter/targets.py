@@ -39,12 +39,17 @@ Change = Callable[[Packet, Scene], Packet]
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A target's effect: how the walk goes on, how the packet changes, and what is assumed."""
+    """A target's effect: how the walk goes on, how the packet changes, and what is assumed.
+
+    ``writes`` names the field that alone changes, where what it becomes hangs on nothing but what it was. (What remains
+    of a packet that knows no connection and no zone may be left out of account.)
+    """
 
     act: Act
     change: Change | None = None
     assumption: str = ""
     reject_with: str | None = None
+    writes: str = ""
 
 
 Options = Mapping[str, Match]
@@ -116,6 +121,10 @@ def _set_xmark(option: Match) -> tuple[int, int]:
     return mask, value
 
 
+def _writes(name: str, change: Change) -> Effect:
+    return Effect(Act.NEXT, change, writes=name)
+
+
 _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
     "set-mark": _set_mark,
     "set-xmark": _set_xmark,
@@ -129,7 +138,7 @@ _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
 def _mark(target: Target, _family: Family) -> Effect:
     (option,) = target.options
     mask, value = _MARKS[option.option](option)
-    return Effect(Act.NEXT, lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
+    return _writes("mark", lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
 
 
 def _connmark(target: Target, _family: Family) -> Effect:
@@ -179,7 +188,7 @@ def _untracked(packet: Packet, _scene: Scene) -> Packet:
 def _ct(target: Target, _family: Family) -> Effect:
     options = _options(target)
     if "notrack" in options:
-        return Effect(Act.NEXT, _untracked)
+        return Effect(Act.NEXT, _untracked, writes="state")
     zone = next((names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
     if any(name.startswith("zone-") for name in options):
         raise ValueError(target)  # a zone for one direction only
@@ -198,7 +207,7 @@ def _ct(target: Target, _family: Family) -> Effect:
 def _ttl(target: Target, _family: Family) -> Effect:
     (option,) = target.options
     change, number = _TTLS[option.option.partition("-")[2]], names.number(option.values[0], 0xFF)
-    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)))
+    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)), writes="ttl")
 
 
 _TTLS: Mapping[str, Callable[[int, int], int]] = {
@@ -216,14 +225,14 @@ def _tos(target: Target, _family: Family) -> Effect:
     else:
         number = names.number(text, 0xFF)
         value, mask = {"and-tos": (0, 0xFF ^ number), "or-tos": (number, number), "xor-tos": (number, 0)}[option.option]
-    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value))
+    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value), writes="tos")
 
 
 def _dscp(target: Target, _family: Family) -> Effect:
     (option,) = target.options
     text = option.values[0]
     value = dscp_class(text) if option.option == "set-dscp-class" else names.number(text, 0x3F)
-    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2))
+    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2), writes="tos")
 
 
 def _queue(target: Target, _family: Family) -> Effect:
@@ -257,7 +266,7 @@ _TARGETS: Mapping[str, Read] = {
     "REJECT": _reject,
     "MARK": _mark,
     "CONNMARK": _connmark,
-    "NOTRACK": _always(Effect(Act.NEXT, _untracked)),
+    "NOTRACK": _always(Effect(Act.NEXT, _untracked, writes="state")),
     "CT": _ct,
     "TTL": _ttl,
     "HL": _ttl,

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from engine.ruleset import Family, Hook, Ruleset
-from simulator.matches import Test
+from simulator.matches import Test, Truth
 from simulator.matches.base import MalformedError
 from simulator.netfilter.answer import Answer, Decision, Step, Verdict
 from simulator.netfilter.program import Block, Line, Program, compile_program
@@ -21,7 +22,7 @@ TABLES: Mapping[Hook, tuple[str, ...]] = {
 }
 """The tables of a hook in the kernel's order (``enum nf_ip_hook_priorities``)."""
 
-_INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
+INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
     Hook.PREROUTING: (True, False),
     Hook.INPUT: (True, False),
     Hook.FORWARD: (True, True),
@@ -36,6 +37,11 @@ _DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
     (True, True): Hook.FORWARD,
     (False, False): Hook.INPUT,
 }
+
+
+def hook_of(packet: Packet) -> Hook:
+    """Return the hook that a packet's interfaces tell."""
+    return _DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,7 @@ class Passage:
 
     def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
         """Give the packet just the interfaces the hook has; one it should have but is not named is unknown."""
-        has_in, has_out = _INTERFACES[hook]
+        has_in, has_out = INTERFACES[hook]
         inside = (in_interface or UNKNOWN_INTERFACE) if has_in else ""
         outside = (out_interface or UNKNOWN_INTERFACE) if has_out else ""
         if (inside, outside) != (self.packet.in_interface, self.packet.out_interface):
@@ -119,14 +125,16 @@ class Passage:
     def answer(self, packet: Packet, hook: Hook, in_interface: str, out_interface: str) -> Answer:
         """Return what became of the packet, which ended its way at a hook between these interfaces."""
         last = self.ends[-1] if self.ends else None
-        decider = last
+        decider, left = last, self.packet
+        if (left.in_interface, left.out_interface) != (in_interface, out_interface):
+            left = replace(left, in_interface=in_interface, out_interface=out_interface)
         if last is not None and last.verdict is Verdict.ACCEPT:
             decider = next((end for end in reversed(self.ends) if end.decision.table == "filter"), last)
         return Answer(
             packet=packet,
             hook=hook,
             verdict=last.verdict if last else Verdict.ACCEPT,
-            left=replace(self.packet, in_interface=in_interface, out_interface=out_interface),
+            left=left,
             reject_with=last.reject_with if last else None,
             decided_by=decider.decision if decider else None,
             trace=tuple(self.trace),
@@ -151,7 +159,7 @@ class Walker:
     """A ruleset ready for many packets; each family is compiled when its first packet comes."""
 
     def __init__(self, ruleset: Ruleset) -> None:
-        self._ruleset = ruleset
+        self.ruleset = ruleset
         self._programs: dict[Family, Program] = {}
 
     def verdict(self, packet: Packet, hook: Hook | None = None, around: Surroundings | None = None) -> Answer:
@@ -162,7 +170,7 @@ class Walker:
         Raises:
             Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
         """
-        hook = hook or _DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
+        hook = hook or hook_of(packet)
         passage = Passage(packet, around or Surroundings())
         passage.at(hook, packet.in_interface, packet.out_interface)
         for table in TABLES[hook]:
@@ -180,7 +188,7 @@ class Walker:
             Refused: the ruleset of the family lacks a set or chain, or has a loop.
         """
         if family not in self._programs:
-            self._programs[family] = compile_program(self._ruleset, family)
+            self._programs[family] = compile_program(self.ruleset, family)
         return self._programs[family].get(table, {}).get(hook)
 
 
@@ -203,18 +211,16 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
     block, at, depth = base, 0, 0
     callers: list[tuple[Block, int, int]] = []
     while True:
-        if at == len(block.lines):
+        try:
+            line = _matching(passage, block, at)
+        except _DroppedError as dropped:
+            return passage.dropped(dropped.line, depth)
+        if line is None:
             if not callers:
                 return End(Verdict((base.policy or "ACCEPT").lower()), Decision(table, base.name, 0))
             block, at, depth = callers.pop()
             continue
-        line = block.lines[at]
-        at += 1
-        try:
-            if not passage.matches(line):
-                continue
-        except MalformedError:
-            return passage.dropped(line, depth)
+        at = line.decision.rule
         passage.take(line, depth, hook)
         act = line.effect.act
         if act in _VERDICTS:
@@ -225,3 +231,39 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
             if act is Act.JUMP:  # after a goto the walk returns to where the last jump came from
                 callers.append((block, at, depth))
             block, at, depth = line.into, 0, depth + 1
+
+
+class _DroppedError(Exception):
+    """A rule dropped the packet by looking at it."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def _matching(passage: Passage, block: Block, at: int) -> Line | None:
+    """Return the next rule of a chain that the packet matches.
+
+    Raises:
+        _DroppedError: the packet ends inside what a rule before that reads.
+    """
+    packet = passage.packet
+    line: Line
+    try:
+        for line in islice(block.lines, at, None):
+            held: Truth = True
+            for check in line.first:
+                held = check(packet)
+                if not held:
+                    break
+            else:
+                for weigh in line.second:
+                    held = weigh(packet, passage.around)
+                    if not held:
+                        break
+            # Most rules are over here. What is not known, or is not for a check alone to tell, takes a closer look.
+            if held is not False and ((held and line.plain) or passage.matches(line)):
+                return line
+    except MalformedError as error:
+        raise _DroppedError(line) from error
+    return None

@@ -6,7 +6,7 @@ short one. scapy writes the bytes that the tests read back.
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from engine.errors import Fault, Refused
@@ -20,13 +20,31 @@ ICMP_ERRORS: Mapping[Family, frozenset[int]] = {
 }
 """The ICMP types that quote the packet they are about."""
 
+FLAGS = tuple(frozenset(flag for place, flag in enumerate(TCP_FLAGS) if bits >> place & 1) for bits in range(0x100))
+"""The TCP flags by the header's byte."""
+
 _CUT, _IMPOSSIBLE = "cut inside the {} header", "an IPv4 header with impossible lengths"
+
+_SKIPPED = names.EXTENSION_HEADERS - {59}
 
 _FIRST_BYTES = 8
 """What an ICMP error quotes at least of a transport header (RFC 792)."""
 
 
-def from_wire(data: bytes, *, in_interface: str = "", out_interface: str = "", mac: str | None = None) -> Packet:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What stands about a packet beside its bytes."""
+
+    in_interface: str = ""
+    out_interface: str = ""
+    mac: str | None = None
+    time: float | None = None
+    wire: bytes | None = None
+
+
+def from_wire(
+    data: bytes, *, in_interface: str = "", out_interface: str = "", mac: str | None = None, time: float | None = None
+) -> Packet:
     """Read an IP packet as seen at the interfaces given; the state is NEW and the mark 0, and it keeps its bytes.
 
     Only the headers need to be there; a payload may be cut off.
@@ -34,8 +52,7 @@ def from_wire(data: bytes, *, in_interface: str = "", out_interface: str = "", m
     Raises:
         Refused: the bytes are no IP packet, or end inside a header.
     """
-    packet = _read(data, quoted=False)
-    return replace(packet, in_interface=in_interface, out_interface=out_interface, mac=mac, wire=data)
+    return _read(data, _Seen(in_interface, out_interface, mac, time, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +69,52 @@ class _Network:
     payload: bytes
 
 
-def _read(data: bytes, *, quoted: bool) -> Packet:
+@dataclass(frozen=True, slots=True)
+class _Transport:
+    """What the transport header says."""
+
+    sport: int | None = None
+    dport: int | None = None
+    flags: frozenset[str] = frozenset()
+    icmp: tuple[int, int] | None = None
+    icmp_id: int | None = None
+    igmp: int | None = None
+    inner: Packet | None = None
+
+
+_NOTHING = _Transport()
+
+
+def _read(data: bytes, seen: _Seen | None) -> Packet:
+    """Read a packet, or without anything seen about it one that an ICMP error quotes."""
     version = data[0] >> 4 if data else 0
     if version not in _NETWORK:
         raise _unreadable(f"IP version {version}" if data else "no bytes")
     header = _NETWORK[version](data)
-    bare = Packet(
+    read = None if header.fragment else _TRANSPORT.get(header.protocol)
+    transport = read(header, seen is None) if read else _NOTHING
+    about = seen or _Seen()
+    return Packet(  # made at once, as it would take longer to fill in than to read
         src=header.src,
         dst=header.dst,
         protocol=header.protocol,
-        ttl=header.ttl,
+        sport=transport.sport,
+        dport=transport.dport,
+        flags=transport.flags,
+        icmp=transport.icmp,
+        icmp_id=transport.icmp_id,
+        igmp=transport.igmp,
+        in_interface=about.in_interface,
+        out_interface=about.out_interface,
         length=header.length,
+        ttl=header.ttl,
+        mac=about.mac,
         fragment=header.fragment,
+        inner=transport.inner,
         tos=header.tos,
+        time=about.time,
+        wire=about.wire,
     )
-    read = _TRANSPORT.get(header.protocol)
-    return bare if header.fragment or read is None else read(bare, header.payload, quoted)
 
 
 def _unreadable(reason: str) -> Refused:
@@ -98,7 +145,7 @@ def _ipv6(data: bytes) -> _Network:
     length = 40 + payload if payload else len(data)  # as in IPv4; also a jumbogram
     data = data[:length]
     at, fragment = 40, False
-    while protocol in names.EXTENSION_HEADERS - {59} and not fragment:
+    while protocol in _SKIPPED and not fragment:
         _bytes(data, at + 8, "IPv6 extension")
         following, size, fragment = _extension(protocol, data[at : at + 8])
         protocol, at = following, at + size
@@ -117,40 +164,40 @@ def _extension(protocol: int, header: bytes) -> tuple[int, int, bool]:
 _NETWORK: Mapping[int, Callable[[bytes], _Network]] = {4: _ipv4, 6: _ipv6}
 
 
-def _ports(packet: Packet, payload: bytes, quoted: bool) -> Packet:  # noqa: ARG001, FBT001 - the table's signature
-    sport, dport = struct.unpack_from("!HH", _bytes(payload, 4, "transport"))
-    return replace(packet, sport=sport, dport=dport)
+def _ports(header: _Network, quoted: bool) -> _Transport:  # noqa: ARG001, FBT001 - the table's signature
+    sport, dport = struct.unpack_from("!HH", _bytes(header.payload, 4, "transport"))
+    return _Transport(sport, dport)
 
 
-def _tcp(packet: Packet, payload: bytes, quoted: bool) -> Packet:  # noqa: FBT001 - the table's signature
-    _bytes(payload, _FIRST_BYTES if quoted else 20, "TCP")
-    bits = payload[13] if len(payload) > 13 else 0
-    flags = frozenset(flag for place, flag in enumerate(TCP_FLAGS) if bits >> place & 1)
-    return replace(_ports(packet, payload, quoted), flags=flags)
+def _tcp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the table's signature
+    payload = _bytes(header.payload, _FIRST_BYTES if quoted else 20, "TCP")
+    sport, dport = struct.unpack_from("!HH", payload)
+    return _Transport(sport, dport, FLAGS[payload[13] if len(payload) > 13 else 0])
 
 
-def _icmp(packet: Packet, payload: bytes, quoted: bool) -> Packet:  # noqa: FBT001 - the table's signature
-    if packet.protocol != names.ICMP_OF[packet.family]:
-        return packet
-    kind, code, identifier = struct.unpack_from("!BB2xH", _bytes(payload, 8, "ICMP"))
-    if kind not in ICMP_ERRORS[packet.family]:
-        return replace(packet, icmp=(kind, code), icmp_id=identifier)
-    return replace(packet, icmp=(kind, code), inner=None if quoted else _quoted(payload[8:]))
+def _icmp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the table's signature
+    family = Family.IPV4 if header.src.version == 4 else Family.IPV6
+    if header.protocol != names.ICMP_OF[family]:
+        return _NOTHING
+    kind, code, identifier = struct.unpack_from("!BB2xH", _bytes(header.payload, 8, "ICMP"))
+    if kind not in ICMP_ERRORS[family]:
+        return _Transport(icmp=(kind, code), icmp_id=identifier)
+    return _Transport(icmp=(kind, code), inner=None if quoted else _quoted(header.payload[8:]))
 
 
 def _quoted(data: bytes) -> Packet | None:
     """The packet an ICMP error is about, where enough of it is quoted to tell its connection."""
     try:
-        return _read(data, quoted=True)
+        return _read(data, None)
     except Refused:
         return None
 
 
-def _igmp(packet: Packet, payload: bytes, quoted: bool) -> Packet:  # noqa: ARG001, FBT001 - the table's signature
-    return replace(packet, igmp=_bytes(payload, 8, "IGMP")[0]) if packet.family is Family.IPV4 else packet
+def _igmp(header: _Network, quoted: bool) -> _Transport:  # noqa: ARG001, FBT001 - the table's signature
+    return _Transport(igmp=_bytes(header.payload, 8, "IGMP")[0]) if header.src.version == 4 else _NOTHING
 
 
-_TRANSPORT: Mapping[int, Callable[[Packet, bytes, bool], Packet]] = {
+_TRANSPORT: Mapping[int, Callable[[_Network, bool], _Transport]] = {
     names.TCP: _tcp,
     names.ICMP: _icmp,
     names.IGMP: _igmp,

@@ -1,7 +1,7 @@
 """Frames of captures, by their link type, to packets. Source: the registry of link types at tcpdump.org."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.errors import Refused
 from simulator.packets.dissect import from_wire
@@ -28,10 +28,9 @@ def packet_of(frame: Frame, in_interface: str, out_interface: str) -> Packet | s
     if kind not in _IP_KINDS:
         return "cut inside the link header" if len(data) < start else f"no IP packet, but type {kind:#06x}"
     try:
-        packet = from_wire(data[start:], in_interface=in_interface, out_interface=out_interface, mac=mac)
+        return from_wire(data[start:], in_interface=in_interface, out_interface=out_interface, mac=mac, time=frame.time)
     except Refused as refused:
         return refused.faults[0].problem
-    return replace(packet, time=frame.time)
 
 
 _VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})

@@ -6,7 +6,7 @@ them. Of the types, those that the tests' kernel has are held against it; the ot
 
 from simulator.sets.live import Count, Counting, Visit
 from simulator.sets.saved import Saved, read_set
-from simulator.sets.table import Asked, Reply, Sets, delete, insert, test
+from simulator.sets.table import Asked, Reply, Sets, delete, insert, is_untouched, plain_test, test
 
 __all__ = [
     "Asked",
@@ -18,6 +18,8 @@ __all__ = [
     "Visit",
     "delete",
     "insert",
+    "is_untouched",
+    "plain_test",
     "read_set",
     "test",
 ]

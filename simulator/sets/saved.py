@@ -65,6 +65,11 @@ class Traits:
     forceadd: bool = False
     bounds: tuple[int, int] | None = None
 
+    @property
+    def changes(self) -> bool:
+        """Whether members count or expire."""
+        return self.counters or self.timeout is not None
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -91,6 +96,23 @@ class Saved:
     def sizes(self) -> Mapping[Prefixes, int]:
         """How many members there are of each prefix length."""
         return {prefixes: sum(map(len, found.values())) for prefixes, found in self.levels.items()}
+
+    @cached_property
+    def addresses(self) -> tuple[tuple[int, Mapping[int, bool]], ...] | None:
+        """For each mask in the order of the search its members, false where exceptions.
+
+        None where more than an address is looked up, or something becomes of members.
+        """
+        if self.kind.parts not in {(Part.IP,), (Part.NET,)} or self.kind.bitmap or self.traits.changes:
+            return None
+        found = []
+        for prefixes in self.order:
+            bits = self.traits.mask & (mask(prefixes[0], self.bits) if prefixes else self.traits.mask)
+            members = {key: not entries[0].nomatch for (key,), entries in self.levels[prefixes].items()}
+            if self.kind.parts == (Part.IP,):
+                members.pop(0, None)  # which is no address to the kernel
+            found.append((bits, members))
+        return tuple(found)
 
     @property
     def bits(self) -> int:

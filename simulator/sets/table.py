@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from engine.ruleset import Family
+from simulator.packets import Packet
 from simulator.sets.fields import Fields, Missing, Sides, fields_of
 from simulator.sets.kinds import Part
 from simulator.sets.live import Changes, Counting, Held, Visit, add, counted, find, remove
@@ -52,6 +53,29 @@ def held_now(saved: Saved, memory: Memory) -> Held:
 def _fits(saved: Saved, asked: Asked) -> bool:
     """Whether a set can hold the packet at all: it must be of its family, and no dimension left open."""
     return len(asked.sides) >= len(saved.kind.parts) and saved.family in {None, asked.family}
+
+
+def is_untouched(saved: Saved, memory: Memory) -> bool:
+    """Whether the packets of a sequence have left a set as it was saved."""
+    return ("set", saved.name) not in memory.cells
+
+
+def plain_test(saved: Saved, asked: Asked) -> Callable[[Packet], bool] | None:
+    """Return `test` for a set as it was saved where nothing but an address is looked up in it: the usual case."""
+    levels = saved.addresses
+    if levels is None or not _fits(saved, asked) or asked.counting.wanted:
+        return None
+    source, exceptions = asked.sides[0], saved.kind.exceptions and asked.exceptions
+
+    def held(packet: Packet) -> bool:
+        address = int(packet.src if source else packet.dst)
+        for bits, members in levels:
+            found = members.get(address & bits)
+            if found is not None:
+                return found is not exceptions
+        return False
+
+    return held
 
 
 def test(sets: Sets, asked: Asked, visit: Visit, memory: Memory) -> Reply:

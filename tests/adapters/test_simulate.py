@@ -118,3 +118,17 @@ def test_a_split_that_cannot_be_written_is_refused(run: Run, tmp_path: Path) -> 
     code, out, faults = run("simulate", "--ipv4", str(tmp_path / "rules"), *capture)
     assert (code, out, len(faults)) == (2, "", 1)
     assert "--split" in faults[0]
+
+
+def test_without_a_trace_many_packets_are_told_the_same(run: Run, node: tuple[str, ...], tmp_path: Path) -> None:
+    """A long capture whose packets are taken as new is answered alike with the path and, in batches, without it."""
+    path = tmp_path / "many.pcap"
+    with pcap_writer(path) as write:
+        for number in range(1000):
+            write(packet(f"src=10.0.{number // 250}.{number % 250} dport={(22, 80, 81)[number % 3]}"))
+    words = ("simulate", *node[:2], "--pcap", str(path), "--in", "eth0", "--stateless", "-o", "json")
+    told = [json.loads(line) for line in run(*words)[1].splitlines()]
+    for each in told:
+        del each["trace"]
+    assert [json.loads(line) for line in run(*words, "--no-trace")[1].splitlines()] == told
+    assert {each["verdict"] for each in told} == {"accept", "reject", "drop"}

@@ -1,0 +1,106 @@
+"""Packets judged a second: a single walk with its trace, and batches, over rulesets of growing size.
+
+The packets are random ones at the edges of what rules name, just inside and just outside: networks and ports.
+"""
+
+import random
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from itertools import pairwise
+from time import perf_counter
+
+from benchmarks.worlds import NODE, cluster
+from engine.compiler import compile_rules
+from engine.resolve import resolve
+from engine.ruleset import Family, Hook, Ruleset
+from simulator.batch import VERDICTS, Judge, Judged, columns_of_wires
+from simulator.conntrack import Tracker
+from simulator.netfilter import Answer, Walker
+from simulator.packets import from_wire
+
+PEERS = 2
+WALKED, COMPARED, JUDGED = 20_000, 300, 1_000_000
+SINGLE, BATCHES = 100, (1_000, 5_000, 10_000)
+
+_TCP, _UDP = 6, 17
+
+
+def main() -> None:
+    """Print packets a second of single walks, of batches by size, and how both grow."""
+    print(f"verdicts: packets a second, aimed at the edges of rules with {PEERS} CIDRs each")
+    _singly()
+    print(
+        f"  {'rules':>7}{'walked':>10}{'in batches':>14}{'ratio':>9}{'read and judged':>18}{'made ready':>12}  verdicts"
+    )
+    costs = [_batch(rules) for rules in BATCHES]
+    print(f"  growth from {BATCHES[0]:,} to {BATCHES[-1]:,} rules: {costs[-1] / costs[0]:.1f}; 10.0 is linear")
+
+
+def _rules(count: int) -> Ruleset:
+    return compile_rules(resolve(cluster(count, PEERS, ("Allow", "Drop", "Reject")), NODE))
+
+
+def _singly() -> None:
+    """Print what single walks do, and how much is left of that with all the work before them."""
+    walker, wires = Walker(_rules(SINGLE)), _wires(SINGLE, WALKED)
+    packets = [from_wire(wire, in_interface="eth0") for wire in wires]
+    walker.verdict(packets[0], Hook.INPUT)
+    start = perf_counter()
+    for packet in packets:
+        walker.verdict(packet, Hook.INPUT)
+    walk = WALKED / (perf_counter() - start)
+    tracker = Tracker()
+    start = perf_counter()
+    for wire in wires:
+        tracker.answer(walker, from_wire(wire, in_interface="eth0"), Hook.INPUT)
+    whole = WALKED / (perf_counter() - start)
+    print(f"  single walks with trace, {SINGLE} rules: {walk:,.0f}; from bytes, following connections: {whole:,.0f}")
+
+
+def _batch(rules: int) -> float:
+    """Print what batches do at a size of ruleset; return the seconds they take."""
+    walker, wires = Walker(_rules(rules)), _wires(rules, JUDGED)
+    judge = Judge(walker, Family.IPV4)
+    (few,) = columns_of_wires(wires[:COMPARED], in_interface="eth0").columns
+    marks = [perf_counter()]
+    judge.judge(few, Hook.INPUT)
+    marks.append(perf_counter())
+    answers = [walker.verdict(few.packet(row), Hook.INPUT) for row in range(COMPARED)]
+    marks.append(perf_counter())
+    (columns,) = columns_of_wires(wires, in_interface="eth0").columns
+    marks.append(perf_counter())
+    judged = judge.judge(columns, Hook.INPUT)
+    marks.append(perf_counter())
+    ready, walking, reading, judging = (after - before for before, after in pairwise(marks))
+    _compare(judged, answers)
+    walk, batch = COMPARED / walking, JUDGED / judging
+    counts = Counter(VERDICTS[place] for place in judged.verdicts.tolist())
+    fared = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in sorted(counts))
+    whole = JUDGED / (reading + judging)
+    print(f"  {rules:>7,}{walk:>10,.0f}{batch:>14,.0f}{batch / walk:>8,.0f}x{whole:>18,.0f}{ready:>10.1f} s  {fared}")
+    return judging
+
+
+def _compare(judged: Judged, answers: Sequence[Answer]) -> None:
+    """Make sure that what is measured is right."""
+    for row, answer in enumerate(answers):
+        end = judged.end(row)
+        if end is None or (end.verdict, end.decision) != (answer.verdict, answer.decided_by):
+            raise SystemExit(f"a batch says {end}, a walk {answer}")
+
+
+def _wires(rules: int, count: int) -> Sequence[bytes]:
+    """Return packets to a node of `cluster`, as bytes without checksums, which nothing here looks at."""
+    dice = random.Random(rules)  # noqa: S311 - the same packets in every run
+    near = IPv4Address("192.168.0.1").packed
+    return [_wire(dice, dice.randrange(rules), near) for _ in range(count)]
+
+
+def _wire(dice: random.Random, number: int, destination: bytes) -> bytes:
+    """Return a packet aimed at a policy of `cluster`: at its port or the next, and at the edges of a CIDR."""
+    source = (10 << 24 | number % 250 << 16 | dice.randrange(PEERS) << 8) + dice.choice((-1, 0, 3, 4))
+    port, protocol = 1000 + number + dice.choice((0, 0, 1)), dice.choice((_TCP, _TCP, _TCP, _UDP))
+    head = struct.pack("!BBHHHBBHI4s", 0x45, 0, 40, 0, 0, 64, protocol, 0, source, destination)
+    return head + struct.pack("!HHIIBB6x", 40000, port, 0, 0, 0x50, 0x02)

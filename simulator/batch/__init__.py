@@ -1,0 +1,22 @@
+"""Verdicts on millions of packets at once, the same as single walks give.
+
+Packets are columns of numbers. A ruleset is asked where each of its matches holds, so no match is written a second
+time, and becomes bits by classes of values. What columns cannot tell is left to the `Walker`.
+"""
+
+from simulator.batch.columns import Columns, columns_of
+from simulator.batch.judge import NOBODY, VERDICTS, Judge, Judged
+from simulator.batch.stream import answers
+from simulator.batch.wires import Reading, columns_of_wires
+
+__all__ = [
+    "NOBODY",
+    "VERDICTS",
+    "Columns",
+    "Judge",
+    "Judged",
+    "Reading",
+    "answers",
+    "columns_of",
+    "columns_of_wires",
+]

@@ -1,0 +1,171 @@
+"""Packets as columns of numbers, one array a field: what millions of packets are judged by at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.ruleset import Family
+from simulator.packets import ConnState, Packet, names
+from simulator.packets.dissect import FLAGS
+
+Numbers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
+
+Value = object
+"""A field of a packet, as `Packet` has it."""
+
+NOT_GIVEN = -1
+"""Stands for None."""
+
+STATES = tuple(ConnState)
+
+_LOW = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Packets of one family: ``src`` and ``dst`` as the upper and the lower 64 bits, other fields as numbers.
+
+    ``numbers`` has flags as the header's byte, ICMP as type and code in 16 bits, states by their place in `STATES`,
+    interfaces and MAC addresses by their place in ``words``. ``at`` are the packets' places in the sequence that they
+    came from, ``packet`` gives each by its row here. ``single`` marks rows that columns cannot tell in full. ``wire``
+    says that all others know their bytes, else none does.
+    """
+
+    family: Family
+    at: npt.NDArray[np.intp]
+    src: tuple[Words, Words]
+    dst: tuple[Words, Words]
+    numbers: Mapping[str, Numbers]
+    words: Mapping[str, tuple[str | None, ...]]
+    single: Flags
+    wire: bool
+    packet: Callable[[int], Packet]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def value(self, field: str, number: int) -> Value:
+        """Return what a number of a column stands for."""
+        if field in self.words:
+            return self.words[field][number]
+        return VALUES[field](number)
+
+    def part(self, begin: int, end: int) -> "Columns":
+        """Return some of the rows, as views."""
+        some = slice(begin, end)
+        return replace(
+            self,
+            at=self.at[some],
+            src=(self.src[0][some], self.src[1][some]),
+            dst=(self.dst[0][some], self.dst[1][some]),
+            numbers={name: column[some] for name, column in self.numbers.items()},
+            single=self.single[some],
+            packet=lambda row: self.packet(begin + row),
+        )
+
+
+def _given(number: int) -> int | None:
+    return None if number == NOT_GIVEN else number
+
+
+def _icmp(number: int) -> tuple[int, int] | None:
+    return None if number == NOT_GIVEN else (number >> 8, number & 0xFF)
+
+
+VALUES: Mapping[str, Callable[[int], Value]] = {
+    "protocol": int,
+    "fragment": bool,
+    "flags": FLAGS.__getitem__,
+    "ttl": int,
+    "tos": int,
+    "mark": int,
+    "state": lambda number: STATES[number],
+    "icmp": _icmp,
+    **dict.fromkeys(("sport", "dport", "length", "igmp", "uid", "gid"), _given),
+}
+"""From a number of a column to the field's value."""
+
+WORDED = ("in_interface", "out_interface", "mac")
+
+_FLAG_BITS = {flags: number for number, flags in enumerate(FLAGS)}
+_STATE_PLACES = {state: place for place, state in enumerate(STATES)}
+
+
+def _number(value: int | None) -> int:
+    return NOT_GIVEN if value is None else value
+
+
+_NUMBERS: Mapping[str, Callable[[Packet], int]] = {
+    "protocol": lambda packet: packet.protocol,
+    "fragment": lambda packet: packet.fragment,
+    "flags": lambda packet: _FLAG_BITS[packet.flags],
+    "ttl": lambda packet: packet.ttl,
+    "tos": lambda packet: packet.tos,
+    "mark": lambda packet: packet.mark,
+    "state": lambda packet: _STATE_PLACES[packet.state],
+    "icmp": lambda packet: NOT_GIVEN if packet.icmp is None else packet.icmp[0] << 8 | packet.icmp[1],
+    "sport": lambda packet: _number(packet.sport),
+    "dport": lambda packet: _number(packet.dport),
+    "length": lambda packet: _number(packet.length),
+    "igmp": lambda packet: _number(packet.igmp),
+    "uid": lambda packet: _number(packet.uid),
+    "gid": lambda packet: _number(packet.gid),
+}
+
+
+def columns_of(packets: Sequence[Packet], at: Sequence[int] | None = None) -> tuple[Columns, ...]:
+    """Return packets as columns, those of each family together; ``at`` are their places where not 0, 1, 2 and so on."""
+    places = np.arange(len(packets)) if at is None else np.asarray(at, dtype=np.intp)
+    versions = np.fromiter((packet.src.version for packet in packets), np.int64, len(packets))
+    found = []
+    for family, version in ((Family.IPV4, 4), (Family.IPV6, 6)):
+        rows = np.flatnonzero(versions == version)
+        if rows.size:
+            found.append(_of_family(family, [packets[row] for row in rows.tolist()], places[rows]))
+    return tuple(found)
+
+
+def _of_family(family: Family, packets: Sequence[Packet], at: npt.NDArray[np.intp]) -> Columns:
+    count = len(packets)
+    numbers = {name: np.fromiter(map(read, packets), np.int64, count) for name, read in _NUMBERS.items()}
+    words: dict[str, tuple[str | None, ...]] = {}
+    for name in WORDED:
+        places: dict[str | None, int] = {}
+        listed = (places.setdefault(getattr(packet, name), len(places)) for packet in packets)
+        numbers[name] = np.fromiter(listed, np.int64, count)
+        words[name] = tuple(places)
+    known = np.fromiter((packet.connection is not None or packet.zone != 0 for packet in packets), np.bool_, count)
+    wired = np.fromiter((packet.wire is not None for packet in packets), np.bool_, count)
+    return Columns(
+        family,
+        at,
+        _addresses([int(packet.src) for packet in packets]),
+        _addresses([int(packet.dst) for packet in packets]),
+        numbers,
+        words,
+        known | incomplete(numbers, family) | (~wired & wired.any()),
+        bool(wired.any()),
+        packets.__getitem__,
+    )
+
+
+def _addresses(found: Sequence[int]) -> tuple[Words, Words]:
+    upper = np.fromiter((number >> 64 for number in found), np.uint64, len(found))
+    return upper, np.fromiter((number & _LOW for number in found), np.uint64, len(found))
+
+
+def incomplete(numbers: Mapping[str, Numbers], family: Family) -> Flags:
+    """Return the rows that lack a field which their protocol has."""
+    protocol, whole = numbers["protocol"], numbers["fragment"] == 0
+    ported = HAS_PORTS[protocol] & ((numbers["sport"] == NOT_GIVEN) | (numbers["dport"] == NOT_GIVEN))
+    untyped = (protocol == names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)
+    lacking: Flags = whole & (ported | untyped)
+    return lacking
+
+
+HAS_PORTS: Flags = np.isin(np.arange(256), sorted(names.PORT_PROTOCOLS))
+"""By protocol, whether its header begins with both ports."""

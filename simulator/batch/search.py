@@ -1,0 +1,142 @@
+"""The first of many boxes that a packet is in, by bit vectors.
+
+Every field has a table with a row of bits per class of its values, a bit for each box that the class may be in. A
+packet is in the boxes whose bits are set for all of its classes. A bit per word of 64, kept apart, says which words are
+worth a look (as in the aggregated bit vectors of Baboescu and Varghese, 2001).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.batch.columns import Flags, Numbers, Words
+
+NONE = -1
+"""Of boxes: a packet is in none."""
+
+_ONE = np.uint64(1)
+_EMPTY, _FULL = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
+
+Bits = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The bits of one field or of several together: ``bits`` by class and word, ``marks`` the words that are not 0."""
+
+    bits: Bits
+    marks: Bits
+
+    @classmethod
+    def of(cls, bits: Bits) -> "Table":
+        """Make a table of its bits."""
+        return cls(np.ascontiguousarray(bits), packed(bits != 0))
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.bits)
+
+
+def packed(truths: Flags) -> Bits:
+    """Return rows of truths as rows of words, the first in the lowest bit."""
+    count, width = truths.shape
+    padded = np.zeros((count, (width + 63) // 64 * 64), np.bool_)
+    padded[:, :width] = truths
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def lowest(words: Words) -> Numbers:
+    """Return the place of the lowest bit set; there must be one."""
+    return np.bitwise_count((words & (~words + _ONE)) - _ONE).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A table and the class of every packet in it."""
+
+    table: Table
+    ids: Numbers
+
+
+@dataclass(slots=True)
+class _Seekers:
+    """Packets that seek a box: their places in the answer, their rows, and where the search begins and what is last.
+
+    ``group`` is of 64 words, ``marks`` those in it that are still worth a look.
+    """
+
+    places: Numbers
+    rows: Numbers
+    begin: Numbers
+    last: Numbers
+    group: Numbers
+    marks: Words
+
+    def some(self, which: Flags) -> "_Seekers":
+        return _Seekers(
+            self.places[which],
+            self.rows[which],
+            self.begin[which],
+            self.last[which],
+            self.group[which],
+            self.marks[which],
+        )
+
+
+def first(dimensions: Sequence[Dimension], rows: Numbers, begin: Numbers, end: Numbers) -> Numbers:
+    """Return, for each of some packets, the first box it is in from ``begin`` on and before ``end``, or `NONE`."""
+    found = np.full(len(rows), NONE)
+    places = np.flatnonzero(begin < end)
+    rows, begin, group = rows[places], begin[places], begin[places] >> 12
+    marks = _all_of([(each.table.marks, each.ids) for each in dimensions], rows, group) & _from(begin >> 6 & 63)
+    seekers = _Seekers(places, rows, begin, end[places] - 1, group, marks)
+    while seekers.places.size:
+        seekers = _marked(dimensions, seekers)
+        box = _look(dimensions, seekers)
+        hit = box != NONE
+        found[seekers.places[hit]] = box[hit]
+        seekers.marks &= seekers.marks - _ONE
+        seekers = seekers.some(~hit)
+    return found
+
+
+def _marked(dimensions: Sequence[Dimension], seekers: _Seekers) -> _Seekers:
+    """Move packets without a mark on to the next group of words that has one; leave out those who find none."""
+    while True:
+        empty = seekers.marks == 0
+        if not empty.any():
+            return seekers
+        moving = np.flatnonzero(empty & (seekers.group < seekers.last >> 12))
+        if not moving.size:
+            return seekers.some(~empty)
+        seekers.group[moving] += 1
+        tables = [(each.table.marks, each.ids) for each in dimensions]
+        seekers.marks[moving] = _all_of(tables, seekers.rows[moving], seekers.group[moving])
+
+
+def _look(dimensions: Sequence[Dimension], seekers: _Seekers) -> Numbers:
+    """Return the first box of each packet in its next marked word, or `NONE`."""
+    word, last = (seekers.group << 6) + lowest(seekers.marks), seekers.last >> 6
+    bits = _all_of([(each.table.bits, each.ids) for each in dimensions], seekers.rows, word)
+    bits &= np.where(word == seekers.begin >> 6, _from(seekers.begin & 63), _FULL)
+    bits &= np.where(word == last, _to(seekers.last & 63), np.where(word < last, _FULL, _EMPTY))
+    return np.where(bits != 0, (word << 6) + lowest(bits), NONE)
+
+
+def _from(place: Numbers) -> Words:
+    return _FULL << place.astype(np.uint64)
+
+
+def _to(place: Numbers) -> Words:
+    return _FULL >> (63 - place).astype(np.uint64)
+
+
+def _all_of(tables: Sequence[tuple[Bits, Numbers]], rows: Numbers, column: Numbers) -> Words:
+    """Return the bits that are set in one column of all tables, each in the row of the packet's class."""
+    found = np.full(len(rows), _FULL)
+    for bits, ids in tables:
+        found &= bits.ravel()[ids[rows] * bits.shape[1] + column]
+    return found

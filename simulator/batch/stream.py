@@ -1,0 +1,85 @@
+"""Answers to any number of packets, by batches or by single walks, whichever is quicker."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from engine.errors import Refused
+from engine.ruleset import Family, Hook
+from simulator.batch.columns import columns_of
+from simulator.batch.judge import VERDICTS, Judge
+from simulator.netfilter import Answer, Walker
+from simulator.netfilter.walk import hook_of
+from simulator.packets import Packet
+from simulator.surroundings import Host, Surroundings
+
+CHUNK = 50_000
+"""Packets that are held at a time."""
+
+FEW = 500
+"""Packets that are walked in less time than a ruleset is compiled in: both grow with its rules."""
+
+
+def answers(
+    walker: Walker, packets: Iterable[Packet], hook: Hook | None = None, host: Host | None = None
+) -> Iterator[Answer]:
+    """Yield the answer to each packet in order, each packet for itself, as ``Walker.verdict`` gives it without a trace.
+
+    It is for packets that give their connection state; those whose state follows from packets before are the
+    `Tracker`'s. Few packets are walked one by one, many are judged in batches. A packet of a batch is walked after all
+    where it comes to a match that reads its payload, counts, remembers or is left to chance, or to a target that
+    changes what columns do not tell; where it knows its connection or zone, or lacks a field that its protocol has; and
+    where rules changed or logged it, or something had to be assumed. Those answers have a trace.
+
+    Raises:
+        Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
+    """
+    judges: dict[Family, Judge] = {}
+    for chunk in _chunks(packets):
+        if len(chunk) < FEW:
+            yield from (walker.verdict(packet, hook, Surroundings(host)) for packet in chunk)
+        else:
+            yield from _chunk(walker, chunk, hook, host, judges)
+
+
+def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
+    """Yield packets in order, many at a time; what came before a capture turns out damaged is not lost."""
+    chunk: list[Packet] = []
+    try:
+        for packet in packets:
+            chunk.append(packet)
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+    except Refused:
+        yield chunk
+        raise
+    yield chunk
+
+
+def _chunk(
+    walker: Walker, packets: Sequence[Packet], hook: Hook | None, host: Host | None, judges: dict[Family, Judge]
+) -> Iterator[Answer]:
+    found: list[Answer | None] = [None] * len(packets)
+    for at, places in _by_hook(packets, hook):
+        for columns in columns_of([packets[place] for place in places], places):
+            judge = judges.setdefault(columns.family, Judge(walker, columns.family, host))
+            judged = judge.judge(columns, at, walk=False)
+            singly = judged.walked | judged.told
+            for row, place in enumerate(columns.at.tolist()):
+                if not singly[row]:
+                    end, packet = judged.end(row), packets[place]
+                    verdict = VERDICTS[judged.verdicts[row]]
+                    decider, how = (end.decision, end.reject_with) if end else (None, None)
+                    found[place] = Answer(packet, at, verdict, packet, how, decider)
+    for packet, answer in zip(packets, found, strict=True):
+        yield answer or walker.verdict(packet, hook, Surroundings(host))
+
+
+def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hook, Sequence[int]]]:
+    """Yield the places of packets by the hook that they are judged at."""
+    if hook is not None:
+        yield hook, range(len(packets))
+        return
+    places: dict[Hook, list[int]] = {}
+    for place, packet in enumerate(packets):
+        places.setdefault(hook_of(packet), []).append(place)
+    yield from places.items()
