@@ -100,9 +100,13 @@ _CHANCE = re.compile(r"--mode random --probability ([0-9.]+)")
 
 
 def settled(text: str) -> str:
-    """Return rules that leave nothing to time and chance: limits get nothing back, and every n-th packet is drawn."""
+    """Return rules that leave nothing to time and chance: limits get nothing back, every n-th packet is drawn.
+
+    Ports stay where they can, as one drawn at random might be that of a later packet, which would then have to yield.
+    A trial takes seconds. Slower than one a minute will not do: xt_limit's credits for a burst of 100 an hour overflow.
+    """
     counted = _CHANCE.sub(lambda found: f"--mode nth --every {round(1 / float(found[1]))} --packet 0", text)
-    return _RATE.sub(r"\g<1>1/hour", counted)
+    return _RATE.sub(r"\g<1>1/minute", counted).replace(" --random-fully", "")
 
 
 @pytest.fixture
@@ -135,12 +139,11 @@ def expected(answer: Answer, walker: Walker, router: Router) -> Seen:
 
 
 def answers(answer: Answer) -> bool:
-    """Whether REJECT sends anything to where a packet came from; the router has no address to talk to neighbours from."""
-    if answer.packet.src.is_link_local:
-        return False
+    """Whether REJECT sends anything to where a packet came from; a reset has no way back to a neighbour."""
+    packet = answer.packet
     if answer.reject_with == "tcp-reset":
-        return "RST" not in answer.packet.flags and not answer.packet.dst.is_multicast
-    return answerable(answer.packet)
+        return "RST" not in packet.flags and not packet.dst.is_multicast and not packet.src.is_link_local
+    return answerable(packet)
 
 
 def refusal(answer: Answer, router: Router) -> Packet:
@@ -151,7 +154,7 @@ def refusal(answer: Answer, router: Router) -> Packet:
         dst=first.src,
         protocol=names.ICMP_OF[packet.family],
         icmp=(3, 3) if packet.family is Family.IPV4 else (1, 4),
-        out_interface=router.host.way_to(first.src) or "",
+        out_interface=first.in_interface if first.src.is_link_local else router.host.way_to(first.src) or "",
         state=ConnState.RELATED if answer.tracked else ConnState.INVALID,
     )
     if answer.reject_with != "tcp-reset":
@@ -188,7 +191,9 @@ def replied(packet: Packet, seen: Seen) -> Packet | None:
 def failed(packet: Packet, seen: Seen) -> Packet:
     """Return the ICMP error of somebody who cannot deliver a packet that left the node."""
     back = came_back(seen)
-    inner = replace(packet, src=back.dst, dst=back.src, sport=seen.sport, dport=seen.dport, wire=None, length=None)
+    headers = 20 if packet.family is Family.IPV4 else 40
+    length = None if packet.sport is not None or packet.icmp else headers + 8  # the least that an error quotes
+    inner = replace(packet, src=back.dst, dst=back.src, sport=seen.sport, dport=seen.dport, wire=None, length=length)
     icmp = (3, 1) if packet.family is Family.IPV4 else (1, 3)
     return replace(back, protocol=names.ICMP_OF[packet.family], icmp=icmp, inner=inner)
 
