@@ -59,7 +59,7 @@ class NetfilterKernel:
 
     def _tables(self, family: Family, backend: Backend) -> tuple[Table, ...]:
         program = f"{FAMILY_TOOL[family]}-{backend}-save"
-        return parse_tables(self._run([program]).out, program)
+        return parse_tables(self._run([program]).out, program, family)
 
     def _rules_held(self, backend: Backend) -> int:
         """Return how many rules a backend holds, -1 for one that is not on this machine."""

@@ -16,7 +16,7 @@ from engine.errors import Fault, Refused, shown
 from engine.events import ConfigDeclared, Event, EventBody, HostObserved
 from engine.intake import Judgement, Mode
 from engine.restore import parse_sets, parse_tables
-from engine.ruleset import Ruleset
+from engine.ruleset import Family, Ruleset
 from engine.state import ClusterState, evolve, fold
 
 SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
@@ -150,8 +150,8 @@ def ruleset_of(options: WorldOptions) -> Ruleset:
 
 def _read_raw(options: WorldOptions) -> Ruleset:
     return Ruleset(
-        ipv4=parse_tables(read_text(options.ipv4), options.ipv4) if options.ipv4 else (),
-        ipv6=parse_tables(read_text(options.ipv6), options.ipv6) if options.ipv6 else (),
+        ipv4=parse_tables(read_text(options.ipv4), options.ipv4, Family.IPV4) if options.ipv4 else (),
+        ipv6=parse_tables(read_text(options.ipv6), options.ipv6, Family.IPV6) if options.ipv6 else (),
         sets=parse_sets(read_text(options.ipset), options.ipset) if options.ipset else (),
     )
 

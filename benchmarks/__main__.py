@@ -4,12 +4,13 @@ import sys
 
 from adapters.logs import configure
 from adapters.usernamespace import in_user_namespace
-from benchmarks import first_apply, lifecycle, road, verdicts
+from benchmarks import first_apply, lifecycle, parsing, road, verdicts
 
 if __name__ == "__main__":
     in_user_namespace((sys.executable, "-m", "benchmarks"))
     configure(0)
     road.main()
+    parsing.main()
     lifecycle.main()
     verdicts.main()
     first_apply.main()

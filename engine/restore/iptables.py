@@ -66,7 +66,7 @@ class _Reader:
         self._source = source
         self._number = 0
         self._controls = _CONTROL.search(text) is not None
-        self._rules = RuleReader(family)
+        self._rules = RuleReader(family, self._refused)
         self._table_name = ""
         self._chains: dict[str, _Chain] = {}
 
@@ -168,13 +168,13 @@ class _Reader:
                 raise self._refused(line, "a rule (-A or -I), a chain (:NAME …) or COMMIT")
 
     def _append(self, chain: _Chain, words: list[str], counters: Counters | None) -> None:
-        rule = self._rules.read(words, self._chains, self._refused, counters)
+        rule = self._rules.read(words, self._chains, counters)
         if rule is not None:
             chain.rules.append(rule)
 
     def _insert(self, chain: _Chain, words: list[str], counters: Counters | None) -> None:
         position, words = self._position(words, len(chain.rules))
-        rule = self._rules.read(words, self._chains, self._refused, counters)
+        rule = self._rules.read(words, self._chains, counters)
         if rule is not None:
             chain.rules.insert(position, rule)
 

@@ -7,7 +7,7 @@ up to iptables 1.8.8.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from engine.errors import TextRefused
@@ -41,83 +41,71 @@ class _Part:
 
 
 class RuleReader:
-    """Reads the rules of one text; matches that are alike become one value, as rules of a text have many of them."""
+    """Reads the rules of one text, one after the other.
 
-    def __init__(self, family: Family | None) -> None:
-        self.family = family
-        self.foreign = FOREIGN[family] if family else frozenset()
+    Options that are alike become one value, as the rules of a text have many of them in common.
+    """
+
+    def __init__(self, family: Family | None, refuse: Refuse) -> None:
+        self._family = family
+        self._foreign = FOREIGN[family] if family else frozenset()
+        self._refuse = refuse
         self._alike: dict[tuple[str, str, tuple[str, ...], bool], Match] = {}
+        self._plain: dict[tuple[str, str, bool], _Part] = {}
+        self._start([], ())
 
-    def read(
-        self, words: list[str], chains: Collection[str], refuse: Refuse, counters: Counters | None = None
-    ) -> Rule | None:
+    def read(self, words: list[str], chains: Collection[str], counters: Counters | None = None) -> Rule | None:
         """Return the rule that the words after the chain's name give, or None where it is for the other family only.
 
         Raises:
             TextRefused: made by ``refuse``.
         """
-        return _Words(self, words, chains, refuse, counters).rule()
+        self._start(words, chains, counters)
+        while self._at < len(words):
+            self._next()
+        return None if self._other_family else Rule(self._matches(), self._whole_target(), self._counters)
 
-    def match(self, module: str, option: str, values: tuple[str, ...], *, negated: bool) -> Match:
-        """Return a match, the same one for the same words."""
-        key = (module, option, values, negated)
-        found = self._alike.get(key)
-        if found is None:
-            found = self._alike[key] = Match(module, option, values, negated)
-        return found
-
-
-class _Words:
-    """The words of one rule, and how far they are read."""
-
-    __slots__ = ("_at", "_chains", "_counters", "_parts", "_reader", "_refuse", "_target", "_words", "foreign")
-
-    def __init__(
-        self, reader: RuleReader, words: list[str], chains: Collection[str], refuse: Refuse, counters: Counters | None
-    ) -> None:
-        self._reader = reader
+    def _start(self, words: list[str], chains: Collection[str], counters: Counters | None = None) -> None:
         self._words = words
-        self._chains = chains
-        self._refuse = refuse
-        self._counters = counters
         self._at = 0
+        self._chains = chains
+        self._counters = counters
         self._parts: list[_Part] = []
         self._target: Target | None = None
-        self.foreign = False
+        self._other_family = False
 
-    def rule(self) -> Rule | None:
-        while self._at < len(self._words):
-            self._next()
-        if self.foreign:
-            return None
-        return Rule(tuple(self._matches()), self._whole_target(), self._counters)
-
-    def _matches(self) -> Iterator[Match]:
+    def _matches(self) -> tuple[Match, ...]:
         """A bare ``-m`` stays only where no option follows that names the module, or where it begins another match."""
+        made: list[Match] = []
         before = ""
         for part in self._parts:
             if part.target:
                 continue
-            if part.name and (not part.found or part.name == before):
-                yield self._reader.match(part.name, "", (), negated=False)
-            yield from part.found
-            before = part.name or before
+            if part.name:
+                if part.name == before or not part.found:
+                    made.append(self._match(part.name, "", (), negated=False))
+                before = part.name
+            made += part.found
+        return tuple(made)
 
     def _whole_target(self) -> Target | None:
-        options = next((part.found for part in self._parts if part.target), ())
-        return self._target and Target(self._target.name, tuple(options), self._target.goto)
+        for part in self._parts:
+            if part.target and part.found and self._target:
+                return Target(self._target.name, tuple(part.found), self._target.goto)
+        return self._target
 
     def _next(self) -> None:
-        word = self._words[self._at]
-        negated = word == "!" and not isinstance(word, Quoted)
+        words = self._words
+        word = words[self._at]
+        negated = word == "!" and type(word) is str
         if negated:
             self._at += 1
-            if self._at >= len(self._words):
+            if self._at >= len(words):
                 raise self._refuse("the end", _EXPECTED)
-            word = self._words[self._at]
+            word = words[self._at]
         self._at += 1
         native = NATIVE.get(word)
-        if isinstance(word, Quoted) or (native is None and not word.startswith("--")):
+        if type(word) is Quoted or (native is None and not word.startswith("--")):
             raise self._refuse(word, _EXPECTED)
         if native is not None:
             self._native(native, negated=negated)
@@ -128,7 +116,7 @@ class _Words:
         name = option.name
         if name in _PLAIN:
             negated = self._inverted(option) or negated
-            self._parts.append(_Part("", _NONE, [self._match("", name, self._values(option), negated=negated)]))
+            self._parts.append(self._plain_part(name, self._values(option), negated=negated))
             return
         if negated:
             raise self._refuse("!", "an option that can be inverted")
@@ -141,6 +129,14 @@ class _Words:
             self._jump(values[0], goto=name == "goto")
         else:
             self._only(name)
+
+    def _plain_part(self, name: str, values: tuple[str, ...], *, negated: bool) -> _Part:
+        """Nothing is ever added to such a part, so rules may have the same one."""
+        key = (name, values[0] if values else "", negated)
+        part = self._plain.get(key)
+        if part is None:
+            part = self._plain[key] = _Part("", _NONE, [self._match("", name, values, negated=negated)])
+        return part
 
     def _load(self, name: str) -> None:
         self._check_family(name)
@@ -162,13 +158,13 @@ class _Words:
         self._counters = (int(found[1]), int(found[2]))
 
     def _only(self, name: str) -> None:
-        if self._reader.family is None:
+        if self._family is None:
             raise self._refuse(f"--{name}", "rules of one family")
-        self.foreign |= self._reader.family.lower() != name
+        self._other_family |= self._family.lower() != name
 
     def _check_family(self, name: str) -> None:
-        if name in self._reader.foreign:
-            raise self._refuse(name, f"what {self._reader.family} has")
+        if name in self._foreign:
+            raise self._refuse(name, f"what {self._family} has")
 
     def _extension(self, name: str, *, negated: bool) -> None:
         part = self._parts[-1] if self._parts else None
@@ -237,7 +233,7 @@ class _Words:
     def _inverted(self, option: Option) -> bool:
         """Whether the inversion stands after the option, which was the old spelling; it is stepped over."""
         words, at = self._words, self._at
-        if at + 1 >= len(words) or words[at] != "!" or isinstance(words[at], Quoted):
+        if at + 1 >= len(words) or words[at] != "!" or type(words[at]) is Quoted:
             return False
         if option.arity == 0 or option.name in TEXTS or _is_option(words[at + 1]):
             return False
@@ -255,27 +251,30 @@ class _Words:
             if end > len(words):
                 raise self._refuse(option.name, _MISSING.get(option.name) or _expected_values(option.arity))
         self._at = end
-        return tuple(map(str, words[start:end]))
+        return tuple([word if type(word) is str else str(word) for word in words[start:end]])
 
     def _match(self, module: str, option: str, values: tuple[str, ...], *, negated: bool) -> Match:
-        if option in ADDRESSES and values:
-            self._check_address(values[0])
-        return self._reader.match(module, option, values, negated=negated)
+        key = (module, option, values, negated)
+        found = self._alike.get(key)
+        if found is None:
+            if option in ADDRESSES and values:
+                self._check_address(values[0])
+            found = self._alike[key] = Match(module, option, values, negated)
+        return found
 
     def _check_address(self, text: str) -> None:
-        family = self._reader.family
-        if family is Family.IPV4 and text.count(":") > 1:
+        if self._family is Family.IPV4 and text.count(":") > 1:
             raise self._refuse(text, "an IPv4 address, as this is text of IPv4")
-        if family is Family.IPV6 and _IPV4.match(text):
+        if self._family is Family.IPV6 and _IPV4.match(text):
             raise self._refuse(text, "an IPv6 address, as this is text of IPv6")
 
 
 def _quoted(word: str) -> bool:
-    return isinstance(word, Quoted)
+    return type(word) is Quoted
 
 
 def _is_option(word: str) -> bool:
-    return word[:1] == "-" and len(word) > 1 and not isinstance(word, Quoted) and not word[1].isdigit()
+    return word[:1] == "-" and len(word) > 1 and type(word) is not Quoted and not word[1].isdigit()
 
 
 def _unknown(name: str) -> Option:
