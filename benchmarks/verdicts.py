@@ -14,8 +14,8 @@ from time import perf_counter
 from benchmarks.worlds import NODE, cluster
 from engine.compiler import compile_rules
 from engine.resolve import resolve
-from engine.ruleset import Family, Hook, Ruleset
-from simulator.batch import VERDICTS, Judge, Judged, columns_of_wires
+from engine.ruleset import Hook, Ruleset
+from simulator.batch import VERDICTS, Judged, Judges, columns_of_wires, judged_wires
 from simulator.conntrack import Tracker
 from simulator.netfilter import Answer, Walker
 from simulator.packets import from_wire
@@ -62,23 +62,24 @@ def _singly() -> None:
 def _batch(rules: int) -> float:
     """Print what batches do at a size of ruleset; return the seconds they take."""
     walker, wires = Walker(_rules(rules)), _wires(rules, JUDGED)
-    judge = Judge(walker, Family.IPV4)
+    judges = Judges(walker)
     (few,) = columns_of_wires(wires[:COMPARED], in_interface="eth0").columns
+    (columns,) = columns_of_wires(wires, in_interface="eth0").columns
     marks = [perf_counter()]
-    judge.judge(few, Hook.INPUT)
+    judges.judge(few, Hook.INPUT)
     marks.append(perf_counter())
     answers = [walker.verdict(few.packet(row), Hook.INPUT) for row in range(COMPARED)]
     marks.append(perf_counter())
-    (columns,) = columns_of_wires(wires, in_interface="eth0").columns
+    judged = judges.judge(columns, Hook.INPUT)
     marks.append(perf_counter())
-    judged = judge.judge(columns, Hook.INPUT)
+    for _ in judged_wires(judges, wires, Hook.INPUT, in_interface="eth0"):
+        pass
     marks.append(perf_counter())
-    ready, walking, reading, judging = (after - before for before, after in pairwise(marks))
+    ready, walking, judging, all_of_it = (after - before for before, after in pairwise(marks))
     _compare(judged, answers)
-    walk, batch = COMPARED / walking, JUDGED / judging
+    walk, batch, whole = COMPARED / walking, JUDGED / judging, JUDGED / all_of_it
     counts = Counter(VERDICTS[place] for place in judged.verdicts.tolist())
     fared = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in sorted(counts))
-    whole = JUDGED / (reading + judging)
     print(f"  {rules:>7,}{walk:>10,.0f}{batch:>14,.0f}{batch / walk:>8,.0f}x{whole:>18,.0f}{ready:>10.1f} s  {fared}")
     return judging
 

@@ -5,8 +5,8 @@ time, and becomes bits by classes of values. What columns cannot tell is left to
 """
 
 from simulator.batch.columns import Columns, columns_of
-from simulator.batch.judge import NOBODY, VERDICTS, Judge, Judged
-from simulator.batch.stream import answers
+from simulator.batch.judge import NOBODY, VERDICTS, Judge, Judged, Judges
+from simulator.batch.stream import answers, judged_wires
 from simulator.batch.wires import Reading, columns_of_wires
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "Columns",
     "Judge",
     "Judged",
+    "Judges",
     "Reading",
     "answers",
     "columns_of",
     "columns_of_wires",
+    "judged_wires",
 ]

@@ -1,7 +1,7 @@
 """Judges columns of packets by the tables of a hook, all packets at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ NOBODY = -1
 _ACCEPT = VERDICTS.index(Verdict.ACCEPT)
 _NEW, _INVALID, _UNTRACKED = (STATES.index(each) for each in (ConnState.NEW, ConnState.INVALID, ConnState.UNTRACKED))
 
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
 """Packets that are judged together: so many that their columns stay in the processor's caches."""
 
 
@@ -79,9 +79,9 @@ class Judge:
         count = len(columns)
         verdicts, deciders = np.full(count, _ACCEPT, np.int8), np.full(count, NOBODY)
         walked, told = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-        for begin in range(0, count, _BLOCK):
-            some = slice(begin, begin + _BLOCK)
-            course = self._block(columns.part(begin, begin + _BLOCK), hook, verdicts[some], deciders[some])
+        for begin in range(0, count, BLOCK):
+            some = slice(begin, begin + BLOCK)
+            course = self._block(columns.part(begin, begin + BLOCK), hook, verdicts[some], deciders[some])
             walked[some], told[some] = course.walked, course.told
         for row in np.flatnonzero(walked) if walk else ():
             verdicts[row], deciders[row] = self._walk(columns, int(row), hook)
@@ -161,6 +161,21 @@ class Judge:
             walked |= places == UNLISTED
         count = len(columns)
         return Course(columns, listed, walked, ~walked, np.zeros(count, np.bool_), np.zeros(count, np.int64))
+
+
+@dataclass(slots=True)
+class Judges:
+    """The judges of both families; each is made when its first packet comes."""
+
+    walker: Walker
+    host: Host | None = None
+    _found: dict[Family, Judge] = field(default_factory=dict)
+
+    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> Judged:
+        """As `Judge.judge`, for columns of either family."""
+        if columns.family not in self._found:
+            self._found[columns.family] = Judge(self.walker, columns.family, self.host)
+        return self._found[columns.family].judge(columns, hook, walk=walk)
 
 
 def _plans(survey: Survey, hook: Hook, bases: Sequence[tuple[str, Block]]) -> tuple[Plan, ...]:

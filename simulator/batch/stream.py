@@ -1,11 +1,13 @@
 """Answers to any number of packets, by batches or by single walks, whichever is quicker."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from engine.errors import Refused
-from engine.ruleset import Family, Hook
+from engine.ruleset import Hook
 from simulator.batch.columns import columns_of
-from simulator.batch.judge import VERDICTS, Judge
+from simulator.batch.judge import BLOCK, VERDICTS, Judged, Judges
+from simulator.batch.wires import Reading, columns_of_wires
 from simulator.netfilter import Answer, Walker
 from simulator.netfilter.walk import hook_of
 from simulator.packets import Packet
@@ -32,12 +34,12 @@ def answers(
     Raises:
         Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
     """
-    judges: dict[Family, Judge] = {}
+    judges = Judges(walker, host)
     for chunk in _chunks(packets):
         if len(chunk) < FEW:
             yield from (walker.verdict(packet, hook, Surroundings(host)) for packet in chunk)
         else:
-            yield from _chunk(walker, chunk, hook, host, judges)
+            yield from _chunk(judges, chunk, hook)
 
 
 def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
@@ -55,14 +57,11 @@ def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
     yield chunk
 
 
-def _chunk(
-    walker: Walker, packets: Sequence[Packet], hook: Hook | None, host: Host | None, judges: dict[Family, Judge]
-) -> Iterator[Answer]:
+def _chunk(judges: Judges, packets: Sequence[Packet], hook: Hook | None) -> Iterator[Answer]:
     found: list[Answer | None] = [None] * len(packets)
     for at, places in _by_hook(packets, hook):
         for columns in columns_of([packets[place] for place in places], places):
-            judge = judges.setdefault(columns.family, Judge(walker, columns.family, host))
-            judged = judge.judge(columns, at, walk=False)
+            judged = judges.judge(columns, at, walk=False)
             singly = judged.walked | judged.told
             for row, place in enumerate(columns.at.tolist()):
                 if not singly[row]:
@@ -71,7 +70,7 @@ def _chunk(
                     decider, how = (end.decision, end.reject_with) if end else (None, None)
                     found[place] = Answer(packet, at, verdict, packet, how, decider)
     for packet, answer in zip(packets, found, strict=True):
-        yield answer or walker.verdict(packet, hook, Surroundings(host))
+        yield answer or judges.walker.verdict(packet, hook, Surroundings(judges.host))
 
 
 def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hook, Sequence[int]]]:
@@ -83,3 +82,19 @@ def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hoo
     for place, packet in enumerate(packets):
         places.setdefault(hook_of(packet), []).append(place)
     yield from places.items()
+
+
+def judged_wires(
+    judges: Judges, wires: Iterable[bytes], hook: Hook, *, in_interface: str = "", out_interface: str = ""
+) -> Iterator[tuple[Reading, tuple[Judged, ...]]]:
+    """Judge IP bytes of any number, each packet as new at the interfaces given; yield block by block what they are.
+
+    Each reading's columns come with their verdicts, in the same order. Memory does not grow with the number.
+
+    Raises:
+        Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
+    """
+    remaining = iter(wires)
+    while block := list(islice(remaining, BLOCK)):
+        reading = columns_of_wires(block, in_interface=in_interface, out_interface=out_interface)
+        yield reading, tuple(judges.judge(columns, hook) for columns in reading.columns)

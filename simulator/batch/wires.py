@@ -4,6 +4,7 @@ Only plain packets are: whole headers without IPv4 options, extension headers an
 `simulator.packets.from_wire`, which is the reference for all of them.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from simulator.packets import ConnState, Packet, from_wire, names
 
 _HEAD = 64
 """Bytes of a packet that are looked at: an IPv6 header with that of TCP and a few more."""
+
+_HEADS = struct.Struct(f"{_HEAD}s")
+"""Cuts bytes to the size of a head, or fills them up with zeroes."""
 
 _SIZES = {Family.IPV4: 20, Family.IPV6: 40}
 
@@ -35,7 +39,7 @@ class Reading:
 def columns_of_wires(wires: Sequence[bytes], *, in_interface: str = "", out_interface: str = "") -> Reading:
     """Read packets as seen at the interfaces given, as `from_wire` does: the state is NEW and the mark 0."""
     interfaces = in_interface, out_interface
-    heads = np.frombuffer(b"".join([wire[:_HEAD].ljust(_HEAD, b"\0") for wire in wires]), np.uint8)
+    heads = np.frombuffer(b"".join(map(_HEADS.pack, wires)), np.uint8)
     lengths = np.fromiter(map(len, wires), np.int64, len(wires))
     several = [
         _plain(family, wires, heads.reshape(-1, _HEAD), lengths, interfaces) for family in (Family.IPV4, Family.IPV6)

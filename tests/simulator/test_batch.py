@@ -1,6 +1,7 @@
 """Batches of packets get the answers that single walks give."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from engine.desired import desired
 from engine.errors import Fault, Refused
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.batch import VERDICTS, Columns, Judge, answers, columns_of, columns_of_wires
+from simulator.batch import VERDICTS, Columns, Judge, Judges, answers, columns_of, columns_of_wires, judged_wires
+from simulator.batch.judge import BLOCK
 from simulator.batch.stream import FEW
 from simulator.netfilter import Walker
 from simulator.packets import ConnState, Packet, from_wire, to_wire
@@ -22,7 +24,7 @@ from tests.aim import packets_of
 from tests.dumps import NAMES, ruleset_of
 from tests.rule_aim import Aim
 from tests.rulesets import observed_rulesets
-from tests.simulator.builders import filtering, match, packet
+from tests.simulator.builders import SPEC, SPEC6, filtering, match, packet
 from tests.simulator.edges import HOST, packets, rulesets
 from tests.simulator.test_packets import packets as wire_packets
 from tests.worlds import NODE, drawn
@@ -216,3 +218,20 @@ def test_what_came_before_a_damaged_capture_is_answered() -> None:
     assert next(found).verdict == "accept"
     with pytest.raises(Refused, match="damaged"):
         next(found)
+
+
+def test_bytes_are_judged_block_by_block() -> None:
+    """Bytes of more packets than a block holds are judged in order, those of both families and those that are none."""
+    four, six = (to_wire(packet("", base)) for base in (SPEC, SPEC6))
+    wires_ = [four, six, b"x"] * (BLOCK // 3 + 1)
+    rules = Chain("INPUT", (Rule((match("tcp", "dport", "22"),), Target("DROP")),), "ACCEPT")
+    found = list(judged_wires(Judges(Walker(filtering(rules))), wires_, Hook.INPUT))
+    assert len(found) == 2
+    fared = Counter(
+        (columns.family, VERDICTS[place])
+        for reading, several in found
+        for columns, judged in zip(reading.columns, several, strict=True)
+        for place in judged.verdicts
+    )
+    assert fared == {(Family.IPV4, "drop"): len(wires_) // 3, (Family.IPV6, "accept"): len(wires_) // 3}
+    assert sum(len(reading.unreadable) for reading, _ in found) == len(wires_) // 3
