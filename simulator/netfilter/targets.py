@@ -84,9 +84,9 @@ def effect_of(target: Target | None, family: Family) -> Effect | None:
     """Return what a target other than a chain does, or None where no such target is known."""
     if target is None:
         return _NEXT
-    if target.name in _TARGETS:
+    if target.name in TARGETS:
         try:
-            return _TARGETS[target.name](target, family)
+            return TARGETS[target.name](target, family)
         except (KeyError, ValueError, IndexError):
             return _untranslated(target) if target.name in TRANSLATIONS else _unmodelled(target, family)
     return _unmodelled(target, family) if target.name in _UNMODELLED or target.options else None
@@ -259,7 +259,7 @@ def _always(effect: Effect) -> Read:
     return lambda _target, _family: effect
 
 
-_TARGETS: Mapping[str, Read] = {
+TARGETS: Mapping[str, Read] = {
     "ACCEPT": _always(Effect(Act.ACCEPT)),
     "DROP": _always(Effect(Act.DROP)),
     "RETURN": _always(Effect(Act.RETURN)),
