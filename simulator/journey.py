@@ -107,6 +107,13 @@ class _Way:
         self.tracker.confirm(replace(self.tracked, packet=self.passage.packet))
         return True
 
+    def look_again(self) -> None:
+        """Let the packet bear what has become of its connection since."""
+        found = self.tracked
+        if found is not None and found.entry is not None and self.passage.packet.connection is not None:
+            seen = found.entry.seen_as(replying=found.replying)
+            self.passage.packet = replace(self.passage.packet, connection=seen)
+
     def lose(self, why: str) -> bool:
         """Say why the packet ends here though no rule says so."""
         self.lost = why
@@ -119,6 +126,8 @@ class _Way:
         came = self.first if self.tracked is None else replace(self.first, state=self.tracked.packet.state)
         found = self.passage.answer(came, self.hook, self.inside, self.outside)
         if not self.lost:
+            if self.tracked is not None:
+                self.tracker.refuse(self.tracked, found)
             return found
         return replace(found, verdict=Verdict.DROP, decided_by=None, assumptions=(*found.assumptions, self.lost))
 
@@ -145,6 +154,7 @@ def send(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
         way.outside = _way_out(way) or way.outside
         if _leave(way) and way.outside == LOOPBACK:
             way.inside, way.outside = LOOPBACK, ""
+            way.look_again()
             _arrive(way)
     return way.answer()
 

@@ -117,8 +117,11 @@ class Memory:
 class Connections(Protocol):
     """What address translation asks of the connections that there are already."""
 
-    def taken(self, packet: Packet) -> bool:
-        """Whether another connection has the tuple by which a first packet's answers would be known."""
+    def taken(self, packet: Packet, left: int) -> bool:
+        """Whether another connection has the tuple by which a first packet's answers would be known.
+
+        With so many tries left, this one among them; one of the last ends a TCP connection that is over.
+        """
 
     def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
         """Yield what the source of a first packet was rewritten to in other connections, the newest first."""

@@ -26,6 +26,9 @@ LOCAL = "-m mark --mark 0x80000000/0x80000000"
 ANSWER = "-m mark --mark 0x40000000/0x40000000"
 """On what the kernel sends by itself."""
 
+NEIGHBOURS = ("fe80::/10", "::/128")
+"""Where neighbour discovery comes from, which is let through too: it comes when it will, and must not be counted."""
+
 ANSWER_TOS = 0x40
 """What tells it apart on the wire; no rule makes that of another packet."""
 
@@ -228,7 +231,7 @@ class Author:
             lines += [f":{hook} {self._policy(table, hook)} [0:0]" for hook in hooks]
             lines += [f":{name} - [0:0]" for name in CHAINS[table]]
             for hook in hooks:
-                lines += [self._numbered(hook, words) for words in FIRST[table, hook]]
+                lines += [self._numbered(hook, words) for words in (*self._quiet(table, hook), *FIRST[table, hook])]
                 lines += self._chain(table, hook, CHAINS[table])
             for place, name in enumerate(CHAINS[table]):
                 lines += self._chain(table, name, CHAINS[table][place + 1 :])
@@ -242,6 +245,12 @@ class Author:
         for _ in range(self.dice.randint(0, MOST_RULES[table])):
             proto, words = self._target(table, chain, below)
             yield self._numbered(chain, f"{self._matches(table, chain, proto)} {words}")
+
+    def _quiet(self, table: str, hook: str) -> Words:
+        """What lets neighbour discovery through."""
+        if (table, hook) != ("raw", "PREROUTING") or self.family is Family.IPV4:
+            return ()
+        return [f"-s {source} -j MARK --set-mark 0x40000000" for source in NEIGHBOURS]
 
     def _numbered(self, chain: str, words: str) -> str:
         self.count += 1

@@ -134,7 +134,9 @@ class Survey:
 
     def of_tests(self, tests: Sequence[Test]) -> tuple[Region, ...]:
         """Return where all of a rule's matches hold, or may hold; the regions do not overlap."""
-        found = [self.of_test(test) for test in tests]
+        # Behind a match of which something must be noted, a walk has to tell, as what is noted hangs on their order.
+        noting = next((place for place, test in enumerate(tests) if self._notes(test)), len(tests) - 1)
+        found = [self.of_test(test) for test in tests[: noting + 1]]
         regions: list[Region] = []
         for parts in product(*found):
             if len(regions) == _MOST_REGIONS:
@@ -143,9 +145,12 @@ class Survey:
             regions.append((constraints, max((truth for _, truth in parts), default=Truth.HOLDS)))
         return tuple(regions)
 
+    def _notes(self, test: Test) -> bool:
+        return bool(test.assumed or (test.made_up and not self.wire))
+
     def of_test(self, test: Test) -> tuple[Region, ...]:
         """Return where one match holds, or may hold."""
-        if test.assumed or (test.made_up and not self.wire):
+        if self._notes(test):
             return _EVERYWHERE_UNTOLD  # an answer names what it relies on, even where the match then fails
         if test.text not in self._kept:
             self._kept[test.text] = _Question(self, test).regions()

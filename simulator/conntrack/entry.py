@@ -18,7 +18,7 @@ class Entry:
 
     Where both are the same, as from a port to itself, the kernel takes every later packet for a reply. ``settled`` has
     the kinds of rewriting (``DNAT``, ``SNAT``) that are decided, ``rewritten`` those that change something. ``closing``
-    says that a FIN began to close it, ``reset_by`` whether the last packet was an RST, and of the reply's direction.
+    says that a FIN began to close it; ``last`` is of the last segment, whether it replied, and the flag it goes by.
     """
 
     original: Tuple
@@ -29,7 +29,7 @@ class Entry:
     confirmed: bool = False
     tcp: str = "NO"
     closing: bool = False
-    reset_by: bool | None = None
+    last: tuple[bool, str] | None = None
     association: sctp.Association | None = None
     mark: int = 0
     settled: frozenset[str] = frozenset()
@@ -40,6 +40,11 @@ class Entry:
     def keys(self) -> Keys:
         """What it is found by."""
         return (self.zone, self.original), (self.zone, self.reply)
+
+    @property
+    def over(self) -> bool:
+        """Whether it is a TCP connection that is closed."""
+        return self.tcp in {"TW", "CL"}
 
     def seen_as(self, *, replying: bool) -> Connection:
         """Return what rules can see of it."""

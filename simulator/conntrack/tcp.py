@@ -52,11 +52,11 @@ def valid(packet: Packet) -> bool:
 
 def following(state: str, packet: Packet, *, reply: bool) -> str:
     """Return the state that a packet leads to; other protocols have none to leave."""
-    return _TABLES[reply, _flag(packet)][state] if packet.protocol == names.TCP else state
+    return _TABLES[reply, flag_of(packet)][state] if packet.protocol == names.TCP else state
 
 
-def _flag(packet: Packet) -> str:
-    """The flag that the state table goes by (``get_conntrack_index``)."""
+def flag_of(packet: Packet) -> str:
+    """Return the flag that the state table goes by (``get_conntrack_index``)."""
     if "SYN" in packet.flags and "RST" not in packet.flags:
         return "SYNACK" if "ACK" in packet.flags else "SYN"
     return next(flag for flag in ("RST", "FIN", "ACK") if flag in packet.flags)

@@ -26,6 +26,14 @@ MOST_CONNECTIONS = 262_144
 Source = tuple[int, int, Address, int]
 """Zone, protocol, address, and port or ICMP identifier."""
 
+_HARDER = 32
+"""Tries left from which on a connection that is over gives way to another (``NF_NAT_HARDER_THRESH``)."""
+
+_GIVES_WAY = frozenset({"TW", "CL", "S2"})
+"""Its states then (``nf_nat_may_kill``): those from ``TCP_CONNTRACK_TIME_WAIT`` on."""
+
+_OPENING = frozenset({"SYN", "ACK"})
+
 _SWEEP = 4096
 """New connections between two looks for expired ones."""
 
@@ -103,13 +111,27 @@ class Tracker:
         if found.entry is not None and packet.connection is not None:
             found.entry.mark = packet.connection.mark
 
-    def taken(self, packet: Packet) -> bool:
+    def taken(self, packet: Packet, left: int) -> bool:
         """As of `Connections`; one that the same first packet began is no other."""
         key = tuple_of(packet)
         answer = opposite(key) if key else None
         found = self._known((packet.zone, answer), packet.time) if answer else None
         own = packet.connection.original if packet.connection else None
-        return found is not None and found.original != own
+        if found is None or found.original == own:
+            return False
+        gives_way = found.tcp in _GIVES_WAY and "SNAT" in found.rewritten and packet.flags & _OPENING == {"SYN"}
+        if left > _HARDER or not gives_way:
+            return True
+        self._forget(found)
+        return False
+
+    def refuse(self, found: Tracked, answer: Answer) -> None:
+        """Close the TCP connection of a packet that a rule rejected by an RST, which goes by here too."""
+        entry = found.entry
+        resets = answer.verdict is Verdict.REJECT and (answer.reject_with or "").endswith("tcp-reset")
+        if entry is not None and resets and found.packet.protocol == names.TCP and "RST" not in found.packet.flags:
+            entry.tcp = "CL"
+            entry.touch(found.packet.time)
 
     def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
         """As of `Connections`."""
@@ -127,6 +149,7 @@ class Tracker:
         found = self.track(packet)
         answer = walker.verdict(found.packet, hook, self.around)
         self.remember(found, answer.left)
+        self.refuse(found, answer)
         assumed = [_FRAGMENT] if packet.fragment else []
         if answer.verdict is Verdict.ACCEPT and answer.tracked:
             kept = replace(found.packet, connection=answer.left.connection)
@@ -222,12 +245,11 @@ def _stateless(packet: Packet, state: ConnState) -> Tracked:
 def _reopens(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> bool:
     """A SYN on a connection that was closed, or that its own side has reset, begins a new one under the same tuple."""
     reply = key == entry.keys[1]
-    return _begins_anew(entry, packet, reply=reply) and (entry.closing or entry.reset_by is reply)
+    return _begins_anew(entry, packet, reply=reply) and (entry.closing or entry.last == (reply, "RST"))
 
 
 def _begins_anew(entry: Entry, packet: Packet, *, reply: bool) -> bool:
-    over = packet.protocol == names.TCP and entry.tcp in {"TW", "CL"}
-    return over and tcp.following(entry.tcp, packet, reply=reply) == "SS"
+    return entry.over and tcp.following(entry.tcp, packet, reply=reply) == "SS"
 
 
 def _opening(packet: Packet) -> ConnState:
@@ -246,13 +268,23 @@ def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
     association = entry.association
     if after == "IV" or (association is not None and not association.follows(packet, reply=reply)):
         return _stateless(packet, ConnState.INVALID)
-    if after != "IG" and not _begins_anew(entry, packet, reply=reply):  # of a SYN here no one knows yet if it is valid
-        entry.tcp = after
-        entry.closing = entry.closing or after == "FW"
-    entry.reset_by = reply if "RST" in packet.flags else None
+    if packet.protocol == names.TCP:
+        _move_tcp(entry, packet, after, reply=reply)
     answered = entry.replied and before in {"SR", "ES"} and after == "ES"
     entry.assured = entry.assured or answered or (association is not None and association.assured)
     entry.replied = entry.replied or reply
     entry.touch(packet.time)
     state = ConnState.ESTABLISHED if entry.replied else ConnState.NEW
     return Tracked(replace(packet, state=state), entry, reply)
+
+
+def _move_tcp(entry: Entry, packet: Packet, after: str, *, reply: bool) -> None:
+    """Move a TCP connection on, but for a SYN of which no one knows yet if it is valid, and for what challenges one."""
+    flag = tcp.flag_of(packet)
+    if entry.tcp == "LA" and reply and flag == "ACK" and entry.last == (False, "SYN"):
+        entry.last = None  # a challenge (RFC 5961), which acknowledges no FIN
+        return
+    if after != "IG" and not _begins_anew(entry, packet, reply=reply):
+        entry.tcp = after
+        entry.closing = entry.closing or after == "FW"
+    entry.last = reply, flag

@@ -75,8 +75,8 @@ class Binding:
             return not self._taken(packet)
         return self._has_port_of(packet, ports) and (ports[0] == ports[1] or not self._taken(packet))
 
-    def _taken(self, packet: Packet) -> bool:
-        return self.connections is not None and self.connections.taken(packet)
+    def _taken(self, packet: Packet, left: int = _ATTEMPTS) -> bool:
+        return self.connections is not None and self.connections.taken(packet, left)
 
     def _at(self, packet: Packet, address: Address | None) -> Packet:
         return rewritten(packet, src=address) if self.source else rewritten(packet, dst=address)
@@ -91,9 +91,10 @@ class Binding:
         at_random = count > 1 and (self.source or self.wanted.drawn)
         start = self._drawn(low, count, own) - low if at_random else 0
         found = packet
-        for step in range(min(count, _ATTEMPTS)):
+        tries = min(count, _ATTEMPTS)
+        for step in range(tries):
             found = _numbered(packet, low + (start + step) % count, source=self.source)
-            if not self._taken(found):
+            if not self._taken(found, tries - step):
                 break
         if at_random:
             self.assume(f"the kernel draws the port at random; taken as {_number(found, source=self.source)}")
