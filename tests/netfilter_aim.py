@@ -6,9 +6,11 @@ What packets before decide (states, counts) has no edge in a packet; such rules 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import islice
 
 from engine.ruleset import Family, IpSet, Match, Rule, Ruleset
 from simulator.matches.basic import BITS, masked
+from simulator.matches.fields import mark_and_mask, tos_and_mask
 from simulator.packets import TCP_FLAGS, names
 from tests.netfilter_packets import (
     COOKIE_ECHO,
@@ -35,17 +37,14 @@ OPTIONS = {2: segment_options(1400, permitted=False), 3: b"\3\3\7\1", 8: b"\x08\
 
 
 def aimed(dice: Dice, rules: Ruleset, family: Family) -> list[Draft]:
-    """Return packets at the edges of every match of a family's rules, in an order that is drawn.
-
-    Rules for neighbour discovery are left out, as what they let through is not traced.
-    """
+    """Return packets at the edges of every match of a family's rules, in an order that is drawn."""
     sets = {each.name: each for each in rules.sets}
     drafts = [
         draft
         for table in rules.tables(family)
         for chain in table.chains
         for rule in chain.rules
-        if rule.value_of("", "source") not in NEIGHBOURS
+        if rule.value_of("", "source") not in NEIGHBOURS  # what that lets through is not traced
         for draft in _at_rule(dice, rule, chain.name, family, sets)
     ]
     dice.shuffle(drafts)
@@ -78,7 +77,7 @@ def on_way(dice: Dice, chain: str, draft: Draft) -> Draft:
 def changes_of(match: Match, rule: Rule, family: Family, sets: Mapping[str, IpSet]) -> Changes:
     """Return what puts a packet at the edges of a match; nothing where a packet alone has none."""
     if match.option == "match-set":
-        return _of_set(sets[match.values[0]], match.values[1])
+        return _of_set(sets[match.values[0]], match.values[1], family)
     if match.option == "string":
         return _of_string(int(rule.value_of("string", "from") or 0), int(rule.value_of("string", "to") or 0))
     return _EDGES[match.module, match.option](match.values, family) if (match.module, match.option) in _EDGES else ()
@@ -112,23 +111,22 @@ def _range(side: str) -> Callable[[Sequence[str], Family], Changes]:
     return changes
 
 
-def _of_set(ipset: IpSet, sides: str) -> Changes:
-    family = ipset.family or Family.IPV4
+def _of_set(ipset: IpSet, side: str, family: Family) -> Changes:
     numbers: list[int] = []
     for member in ipset.members:
         network = ip_network(member[0], strict=False)
         low, high = int(network.network_address), int(network.broadcast_address)
         numbers += [low, high, low - 1, high + 1]
-    inside = [number for number in numbers if _holds(ipset, number)]
+    inside = [number for number in numbers if _holds(ipset, number, family)]
     if not inside:
         return ()
-    some = [inside[0], *numbers, min(number for number in numbers if not _holds(ipset, number))]
-    return [_at(sides, number, family) for number in dict.fromkeys(some)]
+    outside = min(number for number in numbers if not _holds(ipset, number, family))
+    return [_at(side, number, family) for number in (*dict.fromkeys([inside[0], *numbers]), outside)]
 
 
-def _holds(ipset: IpSet, number: int) -> bool:
+def _holds(ipset: IpSet, number: int, family: Family) -> bool:
     """Whether a set has an address: the longest of the networks that hold it says so."""
-    address = ip_address(number.to_bytes(BITS[ipset.family or Family.IPV4] // 8))
+    address = ip_address(number.to_bytes(BITS[family] // 8))
     found = [(ip_network(member[0], strict=False), "nomatch" in member) for member in ipset.members]
     fitting = [(network.prefixlen, not absent) for network, absent in found if address in network]
     return max(fitting, default=(0, False))[1]
@@ -146,15 +144,21 @@ def _bounds(text: str, most: int) -> list[int]:
 
 def _ports(*fields: str) -> Callable[[Sequence[str], Family], Changes]:
     def changes(values: Sequence[str], _family: Family) -> Changes:
-        numbers = [number for part in values[0].split(",") for number in _bounds(part, 0xFFFF)]
-        far = 30000 if 30000 not in numbers else 30001
-        return [_port(field, number) for field in fields for number in (*dict.fromkeys(numbers), far)]
+        edges = [_bounds(part, 0xFFFF) for part in values[0].split(",")]
+        numbers = dict.fromkeys(number for part in edges for number in part)
+        outside = (number for number in numbers if not any(part[0] <= number <= part[1] for part in edges))
+        found = [_ported((field,), number) for field in fields for number in numbers]
+        return [*found, *(_ported(fields, number) for number in islice(outside, 1))]
 
     return changes
 
 
-def _port(field: str, number: int) -> Change:
-    return lambda draft: replace(draft, sport=number) if field == "sport" else replace(draft, dport=number)
+def _ported(fields: Sequence[str], number: int) -> Change:
+    def change(draft: Draft) -> Draft:
+        draft = replace(draft, sport=number) if "sport" in fields else draft
+        return replace(draft, dport=number) if "dport" in fields else draft
+
+    return change
 
 
 def _length(values: Sequence[str], _family: Family) -> Changes:
@@ -190,7 +194,7 @@ def _lives(hops: int) -> Change:
 
 
 def _tos(values: Sequence[str], _family: Family) -> Changes:
-    value, mask = (int(part, 0) for part in values[0].split("/"))
+    value, mask = tos_and_mask(values[0])
     return [_serves(value, mask), _serves(value ^ (mask & -mask), mask)]
 
 
@@ -210,11 +214,9 @@ def _serves(value: int, mask: int) -> Change:
 
 
 def _mark(values: Sequence[str], _family: Family) -> Changes:
-    text, _, mask = values[0].partition("/")
-    value, bits = int(text, 0), 0x3FFFFFFF & int(mask or "0xffffffff", 0)
-    if not bits or value & ~bits:
-        return ()
-    return [_marked(value), _marked(value ^ (bits & -bits))]
+    value, mask = mark_and_mask(values[0])
+    bits = mask & 0x3FFFFFFF
+    return [_marked(value), _marked(value ^ (bits & -bits))] if bits and not value & ~bits else ()
 
 
 def _marked(mark: int) -> Change:
@@ -272,7 +274,7 @@ def _option(values: Sequence[str], _family: Family) -> Changes:
 
 def _segment(values: Sequence[str], _family: Family) -> Changes:
     sizes = [_with_options(segment_options(size)) for size in _bounds(values[0], 0xFFFF)]
-    return [_flagged(2, 2), *sizes, _with_options(b"")] if sizes else ()
+    return [*sizes, _with_options(b"")]
 
 
 def _with_options(options: bytes) -> Change:
@@ -295,13 +297,17 @@ def _carries(payload: bytes) -> Change:
 def _of_string(first: int, last: int) -> Changes:
     edges = [first, first - 1] if first else []
     edges += [last, last + 1, last - len(NEEDLE), last - len(NEEDLE) + 1] if last else []
-    return [_needle(max(first, 48)), *map(_needle, edges), _carries(b"hay")]
+    return [_needle(max(first, 48)), *map(_needle, edges), _needle(None)]
 
 
-def _needle(place: int) -> Change:
+def _needle(place: int | None) -> Change:
+    """Put the needle at a place, or none in the haystack; what follows SCTP's header are chunks, and stays."""
+
     def change(draft: Draft) -> Draft:
-        before = place - draft.head
-        return draft if draft.protocol == names.SCTP or before < 0 else replace(draft, payload=b"-" * before + NEEDLE)
+        before = 0 if place is None else place - draft.head
+        if draft.protocol == names.SCTP or before < 0:
+            return draft
+        return replace(draft, payload=b"hay" if place is None else b"-" * before + NEEDLE)
 
     return change
 

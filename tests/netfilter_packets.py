@@ -31,6 +31,9 @@ PORTS = (53, 80, 81, 443, 8080)
 CLIENT_PORTS = (40000, 40001, 40002, 40003)
 NEEDLE = b"needle"
 
+RESERVED = 0x8000
+"""The flag of IPv4 that nobody uses: the kernel lets it be, and sets it on nothing that it sends by itself."""
+
 FIN, SYN, RST, ACK, URG = 1, 2, 4, 16, 32
 INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, DATA = 1, 2, 10, 11, 0
 
@@ -92,7 +95,7 @@ class Draft:
         ends = self.src.packed + self.dst.packed
         if self.family is Family.IPV6:
             return struct.pack("!IHBB", 6 << 28 | self.tos << 20 | number, size, self.protocol, self.ttl) + ends
-        fields = (0x45, self.tos, 20 + size, number, 0, self.ttl, self.protocol)
+        fields = (0x45, self.tos, 20 + size, number, RESERVED, self.ttl, self.protocol)
         head = struct.pack("!BBHHHBB", *fields)
         return head + checksum(head + bytes(2) + ends) + ends
 

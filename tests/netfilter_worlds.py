@@ -29,12 +29,8 @@ ANSWER = "-m mark --mark 0x40000000/0x40000000"
 NEIGHBOURS = ("fe80::/10", "::/128")
 """Where neighbour discovery comes from, which is let through too: it comes when it will, and must not be counted."""
 
-ANSWER_TOS = 0x40
-"""What tells it apart on the wire; no rule makes that of another packet."""
-
 FIRST: Mapping[tuple[str, str], Sequence[str]] = {
     **{(table, hook): [f"{ANSWER} -j ACCEPT"] for table, hooks in HOOKS.items() for hook in hooks},
-    ("mangle", "OUTPUT"): [f"{ANSWER} -j TOS --set-tos {ANSWER_TOS:#x}/0xff", f"{ANSWER} -j ACCEPT"],
     ("raw", "PREROUTING"): [f"{ANSWER} -j ACCEPT", "-i eth+ -j TRACE"],
     ("raw", "OUTPUT"): [
         f"{LOCAL} -j TRACE",
@@ -143,7 +139,10 @@ SOURCES: Targets = (
     ("", "-j ACCEPT"),
     ("", "-j <into>"),
 )
-MASQUERADES: Targets = (("", "-j MASQUERADE"), ("", "-j MASQUERADE"), ("tcp", "-j MASQUERADE --to-ports <span>"))
+MASQUERADES: Targets = tuple(
+    (proto, f"-m addrtype ! --dst-type LOCAL -j MASQUERADE{ports}")
+    for proto, ports in (("", ""), ("", ""), ("udp", " --to-ports <span>"))
+)
 DESTINATIONS: Targets = (
     ("", "-j DNAT --to-destination <to>"),
     ("tcp", "-j DNAT --to-destination <to_port>"),
@@ -291,14 +290,14 @@ class Author:
     def _nat(self, chain: str) -> Targets:
         if chain == "NA":  # reached by hooks of both kinds
             return (("", "-j NETMAP --to <netmap>"), ("", "-j RETURN"), ("", "-j ACCEPT"), ("", ""))
-        if chain in {"PREROUTING", "OUTPUT"}:
-            return DESTINATIONS
-        return (*SOURCES, *MASQUERADES) if chain == "POSTROUTING" else SOURCES
+        if chain == "POSTROUTING":
+            return (*SOURCES, *MASQUERADES)
+        return SOURCES if chain == "INPUT" else DESTINATIONS
 
     def _filled(self, words: str) -> str:
         """Fill in what is to be drawn."""
         filled = re.sub(r"<(\w+)>", lambda found: self._drawn(found[1]), words)
-        return re.sub("! ", lambda _: "! " if self.dice.random() < 0.2 else "", filled)
+        return re.sub("! (?!--dst-type LOCAL)", lambda _: "! " if self.dice.random() < 0.2 else "", filled)
 
     def _drawn(self, name: str) -> str:
         return self.dice.choice(CHOICES[name] if name in CHOICES else self._own_choices(name))
@@ -307,7 +306,7 @@ class Author:
         dice, side = self.dice, dice_side(self.dice, self.family)
         one, another = sorted(dice.sample(side, 2))
         low, high = sorted(dice.choices(PORTS + CLIENT_PORTS, k=2))
-        short, long = sorted(dice.sample(range(20, 120), 2))
+        short, long = sorted(dice.sample(range(28 if self.v4 else 48, 130), 2))
         bare = dice.choice(self.addresses)
         ttl = "TTL --ttl" if self.v4 else "HL --hl"
         self.lists += name == "list"

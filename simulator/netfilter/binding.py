@@ -97,7 +97,8 @@ class Binding:
             if not self._taken(found, tries - step):
                 break
         if at_random:
-            self.assume(f"the kernel draws the port at random; taken as {_number(found, source=self.source)}")
+            what = f"the kernel draws a free port of {low}-{low + count - 1} at random"
+            self.assume(f"{what}; taken as {_number(found, source=self.source)}")
         return found
 
     def _drawn(self, low: int, count: int, own: int) -> int:

@@ -21,7 +21,7 @@ from engine.ruleset import Family, Hook
 from simulator.packets import Address, Packet, from_wire
 from simulator.surroundings import Host, Route
 from tests.kernel.tracing import Step, Traces
-from tests.netfilter_worlds import ANSWER_TOS
+from tests.netfilter_packets import RESERVED
 
 ETH0, ETH1 = "eth0", "eth1"
 LOCAL_MARK = 0x80000000
@@ -33,6 +33,7 @@ FORWARDING: Mapping[str, str] = {
     "ipv4/conf/eth0/send_redirects": "0",
     "ipv4/conf/eth1/send_redirects": "0",
     "ipv6/conf/all/forwarding": "1",
+    "ipv6/auto_flowlabels": "0",  # what the kernel sends by itself bears no number
 }
 RIGHT = {Family.IPV4: "203.0.113.0/24", Family.IPV6: "2001:db8:2::/64"}
 """What is reached by eth1; all else is by eth0."""
@@ -66,6 +67,15 @@ class Shot:
     mark: int = LOCAL_MARK
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What became of a packet, the rules it matched if traced, and its first port as last seen, on ``lo`` too."""
+
+    did: Seen
+    path: list[Step] | None
+    port: int | None
+
+
 NOWHERE: Seen = ("", None, None, None, None, 0, 0)
 
 
@@ -82,6 +92,7 @@ class Crossing(Rig):
         super().__init__([text.partition("/")[0] for text in OWN[ETH0]], (ETH0, ETH1))
         self._traced = traced
         self._traces: Traces | None = None
+        self._looped: dict[int, int | None] = {}
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -113,7 +124,7 @@ class Crossing(Rig):
         ]
         self._namespaces.batch(lines, "node")
 
-    def follow(self, shots: Sequence[Shot]) -> list[tuple[Seen, list[Step] | None]]:
+    def follow(self, shots: Sequence[Shot]) -> list[Followed]:
         """Return where each packet got to and, if traced, the rules it matched; no number may come twice."""
         for shot in shots:
             for version, protocol in _heard_as(shot):
@@ -124,12 +135,13 @@ class Crossing(Rig):
             frames, refusals = self._barrier()
         arrived = self._arrived()
         paths = self._traces.read() if self._traces is not None else None
-        results: list[tuple[Seen, list[Step] | None]] = []
+        results: list[Followed] = []
         for number in (number_of(shot.data) for shot in shots):
             where = arrived.get(number) or frames.get(number) or NOWHERE
             if where == NOWHERE and number in refusals:
                 where = ("refused", *NOWHERE[1:])
-            results.append((where, None if paths is None else paths.get(number, [])))
+            port = self._looped.get(number) if where[3] is None else where[3]
+            results.append(Followed(where, None if paths is None else paths.get(number, []), port))
         return results
 
     def _fire(self, shot: Shot) -> None:
@@ -152,14 +164,17 @@ class Crossing(Rig):
         lo_mark = bytes(6) + mark[6:]
         self._loop.send(lo_mark)
         left: dict[int, Seen] = {}
-        refused = {number for data in _frames_until(self._loop, lo_mark) for number in _refused_by(data)}
+        refused = set[int]()
+        self._looped.clear()
+        for data in _frames_until(self._loop, lo_mark):
+            refused |= set(_refused_by(data))
+            if number := number_of(data):
+                self._looped[number] = seen_as("lo", from_wire(data))[3]
         for name in self.interfaces:
             self._doors[name].send(mark)
             for data in _frames_until(self._wires[name], mark):
                 refused |= set(_refused_by(data))
-                packet = from_wire(data)
-                if packet.tos != ANSWER_TOS:
-                    left.setdefault(number_of(data), seen_as(name, packet))
+                left.setdefault(number_of(data), seen_as(name, from_wire(data)))
         return left, refused
 
     def _listen_fully(self, version: int, protocol: int) -> None:
@@ -174,15 +189,15 @@ class Crossing(Rig):
         arrived: dict[int, Seen] = {}
         for (version, protocol), ear in self._ears.items():
             for data in _heard(ear, version, protocol):
-                packet = from_wire(data)
-                if packet.tos != ANSWER_TOS:
-                    arrived[number_of(data)] = seen_as("input", packet)
+                arrived[number_of(data)] = seen_as("input", from_wire(data))
         return arrived
 
 
 def number_of(data: bytes) -> int:
-    """Return the number that a packet bears."""
-    return int.from_bytes(data[4:6]) if data[0] >> 4 == 4 else int.from_bytes(data[:4]) & 0xFFFFF
+    """Return the number that a packet bears; 0 if it is none that was fired."""
+    if data[0] >> 4 == 6:
+        return int.from_bytes(data[:4]) & 0xFFFFF
+    return int.from_bytes(data[4:6]) if data[6] & RESERVED >> 8 else 0
 
 
 def _heard_as(shot: Shot) -> Iterator[tuple[int, int]]:
@@ -192,10 +207,10 @@ def _heard_as(shot: Shot) -> Iterator[tuple[int, int]]:
 
 def _refused_by(data: bytes) -> Iterator[int]:
     """Yield the number of the packet that this one refuses, if it does."""
+    if number_of(data):  # fired itself
+        return
     with suppress(Exception):  # what is no such packet refuses nothing
         packet = from_wire(data)
-        if packet.tos != ANSWER_TOS:
-            return
         start = (data[0] & 0xF) * 4 if data[0] >> 4 == 4 else 40
         if packet.protocol == 6 and "RST" in packet.flags:
             sequence, acknowledged = struct.unpack_from("!II", data, start + 4)

@@ -40,7 +40,7 @@ class Traces:
 
     def __post_init__(self) -> None:
         self._source = opened(namespace_path(self.netns), AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER)
-        self._source.setsockopt(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 27)
+        self._source.setsockopt(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28)  # some KB for each matched rule
         self._source.bind((0, 0))  # without a port of its own it would hear nothing
         self._source.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, TRACE_GROUP)
 

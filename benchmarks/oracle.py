@@ -1,0 +1,36 @@
+"""How many packets a second the oracle of netfilter follows through a kernel, by backend and family.
+
+With ``nft`` every rule that a packet matches is read too. Drawing, writing and simulating the packets is not counted.
+"""
+
+from time import perf_counter
+
+from engine.ruleset import Family
+from tests.kernel.crossing import Crossing
+from tests.kernel.test_netfilter import loaded, shot_of
+from tests.netfilter_aim import aimed
+from tests.netfilter_packets import Dice, numbers
+from tests.netfilter_worlds import Author
+
+WINDOW, WINDOWS = 500, 20
+
+
+def main() -> None:
+    """Print the packets a second of each backend and family."""
+    print(f"oracle of netfilter: windows of {WINDOW} packets")
+    for backend in ("nft", "legacy"):
+        for family in Family:
+            print(f"  {backend:7} {family} {rate(backend, family):7.0f} packets/s")
+
+
+def rate(backend: str, family: Family) -> float:
+    """Return the packets that are followed in a second, aimed at one random ruleset."""
+    with Crossing(traced=backend == "nft") as rig:
+        world, dice, number = Author(f"{family} rate", family).world(), Dice(0), numbers()
+        _walker, rules = loaded(rig, world, backend)
+        drafts = aimed(dice, rules, family)
+        windows = [[shot_of(dice.choice(drafts), next(number)) for _ in range(WINDOW)] for _ in range(WINDOWS)]
+        start = perf_counter()
+        for shots in windows:
+            rig.follow(shots)
+        return WINDOW * WINDOWS / (perf_counter() - start)
