@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import string
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager as Context
@@ -18,6 +19,9 @@ from engine.objects import ClusterNetworkPolicy, ClusterObject, Node, Tier
 from engine.rules import Action, CompletedRule, Direction, Rank, Service
 from engine.ruleset import Chain, Family, IpSet, Match, Member, Rule, Ruleset, Table, Target
 from engine.state import ClusterState, evolve
+
+NAMES = st.text(string.ascii_letters + string.digits + "_-.:", min_size=1, max_size=8).map(lambda text: f"n{text}")
+"""Names of chains and sets, each one plain word."""
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 

@@ -18,6 +18,9 @@ from simulator.packets import names
 from simulator.packets.dissect import ICMP_ERRORS
 from simulator.packets.model import TCP_FLAGS, Packet
 
+_RAW_IP = 101
+"""The link type of a capture without link headers (LINKTYPE_RAW)."""
+
 _FRAGMENT_OFFSET = 64
 """Of a later fragment, in units of 8 bytes; any but 0 will do."""
 
@@ -145,6 +148,3 @@ def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
     with writer:
         writer.write_header(None)
         yield write
-
-
-_RAW_IP = 101

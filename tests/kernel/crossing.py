@@ -15,11 +15,12 @@ from socket import AF_INET6, IPPROTO_IPV6, SO_MARK, SOL_SOCKET, inet_pton, socke
 from types import TracebackType
 from typing import Self
 
-from adapters.injection import ETH_P_IP, ETH_P_IPV6, GATEWAY_MAC, MARKER, NODE_MAC, Rig, _frame, _one_cpu, _received
+from adapters.injection import _frame, _one_cpu
 from adapters.lab import configure
 from engine.ruleset import Family, Hook
 from simulator.packets import Address, Packet, from_wire
 from simulator.surroundings import Host, Route
+from tests.kernel.forwarder import Forwarder
 from tests.kernel.tracing import Step, Traces
 from tests.netfilter_packets import RESERVED
 
@@ -85,7 +86,7 @@ def seen_as(where: str, packet: Packet) -> Seen:
     return where, packet.src, packet.dst, first, packet.dport, packet.ttl, packet.tos
 
 
-class Crossing(Rig):
+class Crossing(Forwarder):
     """A node that forwards between two interfaces."""
 
     def __init__(self, *, traced: bool) -> None:
@@ -156,25 +157,12 @@ class Crossing(Rig):
 
     def _barrier(self) -> tuple[dict[int, Seen], set[int]]:
         """Wait until all is done; return what left by an interface, and the numbers of what was refused."""
-        self._marks += 1
-        mark = struct.pack("!6s6sHQ", NODE_MAC, GATEWAY_MAC, MARKER, self._marks)
-        for name in self.interfaces:
-            self._wires[name].send(mark)
-            list(_frames_until(self._doors[name], mark))
-        lo_mark = bytes(6) + mark[6:]
-        self._loop.send(lo_mark)
+        looped, passed = self._passed()
+        refused = {number for data in (*looped, *(data for _, data in passed)) for number in _refused_by(data)}
+        self._looped = {number: seen_as("lo", from_wire(data))[3] for data in looped if (number := number_of(data))}
         left: dict[int, Seen] = {}
-        refused = set[int]()
-        self._looped.clear()
-        for data in _frames_until(self._loop, lo_mark):
-            refused |= set(_refused_by(data))
-            if number := number_of(data):
-                self._looped[number] = seen_as("lo", from_wire(data))[3]
-        for name in self.interfaces:
-            self._doors[name].send(mark)
-            for data in _frames_until(self._wires[name], mark):
-                refused |= set(_refused_by(data))
-                left.setdefault(number_of(data), seen_as(name, from_wire(data)))
+        for name, data in passed:
+            left.setdefault(number_of(data), seen_as(name, from_wire(data)))
         return left, refused
 
     def _listen_fully(self, version: int, protocol: int) -> None:
@@ -217,13 +205,6 @@ def _refused_by(data: bytes) -> Iterator[int]:
             yield (acknowledged if "ACK" in packet.flags and acknowledged else sequence) >> 8
         elif packet.icmp and (packet.protocol, packet.icmp[0]) in {(1, 3), (58, 1)}:
             yield number_of(data[start + 8 :])
-
-
-def _frames_until(tap: socket, mark: bytes) -> Iterator[bytes]:
-    """Yield the IP packets that a tap saw before the marker."""
-    while (frame := _received(tap)) != mark:
-        if int.from_bytes(frame[12:14]) in {ETH_P_IP, ETH_P_IPV6}:
-            yield frame[14:]
 
 
 def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:

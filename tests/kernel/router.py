@@ -17,23 +17,13 @@ from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
-from adapters.injection import (
-    ETH_P_IP,
-    ETH_P_IPV6,
-    GATEWAY_MAC,
-    MARKER,
-    NODE_MAC,
-    WINDOW,
-    Rig,
-    _frame,
-    _one_cpu,
-    _received,
-)
+from adapters.injection import GATEWAY_MAC, WINDOW, _frame, _one_cpu
 from adapters.lab import configure
 from engine.addresses import Address
 from engine.ruleset import Family
 from simulator.packets import Packet, from_wire, names, to_wire
 from simulator.surroundings import Host, Route
+from tests.kernel.forwarder import Forwarder
 
 Links = Mapping[str, Sequence[str]]
 """The interfaces of a router in order, each with addresses and, after a ``>``, the networks that it leads to."""
@@ -120,7 +110,7 @@ def _checksum(data: bytes) -> bytes:
     return struct.pack("!H", total ^ 0xFFFF)
 
 
-class Router(Rig):
+class Router(Forwarder):
     """A node that forwards between all its interfaces."""
 
     def __init__(self, links: Links) -> None:
@@ -169,22 +159,14 @@ class Router(Rig):
 
     def _barrier(self) -> tuple[Mapping[int, Seen], set[int]]:
         """Wait until all is done; return what left by an interface, and the numbers of what was refused."""
-        self._marks += 1
-        mark = struct.pack("!6s6sHQ", NODE_MAC, GATEWAY_MAC, MARKER, self._marks)
-        for name in self.interfaces:
-            self._wires[name].send(mark)
-            list(_packets_until(self._doors[name], mark))
-        lo_mark = bytes(6) + mark[6:]
-        self._loop.send(lo_mark)
+        looped, passed = self._passed()
         left: dict[int, Seen] = {}
-        refused = {number for data in _packets_until(self._loop, lo_mark) for number in _refused_by(data)}
-        for name in self.interfaces:
-            self._doors[name].send(mark)
-            for data in _packets_until(self._wires[name], mark):
-                if numbers := set(_refused_by(data)):
-                    refused |= numbers
-                elif (number := _number(data)) is not None:
-                    left.setdefault(number, seen_as(name, from_wire(data)))
+        refused = {number for data in looped for number in _refused_by(data)}
+        for name, data in passed:
+            if numbers := set(_refused_by(data)):
+                refused |= numbers
+            elif (number := _number(data)) is not None:
+                left.setdefault(number, seen_as(name, from_wire(data)))
         return left, refused
 
     def _arrived(self) -> Mapping[int, Seen]:
@@ -217,13 +199,6 @@ def _refused_by(data: bytes) -> Iterator[int]:
         size = int.from_bytes(quoted[2:4]) if quoted[0] >> 4 == 4 else 40 + int.from_bytes(quoted[4:6])
         # A number behind the quoted packet is that of an error which was sent itself.
         yield from (number,) if quoted.find(MAGIC) < size else ()
-
-
-def _packets_until(tap: socket, mark: bytes) -> Iterator[bytes]:
-    """Yield the IP packets that a tap saw before the marker."""
-    while (frame := _received(tap)) != mark:
-        if int.from_bytes(frame[12:14]) in {ETH_P_IP, ETH_P_IPV6}:
-            yield frame[14:]
 
 
 def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:
