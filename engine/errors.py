@@ -5,7 +5,8 @@
     NodewallError
     ├── Refused             what a user gave cannot be used; one or more faults
     │   ├── UnknownNode     the node is not in the world
-    │   └── TextRefused     text of iptables-save, ipset save or a packet does not parse
+    │   ├── TextRefused     text of iptables-save, ipset save or a packet does not parse
+    │   └── WordsRefused    words of a filter expression do not parse
     ├── Unsafe              a plan that would cut the node off
     ├── LogError
     │   ├── LogBusy         another writer holds the log
@@ -107,6 +108,23 @@ class TextRefused(Refused):
     def __init__(self, source: str, line: int, problem: str, expected: str = "") -> None:
         """Say which line of which text, what stands there and what may."""
         super().__init__((Fault("", problem, expected, Place(source, line=line)),))
+
+
+class WordsRefused(Refused):
+    """Words of one line do not parse: ``text`` from ``at`` on (from 0); ``source`` says what the words are."""
+
+    def __init__(self, source: str, text: str, at: int, problem: str, expected: str = "") -> None:
+        """Say where, what stands there and what may."""
+        super().__init__((Fault("", problem, expected, Place(source, line=1, column=at + 1)),))
+        self._text, self._at = text, at
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The fault, the words around its place as plain ASCII, and a mark under the place."""
+        first = max(0, self._at - 60)
+        around = self._text[first : self._at + 40]
+        plain = "".join(each if " " <= each <= "~" else " " if each.isspace() else "?" for each in around)
+        return (*super().lines, f"  {plain.rstrip()}", f"  {' ' * (self._at - first)}^")
 
 
 @dataclass(eq=False)

@@ -1,0 +1,23 @@
+"""EXPR, the language in which packets are named: pcap-filter(7) with extensions, on what netfilter sees of a packet.
+
+An expression is made of matches of iptables, so that what its leaves mean is written once, in `simulator.matches`.
+"""
+
+from simulator.expression.parser import parse
+from simulator.expression.spelling import spelled
+from simulator.expression.tree import EVERYTHING, All, AnyOf, Expression, Leaf, Not, all_of, any_of, check_of, holds
+
+__all__ = [
+    "EVERYTHING",
+    "All",
+    "AnyOf",
+    "Expression",
+    "Leaf",
+    "Not",
+    "all_of",
+    "any_of",
+    "check_of",
+    "holds",
+    "parse",
+    "spelled",
+]

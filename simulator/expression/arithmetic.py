@@ -1,0 +1,152 @@
+"""Relations as text: a field, perhaps masked, and a number that is worked out here, as libpcap does, in 32 bits."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import add, and_, floordiv, lshift, mul, or_, rshift, sub
+
+from simulator.expression.cursor import Cursor
+from simulator.expression.fields import FIELDS, LENGTH, Key, NeverError, Relation, UnaskedError
+from simulator.expression.ids import number
+from simulator.expression.tree import Expression
+from simulator.expression.words import CONSTANTS
+
+_BITS = 0xFFFFFFFF
+
+_SIGN = re.compile(r"[=!<>]=|=|<(?!<)|>(?!>)")
+_LEVELS = (re.compile(r"\|(?!\|)|&(?!&)"), re.compile(r"<<|>>"), re.compile(r"[+-]"), re.compile(r"[*/]"))
+"""Operators from the loosest to the tightest; those of one level are taken from left to right."""
+
+_OPERATIONS: Mapping[str, Callable[[int, int], int]] = {
+    "|": or_,
+    "&": and_,
+    "<<": lshift,
+    ">>": rshift,
+    "+": add,
+    "-": sub,
+    "*": mul,
+    "/": floordiv,
+}
+_MIRRORED: Mapping[str, str] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+_NUMBER = re.compile(r"[0-9][0-9A-Za-z]*")
+_WORD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_OPEN, _CLOSE, _BRACKET, _END, _COLON = map(re.compile, (r"\(", r"\)", r"\[", r"\]", ":"))
+_BEHIND = re.compile(r"\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|)|[+*/-])")
+_BEGINS = re.compile(rf"(?:{_NUMBER.pattern}|{_WORD.pattern})(?:\s*\[|\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|)))")
+
+_FIELDS = "one of len, " + ", ".join(
+    f"{name}[{at}]" if size == 1 else f"{name}[{at}:{size}]" for name, at, size in FIELDS if name != LENGTH[0]
+)
+_OPERAND = "a field, such as len or tcp[tcpflags], or a number"
+_RELATED = "=, ==, !=, <, <=, > or >="
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field and the bits of it that are taken."""
+
+    key: Key
+    mask: int
+
+    @property
+    def full(self) -> int:
+        """All its bits."""
+        return (1 << 8 * self.key[2]) - 1
+
+
+_Operand = _Field | int
+
+
+def begins(cursor: Cursor) -> bool:
+    """Whether a relation begins here, and no primitive of another kind or group of them."""
+    if not cursor.sees(_OPEN):
+        return bool(cursor.sees(_BEGINS))
+    depth, at = 0, cursor.at
+    for at in range(cursor.at, len(cursor.text)):
+        depth += {"(": 1, ")": -1}.get(cursor.text[at], 0)
+        if not depth:
+            break
+    return _BEHIND.match(cursor.text, at + 1) is not None
+
+
+def relation(cursor: Cursor) -> Expression:
+    """Read a relation.
+
+    Raises:
+        WordsRefused: it is none, or iptables cannot ask for it.
+    """
+    at = cursor.at
+    left = _operand(cursor)
+    sign = cursor.need(_SIGN, _RELATED)
+    right_at = cursor.at
+    right = _operand(cursor)
+    if isinstance(left, int):
+        left, right, sign = right, left, _MIRRORED.get(sign, sign)
+    if isinstance(left, int) or isinstance(right, _Field):
+        raise cursor.refused("a field on one side and a number on the other", at=right_at)
+    try:
+        return FIELDS[left.key](Relation(sign, right, left.mask, left.full))
+    except NeverError:
+        raise cursor.refused("a number that the field can have", "no packet is such", at) from None
+    except UnaskedError as error:
+        raise cursor.refused(str(error), "this cannot be asked for by iptables", at) from None
+
+
+def _operand(cursor: Cursor, level: int = 0) -> _Operand:
+    if level == len(_LEVELS):
+        return _atom(cursor)
+    at = cursor.at
+    left = _operand(cursor, level + 1)
+    while sign := cursor.take(_LEVELS[level]):
+        left = _applied(cursor, at, sign, left, _operand(cursor, level + 1))
+    return left
+
+
+def _applied(cursor: Cursor, at: int, sign: str, left: _Operand, right: _Operand) -> _Operand:
+    if isinstance(left, int) and isinstance(right, int):
+        if (sign == "/" and not right) or (sign in {"<<", ">>"} and right > 31):
+            raise cursor.refused("another number behind it", f"{left} {sign} {right} is no number", at)
+        return _OPERATIONS[sign](left, right) & _BITS
+    field, bits = (left, right) if isinstance(left, _Field) else (right, left)
+    if sign != "&" or not isinstance(field, _Field) or isinstance(bits, _Field):
+        raise cursor.refused("a field alone, or & and a number", "rules cannot reckon with fields", at)
+    return _Field(field.key, field.mask & bits)
+
+
+def _atom(cursor: Cursor) -> _Operand:
+    if cursor.take(_OPEN):
+        with cursor.inside():
+            inner = _operand(cursor)
+        cursor.need(_CLOSE, ") or one of & | + - * / << >>")
+        return inner
+    if cursor.sees(_NUMBER):
+        return _constant(cursor)
+    at, word = cursor.at, cursor.take(_WORD)
+    if word in CONSTANTS:
+        return CONSTANTS[word]
+    if word == LENGTH[0]:
+        return _Field(LENGTH, _BITS)
+    if not word or not cursor.take(_BRACKET):
+        raise cursor.refused(_OPERAND, at=at)
+    return _bracketed(cursor, at, word)
+
+
+def _constant(cursor: Cursor) -> int:
+    found = number(cursor.sees(_NUMBER), _BITS)
+    if found is None:
+        raise cursor.refused("a number up to 0xffffffff, without a 0 in front")
+    cursor.take(_NUMBER)
+    return found
+
+
+def _bracketed(cursor: Cursor, at: int, word: str) -> _Field:
+    with cursor.inside():
+        first = _operand(cursor)
+        size = _operand(cursor) if cursor.take(_COLON) else 1
+    cursor.need(_END, "] or :")
+    key = (word, first, size)
+    if isinstance(first, int) and isinstance(size, int) and key in FIELDS:
+        field = (word, first, size)
+        return _Field(field, (1 << 8 * size) - 1)
+    raise cursor.refused(_FIELDS, "no match of iptables reads this", at)

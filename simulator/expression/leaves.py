@@ -1,0 +1,133 @@
+"""Leaves as the primitives of an expression make them, in the words of iptables-save."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+from engine.ruleset import Family, Match
+from simulator.expression.tree import Leaf
+from simulator.packets import TCP_FLAGS, ConnState, names
+
+Network = IPv4Network | IPv6Network
+
+SIDES: Mapping[str, str] = {"src": "source", "dst": "destination"}
+"""The option about addresses by the word for a side."""
+
+PORT_OPTIONS: Mapping[str, str] = {"src": "sport", "dst": "dport"}
+
+PORTED: Mapping[str, int] = {"tcp": names.TCP, "udp": names.UDP, "sctp": names.SCTP}
+"""The protocols whose ports an expression can ask for."""
+
+STATES = (ConnState.INVALID, ConnState.NEW, ConnState.RELATED, ConnState.ESTABLISHED, ConnState.UNTRACKED)
+"""In the order of iptables-save."""
+
+MOST_LENGTH = MOST_PORT = 0xFFFF
+IPV4_MASK = 0xFFFFFFFF
+
+MULTICAST: Mapping[Family, Network] = {Family.IPV4: IPv4Network("224.0.0.0/3"), Family.IPV6: IPv6Network("ff00::/8")}
+
+_FIRST_SIX = TCP_FLAGS[:6]
+_ECN_FLAGS: Mapping[str, str] = {"ecn-tcp-ece": "ECE", "ecn-tcp-cwr": "CWR"}
+"""The flags that ``--tcp-flags`` cannot name, by the option that can."""
+
+ECN_BITS: Mapping[str, int] = {option: 1 << TCP_FLAGS.index(flag) for option, flag in _ECN_FLAGS.items()}
+
+
+def of_family(family: Family) -> Leaf:
+    """Every packet of a family."""
+    return Leaf((), family)
+
+
+def of_network(side: str, network: Network) -> Leaf:
+    """A side (``src`` or ``dst``) in a network."""
+    family = Family.IPV4 if network.version == 4 else Family.IPV6
+    return Leaf((Match("", SIDES[side], (str(network),)),), family)
+
+
+def of_masked(side: str, address: int, mask: int) -> Leaf:
+    """A side with the bits of an IPv4 address, as a number, that are in the mask, which may have holes."""
+    length = mask.bit_count()
+    if mask == IPV4_MASK >> (32 - length) << (32 - length):
+        return of_network(side, IPv4Network((address, length)))
+    return Leaf((Match("", SIDES[side], (f"{IPv4Address(address)}/{IPv4Address(mask)}",)),), Family.IPV4)
+
+
+def of_protocol(number: int, family: Family | None = None) -> Leaf:
+    """A protocol other than 0, which iptables cannot ask for."""
+    return Leaf((protocol(number, family),), family)
+
+
+def protocol(number: int, family: Family | None = None) -> Match:
+    """Return the match on a protocol."""
+    return Match("", "protocol", (names.protocol_name(number, family or Family.IPV4),))
+
+
+def of_ports(name: str, side: str, low: int, high: int) -> Leaf:
+    """A side's port of one of `PORTED`, from low to high."""
+    return Leaf((protocol(PORTED[name]), Match(name, PORT_OPTIONS[side], (span(low, high),))))
+
+
+def span(low: int, high: int) -> str:
+    """Return a range as iptables-save has it."""
+    return str(low) if low == high else f"{low}:{high}"
+
+
+def of_lengths(low: int, high: int) -> Leaf:
+    """Bytes of the IP packet, from low to high."""
+    return Leaf((Match("length", "length", (span(low, high),)),))
+
+
+def of_flags(mask: int, wanted: int) -> Leaf:
+    """An IPv4 segment of TCP with exactly these bits set of those in the mask; a mask of 0 asks for TCP alone."""
+    matches = [protocol(names.TCP)]
+    if mask & 0x3F:
+        matches.append(Match("tcp", "tcp-flags", (_flag_words(mask), _flag_words(wanted))))
+    matches += [Match("ecn", option, (), not wanted & bit) for option, bit in ECN_BITS.items() if mask & bit]
+    return Leaf(tuple(matches) if mask else (*matches, Match("tcp", "")), Family.IPV4)
+
+
+def _flag_words(bits: int) -> str:
+    return ",".join(flag for place, flag in enumerate(_FIRST_SIX) if bits >> place & 1) or "NONE"
+
+
+ICMP_MODULES: Mapping[Family, str] = {Family.IPV4: "icmp", Family.IPV6: "icmp6"}
+ICMP_OPTIONS: Mapping[Family, str] = {Family.IPV4: "icmp-type", Family.IPV6: "icmpv6-type"}
+
+
+def of_icmp(family: Family, text: str = "", *, negated: bool = False) -> Leaf:
+    """An ICMP message of a ``TYPE`` or ``TYPE/CODE``, or of any; never a later fragment of one."""
+    module = ICMP_MODULES[family]
+    asked = Match(module, ICMP_OPTIONS[family], (text,), negated) if text else Match(module, "")
+    return Leaf((protocol(names.ICMP_OF[family], family), asked), family)
+
+
+TTL_MODULES: Mapping[Family, str] = {Family.IPV4: "ttl", Family.IPV6: "hl"}
+
+
+def of_ttl(family: Family, relation: str, number: int) -> Leaf:
+    """A TTL or hop limit ``eq``, ``lt`` or ``gt`` a number."""
+    module = TTL_MODULES[family]
+    return Leaf((Match(module, f"{module}-{relation}", (str(number),)),), family)
+
+
+def of_tos(value: int, mask: int) -> Leaf:
+    """An IPv4 type of service with these bits of those in the mask."""
+    return Leaf((Match("tos", "tos", (f"{value:#04x}/{mask:#04x}",)),), Family.IPV4)
+
+
+FRAGMENT = Leaf((Match("", "fragment"),), Family.IPV4)
+"""An IPv4 fragment other than the first."""
+
+
+def of_interface(word: str, name: str) -> Leaf:
+    """Where the packet came in (``in``) or goes out (``out``); a trailing ``+`` stands for any ending."""
+    return Leaf((Match("", f"{word}-interface", (name,)),))
+
+
+def of_states(states: frozenset[ConnState]) -> Leaf:
+    """A connection state that is one of these."""
+    return Leaf((Match("conntrack", "ctstate", (",".join(each for each in STATES if each in states),)),))
+
+
+def of_mark(value: int, mask: int) -> Leaf:
+    """These bits of the packet's mark, of those in the mask."""
+    return Leaf((Match("mark", "mark", (f"{value:#x}" if mask == 0xFFFFFFFF else f"{value:#x}/{mask:#x}",)),))

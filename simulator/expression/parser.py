@@ -1,0 +1,187 @@
+"""Reads expressions in the syntax of pcap-filter(7), with extensions, by recursive descent.
+
+``and`` and ``or`` bind alike, from left to right; ``not`` binds tighter. Keywords are kept for the ids after them until
+a primitive without an id comes; a group in parentheses gives back those that stood before it.
+"""
+
+import re
+from dataclasses import dataclass
+
+from engine.errors import shown
+from engine.ruleset import Family
+from simulator.expression import leaves
+from simulator.expression.arithmetic import begins, relation
+from simulator.expression.cursor import Cursor
+from simulator.expression.fields import FIELDS, LENGTH, NeverError, Relation
+from simulator.expression.ids import BOTH, EITHER, EXTENSIONS, Asked, number
+from simulator.expression.tree import EVERYTHING, All, AnyOf, Expression, Not, all_of, any_of
+from simulator.expression.words import FAMILIES, PROTOCOLS, UNSEEN
+
+_KEPT = r"(?![\w.:/-])"
+"""What may not follow a keyword, as it would be another word."""
+
+_AND = re.compile(rf"and{_KEPT}|&&")
+_JOINT = re.compile(rf"(?:and|or){_KEPT}|&&|\|\|")
+_NOT = re.compile(rf"not{_KEPT}|!(?!=)")
+_OPEN, _CLOSE = re.compile(r"\("), re.compile(r"\)")
+_PAIR = re.compile(rf"(?:src\s*(or|and|\|\||&&)\s*dst|dst\s*(or|and|\|\||&&)\s*src){_KEPT}")
+_SIDE = re.compile(rf"(?:src|dst){_KEPT}")
+_KIND = re.compile(rf"(?:host|net|portrange|port|proto){_KEPT}")
+_EXTENSION = re.compile(rf"(?:{'|'.join(sorted(EXTENSIONS))}){_KEPT}")
+_PROTOCOL = re.compile(rf"(?:{'|'.join(sorted((*PROTOCOLS, *FAMILIES), key=len, reverse=True))}){_KEPT}")
+_BOUND = re.compile(rf"(?:less|greater){_KEPT}")
+_MULTICAST = re.compile(rf"multicast{_KEPT}")
+
+_TERM = (
+    "one of not, (, src, dst, host, net, port, portrange, proto, ip, ip6, tcp, udp, sctp, icmp, icmp6, less, greater, "
+    "len, in, out, ctstate, mark, or a field such as tcp[tcpflags]"
+)
+_JOINED = "and, or, or the end"
+_SIDED = frozenset({"host", "net", "port", "portrange"})
+_FAMILIAR = frozenset({"host", "net", "proto"})
+
+
+def parse(text: str) -> Expression:
+    """Read an expression; an empty one holds for every packet.
+
+    Raises:
+        WordsRefused: with the place of what is wrong, and what may stand there.
+    """
+    cursor = Cursor(text)
+    if cursor.ended():
+        return EVERYTHING
+    expression, _ = _sequence(cursor, None)
+    if not cursor.ended():
+        raise cursor.refused(_JOINED)
+    return expression
+
+
+@dataclass(slots=True)
+class _Row:
+    """Parts joined so far; another kind of joint makes them the first part of what follows."""
+
+    parts: list[Expression]
+    joint: type[All | AnyOf] = All
+    switches: int = 0
+
+    def add(self, joint: type[All | AnyOf], part: Expression) -> None:
+        if len(self.parts) > 1 and joint is not self.joint:
+            self.parts = [self.joined()]
+            self.switches += 1
+        self.joint = joint
+        self.parts.append(part)
+
+    def joined(self) -> Expression:
+        return (all_of if self.joint is All else any_of)(*self.parts)
+
+
+def _sequence(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
+    """Read terms and what joins them; return with the keywords that are kept."""
+    first, asked = _term(cursor, asked)
+    row = _Row([first])
+    while joint := cursor.take(_JOINT):
+        part, asked = _term(cursor, asked)
+        row.add(All if _AND.match(joint) else AnyOf, part)
+        with cursor.inside(row.switches):
+            pass
+    return row.joined(), asked
+
+
+def _term(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
+    if cursor.take(_NOT):
+        with cursor.inside():
+            part, asked = _term(cursor, asked)
+        return Not(part), asked
+    if begins(cursor):
+        return relation(cursor), None
+    if cursor.take(_OPEN):
+        with cursor.inside():
+            part, _ = _sequence(cursor, asked)
+        cursor.need(_CLOSE, f"), {_JOINED.removesuffix(', or the end')}")
+        return part, asked
+    return _primitive(cursor, asked)
+
+
+def _primitive(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
+    if word := cursor.take(_BOUND):
+        return _bound(cursor, word), None
+    if word := cursor.take(_EXTENSION):
+        own = Asked(word)
+        return _ids(cursor, own), own
+    start = cursor.at
+    protocol = cursor.take(_PROTOCOL)
+    if protocol in FAMILIES and cursor.take(_MULTICAST):
+        return _multicast(FAMILIES[protocol]), None
+    direction, kind = _direction(cursor), cursor.take(_KIND)
+    if direction or kind:
+        found = _asked(cursor, start, protocol, direction, kind)
+        return _ids(cursor, found), found
+    if protocol:
+        return _alone(cursor, protocol), None
+    if asked is None or cursor.run in UNSEEN:
+        raise _unexpected(cursor)
+    return asked.read(cursor), asked
+
+
+def _alone(cursor: Cursor, protocol: str) -> Expression:
+    if cursor.run in UNSEEN:
+        raise _unexpected(cursor)
+    if protocol in FAMILIES:
+        return leaves.of_family(FAMILIES[protocol])
+    return leaves.of_protocol(*PROTOCOLS[protocol])
+
+
+def _unexpected(cursor: Cursor) -> Exception:
+    reason = UNSEEN.get(cursor.run)
+    return cursor.refused(_TERM, f"found {shown(cursor.run)}; {reason}" if reason else "")
+
+
+def _direction(cursor: Cursor) -> str:
+    if pair := cursor.take(_PAIR):
+        return BOTH if "and" in pair or "&&" in pair else EITHER
+    return cursor.take(_SIDE)
+
+
+def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str) -> Asked:
+    """Refuse keywords that do not go together; without a kind, hosts are meant."""
+    kind = kind or "host"
+    if direction and kind not in _SIDED:
+        raise cursor.refused("host, net, port or portrange behind src and dst", f"{kind} has no direction", start)
+    if protocol and protocol not in (FAMILIES if kind in _FAMILIAR else leaves.PORTED):
+        allowed = ", ".join(FAMILIES if kind in _FAMILIAR else leaves.PORTED)
+        raise cursor.refused(f"one of {allowed} or nothing", f"{protocol} does not go with {kind}", start)
+    return Asked(kind, direction or EITHER, protocol)
+
+
+def _ids(cursor: Cursor, asked: Asked) -> Expression:
+    """Read what stands behind keywords: an id, one that is negated, or several in parentheses."""
+    if cursor.take(_NOT):
+        with cursor.inside():
+            return Not(_ids(cursor, asked))
+    if not cursor.take(_OPEN):
+        return asked.read(cursor)
+    with cursor.inside():
+        row = _Row([_ids(cursor, asked)])
+        while joint := cursor.take(_JOINT):
+            row.add(All if _AND.match(joint) else AnyOf, _ids(cursor, asked))
+            with cursor.inside(row.switches):
+                pass
+    cursor.need(_CLOSE, "), and, or")
+    return row.joined()
+
+
+def _bound(cursor: Cursor, word: str) -> Expression:
+    """``less`` and ``greater`` include the number."""
+    at, most = cursor.at, number(cursor.run, 0xFFFFFFFF)
+    if most is None:
+        raise cursor.refused("a number of bytes")
+    cursor.take_run()
+    try:
+        return FIELDS[LENGTH](Relation("<=" if word == "less" else ">=", most, 0xFFFFFFFF, 0xFFFFFFFF))
+    except NeverError:
+        raise cursor.refused("a number of bytes up to 65535", "no packet is that long", at) from None
+
+
+def _multicast(family: Family) -> Expression:
+    """As libpcap has it: in IPv4 every destination from 224.0.0.0 on."""
+    return leaves.of_network("dst", leaves.MULTICAST[family])
