@@ -4,6 +4,7 @@ Source: ``get_unique_tuple`` and ``nf_nat_l4proto_unique_tuple`` of the kernel's
 """
 
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -23,11 +24,15 @@ _ATTEMPTS = 128
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The addresses and ports to choose from; None leaves them as they are. A port may be ``drawn`` in any case."""
+    """The addresses and ports to choose from; None leaves them as they are. A port may be ``drawn`` in any case.
+
+    The choice among addresses is ``persistent`` if a source gets the same one whatever its destination.
+    """
 
     addresses: tuple[Address, Address] | None
     ports: Ports | None = None
     drawn: bool = False
+    persistent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Binding:
         drawn = self.wanted.drawn
         if self.source and not drawn and (found := self._kept(packet)) is not None:
             return found
-        moved = self._at(packet, _chosen(self.wanted.addresses, packet))
+        moved = self._at(packet, _chosen(self.wanted, packet, source=self.source))
         if not drawn and self._fits(moved):
             return moved
         return self._renumbered(moved)
@@ -141,26 +146,34 @@ def _numbered(packet: Packet, number: int, *, source: bool) -> Packet:
     return rewritten(packet, sport=number) if source else rewritten(packet, dport=number)
 
 
-def _chosen(found: tuple[Address, Address] | None, packet: Packet) -> Address | None:
-    """Return one of several addresses by a hash of source and destination (``find_best_ips_proto``)."""
+def _chosen(wanted: Range, packet: Packet, *, source: bool) -> Address | None:
+    """Return one of several addresses by a hash of source and destination (``find_best_ips_proto``).
+
+    Words are hashed in the byte order of the machine and chosen in that of the network. Where it is the destination
+    that is chosen, each word of it stands in for the old one before the next is.
+    """
+    found = wanted.addresses
     if found is None or found[0] == found[1]:
         return found[0] if found else None
-    least, most = _words(found[0]), _words(found[1])
-    ends = (
-        struct.unpack("=4I", packet.src.packed.ljust(16, b"\0")),
-        struct.unpack("=4I", packet.dst.packed.ljust(16, b"\0")),
-    )
-    hashed = jhash2(ends[0], ends[1][len(least) - 1] ^ packet.zone)
+    near, far = (_words(end, "=") for end in (packet.src, packet.dst))
+    hashed = jhash2((*near, 0, 0, 0)[:4], 0 if wanted.persistent else far[-1] ^ packet.zone)
     chosen, free = [], False
-    for place, (low, high) in enumerate(zip(least, most, strict=True)):
-        chosen.append(hashed * 0xFFFFFFFF >> 32 if free else low + (hashed * (high - low + 1) >> 32))
+    for place, (low, high) in enumerate(zip(_words(found[0]), _words(found[1]), strict=True)):
+        count = _ALL if free else high - low + 1 & _ALL
+        chosen.append((0 if free else low) + (hashed * count >> 32) & _ALL)
         free = free or chosen[-1] != high
-        hashed ^= ends[1][place]
+        if not wanted.persistent:
+            hashed ^= far[place] if source else _swapped(chosen[-1])
     return ip_address(struct.pack(f"!{len(chosen)}I", *chosen))
 
 
-def _words(address: Address) -> tuple[int, ...]:
-    return struct.unpack(f"!{len(address.packed) // 4}I", address.packed)
+def _words(address: Address, order: str = "!") -> tuple[int, ...]:
+    return struct.unpack(f"{order}{len(address.packed) // 4}I", address.packed)
+
+
+def _swapped(word: int) -> int:
+    """Return a word of the network's byte order as the machine reads it."""
+    return int.from_bytes(word.to_bytes(4), sys.byteorder)
 
 
 def jhash2(words: Sequence[int], start: int) -> int:

@@ -67,11 +67,16 @@ def _always(wanted: Range) -> Wanted:
 
 
 def _dnat(target: Target, family: Family) -> Wanted:
-    return _always(replace(range_of(_value(target, "to-destination"), family), drawn=_drawn(target)))
+    return _always(_asked(target, range_of(_value(target, "to-destination"), family)))
 
 
 def _snat(target: Target, family: Family) -> Wanted:
-    return _always(replace(range_of(_value(target, "to-source"), family), drawn=_drawn(target)))
+    return _always(_asked(target, range_of(_value(target, "to-source"), family)))
+
+
+def _asked(target: Target, found: Range) -> Range:
+    persistent = any(option.option == "persistent" for option in target.options)
+    return replace(found, drawn=_drawn(target), persistent=persistent)
 
 
 def _drawn(target: Target) -> bool:

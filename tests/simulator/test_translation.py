@@ -103,6 +103,28 @@ def test_one_of_several_addresses_is_within_them_and_the_same_for_the_same_ends(
     assert not first.assumptions
 
 
+BEYOND = "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff"
+
+
+@pytest.mark.parametrize(
+    "to,dst,chosen",
+    [
+        ("2001:db8:2::1-2001:db8:2::8", BEYOND, "2001:db8:2::3"),
+        ("2001:db8:2::1-2001:db8:2::8", "2001:db8:2::9", "2001:db8:2::8"),
+        ("2001:db8:2::ffff-2001:db8:2::1:0", BEYOND, "2001:db8:2::ffff"),
+        ("2001:db8:1::5-2001:db8:2::8", BEYOND, "2001:db8:1:4edc:9295:ee23:b17b:7bb5"),
+        ("2001:db8:2::1-2001:db8:2::8 --persistent", BEYOND, "2001:db8:2::2"),
+        ("2001:db8:2::1-2001:db8:2::8 --persistent", "2001:db8:2::9", "2001:db8:2::2"),
+    ],
+)
+def test_a_destination_of_several_is_the_one_that_kernels_chose(to: str, dst: str, chosen: str) -> None:
+    """As each word is chosen it takes the place of the old one in the hash, which a persistent choice leaves out."""
+    rules = f"*nat\n:PREROUTING ACCEPT\n-A PREROUTING -p udp -j DNAT --to-destination {to}\nCOMMIT\n"
+    first = packet(base=f"src=2001:db8:1::7 dst={dst} proto=udp sport=1000 dport=53 in=eth0")
+    found = arrive(Walker(Ruleset(ipv6=parse_tables(rules))), Tracker(), first)
+    assert str(found.left.dst) == chosen
+
+
 @pytest.mark.parametrize(
     "words,start,expected",
     [((0, 0, 0, 0), 0, 0xBAF9078C), ((1, 2, 3, 4), 5, 0x73558C35)],
