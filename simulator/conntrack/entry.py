@@ -18,7 +18,8 @@ class Entry:
 
     Where both are the same, as from a port to itself, the kernel takes every later packet for a reply. ``settled`` has
     the kinds of rewriting (``DNAT``, ``SNAT``) that are decided, ``rewritten`` those that change something. ``closing``
-    says that a FIN began to close it; ``last`` is of the last segment, whether it replied, and the flag it goes by.
+    says that a FIN began to close it, ``simultaneous`` that both sides sent a SYN; ``last`` is of the last segment,
+    whether it replied, and the flag it goes by.
     """
 
     original: Tuple
@@ -29,6 +30,7 @@ class Entry:
     confirmed: bool = False
     tcp: str = "NO"
     closing: bool = False
+    simultaneous: bool = False
     last: tuple[bool, str] | None = None
     association: sctp.Association | None = None
     mark: int = 0

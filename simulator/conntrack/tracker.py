@@ -264,7 +264,7 @@ def _opening(packet: Packet) -> ConnState:
 def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
     """Move the connection on by one of its packets, and return that packet with its state."""
     reply = key == entry.keys[1]
-    before, after = entry.tcp, tcp.following(entry.tcp, packet, reply=reply)
+    before, after = entry.tcp, _following(entry, packet, reply=reply)
     association = entry.association
     if after == "IV" or (association is not None and not association.follows(packet, reply=reply)):
         return _stateless(packet, ConnState.INVALID)
@@ -278,6 +278,13 @@ def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
     return Tracked(replace(packet, state=state), entry, reply)
 
 
+def _following(entry: Entry, packet: Packet, *, reply: bool) -> str:
+    """The state that a packet leads to; where both sides sent a SYN, an ACK of either is the last of the handshake."""
+    after = tcp.following(entry.tcp, packet, reply=reply)
+    last = entry.simultaneous and after == "SR" and tcp.flag_of(packet) == "ACK"
+    return "ES" if last else after
+
+
 def _move_tcp(entry: Entry, packet: Packet, after: str, *, reply: bool) -> None:
     """Move a TCP connection on, but for a SYN of which no one knows yet if it is valid, and for what challenges one."""
     flag = tcp.flag_of(packet)
@@ -287,4 +294,7 @@ def _move_tcp(entry: Entry, packet: Packet, after: str, *, reply: bool) -> None:
     if after != "IG" and not _begins_anew(entry, packet, reply=reply):
         entry.tcp = after
         entry.closing = entry.closing or after == "FW"
+        entry.simultaneous = entry.simultaneous or after == "S2"
+    elif flag == "SYN" and not reply:  # perhaps the first of another handshake
+        entry.simultaneous = False
     entry.last = reply, flag

@@ -72,6 +72,23 @@ def test_a_challenge_acknowledges_no_fin() -> None:
     assert node.state(CLIENT) is ConnState.ESTABLISHED
 
 
+def test_an_ack_of_either_side_ends_a_handshake_that_both_began() -> None:
+    """Only where the server sent a SYN too its ACK establishes the connection; a SYN,ACK of the client is then late."""
+    for first, state in (("flags=SYN", ConnState.INVALID), ("flags=SYN,ACK", ConnState.ESTABLISHED)):
+        node = Node()
+        for words in (CLIENT, f"{SERVER} {first}", f"{SERVER} flags=SYN,ACK", f"{SERVER} flags=ACK"):
+            node.says(words)
+        assert node.state(f"{CLIENT} flags=SYN,ACK") is state
+
+
+def test_a_syn_in_between_may_begin_a_handshake_of_one_side() -> None:
+    """A SYN of the client that is let through unheeded makes the server's ACK no end of the handshake any more."""
+    node = Node()
+    for words in (CLIENT, f"{SERVER} flags=SYN", f"{SERVER} flags=SYN,ACK", CLIENT, f"{SERVER} flags=ACK"):
+        node.says(words)
+    assert node.state(f"{CLIENT} flags=SYN,ACK") is ConnState.ESTABLISHED
+
+
 def test_sctp_begins_with_its_own_tag() -> None:
     """A SHUTDOWN that no association is known for is INVALID, unless its verification tag is 0."""
     for tag, state in ((1, ConnState.INVALID), (0, ConnState.NEW)):
