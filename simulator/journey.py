@@ -52,10 +52,14 @@ class _Way:
         return all(self.table(name) for name in names)
 
     def track(self) -> bool:
-        """Walk the raw table and find the packet's connection, unless it has one already from where it was sent."""
-        if self.tracked is not None:
+        """Walk the raw table and find the packet's connection, unless it has one already from where it was sent.
+
+        What was INVALID there is looked up again where it returns, in the zone that the raw table then says.
+        """
+        if self.tracked is not None and self.passage.packet.state is not ConnState.INVALID:
             return self.table("raw")
-        self.passage.packet = replace(self.passage.packet, state=ConnState.INVALID, connection=None)
+        zone = self.first.zone
+        self.passage.packet = replace(self.passage.packet, state=ConnState.INVALID, connection=None, zone=zone)
         if not self.table("raw"):
             return False
         if self.passage.packet.state is ConnState.UNTRACKED:

@@ -182,7 +182,7 @@ def _restored(packet: Packet, scene: Scene, packet_bits: int, kept_bits: int) ->
 
 
 def _untracked(packet: Packet, _scene: Scene) -> Packet:
-    return packet if packet.zone or packet.connection else replace(packet, state=ConnState.UNTRACKED)
+    return packet if _is_known(packet) else replace(packet, state=ConnState.UNTRACKED)
 
 
 def _ct(target: Target, _family: Family) -> Effect:
@@ -196,9 +196,12 @@ def _ct(target: Target, _family: Family) -> Effect:
         return Effect(
             Act.NEXT, assumption=f"helper {_word(options, 'helper')} is not modelled; assumed to expect nothing"
         )
-    return Effect(
-        Act.NEXT, lambda packet, _: packet if packet.state is ConnState.UNTRACKED else replace(packet, zone=zone)
-    )
+    return Effect(Act.NEXT, lambda packet, _: packet if _is_known(packet) else replace(packet, zone=zone))
+
+
+def _is_known(packet: Packet) -> bool:
+    """Whether a packet has its connection, a zone to look for it in, or none; what says so first counts."""
+    return packet.state is ConnState.UNTRACKED or packet.zone != 0 or packet.connection is not None
 
 
 # Header fields

@@ -89,6 +89,24 @@ def test_a_syn_in_between_may_begin_a_handshake_of_one_side() -> None:
     assert node.state(f"{CLIENT} flags=SYN,ACK") is ConnState.ESTABLISHED
 
 
+def test_what_is_invalid_where_it_leaves_is_looked_up_again_where_it_returns() -> None:
+    """An answer over lo that OUTPUT seeks in another zone finds its connection when PREROUTING seeks it in its own."""
+    zone = "*raw\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --sport 80 -j CT --zone 3\nCOMMIT\n"
+    node = Node(zone)
+    own = "out=lo src=192.0.2.1 dst=192.0.2.1 proto=tcp"
+    assert node.state(f"{own} sport=40000 dport=80") is ConnState.NEW
+    assert node.state(f"{own} sport=80 dport=40000 flags=SYN,ACK") is ConnState.ESTABLISHED
+
+
+def test_the_first_zone_counts() -> None:
+    """A second rule that names a zone changes nothing."""
+    chains = [":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"]
+    zones = ["-A PREROUTING -j CT --zone 3", "-A PREROUTING -j CT --zone 5", "-A OUTPUT -j CT --zone 3"]
+    node = Node("\n".join(["*raw", *chains, *zones, "COMMIT", ""]))
+    node.says(CLIENT)
+    assert node.state(f"{SERVER} flags=SYN,ACK") is ConnState.ESTABLISHED
+
+
 def test_sctp_begins_with_its_own_tag() -> None:
     """A SHUTDOWN that no association is known for is INVALID, unless its verification tag is 0."""
     for tag, state in ((1, ConnState.INVALID), (0, ConnState.NEW)):
