@@ -58,9 +58,7 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
     Raises:
         Refused: rules name sets or chains that are not there, or chains form a loop.
     """
-    faults = tuple(_faults(ruleset, family))
-    if faults:
-        raise Refused(faults)
+    check_program(ruleset, family)
     sets = _sets(ruleset, family)
     program = {
         table.name: {chain.name: Block(chain.name, chain.policy) for chain in table.chains}
@@ -72,6 +70,17 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
         line = _line(tests, rule, Decision(table.name, chain.name, number, rule.comment), program, effect)
         program[table.name][chain.name].lines.append(line)
     return program
+
+
+def check_program(ruleset: Ruleset, family: Family) -> None:
+    """Find out whether chains of one family can be made ready.
+
+    Raises:
+        Refused: rules name sets or chains that are not there, or chains form a loop.
+    """
+    faults = tuple(_faults(ruleset, family))
+    if faults:
+        raise Refused(faults)
 
 
 def _judged(rule: Rule) -> tuple[Match, ...]:

@@ -1,0 +1,91 @@
+"""Several rulesets of one family in one space, so that what they do can be compared; and what users ask about them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from engine.ruleset import Hook
+from simulator import expression
+from simulator.expression import Expression
+from simulator.headerspace.course import Courses, Fates
+from simulator.headerspace.diagram import DEFAULT_NODES, Function, Patience, within_limits
+from simulator.headerspace.formula import FALSE, All, Any, Formula, Not
+from simulator.headerspace.rules import Library, World
+from simulator.headerspace.space import Space
+
+
+def _endless() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a space may take: nodes of diagrams (of about 32 bytes each), and whether there is time left."""
+
+    nodes: int = DEFAULT_NODES
+    patience: Patience = _endless
+
+
+UNLIMITED = Budget()
+
+
+@dataclass(eq=False, slots=True)
+class Atlas:
+    """Worlds in one space; all questions must be known from the start, as they tell which packets differ."""
+
+    space: Space
+    library: Library
+    _courses: Courses
+    _formulas: dict[Expression, Formula] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        library: Library,
+        worlds: Sequence[World],
+        questions: Iterable[Expression] = (),
+        budget: Budget = UNLIMITED,
+    ) -> "Atlas":
+        """Return the space of these worlds.
+
+        Raises:
+            Exhausted: the memory did not do.
+        """
+        formulas = {question: formula_of(question, library) for question in questions}
+        conditions = [each for world in worlds for each in world.conditions()] + list(formulas.values())
+        # Where connections are tracked, fragments are put together before any rule sees them.
+        fragments = not any(world.tracked for world in worlds)
+        with within_limits():
+            space = Space.of(library.family, conditions, fragments=fragments, nodes=budget.nodes)
+        return cls(space, library, Courses(space, budget.patience), formulas)
+
+    def fates(self, world: World, hook: Hook) -> Fates:
+        """Return what becomes of all packets at a hook.
+
+        Raises:
+            Exhausted: memory or time did not do.
+        """
+        with within_limits():
+            return self._courses.fates(world, hook)
+
+    def meant(self, question: Expression) -> Function:
+        """Return the packets that an expression means.
+
+        Raises:
+            Exhausted: the memory did not do.
+            KeyError: the space was not made for the question.
+        """
+        with within_limits():
+            return self.space.function(self._formulas[question])
+
+
+def formula_of(asked: Expression, library: Library) -> Formula:
+    """Return an expression as a condition on packets of the library's family."""
+    match asked:
+        case expression.Leaf(matches, family):
+            return library.condition(matches) if family in {None, library.family} else FALSE
+        case expression.Not(part):
+            return Not(formula_of(part, library))
+        case expression.All(parts):
+            return All(tuple(formula_of(part, library) for part in parts))
+        case expression.AnyOf(parts):
+            return Any(tuple(formula_of(part, library) for part in parts))

@@ -1,0 +1,123 @@
+"""Boolean functions as decision diagrams. This is the one module that knows the library behind them.
+
+Functions of one `Diagram` are combined by ``&``, ``|``, ``^`` and ``~``; equal ones compare equal. Variables are asked
+in the order in which they were made.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from oxidd.bcdd import BCDDFunction, BCDDManager
+from oxidd.util import DDMemoryError
+
+Function = BCDDFunction
+"""A set of packets, or any other function of variables."""
+
+NODE_BYTES = 32
+"""Memory of one node, with its share of tables and caches, as measured."""
+
+DEFAULT_NODES = 1 << 25
+"""About 1 GiB; memory is taken only as nodes come."""
+
+Patience = Callable[[], bool]
+"""Whether there is still time."""
+
+
+MEMORY, TIME = "memory", "time"
+"""What can be exhausted."""
+
+
+class Exhausted(Exception):
+    """The memory or the time that was allowed did not do."""
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+@contextmanager
+def within_limits() -> Iterator[None]:
+    """Run a block whose functions may need more nodes than are allowed.
+
+    Raises:
+        Exhausted: they did.
+    """
+    try:
+        yield
+    except DDMemoryError as error:
+        raise Exhausted(MEMORY) from error
+
+
+class Diagram:
+    """A forest of functions that share what they have in common, in at most so many nodes."""
+
+    def __init__(self, nodes: int = DEFAULT_NODES) -> None:
+        self._manager = BCDDManager(nodes, max(1 << 12, min(1 << 21, nodes >> 3)), 1)
+        self.true = self._manager.true()
+        self.false = self._manager.false()
+
+    def variables(self, count: int) -> tuple[Function, ...]:
+        """Make variables, asked after all there were."""
+        return tuple(self._manager.var(number) for number in self._manager.add_vars(count))
+
+    def all_of(self, functions: Iterable[Function]) -> Function:
+        """Return the conjunction."""
+        found = self.true
+        for function in functions:
+            found &= function
+        return found
+
+    def some(self, function: Function, variables: Sequence[Function]) -> Function:
+        """Return for which values of the other variables some values of these make a function true."""
+        return function.exists(self.all_of(reversed(variables))) if variables else function
+
+    def every(self, function: Function, variables: Sequence[Function]) -> Function:
+        """Return for which values of the other variables all values of these make a function true."""
+        return function.forall(self.all_of(reversed(variables))) if variables else function
+
+
+def number_of(variable: Function) -> int:
+    """Return the place of a variable in the order."""
+    level = variable.node_level()
+    if level is None:
+        raise ValueError(variable)
+    return level
+
+
+def top(function: Function) -> int | None:
+    """Return the place of the first variable that a function asks, or None where it asks none."""
+    return function.node_level()
+
+
+def halves(function: Function) -> tuple[Function, Function]:
+    """Return what is left of a function once its first variable is true, and once it is false."""
+    found = function.cofactors()
+    return (function, function) if found is None else found
+
+
+def is_true(function: Function) -> bool:
+    """Whether a function holds whatever the variables are."""
+    return function.valid()
+
+
+def is_false(function: Function) -> bool:
+    """Whether a function holds never."""
+    return not function.satisfiable()
+
+
+def size(function: Function) -> int:
+    """Return how many nodes a function has."""
+    return function.node_count()
+
+
+def way(function: Function) -> Iterator[tuple[int, bool]] | None:
+    """Return one way to make a function true: which variables have to be what; None where there is none."""
+    found = function.pick_cube()
+    if found is None:
+        return None
+    return ((place, value) for place, value in enumerate(found) if value is not None)
+
+
+def holds(function: Function, chosen: Mapping[int, bool]) -> bool:
+    """Whether a function holds for a choice of variables, by their places; what is not chosen counts as false."""
+    return function.eval(chosen.items())

@@ -1,0 +1,117 @@
+"""Conditions on the fields of a packet, as a tree: what rules ask before it is told what packets there are.
+
+Nodes are told apart by identity, so whoever makes the same condition twice should keep the first one.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+
+Bounds = tuple[Sequence[int], Sequence[int]] | tuple[Numbers, Numbers]
+"""The first and the last value of each of several ranges, in order, none touching another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """A number is in one of several ranges."""
+
+    field: str
+    bounds: Bounds
+
+    @cached_property
+    def count(self) -> int:
+        """How many ranges there are."""
+        return len(self.bounds[0])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Called:
+    """A name is a given one, or begins with it where a ``+`` stands last."""
+
+    field: str
+    pattern: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bits:
+    """A number has just these bits of those that the mask has."""
+
+    field: str
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Free:
+    """More than the packet decides; ``text`` is the match as iptables prints it, ``why`` ends a sentence about it.
+
+    If ``shared``, the answer is the same wherever it is asked.
+    """
+
+    text: str
+    why: str
+    shared: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class All:
+    """All parts hold."""
+
+    parts: tuple["Formula", ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Any:
+    """Some part holds."""
+
+    parts: tuple["Formula", ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Not:
+    """The part does not hold."""
+
+    part: "Formula"
+
+
+Atom = Within | Called | Bits | Free
+Formula = Atom | All | Any | Not
+
+TRUE: Formula = All()
+FALSE: Formula = Any()
+
+
+def within(field: str, *ranges: tuple[int, int]) -> Within:
+    """Return the condition that a number is in one of these ranges, in any order, both ends with them."""
+    return Within(field, merged(ranges))
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> tuple[Sequence[int], Sequence[int]]:
+    """Return ranges in order, with those that overlap or touch as one."""
+    lows: list[int] = []
+    highs: list[int] = []
+    for low, high in sorted(ranges):
+        if highs and low <= highs[-1] + 1:
+            highs[-1] = max(highs[-1], high)
+        else:
+            lows.append(low)
+            highs.append(high)
+    return lows, highs
+
+
+def atoms(formula: Formula) -> Iterator[Atom]:
+    """Yield what a formula is made of; an atom that stands in it twice comes twice."""
+    pending = [formula]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, All | Any):
+            pending += node.parts
+        elif isinstance(node, Not):
+            pending.append(node.part)
+        else:
+            yield node

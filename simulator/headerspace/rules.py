@@ -1,0 +1,250 @@
+"""Rules as rows that all packets meet at once, and chains of them, shared between the rulesets that have them.
+
+What rows of two rulesets have in common is the same row, so that what was worked out for one is known for the other.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from engine.ruleset import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
+from simulator.headerspace.conditions import Reader
+from simulator.headerspace.fields import STATES
+from simulator.headerspace.formula import All, Bits, Formula, within
+from simulator.headerspace.membership import Known
+from simulator.netfilter.answer import Decision
+from simulator.netfilter.program import check_program
+from simulator.netfilter.targets import Act, Effect, Scene, effect_of
+from simulator.netfilter.translation import range_of
+from simulator.netfilter.walk import TABLES
+from simulator.packets import ConnState, Packet, names
+from simulator.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a rule makes of a field: a number; of its bits, ``value`` after all but those of ``keep`` were cleared.
+
+    A ``value`` of None is one that cannot be known. ``where`` says of which packets, all if it is None.
+    """
+
+    name: str
+    value: int | None
+    keep: int = 0
+    where: Formula | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Row:
+    """One rule: for which packets it holds, and what it does then; ``occurrence`` tells it from all others."""
+
+    condition: Formula
+    act: Act
+    rule: Rule
+    decision: Decision
+    occurrence: tuple[object, ...]
+    reject_with: str | None = None
+    writes: tuple[Write, ...] = ()
+    into: "Block | None" = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it makes no difference to any verdict."""
+        return self.act is Act.NEXT and not self.writes
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """A chain."""
+
+    table: str
+    name: str
+    policy: str | None
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class World:
+    """What a ruleset does with packets of one family: the chains of each hook in the order of their tables."""
+
+    ruleset: Ruleset
+    hooks: Mapping[Hook, tuple[Block, ...]]
+    blocks: Mapping[tuple[str, str], Block]
+    tracked: bool
+
+    def conditions(self) -> Iterator[Formula]:
+        """Yield all that is asked of packets, and what tells the values apart that rules write."""
+        for block in self.blocks.values():
+            for row in block.rows:
+                yield row.condition
+                for write in row.writes:
+                    if write.where is not None:
+                        yield write.where
+                    if write.value is not None and not write.keep and write.name not in {"mark", "tos"}:
+                        yield within(write.name, (write.value, write.value))
+
+
+_TRACKING_MODULES = frozenset({"conntrack", "state", "connmark", "connbytes", "connlabel", "helper"})
+_TRACKING_TARGETS = frozenset({"CONNMARK", "CT", "NOTRACK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"})
+
+
+@dataclass(eq=False)
+class Library:
+    """Reads rulesets of one family; rows and chains that it has read before it gives again."""
+
+    family: Family
+    _reader: Reader = field(init=False)
+    _rows: dict[tuple[Decision, Rule, int, Formula, Block | None], Row] = field(default_factory=dict)
+    _blocks: dict[tuple[object, ...], Block] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._reader = Reader(self.family)
+
+    def read(self, ruleset: Ruleset, moving: Mapping[str, Known] | None = None) -> World:
+        """Return what a ruleset does with packets; ``moving`` are sets of which something else is known.
+
+        Raises:
+            Refused: rules name sets or chains that are not there, or chains form a loop.
+        """
+        check_program(ruleset, self.family)
+        sets: dict[str, Known] = {each.name: each for each in ruleset.sets}
+        sets |= moving or {}
+        changed = {name for *_, rule in _rules(ruleset) for name in _changed_sets(rule)}
+        known = {name: each for name, each in sets.items() if name not in changed}
+        blocks: dict[tuple[str, str], Block] = {}
+        for table in ruleset.tables(self.family):
+            for chain in _callees_first(table):
+                blocks[table.name, chain.name] = self._block(table, chain, known, blocks)
+        hooks = {
+            hook: tuple(blocks[name, hook.value] for name in TABLES[hook] if (name, hook.value) in blocks)
+            for hook in Hook
+        }
+        return World(ruleset, hooks, blocks, tracked=any(_tracks(rule) for *_, rule in _rules(ruleset, self.family)))
+
+    def condition(self, matches: tuple[Match, ...]) -> Formula:
+        """Return the condition of some matches that look into no set."""
+        return self._reader.condition(matches, {})
+
+    def _block(
+        self, table: Table, chain: Chain, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]
+    ) -> Block:
+        seen: dict[Rule, int] = {}
+        rows = []
+        for number, rule in enumerate(chain.rules, 1):
+            seen[rule] = seen.get(rule, 0) + 1
+            into = blocks.get((table.name, rule.target.name)) if rule.target else None
+            condition = self._reader.condition(rule.matches, sets)
+            decision = Decision(table.name, chain.name, number, rule.comment)
+            key = decision, rule, seen[rule], condition, into
+            if key not in self._rows:
+                self._rows[key] = self._row(*key)
+            rows.append(self._rows[key])
+        whole = (table.name, chain.name, chain.policy, *rows)
+        if whole not in self._blocks:
+            self._blocks[whole] = Block(table.name, chain.name, chain.policy, tuple(rows))
+        return self._blocks[whole]
+
+    def _row(self, decision: Decision, rule: Rule, place: int, condition: Formula, into: Block | None) -> Row:
+        occurrence = (decision.table, decision.chain, rule, place)
+        if into is not None and rule.target is not None:
+            act = Act.GOTO if rule.target.goto else Act.JUMP
+            return Row(condition, act, rule, decision, occurrence, into=into)
+        effect = _effect(rule.target, self.family)
+        writes = writes_of(rule.target, effect, self.family) if effect.change is not None else ()
+        return Row(condition, effect.act, rule, decision, occurrence, effect.reject_with, writes)
+
+
+def _effect(target: Target | None, family: Family) -> Effect:
+    if target is not None and target.name == "SET":
+        return Effect(Act.NEXT, lambda packet, _scene: packet)
+    return effect_of(target, family) or Effect(Act.NEXT)
+
+
+def _rules(ruleset: Ruleset, family: Family | None = None) -> Iterator[tuple[str, Rule]]:
+    for whose, table, chain in ruleset.chains():
+        if family in {None, whose}:
+            for rule in chain.rules:
+                yield table.name, rule
+
+
+def _changed_sets(rule: Rule) -> Iterator[str]:
+    if rule.target is not None and rule.target.name == "SET":
+        yield from (each.values[0] for each in rule.target.options if each.option in {"add-set", "del-set"})
+
+
+def _tracks(rule: Rule) -> bool:
+    """Whether a rule makes the kernel track connections, and put fragments together for that."""
+    target = rule.target is not None and rule.target.name in _TRACKING_TARGETS
+    return target or any(match.module in _TRACKING_MODULES for match in rule.matches)
+
+
+def _callees_first(table: Table) -> list[Chain]:
+    """Return chains such that each stands behind those that it leads to; there are no loops."""
+    chains = {chain.name: chain for chain in table.chains}
+    found: dict[str, Chain] = {}
+    for start in table.chains:
+        pending = [(start, False)]
+        while pending:
+            chain, done = pending.pop()
+            if done:
+                found.setdefault(chain.name, chain)
+            elif chain.name not in found:
+                pending.append((chain, True))
+                nexts = {rule.target.name for rule in chain.rules if rule.target} & chains.keys()
+                pending += [(chains[name], False) for name in sorted(nexts - found.keys())]
+    return list(found.values())
+
+
+# What targets write, found by asking them
+
+
+def writes_of(target: Target | None, effect: Effect, family: Family) -> tuple[Write, ...]:
+    """Return what a target writes into packets, as far as rules can see it later."""
+    if target is None or effect.change is None:
+        return ()
+    if effect.writes in {"mark", "tos"}:
+        full = 0xFFFFFFFF if effect.writes == "mark" else 0xFF
+        zeros, ones = (_asked(effect, family, effect.writes, value) for value in (0, full))
+        return (Write(effect.writes, zeros, keep=zeros ^ ones),)
+    if effect.writes == "ttl":
+        low, high = (_asked(effect, family, "ttl", value) for value in (64, 65))
+        return (Write("ttl", low if low == high else None),)
+    if effect.writes == "state":
+        return (Write("state", STATES.index(ConnState.UNTRACKED)),)
+    if target.name == "DNAT":
+        return _translated(target, family)
+    if target.name in {"REDIRECT", "NETMAP"}:
+        return (Write("dst", None), Write("dport", None, where=_ported()))
+    restores = any(option.option in {"restore-mark", "map-mark"} for option in target.options)
+    return (Write("mark", None),) if restores else ()
+
+
+def _asked(effect: Effect, family: Family, name: str, value: int) -> int:
+    address = IPv4Address(0) if family is Family.IPV4 else IPv6Address(0)
+    packet = replace(Packet(src=address, dst=address, protocol=names.TCP), **{name: value})  # type: ignore[arg-type] # a field of numbers
+    if effect.change is None:
+        raise ValueError(effect)
+    changed = effect.change(packet, Scene(Hook.PREROUTING, Surroundings(), lambda _what: None))
+    return int(getattr(changed, name))
+
+
+def _translated(target: Target, family: Family) -> tuple[Write, ...]:
+    """Return what DNAT makes of a destination: one address and port, or what the kernel chooses."""
+    options = {option.option: option for option in target.options}
+    try:
+        wanted = range_of(options["to-destination"].values[0], family)
+    except (KeyError, ValueError, IndexError):
+        return (Write("dst", None), Write("dport", None, where=_ported()))
+    found = []
+    if wanted.addresses is not None:
+        low, high = wanted.addresses
+        found.append(Write("dst", int(low) if low == high else None))
+    if wanted.ports is not None:
+        first, last = wanted.ports
+        found.append(Write("dport", first if first == last else None, where=_ported()))
+    return tuple(found)
+
+
+def _ported() -> Formula:
+    protocols = within("protocol", *((each, each) for each in sorted(names.PORT_PROTOCOLS)))
+    return All((protocols, Bits("fragment", 1, 0)))

@@ -1,0 +1,292 @@
+"""A space of packets: exact sets of them, as functions of variables that stand for the fields.
+
+A space is made for the conditions that will be asked about, as these tell which values differ at all. It knows nothing
+of rules.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from engine.ruleset import Family
+from simulator.headerspace.diagram import DEFAULT_NODES, Diagram, Function, holds, is_false, number_of
+from simulator.headerspace.fields import ABSENT, STATES, Field, Sort, fields, value_of
+from simulator.headerspace.formula import All, Any, Bits, Called, Formula, Free, Not, Numbers, Within, atoms, within
+from simulator.headerspace.partition import Partition, partition
+from simulator.packets import ConnState, Packet, names
+from simulator.surroundings import LOOPBACK
+
+Word = tuple[Function, ...]
+"""A field's number: the functions of its bits, the highest first."""
+
+Scene = Mapping[str, Word]
+"""What fields have become on a packet's way, for those that rules have changed."""
+
+Occurrence = tuple[object, ...]
+"""Where a rule asks for more than the packet."""
+
+UNCHANGED: Scene = {}
+
+_OTHERS = ("eth0", "eth1", "ens3", "wlan0", "eno1")
+_LONGEST_NAME = 15
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One field of a space: its variables, and the values that they tell apart, by the kind of field."""
+
+    field: Field
+    variables: Word
+    partition: Partition | None = None
+    names: tuple[str, ...] = ()
+    bits: tuple[int, ...] = ()
+
+    @cached_property
+    def span(self) -> range:
+        """The places of its variables in the order."""
+        if not self.variables:
+            return range(0)
+        begin = number_of(self.variables[0])
+        return range(begin, begin + len(self.variables))
+
+    @property
+    def count(self) -> int:
+        """How many classes of values there are."""
+        if self.partition is not None:
+            return self.partition.count
+        return len(self.names) or 1 << len(self.bits)
+
+    def place_of(self, packet: Packet) -> int:
+        """Return the class that a packet's value is in, or of a field of bits the number itself.
+
+        Raises:
+            ValueError: it is a name that the space was not made for.
+        """
+        value = value_of(packet, self.field.name)
+        if isinstance(value, str):
+            return self.names.index(value)
+        return value if self.partition is None else self.partition.class_of(value)
+
+
+@dataclass(eq=False)
+class Space:
+    """Packets of one family; ``fragments`` says that there are others than first ones."""
+
+    family: Family
+    axes: Mapping[str, Axis]
+    diagram: Diagram
+    fragments: bool = False
+    _known: dict[Formula | tuple[Formula, Word], Function] = field(default_factory=dict)
+    _free: dict[Occurrence, Function] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, family: Family, conditions: Iterable[Formula], *, fragments: bool = False, nodes: int = DEFAULT_NODES
+    ) -> "Space":
+        """Return the space in which these conditions can be asked, and no others."""
+        asked: dict[str, list[Within | Called | Bits]] = {name: [] for name in fields(family)}
+        for atom in dict.fromkeys(atom for each in (*conditions, *_ALWAYS) for atom in atoms(each)):
+            if not isinstance(atom, Free):
+                asked[atom.field].append(atom)
+        diagram = Diagram(nodes)
+        axes = {name: _axis(each, asked[name], diagram) for name, each in fields(family).items()}
+        return cls(family, axes, diagram, fragments)
+
+    def function(self, formula: Formula, scene: Scene = UNCHANGED, occurrence: Occurrence = ()) -> Function:
+        """Return the packets for which a condition holds, where rules have changed fields as the scene says.
+
+        Raises:
+            KeyError: the space was not made for the condition.
+        """
+        if isinstance(formula, All):
+            return self.diagram.all_of(self._parts(formula.parts, scene, occurrence))
+        if isinstance(formula, Any):
+            found = self.diagram.false
+            for part in self._parts(formula.parts, scene, occurrence):
+                found |= part
+            return found
+        if isinstance(formula, Not):
+            return ~self.function(formula.part, scene, occurrence)
+        if isinstance(formula, Free):
+            return self.free((formula.text,) if formula.shared else (*occurrence, formula.text))
+        axis = self.axes[formula.field]
+        word = scene.get(formula.field)
+        key = formula if word is None else (formula, word)  # most fields never change, and words are long to compare
+        if key not in self._known:
+            self._known[key] = self._atom(formula, axis, axis.variables if word is None else word)
+        return self._known[key]
+
+    def free(self, occurrence: Occurrence) -> Function:
+        """Return what stands for the truth of a question that the packet does not answer."""
+        if occurrence not in self._free:
+            (self._free[occurrence],) = self.diagram.variables(1)
+        return self._free[occurrence]
+
+    @property
+    def free_variables(self) -> Mapping[Occurrence, Function]:
+        """The questions that packets do not answer, and what stands for their truth."""
+        return self._free
+
+    def somehow(self, function: Function) -> Function:
+        """Return the packets that are in a set for some answers to what packets do not tell."""
+        return self.diagram.some(function, tuple(self._free.values()))
+
+    def anyhow(self, function: Function) -> Function:
+        """Return the packets that are in a set whatever the answers to what packets do not tell are."""
+        return self.diagram.every(function, tuple(self._free.values()))
+
+    def has(self, function: Function, packet: Packet, answers: Mapping[Occurrence, bool]) -> bool:
+        """Whether a packet is in a set, given answers to what packets do not tell."""
+        chosen = {number_of(self._free[key]): answer for key, answer in answers.items() if key in self._free}
+        for axis in self.axes.values():
+            value = axis.place_of(packet)
+            bits = axis.bits or range(len(axis.variables) - 1, -1, -1)
+            chosen |= {place: bool(value >> bit & 1) for place, bit in zip(axis.span, bits, strict=True)}
+        return holds(function, chosen)
+
+    def packets(self, *, in_interface: bool, out_interface: bool) -> Function:
+        """Return all packets there are where packets have these interfaces."""
+        found = self._well_formed
+        for name, has in (("in_interface", in_interface), ("out_interface", out_interface)):
+            nameless = self._class(self.axes[name], 0)
+            found &= ~nameless if has else nameless
+        return found
+
+    def word(self, name: str, value: int) -> Word:
+        """Return the bits that stand for a value of a field, or for the class it is in."""
+        axis = self.axes[name]
+        if axis.partition is not None:
+            value = axis.partition.class_of(value)
+            places: Iterable[int] = reversed(range(len(axis.variables)))
+        else:
+            places = axis.bits
+        return tuple(self.diagram.true if value >> place & 1 else self.diagram.false for place in places)
+
+    def _parts(self, parts: Sequence[Formula], scene: Scene, occurrence: Occurrence) -> Iterator[Function]:
+        return (self.function(part, scene, occurrence) for part in parts)
+
+    def _atom(self, atom: Within | Called | Bits, axis: Axis, word: Word) -> Function:
+        if isinstance(atom, Bits):
+            return self._bits(atom, axis, word)
+        if isinstance(atom, Within):
+            if axis.partition is None:
+                raise KeyError(atom)
+            return self.among(word, axis.partition.members(atom).tolist())
+        fits = [place for place, name in enumerate(axis.names) if called(atom.pattern, name)]
+        return self.among(word, fits)
+
+    def _bits(self, atom: Bits, axis: Axis, word: Word) -> Function:
+        if atom.value & ~atom.mask:
+            return self.diagram.false
+        wanted = [(bit, place) for bit, place in zip(word, axis.bits, strict=True) if atom.mask >> place & 1]
+        return self.diagram.all_of(bit if atom.value >> place & 1 else ~bit for bit, place in reversed(wanted))
+
+    def among(self, word: Word, classes: Sequence[int]) -> Function:
+        """Return where a word is one of several numbers, which stand in order."""
+        return self._among(word, 0, classes, 0)
+
+    def _among(self, word: Word, at: int, classes: Sequence[int] | Numbers, low: int) -> Function:
+        if not len(classes):
+            return self.diagram.false
+        size = 1 << len(word) - at
+        if len(classes) == size:
+            return self.diagram.true
+        half = low + size // 2
+        middle = _first_from(classes, half)
+        upper = self._among(word, at + 1, classes[middle:], half)
+        return word[at].ite(upper, self._among(word, at + 1, classes[:middle], low))
+
+    def _class(self, axis: Axis, place: int) -> Function:
+        return self.among(axis.variables, [place])
+
+    @cached_property
+    def _well_formed(self) -> Function:
+        """All packets: each field has a value there is, and only headers that are there have fields."""
+        found = self.diagram.true
+        for axis in reversed(tuple(self.axes.values())):
+            if axis.count < 1 << len(axis.variables):
+                found &= self.among(axis.variables, range(axis.count))
+        for rule in _RULES:
+            found &= self.function(rule)
+        return found if self.fragments else found & self.function(Bits("fragment", 1, 0))
+
+
+def called(pattern: str, name: str) -> bool:
+    """Whether a name is the pattern, or begins with it where it ends in ``+``; the empty name is that of none."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+
+
+def _first_from(classes: Sequence[int] | Numbers, least: int) -> int:
+    low, high = 0, len(classes)
+    while low < high:
+        middle = (low + high) // 2
+        if classes[middle] < least:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _axis(found: Field, asked: Sequence[Within | Called | Bits], diagram: Diagram) -> Axis:
+    if found.sort is Sort.BITS:
+        mask = 0
+        for bit in asked:
+            mask |= bit.mask if isinstance(bit, Bits) else 0
+        bits = tuple(place for place in reversed(range(mask.bit_length())) if mask >> place & 1)
+        return Axis(found, diagram.variables(len(bits)), bits=bits)
+    if found.sort is Sort.NAME:
+        known = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)))
+        return Axis(found, _enough(diagram, len(known)), names=known)
+    parts = partition(found.first, found.last, [each for each in asked if isinstance(each, Within)])
+    return Axis(found, _enough(diagram, parts.count), parts)
+
+
+def _enough(diagram: Diagram, count: int) -> Word:
+    return diagram.variables((count - 1).bit_length())
+
+
+def _representatives(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return names that stand for all: none, those that are named, and others that begin so or in no way named."""
+    exact = {pattern for pattern in patterns if not pattern.endswith("+")} - {""}
+    starts = {pattern[:-1] for pattern in patterns if pattern.endswith("+")} - {""}
+    found = sorted(exact)
+    for start in sorted(starts):
+        fresh = (f"{start}{number}"[:_LONGEST_NAME] for number in range(10))
+        found += [next((name for name in fresh if not _taken(name, exact, starts, start)), start)]
+    others = (*_OTHERS, *(f"if{number}" for number in range(len(patterns) + 1)))
+    found += [next(name for name in others if not _taken(name, exact, starts, ""))]
+    return ("", *dict.fromkeys(found))
+
+
+def _taken(name: str, exact: set[str], starts: set[str], own: str) -> bool:
+    """Whether more is known of a name than how it begins."""
+    return name in exact or any(name.startswith(start) and len(start) > len(own) for start in starts)
+
+
+def _rules() -> Iterator[Formula]:
+    """What holds for every packet: which of them have ports, an ICMP type, TCP flags or a hardware address."""
+    whole = Bits("fragment", 1, 0)
+    ported = All((within("protocol", *((each, each) for each in names.PORT_PROTOCOLS)), whole))
+    messages = All((within("protocol", *((each, each) for each in names.ICMP_OF.values())), whole))
+    for name, having in (("sport", ported), ("dport", ported), ("icmp", messages)):
+        absent = within(name, (ABSENT, ABSENT))
+        yield Any((All((having, Not(absent))), All((Not(having), absent))))
+    yield Any((All((within("protocol", (names.TCP, names.TCP)), whole)), Bits("flags", 0xFF, 0)))
+    framed = Not(Any((Called("in_interface", ""), Called("in_interface", LOOPBACK))))
+    nameless = Called("mac", "")
+    yield Any((All((framed, Not(nameless))), All((Not(framed), nameless))))
+
+
+def state_condition(*states: ConnState) -> Within:
+    """Return the condition that a connection's state is one of these."""
+    return within("state", *((STATES.index(state), STATES.index(state)) for state in states))
+
+
+_RULES = tuple(_rules())
+_ALWAYS = (*_RULES, *(state_condition(state) for state in STATES))
+"""What is asked in every space."""
+
+
+def empty(function: Function) -> bool:
+    """Whether there are no such packets."""
+    return is_false(function)
