@@ -68,6 +68,13 @@ class Host:
         rest = (route.network for route in self.routes if route.interface == interface)
         return any(address in network for network in (*own, *rest))
 
+    def can_send(self, source: Address, destination: Address) -> bool:
+        """Whether the node can send from one address to another; in IPv4 a loopback address leaves it nowhere.
+
+        That is so unless route_localnet is set (``__mkroute_output``), which is not modelled.
+        """
+        return source.version == 6 or not source.is_loopback or self.is_local(destination)
+
     def source_for(self, address: Address, interface: str) -> Address | None:
         """Return what a packet to an address is sent from by an interface, if the node has such an address.
 

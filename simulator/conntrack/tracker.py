@@ -126,12 +126,21 @@ class Tracker:
         return False
 
     def refuse(self, found: Tracked, answer: Answer) -> None:
-        """Close the TCP connection of a packet that a rule rejected by an RST, which goes by here too."""
-        entry = found.entry
+        """Close the TCP connection of a packet that a rule rejected by an RST, which goes by here too.
+
+        The RST that answers an untracked packet is tracked, whatever the raw table says (``nf_conntrack_attach``).
+        """
+        entry, left = found.entry, answer.left
         resets = answer.verdict is Verdict.REJECT and (answer.reject_with or "").endswith("tcp-reset")
-        if entry is not None and resets and found.packet.protocol == names.TCP and "RST" not in found.packet.flags:
+        if not resets or left.protocol != names.TCP or "RST" in left.flags:
+            return
+        if self.host is not None and not self.host.can_send(left.dst, left.src):
+            return
+        if left.state is ConnState.UNTRACKED:
+            self.track(_resetting(left))
+        elif entry is not None:
             entry.tcp = "CL"
-            entry.touch(found.packet.time)
+            entry.touch(left.time)
 
     def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
         """As of `Connections`."""
@@ -236,6 +245,12 @@ def follow(
 
 def _source(zone: int, key: Tuple) -> Source:
     return zone, key[0], key[1], key[3]
+
+
+def _resetting(packet: Packet) -> Packet:
+    """Return the RST that answers a segment, in no zone."""
+    back = replace(packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport)
+    return replace(back, flags=frozenset({"RST"}), zone=0, connection=None, wire=None)
 
 
 def _stateless(packet: Packet, state: ConnState) -> Tracked:

@@ -98,8 +98,10 @@ def visible(answer: Answer) -> Seen:
 
 
 def refuses(answer: Answer) -> bool:
-    """Whether REJECT answers: never an RST by an RST, and of ICMP only what asks or informs."""
-    packet = answer.packet
+    """Whether REJECT answers: never an RST by an RST, of ICMP only what asks or informs, and only where that can go."""
+    packet, left = answer.packet, answer.left
+    if not HOST.can_send(left.dst, left.src):
+        return False
     if answer.reject_with == "tcp-reset":
         return "RST" not in packet.flags
     if packet.icmp is None:

@@ -52,6 +52,32 @@ def test_a_rejection_by_rst_closes_the_connection() -> None:
     assert node.state(f"{SERVER} flags=SYN") is ConnState.INVALID
 
 
+def test_an_rst_about_an_untracked_packet_is_tracked() -> None:
+    """A segment that is not to be tracked, rejected by an RST, ends the connection whose ends it has all the same."""
+    raw = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m tos --tos 0x10 -j CT --notrack\nCOMMIT\n"
+    reject = "-A INPUT -p tcp -m conntrack --ctstate UNTRACKED -j REJECT --reject-with {}"
+    for how, kept in (("tcp-reset", False), ("icmp-port-unreachable", True)):
+        node = Node(raw + filtering(reject.format(how)))
+        node.says(CLIENT)
+        assert node.says(f"{CLIENT} tos=0x10").verdict is Verdict.REJECT
+        connection = node.says(CLIENT).left.connection
+        assert connection is not None
+        assert ("CONFIRMED" in connection.status) is kept
+
+
+def test_an_rst_that_cannot_leave_closes_nothing() -> None:
+    """What comes to 127.0.0.1 from a source that was rewritten to another node's cannot be answered."""
+    redirect = "-A OUTPUT -d 192.0.2.9/32 -p tcp -j REDIRECT"
+    chains = [":OUTPUT ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]"]
+    reject = filtering("-A INPUT -i lo -p tcp -j REJECT --reject-with tcp-reset")
+    for rewritten, state in ((["-A POSTROUTING -j SNAT --to-source 192.0.2.9"], "ESTABLISHED"), ([], "INVALID")):
+        node = Node("\n".join(["*nat", *chains, redirect, *rewritten, "COMMIT", reject]))
+        rejected = node.says("out=eth0 src=192.0.2.1 dst=192.0.2.9 proto=tcp sport=40000 dport=80")
+        assert rejected.verdict is Verdict.REJECT
+        back = f"out=eth0 src=127.0.0.1 dst={rejected.left.src} proto=tcp sport=80 dport=40000 flags=SYN"
+        assert str(node.state(back)) == state
+
+
 def test_a_syn_does_not_reopen_what_the_other_side_has_reset() -> None:
     """After an RST of the server a SYN is still of the old connection; after one of its own side it begins anew."""
     for resetter, state in ((SERVER, ConnState.ESTABLISHED), (CLIENT, ConnState.NEW)):
