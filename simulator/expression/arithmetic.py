@@ -32,8 +32,15 @@ _MIRRORED: Mapping[str, str] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NUMBER = re.compile(r"[0-9][0-9A-Za-z]*")
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _OPEN, _CLOSE, _BRACKET, _END, _COLON = map(re.compile, (r"\(", r"\)", r"\[", r"\]", ":"))
-_BEHIND = re.compile(r"\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|)|[+*/-])")
-_BEGINS = re.compile(rf"(?:{_NUMBER.pattern}|{_WORD.pattern})(?:\s*\[|\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|)))")
+_COMPARED = r"\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|))"
+_BEHIND = re.compile(rf"{_COMPARED}|\s*[+*/-]")
+"""What makes the group in parentheses before it a number or a masked field."""
+
+_BEGINS = re.compile(
+    rf"{_WORD.pattern}(?:{_COMPARED}|\s*\[)"
+    rf"|{_NUMBER.pattern}(?:\s*[+*]|(?:\s*[/-]\s*{_NUMBER.pattern})*{_COMPARED})"
+)
+"""``10/8`` and ``1-1023`` alone are a network and a range, and ``eth+`` is a name."""
 
 _FIELDS = "one of len, " + ", ".join(
     f"{name}[{at}]" if size == 1 else f"{name}[{at}:{size}]" for name, at, size in FIELDS if name != LENGTH[0]
@@ -108,10 +115,10 @@ def _applied(cursor: Cursor, at: int, sign: str, left: _Operand, right: _Operand
         if (sign == "/" and not right) or (sign in {"<<", ">>"} and right > 31):
             raise cursor.refused("another number behind it", f"{left} {sign} {right} is no number", at)
         return _OPERATIONS[sign](left, right) & _BITS
-    field, bits = (left, right) if isinstance(left, _Field) else (right, left)
-    if sign != "&" or not isinstance(field, _Field) or isinstance(bits, _Field):
-        raise cursor.refused("a field alone, or & and a number", "rules cannot reckon with fields", at)
-    return _Field(field.key, field.mask & bits)
+    if sign != "&" or isinstance(left, int) or isinstance(right, _Field):
+        # A number ahead of & and a field makes libpcap forget which protocol the field is of.
+        raise cursor.refused("a field alone, or with & and a number behind it", "rules cannot reckon with fields", at)
+    return _Field(left.key, left.mask & right)
 
 
 def _atom(cursor: Cursor) -> _Operand:

@@ -77,17 +77,25 @@ class Cursor:
         found = f"found {shown(token.group())}" if token else "found the end"
         return WordsRefused("expression", self.text, place, problem or found, expected)
 
+    def bear(self, levels: int) -> None:
+        """Make sure that some levels more are not too deep.
+
+        Raises:
+            WordsRefused: they are.
+        """
+        if self.depth + levels > DEEPEST:
+            raise self.refused(f"at most {DEEPEST} parts inside one another", "nested too deep")
+
     @contextmanager
-    def inside(self, levels: int = 1) -> Iterator[None]:
-        """Go some levels deeper.
+    def inside(self) -> Iterator[None]:
+        """Go one level deeper.
 
         Raises:
             WordsRefused: that would be too deep.
         """
-        if self.depth + levels > DEEPEST:
-            raise self.refused(f"at most {DEEPEST} parts inside one another", "nested too deep")
-        self.depth += levels
+        self.bear(1)
+        self.depth += 1
         try:
             yield
         finally:
-            self.depth -= levels
+            self.depth -= 1

@@ -20,7 +20,7 @@ EITHER, BOTH = "either", "both"
 """Directions beside ``src`` and ``dst``: one of the two sides, and each of them."""
 
 MASK = re.compile(r"mask(?![\w.:/-])")
-_DOTTED = re.compile(r"(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){0,3}")
+_DOTTED = re.compile(r"(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){0,3}", re.ASCII)
 _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|0|[1-9]\d{0,9}", re.ASCII)
 
 _ADDRESS = "an IP address, such as 10.0.0.1 or fd00::1"

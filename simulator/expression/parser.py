@@ -5,9 +5,10 @@ a primitive without an id comes; a group in parentheses gives back those that st
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.errors import shown
+from engine.errors import WordsRefused, shown
 from engine.ruleset import Family
 from simulator.expression import leaves
 from simulator.expression.arithmetic import begins, relation
@@ -24,7 +25,8 @@ _AND = re.compile(rf"and{_KEPT}|&&")
 _JOINT = re.compile(rf"(?:and|or){_KEPT}|&&|\|\|")
 _NOT = re.compile(rf"not{_KEPT}|!(?!=)")
 _OPEN, _CLOSE = re.compile(r"\("), re.compile(r"\)")
-_PAIR = re.compile(rf"(?:src\s*(or|and|\|\||&&)\s*dst|dst\s*(or|and|\|\||&&)\s*src){_KEPT}")
+_BETWEEN = r"(?:\s+(?:or|and)\s+|\s*(?:\|\||&&)\s*)"
+_PAIR = re.compile(rf"(?:src{_BETWEEN}dst|dst{_BETWEEN}src){_KEPT}")
 _SIDE = re.compile(rf"(?:src|dst){_KEPT}")
 _KIND = re.compile(rf"(?:host|net|portrange|port|proto){_KEPT}")
 _EXTENSION = re.compile(rf"(?:{'|'.join(sorted(EXTENSIONS))}){_KEPT}")
@@ -75,16 +77,24 @@ class _Row:
         return (all_of if self.joint is All else any_of)(*self.parts)
 
 
+def _joined(cursor: Cursor, read: Callable[[], Expression]) -> Expression:
+    """Read parts and what joins them; a change of the joint puts what is before it deeper."""
+    row = _Row([read()])
+    while joint := cursor.take(_JOINT):
+        row.add(All if _AND.match(joint) else AnyOf, read())
+        cursor.bear(row.switches)
+    return row.joined()
+
+
 def _sequence(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
     """Read terms and what joins them; return with the keywords that are kept."""
-    first, asked = _term(cursor, asked)
-    row = _Row([first])
-    while joint := cursor.take(_JOINT):
+
+    def term() -> Expression:
+        nonlocal asked
         part, asked = _term(cursor, asked)
-        row.add(All if _AND.match(joint) else AnyOf, part)
-        with cursor.inside(row.switches):
-            pass
-    return row.joined(), asked
+        return part
+
+    return _joined(cursor, term), asked
 
 
 def _term(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
@@ -97,7 +107,7 @@ def _term(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None
     if cursor.take(_OPEN):
         with cursor.inside():
             part, _ = _sequence(cursor, asked)
-        cursor.need(_CLOSE, f"), {_JOINED.removesuffix(', or the end')}")
+        cursor.need(_CLOSE, "), and, or")
         return part, asked
     return _primitive(cursor, asked)
 
@@ -120,7 +130,17 @@ def _primitive(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked |
         return _alone(cursor, protocol), None
     if asked is None or cursor.run in UNSEEN:
         raise _unexpected(cursor)
-    return asked.read(cursor), asked
+    return _bare(cursor, asked), asked
+
+
+def _bare(cursor: Cursor, asked: Asked) -> Expression:
+    """Read an id whose keywords stand further ahead; where it is none, other keywords may have been meant."""
+    start = cursor.at
+    try:
+        return asked.read(cursor)
+    except WordsRefused as error:
+        (fault,) = error.faults
+        raise cursor.refused(f"{fault.expected}; or {_TERM}", fault.problem, start) from None
 
 
 def _alone(cursor: Cursor, protocol: str) -> Expression:
@@ -131,7 +151,7 @@ def _alone(cursor: Cursor, protocol: str) -> Expression:
     return leaves.of_protocol(*PROTOCOLS[protocol])
 
 
-def _unexpected(cursor: Cursor) -> Exception:
+def _unexpected(cursor: Cursor) -> WordsRefused:
     reason = UNSEEN.get(cursor.run)
     return cursor.refused(_TERM, f"found {shown(cursor.run)}; {reason}" if reason else "")
 
@@ -161,13 +181,9 @@ def _ids(cursor: Cursor, asked: Asked) -> Expression:
     if not cursor.take(_OPEN):
         return asked.read(cursor)
     with cursor.inside():
-        row = _Row([_ids(cursor, asked)])
-        while joint := cursor.take(_JOINT):
-            row.add(All if _AND.match(joint) else AnyOf, _ids(cursor, asked))
-            with cursor.inside(row.switches):
-                pass
+        part = _joined(cursor, lambda: _ids(cursor, asked))
     cursor.need(_CLOSE, "), and, or")
-    return row.joined()
+    return part
 
 
 def _bound(cursor: Cursor, word: str) -> Expression:
