@@ -148,6 +148,41 @@ def ruleset_of(options: WorldOptions) -> Ruleset:
     return desired(state_of(options), node_of(options)).ruleset
 
 
+def families_of(options: WorldOptions) -> tuple[Family, ...]:
+    """Return the families whose rules a world tells; raw text of one says nothing of the other."""
+    if not options.raw:
+        return tuple(Family)
+    texts = {Family.IPV4: options.ipv4, Family.IPV6: options.ipv6}
+    return tuple(family for family, text in texts.items() if text)
+
+
+def families_at(*sides: str) -> tuple[Family, ...]:
+    """Return the families that all sides of a comparison tell, each as `ruleset_at` takes it."""
+    other = {"ipv4:": Family.IPV6, "ipv6:": Family.IPV4}
+    lacking = {other[side[:5]] for side in sides if side[:5] in other}
+    return tuple(family for family in Family if family not in lacking)
+
+
+def ruleset_at(where: str, ipset: str | None, options: WorldOptions) -> Ruleset:
+    """Return the ruleset of one side of a comparison.
+
+    ``where`` is ``ipv4:FILE``, ``ipv6:FILE`` (sets from ``ipset``), ``live:`` or ``live:NETNS``, ``LOG@SEQ`` or the
+    path of manifests.
+    """
+    kind, colon, rest = where.partition(":")
+    if colon and kind in {"ipv4", "ipv6"}:
+        text = replace(options, ipset=ipset)
+        return ruleset_of(replace(text, ipv4=rest) if kind == "ipv4" else replace(text, ipv6=rest))
+    if ipset:
+        raise Refused((Fault(where, "has no use for the text of ipset save", "ipv4:FILE or ipv6:FILE with it"),))
+    if colon and kind == "live":
+        return ruleset_of(replace(options, live=True, netns=rest))
+    log, at, sequence = where.rpartition("@")
+    if at and not Path(where).exists():
+        return ruleset_of(replace(options, log=log, at=sequence))
+    return ruleset_of(replace(options, files=(where,)))
+
+
 def _read_raw(options: WorldOptions) -> Ruleset:
     return Ruleset(
         ipv4=parse_tables(read_text(options.ipv4), options.ipv4, Family.IPV4) if options.ipv4 else (),

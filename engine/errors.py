@@ -7,6 +7,8 @@
     │   ├── UnknownNode     the node is not in the world
     │   ├── TextRefused     text of iptables-save, ipset save or a packet does not parse
     │   └── WordsRefused    words of a filter expression do not parse
+    ├── NoProof             memory or time did not do to find out about all packets
+    ├── Unconfirmed         two ways to judge a packet disagree, which is a fault of nodewall's
     ├── Unsafe              a plan that would cut the node off
     ├── LogError
     │   ├── LogBusy         another writer holds the log
@@ -128,6 +130,33 @@ class WordsRefused(Refused):
 
 
 @dataclass(eq=False)
+class NoProof(NodewallError):
+    """Memory or time, whichever is the ``limit``, did not do to find out about all packets."""
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        """Return what did not do, and what to do."""
+        return f"no proof: out of {self.limit}; allow more by --max-{_LIMITS.get(self.limit, self.limit)}"
+
+
+_LIMITS = {"time": "seconds"}
+
+
+class Unconfirmed(NodewallError):
+    """What was found out about a ``packet`` among all packets is not what becomes of it alone."""
+
+    def __init__(self, packet: str, claimed: str, judged: str) -> None:
+        super().__init__(packet, claimed, judged)
+        self.packet, self.claimed, self.judged = packet, claimed, judged
+
+    def __str__(self) -> str:
+        """Return the packet and both judgements."""
+        return f"a fault of nodewall's: {self.packet} was found to get {self.claimed}, but alone gets {self.judged}"
+
+
 class Unsafe(NodewallError):
     """A plan under which the node would lose the packets in ``lost``; nothing was applied."""
 

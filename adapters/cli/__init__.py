@@ -14,6 +14,8 @@ from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
 _COMMANDS = {
     "compile": "adapters.cli.compile",
     "simulate": "adapters.cli.simulate",
+    "search": "adapters.cli.search",
+    "diff": "adapters.cli.diff",
     "explain": "adapters.cli.explain",
     "status": "adapters.cli.status",
     "plan": "adapters.cli.node",

@@ -28,6 +28,7 @@ _CLUSTER = (
     config_option,
     click.option("--interface", "interfaces", multiple=True, metavar="IF", help="One that the node has; for globs."),
 )
+_WHERE_FROM = _CLUSTER[:3]
 _RAW = (
     click.option("--ipv4", metavar="FILE", help="Text of iptables-save."),
     click.option("--ipv6", metavar="FILE", help="Text of ip6tables-save."),
@@ -45,6 +46,10 @@ _KERNEL = (
     ),
 )
 
+_LIMITS = (
+    click.option("--max-seconds", type=click.FloatRange(min=0), metavar="S", help="Give up after that time."),
+    click.option("--max-memory", type=click.IntRange(min=1), metavar="MB", help="Give up beyond that memory."),
+)
 _PACKETS = (
     click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet in SPEC words; repeatable."),
     click.option("--pcap", metavar="FILE", help="A capture; connection state follows it."),
@@ -76,6 +81,14 @@ class WayOptions:
     routes6: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """How much time and memory may be used, in seconds and MiB; None is as much as is there."""
+
+    max_seconds: float | None = None
+    max_memory: int | None = None
+
+
 def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) -> Decorator:
     """Return a decorator that adds options and passes them on as one value of a kind, under a name."""
     names = {field.name for field in fields(kind)}
@@ -102,6 +115,14 @@ node_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL)
 
 world_options = _gathering("world", WorldOptions, *_CLUSTER, *_RAW, _LIVE, *_KERNEL)
 """Any world that has a ruleset."""
+
+cluster_kernel_options = _gathering(
+    "world", WorldOptions, *(each for each in _CLUSTER if each not in _WHERE_FROM), _KERNEL[1]
+)
+"""What goes with worlds that are named by arguments."""
+
+limit_options = _gathering("limits", LimitOptions, *_LIMITS)
+"""How much finding out about all packets may take."""
 
 packet_options = _gathering("asked", PacketOptions, *_PACKETS)
 """Packets in words, or a capture of them."""

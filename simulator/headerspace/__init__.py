@@ -6,7 +6,7 @@ Numbers that sets cannot tell apart are one class, so a set of 100,000 addresses
 
 from simulator.headerspace.atlas import Atlas, Budget
 from simulator.headerspace.course import Decided, Fates, deciders
-from simulator.headerspace.diagram import Exhausted, Function, is_false
+from simulator.headerspace.diagram import Function, is_false, within_limits
 from simulator.headerspace.measure import Example, count, example, named, values
 from simulator.headerspace.membership import Moving
 from simulator.headerspace.rules import Library, World
@@ -17,7 +17,6 @@ __all__ = [
     "Budget",
     "Decided",
     "Example",
-    "Exhausted",
     "Fates",
     "Function",
     "Library",
@@ -30,4 +29,5 @@ __all__ = [
     "is_false",
     "named",
     "values",
+    "within_limits",
 ]

@@ -48,7 +48,7 @@ class Atlas:
         """Return the space of these worlds.
 
         Raises:
-            Exhausted: the memory did not do.
+            NoProof: the memory did not do.
         """
         formulas = {question: formula_of(question, library) for question in questions}
         conditions = [each for world in worlds for each in world.conditions()] + list(formulas.values())
@@ -62,7 +62,7 @@ class Atlas:
         """Return what becomes of all packets at a hook.
 
         Raises:
-            Exhausted: memory or time did not do.
+            NoProof: memory or time did not do.
         """
         with within_limits():
             return self._courses.fates(world, hook)
@@ -71,7 +71,7 @@ class Atlas:
         """Return the packets that an expression means.
 
         Raises:
-            Exhausted: the memory did not do.
+            NoProof: the memory did not do.
             KeyError: the space was not made for the question.
         """
         with within_limits():

@@ -7,8 +7,9 @@ in packets is followed as functions of the packet that came, so a set of packets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from engine.errors import NoProof
 from engine.ruleset import Hook
-from simulator.headerspace.diagram import TIME, Exhausted, Function, Patience, is_false
+from simulator.headerspace.diagram import TIME, Function, Patience, is_false
 from simulator.headerspace.fields import STATES
 from simulator.headerspace.formula import Called
 from simulator.headerspace.rules import Block, Row, World, Write
@@ -78,7 +79,7 @@ class Courses:
         """Return what becomes of all packets at a hook.
 
         Raises:
-            Exhausted: there was no more time.
+            NoProof: there was no more time.
         """
         if (world, hook) not in self._fates:
             self._fates[world, hook] = self._worked_out(world, hook)
@@ -127,7 +128,7 @@ class Courses:
         key = block, tuple(sorted(scene.items(), key=lambda item: item[0]))
         if key not in self._known:
             if not self.patience():
-                raise Exhausted(TIME)
+                raise NoProof(TIME)
             self._known[key] = self._walked(block, scene)
         return self._known[key]
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from oxidd.bcdd import BCDDFunction, BCDDManager
 from oxidd.util import DDMemoryError
 
+from engine.errors import NoProof
+
 Function = BCDDFunction
 """A set of packets, or any other function of variables."""
 
@@ -27,25 +29,17 @@ MEMORY, TIME = "memory", "time"
 """What can be exhausted."""
 
 
-class Exhausted(Exception):
-    """The memory or the time that was allowed did not do."""
-
-    def __init__(self, limit: str) -> None:
-        super().__init__(limit)
-        self.limit = limit
-
-
 @contextmanager
 def within_limits() -> Iterator[None]:
     """Run a block whose functions may need more nodes than are allowed.
 
     Raises:
-        Exhausted: they did.
+        NoProof: they did.
     """
     try:
         yield
     except DDMemoryError as error:
-        raise Exhausted(MEMORY) from error
+        raise NoProof(MEMORY) from error
 
 
 class Diagram:
@@ -120,4 +114,5 @@ def way(function: Function) -> Iterator[tuple[int, bool]] | None:
 
 def holds(function: Function, chosen: Mapping[int, bool]) -> bool:
     """Whether a function holds for a choice of variables, by their places; what is not chosen counts as false."""
-    return function.eval(chosen.items())
+    # All are given, as oxidd 0.13 is not consistent about those that are left out.
+    return function.eval((place, chosen.get(place, False)) for place in range(function.manager.num_vars()))

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from engine.ruleset import Family
 from simulator.matches.basic import BITS
-from simulator.packets import TCP_FLAGS, ConnState, Packet
+from simulator.packets import ConnState
 
 ABSENT = -1
 """The value of a number that a packet does not have, as a port of ICMP."""
@@ -62,21 +62,3 @@ def fields(family: Family) -> Mapping[str, Field]:
         Field("mac", Sort.NAME),
     )
     return {field.name: field for field in found}
-
-
-def value_of(packet: Packet, name: str) -> int | str:
-    """Return a packet's value of a field as a number or name; what it does not give is `ABSENT` or no name."""
-    if name in {"src", "dst"}:
-        return int(packet.src if name == "src" else packet.dst)
-    if name == "flags":
-        return sum(1 << place for place, flag in enumerate(TCP_FLAGS) if flag in packet.flags)
-    if name == "icmp":
-        return ABSENT if packet.icmp is None else packet.icmp[0] << 8 | packet.icmp[1]
-    if name == "state":
-        return STATES.index(packet.state)
-    value: object = getattr(packet, name)
-    if name == "length" and value is None:
-        return 0
-    if isinstance(value, str):
-        return value
-    return int(value) if isinstance(value, int) else "" if name == "mac" else ABSENT

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from math import prod
 
 from engine.ruleset import Family
-from simulator.headerspace.diagram import Function, halves, is_false, is_true, top, way
+from simulator.headerspace.diagram import Function, halves, holds, is_false, is_true, top, way
 from simulator.headerspace.fields import ABSENT, STATES, Sort
 from simulator.headerspace.formula import Bits, Formula, Within, within
 from simulator.headerspace.partition import Range
@@ -20,6 +20,11 @@ class Example:
 
     packet: Packet
     answers: Mapping[Occurrence, bool]
+    chosen: Mapping[int, bool]
+
+    def is_in(self, found: Function) -> bool:
+        """Whether it is in another set of the same space."""
+        return holds(found, self.chosen)
 
 
 def count(space: Space, found: Function) -> int:
@@ -170,7 +175,7 @@ def example(space: Space, found: Function) -> Example | None:
         found = _narrowed(found, _at(space, axis, axis.count - 1))
     chosen = dict(way(found) or ())
     answers = {key: chosen[place] for key, place in _free_places(space) if place in chosen}
-    return Example(packet_of(space, chosen), answers)
+    return Example(packet_of(space, chosen), answers, chosen)
 
 
 def _narrowed(found: Function, wished: Function) -> Function:
@@ -215,12 +220,16 @@ def packet_of(space: Space, chosen: Mapping[int, bool]) -> Packet:
         out_interface=space.axes["out_interface"].names[numbers["out_interface"]],
         state=STATES[numbers["state"]],
         mark=numbers["mark"],
-        length=numbers["length"],
+        length=numbers["length"] if space.axes["length"].variables else None,
         ttl=numbers["ttl"],
         tos=numbers["tos"],
-        mac=space.axes["mac"].names[numbers["mac"]] or None,
+        mac=(space.axes["mac"].names[numbers["mac"]] or None) if space.axes["mac"].count > _UNASKED else None,
         fragment=bool(numbers["fragment"]),
     )
+
+
+_UNASKED = 2
+"""Of names: none, and one that stands for all."""
 
 
 def _given(number: int) -> int | None:

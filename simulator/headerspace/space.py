@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from engine.ruleset import Family
-from simulator.headerspace.diagram import DEFAULT_NODES, Diagram, Function, holds, is_false, number_of
-from simulator.headerspace.fields import ABSENT, STATES, Field, Sort, fields, value_of
+from simulator.headerspace.diagram import DEFAULT_NODES, Diagram, Function, is_false, number_of
+from simulator.headerspace.fields import ABSENT, STATES, Field, Sort, fields
 from simulator.headerspace.formula import All, Any, Bits, Called, Formula, Free, Not, Numbers, Within, atoms, within
 from simulator.headerspace.partition import Partition, partition
-from simulator.packets import ConnState, Packet, names
+from simulator.packets import ConnState, names
 from simulator.surroundings import LOOPBACK
 
 Word = tuple[Function, ...]
@@ -27,7 +27,8 @@ Occurrence = tuple[object, ...]
 
 UNCHANGED: Scene = {}
 
-_OTHERS = ("eth0", "eth1", "ens3", "wlan0", "eno1")
+_INTERFACES = ("eth0", "eth1", "ens3", "wlan0", "if")
+_CARDS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:01:0")
 _LONGEST_NAME = 15
 
 
@@ -55,17 +56,6 @@ class Axis:
         if self.partition is not None:
             return self.partition.count
         return len(self.names) or 1 << len(self.bits)
-
-    def place_of(self, packet: Packet) -> int:
-        """Return the class that a packet's value is in, or of a field of bits the number itself.
-
-        Raises:
-            ValueError: it is a name that the space was not made for.
-        """
-        value = value_of(packet, self.field.name)
-        if isinstance(value, str):
-            return self.names.index(value)
-        return value if self.partition is None else self.partition.class_of(value)
 
 
 @dataclass(eq=False)
@@ -134,15 +124,6 @@ class Space:
     def anyhow(self, function: Function) -> Function:
         """Return the packets that are in a set whatever the answers to what packets do not tell are."""
         return self.diagram.every(function, tuple(self._free.values()))
-
-    def has(self, function: Function, packet: Packet, answers: Mapping[Occurrence, bool]) -> bool:
-        """Whether a packet is in a set, given answers to what packets do not tell."""
-        chosen = {number_of(self._free[key]): answer for key, answer in answers.items() if key in self._free}
-        for axis in self.axes.values():
-            value = axis.place_of(packet)
-            bits = axis.bits or range(len(axis.variables) - 1, -1, -1)
-            chosen |= {place: bool(value >> bit & 1) for place, bit in zip(axis.span, bits, strict=True)}
-        return holds(function, chosen)
 
     def packets(self, *, in_interface: bool, out_interface: bool) -> Function:
         """Return all packets there are where packets have these interfaces."""
@@ -235,7 +216,8 @@ def _axis(found: Field, asked: Sequence[Within | Called | Bits], diagram: Diagra
         bits = tuple(place for place in reversed(range(mask.bit_length())) if mask >> place & 1)
         return Axis(found, diagram.variables(len(bits)), bits=bits)
     if found.sort is Sort.NAME:
-        known = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)))
+        others = _CARDS if found.name == "mac" else _INTERFACES
+        known = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)), others)
         return Axis(found, _enough(diagram, len(known)), names=known)
     parts = partition(found.first, found.last, [each for each in asked if isinstance(each, Within)])
     return Axis(found, _enough(diagram, parts.count), parts)
@@ -245,7 +227,7 @@ def _enough(diagram: Diagram, count: int) -> Word:
     return diagram.variables((count - 1).bit_length())
 
 
-def _representatives(patterns: Sequence[str]) -> tuple[str, ...]:
+def _representatives(patterns: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     """Return names that stand for all: none, those that are named, and others that begin so or in no way named."""
     exact = {pattern for pattern in patterns if not pattern.endswith("+")} - {""}
     starts = {pattern[:-1] for pattern in patterns if pattern.endswith("+")} - {""}
@@ -253,8 +235,8 @@ def _representatives(patterns: Sequence[str]) -> tuple[str, ...]:
     for start in sorted(starts):
         fresh = (f"{start}{number}"[:_LONGEST_NAME] for number in range(10))
         found += [next((name for name in fresh if not _taken(name, exact, starts, start)), start)]
-    others = (*_OTHERS, *(f"if{number}" for number in range(len(patterns) + 1)))
-    found += [next(name for name in others if not _taken(name, exact, starts, ""))]
+    more = (f"{others[-1]}{number}" for number in range(len(patterns)))
+    found += [next(name for name in (*others, *more) if not _taken(name, exact, starts, ""))]
     return ("", *dict.fromkeys(found))
 
 

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Family, Hook, Ruleset
-from simulator.headerspace import Atlas, Decided, Library, count, deciders, is_false
+from simulator.headerspace import Atlas, Decided, Example, Library, count, deciders, is_false
 from simulator.headerspace.diagram import halves, is_true, top
 from simulator.headerspace.formula import merged, within
 from simulator.headerspace.measure import packet_of
 from simulator.headerspace.partition import partition
 from simulator.netfilter import Verdict, Walker
-from simulator.packets import Packet
 from tests.netfilter_packets import Dice
 from tests.netfilter_worlds import Author
 from tests.rulesets import SOAK
@@ -34,7 +33,7 @@ def ruleset(family: Family, seed: str) -> Ruleset:
     return Ruleset(sets=parse_sets(sets), **{family.value.lower(): parse_tables(world.rules)})
 
 
-def drawn(dice: Dice, atlas: Atlas, part: Decided) -> Packet:
+def drawn(dice: Dice, atlas: Atlas, part: Decided) -> Example:
     """Return a random packet of a set."""
     function, chosen = part.packets, dict[int, bool]()
     while not is_true(function):
@@ -42,7 +41,7 @@ def drawn(dice: Dice, atlas: Atlas, part: Decided) -> Packet:
         assert place is not None
         ways = [(way, value) for way, value in zip(halves(function), (True, False), strict=True) if not is_false(way)]
         function, chosen[place] = dice.choice(ways)
-    return packet_of(atlas.space, chosen)
+    return Example(packet_of(atlas.space, chosen), {}, chosen)
 
 
 @pytest.mark.parametrize("family", Family)
@@ -57,10 +56,10 @@ def test_every_packet_gets_the_verdict_of_its_walk(family: Family) -> None:
             fates = atlas.fates(world, hook)
             parts = deciders(fates, fates.packets)
             possible = [(part, atlas.space.somehow(part.packets)) for part in parts]
-            for packet in (drawn(dice, atlas, part) for part in parts):
-                answer = walker.verdict(packet, hook)
-                told = [(part.verdict, part.decision) for part, found in possible if atlas.space.has(found, packet, {})]
-                assert (answer.verdict, answer.decided_by) in told, (place, hook, packet.words, told)
+            for shown in (drawn(dice, atlas, part) for part in parts):
+                answer = walker.verdict(shown.packet, hook)
+                told = [(part.verdict, part.decision) for part, found in possible if shown.is_in(found)]
+                assert (answer.verdict, answer.decided_by) in told, (place, hook, shown.packet.words, told)
 
 
 @pytest.mark.parametrize("family", Family)

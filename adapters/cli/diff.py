@@ -1,0 +1,62 @@
+"""``diff``: which packets two worlds treat differently."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import click
+
+from adapters.cli.options import LimitOptions, cluster_kernel_options, limit_options
+from adapters.cli.output import coloured, counted, emit, output_option
+from adapters.limits import budget
+from adapters.world import WorldOptions, families_at, ruleset_at
+from simulator.compare import Change, compare
+
+
+@click.command("diff")
+@click.argument("old")
+@click.argument("new")
+@click.option("--old-ipset", metavar="FILE", help="Text of ipset save that goes with OLD.")
+@click.option("--new-ipset", metavar="FILE", help="Text of ipset save that goes with NEW.")
+@cluster_kernel_options
+@limit_options
+@output_option
+def diff_command(  # the parameters are the command line contract's
+    old: str,
+    new: str,
+    old_ipset: str | None,
+    new_ipset: str | None,
+    world: WorldOptions,
+    limits: LimitOptions,
+    output: str,
+) -> int:
+    """Say which packets OLD and NEW treat differently: exit 1 where there are any.
+
+    Each is a PATH of manifests, LOG@SEQ, ipv4:FILE, ipv6:FILE, live: or live:NETNS.
+    """
+    before, after = ruleset_at(old, old_ipset, world), ruleset_at(new, new_ipset, world)
+    changes = compare(before, after, families_at(old, new), budget(limits.max_seconds, limits.max_memory))
+    emit(output, effect_as_json(changes), lambda: effect_as_text(changes))
+    return int(bool(changes))
+
+
+def effect_as_json(changes: Sequence[Change]) -> dict[str, object]:
+    """Return changes under the keys of the command line contract."""
+    return {"equal": not changes, "changes": [change.as_json() for change in changes]}
+
+
+def effect_as_text(changes: Sequence[Change]) -> str:
+    """Return changes in sentences, by family and hook."""
+    if not changes:
+        return "no packet gets another verdict"
+    lines = []
+    for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
+        lines.append(f"{family.value} {hook.value}")
+        for change in group:
+            lines.append(f"  {_SIGNS[change.now.value]} {change.summary}")
+            lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
+            lines.append(f"      as {change.example.words}")
+            lines += (f"      assumed: {text}" for text in change.assumptions)
+    return "\n".join([*lines, counted(len(changes), "change")])
+
+
+_SIGNS = {"accept": "+", "drop": "-", "reject": "!"}
