@@ -157,6 +157,7 @@ class Unconfirmed(NodewallError):
         return f"a fault of nodewall's: {self.packet} was found to get {self.claimed}, but alone gets {self.judged}"
 
 
+@dataclass(eq=False)
 class Unsafe(NodewallError):
     """A plan under which the node would lose the packets in ``lost``; nothing was applied."""
 
