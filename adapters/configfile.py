@@ -13,6 +13,7 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from adapters.invariants import under, unsound
 from adapters.yamltext import MAX_BYTES, Document, Location, read_yaml
 from engine.config import DEFAULT_CONFIGURATION, Configuration
 from engine.errors import Fault, Place, Refused, shown
@@ -62,7 +63,7 @@ def load(path: str | None, environment: Mapping[str, str], known: Configuration 
     Raises:
         Refused: for every fault in either.
     """
-    given = _Given(_document(path) if path else None, known)
+    given = _Given(document_of(path) if path else None, known)
     for key in keys():
         if key.variable in environment:
             given.take(key, environment[key.variable])
@@ -108,6 +109,8 @@ class _Given:
         except ValidationError as error:
             self.faults += (self._placed(location, fault) for location, fault in faults_of(error))
             raise Refused(tuple(self.faults)) from None
+        found = ((("guard", "invariants", *at), fault) for at, fault in unsound(config.guard.invariants))
+        self.faults += (self._placed(location, under(fault, location)) for location, fault in found)
         if self.faults:
             raise Refused(tuple(self.faults))
         return Loaded(config, {".".join(key.path): self._origin(key.path) for key in keys()})
@@ -129,7 +132,12 @@ class _Given:
         return LOG if _has(known, path) else DEFAULT
 
 
-def _document(path: str) -> Document | None:
+def document_of(path: str) -> Document | None:
+    """Return the one document of a YAML file, None where it is empty.
+
+    Raises:
+        Refused: the file cannot be read, or is no such document.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -18,8 +18,8 @@ from engine.desired import desired
 from engine.reconcile import propose, realize
 from engine.ruleset import Family, Hook
 from scenarios.case import Scenario
+from simulator.guard import TrustingVerifier
 from simulator.packets import Address, ConnState, Packet, names, to_wire
-from simulator.prove import TrustingVerifier
 
 _CONNECTABLE = {names.TCP, names.UDP}  # which an ordinary program can try
 _FIRST_PORT = 40000  # of injected packets that name no source port

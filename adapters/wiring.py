@@ -1,20 +1,22 @@
 """The one place where ports meet their adapters."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from time import perf_counter
 
+from adapters.administrator import administrators
 from adapters.clock import SystemClock, SystemIds
 from adapters.eventlog import SqliteLog
 from adapters.hostfacts import observe_host
+from adapters.invariants import invariants_of
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
-from engine.desired import Desired
-from engine.ports import Verifier
-from engine.rules import STATIC_POLICY, Action
+from engine.lifelines import lifelines
 from engine.state import ClusterState
-from simulator.prove import LifelineVerifier
+from simulator.guard import Guard
+from simulator.headerspace.atlas import UNLIMITED, Budget
 from simulator.surroundings import Host
 
 LOG_WAIT = 5.0
@@ -36,12 +38,11 @@ def host(netns: str = "") -> Host:
     return observe_host(SystemRunner(netns))
 
 
-def verifier(state: ClusterState, node: str, wanted: Desired) -> Verifier:
-    """Return the lockout guard of a node, for what is managed there: the rest is left to the host's own rules."""
-    managed = wanted.options.families if wanted.options.enabled else ()
+def verifier(state: ClusterState, node: str, netns: str = "", budget: Budget = UNLIMITED) -> Guard:
+    """Return the lockout guard of a node; whoever works on it from afar in this namespace is not locked out either."""
     own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
-    lifelines = [rule for rule in wanted.rules if rule.policy == STATIC_POLICY and rule.action is Action.ALLOW]
-    return LifelineVerifier(lifelines, [address for address in own if f"IPv{address.version}" in managed])
+    lines = (*lifelines(state, node), *(() if netns else administrators(os.environ)))
+    return Guard(lines, own, invariants_of(state.config.guard.invariants), budget)
 
 
 class SystemStopwatch:

@@ -15,7 +15,7 @@ from engine.plan import Step, Tool
 from engine.reconcile import propose, realize
 from engine.resolve import resolve
 from engine.ruleset import Ruleset
-from simulator.prove import TrustingVerifier
+from simulator.guard import TrustingVerifier
 
 POLICIES, PEERS = 50, 20
 

@@ -5,7 +5,7 @@ written in the language of policies, so that they can be shown, copied and repla
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -47,6 +47,17 @@ def _interface_glob(text: str) -> str:
 
 
 InterfaceGlob = Annotated[Text, AfterValidator(_interface_glob)]
+
+
+def taken_names(given: Given, key: str, taken: Iterable[str] = ()) -> Iterator[Finding]:
+    """Yield the names of a list's entries that are taken already, by those before them or by others."""
+    known = set(taken)
+    for index, entry in entries(given, key):
+        name = entry.get("name")
+        if isinstance(name, str):
+            if name in known:
+                yield (key, index, "name"), finding(f"found {shown(name)}, which is taken", "another name")
+            known.add(name)
 
 
 class FeatureGates(Model):
@@ -138,13 +149,27 @@ class PrivilegedRules(Checked):
     @classmethod
     def across(cls, given: Given) -> Iterator[Finding]:
         """Yield names that are taken."""
-        taken = set(DEFAULT_NAMES) if given.get("mode", "Extend") == "Extend" else set()
-        for index, rule in entries(given, "rules"):
-            name = rule.get("name")
-            if isinstance(name, str):
-                if name in taken:
-                    yield ("rules", index, "name"), finding(f"found {shown(name)}, which is taken", "another name")
-                taken.add(name)
+        yield from taken_names(given, "rules", DEFAULT_NAMES if given.get("mode", "Extend") == "Extend" else ())
+
+
+class InvariantEntry(Model):
+    """What shall become of the packets that an expression means, at a hook; what it says is known to the simulator."""
+
+    name: Annotated[Text, Field(min_length=1)]
+    hook: Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+    where: Text = ""
+    must: Literal["accept", "block"]
+
+
+class GuardConfig(Checked):
+    """What the lockout guard proves of every plan beside the node's lifelines."""
+
+    invariants: tuple[InvariantEntry, ...] = ()
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield names that stand twice."""
+        yield from taken_names(given, "invariants")
 
 
 class Configuration(Model):
@@ -162,6 +187,7 @@ class Configuration(Model):
     logging: LoggingConfig = LoggingConfig()
     backend: Literal["auto", "nft", "legacy"] = "auto"
     families: Annotated[tuple[Family, ...], Field(min_length=1)] = tuple(Family)
+    guard: GuardConfig = GuardConfig()
 
     @model_validator(mode="after")
     def _families_once(self) -> "Configuration":

@@ -278,67 +278,103 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
 
 
 def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ...]) -> Iterator[SetEdit]:
+    """Yield what turns members into others, narrow networks first and those that go last, the widest of them first.
+
+    A set answers by its most specific member, so in this order an address is in it as before or as after all along.
+    """
     # A set holds an element once, whatever its flags, so elements are what is compared first.
     old = {member[0]: member for member in before}
     new = {member[0]: member for member in after}
-    for element in sorted(old.keys() - new.keys()):
-        yield MemberRemoved(name, old[element])
-    for element, member in sorted(new.items()):
+    for element, member in sorted(new.items(), key=lambda item: (-_length(item[0]), item[0])):
         if element not in old:
             yield MemberAdded(name, member)
         elif old[element] != member:
             yield MemberChanged(name, member)
+    for element in sorted(old.keys() - new.keys(), key=lambda gone: (_length(gone), gone)):
+        yield MemberRemoved(name, old[element])
+
+
+def _length(element: str) -> int:
+    """Return the length of an element's prefix; one without is of single addresses."""
+    length = element.partition("/")[2]
+    return int(length) if length.isdecimal() else _LONGEST
+
+
+_LONGEST = 128
 
 
 def apply_changes(observed: Ruleset, changes: Sequence[Change]) -> Ruleset:
     """Return what the kernel holds after the changes: the meaning of each, in plain Python, for proofs and tests."""
-    sets = {item.name: item for item in observed.sets}
-    tables = {
-        family: {table.name: {c.name: c for c in table.chains} for table in observed.tables(family)}
-        for family in Family
-    }
+    held = _Held(observed)
     for change in changes:
         if isinstance(change, SetEdit):
-            _apply_set_edit(sets, change)
+            held.edit_set(change)
         else:
-            _apply_chain_edit(tables[change.family].setdefault(change.table, {}), change)
-    ipv4, ipv6 = (
-        tuple(Table(name, tuple(chains.values())) for name, chains in tables[family].items()) for family in Family
-    )
-    return Ruleset(ipv4, ipv6, tuple(sorted(sets.values())))
+            held.edit_chain(change)
+    return held.ruleset()
 
 
-def _apply_set_edit(sets: dict[str, IpSet], change: SetEdit) -> None:
-    match change:
-        case SetCreated(item):
-            sets[item.name] = item
-        case SetDestroyed(name):
-            del sets[name]
-        case MemberAdded(name, member) | MemberChanged(name, member):
-            sets[name] = _with_members(sets[name], member[0], member)
-        case MemberRemoved(name, member):
-            sets[name] = _with_members(sets[name], member[0])
+class _Held:
+    """A ruleset while it changes: the rules and members of what was changed so far, in a form that is quick to edit."""
 
+    def __init__(self, observed: Ruleset) -> None:
+        self._sets = {item.name: item for item in observed.sets}
+        self._members: dict[str, dict[str, Member]] = {}
+        self._tables = {
+            family: {table.name: {c.name: c for c in table.chains} for table in observed.tables(family)}
+            for family in Family
+        }
+        self._rules: dict[tuple[Family, str, str], list[Rule]] = {}
 
-def _with_members(item: IpSet, without: str, *extra: Member) -> IpSet:
-    return replace(item, members=tuple(sorted([*(m for m in item.members if m[0] != without), *extra])))
+    def edit_set(self, change: SetEdit) -> None:
+        """Make one change to the sets."""
+        match change:
+            case SetCreated(item):
+                self._sets[item.name] = item
+            case SetDestroyed(name):
+                del self._sets[name]
+                self._members.pop(name, None)
+            case MemberAdded(name, member) | MemberChanged(name, member):
+                self._members_of(name)[member[0]] = member
+            case MemberRemoved(name, member):
+                self._members_of(name).pop(member[0], None)
 
-
-def _apply_chain_edit(chains: dict[str, Chain], change: ChainEdit) -> None:
-    chain = chains.get(change.chain, Chain(change.chain))
-    rules = list(chain.rules)
-    match change:
-        case ChainChange(created=False):
-            del chains[change.chain]
+    def edit_chain(self, change: ChainEdit) -> None:
+        """Make one change to the chains."""
+        chains = self._tables[change.family].setdefault(change.table, {})
+        place = (change.family, change.table, change.chain)
+        if isinstance(change, ChainChange):
+            self._rules.pop(place, None)
+            chains.pop(change.chain, None)
+            if change.created:
+                chains[change.chain] = Chain(change.chain)
             return
-        case ChainChange():
-            rules = []
-        case RuleInserted(position=position, rule=rule):
-            rules.insert(position - 1, rule)
-        case RuleDeleted(position=position):
-            del rules[position - 1]
-        case JumpPlaced(rule=rule, last=last):
-            rules.insert(len(rules) if last else 0, rule)
-        case JumpRemoved(rule=rule):
-            rules.remove(rule)
-    chains[change.chain] = replace(chain, rules=tuple(rules))
+        chain = chains.setdefault(change.chain, Chain(change.chain))
+        rules = self._rules.setdefault(place, list(chain.rules))
+        match change:
+            case RuleInserted(position=position, rule=rule):
+                rules.insert(position - 1, rule)
+            case RuleDeleted(position=position):
+                del rules[position - 1]
+            case JumpPlaced(rule=rule, last=last):
+                rules.insert(len(rules) if last else 0, rule)
+            case JumpRemoved(rule=rule):
+                rules.remove(rule)
+
+    def ruleset(self) -> Ruleset:
+        """Return what it has become."""
+        for (family, table, chain), rules in self._rules.items():
+            chains = self._tables[family][table]
+            chains[chain] = replace(chains[chain], rules=tuple(rules))
+        for name, members in self._members.items():
+            self._sets[name] = replace(self._sets[name], members=tuple(sorted(members.values())))
+        ipv4, ipv6 = (
+            tuple(Table(name, tuple(chains.values())) for name, chains in self._tables[family].items())
+            for family in Family
+        )
+        return Ruleset(ipv4, ipv6, tuple(sorted(self._sets.values())))
+
+    def _members_of(self, name: str) -> dict[str, Member]:
+        if name not in self._members:
+            self._members[name] = {member[0]: member for member in self._sets[name].members}
+        return self._members[name]

@@ -159,18 +159,18 @@ class Unconfirmed(NodewallError):
 
 @dataclass(eq=False)
 class Unsafe(NodewallError):
-    """A plan under which the node would lose the packets in ``lost``; nothing was applied."""
+    """A plan against which there are ``reasons``, such as packets that would be lost; nothing was applied."""
 
-    lost: tuple[str, ...]
+    reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return all that would be lost, a line each."""
+        """Return all reasons, a line each."""
         return "\n".join(self.lines)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """One line per packet that would be lost."""
-        return tuple(f"refused, the node would lose {packet}" for packet in self.lost)
+        """One line for each reason."""
+        return tuple(f"refused, {reason}" for reason in self.reasons)
 
 
 class LogError(NodewallError):

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from engine.events import Event, EventBody
+from engine.passages import Passage
 from engine.plan import Step
 from engine.ruleset import Ruleset
 
@@ -74,11 +76,52 @@ class Kernel(Protocol):
         ...
 
 
-class Verifier(Protocol):
-    """Judges a ruleset before it is applied."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What speaks against a plan, each in words: nothing where the plan is proved safe.
 
-    def lost(self, before: Ruleset, after: Ruleset) -> tuple[str, ...]:
-        """Return the lifeline packets, in words, that get through ``before`` and not ``after``; none is good."""
+    ``lost`` are packets that would be lost for good, ``broken`` invariants that would not hold, ``strays`` packets
+    that on the way get neither their old verdict nor their new one; ``unproved`` says why there is no more proof.
+    """
+
+    lost: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    unproved: tuple[str, ...] = ()
+
+    @property
+    def safe(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.reasons
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All that speaks against it, in half sentences that end what is said of the plan."""
+        return (
+            *(f"the node would lose {packet}" for packet in self.lost),
+            *(f"an invariant would not hold: {packet}" for packet in self.broken),
+            *(
+                f"on the way there would be neither the old verdict nor the new one for {packet}"
+                for packet in self.strays
+            ),
+            *self.unproved,
+        )
+
+    def __add__(self, other: "Judgement") -> "Judgement":
+        """Return all that either says, each once."""
+        both = zip(_fields(self), _fields(other), strict=True)
+        return Judgement(*(tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in both))
+
+
+def _fields(found: Judgement) -> tuple[tuple[str, ...], ...]:
+    return (found.lost, found.broken, found.strays, found.unproved)
+
+
+class Verifier(Protocol):
+    """Judges a plan before it is carried out."""
+
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
+        """Return what speaks against going from ``before`` to ``after`` by these passages."""
         ...
 
 

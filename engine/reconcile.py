@@ -5,49 +5,77 @@ state back where the kernel refuses. The reconcilers below walk that road for th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
 from engine.diff import apply_changes, diff, owned
 from engine.errors import KernelError, KernelRefused, NotInForce, Unsafe
+from engine.passages import passages, round_plan
 from engine.plan import Plan, make_plan, op_of
-from engine.ports import Kernel, Stopwatch, Verifier
+from engine.ports import Judgement, Kernel, Stopwatch, Verifier
 from engine.resolve import in_order
 from engine.rules import CompletedRule, Plane
 from engine.ruleset import Ruleset
 
 
+class Method(StrEnum):
+    """How a plan goes about sets that change: in place, or under other names to which the rules switch."""
+
+    IN_PLACE = "in-place"
+    SWITCH = "switch"
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is in force, what shall be, the way there, and the lifeline packets that would be lost by it."""
+    """What is in force, what shall be, the way there, and what speaks against it."""
 
     observed: Ruleset
     wanted: Ruleset
     plan: Plan
-    lost: tuple[str, ...] = ()
+    method: Method = Method.IN_PLACE
+    judgement: Judgement = field(default_factory=Judgement)
+
+    @property
+    def reached(self) -> Ruleset:
+        """Everything that will be in force, with what others put there."""
+        return apply_changes(self.observed, self.plan.changes)
 
 
 def propose(wanted: Ruleset, kernel: Kernel, verifier: Verifier, watch: Stopwatch) -> Proposal:
-    """Return the cheapest way from what the kernel holds to ``wanted``, judged but not yet taken."""
+    """Return the cheapest safe way from what the kernel holds to ``wanted``, judged but not yet taken.
+
+    Where sets cannot change in place, because packets would get a verdict on the way that is neither their old one nor
+    their new one, the rules switch to other sets.
+    """
     with watch.stage("diff"):
         observed = kernel.observe()
         plan = make_plan(diff(observed, wanted))
     with watch.stage("verify"):
-        lost = verifier.lost(observed, apply_changes(observed, plan.changes))
-    return Proposal(observed, wanted, plan, lost)
+        judgement = _judged(observed, plan, verifier)
+    if not judgement.strays:
+        return Proposal(observed, wanted, plan, Method.IN_PLACE, judgement)
+    with watch.stage("diff"):
+        plan = round_plan(observed, wanted)
+    with watch.stage("verify"):
+        return Proposal(observed, wanted, plan, Method.SWITCH, _judged(observed, plan, verifier))
+
+
+def _judged(observed: Ruleset, plan: Plan, verifier: Verifier) -> Judgement:
+    return verifier.judge(observed, apply_changes(observed, plan.changes), tuple(passages(observed, plan)))
 
 
 def realize(proposal: Proposal, kernel: Kernel, watch: Stopwatch, *, force_unsafe: bool = False) -> None:
     """Take the proposed way and read back that the kernel holds what was wanted.
 
     Raises:
-        Unsafe: a lifeline would be lost and ``force_unsafe`` is not set; nothing was done.
+        Unsafe: something speaks against the way and ``force_unsafe`` is not set; nothing was done.
         KernelRefused: a tool refused; what had been done is undone, or the error says that it could not be.
         NotInForce: every tool said yes, yet what is read back differs.
     """
-    if proposal.lost and not force_unsafe:
-        raise Unsafe(proposal.lost)
+    if not (proposal.judgement.safe or force_unsafe):
+        raise Unsafe(proposal.judgement.reasons)
     with watch.stage("apply"):
         for done, step in enumerate(proposal.plan.steps):
             try:

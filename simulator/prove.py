@@ -1,99 +1,152 @@
-"""The lockout guard: sample packets of every lifeline must still get through what is about to be applied.
-
-These are examples at the edges of each static rule, walked through the whole ruleset with the host's own rules in it.
-"""
+"""Invariants: what shall become of packets whatever they are, proved of all of them or refuted by one."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from ipaddress import IPv6Address, ip_address
-from itertools import product
+from dataclasses import dataclass
+from enum import StrEnum
 
-from engine.addresses import Address, Network
-from engine.rules import ANY_PORT, CompletedRule, Direction, PortRange, Protocol, Service
-from engine.ruleset import Ruleset
-from simulator.netfilter import Verdict, Walker
-from simulator.packets import Packet, names
-
-_NUMBERS = {
-    Protocol.TCP: names.TCP,
-    Protocol.UDP: names.UDP,
-    Protocol.SCTP: names.SCTP,
-    Protocol.ICMP: names.ICMP,
-    Protocol.ICMPV6: names.ICMPV6,
-    Protocol.IGMP: names.IGMP,
-}
-_WITH_PORTS = frozenset({Protocol.TCP, Protocol.UDP, Protocol.SCTP})
-_VERSIONS = {Protocol.ICMP: 4, Protocol.IGMP: 4, Protocol.ICMPV6: 6}
-_ECHO = {Protocol.ICMP: (8, 0), Protocol.ICMPV6: (128, 0)}
-_ALL_SYSTEMS, _QUERY = "224.0.0.1", 0x11
-_EPHEMERAL = 32768
-_INTERFACE = "eth0"
-
-
-class LifelineVerifier:
-    """Judges rulesets by sample packets of ``lifelines``, between a node's ``addresses`` and their peers."""
-
-    def __init__(self, lifelines: Sequence[CompletedRule], addresses: Sequence[Address]) -> None:
-        self._samples = [pair for rule in lifelines for pair in _samples(rule, addresses)]
-
-    def lost(self, before: Ruleset, after: Ruleset) -> tuple[str, ...]:
-        """Return the samples that get through ``before`` and not ``after``, each with its rule and who decided."""
-        then, now = Walker(before), Walker(after)
-        losses = []
-        for rule, packet in self._samples:
-            answer = now.verdict(packet)
-            if answer.verdict is not Verdict.ACCEPT and then.verdict(packet).verdict is Verdict.ACCEPT:
-                by = answer.decided_by
-                where = f"{by.table}/{by.chain} rule {by.rule}" if by else answer.hook.value
-                losses.append(f"{packet.words} ({rule.name}): {answer.verdict.value} by {where}")
-        return tuple(losses)
+from engine.errors import NoProof
+from engine.ruleset import Family, Hook, Ruleset
+from simulator.expression import Expression
+from simulator.headerspace import (
+    Atlas,
+    Budget,
+    Decided,
+    Function,
+    Library,
+    World,
+    count,
+    deciders,
+    example,
+    is_false,
+    within_limits,
+)
+from simulator.headerspace.atlas import UNLIMITED
+from simulator.netfilter import Decision, Verdict
+from simulator.packets import Packet
+from simulator.replay import confirmed, taken
 
 
-class TrustingVerifier:
-    """Finds no fault in anything: for tests, and for taking nodewall off a node."""
+class Must(StrEnum):
+    """What shall become of packets."""
 
-    def lost(self, before: Ruleset, after: Ruleset) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
-        """Return nothing."""
-        return ()
-
-
-def _samples(rule: CompletedRule, addresses: Sequence[Address]) -> Iterator[tuple[CompletedRule, Packet]]:
-    for local, service in product(addresses, rule.services):
-        if _VERSIONS.get(service.protocol, local.version) != local.version:
-            continue
-        for peer in _peers(rule, local):
-            for port in sorted(set(service.ports)) if service.protocol in _WITH_PORTS else (0,):
-                yield rule, _packet(rule.direction, service, local, peer, port)
+    ACCEPT = "accept"
+    BLOCK = "block"
 
 
-def _peers(rule: CompletedRule, local: Address) -> Iterator[Address]:
-    if rule.peers is None:
-        yield IPv6Address("fe80::1") if local.version == 6 else local
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """All packets that an expression means shall be accepted, or none of them, at a hook."""
+
+    name: str
+    hook: Hook
+    where: Expression
+    must: Must
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A packet as evidence: what becomes of it, who decides so, and how matches have to turn out for it."""
+
+    packet: Packet
+    verdict: Verdict
+    decided_by: Decision | None
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The evidence on one line."""
+        by = self.decided_by
+        where = f" by {by.table}/{by.chain} rule {by.rule}" if by else ""
+        return "; ".join((f"{self.packet.words}: {self.verdict.value}{where}", *self.assumptions))
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found out about an invariant in one family: broken by so many headers, one of them in the witness.
+
+    Where there is neither proof nor witness, ``unproved`` says why.
+    """
+
+    invariant: Invariant
+    family: Family
+    count: int = 0
+    witness: Witness | None = None
+    unproved: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is proved."""
+        return self.witness is None and not self.unproved
+
+
+def prove(
+    ruleset: Ruleset,
+    invariants: Sequence[Invariant],
+    families: Sequence[Family] = tuple(Family),
+    budget: Budget = UNLIMITED,
+) -> tuple[Proof, ...]:
+    """Return what was found out about each invariant in each family; what the budget does not do for is unproved.
+
+    Raises:
+        Refused: the ruleset lacks a set or chain, or has a loop.
+        Unconfirmed: the simulator of single packets does not agree.
+    """
+    found = [proof for family in families for proof in _of_family(ruleset, invariants, family, budget)]
+    return tuple(sorted(found, key=lambda proof: invariants.index(proof.invariant)))
+
+
+def _of_family(ruleset: Ruleset, invariants: Sequence[Invariant], family: Family, budget: Budget) -> Iterator[Proof]:
+    library = Library(family)
+    world = library.read(ruleset)
+    try:
+        atlas = Atlas.of(library, [world], [each.where for each in invariants], budget)
+    except NoProof as error:
+        yield from (Proof(each, family, unproved=str(error)) for each in invariants)
         return
-    for block in rule.peers:
-        network: Network = block.network
-        if network.version == local.version and not block.excepted:
-            yield network.network_address
+    yield from proofs(atlas, world, invariants)
 
 
-def _packet(direction: Direction, service: Service, local: Address, peer: Address, port: int) -> Packet:
-    arrives = direction is Direction.INGRESS
-    packet = Packet(
-        src=peer if arrives else local,
-        dst=local if arrives else peer,
-        protocol=_NUMBERS[service.protocol],
-        in_interface=_INTERFACE if arrives else "",
-        out_interface="" if arrives else _INTERFACE,
-    )
-    if service.protocol in _WITH_PORTS:
-        flags = frozenset({"SYN"}) if service.protocol is Protocol.TCP else frozenset[str]()
-        return replace(packet, sport=_source(service.source_ports), dport=port, flags=flags)
-    if service.protocol is Protocol.IGMP:
-        kind, group = service.igmp or (-1, "")
-        return replace(packet, dst=ip_address(group or _ALL_SYSTEMS), igmp=kind if kind >= 0 else _QUERY)
-    kind, code = service.icmp or _ECHO[service.protocol]
-    return replace(packet, icmp=(kind, max(code, 0)))
+def proofs(atlas: Atlas, world: World, invariants: Sequence[Invariant]) -> Iterator[Proof]:
+    """Yield what was found out about invariants in a world of an atlas that was made for their expressions."""
+    for invariant in invariants:
+        try:
+            yield _proof(atlas, world, invariant)
+        except NoProof as error:
+            yield Proof(invariant, atlas.space.family, unproved=str(error))
 
 
-def _source(ports: PortRange) -> int:
-    return _EPHEMERAL if ports == ANY_PORT else ports[0]
+def _proof(atlas: Atlas, world: World, invariant: Invariant) -> Proof:
+    family, fates = atlas.space.family, atlas.fates(world, invariant.hook)
+    with within_limits():
+        accepted = fates.verdicts[Verdict.ACCEPT]
+        meant = atlas.meant(invariant.where) & fates.packets
+        broken = meant & (~accepted if invariant.must is Must.ACCEPT else accepted)
+        if is_false(broken):
+            return Proof(invariant, family)
+        surely = atlas.space.anyhow(broken)
+        return Proof(
+            invariant,
+            family,
+            count(atlas.space, broken),
+            witness_of(atlas, world, invariant.hook, broken if is_false(surely) else surely & broken),
+        )
+
+
+def witness_of(atlas: Atlas, world: World, hook: Hook, found: Function, before: World | None = None) -> Witness:
+    """Return one of the packets found, of which there are some, as evidence of what becomes of it in a world.
+
+    It is confirmed to get that verdict alone too, and to have been accepted ``before``, where that is claimed.
+
+    Raises:
+        Unconfirmed: the simulator of single packets does not agree.
+        NoProof: the memory did not do.
+    """
+    with within_limits():
+        end: Decided = deciders(atlas.fates(world, hook), found)[0]
+        shown = example(atlas.space, end.packets)
+    if shown is None:
+        raise ValueError(found)
+    confirmed(world.ruleset, hook, shown, end.verdict, end)
+    if before is not None:
+        confirmed(before.ruleset, hook, shown, Verdict.ACCEPT)
+    return Witness(shown.packet, end.verdict, end.decision, taken(world.ruleset, shown))

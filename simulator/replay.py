@@ -15,12 +15,17 @@ from simulator.matches.base import spelled
 from simulator.netfilter import Answer, Verdict, Walker
 
 Answers = Mapping[tuple[object, ...], bool]
-"""To a rule's free matches: by table, chain, rule, its place among equal rules of the chain, and the match's text."""
+"""To free matches: by table, chain, rule, its place among equal rules of the chain, and the match's text.
+
+Where the packet gives the answer, the text alone stands for all rules that ask.
+"""
 
 _NEVER = (Match("", "protocol", ("0",), negated=True),)
 """Holds for no packet, as protocol 0 stands for all."""
 
-_OF_A_MATCH = 5
+_OF_THE_PACKET = 1
+_OF_MATCHES = frozenset({_OF_THE_PACKET, 5})
+"""How many parts those keys have; those of values that rules write have more."""
 
 
 def replayed(ruleset: Ruleset, hook: Hook, example: Example) -> Answer | None:
@@ -28,7 +33,7 @@ def replayed(ruleset: Ruleset, hook: Hook, example: Example) -> Answer | None:
 
     None if that hangs on a value that cannot be forced: one that a rule wrote and nobody can know.
     """
-    if any(len(key) != _OF_A_MATCH for key in example.answers):
+    if any(len(key) not in _OF_MATCHES for key in example.answers):
         return None
     return Walker(answered(ruleset, example.packet.family, example.answers)).verdict(example.packet, hook)
 
@@ -56,13 +61,23 @@ def taken(ruleset: Ruleset, example: Example) -> tuple[str, ...]:
     """Return in words how free matches have to turn out for an example, each with its rule."""
     found = []
     for table, chain, number, rule, place in _rules(ruleset, example.packet.family):
+        where = f"{table.name}/{chain.name} rule {number}"
         for key, answer in example.answers.items():
-            if key[:4] == (table.name, chain.name, rule, place):
-                what = f"'{key[4]}' is taken {'to match' if answer else 'not to match'}"
-                unknown = f"what it writes to {key[4]} is not known"
-                where = f"{table.name}/{chain.name} rule {number}"
-                found.append(f"{where}: {what if len(key) == _OF_A_MATCH else unknown}")
+            if _is_about(key, (table.name, chain.name, rule, place)):
+                what = f"'{key[-1]}' is taken {'to match' if answer else 'not to match'}"
+                found.append(f"{where}: {what if len(key) in _OF_MATCHES else _UNKNOWN.format(key[-2])}")
     return tuple(dict.fromkeys(found))
+
+
+_UNKNOWN = "what it writes to {} is not known"
+
+
+def _is_about(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> bool:
+    """Whether a question is one of a rule's."""
+    if len(key) != _OF_THE_PACKET:
+        return key[:4] == place
+    matches = place[2].matches
+    return key[0] in {*(spelled(*group) for group in groups(matches)), *map(spelled, matches)}
 
 
 def answered(ruleset: Ruleset, family: Family, answers: Answers) -> Ruleset:
@@ -71,7 +86,8 @@ def answered(ruleset: Ruleset, family: Family, answers: Answers) -> Ruleset:
         return ruleset
     changed: dict[tuple[str, str, int], Rule] = {}
     for table, chain, number, rule, place in _rules(ruleset, family):
-        texts = {str(key[4]): held for key, held in answers.items() if key[:4] == (table.name, chain.name, rule, place)}
+        known = (table.name, chain.name, rule, place)
+        texts = {str(key[-1]): held for key, held in answers.items() if _is_about(key, known)}
         if texts:
             changed[table.name, chain.name, number] = _answered(rule, texts)
     tables = tuple(

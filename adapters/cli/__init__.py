@@ -16,6 +16,7 @@ _COMMANDS = {
     "simulate": "adapters.cli.simulate",
     "search": "adapters.cli.search",
     "diff": "adapters.cli.diff",
+    "prove": "adapters.cli.prove",
     "explain": "adapters.cli.explain",
     "status": "adapters.cli.status",
     "plan": "adapters.cli.node",

@@ -1,7 +1,7 @@
 """``plan``, ``apply`` and ``remove``: a node's kernel, asked or changed."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,15 +9,17 @@ import click
 import structlog
 
 from adapters import wiring
-from adapters.cli.options import kernel_options, node_options, plan_options
+from adapters.cli.diff import effect_as_json, effect_as_text
+from adapters.cli.options import LimitOptions, kernel_options, limit_options, node_options, plan_options
 from adapters.cli.output import counted, emit, output_option
 from adapters.conntrack import ConnectionTable
 from adapters.hostfacts import observe
 from adapters.kernel import Backend
+from adapters.limits import budget
 from adapters.process import SystemRunner
 from adapters.world import WorldOptions, backend_of, node_of, state_of
 from engine.desired import Desired, desired
-from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
+from engine.errors import Fault, KernelRefused, NoProof, NotInForce, Refused, Unsafe
 from engine.events import ApplyFailed, HostObserved, RulesetApplied
 from engine.plan import Plan, fingerprint
 from engine.ports import Kernel, Verifier
@@ -26,33 +28,39 @@ from engine.rules import Plane
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
 from engine.status import notes_of
-from simulator.prove import TrustingVerifier
+from simulator.compare import Change, compare
+from simulator.guard import TrustingVerifier
+from simulator.headerspace import Budget
 
 _LOG = structlog.get_logger(__name__)
 
 
 @click.command("plan")
 @plan_options
+@limit_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is something to do.")
 @output_option
-def plan_command(world: WorldOptions, detailed_exitcode: bool, output: str) -> int:
-    """Show what apply would do."""
+def plan_command(world: WorldOptions, limits: LimitOptions, detailed_exitcode: bool, output: str) -> int:
+    """Show what apply would do, and what would become of packets."""
     state, node = state_of(world), node_of(world)
     wanted = desired(_seen(state, node, world), node)
     _tell(state, wanted)
-    guard = wiring.verifier(state, node, wanted)
+    allowed = budget(limits.max_seconds, limits.max_memory)
+    guard = wiring.verifier(state, node, world.netns, allowed)
     kernel = wiring.kernel(world.netns, backend_of(world, state))
     proposal = _proposal(wanted, kernel, guard)
-    emit(output, _proposal_as_json(proposal), partial(_proposal_as_text, proposal))
+    effect = _effect(proposal, allowed)
+    emit(output, _proposal_as_json(proposal, effect), partial(_proposal_as_text, proposal, effect))
     return 2 if detailed_exitcode and proposal.plan.ops else 0
 
 
 @click.command("apply")
 @node_options
+@limit_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force-unsafe", is_flag=True, help="Apply even where a lifeline of the node would be lost.")
+@click.option("--force-unsafe", is_flag=True, help="Apply even what is not proved to be safe.")
 @output_option
-def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: str) -> None:
+def apply_command(world: WorldOptions, limits: LimitOptions, yes: bool, force_unsafe: bool, output: str) -> None:
     """Bring the policies of a node into force, and read back that they are."""
     state, node = state_of(world), node_of(world)
     if world.log and world.at:
@@ -60,10 +68,11 @@ def apply_command(world: WorldOptions, yes: bool, force_unsafe: bool, output: st
     seen = _seen(state, node, world)
     wanted = desired(seen, node)
     kernel = wiring.kernel(world.netns, backend_of(world, state))
-    guard = wiring.verifier(state, node, wanted)
+    allowed = budget(limits.max_seconds, limits.max_memory)
+    guard = wiring.verifier(state, node, world.netns, allowed)
     _tell(state, wanted)
     if not yes and sys.stdin.isatty():
-        _ask(wanted, kernel, guard, node)
+        _ask(_proposal(wanted, kernel, guard), allowed, node)
     if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
         _LOG.info("rules left to other data planes", node=node, rules=left)
     watch = wiring.SystemStopwatch()
@@ -130,10 +139,17 @@ def _proposal(wanted: Desired, kernel: Kernel, guard: Verifier) -> Proposal:
     return propose(wanted.ruleset, kernel, guard, wiring.SystemStopwatch())
 
 
-def _ask(wanted: Desired, kernel: Kernel, guard: Verifier, node: str) -> None:
-    proposal = _proposal(wanted, kernel, guard)
+def _effect(proposal: Proposal, allowed: Budget) -> tuple[Change, ...] | None:
+    """Return what a plan changes for packets, None where the budget does not do to find out."""
+    try:
+        return compare(proposal.observed, proposal.reached, budget=allowed)
+    except NoProof:
+        return None
+
+
+def _ask(proposal: Proposal, allowed: Budget, node: str) -> None:
     if proposal.plan.ops:
-        click.echo(_proposal_as_text(proposal), err=True)
+        click.echo(_proposal_as_text(proposal, _effect(proposal, allowed)), err=True)
         click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
 
 
@@ -163,18 +179,29 @@ def _same(known: RulesetApplied | ApplyFailed | None, outcome: RulesetApplied | 
             return False
 
 
-def _proposal_as_json(proposal: Proposal) -> Mapping[str, object]:
+def _proposal_as_json(proposal: Proposal, effect: Sequence[Change] | None) -> Mapping[str, object]:
+    judged = proposal.judgement
     return {
         "ops": [op.as_json() for op in proposal.plan.ops],
         "steps": len(proposal.plan.steps),
-        "proof": {"safe": not proposal.lost, "method": "in-place", "lockout": list(proposal.lost)},
+        "effect": None if effect is None else effect_as_json(effect),
+        "proof": {
+            "safe": judged.safe,
+            "method": proposal.method,
+            "lockout": list(judged.lost),
+            "broken": list(judged.broken),
+            "strays": list(judged.strays),
+            "unproved": list(judged.unproved),
+        },
     }
 
 
-def _proposal_as_text(proposal: Proposal) -> str:
+def _proposal_as_text(proposal: Proposal, effect: Sequence[Change] | None) -> str:
     lines = [_plan_as_text(proposal.plan)] if proposal.plan.ops else []
     lines.append(_size(proposal.plan))
-    lines += (click.style(f"unsafe: would lose {packet}", fg="red") for packet in proposal.lost)
+    if proposal.plan.ops:
+        lines.append("what becomes of packets is not known" if effect is None else effect_as_text(effect))
+    lines += (click.style(f"unsafe: {reason}", fg="red") for reason in proposal.judgement.reasons)
     return "\n".join(lines)
 
 

@@ -12,6 +12,9 @@ from simulator.headerspace.formula import FALSE, All, Any, Formula, Not
 from simulator.headerspace.rules import Library, World
 from simulator.headerspace.space import Space
 
+Question = Expression | Formula
+"""Which packets are asked about, in the words of users or of this package."""
+
 
 def _endless() -> bool:
     return True
@@ -35,14 +38,14 @@ class Atlas:
     space: Space
     library: Library
     _courses: Courses
-    _formulas: dict[Expression, Formula] = field(default_factory=dict)
+    _formulas: dict[Question, Formula] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         library: Library,
         worlds: Sequence[World],
-        questions: Iterable[Expression] = (),
+        questions: Iterable[Question] = (),
         budget: Budget = UNLIMITED,
     ) -> "Atlas":
         """Return the space of these worlds.
@@ -67,8 +70,8 @@ class Atlas:
         with within_limits():
             return self._courses.fates(world, hook)
 
-    def meant(self, question: Expression) -> Function:
-        """Return the packets that an expression means.
+    def meant(self, question: Question) -> Function:
+        """Return the packets that are asked about.
 
         Raises:
             NoProof: the memory did not do.
@@ -78,8 +81,8 @@ class Atlas:
             return self.space.function(self._formulas[question])
 
 
-def formula_of(asked: Expression, library: Library) -> Formula:
-    """Return an expression as a condition on packets of the library's family."""
+def formula_of(asked: Question, library: Library) -> Formula:
+    """Return what is asked as a condition on packets of the library's family."""
     match asked:
         case expression.Leaf(matches, family):
             return library.condition(matches) if family in {None, library.family} else FALSE
@@ -89,3 +92,5 @@ def formula_of(asked: Expression, library: Library) -> Formula:
             return All(tuple(formula_of(part, library) for part in parts))
         case expression.AnyOf(parts):
             return Any(tuple(formula_of(part, library) for part in parts))
+        case _:
+            return asked

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 
 from engine.ruleset import Family, Match
-from simulator.headerspace.formula import FALSE, TRUE, All, Any, Bits, Called, Formula, Free, Not, within
+from simulator.headerspace.formula import FALSE, TRUE, All, Answer, Any, Bits, Called, Formula, Free, Not, within
 from simulator.headerspace.membership import Known, Moving, membership
 from simulator.headerspace.space import state_condition
 from simulator.matches import Group
@@ -58,7 +58,7 @@ class Reader:
                 return _states(group)
             parts = tuple(_option(match, self.family) for match in group)
         except (ValueError, KeyError, IndexError):
-            return Free(spelled(*group), _NOT_ONE_PACKET)
+            return _free(*group)
         return parts[0] if len(parts) == 1 else All(parts)
 
     def _set(self, group: Group, sets: Mapping[str, Known]) -> Formula:
@@ -69,6 +69,16 @@ class Reader:
         name, sides = wanted.values
         found = membership(sets, name, sides_of(sides), self.family, excepted="return-nomatch" in options)
         return Not(found) if wanted.negated else found
+
+
+def _free(*group: Match) -> Free:
+    if group[0].module in _ON_THE_WIRE:
+        return Free(spelled(*group), "asks for more of the packet than its fields", Answer.PACKET)
+    return Free(spelled(*group), _NOT_ONE_PACKET)
+
+
+_ON_THE_WIRE = frozenset("ah dccp dst ecn esp frag hbh icmp icmp6 ipv6header mh rt sctp string tcp u32".split())
+"""Modules whose answers the packet's bytes give, be they in a field here or not."""
 
 
 def _asked(matches: tuple[Match, ...], sets: Mapping[str, Known]) -> tuple[Known, ...]:
@@ -215,7 +225,7 @@ def _states(group: Group) -> Formula:
             found: Formula = state_condition(*(ConnState(word) for word in words))
             parts.append(Not(found) if match.negated else found)
         elif match.option:
-            parts.append(Free(spelled(match), _NOT_ONE_PACKET))
+            parts.append(_free(match))
     return All(tuple(parts))
 
 

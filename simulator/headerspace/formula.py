@@ -5,6 +5,7 @@ Nodes are told apart by identity, so whoever makes the same condition twice shou
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cached_property
 
 import numpy as np
@@ -46,16 +47,24 @@ class Bits:
     value: int
 
 
+class Answer(Enum):
+    """Where the answer to a question is the same."""
+
+    HERE = auto()
+    """Nowhere else: each rule gets its own."""
+    PACKET = auto()
+    """Wherever the same packet is asked about."""
+    EVERYWHERE = auto()
+    """Wherever it is asked."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Free:
-    """More than the packet decides; ``text`` is the match as iptables prints it, ``why`` ends a sentence about it.
-
-    If ``shared``, the answer is the same wherever it is asked.
-    """
+    """What fields do not decide; ``text`` is the match as iptables prints it, ``why`` ends a sentence about it."""
 
     text: str
     why: str
-    shared: bool = False
+    answer: Answer = Answer.HERE
 
 
 @dataclass(frozen=True, eq=False, slots=True)

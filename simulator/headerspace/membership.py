@@ -14,6 +14,7 @@ from engine.ruleset import Family, IpSet, Member
 from simulator.headerspace.formula import (
     FALSE,
     All,
+    Answer,
     Any,
     Bits,
     Bounds,
@@ -83,7 +84,7 @@ def _membership(sets: Mapping[str, Known], name: str, look: Look) -> Formula:
     if isinstance(ipset, Moving):
         before, after = (_membership({**sets, name: each}, name, look) for each in (ipset.before, ipset.after))
         sides = ",".join("src" if side else "dst" for side in look.sides)
-        moved = Free(f"-m set --match-set {name} {sides}", "changes member by member meanwhile", shared=True)
+        moved = Free(f"-m set --match-set {name} {sides}", "changes member by member meanwhile", Answer.EVERYWHERE)
         return Any((All((before, after)), All((moved, Any((before, after))))))
     if ipset.is_list:
         return Any(tuple(_membership(sets, each, look) for each in ipset.set_names))

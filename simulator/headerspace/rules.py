@@ -3,11 +3,11 @@
 What rows of two rulesets have in common is the same row, so that what was worked out for one is known for the other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from engine.ruleset import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
+from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from simulator.headerspace.conditions import Reader
 from simulator.headerspace.fields import STATES
 from simulator.headerspace.formula import All, Bits, Formula, within
@@ -121,9 +121,9 @@ class Library:
         }
         return World(ruleset, hooks, blocks, tracked=any(_tracks(rule) for *_, rule in _rules(ruleset, self.family)))
 
-    def condition(self, matches: tuple[Match, ...]) -> Formula:
-        """Return the condition of some matches that look into no set."""
-        return self._reader.condition(matches, {})
+    def condition(self, matches: tuple[Match, ...], sets: Sequence[IpSet] = ()) -> Formula:
+        """Return the condition of some matches that look into no sets but these."""
+        return self._reader.condition(matches, {each.name: each for each in sets})
 
     def _block(
         self, table: Table, chain: Chain, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]

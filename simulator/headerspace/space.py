@@ -11,7 +11,20 @@ from functools import cached_property
 from engine.ruleset import Family
 from simulator.headerspace.diagram import DEFAULT_NODES, Diagram, Function, is_false, number_of
 from simulator.headerspace.fields import ABSENT, STATES, Field, Sort, fields
-from simulator.headerspace.formula import All, Any, Bits, Called, Formula, Free, Not, Numbers, Within, atoms, within
+from simulator.headerspace.formula import (
+    All,
+    Answer,
+    Any,
+    Bits,
+    Called,
+    Formula,
+    Free,
+    Not,
+    Numbers,
+    Within,
+    atoms,
+    within,
+)
 from simulator.headerspace.partition import Partition, partition
 from simulator.packets import ConnState, names
 from simulator.surroundings import LOOPBACK
@@ -98,7 +111,7 @@ class Space:
         if isinstance(formula, Not):
             return ~self.function(formula.part, scene, occurrence)
         if isinstance(formula, Free):
-            return self.free((formula.text,) if formula.shared else (*occurrence, formula.text))
+            return self.free(_key(formula, scene, occurrence))
         axis = self.axes[formula.field]
         word = scene.get(formula.field)
         key = formula if word is None else (formula, word)  # most fields never change, and words are long to compare
@@ -190,6 +203,21 @@ class Space:
         for rule in _RULES:
             found &= self.function(rule)
         return found if self.fragments else found & self.function(Bits("fragment", 1, 0))
+
+
+def _key(question: Free, scene: Scene, occurrence: Occurrence) -> Occurrence:
+    """Return what a question's answer is known by: one that the packet gives is the same while the packet is."""
+    match question.answer:
+        case Answer.EVERYWHERE:
+            return ("", question.text)
+        case Answer.PACKET if scene.keys() <= _BESIDE_THE_PACKET:
+            return (question.text,)
+        case _:
+            return (*occurrence, question.text)
+
+
+_BESIDE_THE_PACKET = frozenset({"state", "mark"})
+"""Fields that are no part of what is on the wire."""
 
 
 def called(pattern: str, name: str) -> bool:

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from adapters.kernel import MemoryKernel
 from engine.compiler import compile_rules
-from engine.diff import owned
+from engine.diff import apply_changes, owned
 from engine.errors import KernelRefused, NotInForce, ToolMissing, Unsafe
+from engine.passages import Passage, passages, round_plan
 from engine.plan import Step
-from engine.reconcile import Dispatcher, NodeRuleReconciler, Reconciler, propose, realize
+from engine.ports import Judgement
+from engine.reconcile import Dispatcher, Method, NodeRuleReconciler, Reconciler, propose, realize
 from engine.rules import Action, CompletedRule, Direction, Plane, Protocol, Service
 from engine.ruleset import Chain, Family, IpSet, Ruleset, Table
 from tests.rulesets import FOREIGN, NullWatch, arranged, completed
@@ -42,20 +44,36 @@ OTHERS = Ruleset(
 
 
 class TrustingVerifier:
-    """Finds every ruleset good."""
+    """Finds every plan good."""
 
-    def lost(self, before: Ruleset, after: Ruleset) -> tuple[str, ...]:  # noqa: ARG002  # the names are the port's
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the names are the port's
         """Return nothing."""
-        return ()
+        return Judgement()
 
 
 class GuardingVerifier:
     """Says that a packet is lost where a rule of a policy named ``d`` comes into force."""
 
-    def lost(self, before: Ruleset, after: Ruleset) -> tuple[str, ...]:  # noqa: ARG002  # the names are the port's
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the names are the port's
         """Return the packet."""
         comments = {rule.comment for _, _, chain in after.chains() for rule in chain.rules}
-        return ("ssh from 192.0.2.1",) if "nodewall d/r" in comments else ()
+        return Judgement(lost=("ssh from 192.0.2.1",) if "nodewall d/r" in comments else ())
+
+
+class PickyVerifier:
+    """Says that packets go astray while rules look into a set that changes."""
+
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the names are the port's
+        """Return the sets that change under the eyes of rules."""
+        asked = (
+            name
+            for passage in passages
+            for _, _, chain in passage.ruleset.chains()
+            for rule in chain.rules
+            for name in rule.set_names
+            if name in passage.moving
+        )
+        return Judgement(strays=tuple(dict.fromkeys(asked)))
 
 
 def reconciler_of(kernel: MemoryKernel) -> NodeRuleReconciler:
@@ -245,12 +263,33 @@ def test_a_lost_lifeline_is_refused() -> None:
         reconciler.reconcile(D)
     assert kernel.ruleset == before
     assert reconciler.latest is not None
-    assert reconciler.latest.lost == ("ssh from 192.0.2.1",)
+    assert reconciler.latest.judgement.lost == ("ssh from 192.0.2.1",)
     reconciler.reconcile(B)
     assert in_force(kernel) == wanted([A, B])
     forced = NodeRuleReconciler(kernel, GuardingVerifier(), WATCH, force_unsafe=True)
     forced.batch_reconcile((A, D))
     assert in_force(kernel) == wanted([A, D])
+
+
+def test_sets_that_may_not_change_in_place_are_made_anew() -> None:
+    """Rules switch to other sets and back, so that no set changes while a rule looks into it, and none is left over."""
+    kernel = MemoryKernel(OTHERS)
+    reconciler = NodeRuleReconciler(kernel, PickyVerifier(), WATCH)
+    reconciler.batch_reconcile((A, C))
+    methods = [reconciler.latest.method]
+    reconciler.batch_reconcile((A_AGAIN, C))
+    assert [*methods, reconciler.latest.method] == [Method.IN_PLACE, Method.SWITCH]
+    assert reconciler.latest.judgement.safe
+    assert in_force(kernel) == wanted([A_AGAIN, C])
+
+
+@given(before=st.sampled_from(sorted(STATES)), after=st.sampled_from(sorted(STATES)))
+def test_a_plan_that_goes_round_ends_where_it_shall(before: str, after: str) -> None:
+    """Whatever is in force, the round way leads to what is wanted, and no rule looks into a set that changes."""
+    observed, aim = compile_rules(STATES[before]), compile_rules(STATES[after])
+    plan = round_plan(observed, aim)
+    assert arranged(apply_changes(observed, plan.changes)) == arranged(aim)
+    assert PickyVerifier().judge(observed, aim, tuple(passages(observed, plan))).safe
 
 
 class ForgetfulKernel(MemoryKernel):

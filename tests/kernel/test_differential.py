@@ -26,10 +26,10 @@ from engine.rules import STATIC_POLICY, CompletedRule, Direction, PortRange, Pro
 from engine.ruleset import Family, Hook
 from engine.state import ClusterState
 from simulator.conntrack import Tracker
+from simulator.guard import TrustingVerifier
 from simulator.netfilter import Answer, Verdict, Walker
 from simulator.packets import ConnState, Packet, names, to_wire
 from simulator.packets.dissect import ICMP_ERRORS
-from simulator.prove import TrustingVerifier
 from simulator.semantics import Explanation, evaluate
 from tests.rulesets import SOAK, NullWatch, completed
 from tests.worlds import ADDRESSES, CENTRES, IGMP_TYPES, MULTICAST, NODE, OWN, World, drawn, edges

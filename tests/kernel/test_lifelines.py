@@ -11,7 +11,7 @@ from adapters.lab import Host, Lab, Outcome
 from engine.desired import desired
 from engine.reconcile import propose, realize
 from engine.state import ClusterState
-from simulator.prove import TrustingVerifier
+from simulator.guard import TrustingVerifier
 from tests.rulesets import NullWatch, node, policy, world
 
 pytestmark = pytest.mark.kernel
