@@ -18,16 +18,17 @@ from simulator.headerspace import (
     deciders,
     example,
     is_false,
-    named,
+    labelled,
     values,
     within_limits,
 )
 from simulator.headerspace.atlas import UNLIMITED
 from simulator.headerspace.fields import ABSENT, STATES
-from simulator.headerspace.space import Space
+from simulator.headerspace.space import OTHERS, Space
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet, names
 from simulator.replay import confirmed, taken
+from simulator.surroundings import LOOPBACK
 
 Hull = Mapping[str, tuple[str, ...]]
 """By key of a packet in words, which values there are: networks, ranges or names; keys left out have any value."""
@@ -153,9 +154,9 @@ def hull(space: Space, packets: Function) -> Hull:
     family = space.family
     found: dict[str, tuple[str, ...]] = {}
     for key, name in (("in", "in_interface"), ("out", "out_interface")):
-        listed = [each for each in named(space, packets, name) if each]
-        if listed and len(listed) < space.axes[name].count - 1:
-            found[key] = tuple(listed)
+        told = _interfaces(labelled(space, packets, name), space.axes[name].labels)
+        if told:
+            found[key] = told
     for name in ("src", "dst"):
         ranges = values(space, packets, name)
         if ranges != [(0, space.axes[name].field.last)]:
@@ -175,6 +176,14 @@ def hull(space: Space, packets: Function) -> Hull:
     if len(states) < len(STATES):
         found["state"] = tuple(STATES[number].lower() for number in states)
     return found
+
+
+def _interfaces(there: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return interfaces by name, or those that are left out; that loopback is goes without saying."""
+    if OTHERS not in there:
+        return tuple(label for label in there if label)
+    lacking = [label for label in labels if label and label not in there]
+    return tuple(f"!{label}" for label in lacking) if set(lacking) - {LOOPBACK} else ()
 
 
 def _networks(ranges: Sequence[tuple[int, int]], family: Family) -> tuple[str, ...]:
@@ -204,7 +213,7 @@ def _few(found: Sequence[str]) -> tuple[str, ...]:
 
 def traffic(found: Hull, family: Family) -> str:
     """Return in words which packets a hull means."""
-    said = {key: ", ".join(listed) for key, listed in found.items()}
+    said = {key: _listed(listed) for key, listed in found.items()}
     if "new" in found.get("state", ()):
         del said["state"]  # what begins connections is what people mean by packets
     protocol = said.get("proto", "").upper() or f"all {family.value}"
@@ -213,6 +222,11 @@ def traffic(found: Hull, family: Family) -> str:
         words.append(said.get("dport") or said["icmp"])
     words += [f"{word} {said[key]}" for key, word in _WORDS.items() if key in said]
     return " ".join(words)
+
+
+def _listed(words: Sequence[str]) -> str:
+    told = ", ".join(word.removeprefix("!") for word in words)
+    return f"any but {told}" if words and words[0].startswith("!") else told
 
 
 _WORDS = {"src": "from", "sport": "from port", "dst": "to", "in": "in by", "out": "out by", "state": "in state"}

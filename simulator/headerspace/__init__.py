@@ -7,7 +7,7 @@ Numbers that sets cannot tell apart are one class, so a set of 100,000 addresses
 from simulator.headerspace.atlas import Atlas, Budget
 from simulator.headerspace.course import Decided, Fates, deciders
 from simulator.headerspace.diagram import Function, is_false, within_limits
-from simulator.headerspace.measure import Example, count, example, named, values
+from simulator.headerspace.measure import Example, count, example, labelled, values
 from simulator.headerspace.membership import Moving
 from simulator.headerspace.rules import Library, World
 from simulator.headerspace.space import Space
@@ -27,7 +27,7 @@ __all__ = [
     "deciders",
     "example",
     "is_false",
-    "named",
+    "labelled",
     "values",
     "within_limits",
 ]

@@ -92,10 +92,10 @@ def values(space: Space, found: Function, name: str) -> list[Range]:
     return axis.partition.ranges(_classes(space, found, axis))
 
 
-def named(space: Space, found: Function, name: str) -> list[str]:
-    """Return the names that a field of names has in a set; one stands for all that rules do not tell from it."""
+def labelled(space: Space, found: Function, name: str) -> list[str]:
+    """Return what names a field of names has in a set, by the labels of its axis."""
     axis = space.axes[name]
-    return [axis.names[place] for place in _classes(space, found, axis)]
+    return [axis.labels[place] for place in _classes(space, found, axis)]
 
 
 def _classes(space: Space, found: Function, axis: Axis) -> list[int]:

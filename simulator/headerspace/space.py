@@ -40,6 +40,9 @@ Occurrence = tuple[object, ...]
 
 UNCHANGED: Scene = {}
 
+OTHERS = "+"
+"""The label of all names that no rule tells apart from others."""
+
 _INTERFACES = ("eth0", "eth1", "ens3", "wlan0", "if")
 _CARDS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:01:0")
 _LONGEST_NAME = 15
@@ -47,12 +50,17 @@ _LONGEST_NAME = 15
 
 @dataclass(frozen=True)
 class Axis:
-    """One field of a space: its variables, and the values that they tell apart, by the kind of field."""
+    """One field of a space: its variables, and the values that they tell apart, by the kind of field.
+
+    ``names`` are examples, one of each class, and ``labels`` what each stands for: itself, all that begin so as
+    ``eth+``, or, the last one, all others.
+    """
 
     field: Field
     variables: Word
     partition: Partition | None = None
     names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
 
     @cached_property
@@ -246,7 +254,7 @@ def _axis(found: Field, asked: Sequence[Within | Called | Bits], diagram: Diagra
     if found.sort is Sort.NAME:
         others = _CARDS if found.name == "mac" else _INTERFACES
         known = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)), others)
-        return Axis(found, _enough(diagram, len(known)), names=known)
+        return Axis(found, _enough(diagram, len(known)), names=tuple(known), labels=tuple(known.values()))
     parts = partition(found.first, found.last, [each for each in asked if isinstance(each, Within)])
     return Axis(found, _enough(diagram, parts.count), parts)
 
@@ -255,17 +263,17 @@ def _enough(diagram: Diagram, count: int) -> Word:
     return diagram.variables((count - 1).bit_length())
 
 
-def _representatives(patterns: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    """Return names that stand for all: none, those that are named, and others that begin so or in no way named."""
+def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+    """Return names that stand for all, each with what it stands for: none, those that are named, and others."""
     exact = {pattern for pattern in patterns if not pattern.endswith("+")} - {""}
     starts = {pattern[:-1] for pattern in patterns if pattern.endswith("+")} - {""}
-    found = sorted(exact)
+    found = {name: name for name in ("", *sorted(exact))}
     for start in sorted(starts):
         fresh = (f"{start}{number}"[:_LONGEST_NAME] for number in range(10))
-        found += [next((name for name in fresh if not _taken(name, exact, starts, start)), start)]
+        found.setdefault(next((name for name in fresh if not _taken(name, exact, starts, start)), start), f"{start}+")
     more = (f"{others[-1]}{number}" for number in range(len(patterns)))
-    found += [next(name for name in (*others, *more) if not _taken(name, exact, starts, ""))]
-    return ("", *dict.fromkeys(found))
+    found[next(name for name in (*others, *more) if not _taken(name, exact, starts, ""))] = OTHERS
+    return found
 
 
 def _taken(name: str, exact: set[str], starts: set[str], own: str) -> bool:
