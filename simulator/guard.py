@@ -15,12 +15,13 @@ from engine.rules import CompletedRule
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, is_false, within_limits
 from simulator.headerspace.atlas import UNLIMITED
-from simulator.headerspace.formula import Formula, within
+from simulator.headerspace.formula import All, Formula, Not, within
 from simulator.lifelines import Lifeline, lifelines_of
 from simulator.netfilter import Verdict
 from simulator.prove import Invariant, proofs, witness_of
 
-_OWN_SIDE = {Hook.INPUT: "dst", Hook.OUTPUT: "src"}
+_SIDES = {Hook.INPUT: ("dst", "src"), Hook.OUTPUT: ("src", "dst")}
+"""Which field has the node's own address at a hook, and which that of the far end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ class Guard:
         lines = [] if same else list(lifelines_of(change.library, self.lifelines))
         if not (lines or change.ways or self.invariants):
             return Judgement()
-        own = {hook: _among(self.own, side, change.library.family) for hook, side in _OWN_SIDE.items()}
-        asked = [*(line.traffic for line in lines), *(each.where for each in self.invariants), *own.values()]
+        usual = {hook: _between(self.own, sides, change.library.family) for hook, sides in _SIDES.items()}
+        asked = [*(line.traffic for line in lines), *(each.where for each in self.invariants), *usual.values()]
         found = Judgement()
         try:
             atlas = Atlas.of(change.library, [change.old, change.new, *change.ways], asked, self.budget)
             for line in lines:
-                found += Judgement(lost=tuple(_losses(atlas, change, line, own[line.hook])))
+                found += Judgement(lost=tuple(_losses(atlas, change, line, usual[line.hook])))
             found += self._kept(atlas, change.new)
             return found + Judgement(strays=tuple(_strays(atlas, change)))
         except NoProof as error:
@@ -100,19 +101,21 @@ def _strange_hooks(way: World, old: World, new: World) -> list[Hook]:
     return [hook for hook in Hook if way.hooks[hook] not in (old.hooks[hook], new.hooks[hook])]
 
 
-def _among(addresses: Sequence[Address], side: str, family: Family) -> Formula:
-    numbers = [int(address) for address in addresses if f"IPv{address.version}" == family]
-    return within(side, *((number, number) for number in numbers))
+def _between(own: Sequence[Address], sides: tuple[str, str], family: Family) -> Formula:
+    """Return the condition that a packet travels between an address of the node's and another one."""
+    numbers = [int(address) for address in own if f"IPv{address.version}" == family]
+    here, there = (within(side, *((number, number) for number in numbers)) for side in sides)
+    return All((here, Not(there)))
 
 
-def _losses(atlas: Atlas, change: _Change, line: Lifeline, own: Formula) -> Iterator[str]:
+def _losses(atlas: Atlas, change: _Change, line: Lifeline, usual: Formula) -> Iterator[str]:
     """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
     then, now = atlas.fates(change.old, line.hook), atlas.fates(change.new, line.hook)
     with within_limits():
         lost = atlas.meant(line.traffic) & then.verdicts[Verdict.ACCEPT] & ~now.verdicts[Verdict.ACCEPT]
-        ours = lost & atlas.meant(own)
+        clear = lost & atlas.meant(usual)
     if not is_false(lost):
-        shown = witness_of(atlas, change.new, line.hook, lost if is_false(ours) else ours, change.old)
+        shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
         yield f"{shown.words} ({line.name})"
 
 

@@ -11,14 +11,12 @@ from adapters.cli import main
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import Finished, Runner, SystemRunner, namespaces
 from engine.compiler import compile_rules
-from engine.errors import KernelRefused, Unsafe
+from engine.errors import KernelRefused
 from engine.objects import ClusterObject
 from engine.reconcile import NodeRuleReconciler, propose, realize
 from engine.resolve import resolve
-from engine.rules import Action, Protocol, Service
 from engine.ruleset import Family
-from simulator.guard import Guard, TrustingVerifier
-from simulator.packets import parse_spec
+from simulator.guard import TrustingVerifier
 from tests.kernel.node import (
     NODES,
     WORLD,
@@ -120,49 +118,6 @@ def test_rules_that_could_not_come_into_force_are_not_held(busy: NodeUnderTest) 
 
     comments = [rule.comment for _, _, chain in busy.kernel.observe().chains() for rule in chain.rules]
     assert {comment for comment in comments if comment.endswith("/r")} == {"nodewall a/r", "nodewall c/r"}
-
-
-# Lockouts
-
-
-def test_a_plan_that_cuts_the_node_off_is_refused(busy: NodeUnderTest) -> None:
-    """A plan under which a lifeline is lost is refused with the packet and exit code 3, and taken only where forced."""
-    # An older version's chain keeps the API server reachable, before a foreign rule that drops it.
-    rules = (
-        "-N NW-OLD",
-        "-A NW-OLD -j ACCEPT",
-        "-A INPUT -j NW-OLD",
-        "-A INPUT -p tcp -m tcp --dport 6443 -j DROP",
-    )
-    for rule in rules:
-        busy.run(f"iptables -t mangle {rule}")
-    before = busy.texts()
-    words = ("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes")
-
-    code, out, err = busy.nodewall(*words)
-
-    assert (code, out) == (3, "")
-    assert all(line.startswith("error: refused, ") for line in err.splitlines())
-    (lost,) = (line for line in err.splitlines() if line.endswith("(api-server-in)"))
-    assert lost.startswith("error: refused, the node would lose in=eth0 src=192.0.2.")
-    assert "dport=6443 flags=SYN state=new: drop by mangle/INPUT rule 1" in lost
-    assert busy.texts() == before
-    assert busy.json(*words, "--force-unsafe")["verified"] is True
-
-
-def test_rules_of_ours_that_cut_the_node_off_are_refused(busy: NodeUnderTest) -> None:
-    """Rules that lack the static ones and drop a lifeline are refused by the guard, and the kernel stays as it is."""
-    lifeline = completed("(static)", "192.0.2.3/32", action=Action.ALLOW, services=(Service(Protocol.TCP, (22, 22)),))
-    guard = Guard([lifeline], [parse_spec("src=192.0.2.3 dst=192.0.2.1 proto=tcp").dst])
-    before = busy.texts()
-    reconciler = NodeRuleReconciler(busy.kernel, guard, NullWatch())
-
-    with pytest.raises(
-        Unsafe, match=r"src=192\.0\.2\.3 dst=192\.0\.2\.1 proto=tcp .*: drop by filter/NW-INPUT rule 3 \(r\)"
-    ):
-        reconciler.reconcile(completed("a", action=Action.DROP))
-
-    assert busy.texts() == before
 
 
 # What is missing
