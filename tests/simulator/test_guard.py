@@ -7,10 +7,17 @@ import pytest
 
 from engine.addresses import Block
 from engine.compiler import compile_rules
+from engine.diff import diff
+from engine.passages import passages, round_plan
+from engine.plan import make_plan
+from engine.ports import Judgement
 from engine.rules import Action, CompletedRule, Direction, Protocol, Rank, Service
-from engine.ruleset import Chain, Rule, Ruleset, Table, Target
+from engine.ruleset import Chain, Hook, Match, Rule, Ruleset, Table, Target
+from simulator.expression import parse
 from simulator.guard import Guard, TrustingVerifier
-from tests.rulesets import completed
+from simulator.headerspace import Budget
+from simulator.prove import Invariant, Must
+from tests.rulesets import block, completed
 
 API = CompletedRule(
     policy="(static)",
@@ -78,3 +85,70 @@ def test_every_kind_of_traffic_can_be_a_lifeline(service: Service) -> None:
     guard = Guard([rule], own)
     assert guard.judge(Ruleset(), compile_rules([rule, DENY]), ()).lost == ()
     assert len(guard.judge(Ruleset(), compile_rules([DENY]), ()).lost) >= 1
+
+
+# On the way
+
+CLIENTS = completed("clients", "10.0.0.0/8", action=Action.ALLOW, priority=2.0)
+MORE_CLIENTS = completed("clients", "10.0.0.0/8", "192.0.2.0/24", action=Action.ALLOW, priority=2.0)
+BANNED = completed("banned", "192.0.2.9/32", priority=1.0)
+LAST = completed("last", priority=9.0)
+
+
+def judged(before: Ruleset, after: Ruleset) -> tuple[Judgement, Judgement]:
+    """Return what the guard says of going there in place, and of going round."""
+    plans = make_plan(diff(before, after)), round_plan(before, after)
+    direct, around = (Guard().judge(before, after, tuple(passages(before, plan))) for plan in plans)
+    return direct, around
+
+
+def test_a_set_that_grows_before_its_exception_is_there_leads_astray() -> None:
+    """A client that is to be banned as its network comes in would get in meanwhile; going round it would not."""
+    direct, around = judged(compile_rules([CLIENTS, LAST]), compile_rules([BANNED, MORE_CLIENTS, LAST]))
+
+    (stray,) = direct.strays
+    assert "src=192.0.2.9 " in stray
+    assert ": accept by filter/NW-INPUT rule 3" in stray
+    assert around == Judgement()
+
+
+def test_a_set_that_only_grows_leads_nowhere_else() -> None:
+    """Each address is in the set as before or as after."""
+    direct, _ = judged(compile_rules([CLIENTS, LAST]), compile_rules([MORE_CLIENTS, LAST]))
+
+    assert direct == Judgement()
+
+
+def test_exceptions_of_a_set_come_before_what_they_are_taken_from() -> None:
+    """A network comes in after its exception and goes before it, so nobody in the exception gets in meanwhile."""
+    with_exception = replace(CLIENTS, peers=(*(CLIENTS.peers or ()), block("192.0.2.0/24", "192.0.2.8/29")))
+    for rules in ([CLIENTS, with_exception], [with_exception, CLIENTS]):
+        before, after = (compile_rules([rule, LAST]) for rule in rules)
+        assert judged(before, after)[0] == Judgement()
+
+
+def test_a_broken_invariant_is_told_with_a_packet() -> None:
+    """An invariant is judged by what will be, whatever was before."""
+    where = Invariant("web", Hook.INPUT, parse("tcp dst port 80"), Must.ACCEPT)
+    after = compile_rules([DENY])
+
+    broken = Guard(invariants=[where]).judge(after, after, ()).broken
+
+    assert [text.startswith("web: in=eth0 ") for text in broken] == [True, True]
+
+
+def test_a_judgement_without_time_is_none() -> None:
+    """What there is no time to prove is unproved."""
+    found = replace(GUARD, budget=Budget(patience=lambda: False)).judge(Ruleset(), compile_rules([DENY]), ())
+
+    assert found.reasons == ("no proof: out of time; allow more by --max-seconds",)
+
+
+def test_what_answers_a_lifeline_is_one_too() -> None:
+    """An egress rule that keeps connections from answering loses the lifeline that they are."""
+    answers = Rule((Match("", "protocol", ("tcp",)), Match("tcp", "sport", ("6443",))), Target("DROP"))
+    cut = (Table("filter", (Chain("OUTPUT", (answers,), "ACCEPT"),)),)
+
+    lost = GUARD.judge(Ruleset(), Ruleset(ipv4=cut), ()).lost
+
+    assert [text.endswith(": drop by filter/OUTPUT rule 1 (answers to api-server-in)") for text in lost] == [True]
