@@ -5,7 +5,7 @@ in packets is followed as functions of the packet that came, so a set of packets
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.errors import NoProof
 from engine.ruleset import Hook
@@ -194,7 +194,7 @@ class Courses:
 
 def deciders(fates: Fates, whose: Function) -> list[Decided]:
     """Share packets out by the rule that decides on them, as an answer about one packet names it."""
-    found: list[Decided] = []
+    found: dict[Decision | None, Decided] = {}
     groups: list[tuple[Function, Decision | None]] = [(whose & fates.packets, None)]
     filtered = False
     for stage in fates.stages:
@@ -205,15 +205,16 @@ def deciders(fates: Fates, whose: Function) -> list[Decided]:
                 fresh.append((beside, before))
             for end in _ends(stage, packets & stage.seen):
                 if end.verdict is not Verdict.ACCEPT:
-                    found.append(end)
+                    known = found.get(end.decision)
+                    found[end.decision] = replace(end, packets=end.packets | known.packets) if known else end
                 elif filtered:
                     fresh.append((end.packets, before))
                 else:
                     fresh.append((end.packets, end.decision))
         groups = _joined(fresh)
         filtered |= stage.block.table == "filter"
-    found += [Decided(packets, Verdict.ACCEPT, decision) for packets, decision in groups if not is_false(packets)]
-    return found
+    accepted = (Decided(packets, Verdict.ACCEPT, decision) for packets, decision in groups)
+    return [*found.values(), *(end for end in accepted if not is_false(end.packets))]
 
 
 def _joined(groups: list[tuple[Function, Decision | None]]) -> list[tuple[Function, Decision | None]]:

@@ -79,6 +79,18 @@ def test_a_comparison_names_what_changes_and_who_decides() -> None:
     assert change.count == 2**23 * 2**32 * 2**16
 
 
+def test_who_decides_counts_once_however_packets_came() -> None:
+    """A rule that drops what two rules of a table before let on decides on one group of packets."""
+    before = "*mangle\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.2 -j ACCEPT\nCOMMIT\n"
+    filters = ("-A INPUT -p tcp --dport 22 -j DROP\n", "")
+    old, new = (Ruleset(ipv4=parse_tables(f"{before}*filter\n:INPUT ACCEPT [0:0]\n{text}COMMIT\n")) for text in filters)
+
+    (change,) = compare(old, new)
+
+    assert (change.old_decided_by, change.new_decided_by) == tuple(Decision("filter", "INPUT", n) for n in (1, 0))
+    assert change.count == 2**32 * 2**32 * 2**16
+
+
 def test_order_that_makes_no_difference_is_none() -> None:
     """Rules that commute may stand in either order."""
     first, second = "-p tcp --dport 22 -j ACCEPT", "-p udp --dport 53 -j DROP"
