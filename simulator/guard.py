@@ -13,7 +13,7 @@ from engine.passages import Passage
 from engine.ports import Judgement
 from engine.rules import CompletedRule
 from engine.ruleset import Family, Hook, Ruleset
-from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, is_false, within_limits
+from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
 from simulator.headerspace.atlas import UNLIMITED
 from simulator.headerspace.formula import All, Formula, Not, within
 from simulator.lifelines import Lifeline, lifelines_of
@@ -112,9 +112,12 @@ def _losses(atlas: Atlas, change: _Change, line: Lifeline, usual: Formula) -> It
     """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
     then, now = atlas.fates(change.old, line.hook), atlas.fates(change.new, line.hook)
     with within_limits():
-        lost = atlas.meant(line.traffic) & then.verdicts[Verdict.ACCEPT] & ~now.verdicts[Verdict.ACCEPT]
+        # What others have marked they have marked for something, as kube-proxy does what is to be dropped.
+        before = atlas.meant(line.traffic) & then.verdicts[Verdict.ACCEPT] & atlas.space.unmarked
+        lost = before & ~now.verdicts[Verdict.ACCEPT]
+        few = line.anywhere and 2 * count(atlas.space, lost) < count(atlas.space, before)
         clear = lost & atlas.meant(usual)
-    if not is_false(lost):
+    if not (few or is_false(lost)):
         shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
         yield f"{shown.words} ({line.name})"
 

@@ -20,11 +20,15 @@ _ANSWERED = frozenset({"tcp", "udp", "sctp"})
 
 @dataclass(frozen=True, slots=True)
 class Lifeline:
-    """Packets that have to get through a hook, and the name of the rule that is for them."""
+    """Packets that have to get through a hook, and the name of the rule that is for them.
+
+    Those from or to ``anywhere`` need not all: a host may well ban a few addresses.
+    """
 
     name: str
     hook: Hook
     traffic: Formula
+    anywhere: bool
 
 
 def lifelines_of(library: Library, rules: Sequence[CompletedRule]) -> Iterator[Lifeline]:
@@ -33,11 +37,12 @@ def lifelines_of(library: Library, rules: Sequence[CompletedRule]) -> Iterator[L
     for rule in rules:
         part = part_of(replace(rule, logged=False), options)
         kernel_rules = part.rules(library.family)
-        there = Any(tuple(library.condition(each.matches, part.sets) for each in kernel_rules))
-        yield Lifeline(rule.name, HOOKS[rule.direction], All((there, Not(state_condition(ConnState.INVALID)))))
+        there: Formula = Any(tuple(library.condition(each.matches, part.sets) for each in kernel_rules))
+        anywhere, there = rule.peers is None, All((there, Not(state_condition(ConnState.INVALID))))
+        yield Lifeline(rule.name, HOOKS[rule.direction], there, anywhere)
         answers = [library.condition(_mirrored(each), part.sets) for each in kernel_rules if _is_answered(each)]
         back = All((Any(tuple(answers)), state_condition(ConnState.ESTABLISHED)))
-        yield Lifeline(f"answers to {rule.name}", HOOKS[_OPPOSITE[rule.direction]], back)
+        yield Lifeline(f"answers to {rule.name}", HOOKS[_OPPOSITE[rule.direction]], back, anywhere)
 
 
 def _is_answered(rule: Rule) -> bool:

@@ -4,6 +4,7 @@ Nothing is shown that this does not confirm. Matches that depend on more than th
 example asks for, in a copy of the ruleset whose rules keep their numbers.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -35,7 +36,19 @@ def replayed(ruleset: Ruleset, hook: Hook, example: Example) -> Answer | None:
     """
     if any(len(key) not in _OF_MATCHES for key in example.answers):
         return None
-    return Walker(answered(ruleset, example.packet.family, example.answers)).verdict(example.packet, hook)
+    return _walker(answered(ruleset, example.packet.family, example.answers)).verdict(example.packet, hook)
+
+
+_KNOWN = deque[tuple[Ruleset, Walker]](maxlen=4)
+
+
+def _walker(ruleset: Ruleset) -> Walker:
+    """Return a walker, the one from before for the very same ruleset: making one takes longer than a walk."""
+    found = next((walker for known, walker in _KNOWN if known is ruleset), None)
+    if found is None:
+        found = Walker(ruleset)
+        _KNOWN.append((ruleset, found))
+    return found
 
 
 def confirmed(
@@ -59,8 +72,8 @@ def confirmed(
 
 def taken(ruleset: Ruleset, example: Example) -> tuple[str, ...]:
     """Return in words how free matches have to turn out for an example, each with its rule."""
-    found = []
-    for table, chain, number, rule, place in _rules(ruleset, example.packet.family):
+    found: list[str] = []
+    for table, chain, number, rule, place in _rules(ruleset, example.packet.family) if example.answers else ():
         where = f"{table.name}/{chain.name} rule {number}"
         for key, answer in example.answers.items():
             if _is_about(key, (table.name, chain.name, rule, place)):

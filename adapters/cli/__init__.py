@@ -17,6 +17,7 @@ _COMMANDS = {
     "search": "adapters.cli.search",
     "diff": "adapters.cli.diff",
     "prove": "adapters.cli.prove",
+    "lint": "adapters.cli.lint",
     "explain": "adapters.cli.explain",
     "status": "adapters.cli.status",
     "plan": "adapters.cli.node",

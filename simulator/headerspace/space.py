@@ -146,6 +146,11 @@ class Space:
         """Return the packets that are in a set whatever the answers to what packets do not tell are."""
         return self.diagram.every(function, tuple(self._free.values()))
 
+    @property
+    def unmarked(self) -> Function:
+        """The packets that bear no mark which any rule asks about."""
+        return self.function(_NO_MARK)
+
     def packets(self, *, in_interface: bool, out_interface: bool) -> Function:
         """Return all packets there are where packets have these interfaces."""
         found = self._well_formed
@@ -300,6 +305,7 @@ def state_condition(*states: ConnState) -> Within:
     return within("state", *((STATES.index(state), STATES.index(state)) for state in states))
 
 
+_NO_MARK = Bits("mark", 0xFFFFFFFF, 0)
 _RULES = tuple(_rules())
 _ALWAYS = (*_RULES, *(state_condition(state) for state in STATES))
 """What is asked in every space."""
