@@ -274,6 +274,8 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
             continue
         if before is None:
             yield SetCreated(replace(after, members=()))
+        elif before.members == after.members:
+            continue
         yield from _member_edits(name, before.members if before else (), after.members)
 
 

@@ -5,7 +5,7 @@ All packets are judged, by the host's own rules together with nodewall's.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.addresses import Address
 from engine.errors import NoProof, Refused
@@ -14,7 +14,7 @@ from engine.ports import Judgement
 from engine.rules import CompletedRule
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
-from simulator.headerspace.atlas import UNLIMITED
+from simulator.headerspace.atlas import UNLIMITED, Question
 from simulator.headerspace.formula import All, Formula, Not, within
 from simulator.lifelines import Lifeline, lifelines_of
 from simulator.netfilter import Verdict
@@ -24,18 +24,19 @@ _SIDES = {Hook.INPUT: ("dst", "src"), Hook.OUTPUT: ("src", "dst")}
 """Which field has the node's own address at a hook, and which that of the far end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guard:
     """Judges plans by the traffic of ``lifelines``, which are rules that admit it, and by ``invariants``.
 
     A lifeline is lost where packets that were accepted no longer are; an invariant must hold however it was before.
-    ``own`` are the node's addresses, which packets are shown with.
+    ``own`` are the node's addresses, which packets are shown with. What was read for one plan is known for the next.
     """
 
     lifelines: Sequence[CompletedRule] = ()
     own: Sequence[Address] = ()
     invariants: Sequence[Invariant] = ()
     budget: Budget = UNLIMITED
+    _families: dict[Family, "_Family"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
         """Return what speaks against a plan.
@@ -46,24 +47,21 @@ class Guard:
         """
         found = Judgement()
         for family in Family:
-            library = Library(family)
-            old, new = library.read(before), library.read(after)
-            ways = (way for passage in passages for way in _read(library, passage) if _strange_hooks(way, old, new))
-            found += self._judged(_Change(library, old, new, tuple(dict.fromkeys(ways))))
+            known = self._families.setdefault(family, _Family(Library(family), self.lifelines, self.own))
+            old, new = known.library.read(before), known.library.read(after)
+            ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
+            found += self._judged(known, _Change(old, new, tuple(dict.fromkeys(ways))))
         return found
 
-    def _judged(self, change: "_Change") -> Judgement:
+    def _judged(self, known: "_Family", change: "_Change") -> Judgement:
         same = change.old.hooks == change.new.hooks
-        lines = [] if same else list(lifelines_of(change.library, self.lifelines))
-        if not (lines or change.ways or self.invariants):
+        if same and not (change.ways or self.invariants):
             return Judgement()
-        usual = {hook: _between(self.own, sides, change.library.family) for hook, sides in _SIDES.items()}
-        asked = [*(line.traffic for line in lines), *(each.where for each in self.invariants), *usual.values()]
         found = Judgement()
         try:
-            atlas = Atlas.of(change.library, [change.old, change.new, *change.ways], asked, self.budget)
-            for line in lines:
-                found += Judgement(lost=tuple(_losses(atlas, change, line, usual[line.hook])))
+            atlas = known.atlas_of(change, [each.where for each in self.invariants], self.budget)
+            for line in () if same else known.lines:
+                found += Judgement(lost=tuple(_losses(atlas, change, line, known.usual[line.hook])))
             found += self._kept(atlas, change.new)
             return found + Judgement(strays=tuple(_strays(atlas, change)))
         except NoProof as error:
@@ -79,11 +77,27 @@ class Guard:
         return found
 
 
+class _Family:
+    """What a guard knows of one family: rules that were read, what is asked about them, and the space of last time."""
+
+    def __init__(self, library: Library, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
+        self.library = library
+        self.lines = tuple(lifelines_of(library, rules))
+        self.usual = {hook: _between(own, sides, library.family) for hook, sides in _SIDES.items()}
+        self._atlas: Atlas | None = None
+
+    def atlas_of(self, change: "_Change", more: Sequence[Question], budget: Budget) -> Atlas:
+        """Return the space of a change, in which lifelines and more can be asked about."""
+        asked = [*(line.traffic for line in self.lines), *self.usual.values(), *more]
+        worlds = [change.old, change.new, *change.ways]
+        self._atlas = Atlas.of(self.library, worlds, asked, budget, self._atlas)
+        return self._atlas
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One family of what is judged: the state before, the state after, and those between that are like neither."""
+    """The state before a plan, the state after it, and those between that are like neither."""
 
-    library: Library
     old: World
     new: World
     ways: tuple[World, ...]

@@ -47,8 +47,9 @@ class Atlas:
         worlds: Sequence[World],
         questions: Iterable[Question] = (),
         budget: Budget = UNLIMITED,
+        like: "Atlas | None" = None,
     ) -> "Atlas":
-        """Return the space of these worlds.
+        """Return the space of these worlds; another one that it is ``like`` spares much of the work.
 
         Raises:
             NoProof: the memory did not do.
@@ -58,7 +59,8 @@ class Atlas:
         # Where connections are tracked, fragments are put together before any rule sees them.
         fragments = not any(world.tracked for world in worlds)
         with within_limits():
-            space = Space.of(library.family, conditions, fragments=fragments, nodes=budget.nodes)
+            known = like.space if like is not None else None
+            space = Space.of(library.family, conditions, fragments=fragments, nodes=budget.nodes, like=known)
         return cls(space, library, Courses(space, budget.patience), formulas)
 
     def fates(self, world: World, hook: Hook) -> Fates:

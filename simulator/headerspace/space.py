@@ -5,7 +5,7 @@ of rules.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from engine.ruleset import Family
@@ -48,6 +48,10 @@ _CARDS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:01:0")
 _LONGEST_NAME = 15
 
 
+Condition = Within | Called | Bits
+"""What can be asked of one field."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """One field of a space: its variables, and the values that they tell apart, by the kind of field.
@@ -58,6 +62,7 @@ class Axis:
 
     field: Field
     variables: Word
+    asked: frozenset[Condition]
     partition: Partition | None = None
     names: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -92,16 +97,38 @@ class Space:
 
     @classmethod
     def of(
-        cls, family: Family, conditions: Iterable[Formula], *, fragments: bool = False, nodes: int = DEFAULT_NODES
+        cls,
+        family: Family,
+        conditions: Iterable[Formula],
+        *,
+        fragments: bool = False,
+        nodes: int = DEFAULT_NODES,
+        like: "Space | None" = None,
     ) -> "Space":
-        """Return the space in which these conditions can be asked, and no others."""
-        asked: dict[str, list[Within | Called | Bits]] = {name: [] for name in fields(family)}
+        """Return the space in which these conditions can be asked, and no others.
+
+        What another space is ``like`` this one in is taken over from it, if it has room.
+        """
+        asked: dict[str, list[Condition]] = {name: [] for name in fields(family)}
         for atom in dict.fromkeys(atom for each in (*conditions, *_ALWAYS) for atom in atoms(each)):
             if not isinstance(atom, Free):
                 asked[atom.field].append(atom)
+        if like is not None:
+            axes = {name: _same_axis(like.axes[name], asked[name]) for name in asked}
+            fitting = {name: axis for name, axis in axes.items() if axis is not None}
+            if len(fitting) == len(axes):
+                return cls(family, fitting, like.diagram, fragments, like.kept(fitting), like._free)  # noqa: SLF001 - its own kind
         diagram = Diagram(nodes)
-        axes = {name: _axis(each, asked[name], diagram) for name, each in fields(family).items()}
-        return cls(family, axes, diagram, fragments)
+        found = {name: _axis(each, asked[name], diagram) for name, each in fields(family).items()}
+        return cls(family, found, diagram, fragments)
+
+    def kept(self, axes: Mapping[str, Axis]) -> "dict[Formula | tuple[Formula, Word], Function]":
+        """Return what is known of conditions on fields that are the same on these axes."""
+        return {
+            key: function
+            for key, function in self._known.items()
+            if isinstance(key, Within | Called | Bits) and axes[key.field] is self.axes[key.field]
+        }
 
     def function(self, formula: Formula, scene: Scene = UNCHANGED, occurrence: Occurrence = ()) -> Function:
         """Return the packets for which a condition holds, where rules have changed fields as the scene says.
@@ -249,23 +276,40 @@ def _first_from(classes: Sequence[int] | Numbers, least: int) -> int:
     return low
 
 
-def _axis(found: Field, asked: Sequence[Within | Called | Bits], diagram: Diagram) -> Axis:
+def _axis(found: Field, asked: Sequence[Condition], diagram: Diagram) -> Axis:
+    whole = _unbound(found, asked)
+    width = len(whole.bits) if found.sort is Sort.BITS else (whole.count - 1).bit_length()
+    return replace(whole, variables=diagram.variables(width))
+
+
+def _same_axis(axis: Axis, asked: Sequence[Condition]) -> Axis | None:
+    """Return an axis for other conditions on the same variables, itself where it has them; None where they are too few.
+
+    An axis tells classes by the numbers of its variables, so more of these than it needs do no harm.
+    """
+    if axis.asked.issuperset(asked):
+        return axis
+    whole = _unbound(axis.field, asked)
+    if axis.field.sort is Sort.BITS or (whole.count - 1).bit_length() > len(axis.variables):
+        return None
+    return replace(whole, variables=axis.variables)
+
+
+def _unbound(found: Field, asked: Sequence[Condition]) -> Axis:
+    """Return the values that conditions tell apart, without variables."""
+    known = frozenset(asked)
     if found.sort is Sort.BITS:
         mask = 0
         for bit in asked:
             mask |= bit.mask if isinstance(bit, Bits) else 0
         bits = tuple(place for place in reversed(range(mask.bit_length())) if mask >> place & 1)
-        return Axis(found, diagram.variables(len(bits)), bits=bits)
+        return Axis(found, (), known, bits=bits)
     if found.sort is Sort.NAME:
         others = _CARDS if found.name == "mac" else _INTERFACES
-        known = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)), others)
-        return Axis(found, _enough(diagram, len(known)), names=tuple(known), labels=tuple(known.values()))
+        names_of = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)), others)
+        return Axis(found, (), known, names=tuple(names_of), labels=tuple(names_of.values()))
     parts = partition(found.first, found.last, [each for each in asked if isinstance(each, Within)])
-    return Axis(found, _enough(diagram, parts.count), parts)
-
-
-def _enough(diagram: Diagram, count: int) -> Word:
-    return diagram.variables((count - 1).bit_length())
+    return Axis(found, (), known, parts)
 
 
 def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str, str]:

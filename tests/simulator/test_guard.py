@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import permutations, product
 
 import pytest
 
@@ -85,6 +86,19 @@ def test_every_kind_of_traffic_can_be_a_lifeline(service: Service) -> None:
     guard = Guard([rule], own)
     assert guard.judge(Ruleset(), compile_rules([rule, DENY]), ()).lost == ()
     assert len(guard.judge(Ruleset(), compile_rules([DENY]), ()).lost) >= 1
+
+
+def test_a_guard_judges_each_plan_for_itself() -> None:
+    """What it knows from plans before changes nothing of what it says of one."""
+    rules = [
+        completed(f"p{number}", f"10.{number}.0.0/16", action=action, services=(Service(Protocol.TCP, (port, port)),))
+        for number, (action, port) in enumerate(product((Action.ALLOW, Action.DROP), (22, 80, 443, 6443)))
+    ]
+    states = [compile_rules([*rules[:count], *more]) for count in (0, 2, 5, 8, 3) for more in ([API, DENY], [DENY], [])]
+    guard = replace(GUARD)
+    for before, after in permutations(states, 2):
+        way = tuple(passages(before, make_plan(diff(before, after))))
+        assert guard.judge(before, after, way) == replace(GUARD).judge(before, after, way)
 
 
 # On the way
