@@ -163,6 +163,25 @@ def families_at(*sides: str) -> tuple[Family, ...]:
     return tuple(family for family in Family if family not in lacking)
 
 
+def state_at(where: str, options: WorldOptions) -> ClusterState:
+    """Return the cluster of one side of a comparison: ``LOG@SEQ`` or the path of manifests.
+
+    Raises:
+        Refused: it is neither, or what is there does not parse.
+    """
+    kind, colon, _ = where.partition(":")
+    if colon and kind in {"ipv4", "ipv6", "live"}:
+        raise Refused((Fault(where, "is one node's rules, not a cluster", "manifests or LOG@SEQ"),))
+    return state_of(_cluster_at(where, options))
+
+
+def _cluster_at(where: str, options: WorldOptions) -> WorldOptions:
+    log, at, sequence = where.rpartition("@")
+    if at and not Path(where).exists():
+        return replace(options, log=log, at=sequence)
+    return replace(options, files=(where,))
+
+
 def ruleset_at(where: str, ipset: str | None, options: WorldOptions) -> Ruleset:
     """Return the ruleset of one side of a comparison.
 
@@ -177,10 +196,7 @@ def ruleset_at(where: str, ipset: str | None, options: WorldOptions) -> Ruleset:
         raise Refused((Fault(where, "has no use for the text of ipset save", "ipv4:FILE or ipv6:FILE with it"),))
     if colon and kind == "live":
         return ruleset_of(replace(options, live=True, netns=rest))
-    log, at, sequence = where.rpartition("@")
-    if at and not Path(where).exists():
-        return ruleset_of(replace(options, log=log, at=sequence))
-    return ruleset_of(replace(options, files=(where,)))
+    return ruleset_of(_cluster_at(where, options))
 
 
 def _read_raw(options: WorldOptions) -> Ruleset:

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import click
 
-from adapters.cli.options import LimitOptions, cluster_kernel_options, limit_options
+from adapters.cli.options import FleetOptions, LimitOptions, cluster_kernel_options, fleet_options, limit_options
 from adapters.cli.output import coloured, counted, emit, output_option
 from adapters.limits import budget
 from adapters.world import WorldOptions, families_at, ruleset_at
@@ -18,6 +18,7 @@ from simulator.compare import Change, compare
 @click.option("--old-ipset", metavar="FILE", help="Text of ipset save that goes with OLD.")
 @click.option("--new-ipset", metavar="FILE", help="Text of ipset save that goes with NEW.")
 @cluster_kernel_options
+@fleet_options
 @limit_options
 @output_option
 def diff_command(  # the parameters are the command line contract's
@@ -26,6 +27,7 @@ def diff_command(  # the parameters are the command line contract's
     old_ipset: str | None,
     new_ipset: str | None,
     world: WorldOptions,
+    fleet: FleetOptions,
     limits: LimitOptions,
     output: str,
 ) -> int:
@@ -33,8 +35,13 @@ def diff_command(  # the parameters are the command line contract's
 
     Each is a PATH of manifests, LOG@SEQ, ipv4:FILE, ipv6:FILE, live: or live:NETNS.
     """
+    allowed = budget(limits.max_seconds, limits.max_memory)
+    if fleet.all_nodes:
+        from adapters.cli.fleet import diff_fleet  # noqa: PLC0415 - few ask for it
+
+        return diff_fleet((old, new), world, fleet, allowed, output)
     before, after = ruleset_at(old, old_ipset, world), ruleset_at(new, new_ipset, world)
-    changes = compare(before, after, families_at(old, new), budget(limits.max_seconds, limits.max_memory))
+    changes = compare(before, after, families_at(old, new), allowed)
     emit(output, effect_as_json(changes), lambda: effect_as_text(changes))
     return int(bool(changes))
 

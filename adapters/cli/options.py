@@ -50,6 +50,16 @@ _LIMITS = (
     click.option("--max-seconds", type=click.FloatRange(min=0), metavar="S", help="Give up after that time."),
     click.option("--max-memory", type=click.IntRange(min=1), metavar="MB", help="Give up beyond that memory."),
 )
+_FLEET = (
+    click.option("--all-nodes", is_flag=True, help="Every node; those with the same rules are judged once."),
+    click.option(
+        "--executor",
+        default="processes",
+        metavar="WHERE",
+        show_default=True,
+        help="Who judges them: processes of this machine, or the workers of dask://HOST:PORT.",
+    ),
+)
 _PACKETS = (
     click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet in SPEC words; repeatable."),
     click.option("--pcap", metavar="FILE", help="A capture; connection state follows it."),
@@ -89,6 +99,14 @@ class LimitOptions:
     max_memory: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """Whether every node is meant, and where they are judged."""
+
+    all_nodes: bool = False
+    executor: str = "processes"
+
+
 def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) -> Decorator:
     """Return a decorator that adds options and passes them on as one value of a kind, under a name."""
     names = {field.name for field in fields(kind)}
@@ -123,6 +141,9 @@ cluster_kernel_options = _gathering(
 
 limit_options = _gathering("limits", LimitOptions, *_LIMITS)
 """How much finding out about all packets may take."""
+
+fleet_options = _gathering("fleet", FleetOptions, *_FLEET)
+"""Every node of a cluster."""
 
 packet_options = _gathering("asked", PacketOptions, *_PACKETS)
 """Packets in words, or a capture of them."""

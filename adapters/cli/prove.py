@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.cli.options import LimitOptions, limit_options, world_options
+from adapters.cli.options import FleetOptions, LimitOptions, fleet_options, limit_options, world_options
 from adapters.cli.output import coloured, counted, emit, output_option
 from adapters.configfile import document_of
 from adapters.invariants import invariants_in
@@ -19,14 +19,27 @@ HOLD, BROKEN, UNPROVED = 0, 1, 2
 
 @click.command("prove")
 @world_options
+@fleet_options
 @click.option("--invariants", "path", metavar="FILE", required=True, help="A YAML list of {name, hook, where, must}.")
 @limit_options
 @output_option
-def prove_command(world: WorldOptions, path: str, limits: LimitOptions, output: str) -> int:
+def prove_command(  # the parameters are the command line contract's
+    world: WorldOptions, fleet: FleetOptions, path: str, limits: LimitOptions, output: str
+) -> int:
     """Say whether invariants hold for all packets: exit 1 with a packet where one does not."""
     allowed = budget(limits.max_seconds, limits.max_memory)
-    found = prove(ruleset_of(world), _read(path), families_of(world), allowed)
-    emit(output, _as_json(found), lambda: _as_text(found))
+    invariants = _read(path)
+    if fleet.all_nodes:
+        from adapters.cli.fleet import prove_all  # noqa: PLC0415 - few ask for it
+
+        return prove_all(invariants, world, fleet, allowed, output)
+    found = prove(ruleset_of(world), invariants, families_of(world), allowed)
+    emit(output, proofs_as_json(found), lambda: proofs_as_text(found))
+    return exit_code(found)
+
+
+def exit_code(found: Sequence[Proof]) -> int:
+    """Return what is told by the exit code: that all hold, that one is broken, or that something is not known."""
     if any(proof.witness for proof in found):
         return BROKEN
     return HOLD if all(proof.holds for proof in found) else UNPROVED
@@ -39,7 +52,8 @@ def _read(path: str) -> tuple[Invariant, ...]:
     return invariants_in(document)
 
 
-def _as_json(found: Sequence[Proof]) -> dict[str, object]:
+def proofs_as_json(found: Sequence[Proof]) -> dict[str, object]:
+    """Return proofs under the keys that the reference lists."""
     return {
         "holds": all(proof.holds for proof in found),
         "invariants": [_proof_as_json(proof) for proof in found],
@@ -63,7 +77,8 @@ def _proof_as_json(proof: Proof) -> dict[str, object]:
     }
 
 
-def _as_text(found: Sequence[Proof]) -> str:
+def proofs_as_text(found: Sequence[Proof]) -> str:
+    """Return proofs for people, with a packet for each invariant that is broken."""
     lines = []
     for proof in found:
         told = f"{proof.invariant.name}  {proof.family.value} {proof.invariant.hook.value}"

@@ -1,0 +1,57 @@
+"""Where independent work is done: in processes of this machine, or by the workers of a Dask scheduler."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from engine.errors import Fault, Refused, shown
+
+PROCESSES = "processes"
+EXPECTED = f"{PROCESSES} or dask://HOST:PORT"
+_SECONDS = 5
+"""How long a scheduler may take to answer."""
+
+
+@contextmanager
+def executor_of(text: str) -> Iterator[Executor]:
+    """Lend the executor that a word or an address names; what it is given must be plain values.
+
+    Raises:
+        Refused: there is no such executor, its extra is not installed, or its scheduler does not answer.
+    """
+    if text == PROCESSES:
+        # Spawned, as diagrams have threads, which a fork would lose.
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
+            yield processes
+        return
+    with _dask(_address(text)) as workers:
+        yield workers
+
+
+def _address(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+        plain = (url.scheme, url.path, url.query, url.fragment, url.username) == ("dask", "", "", "", None)
+    except ValueError:
+        host, port, plain = None, None, False
+    if not (plain and host and port):
+        raise Refused((Fault("--executor", f"found {shown(text)}", EXPECTED),))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client  # noqa: PLC0415 - of an extra, and slow to import
+    except ImportError:
+        problem = "the package distributed is not installed"
+        raise Refused((Fault("--executor", problem, "pip install 'nodewall[fleet]'"),)) from None
+    try:
+        client = Client(f"tcp://{address}", timeout=_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError):
+        raise Refused((Fault("--executor", f"{address}: no scheduler answers", "a Dask scheduler there"),)) from None
+    with client:
+        yield client.get_executor()
