@@ -47,3 +47,22 @@ def policy_of(number: int, peers: int, action: str = "Allow") -> ClusterNetworkP
             "spec": {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [rule]},
         }
     )
+
+
+def fleet(nodes: int, kinds: int, policies: int, *, moved: int = 0) -> ClusterState:
+    """Return a cluster of many nodes in a few pools, with policies for one pool each; of some the port is another."""
+    state = ClusterState()
+    for number in range(nodes):
+        labels = {"pool": f"pool-{number % kinds}"}
+        address = {"type": "InternalIP", "address": f"10.200.{number // 250}.{number % 250 + 1}"}
+        metadata = {"name": f"node-{number}", "labels": labels}
+        document = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": [address]}}
+        state = evolve(state, declared(Node.model_validate(document)))
+    for number in range(policies):
+        policy = policy_of(number + (policies if number < moved else 0), 5, ("Allow", "Drop")[number % 2])
+        selector = {"nodeSelector": {"matchLabels": {"pool": f"pool-{number % kinds}"}}}
+        document = policy.model_dump(by_alias=True, exclude_none=True)
+        document["metadata"]["name"] = f"policy-{number}"
+        document["spec"]["appliedTo"] = [selector]
+        state = evolve(state, declared(ClusterNetworkPolicy.model_validate(document)))
+    return state

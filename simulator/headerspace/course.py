@@ -1,10 +1,10 @@
 """The way of all packets at once through the tables of a hook.
 
-A chain is worked out once for all packets, whoever enters it, and its outcome is cut to those who do. What rules change
-in packets is followed as functions of the packet that came, so a set of packets always means those that come.
+A chain is worked out once for all packets that any of its callers is about, and its outcome is cut to those who come.
+What rules change in packets is followed as functions of the packet that came, so a set always means packets that come.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.errors import NoProof
@@ -27,7 +27,7 @@ SceneKey = tuple[tuple[str, Word], ...]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
-    """What becomes of packets in a chain if all enter it: by verdict, those that return, and what they have become.
+    """What becomes of packets in a chain if all enter it that may: by verdict, those that return, what they become.
 
     ``rows`` are the rules in order, each with the packets it holds for, and the outcome of the chain it leads to.
     """
@@ -72,7 +72,7 @@ class Courses:
 
     space: Space
     patience: Patience = lambda: True
-    _known: dict[tuple[Block, SceneKey], Outcome] = field(default_factory=dict)
+    _known: dict[tuple[Block, SceneKey, Function], Outcome] = field(default_factory=dict)
     _fates: dict[tuple[World, Hook], Fates] = field(default_factory=dict)
 
     def fates(self, world: World, hook: Hook) -> Fates:
@@ -96,7 +96,7 @@ class Courses:
             seen = alive
             if block.table == "nat":  # which sees only the first packet of a connection
                 seen = alive & space.function(state_condition(ConnState.NEW), scene)
-            outcome = self._outcome(block, begun)
+            outcome = self._outcome(block, begun, self._callers(block, begun))
             stages.append(Stage(block, seen, outcome))
             policy = Verdict((block.policy or "ACCEPT").lower())
             for verdict in (Verdict.DROP, Verdict.REJECT):
@@ -124,17 +124,53 @@ class Courses:
         state = tuple(untracked.ite(new, kept) for new, kept in zip(after["state"], now, strict=True))
         return {**after, "state": state}
 
-    def _outcome(self, block: Block, scene: Scene) -> Outcome:
-        key = block, tuple(sorted(scene.items(), key=lambda item: item[0]))
+    def _callers(self, root: Block, scene: Scene) -> Mapping[Block, Function]:
+        """Return for each chain below one which packets its callers are about: no others come to it."""
+        everything, nothing = self.space.diagram.true, self.space.diagram.false
+        blocks = below(root)
+        if _writing(root):  # then what callers ask is not known yet
+            return dict.fromkeys(blocks, everything)
+        found = dict.fromkeys(blocks, nothing) | {root: everything}
+        for block in blocks:
+            for row in block.rows:
+                if row.into is not None:
+                    about = self.space.function(row.condition, scene, row.occurrence)
+                    found[row.into] |= found[block] & about
+        return found
+
+    def _outcome(self, block: Block, scene: Scene, callers: Mapping[Block, Function]) -> Outcome:
+        key = block, tuple(sorted(scene.items(), key=lambda item: item[0])), callers[block]
         if key not in self._known:
             if not self.patience():
                 raise NoProof(TIME)
-            self._known[key] = self._walked(block, scene)
+            walk = self._in_order if _writing(block) else self._in_halves
+            self._known[key] = walk(block, scene, callers)
         return self._known[key]
 
-    def _walked(self, block: Block, scene: Scene) -> Outcome:
+    def _in_halves(self, block: Block, scene: Scene, callers: Mapping[Block, Function]) -> Outcome:
+        """Work out a chain whose rules change nothing: what its halves do, then what they do one after the other.
+
+        So most of the work is on small sets, and only the last steps are on those of the whole chain.
+        """
+        rows, parts = [], []
+        for row in block.rows:
+            if row.idle:
+                continue
+            holds = self.space.function(row.condition, scene, row.occurrence)
+            hit = callers[block] & holds
+            into = None if row.into is None or is_false(hit) else self._outcome(row.into, scene, callers)
+            rows.append((row, holds, into))
+            if not is_false(hit):
+                parts.append(_part(row, hit, into))
         nothing = self.space.diagram.false
-        rest, returned = self.space.diagram.true, nothing
+        whole = _one_after_the_other(parts) or _Part(nothing, {})
+        ends = {verdict: whole.ends.get(verdict, nothing) for verdict in Verdict}
+        returned = whole.ends.get(None, nothing) | (callers[block] & ~whole.taken)
+        return Outcome(ends, returned, scene, tuple(rows))
+
+    def _in_order(self, block: Block, scene: Scene, callers: Mapping[Block, Function]) -> Outcome:
+        nothing = self.space.diagram.false
+        rest, returned = callers[block], nothing
         ends = dict.fromkeys(Verdict, nothing)
         rows = []
         for row in block.rows:
@@ -142,7 +178,7 @@ class Courses:
                 continue
             holds = self.space.function(row.condition, scene, row.occurrence)
             hit = rest & holds
-            into = self._outcome(row.into, scene) if row.into is not None and not is_false(hit) else None
+            into = None if row.into is None or is_false(hit) else self._outcome(row.into, scene, callers)
             rows.append((row, holds, into))
             if is_false(hit):
                 continue
@@ -190,6 +226,61 @@ class Courses:
                     for bit, fresh, place in zip(now, new, axis.bits, strict=True)
                 )
         return {**scene, write.name: tuple(hit.ite(bit, old) for bit, old in zip(new, now, strict=True))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rules in a row: which packets they take, and how these end, None for those that return."""
+
+    taken: Function
+    ends: Mapping[Verdict | None, Function]
+
+    def then(self, other: "_Part") -> "_Part":
+        """Return what both do, one after the other."""
+        ends = dict(self.ends)
+        for end, packets in other.ends.items():
+            left = packets & ~self.taken
+            ends[end] = ends[end] | left if end in ends else left
+        return _Part(self.taken | other.taken, ends)
+
+
+def _part(row: Row, hit: Function, into: Outcome | None) -> _Part:
+    if row.act in _ENDS:
+        return _Part(hit, {_ENDS[row.act]: hit})
+    if into is None:
+        return _Part(hit, {None: hit})
+    ends: dict[Verdict | None, Function] = {end: hit & found for end, found in into.ends.items() if not is_false(found)}
+    back = hit & into.returned
+    if row.act is Act.GOTO:
+        return _Part(hit, {**ends, None: back})
+    return _Part(hit & ~back, ends)
+
+
+def _one_after_the_other(parts: Sequence[_Part]) -> _Part | None:
+    """Return what parts do one after the other, put together by halves."""
+    while len(parts) > 1:
+        pairs = [first.then(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]
+        parts = [*pairs, *parts[2 * len(pairs) :]]
+    return parts[0] if parts else None
+
+
+def _writing(block: Block) -> bool:
+    """Whether rules of a chain, or of those that it leads to, change packets."""
+    return any(row.writes for each in below(block) for row in each.rows)
+
+
+def below(root: Block) -> list[Block]:
+    """Return a chain and all that it leads to, each before those that it leads to itself."""
+    done: dict[Block, None] = {}
+    pending = [(root, False)]
+    while pending:
+        block, left = pending.pop()
+        if left:
+            done.setdefault(block)
+        elif block not in done:
+            pending.append((block, True))
+            pending += [(row.into, False) for row in block.rows if row.into is not None and row.into not in done]
+    return list(done)[::-1]
 
 
 def deciders(fates: Fates, whose: Function) -> list[Decided]:

@@ -5,7 +5,8 @@ Large sets of addresses are read in bulk; all others as :mod:`simulator.sets` re
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, repeat
+from operator import itemgetter
 from socket import AF_INET, AF_INET6, inet_pton
 
 import numpy as np
@@ -110,6 +111,9 @@ def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> Bounds | None:
         return None
     family = ipset.family or Family.IPV4
     try:
+        alone = _addresses(ipset.members) if family is Family.IPV4 else None
+        if alone is not None and not excepted:
+            return _runs(alone[alone > 0] if ipset.type == "hash:ip" else alone)
         found = _blocks(ipset.members, family)
     except (OSError, ValueError):
         return None
@@ -121,6 +125,30 @@ def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> Bounds | None:
     if any(excluded):
         return _painted(zip(lows, highs, excluded, strict=True), family, wanted=excepted)
     return ([], []) if excepted else _union(zip(lows, highs, strict=True), family)
+
+
+def _addresses(members: Sequence[Member]) -> Numbers | None:
+    """Return members as numbers where all are plain IPv4 addresses, as most large sets have them; else None."""
+    if any(map(_FURTHER, members)):
+        return None
+    texts = [text for (text,) in members]
+    if "/" in "".join(texts):
+        return None
+    return np.frombuffer(b"".join(map(inet_pton, repeat(AF_INET), texts)), ">u4").astype(np.int64)
+
+
+_FURTHER = itemgetter(slice(1, None))
+"""The flags of a member."""
+
+
+def _runs(numbers: Numbers) -> Bounds:
+    """Return single numbers as ranges."""
+    if not len(numbers):
+        return [], []
+    ordered = np.sort(numbers)
+    fresh = np.flatnonzero(np.diff(ordered) > 1)
+    lows = np.concatenate([ordered[:1], ordered[fresh + 1]])
+    return lows, np.concatenate([ordered[fresh], ordered[-1:]])
 
 
 def _blocks(members: Sequence[Member], family: Family) -> tuple[Sequence[int], Sequence[int], Sequence[bool]] | None:

@@ -29,7 +29,7 @@ _WORD = 63
 class Partition:
     """The values from ``starts[0]`` to ``last`` in ranges, and the class of each range, by its first occurrence."""
 
-    starts: Sequence[int]
+    starts: Sequence[int] | Numbers
     last: int
     classes: Numbers
     places: Mapping[Within, tuple[Numbers, Numbers]]
@@ -42,6 +42,10 @@ class Partition:
     @cached_property
     def weights(self) -> list[int]:
         """How many values are in each class."""
+        if isinstance(self.starts, np.ndarray):  # whose sums are far below what floats tell apart
+            lengths = np.diff(self.starts, append=self.last + 1)
+            sums: list[int] = np.bincount(self.classes, lengths, self.count).astype(np.int64).tolist()
+            return sums
         found = [0] * self.count
         ends = [*self.starts[1:], self.last + 1]
         for start, end, at in zip(self.starts, ends, self.classes.tolist(), strict=True):
@@ -72,12 +76,12 @@ class Partition:
 
     def _found(self, condition: Within) -> tuple[Numbers, Numbers]:
         """Return the places of a condition's ranges, if ranges begin and end there."""
-        edges = [*self.starts, self.last + 1]
         found = []
         for bounds, beyond in zip(condition.bounds, (0, 1), strict=True):
             wanted = [int(value) + beyond for value in bounds]
-            places = [bisect_left(edges, value) for value in wanted]
-            if any(edges[place] != value for place, value in zip(places, wanted, strict=True)):
+            places = [bisect_left(self.starts, value) for value in wanted]
+            edges = (self.starts[place] if place < len(self.starts) else self.last + 1 for place in places)
+            if any(edge != value for edge, value in zip(edges, wanted, strict=True)):
                 raise KeyError(condition)
             found.append(np.asarray(places, np.int64))
         return found[0], found[1]
@@ -113,14 +117,14 @@ def partition(first: int, last: int, conditions: Sequence[Within]) -> Partition:
 
 def _ranked(
     first: int, last: int, conditions: Sequence[Within]
-) -> tuple[Sequence[int], dict[Within, tuple[Numbers, Numbers]]]:
+) -> tuple[Sequence[int] | Numbers, dict[Within, tuple[Numbers, Numbers]]]:
     """Return where ranges begin, and each condition's ranges by their places: the first, and the first behind."""
     bounds = [each.bounds for each in conditions]
-    starts: Sequence[int]
+    starts: Sequence[int] | Numbers
     if last < _MACHINE:
         whole = np.concatenate([[first], *(_both(pair) for pair in bounds)]).astype(np.int64)
-        column, ranks = np.unique(whole, return_inverse=True)
-        starts, ranks = column.tolist(), ranks[1:]
+        starts, ranks = _unique(whole)
+        ranks = ranks[1:]
     else:  # numbers of 128 bits fit in no column
         values = [number for lows, highs in bounds for number in (*lows, *(high + 1 for high in highs))]
         starts = sorted({first, *values})
@@ -133,6 +137,16 @@ def _ranked(
         begin = end
     listed = starts[:-1] if starts[-1] > last else starts  # what ends at the last value ends before nothing
     return listed, found
+
+
+def _unique(whole: Numbers) -> tuple[Numbers, Numbers]:
+    """Return different numbers in order, and the place of each among them; quick where there are ordered runs."""
+    order = np.argsort(whole, kind="stable")
+    ordered = whole[order]
+    fresh = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    ranks = np.empty(len(whole), np.int64)
+    ranks[order] = np.cumsum(fresh) - 1
+    return ordered[fresh], ranks
 
 
 def _both(bounds: Bounds) -> Numbers:
@@ -171,15 +185,21 @@ def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
 
 def _combined(left: Numbers, right: Numbers) -> Numbers:
     """Return numbers for the pairs of two columns."""
-    _, dense = np.unique(right, return_inverse=True)
-    found: Numbers = np.unique(left * (int(dense.max()) + 1) + dense, return_inverse=True)[1]
+    dense = _dense(right)
+    return _dense(left * (int(dense.max()) + 1) + dense)
+
+
+def _dense(column: Numbers) -> Numbers:
+    """Return the places of a column's numbers among those there are, which are few beside its length."""
+    found: Numbers = np.searchsorted(np.unique(column), column)
     return found
 
 
 def _by_occurrence(classes: Numbers) -> Numbers:
     """Return classes numbered in the order in which they come first, as neighbours are asked about together."""
-    _, firsts, inverse = np.unique(classes, return_index=True, return_inverse=True)
+    firsts = np.empty(int(classes.max()) + 1, np.int64)
+    firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last one written is the first that occurs
     ranks = np.empty(len(firsts), np.int64)
     ranks[np.argsort(firsts)] = np.arange(len(firsts))
-    found: Numbers = ranks[inverse]
+    found: Numbers = ranks[classes]
     return found

@@ -6,6 +6,7 @@ whoever walks the rules says what is assumed. This package knows nothing of chai
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
 
 from engine.ruleset import Family, Match
@@ -44,7 +45,19 @@ def compile_matches(matches: tuple[Match, ...], family: Family, sets: Sets) -> t
     Raises:
         KeyError: a rule looks into a set that is not in ``sets``.
     """
-    return tuple(test for group in _instances(matches) for test in _tests(group, family, sets))
+    if any(match.module in _OF_A_RULE for match in matches):
+        return tuple(test for group in _instances(matches) for test in _tests(group, family, sets))
+    return _plain(matches, family)
+
+
+_OF_A_RULE = frozenset({"set", *counting.GROUPS})
+"""Modules that look into sets of a ruleset, or remember something for the rule that they stand in."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _plain(matches: tuple[Match, ...], family: Family) -> tuple[Test, ...]:
+    """Make matches ready that mean the same in every rule: many have the same, and rulesets the same rules."""
+    return tuple(test for group in _instances(matches) for test in _tests(group, family, {}))
 
 
 def _instances(matches: tuple[Match, ...]) -> Iterator[Group]:
