@@ -1,6 +1,6 @@
 """All packets at once: seconds to build, compare and prove, each with a limit that it must keep to on two cores.
 
-Baselines, measured in the same run: the other version worked out alone for a comparison, the first judgement for the
+Baselines, measured in the same run: either version worked out alone for a comparison, the first judgement for the
 next, sets entered member by member for sets by classes, and a node at a time for a fleet.
 """
 

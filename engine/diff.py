@@ -6,7 +6,7 @@ chains. Everything else in the observed ruleset is somebody else's and stays.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from engine.ruleset import Chain, Family, IpSet, Member, Rule, Ruleset, Table
@@ -224,12 +224,12 @@ def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[
         old_at, new_at = old_next + 1, new_next + 1
 
 
-def kept_pairs(old: Sequence[Rule], new: Sequence[Rule]) -> list[tuple[int, int]]:
+def kept_pairs(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
     """Return the indices (in ``old``, in ``new``) of a longest common subsequence, ascending.
 
     Hunt and Szymanski's way (Communications of the ACM 20, 1977): quick where rules hardly repeat, as ours do not.
     """
-    places: dict[Rule, list[int]] = defaultdict(list)
+    places: dict[Hashable, list[int]] = defaultdict(list)
     for index in range(len(new) - 1, -1, -1):
         places[new[index]].append(index)
     ends: list[int] = []  # for each length, the smallest index in ``new`` at which a subsequence of it ends

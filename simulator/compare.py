@@ -106,7 +106,8 @@ def changes(atlas: Atlas, before: World, after: World) -> Iterator[Change]:
 
 
 def _at_hook(atlas: Atlas, before: World, after: World, hook: Hook) -> Iterator[Change]:
-    then, now = atlas.fates(before, hook), atlas.fates(after, hook)
+    within = atlas.touched(before, after, hook)
+    then, now = (atlas.fates(world, hook, within) for world in (before, after))
     with within_limits():
         for was in Verdict:
             for becomes in Verdict:

@@ -8,6 +8,7 @@ from simulator import expression
 from simulator.expression import Expression
 from simulator.headerspace.course import Courses, Fates
 from simulator.headerspace.diagram import DEFAULT_NODES, Function, Patience, within_limits
+from simulator.headerspace.differences import touched
 from simulator.headerspace.formula import FALSE, All, Any, Formula, Not
 from simulator.headerspace.rules import Library, World
 from simulator.headerspace.space import Space
@@ -63,14 +64,23 @@ class Atlas:
             space = Space.of(library.family, conditions, fragments=fragments, nodes=budget.nodes, like=known)
         return cls(space, library, Courses(space, budget.patience), formulas)
 
-    def fates(self, world: World, hook: Hook) -> Fates:
-        """Return what becomes of all packets at a hook.
+    def fates(self, world: World, hook: Hook, within: Function | None = None) -> Fates:
+        """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
 
         Raises:
             NoProof: memory or time did not do.
         """
         with within_limits():
-            return self._courses.fates(world, hook)
+            return self._courses.fates(world, hook, within)
+
+    def touched(self, old: World, new: World, hook: Hook) -> Function:
+        """Return packets such that all others get the same verdict at a hook in both worlds.
+
+        Raises:
+            NoProof: the memory did not do.
+        """
+        with within_limits():
+            return touched(self.space, old, new, hook)
 
     def meant(self, question: Question) -> Function:
         """Return the packets that are asked about.

@@ -73,22 +73,23 @@ class Courses:
     space: Space
     patience: Patience = lambda: True
     _known: dict[tuple[Block, SceneKey, Function], Outcome] = field(default_factory=dict)
-    _fates: dict[tuple[World, Hook], Fates] = field(default_factory=dict)
+    _fates: dict[tuple[World, Hook, Function], Fates] = field(default_factory=dict)
 
-    def fates(self, world: World, hook: Hook) -> Fates:
-        """Return what becomes of all packets at a hook.
+    def fates(self, world: World, hook: Hook, within: Function | None = None) -> Fates:
+        """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
 
         Raises:
             NoProof: there was no more time.
         """
-        if (world, hook) not in self._fates:
-            self._fates[world, hook] = self._worked_out(world, hook)
-        return self._fates[world, hook]
+        whole = self.space.diagram.true if within is None else within
+        if (world, hook, whole) not in self._fates:
+            self._fates[world, hook, whole] = self._worked_out(world, hook, whole)
+        return self._fates[world, hook, whole]
 
-    def _worked_out(self, world: World, hook: Hook) -> Fates:
+    def _worked_out(self, world: World, hook: Hook, within: Function) -> Fates:
         space = self.space
         has_in, has_out = INTERFACES[hook]
-        packets = alive = space.packets(in_interface=has_in, out_interface=has_out)
+        packets = alive = space.packets(in_interface=has_in, out_interface=has_out) & within
         scene, stages = UNCHANGED, []
         ends = dict.fromkeys(Verdict, space.diagram.false)
         for block in world.hooks[hook]:
@@ -96,7 +97,7 @@ class Courses:
             seen = alive
             if block.table == "nat":  # which sees only the first packet of a connection
                 seen = alive & space.function(state_condition(ConnState.NEW), scene)
-            outcome = self._outcome(block, begun, self._callers(block, begun))
+            outcome = self._outcome(block, begun, self._callers(block, begun, within))
             stages.append(Stage(block, seen, outcome))
             policy = Verdict((block.policy or "ACCEPT").lower())
             for verdict in (Verdict.DROP, Verdict.REJECT):
@@ -124,13 +125,13 @@ class Courses:
         state = tuple(untracked.ite(new, kept) for new, kept in zip(after["state"], now, strict=True))
         return {**after, "state": state}
 
-    def _callers(self, root: Block, scene: Scene) -> Mapping[Block, Function]:
+    def _callers(self, root: Block, scene: Scene, within: Function) -> Mapping[Block, Function]:
         """Return for each chain below one which packets its callers are about: no others come to it."""
         everything, nothing = self.space.diagram.true, self.space.diagram.false
         blocks = below(root)
         if _writing(root):  # then what callers ask is not known yet
             return dict.fromkeys(blocks, everything)
-        found = dict.fromkeys(blocks, nothing) | {root: everything}
+        found = dict.fromkeys(blocks, nothing) | {root: within}
         for block in blocks:
             for row in block.rows:
                 if row.into is not None:

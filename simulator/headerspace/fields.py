@@ -1,7 +1,7 @@
 """The fields of a packet that rules can ask about: in which order, which values there are, and when there are any.
 
-The order is that of the variables of diagrams. It was found by measuring: what most rules ask first comes first, and
-sources, which differ most between rules, come last.
+The order is that of the variables of diagrams. It was found by measuring: interfaces first, then addresses, by which
+chains are told apart, then what rules of one chain ask about.
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,7 @@ def fields(family: Family) -> Mapping[str, Field]:
         Field("in_interface", Sort.NAME),
         Field("out_interface", Sort.NAME),
         Field("dst", Sort.NUMBER, 0, top, counted=True),
+        Field("src", Sort.NUMBER, 0, top, counted=True),
         Field("state", Sort.NUMBER, 0, len(STATES) - 1),
         Field("protocol", Sort.NUMBER, 0, 255, counted=True),
         Field("fragment", Sort.BITS, counted=True),
@@ -54,7 +55,6 @@ def fields(family: Family) -> Mapping[str, Field]:
         Field("icmp", Sort.NUMBER, ABSENT, 0xFFFF, counted=True),
         Field("sport", Sort.NUMBER, ABSENT, 0xFFFF, counted=True),
         Field("flags", Sort.BITS),
-        Field("src", Sort.NUMBER, 0, top, counted=True),
         Field("mark", Sort.BITS),
         Field("tos", Sort.BITS),
         Field("ttl", Sort.NUMBER, 0, 0xFF),
