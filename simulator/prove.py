@@ -10,12 +10,10 @@ from simulator.expression import Expression
 from simulator.headerspace import (
     Atlas,
     Budget,
-    Decided,
     Function,
     Library,
     World,
     count,
-    deciders,
     example,
     is_false,
     within_limits,
@@ -142,7 +140,7 @@ def witness_of(atlas: Atlas, world: World, hook: Hook, found: Function, before: 
         NoProof: the memory did not do.
     """
     with within_limits():
-        end: Decided = deciders(atlas.fates(world, hook), found)[0]
+        end = atlas.decided(world, hook, found)
         shown = example(atlas.space, end.packets)
     if shown is None:
         raise ValueError(found)

@@ -13,7 +13,6 @@ from simulator.headerspace import (
     Library,
     World,
     count,
-    deciders,
     example,
     is_false,
     within_limits,
@@ -86,7 +85,7 @@ def _searched(ruleset: Ruleset, asked: Question, family: Family, budget: Budget)
 def _told(atlas: Atlas, world: World, asked: Question, found: Function) -> Found:
     must = asked.mode is Mode.MUST
     # Who decides on a packet that must get a verdict may still hang on what cannot be known; for another it is known.
-    end = None if must else deciders(atlas.fates(world, asked.hook), found)[0]
+    end = None if must else atlas.decided(world, asked.hook, found)
     shown = example(atlas.space, found if end is None else end.packets)
     if shown is None:
         return Found()

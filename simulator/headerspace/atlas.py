@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from engine.ruleset import Hook
 from simulator import expression
 from simulator.expression import Expression
-from simulator.headerspace.course import Courses, Fates
+from simulator.headerspace.course import Courses, Decided, Fates, deciders
 from simulator.headerspace.diagram import DEFAULT_NODES, Function, Patience, within_limits
 from simulator.headerspace.differences import touched
 from simulator.headerspace.formula import FALSE, All, Any, Formula, Not
+from simulator.headerspace.measure import example
 from simulator.headerspace.rules import Library, World
 from simulator.headerspace.space import Space
 
@@ -72,6 +73,17 @@ class Atlas:
         """
         with within_limits():
             return self._courses.fates(world, hook, within)
+
+    def decided(self, world: World, hook: Hook, found: Function) -> Decided:
+        """Return who decides on the most usual packet of a set that has some, with all of the set that it decides on.
+
+        Raises:
+            NoProof: memory or time did not do.
+        """
+        fates = self.fates(world, hook)
+        with within_limits():
+            ends, usual = deciders(fates, found), example(self.space, found)
+            return next((end for end in ends if usual is not None and usual.is_in(end.packets)), ends[0])
 
     def touched(self, old: World, new: World, hook: Hook) -> Function:
         """Return packets such that all others get the same verdict at a hook in both worlds.
