@@ -4,7 +4,7 @@ A chain is worked out once for all packets that any of its callers is about, and
 What rules change in packets is followed as functions of the packet that came, so a set always means packets that come.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.errors import NoProof
@@ -12,6 +12,8 @@ from engine.ruleset import Hook
 from simulator.headerspace.diagram import TIME, Function, Patience, is_false
 from simulator.headerspace.fields import STATES
 from simulator.headerspace.formula import Called
+from simulator.headerspace.order import callers_first
+from simulator.headerspace.parts import Part, one_after_the_other
 from simulator.headerspace.rules import Block, Row, World, Write
 from simulator.headerspace.space import UNCHANGED, Scene, Space, Word, state_condition
 from simulator.netfilter.answer import Decision, Verdict
@@ -19,8 +21,6 @@ from simulator.netfilter.targets import Act
 from simulator.netfilter.walk import INTERFACES
 from simulator.packets import ConnState
 from simulator.surroundings import LOOPBACK
-
-_ENDS: Mapping[Act, Verdict] = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
 
 SceneKey = tuple[tuple[str, Word], ...]
 
@@ -164,7 +164,7 @@ class Courses:
             if not is_false(hit):
                 parts.append(_part(row, hit, into))
         nothing = self.space.diagram.false
-        whole = _one_after_the_other(parts) or _Part(nothing, {})
+        whole = one_after_the_other(parts) or Part(nothing, {})
         ends = {verdict: whole.ends.get(verdict, nothing) for verdict in Verdict}
         returned = whole.ends.get(None, nothing) | (callers[block] & ~whole.taken)
         return Outcome(ends, returned, scene, tuple(rows))
@@ -185,8 +185,8 @@ class Courses:
                 continue
             if row.act is not Act.NEXT:
                 rest &= ~holds
-            if row.act in _ENDS:
-                ends[_ENDS[row.act]] |= hit
+            if row.verdict is not None:
+                ends[row.verdict] |= hit
             elif row.act is Act.RETURN:
                 returned |= hit
             elif into is not None:
@@ -229,40 +229,16 @@ class Courses:
         return {**scene, write.name: tuple(hit.ite(bit, old) for bit, old in zip(new, now, strict=True))}
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some rules in a row: which packets they take, and how these end, None for those that return."""
-
-    taken: Function
-    ends: Mapping[Verdict | None, Function]
-
-    def then(self, other: "_Part") -> "_Part":
-        """Return what both do, one after the other."""
-        ends = dict(self.ends)
-        for end, packets in other.ends.items():
-            left = packets & ~self.taken
-            ends[end] = ends[end] | left if end in ends else left
-        return _Part(self.taken | other.taken, ends)
-
-
-def _part(row: Row, hit: Function, into: Outcome | None) -> _Part:
-    if row.act in _ENDS:
-        return _Part(hit, {_ENDS[row.act]: hit})
+def _part(row: Row, hit: Function, into: Outcome | None) -> Part:
+    if row.verdict is not None:
+        return Part(hit, {row.verdict: hit})
     if into is None:
-        return _Part(hit, {None: hit})
+        return Part(hit, {None: hit})
     ends: dict[Verdict | None, Function] = {end: hit & found for end, found in into.ends.items() if not is_false(found)}
     back = hit & into.returned
     if row.act is Act.GOTO:
-        return _Part(hit, {**ends, None: back})
-    return _Part(hit & ~back, ends)
-
-
-def _one_after_the_other(parts: Sequence[_Part]) -> _Part | None:
-    """Return what parts do one after the other, put together by halves."""
-    while len(parts) > 1:
-        pairs = [first.then(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]
-        parts = [*pairs, *parts[2 * len(pairs) :]]
-    return parts[0] if parts else None
+        return Part(hit, {**ends, None: back})
+    return Part(hit & ~back, ends)
 
 
 def _writing(block: Block) -> bool:
@@ -272,16 +248,7 @@ def _writing(block: Block) -> bool:
 
 def below(root: Block) -> list[Block]:
     """Return a chain and all that it leads to, each before those that it leads to itself."""
-    done: dict[Block, None] = {}
-    pending = [(root, False)]
-    while pending:
-        block, left = pending.pop()
-        if left:
-            done.setdefault(block)
-        elif block not in done:
-            pending.append((block, True))
-            pending += [(row.into, False) for row in block.rows if row.into is not None and row.into not in done]
-    return list(done)[::-1]
+    return callers_first((root,), lambda block: (row.into for row in block.rows if row.into is not None))
 
 
 def deciders(fates: Fates, whose: Function) -> list[Decided]:
@@ -337,10 +304,10 @@ def _followed(outcome: Outcome, packets: Function, ends: dict[Decision, Decided]
             continue
         if row.act is not Act.NEXT:
             rest &= ~holds
-        if row.act in _ENDS:
+        if row.verdict is not None:
             known = ends.get(row.decision)
             whole = hit if known is None else hit | known.packets
-            ends[row.decision] = Decided(whole, _ENDS[row.act], row.decision, row.reject_with)
+            ends[row.decision] = Decided(whole, row.verdict, row.decision, row.reject_with)
         elif row.act is Act.RETURN:
             returned |= hit
         elif into is not None:

@@ -12,7 +12,8 @@ from simulator.headerspace.conditions import Reader
 from simulator.headerspace.fields import STATES
 from simulator.headerspace.formula import All, Bits, Formula, within
 from simulator.headerspace.membership import Known
-from simulator.netfilter.answer import Decision
+from simulator.headerspace.order import callers_first
+from simulator.netfilter.answer import Decision, Verdict
 from simulator.netfilter.program import check_program
 from simulator.netfilter.targets import Act, Effect, Scene, effect_of
 from simulator.netfilter.translation import range_of
@@ -34,6 +35,9 @@ class Write:
     where: Formula | None = None
 
 
+_VERDICTS: Mapping[Act, Verdict] = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Row:
     """One rule: for which packets it holds, and what it does then; ``occurrence`` tells it from all others."""
@@ -46,6 +50,11 @@ class Row:
     reject_with: str | None = None
     writes: tuple[Write, ...] = ()
     into: "Block | None" = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict that it gives, None where it gives none."""
+        return _VERDICTS.get(self.act)
 
     @property
     def idle(self) -> bool:
@@ -181,18 +190,11 @@ def _tracks(rule: Rule) -> bool:
 def _callees_first(table: Table) -> list[Chain]:
     """Return chains such that each stands behind those that it leads to; there are no loops."""
     chains = {chain.name: chain for chain in table.chains}
-    found: dict[str, Chain] = {}
-    for start in table.chains:
-        pending = [(start, False)]
-        while pending:
-            chain, done = pending.pop()
-            if done:
-                found.setdefault(chain.name, chain)
-            elif chain.name not in found:
-                pending.append((chain, True))
-                nexts = {rule.target.name for rule in chain.rules if rule.target} & chains.keys()
-                pending += [(chains[name], False) for name in sorted(nexts - found.keys())]
-    return list(found.values())
+
+    def callees(name: str) -> list[str]:
+        return sorted({rule.target.name for rule in chains[name].rules if rule.target} & chains.keys())
+
+    return [chains[name] for name in reversed(callers_first(chains, callees))]
 
 
 # What targets write, found by asking them

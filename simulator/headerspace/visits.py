@@ -1,10 +1,11 @@
 """Which packets come to which chain and to which rule, by all ways that lead there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from simulator.headerspace.course import Fates, Outcome, Stage
+from simulator.headerspace.course import Fates, Outcome
 from simulator.headerspace.diagram import Function, is_false
+from simulator.headerspace.order import callers_first
 from simulator.headerspace.rules import Block, Row
 from simulator.netfilter.answer import Verdict
 from simulator.netfilter.targets import Act
@@ -44,7 +45,7 @@ def visits(fates: Fates) -> list[Visit]:
     blocks = {stage.outcome: stage.block for stage in fates.stages}
     come = {stage.outcome: stage.seen for stage in fates.stages}
     found = []
-    for outcome in _callers_first(fates.stages):
+    for outcome in callers_first((stage.outcome for stage in fates.stages), _inner):
         whole = come[outcome]
         stops = tuple(_stops(outcome, whole))
         found.append(Visit(blocks[outcome], outcome, whole, stops))
@@ -55,18 +56,8 @@ def visits(fates: Fates) -> list[Visit]:
     return found
 
 
-def _callers_first(stages: Sequence[Stage]) -> list[Outcome]:
-    done: dict[Outcome, None] = {}
-    for stage in stages:
-        pending = [(stage.outcome, False)]
-        while pending:
-            outcome, left = pending.pop()
-            if left:
-                done.setdefault(outcome)
-            elif outcome not in done:
-                pending.append((outcome, True))
-                pending += [(into, False) for _, _, into in outcome.rows if into is not None and into not in done]
-    return list(done)[::-1]
+def _inner(outcome: Outcome) -> Iterator[Outcome]:
+    return (into for _, _, into in outcome.rows if into is not None)
 
 
 def _stops(outcome: Outcome, come: Function) -> Iterator[Stop]:
@@ -93,9 +84,6 @@ class Tail:
     returned: Function
 
 
-_ENDS: Mapping[Act, Verdict] = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
-
-
 def tails(visit: Visit) -> list[Tail]:
     """Return what becomes of packets from each rule of a chain on, and, last, from its end."""
     nothing = visit.come & ~visit.come
@@ -113,8 +101,8 @@ def _before(stop: Stop, after: Tail) -> Tail:
         return after
     ends = {verdict: found & ~stop.taken for verdict, found in after.ends.items()}
     returned = after.returned & ~stop.taken
-    if act in _ENDS:
-        ends[_ENDS[act]] |= holds
+    if stop.row.verdict is not None:
+        ends[stop.row.verdict] |= holds
     elif into is not None:
         ends = {verdict: found | (holds & into.ends[verdict]) for verdict, found in ends.items()}
         returned = returned | (holds & into.returned) if act is Act.GOTO else returned

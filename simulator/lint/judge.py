@@ -31,7 +31,6 @@ from simulator.netfilter import Decision, Verdict
 from simulator.netfilter.targets import Act
 from simulator.prove import witness_of
 
-_ENDS: Mapping[Act, Verdict] = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
 _FILTER = "filter"
 """The one table whose rules are there for verdicts alone."""
 
@@ -140,7 +139,7 @@ def _before(row: Row, found: Sequence[Visit]) -> list[tuple[Stop, ...]]:
 
 def _contradicted(met: _Met, row: Row, taken: Sequence[tuple[Hook, Function]]) -> bool:
     """Whether none of the packets that are taken from a rule gets its verdict."""
-    verdict = _ENDS.get(row.act)
+    verdict = row.verdict
     if verdict is None:
         return False
     return all(is_false(packets & met.atlas.fates(met.world, hook).verdicts[verdict]) for hook, packets in taken)
@@ -176,7 +175,7 @@ def _guessed(met: _Met) -> Iterator[tuple[Row, Hits]]:
                 continue
             ends = tails(visit)
             for place, stop in enumerate(visit.stops):
-                verdict = _ENDS.get(stop.row.act)
+                verdict = stop.row.verdict
                 if verdict is None or stop.row in wrong or is_false(hit := stop.hit):
                     continue
                 if _watched(visit, place) or _differs(hit, ends[place + 1], after[visit], verdict):

@@ -1,0 +1,21 @@
+"""Things that lead to others, in order."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+def callers_first(roots: Iterable[T], callees: Callable[[T], Iterable[T]]) -> list[T]:
+    """Return all that is reached from the roots, each before those that it leads to; there must be no loops."""
+    done: dict[T, None] = {}
+    for root in roots:
+        pending = [(root, False)]
+        while pending:
+            each, left = pending.pop()
+            if left:
+                done.setdefault(each)
+            elif each not in done:
+                pending.append((each, True))
+                pending += [(callee, False) for callee in callees(each) if callee not in done]
+    return list(done)[::-1]
