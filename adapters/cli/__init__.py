@@ -22,6 +22,8 @@ _COMMANDS = {
     "status": "adapters.cli.status",
     "plan": "adapters.cli.node",
     "apply": "adapters.cli.node",
+    "confirm": "adapters.cli.confirm",
+    "rollback": "adapters.cli.confirm",
     "remove": "adapters.cli.node",
     "config": "adapters.cli.config",
     "log": "adapters.cli.log",

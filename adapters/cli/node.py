@@ -12,6 +12,7 @@ from adapters import wiring
 from adapters.cli.diff import effect_as_json, effect_as_text
 from adapters.cli.options import LimitOptions, kernel_options, limit_options, node_options, plan_options
 from adapters.cli.output import counted, emit, output_option
+from adapters.confirmation import confirmed_within
 from adapters.conntrack import ConnectionTable
 from adapters.hostfacts import observe
 from adapters.kernel import Backend
@@ -58,9 +59,22 @@ def plan_command(world: WorldOptions, limits: LimitOptions, detailed_exitcode: b
 @node_options
 @limit_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--confirm-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Take it back after that time, unless nodewall confirm comes before.",
+)
 @click.option("--force-unsafe", is_flag=True, help="Apply even what is not proved to be safe.")
 @output_option
-def apply_command(world: WorldOptions, limits: LimitOptions, yes: bool, force_unsafe: bool, output: str) -> None:
+def apply_command(  # the parameters are the command line contract's
+    world: WorldOptions,
+    limits: LimitOptions,
+    yes: bool,
+    confirm_timeout: float | None,
+    force_unsafe: bool,
+    output: str,
+) -> None:
     """Bring the policies of a node into force, and read back that they are."""
     state, node = state_of(world), node_of(world)
     if world.log and world.at:
@@ -79,8 +93,10 @@ def apply_command(world: WorldOptions, limits: LimitOptions, yes: bool, force_un
     nodes = NodeRuleReconciler(kernel, guard, watch, wanted.options, force_unsafe=force_unsafe)
     planes = Dispatcher()
     planes.register(Plane.NODES, nodes)
+    record = (world.log, node, str(state.sequence)) if world.log else ()
     try:
-        planes.batch_reconcile(wanted.rules)
+        with confirmed_within(confirm_timeout, world.netns, kernel.backend, record):
+            planes.batch_reconcile(wanted.rules)
     except (KernelRefused, NotInForce, Unsafe) as error:
         if world.log:
             _record(world.log, state, ApplyFailed(node=node, wanted=state.sequence, words=str(error)))
@@ -100,9 +116,10 @@ def apply_command(world: WorldOptions, limits: LimitOptions, yes: bool, force_un
         "sequence": state.sequence if world.log else None,
         "seconds": {name: round(seconds, 6) for name, seconds in watch.seconds.items()},
         "verified": True,
+        "confirm_within": confirm_timeout,
     }
     _LOG.info("applied", node=node, netns=world.netns, ops=len(plan.ops), sequence=state.sequence)
-    emit(output, data, partial(_applied_as_text, plan))
+    emit(output, data, partial(_applied_as_text, plan, confirm_timeout))
 
 
 @click.command("remove")
@@ -209,10 +226,9 @@ def _size(plan: Plan) -> str:
     return f"{counted(len(plan.ops), 'op')} in {counted(len(plan.steps), 'step')}"
 
 
-def _applied_as_text(plan: Plan) -> str:
-    if not plan.ops:
-        return "0 ops: the node has it already"
-    return f"applied {_size(plan)} and read them back"
+def _applied_as_text(plan: Plan, seconds: float | None) -> str:
+    done = f"applied {_size(plan)} and read them back" if plan.ops else "0 ops: the node has it already"
+    return done if seconds is None else f"{done}\ntaken back in {seconds:g} s, unless nodewall confirm comes before"
 
 
 _SIGNS = {"create": "+", "add": "+", "insert": "+", "append": "+", "new-chain": "+", "change": "~"}

@@ -1,0 +1,105 @@
+"""The process that takes an apply back: it saw the state before, and waits for time to pass or a word.
+
+It is started by :mod:`adapters.confirmation` and reads from its standard input whether the apply failed; the input's
+end, however it comes, starts the time.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from adapters import wiring
+from adapters.confirmation import CANCELLED, READY, Waiting, register
+from adapters.kernel import Backend
+from adapters.logs import configure
+from engine.diff import owned
+from engine.errors import KernelError, NodewallError
+from engine.events import ApplyFailed
+from engine.ports import Kernel
+from engine.reconcile import propose, realize
+from engine.ruleset import Ruleset
+from simulator.guard import TrustingVerifier
+
+_POLL = 0.05
+_TRIALS, _PAUSE = 5, 1.0
+"""The state before is put back even if others hold a lock for a while."""
+
+
+def main(words: list[str]) -> int:
+    """Wait, and take the apply back unless it is confirmed; the words are those of the module that starts it."""
+    configure(0)
+    netns, backend, seconds, *record = words
+    waiting, kernel = Waiting(netns), wiring.kernel(netns, Backend(backend))
+    try:
+        before = owned(kernel.observe())
+        register(waiting)
+    except (NodewallError, OSError) as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+    _hush()
+    if sys.stdin.read() == CANCELLED:
+        waiting.pending.unlink(missing_ok=True)
+        return 0
+    asked = _asked(waiting, time.monotonic() + float(seconds))
+    if asked is None:
+        return 0
+    problem = _put_back(before, kernel)
+    if record:
+        why = "by nodewall rollback" if asked else f"as it was not confirmed within {float(seconds):g} s"
+        _record(record, f"rolled back {why}" + (f", which failed: {problem}" if problem else ""))
+    if asked:
+        waiting.done.write_text(problem, encoding="utf-8", errors="surrogateescape")
+    return 1 if problem else 0
+
+
+def _hush() -> None:
+    """Say nothing more: whoever listened may be gone."""
+    with Path(os.devnull).open("wb") as nowhere:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _asked(waiting: Waiting, end: float) -> bool | None:
+    """Wait until the apply has to be taken back: True if somebody asked for it; None where it was confirmed."""
+    while time.monotonic() < end:
+        if waiting.asked.exists():
+            waiting.asked.unlink()
+            return True
+        if not waiting.pending.exists():
+            # It was renamed between the two looks, or it is confirmed.
+            return _asked(waiting, end) if waiting.asked.exists() else None
+        time.sleep(_POLL)
+    try:
+        waiting.pending.unlink()
+    except FileNotFoundError:
+        return _asked(waiting, time.monotonic() + _PAUSE) if waiting.asked.exists() else None
+    return False
+
+
+def _put_back(before: Ruleset, kernel: Kernel) -> str:
+    """Put the state before back; return what went wrong, nothing if all is well."""
+    problem = ""
+    for _ in range(_TRIALS):
+        watch = wiring.SystemStopwatch()
+        try:
+            realize(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
+        except KernelError as error:
+            problem = str(error)
+            time.sleep(_PAUSE)
+        else:
+            return ""
+    return problem
+
+
+def _record(record: list[str], words: str) -> None:
+    path, node, sequence = record
+    log = wiring.event_log(path)
+    body = ApplyFailed(node=node, wanted=int(sequence), words=words)
+    log.append([body], source="nodewall rollback", expected=log.last_sequence())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
