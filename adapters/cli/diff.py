@@ -1,15 +1,13 @@
 """``diff``: which packets two worlds treat differently."""
 
-from collections.abc import Sequence
-from itertools import groupby
-
 import click
 
+from adapters.cli.effects import effect_as_json, effect_as_text
 from adapters.cli.options import FleetOptions, LimitOptions, cluster_kernel_options, fleet_options, limit_options
-from adapters.cli.output import coloured, counted, emit, output_option
+from adapters.cli.output import emit, output_option
 from adapters.limits import budget
 from adapters.world import WorldOptions, families_at, ruleset_at
-from simulator.compare import Change, compare
+from simulator.compare import compare
 
 
 @click.command("diff")
@@ -44,26 +42,3 @@ def diff_command(  # the parameters are the command line contract's
     changes = compare(before, after, families_at(old, new), allowed)
     emit(output, effect_as_json(changes), lambda: effect_as_text(changes))
     return int(bool(changes))
-
-
-def effect_as_json(changes: Sequence[Change]) -> dict[str, object]:
-    """Return changes under the keys of the command line contract."""
-    return {"equal": not changes, "changes": [change.as_json() for change in changes]}
-
-
-def effect_as_text(changes: Sequence[Change]) -> str:
-    """Return changes in sentences, by family and hook."""
-    if not changes:
-        return "no packet gets another verdict"
-    lines = []
-    for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
-        lines.append(f"{family.value} {hook.value}")
-        for change in group:
-            lines.append(f"  {_SIGNS[change.now.value]} {change.summary}")
-            lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
-            lines.append(f"      as {change.example.words}")
-            lines += (f"      assumed: {text}" for text in change.assumptions)
-    return "\n".join([*lines, counted(len(changes), "change")])
-
-
-_SIGNS = {"accept": "+", "drop": "-", "reject": "!"}

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.cli.diff import effect_as_json, effect_as_text
+from adapters.cli.effects import effect_as_json, effect_as_text
 from adapters.cli.options import FleetOptions
 from adapters.cli.output import counted, emit
-from adapters.cli.prove import exit_code, proofs_as_json, proofs_as_text
+from adapters.cli.proofs import exit_code, proofs_as_json, proofs_as_text
 from adapters.executors import executor_of
 from adapters.world import WorldOptions, state_at, state_of
 from engine.errors import Fault, Refused

@@ -9,7 +9,7 @@ import click
 import structlog
 
 from adapters import wiring
-from adapters.cli.diff import effect_as_json, effect_as_text
+from adapters.cli.effects import effect_as_json, effect_as_text
 from adapters.cli.options import LimitOptions, kernel_options, limit_options, node_options, plan_options
 from adapters.cli.output import counted, emit, output_option
 from adapters.confirmation import confirmed_within

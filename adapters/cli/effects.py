@@ -1,0 +1,30 @@
+"""How changes of packets' fates are shown: as JSON, and in sentences."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from adapters.cli.output import coloured, counted
+from simulator.compare import Change
+
+
+def effect_as_json(changes: Sequence[Change]) -> dict[str, object]:
+    """Return changes under the keys of the command line contract."""
+    return {"equal": not changes, "changes": [change.as_json() for change in changes]}
+
+
+def effect_as_text(changes: Sequence[Change]) -> str:
+    """Return changes in sentences, by family and hook."""
+    if not changes:
+        return "no packet gets another verdict"
+    lines = []
+    for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
+        lines.append(f"{family.value} {hook.value}")
+        for change in group:
+            lines.append(f"  {_SIGNS[change.now.value]} {change.summary}")
+            lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
+            lines.append(f"      as {change.example.words}")
+            lines += (f"      assumed: {text}" for text in change.assumptions)
+    return "\n".join([*lines, counted(len(changes), "change")])
+
+
+_SIGNS = {"accept": "+", "drop": "-", "reject": "!"}
