@@ -9,8 +9,7 @@ from engine.config import GuardConfig, InvariantEntry
 from engine.errors import Fault, Refused, WordsRefused
 from engine.faults import faults_of, path_of
 from engine.ruleset import Hook
-from simulator.expression import parse
-from simulator.prove import Invariant, Must
+from simulator.invariants import Invariant, Must
 
 
 def invariants_in(document: Document) -> tuple[Invariant, ...]:
@@ -36,11 +35,22 @@ def invariants_of(given: Sequence[InvariantEntry]) -> tuple[Invariant, ...]:
     Raises:
         WordsRefused: they are not.
     """
+    if not given:
+        return ()
+    from simulator.expression import parse  # noqa: PLC0415 - slow to import, and few configurations have invariants
+
     return tuple(Invariant(each.name, Hook(each.hook), parse(each.where), Must(each.must)) for each in given)
 
 
 def unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:
     """Yield what is wrong with expressions, by the index of the entry and the field."""
+    if given:
+        yield from _unsound(given)
+
+
+def _unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:
+    from simulator.expression import parse  # noqa: PLC0415 - as above
+
     for index, entry in enumerate(given):
         try:
             parse(entry.where)

@@ -10,7 +10,8 @@ from engine.ruleset import Ruleset
 from engine.state import ClusterState
 from simulator.compare import Change, compare
 from simulator.headerspace import Budget
-from simulator.prove import Invariant, Proof, prove
+from simulator.invariants import Invariant
+from simulator.prove import Proof, prove
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
 from simulator.headerspace.atlas import UNLIMITED, Question
 from simulator.headerspace.formula import All, Formula, Not, within
+from simulator.invariants import Invariant
 from simulator.lifelines import Lifeline, lifelines_of
 from simulator.netfilter import Verdict
-from simulator.prove import Invariant, proofs, witness_of
+from simulator.prove import proofs, witness_of
 
 _SIDES = {Hook.INPUT: ("dst", "src"), Hook.OUTPUT: ("src", "dst")}
 """Which field has the node's own address at a hook, and which that of the far end."""

@@ -1,12 +1,10 @@
-"""Invariants: what shall become of packets whatever they are, proved of all of them or refuted by one."""
+"""Whether invariants hold, proved of all packets or refuted by one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from engine.errors import NoProof
 from engine.ruleset import Family, Hook, Ruleset
-from simulator.expression import Expression
 from simulator.headerspace import (
     Atlas,
     Budget,
@@ -19,26 +17,10 @@ from simulator.headerspace import (
     within_limits,
 )
 from simulator.headerspace.atlas import UNLIMITED
+from simulator.invariants import Invariant, Must
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet
 from simulator.replay import confirmed, taken
-
-
-class Must(StrEnum):
-    """What shall become of packets."""
-
-    ACCEPT = "accept"
-    BLOCK = "block"
-
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    """All packets that an expression means shall be accepted, or none of them, at a hook."""
-
-    name: str
-    hook: Hook
-    where: Expression
-    must: Must
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from adapters.world import WorldOptions, state_at, state_of
 from engine.errors import Fault, Refused
 from simulator.fleet import Compared, Proved, compare_fleet, prove_fleet
 from simulator.headerspace import Budget
-from simulator.prove import Invariant
+from simulator.invariants import Invariant
 
 _SHOWN = 3
 

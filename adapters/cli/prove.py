@@ -10,7 +10,8 @@ from adapters.invariants import invariants_in
 from adapters.limits import budget
 from adapters.world import WorldOptions, families_of, ruleset_of
 from engine.errors import Fault, Place, Refused
-from simulator.prove import Invariant, prove
+from simulator.invariants import Invariant
+from simulator.prove import prove
 
 
 @click.command("prove")

@@ -17,7 +17,7 @@ from engine.ruleset import Chain, Hook, Match, Rule, Ruleset, Table, Target
 from simulator.expression import parse
 from simulator.guard import Guard, TrustingVerifier
 from simulator.headerspace import Budget
-from simulator.prove import Invariant, Must
+from simulator.invariants import Invariant, Must
 from tests.rulesets import block, completed
 
 API = CompletedRule(
