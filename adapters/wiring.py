@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from adapters.administrator import administrators
 from adapters.clock import SystemClock, SystemIds
@@ -15,9 +16,11 @@ from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
 from engine.lifelines import lifelines
 from engine.state import ClusterState
-from simulator.guard import Guard
-from simulator.headerspace.atlas import UNLIMITED, Budget
 from simulator.surroundings import Host
+
+if TYPE_CHECKING:
+    from simulator.guard import Guard  # which `verifier` imports
+    from simulator.headerspace import Budget
 
 LOG_WAIT = 5.0
 """Seconds a writer waits for another to finish with the log."""
@@ -38,8 +41,10 @@ def host(netns: str = "") -> Host:
     return observe_host(SystemRunner(netns))
 
 
-def verifier(state: ClusterState, node: str, netns: str = "", budget: Budget = UNLIMITED) -> Guard:
+def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "Guard":
     """Return the lockout guard of a node; whoever works on it from afar in this namespace is not locked out either."""
+    from simulator.guard import Guard  # noqa: PLC0415 - slow to import, and most commands judge no plan
+
     own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
     lines = (*lifelines(state, node), *(() if netns else administrators(os.environ)))
     return Guard(lines, own, invariants_of(state.config.guard.invariants), budget)
