@@ -33,6 +33,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+def plain(text: str) -> str:
+    """Return text as it can stand in a line for people: where not all of it can be printed, all such is escaped."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where in the input something stands: source name, document (from 1), line and column (from 1, 0 unknown)."""

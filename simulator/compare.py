@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
+from engine.errors import plain
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import (
     Atlas,
@@ -226,7 +227,7 @@ def traffic(found: Hull, family: Family) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    told = ", ".join(word.removeprefix("!") for word in words)
+    told = plain(", ".join(word.removeprefix("!") for word in words))
     return f"any but {told}" if words and words[0].startswith("!") else told
 
 
@@ -238,6 +239,6 @@ def by(verdict: Verdict, decision: Decision | None) -> str:
     if decision is None:
         return f"{verdict} (nothing decides)"
     if decision.policy:
-        return f"{verdict} (policy {decision.policy}, rule {decision.policy_rule})"
-    place = f"{decision.table}/{decision.chain}"
+        return f"{verdict} (policy {plain(decision.policy)}, rule {plain(decision.policy_rule or '')})"
+    place = plain(f"{decision.table}/{decision.chain}")
     return f"{verdict} ({place} rule {decision.rule})" if decision.rule else f"{verdict} (policy of chain {place})"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from engine.addresses import Address
-from engine.errors import NoProof, Refused
+from engine.errors import NoProof, Refused, plain
 from engine.passages import Passage
 from engine.ports import Judgement
 from engine.rules import CompletedRule
@@ -72,7 +72,7 @@ class Guard:
         found = Judgement()
         for proof in proofs(atlas, new, self.invariants):
             if proof.witness is not None:
-                found += Judgement(broken=(f"{proof.invariant.name}: {proof.witness.words}",))
+                found += Judgement(broken=(f"{plain(proof.invariant.name)}: {proof.witness.words}",))
             elif proof.unproved:
                 found += Judgement(unproved=(proof.unproved,))
         return found
@@ -134,7 +134,7 @@ def _losses(atlas: Atlas, change: _Change, line: Lifeline, usual: Formula) -> It
         clear = lost & atlas.meant(usual)
     if not (few or is_false(lost)):
         shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
-        yield f"{shown.words} ({line.name})"
+        yield f"{shown.words} ({plain(line.name)})"
 
 
 def _strays(atlas: Atlas, change: _Change) -> Iterator[str]:

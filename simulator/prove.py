@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.errors import NoProof
+from engine.errors import NoProof, plain
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import (
     Atlas,
@@ -36,8 +36,8 @@ class Witness:
     def words(self) -> str:
         """The evidence on one line."""
         by = self.decided_by
-        where = f" by {by.table}/{by.chain} rule {by.rule}" if by else ""
-        return "; ".join((f"{self.packet.words}: {self.verdict.value}{where}", *self.assumptions))
+        where = plain(f" by {by.table}/{by.chain} rule {by.rule}") if by else ""
+        return "; ".join((f"{self.packet.words}: {self.verdict.value}{where}", *map(plain, self.assumptions)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from itertools import groupby
 import click
 
 from adapters.cli.output import coloured, emit
+from engine.errors import plain
 from simulator.netfilter import Answer, Step
 from simulator.semantics import Explanation
 
@@ -56,6 +57,6 @@ def _as_text(answer: Answer, said: Explanation | None, *, trace: bool) -> str:
 
 
 def _step(step: Step) -> str:
-    note = f"  [{step.comment}]" if step.comment else ""
+    note = f"  [{plain(step.comment)}]" if step.comment else ""
     does = (step.target or "count") if step.matched else "drop, as the packet ends inside what it reads"
     return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {does}{note}"

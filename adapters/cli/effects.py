@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from adapters.cli.output import coloured, counted
+from engine.errors import plain
 from simulator.compare import Change
 
 
@@ -23,7 +24,7 @@ def effect_as_text(changes: Sequence[Change]) -> str:
             lines.append(f"  {_SIGNS[change.now.value]} {change.summary}")
             lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
             lines.append(f"      as {change.example.words}")
-            lines += (f"      assumed: {text}" for text in change.assumptions)
+            lines += (f"      assumed: {plain(text)}" for text in change.assumptions)
     return "\n".join([*lines, counted(len(changes), "change")])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from adapters.cli.output import coloured, counted
+from engine.errors import plain
 from simulator.prove import Proof
 
 HOLD, BROKEN, UNPROVED = 0, 1, 2
@@ -47,7 +48,7 @@ def proofs_as_text(found: Sequence[Proof]) -> str:
     """Return proofs for people, with a packet for each invariant that is broken."""
     lines = []
     for proof in found:
-        told = f"{proof.invariant.name}  {proof.family.value} {proof.invariant.hook.value}"
+        told = f"{plain(proof.invariant.name)}  {proof.family.value} {proof.invariant.hook.value}"
         if proof.holds:
             lines.append(f"{click.style('holds', fg='green', bold=True)}  {told}")
         elif proof.witness is None:
@@ -65,6 +66,6 @@ def _reasons(proof: Proof) -> list[str]:
         by = witness.decided_by
         if by is not None:
             place = f"{by.table}/{by.chain} rule {by.rule}" if by.rule else f"the policy of {by.table}/{by.chain}"
-            lines.append(f"  decided by {place}" + (f"  [{by.comment}]" if by.comment else ""))
-        lines += (f"  assumed: {text}" for text in witness.assumptions)
+            lines.append(plain(f"  decided by {place}" + (f"  [{by.comment}]" if by.comment else "")))
+        lines += (f"  assumed: {plain(text)}" for text in witness.assumptions)
     return lines

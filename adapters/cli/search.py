@@ -6,6 +6,7 @@ from adapters.cli.options import LimitOptions, limit_options, world_options
 from adapters.cli.output import coloured, emit, output_option
 from adapters.limits import budget
 from adapters.world import WorldOptions, families_of, ruleset_of
+from engine.errors import plain
 from engine.ruleset import Hook
 from simulator.expression import parse
 from simulator.netfilter import Verdict
@@ -59,5 +60,5 @@ def _as_text(found: Found, asked: Question) -> str:
     if by is not None:
         who = f"policy {by.policy}, rule {by.policy_rule}" if by.policy else by.comment
         place = f"{by.table}/{by.chain} rule {by.rule}" if by.rule else f"the policy of {by.table}/{by.chain}"
-        lines.append(f"  decided by {place}" + (f"  [{who}]" if who else ""))
-    return "\n".join([*lines, *(f"  assumed: {text}" for text in found.assumptions)])
+        lines.append(plain(f"  decided by {place}" + (f"  [{who}]" if who else "")))
+    return "\n".join([*lines, *(f"  assumed: {plain(text)}" for text in found.assumptions)])

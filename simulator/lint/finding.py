@@ -1,8 +1,9 @@
 """What may be wrong with a rule or a chain, and which rules are the cause."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from engine.errors import plain
 from engine.restore import render_rule
 from engine.ruleset import Family, Rule
 from simulator.netfilter import Decision
@@ -39,8 +40,11 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """The rule as iptables-save has it."""
-        return render_rule(self.rule).strip() if self.rule else ""
+        """The rule as iptables-save has it, but for what cannot be printed."""
+        if self.rule is None:
+            return ""
+        matches = (replace(each, values=tuple(map(plain, each.values))) for each in self.rule.matches)
+        return render_rule(replace(self.rule, matches=tuple(matches))).strip()
 
     @property
     def summary(self) -> str:
@@ -49,7 +53,7 @@ class Finding:
         several = len(self.causes) > 1
         match self.kind:
             case Kind.UNREACHABLE if self.rule is None:
-                return f"chain {self.place.table}/{self.place.chain} is never entered"
+                return plain(f"chain {self.place.table}/{self.place.chain} is never entered")
             case Kind.UNREACHABLE:
                 return f"{who} is never matched: no packet that comes to its chain can match it"
             case Kind.SHADOWED:
@@ -76,8 +80,8 @@ class Finding:
 
 def named(place: Decision) -> str:
     """Return a rule by its place, and by its policy where it has one."""
-    where = f"{place.table}/{place.chain}"
+    where = plain(f"{place.table}/{place.chain}")
     if not place.rule:
         return f"the policy of {where}"
     policy = f" (policy {place.policy}, rule {place.policy_rule})" if place.policy else ""
-    return f"{where} rule {place.rule}{policy}"
+    return f"{where} rule {place.rule}{plain(policy)}"

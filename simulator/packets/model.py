@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from engine.errors import plain
 from engine.ruleset import Family
 from simulator.packets import names
 
@@ -88,8 +89,8 @@ class Packet:
 
     @property
     def words(self) -> str:
-        """The packet as SPEC words on one line."""
-        return " ".join(f"{key}={value}" for key, value in self.as_spec().items())
+        """The packet as SPEC words on one line that can be printed."""
+        return plain(" ".join(f"{key}={value}" for key, value in self.as_spec().items()))
 
     def as_spec(self) -> dict[str, str]:
         """Return the words that `parse_spec` reads it from; ``inner`` has none."""
