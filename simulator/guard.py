@@ -15,14 +15,15 @@ from engine.rules import CompletedRule
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
 from simulator.headerspace.atlas import UNLIMITED, Question
-from simulator.headerspace.formula import All, Formula, Not, within
+from simulator.headerspace.formula import All, Any, Called, Formula, Not, within
 from simulator.invariants import Invariant
 from simulator.lifelines import Lifeline, lifelines_of
 from simulator.netfilter import Verdict
 from simulator.prove import proofs, witness_of
+from simulator.surroundings import LOOPBACK
 
-_SIDES = {Hook.INPUT: ("dst", "src"), Hook.OUTPUT: ("src", "dst")}
-"""Which field has the node's own address at a hook, and which that of the far end."""
+_SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
+"""Which field has the node's own address at a hook, which that of the far end, and by which interface that is."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Guard:
         try:
             atlas = known.atlas_of(change, [each.where for each in self.invariants], self.budget)
             for line in () if same else known.lines:
-                found += Judgement(lost=tuple(_losses(atlas, change, line, known.usual[line.hook])))
+                found += Judgement(lost=tuple(_losses(atlas, change, line, known.ends[line.hook])))
             found += self._kept(atlas, change.new)
             return found + Judgement(strays=tuple(_strays(atlas, change)))
         except NoProof as error:
@@ -84,12 +85,13 @@ class _Family:
     def __init__(self, library: Library, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
         self.library = library
         self.lines = tuple(lifelines_of(library, rules))
-        self.usual = {hook: _between(own, sides, library.family) for hook, sides in _SIDES.items()}
+        self.ends = {hook: _ends(own, sides, library.family) for hook, sides in _SIDES.items()}
         self._atlas: Atlas | None = None
 
     def atlas_of(self, change: "_Change", more: Sequence[Question], budget: Budget) -> Atlas:
         """Return the space of a change, in which lifelines and more can be asked about."""
-        asked = [*(line.traffic for line in self.lines), *self.usual.values(), *more]
+        ends = [each for pair in self.ends.values() for each in pair]
+        asked = [*(line.traffic for line in self.lines), *ends, *more]
         worlds = [change.old, change.new, *change.ways]
         self._atlas = Atlas.of(self.library, worlds, asked, budget, self._atlas)
         return self._atlas
@@ -116,22 +118,26 @@ def _strange_hooks(way: World, old: World, new: World) -> list[Hook]:
     return [hook for hook in Hook if way.hooks[hook] not in (old.hooks[hook], new.hooks[hook])]
 
 
-def _between(own: Sequence[Address], sides: tuple[str, str], family: Family) -> Formula:
-    """Return the condition that a packet travels between an address of the node's and another one."""
+Ends = tuple[Formula, Formula]
+"""Of a hook: which packets go between the node and others or by loopback, and which have one of its addresses here."""
+
+
+def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> Ends:
     numbers = [int(address) for address in own if f"IPv{address.version}" == family]
-    here, there = (within(side, *((number, number) for number in numbers)) for side in sides)
-    return All((here, Not(there)))
+    here, there = (within(side, *((number, number) for number in numbers)) for side in sides[:2])
+    return Any((Not(there), Called(sides[2], LOOPBACK))), All((here, Not(there)))
 
 
-def _losses(atlas: Atlas, change: _Change, line: Lifeline, usual: Formula) -> Iterator[str]:
+def _losses(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends) -> Iterator[str]:
     """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
     then, now = atlas.fates(change.old, line.hook), atlas.fates(change.new, line.hook)
     with within_limits():
+        real, usual = map(atlas.meant, ends)
         # What others have marked they have marked for something, as kube-proxy does what is to be dropped.
-        before = atlas.meant(line.traffic) & then.verdicts[Verdict.ACCEPT] & atlas.space.unmarked
+        before = atlas.meant(line.traffic) & real & then.verdicts[Verdict.ACCEPT] & atlas.space.unmarked
         lost = before & ~now.verdicts[Verdict.ACCEPT]
         few = line.anywhere and 2 * count(atlas.space, lost) < count(atlas.space, before)
-        clear = lost & atlas.meant(usual)
+        clear = lost & usual
     if not (few or is_false(lost)):
         shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
         yield f"{shown.words} ({plain(line.name)})"

@@ -22,6 +22,20 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 BEFORE, AFTER = SCENARIOS / "issue-5671", SCENARIOS / "issue-5671-changed"
 _BACKENDS = (Backend.NFT, Backend.LEGACY)
 
+_LOCKOUT = """\
+apiVersion: crd.antrea.io/v1beta1
+kind: ClusterNetworkPolicy
+metadata: {name: oops}
+spec:
+  tier: emergency
+  priority: 1
+  appliedTo: [{nodeSelector: {}}]
+  ingress: [{action: Drop, ports: [{protocol: TCP, port: 6443}]}]
+"""
+_UNPROTECTED = "privilegedRules: {mode: Replace, rules: []}\n"
+"""No static rules, so that nothing but the guard is left between the policy above and the cluster."""
+_REFUSED = 3
+
 
 @click.command("demo")
 def demo_command() -> int:
@@ -52,6 +66,12 @@ def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) ->
         _say("apply", *world, *kernel, "--yes")
         outcomes = stage.try_all(_packets(before))
         _say("apply", *world, *kernel, "--yes")
+        if first:
+            _title(f"iptables-{backend}: a policy that would cut the API server, where no static rule keeps it")
+            (Path(folder) / "oops.yaml").write_text(_LOCKOUT, encoding="utf-8")
+            (Path(folder) / "nodewall.yaml").write_text(_UNPROTECTED, encoding="utf-8")
+            files = ("-f", str(BEFORE / "manifests"), "-f", f"{folder}/oops.yaml", "-c", f"{folder}/nodewall.yaml")
+            _say("apply", *files, "--node", before.case.node, *kernel, "--yes", code=_REFUSED)
         _title(f"iptables-{backend}: a partner's network is added to the policy")
         _say("log", "append", "--log", log, "-f", str(AFTER / "manifests"))
         _say("plan", *world, *kernel)
@@ -75,9 +95,10 @@ def _title(text: str) -> None:
     click.secho(f"\n== {text}", bold=True)
 
 
-def _say(*words: str) -> None:
-    """Show a command and run it as if it had been typed; a failure ends the demo."""
+def _say(*words: str, code: int = 0) -> None:
+    """Show a command and run it as if it had been typed; an exit code other than the one told ends the demo."""
     click.secho(f"\n$ nodewall {shlex.join(words)}", fg="cyan")
-    code = adapters.cli.main(words)
-    if code:
-        raise click.exceptions.Exit(code)
+    sys.stdout.flush()
+    found = adapters.cli.main(words)
+    if found != code:
+        raise click.exceptions.Exit(found or 1)
