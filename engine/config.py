@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, WrapSerializer, model_validator
 
 from engine.errors import shown
 from engine.faults import finding
@@ -252,3 +252,14 @@ Loopback and established traffic are not listed: they are the first rules of eve
 """
 
 DEFAULT_CONFIGURATION = Configuration()
+
+
+def _recorded(config: Configuration, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
+    found: dict[str, object] = plain(config)
+    if config.guard == DEFAULT_CONFIGURATION.guard:
+        del found["guard"]
+    return found
+
+
+RecordedConfiguration = Annotated[Configuration, WrapSerializer(_recorded)]
+"""A configuration as events hold it: keys that came later are left out where they say nothing, so hashes stay."""

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from engine.config import Configuration
+from engine.config import RecordedConfiguration
 from engine.objects import (
     ClusterGroup,
     ClusterNetworkPolicy,
@@ -201,7 +201,7 @@ class ConfigDeclared(Body):
     """The nodes are to be managed by this configuration."""
 
     type: Literal["config.declared"] = "config.declared"
-    config: Configuration
+    config: RecordedConfiguration
 
 
 class HostObserved(Body):

@@ -1,5 +1,7 @@
 """Events are chained by hashes over one canonical text."""
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -141,6 +143,17 @@ OLD = [
     ),
 ]
 """Bodies as logs have held them since before groups, logging and Pass were known."""
+
+
+def test_keys_that_came_later_change_no_hash() -> None:
+    """A configuration from before invariants has the hash that it had; one with them tells them."""
+    older = body_as_json(ConfigDeclared(config=Configuration.model_validate({"families": ["IPv4"]})))
+    digest = "a2f6666475e98e8017f465495b8299bdfcb1ad2c2c9f5127ba8fe22f88b1f900"
+    assert hashlib.sha256(canonical(older)).hexdigest() == digest
+
+    entry = {"name": "web", "hook": "INPUT", "where": "tcp", "must": "accept"}
+    told = ConfigDeclared(config=Configuration.model_validate({"guard": {"invariants": [entry]}}))
+    assert body_from_json(json.dumps(body_as_json(told))) == told
 
 
 @pytest.mark.parametrize("text", OLD)
