@@ -272,11 +272,11 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
         if after is None:
             yield SetDestroyed(name)
             continue
-        if before is None:
+        if before is None:  # no rule looks into it yet, so its members come in any order, the usual one
             yield SetCreated(replace(after, members=()))
-        elif before.members == after.members:
-            continue
-        yield from _member_edits(name, before.members if before else (), after.members)
+            yield from (MemberAdded(name, member) for member in sorted(after.members))
+        elif before.members != after.members:
+            yield from _member_edits(name, before.members, after.members)
 
 
 def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ...]) -> Iterator[SetEdit]:
