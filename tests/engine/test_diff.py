@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import combinations, pairwise, product
 
 import pytest
@@ -25,7 +26,8 @@ from engine.diff import (
     kept_pairs,
     owned,
 )
-from engine.ruleset import Chain, Family, IpSet, Rule, Ruleset, Table
+from engine.plan import make_plan
+from engine.ruleset import Chain, Family, IpSet, Member, Rule, Ruleset, Table
 from tests.rulesets import FOREIGN, arranged, kernel_rule, observed_rulesets, owned_rulesets
 
 JUMP = kernel_rule("NW-INPUT", told="nodewall")
@@ -263,3 +265,39 @@ def test_a_new_jump_is_placed() -> None:
     assert diff(holding("INPUT", FOREIGN), holding("INPUT", (JUMP,))) == (
         JumpPlaced(Family.IPV4, "filter", "INPUT", JUMP),
     )
+
+
+NETS = [f"10.0.0.{start}/{length}" for length in (28, 29, 30, 31) for start in range(0, 16, 1 << 32 - length)]
+MEMBERS = st.dictionaries(
+    st.sampled_from([*NETS, *(f"10.0.0.{host}" for host in range(16))]), st.booleans(), max_size=8
+)
+
+
+def members_of(found: dict[str, bool]) -> tuple[Member, ...]:
+    """Return members of a set, those that are false as exceptions."""
+    return tuple(sorted((text,) if matches else (text, "nomatch") for text, matches in found.items()))
+
+
+def is_in(host: int, members: Sequence[Member]) -> bool:
+    """Whether an address is in a set: its most specific member says so."""
+    around = [(ip_network(text).prefixlen, not flags) for text, *flags in members if _holds(ip_network(text), host)]
+    return bool(around) and max(around)[1]
+
+
+def _holds(network: IPv4Network | IPv6Network, host: int) -> bool:
+    return int(network.network_address) <= (10 << 24) + host <= int(network.broadcast_address)
+
+
+@given(before=MEMBERS, after=MEMBERS)
+def test_an_address_is_in_a_set_as_before_or_as_after_all_along(
+    before: dict[str, bool], after: dict[str, bool]
+) -> None:
+    """After every single change of members each address is in the set as it was, or already as it will be."""
+    old, new = (Ruleset(sets=(replace(with_set().sets[0], members=members_of(each)),)) for each in (before, after))
+    changes = make_plan(diff(old, new)).changes
+    between = old.sets[0]
+    for count in range(1, len(changes) + 1):
+        (between,) = apply_changes(old, changes[:count]).sets
+        for host in range(16):
+            assert is_in(host, between.members) in {is_in(host, each.sets[0].members) for each in (old, new)}
+    assert between == new.sets[0]
