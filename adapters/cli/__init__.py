@@ -28,6 +28,7 @@ _COMMANDS = {
     "config": "adapters.cli.config",
     "log": "adapters.cli.log",
     "replay": "adapters.cli.replay",
+    "blame": "adapters.cli.blame",
     "scenario": "adapters.cli.scenario",
     "demo": "adapters.cli.demo",
 }
