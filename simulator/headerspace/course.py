@@ -288,14 +288,14 @@ def _ends(stage: Stage, packets: Function) -> Iterator[Decided]:
     if is_false(packets):
         return
     ends: dict[Decision, Decided] = {}
-    left = _followed(stage.outcome, packets, ends)
+    left = followed(stage.outcome, packets, ends)
     yield from ends.values()
     if not is_false(left):
         block = stage.block
         yield Decided(left, Verdict((block.policy or "ACCEPT").lower()), Decision(block.table, block.name, 0))
 
 
-def _followed(outcome: Outcome, packets: Function, ends: dict[Decision, Decided]) -> Function:
+def followed(outcome: Outcome, packets: Function, ends: dict[Decision, Decided]) -> Function:
     """Follow packets through a chain; add to the ends, and return those that come back."""
     rest, returned = packets, packets & ~packets
     for row, holds, into in outcome.rows:
@@ -311,7 +311,7 @@ def _followed(outcome: Outcome, packets: Function, ends: dict[Decision, Decided]
         elif row.act is Act.RETURN:
             returned |= hit
         elif into is not None:
-            back = _followed(into, hit, ends)
+            back = followed(into, hit, ends)
             rest, returned = (rest | back, returned) if row.act is Act.JUMP else (rest, returned | back)
         if is_false(rest):
             break

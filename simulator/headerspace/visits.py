@@ -39,6 +39,11 @@ class Visit:
     come: Function
     stops: tuple[Stop, ...]
 
+    @property
+    def policy(self) -> Verdict:
+        """What becomes of packets that come to the end of a chain that nothing calls."""
+        return Verdict((self.block.policy or "ACCEPT").lower())
+
 
 def visits(fates: Fates) -> list[Visit]:
     """Return all chains that packets of a hook may come to, each before those that it leads to."""

@@ -1,7 +1,7 @@
 """Finds rules that make no difference, among all packets and whatever is not known of them.
 
-A rule that never matches is told from what comes to it. One that matches to no effect is first guessed from what
-becomes of packets behind it, and then proved by leaving it out.
+A rule that never matches is told from what comes to it. One that matches to no effect is guessed from what becomes of
+packets behind it; where packets may come to it again, or rules change them, that is proved by leaving it out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +27,7 @@ from simulator.headerspace.rules import Block, Row
 from simulator.headerspace.visits import Stop, Tail, Visit, tails, visits
 from simulator.lint.cover import smallest
 from simulator.lint.finding import Finding, Kind
+from simulator.lint.ways import Ways
 from simulator.netfilter import Decision, Verdict
 from simulator.netfilter.targets import Act
 from simulator.prove import witness_of
@@ -83,9 +84,13 @@ class _Met:
             if not is_false(visit.come):
                 self.chains.setdefault(visit.block, []).append((hook, visit))
 
-    def stops(self, block: Block, row: Row) -> list[tuple[Hook, Visit, Stop]]:
-        """Return how packets meet a rule of a chain; one that only counts they do not meet."""
-        return [(hook, visit, stop) for hook, visit in self.chains[block] for stop in visit.stops if stop.row is row]
+    def stops(self, block: Block) -> dict[Row, list[tuple[Hook, Visit, Stop]]]:
+        """Return how packets meet the rules of a chain, without those that only count."""
+        found: dict[Row, list[tuple[Hook, Visit, Stop]]] = {}
+        for hook, visit in self.chains[block]:
+            for stop in visit.stops:
+                found.setdefault(stop.row, []).append((hook, visit, stop))
+        return found
 
 
 # Rules that never match
@@ -98,11 +103,9 @@ def _never(met: _Met) -> Iterator[Finding]:
         if block not in met.chains:
             yield Finding(Kind.UNREACHABLE, family, Decision(block.table, block.name, 0))
             continue
-        for row in block.rows:
-            stops = met.stops(block, row)
-            if _own(row) or not stops or not all(is_false(stop.hit) for _, _, stop in stops):
-                continue
-            yield _unmatched(met, row, stops)
+        for row, stops in met.stops(block).items():
+            if not _own(row) and all(is_false(stop.hit) for _, _, stop in stops):
+                yield _unmatched(met, row, stops)
 
 
 def _own(row: Row) -> bool:
@@ -151,9 +154,12 @@ def _contradicted(met: _Met, row: Row, taken: Sequence[tuple[Hook, Function]]) -
 def _idle(met: _Met, never: set[Decision]) -> Iterator[Finding]:
     """Yield rules whose packets fare the same without them."""
     family = met.atlas.space.family
+    ways = Ways(met.visits.values())
     for row, hits in list(_guessed(met)):
-        changed = met.atlas.library.read(_without(met.world.ruleset, family, row.decision))
-        causes = _instead(met, changed, row, hits)
+        causes = ways.deciders_without(row)
+        if causes is None:
+            changed = met.atlas.library.read(_without(met.world.ruleset, family, row.decision))
+            causes = _instead(met, changed, row, hits)
         if causes and not never & set(causes):
             hook, packets = next(iter(hits.items()))
             witness = witness_of(met.atlas, met.world, hook, packets)
@@ -173,12 +179,12 @@ def _guessed(met: _Met) -> Iterator[tuple[Row, Hits]]:
         for visit in found:
             if visit.block.table != _FILTER or is_false(visit.come):
                 continue
-            ends = tails(visit)
+            ends, watched = tails(visit), _watching(visit.block)
             for place, stop in enumerate(visit.stops):
                 verdict = stop.row.verdict
                 if verdict is None or stop.row in wrong or is_false(hit := stop.hit):
                     continue
-                if _watched(visit, place) or _differs(hit, ends[place + 1], after[visit], verdict):
+                if stop.row in watched or _differs(hit, ends[place + 1], after[visit], verdict):
                     wrong.add(stop.row)
                 hits = taken.setdefault(stop.row, {})
                 hits[hook] = hits[hook] | hit if hook in hits else hit
@@ -191,11 +197,10 @@ def _differs(packets: Function, tail: Tail, after: Mapping[Verdict, Function], v
     return any(not is_false((packets & tail.ends[other]) | (back & after[other])) for other in others)
 
 
-def _watched(visit: Visit, place: int) -> bool:
-    """Whether a rule behind it in its chain, such as a log, is there for more than verdicts on what this one takes."""
-    rows = visit.block.rows
-    later = rows[rows.index(visit.stops[place].row) + 1 :]
-    return any(row.act is Act.NEXT and row.rule.target is not None for row in later)
+def _watching(block: Block) -> frozenset[Row]:
+    """Return rules that have another behind them, such as a log, which is there for more than verdicts."""
+    places = [place for place, row in enumerate(block.rows) if row.act is Act.NEXT and row.rule.target is not None]
+    return frozenset(block.rows[: places[-1]] if places else ())
 
 
 def _returning(found: Sequence[Visit]) -> dict[Visit, dict[Verdict, Function]]:
@@ -205,8 +210,7 @@ def _returning(found: Sequence[Visit]) -> dict[Visit, dict[Verdict, Function]]:
     for visit in found:
         nothing = visit.come & ~visit.come
         if visit not in after:  # the chain of the hook itself
-            policy = Verdict((visit.block.policy or "ACCEPT").lower())
-            after[visit] = {verdict: ~nothing if verdict is policy else nothing for verdict in Verdict}
+            after[visit] = {verdict: ~nothing if verdict is visit.policy else nothing for verdict in Verdict}
         ends = tails(visit)
         for place, stop in enumerate(visit.stops):
             into = by_outcome.get(stop.into) if stop.into is not None else None
