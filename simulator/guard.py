@@ -25,6 +25,9 @@ from simulator.surroundings import LOOPBACK
 _SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
 """Which field has the node's own address at a hook, which that of the far end, and by which interface that is."""
 
+_MOST, _FEW = 4, 1_000
+"""A guard forgets once it knows so many times the rules that there are, and a few more."""
+
 
 @dataclass(slots=True)
 class Guard:
@@ -53,6 +56,8 @@ class Guard:
             old, new = known.library.read(before), known.library.read(after)
             ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
             found += self._judged(known, _Change(old, new, tuple(dict.fromkeys(ways))))
+            if known.library.size > _MOST * (len(new.rows) + _FEW):
+                del self._families[family]  # most of what it knows is of rules that are gone
         return found
 
     def _judged(self, known: "_Family", change: "_Change") -> Judgement:

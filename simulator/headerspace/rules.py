@@ -81,6 +81,11 @@ class World:
     blocks: Mapping[tuple[str, str], Block]
     tracked: bool
 
+    @property
+    def rows(self) -> list[Row]:
+        """All its rules."""
+        return [row for block in self.blocks.values() for row in block.rows]
+
     def conditions(self) -> Iterator[Formula]:
         """Yield all that is asked of packets, and what tells the values apart that rules write."""
         for block in self.blocks.values():
@@ -129,6 +134,11 @@ class Library:
             for hook in Hook
         }
         return World(ruleset, hooks, blocks, tracked=any(_tracks(rule) for *_, rule in _rules(ruleset, self.family)))
+
+    @property
+    def size(self) -> int:
+        """How many rules it has read and still knows."""
+        return len(self._rows)
 
     def condition(self, matches: tuple[Match, ...], sets: Sequence[IpSet] = ()) -> Formula:
         """Return the condition of some matches that look into no sets but these."""

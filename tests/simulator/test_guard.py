@@ -101,6 +101,19 @@ def test_a_guard_judges_each_plan_for_itself() -> None:
         assert guard.judge(before, after, way) == replace(GUARD).judge(before, after, way)
 
 
+def test_a_guard_forgets_rules_that_are_gone() -> None:
+    """However many plans it judges, what it knows stays in proportion to what there is."""
+    guard, known = replace(GUARD), set[int]()
+    before = Ruleset()
+    for number in range(40):
+        many = [completed(f"p{number}-{each}", f"10.{number}.{each}.0/24", priority=float(each)) for each in range(250)]
+        after = compile_rules([API, *many])
+        assert guard.judge(before, after, ()).lost == ()
+        known |= {family.library.size for family in guard._families.values()}
+        before = after
+    assert max(known) < 4 * 1_300 + 300
+
+
 # On the way
 
 CLIENTS = completed("clients", "10.0.0.0/8", action=Action.ALLOW, priority=2.0)
