@@ -66,9 +66,8 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
     if seconds is None:
         yield
         return
+    settled(netns)
     waiting = Waiting(netns)
-    if waiting.alive:
-        raise Refused((Fault("", "an apply awaits confirmation", "nodewall confirm or nodewall rollback first"),))
     for stale in (waiting.pending, waiting.asked, waiting.done):
         stale.unlink(missing_ok=True)
     words = [sys.executable, "-m", MODULE, netns, backend, repr(seconds), *record]
@@ -83,6 +82,16 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
             raise
         _tell(process, "")  # it begins to count as its input ends, as it would if this process died
         process.returncode = 0  # it lives on, and is nobody's to wait for
+
+
+def settled(netns: str) -> None:
+    """Make sure that nothing awaits confirmation.
+
+    Raises:
+        Refused: something does.
+    """
+    if Waiting(netns).alive:
+        raise Refused((Fault("", "an apply awaits confirmation", "nodewall confirm or nodewall rollback first"),))
 
 
 def _begun(process: "subprocess.Popen[str]") -> None:

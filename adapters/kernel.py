@@ -7,16 +7,23 @@ their ``restore``, one process a step whatever its size.
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from typing import TypeVar, cast
 
 from adapters.process import Finished, Runner
 from engine.diff import apply_changes
-from engine.errors import KernelRefused, ToolMissing
+from engine.errors import KernelBusy, KernelRefused, ToolMissing
+from engine.names import comment_of
 from engine.plan import FAMILY_TOOL, Step, Tool
 from engine.restore import parse_sets, parse_tables
-from engine.ruleset import Family, Ruleset, Table
+from engine.ruleset import Family, IpSet, Ruleset, Table
 
 _LOCK_SECONDS = "10"  # how long iptables-legacy waits for the lock that all its writers share
+_LOCKED = "holding the xtables lock"
 _LINE = re.compile(r"line:? (\d+)")
+_CHANGING = re.compile(r"^#.*\n|(?<=^:)(\S+ \S+) \[[0-9:]+\]$", re.MULTILINE)
+"""What iptables-save prints anew each time: when it ran, and how many packets reached a policy."""
+
+T = TypeVar("T")
 
 
 class Backend(StrEnum):
@@ -28,28 +35,79 @@ class Backend(StrEnum):
 
 
 class NetfilterKernel:
-    """A network namespace's netfilter, through the programs that ``runner`` starts."""
+    """A network namespace's netfilter, through the programs that ``runner`` starts.
+
+    What a program printed last is kept with what it meant, so that reading the same again costs no parsing.
+    """
 
     def __init__(self, runner: Runner, backend: Backend = Backend.AUTO) -> None:
         self._runner = runner
         self._backend = backend
+        self._known: dict[str, tuple[str, object]] = {}
 
     @property
     def backend(self) -> Backend:
-        """The backend in use: the one asked for, else the one that holds more rules, else nft."""
+        """The backend in use: the one asked for, else the one that others use more, else the one that holds ours.
+
+        Where neither tells them apart it is nft.
+        """
         if self._backend is Backend.AUTO:
-            self._backend = max((Backend.NFT, Backend.LEGACY), key=self._rules_held)
+            self._backend = max((Backend.NFT, Backend.LEGACY), key=lambda each: self._with(each).held())
         return self._backend
+
+    @property
+    def other(self) -> "NetfilterKernel":
+        """The same netfilter by the backend that is not in use."""
+        return self._with(Backend.LEGACY if self.backend is Backend.NFT else Backend.NFT)
+
+    def _with(self, backend: Backend) -> "NetfilterKernel":
+        return NetfilterKernel(self._runner, backend)
 
     def observe(self) -> Ruleset:
         """Return everything in force."""
-        ipv4, ipv6 = (self._tables(family, self.backend) for family in Family)
-        sets = parse_sets(self._run(["ipset", "save"]).out)
-        return Ruleset(ipv4, ipv6, tuple(sorted(sets)))
+        ipv4, ipv6 = map(self.tables, Family)
+        return Ruleset(ipv4, ipv6, self.sets())
+
+    def tables(self, family: Family) -> tuple[Table, ...]:
+        """Return the tables of one family."""
+        program = f"{FAMILY_TOOL[family]}-{self.backend}-save"
+        text = _without_counters(self._run([program]).out)
+        return self._read(program, text, lambda: parse_tables(text, program, family))
+
+    def sets(self, name: str = "") -> tuple[IpSet, ...]:
+        """Return the sets, or only the one of a name.
+
+        Raises:
+            KernelRefused: there is none of that name.
+        """
+        text = self._run(["ipset", "save", *([name] if name else [])]).out
+        if name:
+            return parse_sets(text)
+        return self._read("ipset", text, lambda: tuple(sorted(parse_sets(text))))
 
     def run(self, step: Step) -> None:
         """Carry out one step by one process."""
         self._run(self._command(step.tool), step.text)
+
+    def held(self) -> tuple[int, int]:
+        """Return how many rules of others and of ours are held, -1 and 0 where the backend is not on this machine."""
+        try:
+            rules = [
+                rule for family in Family for table in self.tables(family) for c in table.chains for rule in c.rules
+            ]
+        except (ToolMissing, KernelRefused):
+            return -1, 0  # if it is the one we end up with, the next call says why
+        comments = [rule.comment.partition(" ")[0] for rule in rules]
+        ours = comments.count(comment_of())
+        return len(comments) - ours, ours
+
+    def _read(self, program: str, text: str, parse: Callable[[], T]) -> T:
+        known = self._known.get(program)
+        if known is not None and known[0] == text:
+            return cast("T", known[1])  # what this very text meant
+        found = parse()
+        self._known[program] = (text, found)
+        return found
 
     def _command(self, tool: Tool) -> list[str]:
         if tool is Tool.IPSET:
@@ -57,24 +115,25 @@ class NetfilterKernel:
         wait = ["-w", _LOCK_SECONDS] if self.backend is Backend.LEGACY else []
         return [f"{tool}-{self.backend}-restore", "--noflush", *wait]
 
-    def _tables(self, family: Family, backend: Backend) -> tuple[Table, ...]:
-        program = f"{FAMILY_TOOL[family]}-{backend}-save"
-        return parse_tables(self._run([program]).out, program, family)
-
-    def _rules_held(self, backend: Backend) -> int:
-        """Return how many rules a backend holds, -1 for one that is not on this machine."""
-        try:
-            tables = [table for family in Family for table in self._tables(family, backend)]
-        except (ToolMissing, KernelRefused):
-            return -1  # if it is the one we end up with, the next call says why
-        return sum(len(chain.rules) for table in tables for chain in table.chains)
-
     def _run(self, words: list[str], text: str = "") -> Finished:
         finished = self._runner.run(words, text)
         if finished.status == 0:
             return finished
         finished.check_privileges(words[0])
-        raise KernelRefused(words[0], finished.status, finished.err, _offending(finished.err, text))
+        kind = KernelBusy if _LOCKED in finished.err else KernelRefused
+        raise kind(words[0], finished.status, finished.err, _offending(finished.err, text))
+
+
+def mixture(kernel: NetfilterKernel) -> str:
+    """Return what is to be said where others write by both backends, which then both judge packets; else nothing."""
+    there = [each.backend for each in (kernel, kernel.other) if each.held()[0] > 0]
+    if len(there) < 2:
+        return ""
+    return f"others have rules in both backends of iptables; nodewall writes by {there[0]}, and {there[1]} judges too"
+
+
+def _without_counters(text: str) -> str:
+    return _CHANGING.sub(lambda found: f"{found[1]} [0:0]" if found[1] else "", text)
 
 
 def _offending(words: str, text: str) -> str:

@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -85,6 +86,8 @@ class SystemRunner:
     """Runs them on this machine, in the network namespace ``netns``, or in our own where that is empty."""
 
     netns: str = ""
+    inherited: tuple[int, ...] = ()
+    """Descriptors that programs have too, so that locks on them are held until the last program has ended."""
 
     def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
         environment = _environment()
@@ -92,9 +95,16 @@ class SystemRunner:
         given = stdin.encode(errors="surrogateescape")
         started = time.monotonic()
         try:
-            done = subprocess.run(
-                command, input=given, capture_output=True, timeout=timeout, env=environment, check=False
-            )
+            with _as_file(given) as source:
+                done = subprocess.run(
+                    command,
+                    stdin=source,
+                    capture_output=True,
+                    timeout=timeout,
+                    env=environment,
+                    check=False,
+                    pass_fds=self.inherited,
+                )
         except subprocess.TimeoutExpired as error:
             aftermath = "it was killed, and what it had changed by then is not known"
             raise KernelRefused(words[0], -9, f"no end within {timeout:g} s", "", aftermath) from error
@@ -183,6 +193,23 @@ def namespace_path(name: str) -> Path:
     if name not in there:
         raise ToolMissing(f"no network namespace {shown(name)}", f"there are: {_listed(there)}")
     return NAMESPACES / name
+
+
+@contextmanager
+def _as_file(given: bytes) -> Iterator[int]:
+    """Give the descriptor of a file in memory that holds all of an input.
+
+    From a pipe a program would read half a line where this process is killed as it writes; and half a line of
+    ``ipset restore`` may well be a line with another meaning.
+    """
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(given)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _environment() -> dict[str, str]:

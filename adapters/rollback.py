@@ -7,22 +7,26 @@ end, however it comes, starts the time.
 import os
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from adapters import wiring
 from adapters.confirmation import CANCELLED, READY, Waiting, register
+from adapters.journal import Journal
 from adapters.kernel import Backend
 from adapters.logs import configure
+from adapters.nodelock import node_lock
 from engine.diff import owned
 from engine.errors import KernelError, NodewallError
-from engine.events import ApplyFailed
+from engine.outcomes import ApplyConfirmed, ApplyFailed
 from engine.ports import Kernel
 from engine.reconcile import propose, realize
 from engine.ruleset import Ruleset
+from engine.state import ClusterState
 from simulator.guard import TrustingVerifier
 
 _POLL = 0.05
-_TRIALS, _PAUSE = 5, 1.0
+_TRIALS, _PAUSE, _PATIENCE = 5, 1.0, 30.0
 """The state before is put back even if others hold a lock for a while."""
 
 
@@ -45,11 +49,11 @@ def main(words: list[str]) -> int:
         return 0
     asked = _asked(waiting, time.monotonic() + float(seconds))
     if asked is None:
+        _record(record, "")
         return 0
-    problem = _put_back(before, kernel)
-    if record:
-        why = "by nodewall rollback" if asked else f"as it was not confirmed within {float(seconds):g} s"
-        _record(record, f"rolled back {why}" + (f", which failed: {problem}" if problem else ""))
+    problem = _put_back(before, netns, kernel.backend)
+    why = "by nodewall rollback" if asked else f"as it was not confirmed within {float(seconds):g} s"
+    _record(record, f"rolled back {why}" + (f", which failed: {problem}" if problem else ""))
     if asked:
         waiting.done.write_text(problem, encoding="utf-8", errors="surrogateescape")
     return 1 if problem else 0
@@ -79,8 +83,16 @@ def _asked(waiting: Waiting, end: float) -> bool | None:
     return False
 
 
-def _put_back(before: Ruleset, kernel: Kernel) -> str:
-    """Put the state before back; return what went wrong, nothing if all is well."""
+def _put_back(before: Ruleset, netns: str, backend: Backend) -> str:
+    """Put the state before back, even if another nodewall holds the node for long; return what went wrong."""
+    with ExitStack() as held:
+        lock = None
+        with suppress(NodewallError):
+            lock = held.enter_context(node_lock(netns, _PATIENCE))
+        return _tried(before, wiring.kernel(netns, backend, lock))
+
+
+def _tried(before: Ruleset, kernel: Kernel) -> str:
     problem = ""
     for _ in range(_TRIALS):
         watch = wiring.SystemStopwatch()
@@ -95,10 +107,15 @@ def _put_back(before: Ruleset, kernel: Kernel) -> str:
 
 
 def _record(record: list[str], words: str) -> None:
+    """Put on record that the apply is confirmed, or in which words it was taken back."""
+    if not record:
+        return
     path, node, sequence = record
-    log = wiring.event_log(path)
-    body = ApplyFailed(node=node, wanted=int(sequence), words=words)
-    log.append([body], source="nodewall rollback", expected=log.last_sequence())
+    source = "nodewall rollback" if words else "nodewall confirm"
+    body: ApplyFailed | ApplyConfirmed = ApplyConfirmed(node=node, realized=int(sequence))
+    if words:
+        body = ApplyFailed(node=node, wanted=int(sequence), words=words)
+    Journal(node, ClusterState(), wiring.event_log(path), source).append(body)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ def event_log(path: str) -> SqliteLog:
     return SqliteLog(path, SystemClock(), SystemIds(), wait=LOG_WAIT)
 
 
-def kernel(netns: str = "", backend: Backend = Backend.AUTO) -> NetfilterKernel:
-    """Return the kernel of a network namespace, of the one we are in where none is named."""
-    return NetfilterKernel(SystemRunner(netns), backend)
+def kernel(netns: str = "", backend: Backend = Backend.AUTO, lock: int | None = None) -> NetfilterKernel:
+    """Return the kernel of a network namespace, of the one we are in where none is named; ``lock`` is held on it."""
+    return NetfilterKernel(SystemRunner(netns, () if lock is None else (lock,)), backend)
 
 
 def host(netns: str = "") -> Host:

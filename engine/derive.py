@@ -11,15 +11,14 @@ from types import MappingProxyType
 from engine.compiler import Options, RulePart, assemble, part_of
 from engine.desired import Desired, options_of
 from engine.events import (
-    ApplyFailed,
     ConfigDeclared,
     Deletion,
     EventBody,
     HostObserved,
     ObjectRefused,
-    RulesetApplied,
 )
 from engine.objects import key_of
+from engine.outcomes import OnNode
 from engine.peers import HOST
 from engine.queries import Answers, Change
 from engine.resolve import PolicyRules, roots_of, rules_of
@@ -51,7 +50,7 @@ class Derivation:
         """Return the derivation after one more event; raises what :func:`engine.desired.desired` does."""
         state = evolve(self.state, body)
         match body:
-            case ObjectRefused() | RulesetApplied() | ApplyFailed():
+            case ObjectRefused() | OnNode():
                 return replace(self, state=state, recomputed=())
             case ConfigDeclared():
                 return derived(state, self.node)

@@ -78,7 +78,7 @@ class SetCreated:
 
 @dataclass(frozen=True, slots=True)
 class SetDestroyed:
-    """A set of ours goes; ``replaced`` says that one of another kind comes under its name."""
+    """A set of ours goes; ``replaced`` says that it comes again under its name, of another kind or size."""
 
     name: str
     replaced: bool = False
@@ -116,7 +116,7 @@ Change = ChainEdit | SetEdit
 def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
     """Return the changes from ``observed`` to ``wanted``, sets first, then IPv4, then IPv6.
 
-    Before all that, sets that have to come again as another kind go, with the rules that look into them.
+    Before all that, sets that have to be made anew go, with the rules that look into them.
     """
     removals = _removals(observed, wanted)
     rest = apply_changes(observed, removals) if removals else observed
@@ -125,15 +125,27 @@ def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
 
 
 def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
-    """Return the changes that take away our sets of another kind than is wanted, which no rule may look into then."""
-    kinds = {item.name: item.kind for item in wanted.sets}
-    names = {item.name for item in observed.sets if item.owned and kinds.get(item.name, item.kind) != item.kind}
+    """Return the changes that take away our sets that have to be made anew, which no rule may look into then."""
+    sets = {item.name: item for item in wanted.sets}
+    names = {item.name for item in observed.sets if item.owned and _is_made_anew(item, sets.get(item.name, item))}
     edits: list[ChainEdit] = []
     for family, table, chain in observed.chains() if names else ():
         if chain.owned:
             kept = tuple(rule for rule in chain.rules if names.isdisjoint(rule.set_names))
             edits += _rule_edits(family, table.name, chain, replace(chain, rules=kept))
     return (*edits, *(SetDestroyed(name, replaced=True) for name in sorted(names)))
+
+
+def _is_made_anew(before: IpSet, after: IpSet) -> bool:
+    """Return whether a set cannot become another in place: of another kind, or without room for both's members."""
+    if (before.kind, before.options) != (after.kind, after.options):
+        return True
+    room = int(dict(before.options).get("maxelem", _MAX_MEMBERS))
+    few = len(before.members) + len(after.members) <= room
+    return not few and len({*before.members, *after.members}) > room
+
+
+_MAX_MEMBERS = 65536  # what ipset takes where nothing is said
 
 
 def owned(ruleset: Ruleset) -> Ruleset:
@@ -212,6 +224,8 @@ def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[
     So every insertion but those at the end stands right before a rule that was there before, which is the only kind
     of place that iptables-nft-restore finds inside a transaction.
     """
+    if old.rules == new.rules:  # most of the time, and quick to see where they are the same objects
+        return
     position = 1
     old_at = new_at = 0
     for old_next, new_next in [*kept_pairs(old.rules, new.rules), (len(old.rules), len(new.rules))]:

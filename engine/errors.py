@@ -17,6 +17,7 @@
     └── KernelError
         ├── ToolMissing     a program or a privilege is not there
         ├── KernelRefused   a tool refused what it was given
+        │   └── KernelBusy  others held the kernel's rules for too long
         └── NotInForce      what was read back is not what was applied
 """
 
@@ -255,6 +256,10 @@ class KernelRefused(KernelError):
         words = " / ".join(line.strip() for line in self.words.splitlines() if line.strip()) or "no words"
         line = f" (at: {shown(self.offending)})" if self.offending else ""
         return f"{self.tool} refused with status {self.status}: {words}{line}; {self.aftermath}"
+
+
+class KernelBusy(KernelRefused):
+    """Others held the lock on the kernel's rules for longer than a tool waits; the same may succeed later."""
 
 
 @dataclass(eq=False)

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
+from engine.bodies import Body
 from engine.config import RecordedConfiguration
 from engine.objects import (
     ClusterGroup,
@@ -26,16 +27,10 @@ from engine.objects import (
     Tier,
     key_of,
 )
+from engine.outcomes import OnNode, Outcome
 
 GENESIS = "0" * 64
 """What the first event names as the hash of the event before it."""
-
-
-class Body(BaseModel):
-    """What one event says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    version: Literal[1] = 1
 
 
 class Deletion(Body):
@@ -231,25 +226,6 @@ class ObjectRefused(Body):
     faults: tuple[Refusal, ...]
 
 
-class RulesetApplied(Body):
-    """The state at sequence ``realized`` is in force on ``node``; ``ruleset`` is the SHA-256 of its text."""
-
-    type: Literal["ruleset.applied"] = "ruleset.applied"
-    node: str
-    realized: int
-    ruleset: str
-    operations: int
-
-
-class ApplyFailed(Body):
-    """The state at sequence ``wanted`` could not be put in force on ``node``; ``words`` are the kernel's."""
-
-    type: Literal["apply.failed"] = "apply.failed"
-    node: str
-    wanted: int
-    words: str
-
-
 Declaration = (
     PolicyDeclared
     | TierDeclared
@@ -275,7 +251,7 @@ Gone = (
 """An object that is no longer there."""
 
 EventBody = Annotated[
-    Declaration | Gone | ConfigDeclared | HostObserved | ObjectRefused | RulesetApplied | ApplyFailed,
+    Declaration | Gone | ConfigDeclared | HostObserved | ObjectRefused | Outcome,
     Field(discriminator="type"),
 ]
 
@@ -389,7 +365,7 @@ def subject(body: EventBody) -> str:
     match body:
         case ConfigDeclared():
             return "Configuration"
-        case RulesetApplied() | ApplyFailed() | HostObserved():
+        case OnNode() | HostObserved():
             return f"Node/{body.node}"
         case ObjectRefused() | Deletion():
             return f"{body.kind}/{body.name}"

@@ -78,7 +78,7 @@ def _renamed(observed: Ruleset, wanted: Ruleset) -> dict[str, str]:
 
 
 def _differ(before: IpSet, after: IpSet) -> bool:
-    return (before.kind, before.members) != (after.kind, after.members)
+    return (before.kind, before.options, before.members) != (after.kind, after.options, after.members)
 
 
 def _free(name: str, taken: set[str]) -> str:

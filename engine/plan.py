@@ -95,7 +95,7 @@ class Plan:
 
 def make_plan(changes: Sequence[Change]) -> Plan:
     """Return the plan that carries out the changes, which :func:`engine.diff.diff` made."""
-    # A set can come again as another kind only once the old one is gone, and what looked into it before that.
+    # A set can come again only once the old one is gone, and what looked into it before that.
     replaced = (isinstance(change, SetDestroyed) and change.replaced for change in changes)
     begin = max((index for index, found in enumerate(replaced, 1) if found), default=0)
     return Plan((*_steps(changes[:begin]), *_steps(changes[begin:])))

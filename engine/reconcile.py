@@ -4,20 +4,22 @@
 state back where the kernel refuses. The reconcilers below walk that road for the rules they are given.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
 from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
-from engine.diff import apply_changes, diff, owned
-from engine.errors import KernelError, KernelRefused, NotInForce, Unsafe
+from engine.culprits import culprits
+from engine.diff import SetDestroyed, apply_changes, diff, owned
+from engine.errors import KernelBusy, KernelError, KernelRefused, NotInForce, Unsafe
+from engine.outcomes import FailedRule
 from engine.passages import passages, round_plan
 from engine.plan import Plan, make_plan, op_of
 from engine.ports import Judgement, Kernel, Stopwatch, Verifier
 from engine.resolve import in_order
 from engine.rules import CompletedRule, Plane
-from engine.ruleset import Ruleset
+from engine.ruleset import IpSet, Ruleset
 
 
 class Method(StrEnum):
@@ -51,22 +53,49 @@ def propose(wanted: Ruleset, kernel: Kernel, verifier: Verifier, watch: Stopwatc
     """
     with watch.stage("diff"):
         observed = kernel.observe()
+        wanted = _with_sets_of_others(observed, wanted)
         plan = make_plan(diff(observed, wanted))
-    with watch.stage("verify"):
-        judgement = _judged(observed, plan, verifier)
-    if not judgement.strays:
-        return Proposal(observed, wanted, plan, Method.IN_PLACE, judgement)
+    if not _tears_out(observed, plan):
+        with watch.stage("verify"):
+            judgement = _judged(observed, plan, verifier)
+        if not judgement.strays:
+            return Proposal(observed, wanted, plan, Method.IN_PLACE, judgement)
     with watch.stage("diff"):
         plan = round_plan(observed, wanted)
     with watch.stage("verify"):
         return Proposal(observed, wanted, plan, Method.SWITCH, _judged(observed, plan, verifier))
 
 
+def _with_sets_of_others(observed: Ruleset, wanted: Ruleset) -> Ruleset:
+    """Return what is wanted and the sets under our names that others look into, which no kernel takes away."""
+    used = {name for _, _, c in observed.chains() if not c.owned for rule in c.rules for name in rule.set_names}
+    used |= {name for item in observed.sets if not item.owned for name in item.set_names}
+    names = {item.name for item in wanted.sets}
+    kept = [item for item in observed.sets if item.owned and item.name in used - names]
+    return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept)))) if kept else wanted
+
+
+def _tears_out(observed: Ruleset, plan: Plan) -> bool:
+    """Return whether rules would have to go for a while, because sets that they look into are made anew."""
+    names = {change.name for change in plan.changes if isinstance(change, SetDestroyed) and change.replaced}
+    return any(not names.isdisjoint(rule.set_names) for _, _, c in observed.chains() for rule in c.rules if names)
+
+
 def _judged(observed: Ruleset, plan: Plan, verifier: Verifier) -> Judgement:
     return verifier.judge(observed, apply_changes(observed, plan.changes), tuple(passages(observed, plan)))
 
 
-def realize(proposal: Proposal, kernel: Kernel, watch: Stopwatch, *, force_unsafe: bool = False) -> None:
+Begin = Callable[[Proposal], None]
+"""Told of a way just before its first step is taken; what it raises keeps that from happening."""
+
+
+def silently(proposal: Proposal) -> None:
+    """Begin without telling anybody."""
+
+
+def realize(
+    proposal: Proposal, kernel: Kernel, watch: Stopwatch, *, force_unsafe: bool = False, begin: Begin = silently
+) -> None:
     """Take the proposed way and read back that the kernel holds what was wanted.
 
     Raises:
@@ -76,6 +105,8 @@ def realize(proposal: Proposal, kernel: Kernel, watch: Stopwatch, *, force_unsaf
     """
     if not (proposal.judgement.safe or force_unsafe):
         raise Unsafe(proposal.judgement.reasons)
+    if proposal.plan.steps:
+        begin(proposal)
     with watch.stage("apply"):
         for done, step in enumerate(proposal.plan.steps):
             try:
@@ -118,8 +149,9 @@ class Reconciler(Protocol):
 class NodeRuleReconciler:
     """Reconciles rules applied to the node itself, by iptables and ipset.
 
-    What is in force is always the outcome of all rules it holds. A rule that could not be brought into force is not
-    held, so the next attempt starts from the rules that are.
+    What is in force is always the outcome of all rules it holds. A rule that the kernel refuses fails alone: the one
+    before it under its id stays in force where there was one. Where nothing could be brought into force, the rules
+    held stay those of before, so the next attempt starts from them, and from what the kernel holds then.
     """
 
     def __init__(
@@ -130,22 +162,30 @@ class NodeRuleReconciler:
         options: Options = DEFAULT_OPTIONS,
         *,
         force_unsafe: bool = False,
+        begin: Begin = silently,
     ) -> None:
         self._options = options
         self._kernel = kernel
         self._verifier = verifier
         self._watch = watch
         self._force_unsafe = force_unsafe
+        self._begin = begin
         self._rules: dict[str, CompletedRule] = {}
         self.latest = Proposal(Ruleset(), Ruleset(), Plan())
         """The way taken last, an empty one before the first."""
+        self.failed: tuple[FailedRule, ...] = ()
+        """The rules that the kernel refused of those it was given last."""
+        self.spared: frozenset[str] = frozenset()
+        """Sets of ours that stay though no rule needs them, because others use them."""
+        self.in_force = Ruleset()
+        """What the rules held compile to."""
 
     def reconcile(self, rule: CompletedRule) -> None:
         """Bring one rule into force."""
         self.batch_reconcile((rule,))
 
     def batch_reconcile(self, rules: Sequence[CompletedRule]) -> None:
-        """Bring many rules into force at once, or none of them."""
+        """Bring many rules into force at once, but for those that the kernel refuses."""
         self._realize({**self._rules, **{rule.id: rule for rule in rules}})
 
     def forget(self, rule_id: str) -> None:
@@ -153,12 +193,79 @@ class NodeRuleReconciler:
         if rule_id in self._rules:
             self._realize({known: rule for known, rule in self._rules.items() if known != rule_id})
 
+    def replace(self, rules: Sequence[CompletedRule], options: Options) -> None:
+        """Hold just these rules from now on, enforced by these options."""
+        before, self._options = self._options, options
+        try:
+            self._realize({rule.id: rule for rule in rules})
+        except BaseException:
+            self._options = before
+            raise
+
     def _realize(self, rules: dict[str, CompletedRule]) -> None:
-        with self._watch.stage("compile"):
-            wanted = compile_rules(in_order(rules.values()), self._options)
-        self.latest = propose(wanted, self._kernel, self._verifier, self._watch)
-        realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe)
-        self._rules = rules
+        attempt = _Attempt(rules, self._rules)
+        while True:
+            with self._watch.stage("compile"):
+                wanted = compile_rules(in_order(attempt.rules.values()), self._options)
+            self.latest = propose(attempt.sparing(wanted), self._kernel, self._verifier, self._watch)
+            try:
+                realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin)
+            except (KernelRefused, NotInForce) as error:
+                if not attempt.can_go_on(error, self.latest, self._kernel):
+                    raise
+            else:
+                self._rules, self.in_force = attempt.rules, wanted
+                self.failed = tuple(attempt.failed[key] for key in sorted(attempt.failed))
+                self.spared = _names(self.latest.wanted) - _names(wanted)
+                return
+
+
+class _Attempt:
+    """An attempt to bring rules into force, and what was learnt from refusals so far."""
+
+    def __init__(self, rules: dict[str, CompletedRule], before: dict[str, CompletedRule]) -> None:
+        self.rules = rules
+        self.failed: dict[str, FailedRule] = {}
+        self._before = before
+        self._spared: dict[str, IpSet] = {}
+        self._races = 0
+
+    def sparing(self, wanted: Ruleset) -> Ruleset:
+        """Return what is wanted, with the sets that cannot be taken away."""
+        names = {item.name for item in wanted.sets}
+        kept = [item for name, item in self._spared.items() if name not in names]
+        return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept))))
+
+    def can_go_on(self, error: KernelRefused | NotInForce, taken: Proposal, kernel: Kernel) -> bool:
+        """Return whether it is worth trying again: others interfered, or it is known who is to be left out."""
+        if isinstance(error, NotInForce) or _moved(taken, kernel):
+            self._races += 1
+            return self._races < _RACES and not isinstance(error, KernelBusy)
+        found = culprits(error, taken.plan, taken.wanted, kernel)
+        ids = {rule.id for rule in self.rules.values() if (rule.policy, rule.name) in found.owners}
+        for key in ids:
+            self._leave_out(key, str(error))
+        self._spared.update({item.name: item for item in taken.observed.sets if item.name in found.sets})
+        return bool(ids or found.sets)
+
+    def _leave_out(self, key: str, words: str) -> None:
+        rule, known = self.rules[key], self._before.get(key)
+        self.failed.setdefault(key, FailedRule(policy=rule.policy, rule=rule.name, words=words))
+        rest = {other: each for other, each in self.rules.items() if other != key}
+        self.rules = rest if known is None or known == rule else {**rest, key: known}
+
+
+def _names(ruleset: Ruleset) -> frozenset[str]:
+    return frozenset(item.name for item in ruleset.sets)
+
+
+_RACES = 5
+"""How often an apply begins anew because others changed what is nodewall's in the middle of it."""
+
+
+def _moved(taken: Proposal, kernel: Kernel) -> bool:
+    """Return whether a kernel holds something else of ours than as a way was proposed."""
+    return bool(diff(kernel.observe(), owned(taken.observed)))
 
 
 class Dispatcher:

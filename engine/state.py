@@ -12,7 +12,6 @@ from immutables import Map
 
 from engine.config import DEFAULT_CONFIGURATION, Configuration
 from engine.events import (
-    ApplyFailed,
     ConfigDeclared,
     Deletion,
     EndpointSliceObserved,
@@ -25,7 +24,6 @@ from engine.events import (
     ObjectRefused,
     PodObserved,
     PolicyDeclared,
-    RulesetApplied,
     ServiceObserved,
     TierDeclared,
 )
@@ -42,6 +40,7 @@ from engine.objects import (
     Tier,
     key_of,
 )
+from engine.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, RulesetApplied
 
 T = TypeVar("T")
 
@@ -64,6 +63,8 @@ class ClusterState:
     refusals: Map[str, ObjectRefused] = Map()
     """By ``kind/name``: the last refusal of an object, until it is declared again or deleted."""
     outcomes: Map[str, RulesetApplied | ApplyFailed] = Map()
+    under_way: Map[str, ApplyProposed] = Map()
+    """By node: what was proposed there and neither applied nor failed, as far as is known."""
 
     def objects(self, kind: str) -> Map[str, ClusterObject]:
         """Return the objects of one kind by key."""
@@ -116,7 +117,12 @@ def evolve(state: ClusterState, body: EventBody) -> ClusterState:
         case ObjectRefused():
             return replace(after, refusals=state.refusals.set(f"{body.kind}/{body.name}", body))
         case RulesetApplied() | ApplyFailed():
-            return replace(after, outcomes=state.outcomes.set(body.node, body))
+            done = _without(state.under_way, body.node)
+            return replace(after, outcomes=state.outcomes.set(body.node, body), under_way=done)
+        case ApplyProposed():
+            return replace(after, under_way=state.under_way.set(body.node, body))
+        case ApplyConfirmed() | DriftRepaired():
+            return after
         case _:
             assert_never(body)
 

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.compiler import label_is_cut, log_prefix
+from engine.compiler import compile_rules, label_is_cut, log_prefix
 from engine.desired import Desired, desired
 from engine.errors import Fault
-from engine.events import ApplyFailed, ObjectRefused, RulesetApplied
+from engine.events import ObjectRefused
 from engine.objects import AppliedTo, ClusterNetworkPolicy, EgressRule, IngressRule, Peer
+from engine.outcomes import ApplyFailed, FailedRule, RulesetApplied
 from engine.plan import fingerprint
 from engine.rules import Plane
+from engine.ruleset import Ruleset
 from engine.state import ClusterState
 
 _POLICY = "ClusterNetworkPolicy"
@@ -57,15 +59,27 @@ def statuses(state: ClusterState, node: str) -> tuple[PolicyStatus, ...]:
     wanted = desired(state, node)
     ours = {rule.policy for rule in wanted.rules if rule.plane is Plane.NODES}
     phase, sequence, words = _phase(state, node, wanted)
+    failures = _failures(state, node)
     found = []
     for name in sorted(ours & {*state.policies} | {*_refused(state)}):
         refusal = state.refusals.get(f"{_POLICY}/{name}")
-        notes = (*_reasons(refusal), *words, *notes_of(state, wanted, name))
+        failed = tuple(each for each in failures if each.policy == name)
+        notes = (*_reasons(refusal), *map(_not_in_force, failed), *words, *notes_of(state, wanted, name))
         if name not in ours:
             found.append(PolicyStatus(name, Phase.FAILED, None, notes))
         else:
-            found.append(PolicyStatus(name, Phase.FAILED if refusal else phase, sequence, notes))
+            found.append(PolicyStatus(name, Phase.FAILED if refusal or failed else phase, sequence, notes))
     return tuple(found)
+
+
+def _failures(state: ClusterState, node: str) -> tuple[FailedRule, ...]:
+    """Return the rules that the kernel refused with the last apply."""
+    outcome = state.outcomes.get(node)
+    return outcome.failed or () if isinstance(outcome, RulesetApplied) else ()
+
+
+def _not_in_force(failed: FailedRule) -> str:
+    return f"rule {failed.rule} is not in force: {failed.words}"
 
 
 def _refused(state: ClusterState) -> Iterator[str]:
@@ -78,14 +92,23 @@ def _reasons(refusal: ObjectRefused | None) -> Iterator[str]:
 
 
 def _phase(state: ClusterState, node: str, wanted: Desired) -> tuple[Phase, int | None, tuple[str, ...]]:
+    under_way = state.under_way.get(node)
+    notes = (f"an apply of the state at {under_way.wanted} was begun",) if under_way else ()
     match state.outcomes.get(node):
         case RulesetApplied(ruleset=known, realized=sequence):
-            same = known == fingerprint(wanted.ruleset)
-            return (Phase.REALIZED if same else Phase.REALIZING), sequence, ()
+            same = known == fingerprint(_without_failures(state, node, wanted)) and not under_way
+            return (Phase.REALIZED if same else Phase.REALIZING), sequence, notes
         case ApplyFailed(words=words):
-            return Phase.FAILED, None, (words,)
+            return Phase.FAILED, None, (words, *notes)
         case _:
-            return Phase.PENDING, None, ()
+            return (Phase.REALIZING if under_way else Phase.PENDING), None, notes
+
+
+def _without_failures(state: ClusterState, node: str, wanted: Desired) -> Ruleset:
+    failed = {(each.policy, each.rule) for each in _failures(state, node)}
+    if not failed:
+        return wanted.ruleset
+    return compile_rules([r for r in wanted.rules if (r.policy, r.name) not in failed], wanted.options)
 
 
 def notes_of(state: ClusterState, wanted: Desired, name: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ _KERNEL = (
         type=click.Choice([b.value for b in Backend]),
         callback=lambda _context, _option, value: value and Backend(value),
         envvar="NODEWALL_BACKEND",
-        help="iptables' backend; auto, the default, takes the one that holds more rules.",
+        help="iptables' backend; auto, the default, takes the one that others use more.",
     ),
 )
 

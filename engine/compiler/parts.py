@@ -20,9 +20,11 @@ HOOKS = {Direction.INGRESS: Hook.INPUT, Direction.EGRESS: Hook.OUTPUT}
 
 SET_TYPE = "hash:net"
 
-# hash:net grows by itself; this is only where it stops. It is the same for every set because it cannot be changed
-# while a set lives.
-_MAX_MEMBERS = ("maxelem", "1048576")
+# hash:net grows by itself; this is only where it stops. It cannot be changed while a set lives, so it is the same for
+# every set but the largest, and has room for old and new members together.
+_MAX_MEMBERS = 1 << 20
+_LARGE = 1 << 16
+"""Members from which on a set's table is made large at once, instead of growing by halves of a second."""
 
 _ADDRESS_SIDE = {Direction.INGRESS: "src", Direction.EGRESS: "dst"}
 _TCP_RESET = "tcp-reset"
@@ -115,7 +117,13 @@ def _set_of(rule: CompletedRule, family: Family) -> IpSet | None:
         return None
     members = tuple(sorted(_member(entry) for entry in found))
     name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{digest(rule.id)}"
-    return IpSet(name, SET_TYPE, family, members, (_MAX_MEMBERS,))
+    most = max(_MAX_MEMBERS, _power_of_two(2 * len(members)))
+    hints = (("hashsize", str(_power_of_two(len(members)))),) if len(members) > _LARGE else ()
+    return IpSet(name, SET_TYPE, family, members, (("maxelem", str(most)),), hints)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
 
 
 def _member(entry: Entry) -> tuple[str, ...]:

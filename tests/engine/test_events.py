@@ -13,7 +13,6 @@ from adapters.clock import CountedIds, FixedClock
 from engine.config import Configuration
 from engine.events import (
     GENESIS,
-    ApplyFailed,
     ConfigDeclared,
     Event,
     EventBody,
@@ -21,7 +20,6 @@ from engine.events import (
     NodeDeleted,
     ObjectRefused,
     Refusal,
-    RulesetApplied,
     TierDeleted,
     body_as_json,
     body_from_json,
@@ -33,6 +31,7 @@ from engine.events import (
     timestamp,
 )
 from engine.objects import KINDS, ClusterObject, key_of
+from engine.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, FailedRule, RulesetApplied
 from tests.strategies import names, objects
 
 TIME = datetime(2025, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -49,7 +48,28 @@ bodies: st.SearchStrategy[EventBody] = st.one_of(
     objects.map(declared),
     st.builds(deleted, st.sampled_from(tuple(KINDS)), names),
     st.builds(
-        RulesetApplied, node=names, realized=st.integers(0), ruleset=st.just("0" * 64), operations=st.integers(0)
+        RulesetApplied,
+        node=names,
+        realized=st.integers(0),
+        ruleset=st.just("0" * 64),
+        operations=st.integers(0),
+        failed=st.none() | st.just((FailedRule(policy="p", rule="r", words="no"),)),
+    ),
+    st.builds(
+        ApplyProposed,
+        node=names,
+        wanted=st.integers(0),
+        ruleset=st.just("0" * 64),
+        operations=st.integers(0),
+        method=st.sampled_from(("in-place", "switch")),
+    ),
+    st.builds(ApplyConfirmed, node=names, realized=st.integers(0)),
+    st.builds(
+        DriftRepaired,
+        node=names,
+        found=st.lists(st.text(), max_size=2).map(tuple),
+        operations=st.integers(0),
+        pause=st.none() | st.floats(0, 60),
     ),
     st.builds(ApplyFailed, node=names, wanted=st.integers(0), words=st.text()),
     st.builds(ConfigDeclared, config=configurations),

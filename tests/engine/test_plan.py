@@ -139,7 +139,7 @@ def test_a_plan_reads_as_the_tools_input() -> None:
     wanted = Ruleset(
         (Table("filter", (jump, Chain("NW-A", rules), Chain("NW-C", rules[:1]))),),
         (),
-        (IpSet("nw-4-a", "hash:net", Family.IPV4, (("10.0.0.1", "nomatch"), ("10.8.0.0/16",))),),
+        (IpSet("nw-4-a", "hash:net", Family.IPV4, (("10.0.0.1", "nomatch"), ("10.8.0.0/16",)), there.sets[0].options),),
     )
     assert way(there, wanted).steps == tuple(
         Step(step.tool, step.changes, text)

@@ -10,18 +10,17 @@ from adapters.clock import CountedIds, FixedClock
 from adapters.eventlog import MemoryLog
 from engine.config import Configuration
 from engine.events import (
-    ApplyFailed,
     ConfigDeclared,
     Event,
     EventBody,
     HostObserved,
     ObjectRefused,
     Refusal,
-    RulesetApplied,
     declared,
     deleted,
 )
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
+from engine.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, RulesetApplied
 from engine.state import ClusterState, evolve, fold
 from tests.strategies import groups, nodes, objects, pods, policies, tiers
 
@@ -39,6 +38,16 @@ bodies: st.SearchStrategy[EventBody] = st.one_of(
     st.builds(ConfigDeclared, config=st.sampled_from((Configuration(), Configuration(interfaces=("eth*",))))),
     st.builds(deleted, st.sampled_from(tuple(KINDS)), few_names),
     st.builds(ApplyFailed, node=few_names, wanted=st.integers(0), words=st.text(max_size=5)),
+    st.builds(
+        ApplyProposed,
+        node=few_names,
+        wanted=st.integers(0),
+        ruleset=st.just(""),
+        operations=st.just(1),
+        method=st.just("in-place"),
+    ),
+    st.builds(ApplyConfirmed, node=few_names, realized=st.integers(0)),
+    st.builds(DriftRepaired, node=few_names, found=st.just(()), operations=st.just(1)),
 )
 
 

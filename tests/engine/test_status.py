@@ -1,9 +1,11 @@
 """Policies are pending, realizing, realized or failed, and notes say what is not as one might think."""
 
+from engine.compiler import compile_rules
 from engine.config import Configuration
 from engine.desired import desired
-from engine.events import ApplyFailed, ConfigDeclared, EventBody, ObjectRefused, Refusal, RulesetApplied
+from engine.events import ConfigDeclared, EventBody, ObjectRefused, Refusal
 from engine.objects import KINDS
+from engine.outcomes import ApplyFailed, ApplyProposed, FailedRule, RulesetApplied
 from engine.plan import fingerprint
 from engine.state import ClusterState, evolve
 from engine.status import Phase, PolicyStatus, statuses
@@ -39,6 +41,34 @@ def test_what_the_kernel_refused_has_failed_in_its_words() -> None:
     """An apply that failed leaves the kernel's words."""
     failed = after(ApplyFailed(node="n1", wanted=2, words="iptables refused"))
     assert failed == PolicyStatus("p", Phase.FAILED, None, ("iptables refused",))
+
+
+def test_a_rule_that_the_kernel_refused_fails_its_policy_and_no_other() -> None:
+    """Its policy has failed in the kernel's words, the rest of the node is realized."""
+    other = policy("q", ingress=[{"action": "Drop", "ports": [{"port": 22}]}], priority=6.0)
+    state = world(node("n1", "192.0.2.1"), POLICY, other)
+    wanted = desired(state, "n1")
+    (rule,) = (rule for rule in wanted.rules if rule.policy == "p")
+    rest = compile_rules([rule for rule in wanted.rules if rule.policy != "p"], wanted.options)
+    failed = FailedRule(policy="p", rule=rule.name, words="no such match")
+    applied_but_one = RulesetApplied(
+        node="n1", realized=state.sequence, ruleset=fingerprint(rest), operations=3, failed=(failed,)
+    )
+
+    first, second = statuses(evolve(state, applied_but_one), "n1")
+
+    told = f"rule {rule.name} is not in force: no such match"
+    assert first == PolicyStatus("p", Phase.FAILED, state.sequence, (told,))
+    assert second == PolicyStatus("q", Phase.REALIZED, state.sequence)
+
+
+def test_an_apply_that_was_cut_off_is_told() -> None:
+    """While a proposal has no outcome its policies are realizing; an outcome ends that."""
+    begun = ApplyProposed(node="n1", wanted=2, ruleset="0" * 64, operations=7, method="switch")
+    told = ("an apply of the state at 2 was begun",)
+    assert after(begun) == PolicyStatus("p", Phase.REALIZING, None, told)
+    assert after(applied(STATE), begun) == PolicyStatus("p", Phase.REALIZING, STATE.sequence, told)
+    assert after(begun, applied(STATE)) == PolicyStatus("p", Phase.REALIZED, STATE.sequence)
 
 
 def test_a_refused_version_has_failed_and_the_good_one_stays_in_force() -> None:

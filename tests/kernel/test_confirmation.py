@@ -15,7 +15,7 @@ from adapters.confirmation import FOLDER, Waiting, confirm
 from adapters.eventlog import SqliteLog
 from adapters.wiring import event_log
 from engine.errors import Refused
-from engine.events import ApplyFailed
+from engine.outcomes import ApplyFailed
 from tests.kernel.node import WORLD, NodeUnderTest, allow, drop_all
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel", "quiet")]
@@ -113,7 +113,7 @@ def test_it_is_taken_back_even_if_nodewall_is_killed(busy: NodeUnderTest) -> Non
     script = (
         "import os, signal\n"
         "from adapters.cli import main\n"
-        "import adapters.cli.node as node\n"
+        "import adapters.cli.apply as node\n"
         "node.emit = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"main({[*words(busy, '1'), '--netns', busy.netns, '--backend', busy.backend]!r})\n"
     )

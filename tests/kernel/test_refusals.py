@@ -1,6 +1,8 @@
 """What a kernel refuses, a node cannot do without or a user mistakes changes nothing, and is said and recorded."""
 
+import fcntl
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import pytest
 
 from adapters.cli import main
 from adapters.kernel import Backend, NetfilterKernel
+from adapters.nodelock import node_lock
 from adapters.process import Finished, Runner, SystemRunner, namespaces
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused
@@ -32,39 +35,41 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 # Refusals
 
 
-def refused(under_test: NodeUnderTest, *objects: ClusterObject) -> str:
-    """Apply a world that the kernel refuses: nothing may have changed then; return what users are told."""
-    before = under_test.texts()
-    code, out, err = under_test.nodewall("apply", "-f", under_test.manifests(*objects), "--node", "cp-1", "--yes")
-    assert (code, out) == (1, "")
-    assert len(err.splitlines()) == 1
-    assert err.startswith("error: ")
-    assert under_test.texts() == before
-    return err
-
-
-def test_a_set_that_others_use_is_left_alone(busy: NodeUnderTest) -> None:
-    """A foreign rule that uses a set of our name and another type makes ipset refuse: its words are shown, nothing changed."""
+def test_a_set_that_others_use_fails_its_rule_alone(busy: NodeUnderTest) -> None:
+    """A foreign rule that uses a set of our name and another type makes ipset refuse: its rule is not in force, all else is."""
     name = set_of("clients", Family.IPV4)
     busy.run(f"ipset create {name} hash:ip")
     busy.run(f"iptables -A INPUT -m set --match-set {name} src -j DROP")
+    before = busy.texts()
 
-    err = refused(busy, *WORLD)
+    words = ("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes", "-o", "json")
+    code, out, err = busy.nodewall(*words)
 
+    found = json.loads(out)
+    (failed,) = found["failed"]
+    assert (code, found["applied"], failed["policy"]) == (1, True, "clients")
     assert "ipset refused with status 1: " in err
     assert "Set cannot be destroyed: it is in use by a kernel component" in err
     assert f'(at: "destroy {name}")' in err
+    assert f"note: {name} stays though no rule needs it, because others use it" in err
+    after = busy.texts()
+    assert [line for line in after["ipset save"] if name in line] == [
+        line for line in before["ipset save"] if name in line
+    ]
+    assert not [line for line in after["iptables-save"] if "nodewall clients/" in line]
+    assert [line for line in after["iptables-save"] if "nodewall last/" in line]
+    code, out, err = busy.nodewall("remove", "-o", "json")
+    assert (code, json.loads(out)["left"]) == (1, [name])
+    assert busy.texts() == before
 
 
-def test_a_refusal_in_the_middle_of_the_sets_is_undone(busy: NodeUnderTest) -> None:
-    """Where ipset refuses in the middle of its input, what the lines before did is undone."""
+def test_a_set_that_is_too_small_is_made_anew(busy: NodeUnderTest) -> None:
+    """A set of ours with less room than its members need gives way to one of the right size."""
     name = set_of("clients", Family.IPV4)
     busy.run(f"ipset create {name} hash:net maxelem 1")  # room for one member of two
 
-    err = refused(busy, *WORLD)
-
-    assert "Hash is full, cannot add more elements" in err
-    assert err.endswith("; the previous state is back\n")
+    assert busy.apply(*WORLD) != 0
+    assert busy.apply(*WORLD) == 0
 
 
 @dataclass(slots=True)
@@ -106,16 +111,19 @@ def test_a_refusal_at_a_later_step_puts_the_previous_state_back(
 
 
 def test_rules_that_could_not_come_into_force_are_not_held(busy: NodeUnderTest) -> None:
-    """After a refusal the reconciler holds the rules of before, so the next one it is given joins those."""
+    """A rule that is refused fails alone, and the next one that the reconciler is given joins those that hold."""
     failing = Failing(busy.runner, f"ip6tables-{busy.backend}-restore", failed=True)
     reconciler = NodeRuleReconciler(NetfilterKernel(failing, Backend(busy.backend)), TrustingVerifier(), NullWatch())
     reconciler.reconcile(completed("a", "10.0.0.0/8"))
     failing.failed = False
-    with pytest.raises(KernelRefused):
-        reconciler.reconcile(completed("b", "fd00::/8"))
+    reconciler.reconcile(completed("b", "fd00::/8"))
+    (failed,) = reconciler.failed
+    assert (failed.policy, failed.rule) == ("b", "r")
+    assert "some words" in failed.words
 
     reconciler.reconcile(completed("c", "10.3.0.0/16"))
 
+    assert reconciler.failed == ()
     comments = [rule.comment for _, _, chain in busy.kernel.observe().chains() for rule in chain.rules]
     assert {comment for comment in comments if comment.endswith("/r")} == {"nodewall a/r", "nodewall c/r"}
 
@@ -228,25 +236,23 @@ def test_an_apply_is_recorded_once(busy: NodeUnderTest, log: str, recorded: Reco
     words = ("apply", "--log", log, "--node", "cp-1", "--yes")
     first = busy.json(*words)
 
-    (event,) = recorded()
-    body = event["body"]
-    assert isinstance(body, dict)
-    assert (body["type"], body["node"], body["realized"], body["operations"]) == (
-        "ruleset.applied",
-        "cp-1",
-        4,
-        first["ops"],
-    )
+    proposed, applied = (event["body"] for event in recorded())
+    assert isinstance(proposed, dict)
+    assert isinstance(applied, dict)
+    assert (applied["type"], applied["node"], applied["realized"]) == ("ruleset.applied", "cp-1", 4)
+    assert (proposed["type"], proposed["node"], proposed["wanted"]) == ("apply.proposed", "cp-1", 4)
+    assert proposed["operations"] == applied["operations"] == first["ops"]
+    assert proposed["ruleset"] == applied["ruleset"]
     assert (first["sequence"], first["applied"]) == (4, True)
     assert busy.json(*words)["ops"] == 0
-    assert len(recorded()) == 1
+    assert len(recorded()) == 2
     busy.run("iptables -D NW-INPUT 3")
     assert busy.json(*words)["ops"] == 1
-    assert len(recorded()) == 2
+    assert len(recorded()) == 4
 
 
 def test_a_failure_is_recorded_with_its_words(busy: NodeUnderTest, log: str, recorded: Recorded) -> None:
-    """An apply that the kernel refused is recorded with the tool's words."""
+    """A rule that the kernel refused is recorded with the tool's words, and status tells them of its policy."""
     name = set_of("clients", Family.IPV4)
     busy.run(f"ipset create {name} hash:ip")
     busy.run(f"iptables -A INPUT -m set --match-set {name} src -j DROP")
@@ -254,8 +260,68 @@ def test_a_failure_is_recorded_with_its_words(busy: NodeUnderTest, log: str, rec
     code, _, err = busy.nodewall("apply", "--log", log, "--node", "cp-1", "--yes")
 
     assert code == 1
-    (event,) = recorded()
-    body = event["body"]
+    body = recorded()[-1]["body"]
     assert isinstance(body, dict)
-    assert (body["type"], body["node"], body["wanted"]) == ("apply.failed", "cp-1", 4)
-    assert f"error: {body['words']}\n" == err
+    assert (body["type"], body["node"], body["realized"]) == ("ruleset.applied", "cp-1", 4)
+    ((failed,), rule) = (body["failed"], body["failed"][0]["rule"])
+    assert err.splitlines()[-1] == f"error: clients/{rule} is not in force: {failed['words']}"
+    busy.capsys.readouterr()
+    assert main(["status", "--log", log, "--node", "cp-1", "-o", "json"]) == 0
+    phases = {each["policy"]: each["phase"] for each in json.loads(busy.capsys.readouterr().out)}
+    assert phases == {"clients": "Failed", "last": "Realized"}
+
+
+def test_a_lock_that_others_hold_is_said_and_nothing_is_blamed_on_rules(
+    busy: NodeUnderTest, log: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another program holds the lock of iptables-legacy an apply fails as a whole, in the tool's words."""
+    if busy.backend != Backend.LEGACY:
+        return  # nft has no lock
+    path = busy.folder / "xtables.lock"
+    monkeypatch.setenv("XTABLES_LOCKFILE", str(path))
+    monkeypatch.setattr("adapters.kernel._LOCK_SECONDS", "1")
+    before = busy.texts()
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, out, err = busy.nodewall("apply", "--log", log, "--node", "cp-1", "--yes")
+
+    assert (code, out) == (1, "")
+    assert "xtables lock" in err
+    assert busy.texts() == before
+    assert [event["type"] for event in recorded()] == ["apply.proposed", "apply.failed"]
+    assert busy.json("apply", "--log", log, "--node", "cp-1", "--yes")["failed"] == []
+
+
+def test_two_nodewalls_do_not_change_a_node_at_once(busy: NodeUnderTest) -> None:
+    """While one holds the node another refuses and names it, whatever it wanted to change."""
+    before = busy.texts()
+    words = ("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes")
+    with node_lock(busy.netns):
+        for each in (words, ("remove",)):
+            code, out, err = busy.nodewall(*each)
+            assert (code, out) == (2, "")
+            assert f"error: process {os.getpid()} (" in err
+            assert err.endswith(" is changing this node's rules; expected one at a time\n")
+    assert busy.texts() == before
+    assert busy.nodewall(*words)[0] == 0
+
+
+def test_rules_in_the_other_backend_are_taken_over(busy: NodeUnderTest) -> None:
+    """What an earlier run left in the other backend goes once the rules are in force in this one; others' stays and is told."""
+    other = (Backend.LEGACY if busy.backend == Backend.NFT else Backend.NFT).value
+    before = NodeUnderTest(busy.netns, other, busy.folder, busy.capsys)
+    before.apply(*WORLD)
+    before.run("iptables -A INPUT -p tcp --dport 9 -j DROP")
+    assert any("NW-INPUT" in line for line in before.texts()["iptables-save"])
+
+    code, _, err = busy.nodewall("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes")
+
+    assert code == 0
+    assert f"note: others have rules in both backends of iptables; nodewall writes by {busy.backend}" in err
+    assert not any("NW-" in line for line in before.texts()["iptables-save"])
+    assert any("--dport 9 " in line for line in before.texts()["iptables-save"])
+    assert busy.apply(*WORLD) == 0
+    before.apply(*WORLD)
+    busy.json("remove")
+    assert not any("NW-" in line for each in (busy, before) for line in each.texts()["iptables-save"])
+    assert not any(line.startswith("create nw-") for line in busy.texts()["ipset save"])

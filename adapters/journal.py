@@ -1,0 +1,78 @@
+"""What is done on a node, put on record: proposals before they are carried out, outcomes after."""
+
+from dataclasses import dataclass
+
+from adapters.eventlog import SqliteLog
+from engine.errors import LogConflict
+from engine.events import EventBody
+from engine.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
+from engine.plan import fingerprint
+from engine.reconcile import NodeRuleReconciler, Proposal
+from engine.state import ClusterState
+
+_TRIALS = 20
+"""How often an append begins anew because another writer came first."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """The record of one node in a log, or none; ``state`` is what is being brought into force."""
+
+    node: str
+    state: ClusterState
+    log: SqliteLog | None = None
+    source: str = "nodewall apply"
+
+    def begun(self, proposal: Proposal) -> None:
+        """Record that a way is about to be taken.
+
+        Raises:
+            LogError: it could not be recorded.
+        """
+        self.append(
+            ApplyProposed(
+                node=self.node,
+                wanted=self.state.sequence,
+                ruleset=fingerprint(proposal.wanted),
+                operations=len(proposal.plan.changes),
+                method=proposal.method.value,
+            )
+        )
+
+    def applied(self, nodes: NodeRuleReconciler) -> None:
+        """Record what is in force now, unless that is on record and nothing had to be done for it."""
+        outcome = RulesetApplied(
+            node=self.node,
+            realized=self.state.sequence,
+            ruleset=fingerprint(nodes.in_force),
+            operations=len(nodes.latest.plan.changes),
+            failed=nodes.failed or None,
+        )
+        known = self.state.outcomes.get(self.node)
+        same = isinstance(known, RulesetApplied) and (known.ruleset, known.failed) == (outcome.ruleset, outcome.failed)
+        if outcome.operations or not same or self.node in self.state.under_way:
+            self.append(outcome)
+
+    def failed(self, error: Exception) -> None:
+        """Record that the state could not be brought into force, unless just that is on record."""
+        outcome = ApplyFailed(node=self.node, wanted=self.state.sequence, words=str(error))
+        known = self.state.outcomes.get(self.node)
+        if not (isinstance(known, ApplyFailed) and known.words == outcome.words) or self.node in self.state.under_way:
+            self.append(outcome)
+
+    def append(self, body: EventBody) -> None:
+        """Append an event, whatever others append meanwhile: it names the sequence it is about.
+
+        Raises:
+            LogError: it could not be appended.
+        """
+        if self.log is None:
+            return
+        for trial in range(_TRIALS):
+            try:
+                self.log.append([body], source=self.source, expected=self.log.last_sequence())
+            except LogConflict:
+                if trial + 1 == _TRIALS:
+                    raise
+            else:
+                return

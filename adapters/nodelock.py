@@ -1,0 +1,91 @@
+"""One nodewall at a time changes the rules of a network namespace; a second one refuses.
+
+The lock is on a file of the namespace, by flock(2), and held by the programs that were started too: a tool that
+outlives a nodewall which was killed finishes before another begins.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from adapters.process import namespace_path
+from engine.errors import Fault, Refused, shown
+
+FOLDER = Path("/run/nodewall")
+
+_PATIENCE = 15.0  # seconds in which a tool that outlived its nodewall surely ends
+_POLL = 0.02
+
+
+@contextmanager
+def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[int]:
+    """Hold a namespace for changing its rules, and give the lock's descriptor, which programs are to inherit.
+
+    ``patience`` is for how many seconds another nodewall that holds it is waited for.
+
+    Raises:
+        Refused: another nodewall holds it, or the lock cannot be made.
+        ToolMissing: there is no such namespace.
+    """
+    path, start = _path(netns), time.monotonic()
+    descriptor = _opened(path)
+    try:
+        _acquire(descriptor, start, patience)
+        while not _is_at(descriptor, path):  # whoever had it took the file away with it
+            os.close(descriptor)
+            descriptor = _opened(path)
+            _acquire(descriptor, start, patience)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            yield descriptor
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused((Fault("", f"{path}: {error.strerror}", "to be root, who alone may lock a node"),)) from None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    return False
+
+
+def _path(netns: str) -> Path:
+    # By the namespace itself, so that one is the same by whatever name or way it was entered.
+    namespace = namespace_path(netns) if netns else Path("/proc/self/ns/net")
+    return FOLDER / f"node-{namespace.stat().st_ino}.lock"
+
+
+def _acquire(descriptor: int, start: float, patience: float) -> None:
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        holder = _holder(descriptor)
+        if time.monotonic() - start >= (patience if holder else max(patience, _PATIENCE)):
+            raise Refused((Fault("", f"{holder or 'a program'} is changing this node's rules", "one at a time"),))
+        time.sleep(_POLL)
+
+
+def _holder(descriptor: int) -> str:
+    """Return which nodewall took the lock, or nothing if it is gone and only its programs are left."""
+    text = os.pread(descriptor, 20, 0).decode(errors="replace")
+    if not text.isdecimal():
+        return "another nodewall"  # which has the lock, but had no time yet to say so
+    try:
+        words = Path(f"/proc/{text}/cmdline").read_bytes().replace(b"\0", b" ").strip()
+    except OSError:
+        return ""
+    return f"process {text} ({shown(words.decode(errors='replace'))})" if words else ""
