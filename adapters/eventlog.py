@@ -147,6 +147,15 @@ class SqliteLog(EventLog):
                 if event.sequence > after:
                     yield event
 
+    def tail(self, after: Event) -> Iterator[Event]:
+        """Yield the events that follow one that is known, which vouches for them.
+
+        Raises:
+            LogCorrupt: at the first event that the chain does not vouch for.
+        """
+        with self._reading() as connection:
+            yield from self._verified(connection, None, (after.sequence, after.hash))
+
     def verify(self) -> int:
         """Return the number of events, every one of which is as it was appended.
 
@@ -177,11 +186,13 @@ class SqliteLog(EventLog):
         self._event(row, row.previous)
         return sequence, row.hash.decode()
 
-    def _verified(self, connection: sqlite3.Connection, until: int | None) -> Iterator[Event]:
-        previous, last = GENESIS.encode(), 0
+    def _verified(
+        self, connection: sqlite3.Connection, until: int | None, known: tuple[int, str] = (0, GENESIS)
+    ) -> Iterator[Event]:
+        last, previous = known[0], known[1].encode()
         rows = iter(connection.execute("SELECT 1 WHERE 0"))
-        with self._explained(1):
-            rows = iter(connection.execute(f"{_SELECT} ORDER BY sequence"))
+        with self._explained(last + 1):
+            rows = iter(connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)))
         while until is None or last < until:
             with self._explained(last + 1):
                 columns = next(rows, None)

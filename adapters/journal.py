@@ -1,14 +1,19 @@
 """What is done on a node, put on record: proposals before they are carried out, outcomes after."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
+
 from adapters.eventlog import SqliteLog
-from engine.errors import LogConflict
+from engine.errors import LogConflict, LogError
 from engine.events import EventBody
 from engine.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
 from engine.plan import fingerprint
 from engine.reconcile import NodeRuleReconciler, Proposal
 from engine.state import ClusterState
+
+_LOG = structlog.get_logger(__name__)
 
 _TRIALS = 20
 """How often an append begins anew because another writer came first."""
@@ -16,12 +21,16 @@ _TRIALS = 20
 
 @dataclass(slots=True)
 class Journal:
-    """The record of one node in a log, or none; ``state`` is what is being brought into force."""
+    """The record of one node in a log, or none; ``state`` is what is being brought into force.
+
+    Where it is not ``required``, what cannot be put on record is done all the same, and said in the logs.
+    """
 
     node: str
     state: ClusterState
     log: SqliteLog | None = None
     source: str = "nodewall apply"
+    required: bool = True
 
     def begun(self, proposal: Proposal) -> None:
         """Record that a way is about to be taken.
@@ -66,13 +75,17 @@ class Journal:
         Raises:
             LogError: it could not be appended.
         """
-        if self.log is None:
-            return
-        for trial in range(_TRIALS):
-            try:
-                self.log.append([body], source=self.source, expected=self.log.last_sequence())
-            except LogConflict:
-                if trial + 1 == _TRIALS:
-                    raise
-            else:
+        try:
+            if self.log is not None:
+                self._append(self.log, body)
+        except LogError as error:
+            if self.required:
+                raise
+            _LOG.error("not on record", type=body.type, error=str(error))
+
+    def _append(self, log: SqliteLog, body: EventBody) -> None:
+        for _ in range(_TRIALS):
+            with suppress(LogConflict):
+                log.append([body], source=self.source, expected=log.last_sequence())
                 return
+        log.append([body], source=self.source, expected=log.last_sequence())

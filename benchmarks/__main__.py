@@ -4,7 +4,7 @@ import sys
 
 from adapters.logs import configure
 from adapters.usernamespace import in_user_namespace
-from benchmarks import first_apply, headerspace, lifecycle, oracle, parsing, road, verdicts
+from benchmarks import first_apply, headerspace, lifecycle, live, oracle, parsing, road, verdicts
 
 if __name__ == "__main__":
     in_user_namespace((sys.executable, "-m", "benchmarks"))
@@ -16,3 +16,4 @@ if __name__ == "__main__":
     headerspace.main()
     oracle.main()
     first_apply.main()
+    live.main()

@@ -178,14 +178,15 @@ def _dependencies(changes: Sequence[Change]) -> "nx.DiGraph[int]":
             graph.add_edge(_RULES_SWITCHED, index)
         else:
             graph.add_edge(index, _SETS_FILLED)
-            in_set.setdefault(_set_name(change), []).append(index)
+            in_set.setdefault(set_name_of(change), []).append(index)
     # Positions count from the edits before them in the chain, members need their set.
     for indices in (*in_chain.values(), *in_set.values()):
         graph.add_edges_from(pairwise(indices))
     return graph
 
 
-def _set_name(change: SetEdit) -> str:
+def set_name_of(change: SetEdit) -> str:
+    """Return the name of the set that a change is about."""
     match change:
         case SetCreated(item):
             return item.name

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
 from engine.culprits import culprits
+from engine.desired import Desired
 from engine.diff import SetDestroyed, apply_changes, diff, owned
 from engine.errors import KernelBusy, KernelError, KernelRefused, NotInForce, Unsafe
 from engine.outcomes import FailedRule
@@ -166,7 +167,7 @@ class NodeRuleReconciler:
     ) -> None:
         self._options = options
         self._kernel = kernel
-        self._verifier = verifier
+        self.verifier = verifier
         self._watch = watch
         self._force_unsafe = force_unsafe
         self._begin = begin
@@ -193,21 +194,22 @@ class NodeRuleReconciler:
         if rule_id in self._rules:
             self._realize({known: rule for known, rule in self._rules.items() if known != rule_id})
 
-    def replace(self, rules: Sequence[CompletedRule], options: Options) -> None:
-        """Hold just these rules from now on, enforced by these options."""
-        before, self._options = self._options, options
+    def hold(self, wanted: Desired) -> None:
+        """Hold just these rules from now on, which are compiled already, enforced by their options."""
+        before, self._options = self._options, wanted.options
         try:
-            self._realize({rule.id: rule for rule in rules})
+            self._realize({rule.id: rule for rule in wanted.rules if rule.plane is Plane.NODES}, wanted.ruleset)
         except BaseException:
             self._options = before
             raise
 
-    def _realize(self, rules: dict[str, CompletedRule]) -> None:
+    def _realize(self, rules: dict[str, CompletedRule], compiled: Ruleset | None = None) -> None:
         attempt = _Attempt(rules, self._rules)
         while True:
             with self._watch.stage("compile"):
-                wanted = compile_rules(in_order(attempt.rules.values()), self._options)
-            self.latest = propose(attempt.sparing(wanted), self._kernel, self._verifier, self._watch)
+                known = compiled if attempt.rules is rules else None
+                wanted = known or compile_rules(in_order(attempt.rules.values()), self._options)
+            self.latest = propose(attempt.sparing(wanted), self._kernel, self.verifier, self._watch)
             try:
                 realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin)
             except (KernelRefused, NotInForce) as error:

@@ -121,7 +121,9 @@ def evolve(state: ClusterState, body: EventBody) -> ClusterState:
             return replace(after, outcomes=state.outcomes.set(body.node, body), under_way=done)
         case ApplyProposed():
             return replace(after, under_way=state.under_way.set(body.node, body))
-        case ApplyConfirmed() | DriftRepaired():
+        case DriftRepaired():
+            return replace(after, under_way=_without(state.under_way, body.node))
+        case ApplyConfirmed():
             return after
         case _:
             assert_never(body)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "confirm": "adapters.cli.confirm",
     "rollback": "adapters.cli.confirm",
     "remove": "adapters.cli.apply",
+    "agent": "adapters.cli.agent",
     "config": "adapters.cli.config",
     "log": "adapters.cli.log",
     "replay": "adapters.cli.replay",

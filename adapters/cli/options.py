@@ -128,6 +128,9 @@ def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) 
 cluster_options = _gathering("world", WorldOptions, *_CLUSTER)
 """Manifests or a log, and a node."""
 
+agent_options = _gathering("world", WorldOptions, *_CLUSTER[:2], *_CLUSTER[3:5], *_KERNEL)
+"""The present of a cluster, and the kernel of one of its nodes, on which the rest is seen."""
+
 node_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL)
 """A cluster, and the kernel of one of its nodes."""
 

@@ -1,0 +1,189 @@
+"""The agent of a node: hears of changes, brings them into force, and undoes what others do to its rules.
+
+One thread and one loop, which sleeps until the kernel tells of a change, a moment comes that was set, or a signal. What
+is in force stays in force until the first plan is proved, whatever fails, and when the agent ends.
+"""
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from adapters.conntrack import ConnectionTable
+from adapters.hostfacts import observe
+from adapters.keeper import Keeper
+from adapters.kernel import Backend
+from adapters.notifications import RuleNotifications
+from adapters.process import Runner
+from adapters.sources import Source
+from engine.derive import Derivation, derived
+from engine.errors import NodewallError
+from engine.ports import Verifier
+from engine.state import ClusterState
+
+_LOG = structlog.get_logger(__name__)
+
+_LISTEN = 0.05
+"""Seconds between two questions for news."""
+
+_LOOK, _SHARE = 1.0, 5
+"""Seconds between two looks at what the kernel does not tell of, or so many times what a look takes."""
+
+_HOST = 10.0
+"""Seconds between two looks at the host's interfaces and DNS servers."""
+
+_RETRIES = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Seconds until what failed is tried again."""
+
+
+@dataclass(slots=True)
+class Agent:
+    """Keeps a node; ``guard`` makes the verifier of a state, ``connections`` is where refused ones are forgotten."""
+
+    node: str
+    netns: str
+    runner: Runner
+    source: Source
+    keeper: Keeper
+    guard: Callable[[ClusterState], Verifier]
+    notifications: RuleNotifications
+    backend: Backend
+    enforced: Callable[[], object]
+    """Called once, after the rules came into force for the first time."""
+    _derivation: Derivation = field(init=False)
+    _stop: bool = field(default=False, init=False)
+    _due: dict[str, float] = field(default_factory=dict, init=False)
+    _failures: int = field(default=0, init=False)
+    _held: object = field(default=None, init=False)
+    _looked: tuple[float, float] = field(default=(0.0, 0.0), init=False)
+    """When the last look began and ended."""
+    _whole: float = field(default=0.0, init=False)
+    """When the next look has to be at everything."""
+
+    def run(self) -> None:
+        """Keep the node until SIGTERM or SIGINT comes."""
+        state = self.source.start()
+        self._derivation = derived(self._with_host(state), self.node)
+        self._due = {"look": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
+        with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
+            for each in (wake, self.notifications.fileno()):
+                selector.register(each, selectors.EVENT_READ)
+            while not self._stop:
+                self._turn()
+                for key, _ in selector.select(self._sleep()):
+                    if key.fd == wake:
+                        os.read(wake, 1 << 12)
+                    else:
+                        self._told()
+
+    def _told(self) -> None:
+        """Look at what the kernel told of, but not all the time where others change their rules all the time."""
+        self.keeper.kernel.hear()
+        soon = max(time.monotonic(), self._looked[1] + self._looked[1] - self._looked[0], self.keeper.held_until)
+        self._due["look"] = min(self._due["look"], soon)
+
+    def _end(self) -> None:
+        self._stop = True
+
+    def _sleep(self) -> float:
+        soon = min(self._due.values()) - time.monotonic()
+        return max(0.0, min(soon, _LISTEN))
+
+    def _turn(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        self._hear(now)
+        if now >= self._due["host"]:
+            self._see_host(now)
+        if now >= self._due.get("enforce", now + 1):
+            self._enforce(now)
+        elif now >= self._due["look"]:
+            self._look(now)
+
+    def _hear(self, now: float) -> None:
+        try:
+            for body in self.source.news():
+                self._derivation = self._derivation.after(body)
+        except NodewallError as error:
+            _LOG.error("no news", error=str(error))
+            return
+        if self._derivation.desired is not self._held and "enforce" not in self._due:
+            self._due["enforce"] = now
+
+    def _see_host(self, now: float) -> None:
+        self._due["host"] = now + _HOST
+        state = self._with_host(self._derivation.state)
+        if state is not self._derivation.state:
+            self._derivation = derived(state, self.node)
+
+    def _with_host(self, state: ClusterState) -> ClusterState:
+        """Return the state with what the node is seen to have, put on record where it is new."""
+        try:
+            seen = observe(self.node, self.runner, self.netns)
+        except NodewallError as error:
+            _LOG.error("host not seen", error=str(error))
+            return state
+        if state.hosts.get(self.node) == seen:
+            return state
+        self.keeper.journal.append(seen)
+        return replace(state, hosts=state.hosts.set(self.node, seen))
+
+    def _enforce(self, now: float) -> None:
+        del self._due["enforce"]
+        wanted = self._derivation.desired
+        if wanted is None:
+            return  # the node is not there, or not yet; what is in force stays
+        self.keeper.journal.state = self._derivation.state
+        try:
+            self.keeper.nodes.verifier = self.guard(self._derivation.state)
+            self.keeper.enforce(wanted)
+            if self._derivation.state.config.enforce_established:
+                ConnectionTable(self.runner).enforce(self.keeper.nodes.in_force)
+        except NodewallError as error:
+            self._failed(error, now)
+            return
+        if self._held is None:
+            self.enforced()
+        self._failures, self._held = 0, wanted
+        if self.keeper.nodes.failed:
+            self._due["enforce"] = now + _RETRIES[-1]  # what the kernel lacks may come
+
+    def _failed(self, error: NodewallError, now: float) -> None:
+        self.keeper.failed(error)
+        self._due["enforce"] = now + _RETRIES[min(self._failures, len(_RETRIES) - 1)]
+        self._failures += 1
+
+    def _look(self, now: float) -> None:
+        """See whether others changed what is ours, and put it right."""
+        whole = now >= self._whole
+        if whole:
+            self.keeper.kernel.distrust(tables=self.backend is Backend.LEGACY)
+        try:
+            self.keeper.repair()
+        except NodewallError as error:
+            self._failed(error, now)
+        self._looked = (now, time.monotonic())
+        if whole:
+            self._whole = self._looked[1] + max(_LOOK, _SHARE * (self._looked[1] - now))
+        self._due["look"] = max(self._whole, self.keeper.held_until)
+
+
+@contextmanager
+def _woken(end: Callable[[], None]) -> Iterator[int]:
+    """Have signals that end the process end the agent instead, and give a descriptor that they write to."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {each: signal.signal(each, lambda *_: end()) for each in (signal.SIGTERM, signal.SIGINT)}
+    old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(old)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for descriptor in (reader, writer):
+            os.close(descriptor)

@@ -1,0 +1,68 @@
+"""Where an agent hears of changes: a log that grows, or manifests, which are read once."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from adapters.eventlog import SqliteLog
+from engine.config import Configuration
+from engine.events import ConfigDeclared, Event, EventBody
+from engine.state import ClusterState, fold
+
+
+class Source(Protocol):
+    """Tells a cluster's state, and what happens to it."""
+
+    def start(self) -> ClusterState:
+        """Return the state there is, complete."""
+        ...
+
+    def news(self) -> Iterable[EventBody]:
+        """Return what has happened since the last call, in order.
+
+        Raises:
+            NodewallError: it cannot be told now.
+        """
+        ...
+
+
+class LogSource:
+    """Follows an event log; what is read is verified, from the first event on.
+
+    ``configured`` says what a configuration amounts to with what this node was told besides.
+    """
+
+    def __init__(self, log: SqliteLog, configured: Callable[[Configuration], Configuration]) -> None:
+        self._log = log
+        self._configured = configured
+        self._last: Event | None = None
+
+    def start(self) -> ClusterState:
+        events = list(self._log.read())
+        self._last = events[-1] if events else None
+        state = fold(events)
+        return replace(state, config=self._configured(state.config))
+
+    def news(self) -> Iterable[EventBody]:
+        known = self._last.sequence if self._last else 0
+        if self._log.last_sequence() == known:
+            return ()
+        events = list(self._log.tail(self._last) if self._last else self._log.read())
+        self._last = events[-1]
+        return [self._heard(event.body) for event in events]
+
+    def _heard(self, body: EventBody) -> EventBody:
+        return ConfigDeclared(config=self._configured(body.config)) if isinstance(body, ConfigDeclared) else body
+
+
+class FixedSource:
+    """A state that stays as it is."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def start(self) -> ClusterState:
+        return self._state
+
+    def news(self) -> Iterable[EventBody]:
+        return ()

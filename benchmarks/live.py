@@ -1,0 +1,111 @@
+"""From an event to the kernel on a large node: one Pod's address comes or goes, proved and read back.
+
+A node has 1,000 rules about 10,000 Pods. What is measured is what an agent does of an event: derive, compile, diff,
+prove, apply, read back, and put on record in memory.
+"""
+
+from collections.abc import Iterator
+from statistics import median
+from time import monotonic, perf_counter
+
+from adapters import wiring
+from adapters.journal import Journal
+from adapters.keeper import Keeper
+from adapters.kernel import Backend
+from adapters.lab import Host, Lab
+from adapters.notifications import RuleNotifications
+from adapters.remembered import RememberedKernel
+from benchmarks.worlds import NODE, node_of
+from engine.derive import Derivation, derived
+from engine.desired import Desired
+from engine.events import EventBody, declared, deleted
+from engine.objects import ClusterNetworkPolicy, Pod
+from engine.reconcile import NodeRuleReconciler
+from engine.state import ClusterState, evolve
+from simulator.headerspace.atlas import UNLIMITED
+
+POLICIES, PODS, EVENTS = 1000, 10_000, 40
+
+
+def main() -> None:
+    """Print the median and the worst time of an event, per backend, and its parts."""
+    print(f"live: one Pod's address on a node with {POLICIES:,} rules and {PODS:,} Pods")
+    start = derived(_cluster(), NODE)
+    for backend in (Backend.NFT, Backend.LEGACY):
+        times, watch = _events(start, backend)
+        parts = ", ".join(f"{name} {seconds / len(times) * 1000:.1f}" for name, seconds in watch.seconds.items())
+        print(f"  {backend:7} median {median(times) * 1000:6.1f} ms, worst {max(times) * 1000:6.1f} ms ({parts} ms)")
+
+
+def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.SystemStopwatch]:
+    with Lab((Host("node", ("192.168.0.1", "fd00::1")),)) as lab, RuleNotifications(lab.netns("node")) as told:
+        kernel = RememberedKernel(wiring.kernel(lab.netns("node"), backend), told)
+        watch = wiring.SystemStopwatch()
+        guard = wiring.verifier(start.state, NODE, lab.netns("node"), UNLIMITED)
+        nodes = NodeRuleReconciler(kernel, guard, watch)
+        keeper = Keeper(kernel, nodes, Journal(NODE, start.state), monotonic)
+        current = start
+        keeper.enforce(_desired(current))
+        times: list[float] = []
+        for number, body in enumerate(_bodies()):
+            if number == 2:  # the first ones still fill what is kept for all that follow
+                watch.seconds.clear()
+                times.clear()
+            begin = perf_counter()
+            with watch.stage("derive"):
+                current = current.after(body)
+            keeper.enforce(_desired(current))
+            times.append(perf_counter() - begin)
+        return times, watch
+
+
+def _desired(derivation: Derivation) -> Desired:
+    if derivation.desired is None:
+        raise LookupError(NODE)
+    return derivation.desired
+
+
+def _bodies() -> Iterator[EventBody]:
+    for number in range(EVENTS // 2):
+        pod = _pod(PODS + number, number * 37 % POLICIES)
+        yield declared(pod)
+        yield deleted("Pod", f"default/{pod.metadata.name}")
+
+
+def _cluster() -> ClusterState:
+    state = ClusterState()
+    for number in range(10):
+        state = evolve(state, declared(node_of(number)))
+    for number in range(POLICIES):
+        state = evolve(state, declared(_policy(number)))
+    for number in range(PODS):
+        state = evolve(state, declared(_pod(number, number % POLICIES)))
+    return state
+
+
+def _policy(number: int) -> ClusterNetworkPolicy:
+    rule = {
+        "action": ("Allow", "Drop", "Reject")[number % 3],
+        "ports": [{"port": 1000 + number}],
+        "from": [{"podSelector": {"matchLabels": {"app": f"app-{number}"}}}],
+    }
+    return ClusterNetworkPolicy.model_validate(
+        {
+            "apiVersion": "crd.antrea.io/v1beta1",
+            "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": f"policy-{number:05}"},
+            "spec": {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [rule]},
+        }
+    )
+
+
+def _pod(number: int, app: int) -> Pod:
+    address = f"10.{128 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
+    return Pod.model_validate(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"pod-{number}", "namespace": "default", "labels": {"app": f"app-{app}"}},
+            "status": {"phase": "Running", "podIPs": [{"ip": address}]},
+        }
+    )
