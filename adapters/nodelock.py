@@ -30,8 +30,26 @@ def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[int]:
         Refused: another nodewall holds it, or the lock cannot be made.
         ToolMissing: there is no such namespace.
     """
-    path, start = _path(netns), time.monotonic()
-    descriptor = _opened(path)
+    # By the number, so that a namespace is the same by whatever name or way it was entered.
+    with pinned(netns) as number, _held(FOLDER / f"node-{number}.lock", patience) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def pinned(netns: str = "") -> Iterator[int]:
+    """Keep a network namespace alive, and give the number that no other one has meanwhile.
+
+    Raises:
+        ToolMissing: there is no such namespace.
+    """
+    namespace = namespace_path(netns) if netns else Path("/proc/self/ns/net")
+    with namespace.open("rb") as file:
+        yield os.fstat(file.fileno()).st_ino
+
+
+@contextmanager
+def _held(path: Path, patience: float) -> Iterator[int]:
+    start, descriptor = time.monotonic(), _opened(path)
     try:
         _acquire(descriptor, start, patience)
         while not _is_at(descriptor, path):  # whoever had it took the file away with it
@@ -60,12 +78,6 @@ def _is_at(descriptor: int, path: Path) -> bool:
     with suppress(FileNotFoundError):
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     return False
-
-
-def _path(netns: str) -> Path:
-    # By the namespace itself, so that one is the same by whatever name or way it was entered.
-    namespace = namespace_path(netns) if netns else Path("/proc/self/ns/net")
-    return FOLDER / f"node-{namespace.stat().st_ino}.lock"
 
 
 def _acquire(descriptor: int, start: float, patience: float) -> None:

@@ -15,11 +15,10 @@ from adapters.confirmation import CANCELLED, READY, Waiting, register
 from adapters.journal import Journal
 from adapters.kernel import Backend
 from adapters.logs import configure
-from adapters.nodelock import node_lock
+from adapters.nodelock import node_lock, pinned
 from engine.diff import owned
-from engine.errors import KernelError, NodewallError
+from engine.errors import KernelError, NodewallError, ToolMissing
 from engine.outcomes import ApplyConfirmed, ApplyFailed
-from engine.ports import Kernel
 from engine.reconcile import propose, realize
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
@@ -33,6 +32,15 @@ _TRIALS, _PAUSE, _PATIENCE = 5, 1.0, 30.0
 def main(words: list[str]) -> int:
     """Wait, and take the apply back unless it is confirmed; the words are those of the module that starts it."""
     configure(0)
+    try:
+        with pinned(words[0]) as home:
+            return _wait(words, home)
+    except ToolMissing as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+
+
+def _wait(words: list[str], home: int) -> int:
     netns, backend, seconds, *record = words
     waiting, kernel = Waiting(netns), wiring.kernel(netns, Backend(backend))
     try:
@@ -51,7 +59,7 @@ def main(words: list[str]) -> int:
     if asked is None:
         _record(record, "")
         return 0
-    problem = _put_back(before, netns, kernel.backend)
+    problem = _put_back(before, kernel.backend, netns, home)
     why = "by nodewall rollback" if asked else f"as it was not confirmed within {float(seconds):g} s"
     _record(record, f"rolled back {why}" + (f", which failed: {problem}" if problem else ""))
     if asked:
@@ -83,27 +91,33 @@ def _asked(waiting: Waiting, end: float) -> bool | None:
     return False
 
 
-def _put_back(before: Ruleset, netns: str, backend: Backend) -> str:
-    """Put the state before back, even if another nodewall holds the node for long; return what went wrong."""
-    with ExitStack() as held:
-        lock = None
-        with suppress(NodewallError):
-            lock = held.enter_context(node_lock(netns, _PATIENCE))
-        return _tried(before, wiring.kernel(netns, backend, lock))
-
-
-def _tried(before: Ruleset, kernel: Kernel) -> str:
+def _put_back(before: Ruleset, backend: Backend, netns: str, home: int) -> str:
+    """Put the state before back, in a few trials; return what went wrong, nothing if all is well."""
     problem = ""
     for _ in range(_TRIALS):
-        watch = wiring.SystemStopwatch()
         try:
-            realize(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
+            with pinned(netns) as here:
+                if here != home:
+                    return f"the network namespace {netns} is another one by now"
+                _tried(before, netns, backend)
+        except ToolMissing as error:
+            return str(error)  # as where the namespace is gone, with all that was in it
         except KernelError as error:
             problem = str(error)
             time.sleep(_PAUSE)
         else:
             return ""
     return problem
+
+
+def _tried(before: Ruleset, netns: str, backend: Backend) -> None:
+    """Put the state before back, even if another nodewall holds the node for long."""
+    with ExitStack() as held:
+        lock = None
+        with suppress(NodewallError):
+            lock = held.enter_context(node_lock(netns, _PATIENCE))
+        kernel, watch = wiring.kernel(netns, backend, lock), wiring.SystemStopwatch()
+        realize(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
 
 
 def _record(record: list[str], words: str) -> None:

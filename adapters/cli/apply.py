@@ -128,7 +128,7 @@ def _bring_into_force(wanted: Desired, nodes: NodeRuleReconciler, kernel: Netfil
         _LOG.info("rules left to other data planes", rules=left)
     planes.batch_reconcile(wanted.rules)
     if clear_rules(kernel.other, watch):
-        planes.batch_reconcile(())  # sets that those rules looked into can go now
+        planes.batch_reconcile(wanted.rules)  # sets that those rules looked into can go now
 
 
 @click.command("remove")

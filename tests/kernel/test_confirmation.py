@@ -13,6 +13,7 @@ import pytest
 from adapters.cli import main
 from adapters.confirmation import FOLDER, Waiting, confirm
 from adapters.eventlog import SqliteLog
+from adapters.process import SystemRunner
 from adapters.wiring import event_log
 from engine.errors import Refused
 from engine.outcomes import ApplyFailed
@@ -148,3 +149,21 @@ def test_a_process_that_is_gone_waits_for_nothing(busy: NodeUnderTest) -> None:
     assert busy.nodewall("confirm")[0] == 2
     busy.json(*words(busy, "600"))
     assert busy.nodewall("confirm")[0] == 0
+
+
+def test_another_namespace_of_the_same_name_is_left_alone(busy: NodeUnderTest) -> None:
+    """Where the namespace is gone by the time, another one that bears its name keeps the rules that it has."""
+    path = str(busy.folder / "events.db")
+    cli(busy, "log", "append", "--log", path, "-f", busy.manifests(*WORLD))
+    busy.json("apply", "--log", path, "--node", "cp-1", "--yes", "--confirm-timeout", "1")
+    ip = SystemRunner()
+    ip.run(["ip", "netns", "del", busy.netns]).or_refused("ip")
+    ip.run(["ip", "netns", "add", busy.netns]).or_refused("ip")
+    busy.run("iptables -N NW-OURS")
+
+    until(lambda: isinstance(list(event_log(path).read())[-1].body, ApplyFailed))
+
+    body = list(event_log(path).read())[-1].body
+    assert isinstance(body, ApplyFailed)
+    assert body.words.endswith(f"which failed: the network namespace {busy.netns} is another one by now")
+    assert "-N NW-OURS" in busy.run("iptables -S")

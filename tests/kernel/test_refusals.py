@@ -24,6 +24,7 @@ from tests.kernel.node import (
     NODES,
     WORLD,
     NodeUnderTest,
+    drop_all,
     many,
     set_of,
 )
@@ -325,3 +326,16 @@ def test_rules_in_the_other_backend_are_taken_over(busy: NodeUnderTest) -> None:
     busy.json("remove")
     assert not any("NW-" in line for each in (busy, before) for line in each.texts()["iptables-save"])
     assert not any(line.startswith("create nw-") for line in busy.texts()["ipset save"])
+
+
+def test_a_failed_rule_is_told_though_the_other_backend_was_cleared(busy: NodeUnderTest) -> None:
+    """Taking over what is in the other backend takes a second way, which does not make a failure forgotten."""
+    other = (Backend.LEGACY if busy.backend == Backend.NFT else Backend.NFT).value
+    NodeUnderTest(busy.netns, other, busy.folder, busy.capsys).apply(drop_all())
+    name = set_of("clients", Family.IPV4)
+    busy.run(f"ipset create {name} hash:ip")
+    busy.run(f"iptables -A INPUT -m set --match-set {name} src -j DROP")
+
+    code, out, _ = busy.nodewall("apply", "-f", busy.manifests(*WORLD), "--node", "cp-1", "--yes", "-o", "json")
+
+    assert (code, [each["policy"] for each in json.loads(out)["failed"]]) == (1, ["clients"])
