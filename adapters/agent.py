@@ -17,13 +17,11 @@ import structlog
 from adapters.conntrack import ConnectionTable
 from adapters.hostfacts import observe
 from adapters.keeper import Keeper
-from adapters.kernel import Backend
 from adapters.notifications import RuleNotifications
 from adapters.process import Runner
 from adapters.sources import Source
 from engine.derive import Derivation, derived
 from engine.errors import NodewallError
-from engine.ports import Verifier
 from engine.state import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -43,16 +41,15 @@ _RETRIES = (1.0, 2.0, 5.0, 15.0, 30.0)
 
 @dataclass(slots=True)
 class Agent:
-    """Keeps a node; ``guard`` makes the verifier of a state, ``connections`` is where refused ones are forgotten."""
+    """Keeps a node as the source tells of it; ``judge_in`` is told the state that plans are judged in."""
 
     node: str
     netns: str
     runner: Runner
     source: Source
     keeper: Keeper
-    guard: Callable[[ClusterState], Verifier]
+    judge_in: Callable[[ClusterState], None]
     notifications: RuleNotifications
-    backend: Backend
     enforced: Callable[[], object]
     """Called once, after the rules came into force for the first time."""
     _derivation: Derivation = field(init=False)
@@ -65,9 +62,8 @@ class Agent:
     _whole: float = field(default=0.0, init=False)
     """When the next look has to be at everything."""
 
-    def run(self) -> None:
+    def run(self, state: ClusterState) -> None:
         """Keep the node until SIGTERM or SIGINT comes."""
-        state = self.source.start()
         self._derivation = derived(self._with_host(state), self.node)
         self._due = {"look": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
         with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
@@ -140,7 +136,7 @@ class Agent:
             return  # the node is not there, or not yet; what is in force stays
         self.keeper.journal.state = self._derivation.state
         try:
-            self.keeper.nodes.verifier = self.guard(self._derivation.state)
+            self.judge_in(self._derivation.state)
             self.keeper.enforce(wanted)
             if self._derivation.state.config.enforce_established:
                 ConnectionTable(self.runner).enforce(self.keeper.nodes.in_force)
@@ -162,7 +158,7 @@ class Agent:
         """See whether others changed what is ours, and put it right."""
         whole = now >= self._whole
         if whole:
-            self.keeper.kernel.distrust(tables=self.backend is Backend.LEGACY)
+            self.keeper.kernel.distrust_sets()
         try:
             self.keeper.repair()
         except NodewallError as error:

@@ -1,7 +1,8 @@
 """An apply that is taken back by itself unless it is confirmed in time, by a process that outlives this one.
 
-What awaits confirmation is a file in :data:`FOLDER`, one for each network namespace. Whoever takes it away decides:
-``confirm`` removes it, ``rollback`` renames it, and the process that waits claims it once time is up.
+What awaits confirmation is a file in the folder of :mod:`adapters.nodelock`, one for each network namespace. Whoever
+takes it away decides: ``confirm`` removes it, ``rollback`` renames it, and the process
+that waits claims it once time is up.
 """
 
 import os
@@ -13,9 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.nodelock import FOLDER, make_folder
+from adapters.process import command_line
 from engine.errors import Fault, KernelRefused, Refused
 
-FOLDER = Path("/run/nodewall")
 MODULE = "adapters.rollback"
 READY, CANCELLED = "ready\n", "cancelled\n"
 
@@ -49,7 +51,7 @@ class Waiting:
         """Whether an apply awaits confirmation and a process still waits for it."""
         with suppress(OSError, ValueError):
             number = int(self.pending.read_text(encoding="ascii"))
-            return MODULE.encode() in Path(f"/proc/{number}/cmdline").read_bytes()
+            return MODULE in command_line(number)
         return False
 
 
@@ -156,6 +158,6 @@ def _nothing() -> Refused:
 
 def register(waiting: Waiting) -> None:
     """Make it known that this process waits for a confirmation."""
-    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder()
     with waiting.pending.open("x", encoding="ascii") as file:
         file.write(str(os.getpid()))

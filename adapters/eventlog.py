@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from adapters.process import command_line
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
 from engine.events import GENESIS, Event, EventBody, body_as_json, body_from_json, canonical, chained, timestamp
 from engine.ports import Clock, EventLog, Ids
@@ -326,11 +327,8 @@ def _process(pid: int) -> str:
         return "another process"
     if pid == os.getpid():
         return f"process {pid}, this one"
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
-    except OSError:
-        return f"process {pid}"
-    return f"process {pid} ({shown(words.decode(errors='replace'))})"
+    words = command_line(pid)
+    return f"process {pid} ({shown(words)})" if words else f"process {pid}"
 
 
 def _sealed(

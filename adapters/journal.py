@@ -1,7 +1,7 @@
 """What is done on a node, put on record: proposals before they are carried out, outcomes after."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -11,6 +11,7 @@ from engine.events import EventBody
 from engine.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
 from engine.plan import fingerprint
 from engine.reconcile import NodeRuleReconciler, Proposal
+from engine.ruleset import Ruleset
 from engine.state import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ class Journal:
     log: SqliteLog | None = None
     source: str = "nodewall apply"
     required: bool = True
+    _known: tuple[Ruleset, str] | None = field(default=None, init=False)
 
     def begun(self, proposal: Proposal) -> None:
         """Record that a way is about to be taken.
@@ -38,11 +40,13 @@ class Journal:
         Raises:
             LogError: it could not be recorded.
         """
+        if self.log is None:
+            return
         self.append(
             ApplyProposed(
                 node=self.node,
                 wanted=self.state.sequence,
-                ruleset=fingerprint(proposal.wanted),
+                ruleset=self._fingerprint(proposal.wanted),
                 operations=len(proposal.plan.changes),
                 method=proposal.method.value,
             )
@@ -50,10 +54,12 @@ class Journal:
 
     def applied(self, nodes: NodeRuleReconciler) -> None:
         """Record what is in force now, unless that is on record and nothing had to be done for it."""
+        if self.log is None:
+            return
         outcome = RulesetApplied(
             node=self.node,
             realized=self.state.sequence,
-            ruleset=fingerprint(nodes.in_force),
+            ruleset=self._fingerprint(nodes.in_force),
             operations=len(nodes.latest.plan.changes),
             failed=nodes.failed or None,
         )
@@ -68,6 +74,12 @@ class Journal:
         known = self.state.outcomes.get(self.node)
         if not (isinstance(known, ApplyFailed) and known.words == outcome.words) or self.node in self.state.under_way:
             self.append(outcome)
+
+    def _fingerprint(self, ruleset: Ruleset) -> str:
+        """Return the fingerprint, which takes long; what was proposed is what is applied, mostly the same object."""
+        if self._known is None or self._known[0] is not ruleset:
+            self._known = (ruleset, fingerprint(ruleset))
+        return self._known[1]
 
     def append(self, body: EventBody) -> None:
         """Append an event, whatever others append meanwhile: it names the sequence it is about.

@@ -35,7 +35,8 @@ class Keeper:
     now: Callable[[], float]
     _repairs: list[float] = field(default_factory=list, init=False)
     _pause: int = field(default=0, init=False)
-    _until: float = field(default=0.0, init=False)
+    held_until: float = field(default=0.0, init=False)
+    """Until when no repair is made."""
 
     def enforce(self, wanted: Desired) -> None:
         """Bring what is desired into force, but for rules that the kernel refuses.
@@ -59,7 +60,7 @@ class Keeper:
         Raises:
             NodewallError: it could not be undone.
         """
-        if self.now() < self._until:
+        if self.now() < self.held_until:
             return False
         changes = diff(self.kernel.observe(), self.nodes.latest.wanted)
         if not changes:
@@ -72,11 +73,6 @@ class Keeper:
         tell("drift repaired", found=list(found), operations=len(changes), pause=pause)
         return True
 
-    @property
-    def held_until(self) -> float:
-        """Until when no repair is made."""
-        return self._until
-
     def _held_back(self) -> float | None:
         """Return for how long repairs are held back now, None where they are not."""
         now = self.now()
@@ -86,5 +82,5 @@ class Keeper:
             return None
         pause = _PAUSES[min(self._pause, len(_PAUSES) - 1)]
         self._pause += 1
-        self._until = now + pause
+        self.held_until = now + pause
         return pause

@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters.process import namespace_path
+from adapters.process import command_line, namespace_path
 from engine.errors import Fault, Refused, shown
 
 FOLDER = Path("/run/nodewall")
+"""Where processes of nodewall leave word for each other."""
 
 _PATIENCE = 15.0  # seconds in which a tool that outlived its nodewall surely ends
 _POLL = 0.02
+
+
+def make_folder() -> None:
+    """Have the folder there; raise OSError where it cannot be."""
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -68,7 +74,7 @@ def _held(path: Path, patience: float) -> Iterator[int]:
 
 def _opened(path: Path) -> int:
     try:
-        FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder()
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Refused((Fault("", f"{path}: {error.strerror}", "to be root, who alone may lock a node"),)) from None
@@ -96,8 +102,5 @@ def _holder(descriptor: int) -> str:
     text = os.pread(descriptor, 20, 0).decode(errors="replace")
     if not text.isdecimal():
         return "another nodewall"  # which has the lock, but had no time yet to say so
-    try:
-        words = Path(f"/proc/{text}/cmdline").read_bytes().replace(b"\0", b" ").strip()
-    except OSError:
-        return ""
-    return f"process {text} ({shown(words.decode(errors='replace'))})" if words else ""
+    words = command_line(int(text))
+    return f"process {text} ({shown(words)})" if words else ""

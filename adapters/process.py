@@ -175,6 +175,15 @@ def found(program: str, path: str = "") -> str:
     return where
 
 
+def command_line(pid: int) -> str:
+    """Return the words that a process was started by, nothing of one that is gone or may not be looked at."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return words.replace(b"\0", b" ").strip().decode(errors="replace")
+
+
 def namespaces() -> tuple[str, ...]:
     """Return the names of all network namespaces that have one, sorted."""
     try:

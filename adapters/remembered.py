@@ -17,7 +17,7 @@ class RememberedKernel:
     """A network namespace's netfilter, and what is known of it.
 
     By nftables the rules of a family are read when it was told of a change, by iptables-legacy, which tells nothing,
-    at every look. A set is read once it was written, and all of them as often as :meth:`distrust` is called.
+    at every look. A set is read once it was written, and all of them as often as :meth:`distrust_sets` is called.
     """
 
     def __init__(self, kernel: NetfilterKernel, notifications: RuleNotifications | None = None) -> None:
@@ -27,11 +27,13 @@ class RememberedKernel:
         self._unknown: set[str] | None = None  # names of sets, or any
         self._last = Ruleset()
 
-    def distrust(self, *, tables: bool = True) -> None:
-        """Read everything anew at the next look, or the sets only."""
+    def distrust_sets(self) -> None:
+        """Read all sets anew at the next look, as the kernel tells nothing of them."""
         self._unknown = None
-        if tables:
-            self._tables = {}
+
+    def _distrust(self) -> None:
+        self._tables = {}
+        self.distrust_sets()
 
     def hear(self) -> None:
         """Take note of what the kernel tells of."""
@@ -69,7 +71,7 @@ class RememberedKernel:
         try:
             self._kernel.run(step)
         except BaseException:
-            self.distrust()
+            self._distrust()
             raise
         for family in Family:
             if FAMILY_TOOL[family] is step.tool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from adapters.kernel import NetfilterKernel
 from engine.compiler import Options
 from engine.diff import diff, owned
+from engine.errors import KernelRefused, ToolMissing
 from engine.plan import make_plan
 from engine.ports import Stopwatch
 from engine.reconcile import NodeRuleReconciler, Proposal, realize
@@ -36,9 +37,10 @@ def remove(kernel: NetfilterKernel, watch: Stopwatch) -> Removed:
 
 def clear_rules(kernel: NetfilterKernel, watch: Stopwatch) -> int:
     """Take away nodewall's rules of one backend, which leaves the sets, and return by how many operations."""
-    if kernel.held()[0] < 0:
+    try:
+        observed = kernel.observe()
+    except (ToolMissing, KernelRefused):
         return 0  # that backend is not on this machine
-    observed = kernel.observe()
     wanted = Ruleset(sets=owned(observed).sets)
     proposal = Proposal(observed, wanted, make_plan(diff(observed, wanted)))
     realize(proposal, kernel, watch)

@@ -11,6 +11,7 @@ from adapters import wiring
 from adapters.configfile import load
 from adapters.kernel import Backend
 from adapters.manifests import scan
+from engine.config import Configuration
 from engine.desired import desired
 from engine.errors import Fault, Refused, shown
 from engine.events import ConfigDeclared, Event, EventBody, HostObserved
@@ -63,12 +64,17 @@ def state_of(options: WorldOptions) -> ClusterState:
 
 def _configured(state: ClusterState, options: WorldOptions) -> ClusterState:
     """Return the state with what the user said of the node; it remains the state at its sequence."""
-    config = load(options.config, os.environ, state.config).config
+    config = configured(options, state.config)
     hosts = state.hosts
     if options.interfaces and options.node:
         seen = hosts.get(options.node)
         hosts = hosts.set(options.node, told(options.node, options.interfaces, seen.resolvers if seen else ()))
     return replace(state, config=config, hosts=hosts)
+
+
+def configured(options: WorldOptions, config: Configuration) -> Configuration:
+    """Return what a configuration amounts to with what the user and the environment say."""
+    return load(options.config, os.environ, config).config
 
 
 def told(node: str, interfaces: Sequence[str], resolvers: Sequence[str]) -> HostObserved:

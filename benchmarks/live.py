@@ -1,11 +1,12 @@
 """From an event to the kernel on a large node: one Pod's address comes or goes, proved and read back.
 
 A node has 1,000 rules about 10,000 Pods. What is measured is what an agent does of an event: derive, compile, diff,
-prove, apply, read back, and put on record in memory.
+prove, apply, read back, and put on record.
 """
 
 from collections.abc import Iterator
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter
 
 from adapters import wiring
@@ -38,12 +39,16 @@ def main() -> None:
 
 
 def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.SystemStopwatch]:
-    with Lab((Host("node", ("192.168.0.1", "fd00::1")),)) as lab, RuleNotifications(lab.netns("node")) as told:
+    lab_of = Lab((Host("node", ("192.168.0.1", "fd00::1")),))
+    with TemporaryDirectory() as folder, lab_of as lab, RuleNotifications(lab.netns("node")) as told:
         kernel = RememberedKernel(wiring.kernel(lab.netns("node"), backend), told)
         watch = wiring.SystemStopwatch()
         guard = wiring.verifier(start.state, NODE, lab.netns("node"), UNLIMITED)
-        nodes = NodeRuleReconciler(kernel, guard, watch)
-        keeper = Keeper(kernel, nodes, Journal(NODE, start.state), monotonic)
+        log = wiring.event_log(f"{folder}/events.db")
+        log.append((), source="bench", expected=0)
+        journal = Journal(NODE, start.state, log)
+        nodes = NodeRuleReconciler(kernel, guard, watch, begin=journal.begun)
+        keeper = Keeper(kernel, nodes, journal, monotonic)
         current = start
         keeper.enforce(_desired(current))
         times: list[float] = []

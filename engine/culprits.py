@@ -7,10 +7,11 @@ to which nothing leads, and with sets that are empty, so that no packet fares di
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from engine.compiler.assemble import TABLE
 from engine.diff import RuleInserted, SetDestroyed, diff, owned
 from engine.errors import KernelBusy, KernelRefused
 from engine.names import CHAIN_PREFIX, owner_of
-from engine.plan import Plan, make_plan
+from engine.plan import Plan, Tool, make_plan
 from engine.ports import Kernel
 from engine.restore import render_rule
 from engine.ruleset import Chain, Family, Rule, Ruleset, Table
@@ -19,7 +20,6 @@ Owner = tuple[str, str]
 """A policy and one of its rules."""
 
 _CHAIN = f"{CHAIN_PREFIX}PROBE"
-_IPSET = "ipset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) 
     """
     if error.status < 0 or isinstance(error, KernelBusy):
         return Culprits()  # it says nothing of the rules
-    if error.tool == _IPSET:
+    if error.tool == Tool.IPSET:
         return _of_sets(error.offending, plan, wanted)
     new = [(c.family, c.rule) for c in plan.changes if isinstance(c, RuleInserted) and _is_plain(c.rule)]
     named = frozenset(_owners(rule for _, rule in new if error.offending.endswith(render_rule(rule))))
@@ -52,6 +52,16 @@ def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) 
         return Culprits(named)
     trial = _Trial(kernel, wanted, new)
     return Culprits() if trial.refused(()) else Culprits(frozenset(trial.found(tuple(dict.fromkeys(trial.owners)))))
+
+
+def reach(wanted: Ruleset, kernel: Kernel) -> None:
+    """Bring a kernel by the straight way, unjudged, from whatever it holds to what is wanted of ours.
+
+    Raises:
+        KernelError: a step failed; those before it were carried out.
+    """
+    for step in make_plan(diff(kernel.observe(), wanted)).steps:
+        kernel.run(step)
 
 
 def _of_sets(line: str, plan: Plan, wanted: Ruleset) -> Culprits:
@@ -97,16 +107,12 @@ class _Trial:
         chosen = set(owners)
         rules = [(family, rule) for owner, family, rule in self._rules if owner in chosen]
         try:
-            self._reach(self._with(rules))
+            reach(self._with(rules), self._kernel)
         except KernelRefused:
             return True
         finally:
-            self._reach(self._before)
+            reach(self._before, self._kernel)
         return False
-
-    def _reach(self, wanted: Ruleset) -> None:
-        for step in make_plan(diff(self._kernel.observe(), wanted)).steps:
-            self._kernel.run(step)
 
     def _with(self, rules: Sequence[tuple[Family, Rule]]) -> Ruleset:
         there = {item.name for item in self._before.sets}
@@ -116,9 +122,9 @@ class _Trial:
 
 
 def _joined(tables: tuple[Table, ...], rules: Sequence[tuple[Family, Rule]], family: Family) -> tuple[Table, ...]:
-    """Return the tables with one more chain in ``filter``."""
+    """Return the tables with one more chain, beside the compiled ones."""
     ours = tuple(rule for each, rule in rules if each is family)
     known = {table.name: table for table in tables}
-    mine = known.get("filter", Table("filter"))
-    known["filter"] = replace(mine, chains=(*mine.chains, Chain(_CHAIN, ours)))
+    mine = known.get(TABLE, Table(TABLE))
+    known[TABLE] = replace(mine, chains=(*mine.chains, Chain(_CHAIN, ours)))
     return tuple(known.values())

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
-from engine.culprits import culprits
+from engine.culprits import culprits, reach
 from engine.desired import Desired
 from engine.diff import SetDestroyed, apply_changes, diff, owned
 from engine.errors import KernelBusy, KernelError, KernelRefused, NotInForce, Unsafe
@@ -124,8 +124,7 @@ def realize(
 def _undo(proposal: Proposal, kernel: Kernel) -> str:
     """Put the observed state back, from whatever state the node is in now; return what came of it."""
     try:
-        for step in make_plan(diff(kernel.observe(), owned(proposal.observed))).steps:
-            kernel.run(step)
+        reach(owned(proposal.observed), kernel)
     except KernelError as error:
         return f"the previous state could not be put back: {error}"
     return "the previous state is back"
@@ -167,7 +166,7 @@ class NodeRuleReconciler:
     ) -> None:
         self._options = options
         self._kernel = kernel
-        self.verifier = verifier
+        self._verifier = verifier
         self._watch = watch
         self._force_unsafe = force_unsafe
         self._begin = begin
@@ -209,7 +208,7 @@ class NodeRuleReconciler:
             with self._watch.stage("compile"):
                 known = compiled if attempt.rules is rules else None
                 wanted = known or compile_rules(in_order(attempt.rules.values()), self._options)
-            self.latest = propose(attempt.sparing(wanted), self._kernel, self.verifier, self._watch)
+            self.latest = propose(attempt.sparing(wanted), self._kernel, self._verifier, self._watch)
             try:
                 realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin)
             except (KernelRefused, NotInForce) as error:
@@ -236,7 +235,7 @@ class _Attempt:
         """Return what is wanted, with the sets that cannot be taken away."""
         names = {item.name for item in wanted.sets}
         kept = [item for name, item in self._spared.items() if name not in names]
-        return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept))))
+        return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept)))) if kept else wanted
 
     def can_go_on(self, error: KernelRefused | NotInForce, taken: Proposal, kernel: Kernel) -> bool:
         """Return whether it is worth trying again: others interfered, or it is known who is to be left out."""

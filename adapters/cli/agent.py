@@ -1,6 +1,5 @@
 """``agent``: keeps a node until it is told to end."""
 
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -11,8 +10,8 @@ import structlog
 from adapters import wiring
 from adapters.agent import Agent
 from adapters.cli.options import LimitOptions, agent_options, limit_options
-from adapters.configfile import load
 from adapters.confirmation import settled
+from adapters.eventlog import SqliteLog
 from adapters.journal import Journal
 from adapters.keeper import Keeper
 from adapters.kernel import mixture
@@ -23,14 +22,13 @@ from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
 from adapters.removal import clear_rules, remove
 from adapters.sources import FixedSource, LogSource, Source
-from adapters.world import WorldOptions, backend_of, node_of, state_of
-from engine.config import Configuration
+from adapters.world import WorldOptions, backend_of, configured, node_of, state_of
 from engine.passages import Passage
-from engine.ports import Judgement, Verifier
+from engine.ports import Judgement
 from engine.reconcile import NodeRuleReconciler
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
-from simulator.guard import Guard, TrustingVerifier
+from simulator.guard import Guard
 
 _LOG = structlog.get_logger(__name__)
 
@@ -44,9 +42,9 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
 
     Ends by SIGTERM or SIGINT, and leaves the rules in force.
     """
-    state, node = state_of(world), node_of(world)
-    log = wiring.event_log(world.log) if world.log else None
-    source: Source = LogSource(log, partial(_configured, world)) if log else FixedSource(state)
+    node, log = node_of(world), wiring.event_log(world.log) if world.log else None
+    source = _source_of(world, log)
+    state = source.start()
     with node_lock(world.netns) as lock, RuleNotifications(world.netns) as notifications:
         settled(world.netns)
         kernel = wiring.kernel(world.netns, backend_of(world, state), lock)
@@ -54,25 +52,27 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
             _LOG.warning("two backends", note=found)
         journal = Journal(node, state, log, "nodewall agent", required=False)
         remembered, watch = RememberedKernel(kernel, notifications), wiring.SystemStopwatch()
-        nodes = NodeRuleReconciler(remembered, TrustingVerifier(), watch, begin=journal.begun)
+        guards = _Guards(node, world.netns, limits)
+        nodes = NodeRuleReconciler(remembered, guards, watch, begin=journal.begun)
         agent = Agent(
             node=node,
             netns=world.netns,
             runner=SystemRunner(world.netns, (lock,)),
             source=source,
             keeper=Keeper(remembered, nodes, journal, time.monotonic),
-            guard=_Guards(node, world.netns, limits),
+            judge_in=guards.judge_in,
             notifications=notifications,
-            backend=kernel.backend,
             enforced=lambda: clear_rules(kernel.other, watch),
         )
-        agent.run()
+        agent.run(state)
         if remove_on_exit:
             remove(kernel, watch)
 
 
-def _configured(world: WorldOptions, config: Configuration) -> Configuration:
-    return load(world.config, os.environ, config).config
+def _source_of(world: WorldOptions, log: SqliteLog | None) -> Source:
+    if log is None or world.files:
+        return FixedSource(state_of(world))
+    return LogSource(log, partial(configured, world))
 
 
 class _Guards:
@@ -85,11 +85,11 @@ class _Guards:
         self._node, self._netns, self._limits = node, netns, limits
         self._guard = Guard()
 
-    def __call__(self, state: ClusterState) -> Verifier:
+    def judge_in(self, state: ClusterState) -> None:
+        """Judge from now on as it is right in this state."""
         guard = wiring.verifier(state, self._node, self._netns, self._guard.budget)
         if guard != self._guard:
             self._guard = guard
-        return self
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
         self._guard.budget = budget(self._limits.max_seconds, self._limits.max_memory)

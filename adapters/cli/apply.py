@@ -73,26 +73,38 @@ def apply_command(
         if not yes and sys.stdin.isatty():
             ask(proposal_of(wanted, kernel, guard), allowed, node)
         nodes = NodeRuleReconciler(kernel, guard, watch, wanted.options, force_unsafe=force_unsafe, begin=journal.begun)
-        with _recorded(journal), _taken_back(confirm_timeout, world, kernel, journal):
+        record = (world.log, node, str(state.sequence)) if world.log else ()
+        with _recorded(journal), confirmed_within(confirm_timeout, world.netns, kernel.backend, record):
             _bring_into_force(wanted, nodes, kernel, watch)
-    plan = nodes.latest.plan
     if state.config.enforce_established:
         forgotten = ConnectionTable(SystemRunner(world.netns)).enforce(nodes.in_force)
         _LOG.info("connections forgotten", node=node, connections=forgotten)
-    if wanted.ruleset != desired(state, node).ruleset:
+    if world.log and wanted.ruleset != desired(state, node).ruleset:
         # What the host was seen to have made a difference, so history needs it to tell the same.
         journal.append(seen.hosts[node])
     journal.applied(nodes)
+    _LOG.info("applied", node=node, netns=world.netns, ops=len(nodes.latest.plan.ops), sequence=state.sequence)
+    return _reported(nodes, watch, output, state.sequence if world.log else None, confirm_timeout)
+
+
+def _reported(
+    nodes: NodeRuleReconciler,
+    watch: wiring.SystemStopwatch,
+    output: str,
+    sequence: int | None,
+    confirm_timeout: float | None,
+) -> int:
+    """Say what was done and what could not be, and return the exit code."""
+    plan = nodes.latest.plan
     data = {
         "applied": True,
         "ops": len(plan.ops),
-        "sequence": state.sequence if world.log else None,
+        "sequence": sequence,
         "seconds": {name: round(seconds, 6) for name, seconds in watch.seconds.items()},
         "verified": True,
         "confirm_within": confirm_timeout,
         "failed": [each.model_dump() for each in nodes.failed],
     }
-    _LOG.info("applied", node=node, netns=world.netns, ops=len(plan.ops), sequence=state.sequence)
     emit(output, data, partial(_applied_as_text, plan, confirm_timeout))
     for name in sorted(nodes.spared):
         click.echo(f"note: {name} stays though no rule needs it, because others use it", err=True)
@@ -109,15 +121,6 @@ def _recorded(journal: Journal) -> Iterator[None]:
     except (KernelRefused, NotInForce, Unsafe) as error:
         journal.failed(error)
         raise
-
-
-@contextmanager
-def _taken_back(
-    seconds: float | None, world: WorldOptions, kernel: NetfilterKernel, journal: Journal
-) -> Iterator[None]:
-    record = (world.log, journal.node, str(journal.state.sequence)) if world.log else ()
-    with confirmed_within(seconds, world.netns, kernel.backend, record):
-        yield
 
 
 def _bring_into_force(wanted: Desired, nodes: NodeRuleReconciler, kernel: NetfilterKernel, watch: Stopwatch) -> None:

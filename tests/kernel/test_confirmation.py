@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from adapters.cli import main
-from adapters.confirmation import FOLDER, Waiting, confirm
+from adapters.confirmation import Waiting, confirm
 from adapters.eventlog import SqliteLog
+from adapters.nodelock import FOLDER
 from adapters.process import SystemRunner
 from adapters.wiring import event_log
 from engine.errors import Refused
