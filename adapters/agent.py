@@ -17,7 +17,6 @@ import structlog
 from adapters.conntrack import ConnectionTable
 from adapters.hostfacts import observe
 from adapters.keeper import Keeper
-from adapters.notifications import RuleNotifications
 from adapters.process import Runner
 from adapters.sources import Source
 from engine.derive import Derivation, derived
@@ -30,7 +29,10 @@ _LISTEN = 0.05
 """Seconds between two questions for news."""
 
 _LOOK, _SHARE = 1.0, 5
-"""Seconds between two looks at what the kernel does not tell of, or so many times what a look takes."""
+"""Seconds between two looks at sets, which nobody tells of, or so many times what a look takes."""
+
+_ASK = 0.2
+"""Seconds between two questions whether rules have changed, where the kernel does not tell."""
 
 _HOST = 10.0
 """Seconds between two looks at the host's interfaces and DNS servers."""
@@ -49,7 +51,8 @@ class Agent:
     source: Source
     keeper: Keeper
     judge_in: Callable[[ClusterState], None]
-    notifications: RuleNotifications
+    told_by: int | None
+    """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
     enforced: Callable[[], object]
     """Called once, after the rules came into force for the first time."""
     _derivation: Derivation = field(init=False)
@@ -65,10 +68,13 @@ class Agent:
     def run(self, state: ClusterState) -> None:
         """Keep the node until SIGTERM or SIGINT comes."""
         self._derivation = derived(self._with_host(state), self.node)
-        self._due = {"look": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
+        self._due = {"look": 0.0, "ask": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
+        if self.told_by is not None:
+            del self._due["ask"]
         with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
-            for each in (wake, self.notifications.fileno()):
-                selector.register(each, selectors.EVENT_READ)
+            for each in (wake, self.told_by):
+                if each is not None:
+                    selector.register(each, selectors.EVENT_READ)
             while not self._stop:
                 self._turn()
                 for key, _ in selector.select(self._sleep()):
@@ -78,8 +84,9 @@ class Agent:
                         self._told()
 
     def _told(self) -> None:
-        """Look at what the kernel told of, but not all the time where others change their rules all the time."""
-        self.keeper.kernel.hear()
+        """Look at what has changed, but not all the time where others change their rules all the time."""
+        if not self.keeper.kernel.hear():
+            return
         soon = max(time.monotonic(), self._looked[1] + self._looked[1] - self._looked[0], self.keeper.held_until)
         self._due["look"] = min(self._due["look"], soon)
 
@@ -94,6 +101,9 @@ class Agent:
         """Do what is due."""
         now = time.monotonic()
         self._hear(now)
+        if now >= self._due.get("ask", now + 1):
+            self._told()
+            self._due["ask"] = time.monotonic() + _ASK
         if now >= self._due["host"]:
             self._see_host(now)
         if now >= self._due.get("enforce", now + 1):

@@ -8,10 +8,9 @@ import structlog
 from adapters.eventlog import SqliteLog
 from engine.errors import LogConflict, LogError
 from engine.events import EventBody
+from engine.fingerprints import Fingerprints
 from engine.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
-from engine.plan import fingerprint
 from engine.reconcile import NodeRuleReconciler, Proposal
-from engine.ruleset import Ruleset
 from engine.state import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -32,7 +31,7 @@ class Journal:
     log: SqliteLog | None = None
     source: str = "nodewall apply"
     required: bool = True
-    _known: tuple[Ruleset, str] | None = field(default=None, init=False)
+    _fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
 
     def begun(self, proposal: Proposal) -> None:
         """Record that a way is about to be taken.
@@ -46,7 +45,7 @@ class Journal:
             ApplyProposed(
                 node=self.node,
                 wanted=self.state.sequence,
-                ruleset=self._fingerprint(proposal.wanted),
+                ruleset=self._fingerprints.of(proposal.wanted),
                 operations=len(proposal.plan.changes),
                 method=proposal.method.value,
             )
@@ -59,7 +58,7 @@ class Journal:
         outcome = RulesetApplied(
             node=self.node,
             realized=self.state.sequence,
-            ruleset=self._fingerprint(nodes.in_force),
+            ruleset=self._fingerprints.of(nodes.in_force),
             operations=len(nodes.latest.plan.changes),
             failed=nodes.failed or None,
         )
@@ -74,12 +73,6 @@ class Journal:
         known = self.state.outcomes.get(self.node)
         if not (isinstance(known, ApplyFailed) and known.words == outcome.words) or self.node in self.state.under_way:
             self.append(outcome)
-
-    def _fingerprint(self, ruleset: Ruleset) -> str:
-        """Return the fingerprint, which takes long; what was proposed is what is applied, mostly the same object."""
-        if self._known is None or self._known[0] is not ruleset:
-            self._known = (ruleset, fingerprint(ruleset))
-        return self._known[1]
 
     def append(self, body: EventBody) -> None:
         """Append an event, whatever others append meanwhile: it names the sequence it is about.

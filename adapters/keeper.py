@@ -45,6 +45,7 @@ class Keeper:
             NodewallError: it could not be; what was in force is.
         """
         self.nodes.hold(wanted)
+        self.kernel.expect(self.nodes.latest.wanted)
         self.journal.applied(self.nodes)
         for each in self.nodes.failed:
             _LOG.error("rule not in force", policy=each.policy, rule=each.rule, words=each.words)

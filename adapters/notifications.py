@@ -1,4 +1,4 @@
-"""What others do to the rules of a network namespace, told by the kernel as it happens.
+"""Changes to the rules of nftables in a network namespace, told by the kernel as they happen.
 
 nftables tells every change to whoever listens on netlink, and so does iptables-nft by it; for the rules of
 iptables-legacy and for sets there is no such thing. Sources: netlink(7), include/uapi/linux/netfilter/nfnetlink.h.
@@ -35,8 +35,9 @@ class RuleNotifications:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def fileno(self) -> int:
-        """Return the descriptor that can be read from once there is something to tell."""
+    @property
+    def descriptor(self) -> int:
+        """What can be read from once there is something to tell."""
         return self._socket.fileno()
 
     def families(self) -> frozenset[Family]:

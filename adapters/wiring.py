@@ -13,6 +13,8 @@ from adapters.eventlog import SqliteLog
 from adapters.hostfacts import observe_host
 from adapters.invariants import invariants_of
 from adapters.kernel import Backend, NetfilterKernel
+from adapters.legacyrules import LegacyRules
+from adapters.notifications import RuleNotifications
 from adapters.process import SystemRunner
 from engine.lifelines import lifelines
 from engine.state import ClusterState
@@ -34,6 +36,11 @@ def event_log(path: str) -> SqliteLog:
 def kernel(netns: str = "", backend: Backend = Backend.AUTO, lock: int | None = None) -> NetfilterKernel:
     """Return the kernel of a network namespace, of the one we are in where none is named; ``lock`` is held on it."""
     return NetfilterKernel(SystemRunner(netns, () if lock is None else (lock,)), backend)
+
+
+def rule_changes(backend: Backend, netns: str) -> RuleNotifications | LegacyRules:
+    """Return what tells of changes to the rules of a network namespace, whoever makes them."""
+    return RuleNotifications(netns) if backend is Backend.NFT else LegacyRules(netns)
 
 
 def host(netns: str = "") -> Host:

@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter
 
 from adapters import wiring
+from adapters.guards import Guards
 from adapters.journal import Journal
 from adapters.keeper import Keeper
 from adapters.kernel import Backend
 from adapters.lab import Host, Lab
-from adapters.notifications import RuleNotifications
 from adapters.remembered import RememberedKernel
 from benchmarks.worlds import NODE, node_of
 from engine.derive import Derivation, derived
@@ -40,14 +40,15 @@ def main() -> None:
 
 def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.SystemStopwatch]:
     lab_of = Lab((Host("node", ("192.168.0.1", "fd00::1")),))
-    with TemporaryDirectory() as folder, lab_of as lab, RuleNotifications(lab.netns("node")) as told:
-        kernel = RememberedKernel(wiring.kernel(lab.netns("node"), backend), told)
+    with TemporaryDirectory() as folder, lab_of as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
+        kernel = RememberedKernel(wiring.kernel(lab.netns("node"), backend), changes)
         watch = wiring.SystemStopwatch()
-        guard = wiring.verifier(start.state, NODE, lab.netns("node"), UNLIMITED)
+        guards = Guards(NODE, lab.netns("node"), lambda: UNLIMITED)
+        guards.judge_in(start.state)
         log = wiring.event_log(f"{folder}/events.db")
         log.append((), source="bench", expected=0)
         journal = Journal(NODE, start.state, log)
-        nodes = NodeRuleReconciler(kernel, guard, watch, begin=journal.begun)
+        nodes = NodeRuleReconciler(kernel, guards, watch, begin=journal.begun)
         keeper = Keeper(kernel, nodes, journal, monotonic)
         current = start
         keeper.enforce(_desired(current))
@@ -59,6 +60,7 @@ def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.Sy
             begin = perf_counter()
             with watch.stage("derive"):
                 current = current.after(body)
+            guards.judge_in(current.state)
             keeper.enforce(_desired(current))
             times.append(perf_counter() - begin)
         return times, watch

@@ -102,8 +102,9 @@ def single(address: str) -> Block:
 
 def sorted_blocks(blocks: Iterable[Block]) -> tuple[Block, ...]:
     """Return the blocks without repetition, IPv4 first, in an order that does not depend on theirs."""
-    return tuple(sorted(set(blocks), key=_block_order))
+    return tuple(sorted(set(blocks), key=block_order))
 
 
-def _block_order(block: Block) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
+def block_order(block: Block) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
+    """Return what blocks are sorted by."""
     return (block.network.version, _prefix(block.network), tuple(_prefix(net) for net in block.excepted))

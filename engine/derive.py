@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from engine.compiler import Options, RulePart, assemble, part_of
+from engine.compiler import Options, RulePart, assemble, assemble_like, part_of
 from engine.desired import Desired, options_of
 from engine.events import (
     ConfigDeclared,
@@ -69,7 +69,9 @@ class Derivation:
         wanted, parts = _compiled(answers, self.node, self.desired, self.parts)
         new = {change.key} if change.kind == "ClusterNetworkPolicy" else set()
         names = sorted(new | {query.policy for query in again if isinstance(query, PolicyRules)})
-        return Derivation(self.node, state, wanted, tuple(names), answers.only(roots_of(state, self.node)), parts)
+        if change.kind == "ClusterNetworkPolicy" or not answers.asks_alike(again):
+            answers = answers.only(roots_of(state, self.node))
+        return Derivation(self.node, state, wanted, tuple(names), answers, parts)
 
 
 def derived(state: ClusterState, node: str) -> Derivation:
@@ -90,7 +92,10 @@ def _compiled(
         return before, parts
     known = parts if before is not None and before.options == options else {}
     made = {rule.id: _part(rule, options, known.get(rule.id)) for rule in rules if rule.plane is Plane.NODES}
-    return Desired(rules, options, assemble(tuple(made.values()), options)), made
+    new = tuple(made.values())
+    if before is None or not known:
+        return Desired(rules, options, assemble(new, options)), made
+    return Desired(rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options)), made
 
 
 def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:

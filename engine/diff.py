@@ -127,7 +127,8 @@ def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
 def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
     """Return the changes that take away our sets that have to be made anew, which no rule may look into then."""
     sets = {item.name: item for item in wanted.sets}
-    names = {item.name for item in observed.sets if item.owned and _is_made_anew(item, sets.get(item.name, item))}
+    there = ((item, sets.get(item.name, item)) for item in observed.sets if item.owned)
+    names = {item.name for item, new in there if item is not new and _is_made_anew(item, new)}
     edits: list[ChainEdit] = []
     for family, table, chain in observed.chains() if names else ():
         if chain.owned:

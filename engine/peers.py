@@ -3,11 +3,15 @@
 What a group or a selector finds nothing for is empty, never everything.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from engine.addresses import Block, single, sorted_blocks
+from immutables import Map
+
+from engine.addresses import Block, block_order, single, sorted_blocks
 from engine.config import PrivilegedPeer
 from engine.objects import (
     ClusterGroup,
@@ -51,6 +55,32 @@ class NodeAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Addresses, and how many Pods have each, which tells whether one is gone with a Pod."""
+
+    blocks: Blocks
+    pods: Map[Block, int] = field(compare=False)
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> "Shared":
+        """Return them, given once for each Pod that has them."""
+        return cls(sorted_blocks(blocks), Map(Counter(blocks)))
+
+    def after(self, gone: Sequence[Block], come: Sequence[Block]) -> "Shared":
+        """Return what they are after one Pod's addresses have become others."""
+        pods, blocks = self.pods, list(self.blocks)
+        for block in gone:
+            pods = pods.set(block, pods[block] - 1) if pods[block] > 1 else pods.delete(block)
+        for block in come:
+            pods = pods.set(block, pods.get(block, 0) + 1)
+        for block in {*gone, *come}:
+            at = bisect_left(blocks, block_order(block), key=block_order)
+            there = blocks[at : at + 1] == [block]
+            blocks[at : at + there] = [block] if block in pods else []
+        return Shared(tuple(blocks), pods)
+
+
+@dataclass(frozen=True, slots=True)
 class PodAddresses:
     """The addresses of the Pods that ``pods`` selects, in the namespaces that ``namespaces`` does; None is in any."""
 
@@ -58,11 +88,15 @@ class PodAddresses:
     pods: Selector
     namespaces: Selector | None = None
 
-    def answer(self, answers: Answers) -> Blocks:
-        """Return the addresses."""
-        state = answers.state
+    def answer(self, answers: Answers) -> Shared:
+        """Return the addresses, by what has changed where they were known."""
+        state, change, known = answers.state, answers.change, answers.before(self)
+        if known is not None and change is not None and change.kind == "Pod":
+            gone, come = (tuple(map(single, self._of(item, state))) for item in (change.before, change.after))
+            return known.after(gone, come)
         inside = {name for name, namespace in state.namespaces.items() if self._in(namespace)}
-        return _pod_blocks(pod for pod in state.pods.values() if self._means(pod, inside))
+        pods = (pod for pod in state.pods.values() if self._means(pod, inside))
+        return Shared.of([single(text) for pod in pods for text in pod.peer_addresses])
 
     def touched(self, change: Change, state: ClusterState) -> bool:
         """Return whether a Pod came to mean other addresses, or a namespace came to be meant or not."""
@@ -169,7 +203,7 @@ def _of_group(group: ClusterGroup, answers: Answers) -> Iterator[Block]:
     if spec.node_selector is not None:
         yield from answers.ask(NodeAddresses(spec.node_selector.selector()))
     if spec.pod_selector is not None or spec.namespace_selector is not None:
-        yield from answers.ask(_pods(spec.pod_selector, spec.namespace_selector))
+        yield from answers.ask(_pods(spec.pod_selector, spec.namespace_selector)).blocks
     if spec.service_reference is not None:
         reference = spec.service_reference
         yield from answers.ask(ServiceAddresses(f"{reference.namespace}/{reference.name}"))
@@ -257,7 +291,7 @@ def _blocks(peer: Peer, node: str, answers: Answers) -> Blocks:
         return answers.ask(GroupAddresses(peer.group))
     if peer.service_account is not None:
         return answers.ask(AccountAddresses(peer.service_account.namespace, peer.service_account.name))
-    return answers.ask(_pods(peer.pod_selector, peer.namespace_selector))
+    return answers.ask(_pods(peer.pod_selector, peer.namespace_selector)).blocks
 
 
 def _pods(pods: LabelSelector | None, namespaces: LabelSelector | None) -> PodAddresses:

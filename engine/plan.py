@@ -4,7 +4,6 @@ A rule needs its sets and its chains before it; a set or a chain can go only whe
 admits packets is there before, what is no longer needed goes after, the rules of a family switch at once between.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -115,11 +114,6 @@ def full_text(wanted: Ruleset) -> dict[Tool, str]:
     for step in make_plan(diff(Ruleset(), wanted)).steps:
         texts[step.tool] += step.text
     return texts
-
-
-def fingerprint(wanted: Ruleset) -> str:
-    """Return the SHA-256 of a ruleset's text, by which an outcome tells what is in force."""
-    return hashlib.sha256("".join(full_text(wanted).values()).encode()).hexdigest()
 
 
 class _Schedule:

@@ -7,6 +7,7 @@ just those who asked, and stops where an answer stays the same. It knows nothing
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Protocol, TypeVar, cast
 
 from immutables import Map
@@ -59,10 +60,24 @@ class _Known:
 class Answers:
     """The answers known for a state; asking for one more works it out."""
 
-    def __init__(self, state: ClusterState, known: Map[Query[object], _Known] = Map()) -> None:
+    def __init__(
+        self,
+        state: ClusterState,
+        known: Map[Query[object], _Known] = Map(),
+        change: Change | None = None,
+        before: Map[Query[object], _Known] = Map(),
+    ) -> None:
         self.state = state
+        self.change = change
+        """What led to the state, where the answers of before it are known."""
         self._known = known
+        self._before = before
         self._asking: list[set[Query[object]]] = []
+
+    def before(self, query: Query[T_co]) -> T_co | None:
+        """Return the answer of before the change, None where it is not known."""
+        known = self._before.get(query)
+        return cast("T_co", known.value) if known is not None else None
 
     def ask(self, query: Query[T_co]) -> T_co:
         """Return the answer to a query."""
@@ -78,16 +93,22 @@ class Answers:
 
     def after(self, change: Change, state: ClusterState) -> tuple["Answers", dict[Query[object], bool]]:
         """Return the answers for the state after a change, and for each query asked again whether its answer is new."""
-        later = Answers(state, self._known)
+        later = Answers(state, self._known, change, self._known)
         again: dict[Query[object], bool] = {}
         changed: set[Query[object]] = set()
-        for depth in DEPTHS:
-            for query, known in self._known.items():
-                if query.depth == depth and (query.touched(change, state) or not known.asked.isdisjoint(changed)):
-                    later._known = later._known.delete(query)
-                    again[query] = later.ask(query) != known.value
-                    changed |= {query} if again[query] else set()
+        by_depth: list[list[tuple[Query[object], _Known]]] = [[] for _ in DEPTHS]
+        for item in self._known.items():
+            by_depth[item[0].depth].append(item)
+        for query, known in chain.from_iterable(by_depth):
+            if query.touched(change, state) or not (changed.isdisjoint(known.asked)):
+                later._known = later._known.delete(query)
+                again[query] = later.ask(query) != known.value
+                changed |= {query} if again[query] else set()
         return later, again
+
+    def asks_alike(self, queries: Iterable[Query[object]]) -> bool:
+        """Return whether for the answers to these the same was asked before the change."""
+        return all(query in self._before and self._before[query].asked == self._known[query].asked for query in queries)
 
     def only(self, roots: Iterable[Query[object]]) -> "Answers":
         """Return the answers to the roots and to all that was asked for them, without those nobody needs."""

@@ -78,7 +78,12 @@ def roots_of(state: ClusterState, node: str) -> Iterator[Query[object]]:
 
 def in_order(rules: Iterable[CompletedRule]) -> list[CompletedRule]:
     """Return the rules of policies in the order of evaluation."""
-    return sorted(rules, key=lambda rule: (rule.rank, rule.direction, rule.plane.value))
+    return sorted(rules, key=_order)
+
+
+def _order(rule: CompletedRule) -> tuple[int, float, str, int, str, str]:
+    rank = rule.rank
+    return (rank.tier, rank.priority, rank.policy, rank.index, rule.direction.value, rule.plane.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from engine.compiler import compile_rules, label_is_cut, log_prefix
 from engine.desired import Desired, desired
 from engine.errors import Fault
 from engine.events import ObjectRefused
+from engine.fingerprints import fingerprint
 from engine.objects import AppliedTo, ClusterNetworkPolicy, EgressRule, IngressRule, Peer
 from engine.outcomes import ApplyFailed, FailedRule, RulesetApplied
-from engine.plan import fingerprint
 from engine.rules import Plane
 from engine.ruleset import Ruleset
 from engine.state import ClusterState

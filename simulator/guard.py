@@ -3,9 +3,10 @@
 All packets are judged, by the host's own rules together with nodewall's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 from engine.addresses import Address
 from engine.errors import NoProof, Refused, plain
@@ -15,15 +16,20 @@ from engine.rules import CompletedRule
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
 from simulator.headerspace.atlas import UNLIMITED, Question
-from simulator.headerspace.formula import All, Any, Called, Formula, Not, within
+from simulator.headerspace.excerpt import Sieve, moved
+from simulator.headerspace.formula import All, Any, Called, Formula, Not, Within, within
+from simulator.headerspace.rules import Block
 from simulator.invariants import Invariant
 from simulator.lifelines import Lifeline, lifelines_of
 from simulator.netfilter import Verdict
-from simulator.prove import proofs, witness_of
+from simulator.prove import breaches, proofs, witness_of
 from simulator.surroundings import LOOPBACK
 
 _SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
 """Which field has the node's own address at a hook, which that of the far end, and by which interface that is."""
+
+_SMALL = 1 << 18
+"""Nodes of diagrams about few packets; what needs more is looked at as a whole."""
 
 _MOST, _FEW = 4, 1_000
 """A guard forgets once it knows so many times the rules that there are, and a few more."""
@@ -52,10 +58,15 @@ class Guard:
         """
         found = Judgement()
         for family in Family:
-            known = self._families.setdefault(family, _Family(Library(family), self.lifelines, self.own))
+            if family not in self._families:
+                self._families[family] = _Family(Library(family), self.lifelines, self.own)
+            known = self._families[family]
             old, new = known.library.read(before), known.library.read(after)
             ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
-            found += self._judged(known, _Change(old, new, tuple(dict.fromkeys(ways))))
+            change = _Change(old, new, tuple(dict.fromkeys(ways)))
+            only_members = len(passages) == 1 and bool(passages[0].moving)
+            if not (only_members and self._is_clear(known, change)):
+                found += self._judged(known, change)
             if known.library.size > _MOST * (len(new.rows) + _FEW):
                 del self._families[family]  # most of what it knows is of rules that are gone
         return found
@@ -69,10 +80,41 @@ class Guard:
             atlas = known.atlas_of(change, [each.where for each in self.invariants], self.budget)
             for line in () if same else known.lines:
                 found += Judgement(lost=tuple(_losses(atlas, change, line, known.ends[line.hook])))
-            found += self._kept(atlas, change.new)
-            return found + Judgement(strays=tuple(_strays(atlas, change)))
+            kept = self._kept(atlas, change.new)
+            known.kept = change.new.hooks if kept.safe else None
+            return found + kept + Judgement(strays=tuple(_strays(atlas, change)))
         except NoProof as error:
             return found + Judgement(unproved=(str(error),))
+
+    def _is_clear(self, known: "_Family", change: "_Change") -> bool:
+        """Return whether nothing speaks against a change of members, by a look at just those packets that it is about.
+
+        If not, or if that cannot be told so, all packets are to be looked at.
+        """
+        if self.invariants and known.kept != change.old.hooks:
+            return False
+        about = moved(change.old, change.new)
+        if about is None:
+            return False
+        try:
+            clear = all(self._is_clear_for(packets, known, change) for packets in about)
+        except NoProof:
+            return False
+        known.kept = change.new.hooks if clear else None
+        return clear
+
+    def _is_clear_for(self, packets: Within, known: "_Family", change: "_Change") -> bool:
+        old, new, *ways = known.sieve.excerpts((change.old, change.new, *change.ways), packets)
+        small = _Change(old, new, tuple(ways))
+        budget = Budget(min(self.budget.nodes, _SMALL), self.budget.patience)
+        asked = [packets, *known.questions, *(each.where for each in self.invariants)]
+        atlas = Atlas.of(known.library, [old, new, *ways], asked, budget)
+        within = atlas.meant(packets)
+        lines = (line for line in known.lines if old.hooks[line.hook] != new.hooks[line.hook])
+        lost = (_lost(atlas, small, line, known.ends[line.hook], within) for line in lines)
+        broken = (breaches(atlas, new, each, within) for each in self.invariants)
+        astray = (_astray(atlas, small, way, hook, within) for way in ways for hook in _strange_hooks(way, old, new))
+        return all(map(is_false, chain(lost, broken, astray)))
 
     def _kept(self, atlas: Atlas, new: World) -> Judgement:
         found = Judgement()
@@ -91,14 +133,19 @@ class _Family:
         self.library = library
         self.lines = tuple(lifelines_of(library, rules))
         self.ends = {hook: _ends(own, sides, library.family) for hook, sides in _SIDES.items()}
+        self.questions = [
+            *(line.traffic for line in self.lines),
+            *(each for pair in self.ends.values() for each in pair),
+        ]
+        self.sieve = Sieve()
+        self.kept: Mapping[Hook, tuple[Block, ...]] | None = None
+        """The rules that were last seen to keep all invariants."""
         self._atlas: Atlas | None = None
 
     def atlas_of(self, change: "_Change", more: Sequence[Question], budget: Budget) -> Atlas:
         """Return the space of a change, in which lifelines and more can be asked about."""
-        ends = [each for pair in self.ends.values() for each in pair]
-        asked = [*(line.traffic for line in self.lines), *ends, *more]
         worlds = [change.old, change.new, *change.ways]
-        self._atlas = Atlas.of(self.library, worlds, asked, budget, self._atlas)
+        self._atlas = Atlas.of(self.library, worlds, [*self.questions, *more], budget, self._atlas)
         return self._atlas
 
 
@@ -135,17 +182,30 @@ def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -
 
 def _losses(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends) -> Iterator[str]:
     """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
-    then, now = atlas.fates(change.old, line.hook), atlas.fates(change.new, line.hook)
+    lost = _lost(atlas, change, line, ends)
+    if is_false(lost):
+        return
     with within_limits():
-        real, usual = map(atlas.meant, ends)
-        # What others have marked they have marked for something, as kube-proxy does what is to be dropped.
-        before = atlas.meant(line.traffic) & real & then.verdicts[Verdict.ACCEPT] & atlas.space.unmarked
-        lost = before & ~now.verdicts[Verdict.ACCEPT]
+        before = _admitted(atlas, change.old, line, ends)
         few = line.anywhere and 2 * count(atlas.space, lost) < count(atlas.space, before)
-        clear = lost & usual
-    if not (few or is_false(lost)):
+        clear = lost & atlas.meant(ends[1])
+    if not few:
         shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
         yield f"{shown.words} ({plain(line.name)})"
+
+
+def _lost(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends, within: Function | None = None) -> Function:
+    """Return the packets of a lifeline that were accepted and are no longer, or those ``within`` a set alone."""
+    now = atlas.fates(change.new, line.hook, within)
+    with within_limits():
+        return _admitted(atlas, change.old, line, ends, within) & ~now.verdicts[Verdict.ACCEPT]
+
+
+def _admitted(atlas: Atlas, world: World, line: Lifeline, ends: Ends, within: Function | None = None) -> Function:
+    accepted = atlas.fates(world, line.hook, within).verdicts[Verdict.ACCEPT]
+    with within_limits():
+        # What others have marked they have marked for something, as kube-proxy does what is to be dropped.
+        return atlas.meant(line.traffic) & atlas.meant(ends[0]) & accepted & atlas.space.unmarked
 
 
 def _strays(atlas: Atlas, change: _Change) -> Iterator[str]:
@@ -158,8 +218,8 @@ def _strays(atlas: Atlas, change: _Change) -> Iterator[str]:
                 return
 
 
-def _astray(atlas: Atlas, change: _Change, way: World, hook: Hook) -> Function:
-    then, now, between = (atlas.fates(world, hook) for world in (change.old, change.new, way))
+def _astray(atlas: Atlas, change: _Change, way: World, hook: Hook, within: Function | None = None) -> Function:
+    then, now, between = (atlas.fates(world, hook, within) for world in (change.old, change.new, way))
     with within_limits():
         found = atlas.space.diagram.false
         for verdict, packets in between.verdicts.items():

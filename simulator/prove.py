@@ -95,12 +95,22 @@ def proofs(atlas: Atlas, world: World, invariants: Sequence[Invariant]) -> Itera
             yield Proof(invariant, atlas.space.family, unproved=str(error))
 
 
-def _proof(atlas: Atlas, world: World, invariant: Invariant) -> Proof:
-    family, fates = atlas.space.family, atlas.fates(world, invariant.hook)
+def breaches(atlas: Atlas, world: World, invariant: Invariant, within: Function | None = None) -> Function:
+    """Return the packets that break an invariant, or those ``within`` a set alone.
+
+    Raises:
+        NoProof: memory or time did not do.
+    """
+    fates = atlas.fates(world, invariant.hook, within)
     with within_limits():
         accepted = fates.verdicts[Verdict.ACCEPT]
         meant = atlas.meant(invariant.where) & fates.packets
-        broken = meant & (~accepted if invariant.must is Must.ACCEPT else accepted)
+        return meant & (~accepted if invariant.must is Must.ACCEPT else accepted)
+
+
+def _proof(atlas: Atlas, world: World, invariant: Invariant) -> Proof:
+    family, broken = atlas.space.family, breaches(atlas, world, invariant)
+    with within_limits():
         if is_false(broken):
             return Proof(invariant, family)
         surely = atlas.space.anyhow(broken)

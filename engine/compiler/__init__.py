@@ -4,7 +4,7 @@
 ``assemble`` puts all of them together.
 """
 
-from engine.compiler.assemble import TABLE, assemble, compile_rules
+from engine.compiler.assemble import TABLE, assemble, assemble_like, compile_rules
 from engine.compiler.logs import label_is_cut, log_prefix
 from engine.compiler.options import DEFAULT_OPTIONS, LogTarget, Options
 from engine.compiler.parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
@@ -18,6 +18,7 @@ __all__ = [
     "Options",
     "RulePart",
     "assemble",
+    "assemble_like",
     "chain_of",
     "compile_rules",
     "label_is_cut",

@@ -6,12 +6,13 @@ comment that names its policy and rule; :func:`engine.names.owner_of` reads it b
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from engine.compiler.options import DEFAULT_OPTIONS, Options
 from engine.compiler.parts import HOOKS, RulePart, chain_of, comment, part_of
 from engine.names import comment_of
 from engine.rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
-from engine.ruleset import Chain, Family, Match, Rule, Ruleset, Table, Target
+from engine.ruleset import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
 
 TABLE = "filter"
 
@@ -34,7 +35,32 @@ def assemble(parts: Sequence[RulePart], options: Options = DEFAULT_OPTIONS) -> R
         (Table(TABLE, tuple(_chains(parts, family, options))),) if family in options.families else ()
         for family in Family
     )
-    return Ruleset(ipv4, ipv6, tuple(sorted(item for part in parts for item in part.sets)))
+    return Ruleset(ipv4, ipv6, _sets(parts))
+
+
+def assemble_like(known: Ruleset, before: Sequence[RulePart], parts: Sequence[RulePart], options: Options) -> Ruleset:
+    """Return what :func:`assemble` does, by what it said of the parts before, with the same options.
+
+    Where only members of sets are others, the rules are the same objects.
+    """
+    if not options.enabled or len(before) != len(parts) or not all(map(_alike, before, parts)):
+        return assemble(parts, options)
+    return replace(known, sets=_sets(parts))
+
+
+def _alike(one: RulePart, other: RulePart) -> bool:
+    if one is other:
+        return True
+    kinds = ((part.rule.direction, part.rule.action, part.rule.baseline) for part in (one, other))
+    return (one.ipv4, one.ipv6) == (other.ipv4, other.ipv6) and len(set(kinds)) == 1
+
+
+def _sets(parts: Sequence[RulePart]) -> tuple[IpSet, ...]:
+    return tuple(sorted((item for part in parts for item in part.sets), key=_name))
+
+
+def _name(item: IpSet) -> str:
+    return item.name
 
 
 def _chains(parts: Sequence[RulePart], family: Family, options: Options) -> Iterator[Chain]:

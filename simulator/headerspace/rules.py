@@ -110,6 +110,8 @@ class Library:
     _reader: Reader = field(init=False)
     _rows: dict[tuple[Decision, Rule, int, Formula, Block | None], Row] = field(default_factory=dict)
     _blocks: dict[tuple[object, ...], Block] = field(default_factory=dict)
+    _readings: dict[tuple[str, str], "_Reading"] = field(default_factory=dict)
+    _traits: "_Traits | None" = None
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.family)
@@ -120,20 +122,19 @@ class Library:
         Raises:
             Refused: rules name sets or chains that are not there, or chains form a loop.
         """
-        check_program(ruleset, self.family)
+        if self._traits is None or not self._traits.are_of(ruleset):
+            self._traits = _Traits.of(ruleset, self.family)
         sets: dict[str, Known] = {each.name: each for each in ruleset.sets}
         sets |= moving or {}
-        changed = {name for *_, rule in _rules(ruleset) for name in _changed_sets(rule)}
-        known = {name: each for name, each in sets.items() if name not in changed}
+        known = {name: each for name, each in sets.items() if name not in self._traits.changed}
         blocks: dict[tuple[str, str], Block] = {}
-        for table in ruleset.tables(self.family):
-            for chain in _callees_first(table):
-                blocks[table.name, chain.name] = self._block(table, chain, known, blocks)
+        for table, chain in self._traits.order:
+            blocks[table, chain.name] = self._block(table, chain, known, blocks)
         hooks = {
             hook: tuple(blocks[name, hook.value] for name in TABLES[hook] if (name, hook.value) in blocks)
             for hook in Hook
         }
-        return World(ruleset, hooks, blocks, tracked=any(_tracks(rule) for *_, rule in _rules(ruleset, self.family)))
+        return World(ruleset, hooks, blocks, self._traits.tracked)
 
     @property
     def size(self) -> int:
@@ -145,23 +146,32 @@ class Library:
         return self._reader.condition(matches, {each.name: each for each in sets})
 
     def _block(
-        self, table: Table, chain: Chain, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]
+        self, table: str, chain: Chain, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]
     ) -> Block:
-        seen: dict[Rule, int] = {}
-        rows = []
-        for number, rule in enumerate(chain.rules, 1):
-            seen[rule] = seen.get(rule, 0) + 1
-            into = blocks.get((table.name, rule.target.name)) if rule.target else None
-            condition = self._reader.condition(rule.matches, sets)
-            decision = Decision(table.name, chain.name, number, rule.comment)
-            key = decision, rule, seen[rule], condition, into
-            if key not in self._rows:
-                self._rows[key] = self._row(*key)
-            rows.append(self._rows[key])
-        whole = (table.name, chain.name, chain.policy, *rows)
-        if whole not in self._blocks:
-            self._blocks[whole] = Block(table.name, chain.name, chain.policy, tuple(rows))
-        return self._blocks[whole]
+        reading = self._readings.pop((table, chain.name), None)
+        if reading is None or reading.chain != chain:
+            reading = _Reading.of(table, chain)
+        news = reading.news(sets, blocks)
+        for at in news:
+            reading.rows[at : at + 1] = [self._row_at(reading, at, sets, blocks)]
+        if news or reading.block is None:
+            whole = (table, chain.name, chain.policy, *reading.rows)
+            if whole not in self._blocks:
+                self._blocks[whole] = Block(table, chain.name, chain.policy, tuple(reading.rows))
+            reading.block = self._blocks[whole]
+        self._readings[table, chain.name] = reading
+        return reading.block
+
+    def _row_at(
+        self, reading: "_Reading", at: int, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]
+    ) -> Row:
+        table, chain, rule = reading.table, reading.chain.name, reading.chain.rules[at]
+        into = blocks.get((table, rule.target.name)) if rule.target else None
+        condition = self._reader.condition(rule.matches, sets)
+        key = Decision(table, chain, at + 1, rule.comment), rule, reading.places[at], condition, into
+        if key not in self._rows:
+            self._rows[key] = self._row(*key)
+        return self._rows[key]
 
     def _row(self, decision: Decision, rule: Rule, place: int, condition: Formula, into: Block | None) -> Row:
         occurrence = (decision.table, decision.chain, rule, place)
@@ -171,6 +181,90 @@ class Library:
         effect = _effect(rule.target, self.family)
         writes = writes_of(rule.target, effect, self.family) if effect.change is not None else ()
         return Row(condition, effect.act, rule, decision, occurrence, effect.reject_with, writes)
+
+
+@dataclass(eq=False, slots=True)
+class _Reading:
+    """A chain as it was read last, so that rules are read again only where their sets or chains are others now."""
+
+    table: str
+    chain: Chain
+    places: Sequence[int]
+    """Of each rule, which one of its equals it is."""
+    askers: Mapping[str, Sequence[int]]
+    """Where the rules stand that look into a set, by its name."""
+    leaders: Mapping[str, Sequence[int]]
+    """Where the rules stand that have a target, by its name."""
+    rows: list[Row] = field(default_factory=list)
+    block: Block | None = None
+    _sets: Mapping[str, Known | None] = field(default_factory=dict)
+    _called: Mapping[str, Block | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: str, chain: Chain) -> "_Reading":
+        """Return that nothing of a chain was read yet."""
+        seen: dict[Rule, int] = {}
+        places = []
+        askers: dict[str, list[int]] = {}
+        leaders: dict[str, list[int]] = {}
+        for at, rule in enumerate(chain.rules):
+            seen[rule] = seen.get(rule, 0) + 1
+            places.append(seen[rule])
+            for name in rule.set_names:
+                askers.setdefault(name, []).append(at)
+            if rule.target is not None:
+                leaders.setdefault(rule.target.name, []).append(at)
+        return cls(table, chain, places, askers, leaders)
+
+    def news(self, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]) -> Sequence[int]:
+        """Take note of sets and other chains, and return where rules stand that have to be read for that."""
+        known = {name: sets.get(name) for name in self.askers}
+        called = {name: blocks.get((self.table, name)) for name in self.leaders}
+        before, self._sets = self._sets, known
+        led, self._called = self._called, called
+        if self.block is None:
+            return range(len(self.chain.rules))
+        found = {at for name, each in known.items() if _differ(before[name], each) for at in self.askers[name]}
+        return sorted(found.union(*(self.leaders[name] for name, each in called.items() if each is not led[name])))
+
+
+def _differ(before: Known | None, after: Known | None) -> bool:
+    """Whether what is in a set may be something else now; in lists it may always be."""
+    return (before is not after and before != after) or (isinstance(after, IpSet) and after.is_list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What hangs on rules, and on which sets there are, whatever is in them."""
+
+    tables: tuple[tuple[Table, ...], ...]
+    sets: frozenset[tuple[str, tuple[str, ...]]]
+    changed: frozenset[str]
+    """Sets that rules change."""
+    order: Sequence[tuple[str, Chain]]
+    """The chains with their tables, each behind those that it leads to."""
+    tracked: bool
+
+    @classmethod
+    def of(cls, ruleset: Ruleset, family: Family) -> "_Traits":
+        """Return them, if the chains of the family can be made ready.
+
+        Raises:
+            Refused: rules name sets or chains that are not there, or chains form a loop.
+        """
+        check_program(ruleset, family)
+        changed = frozenset(name for *_, rule in _rules(ruleset) for name in _changed_sets(rule))
+        order = [(table.name, chain) for table in ruleset.tables(family) for chain in _callees_first(table)]
+        tracked = any(_tracks(rule) for *_, rule in _rules(ruleset, family))
+        return cls((ruleset.ipv4, ruleset.ipv6), _listed(ruleset), changed, order, tracked)
+
+    def are_of(self, ruleset: Ruleset) -> bool:
+        """Whether another ruleset has the same."""
+        return self.tables == (ruleset.ipv4, ruleset.ipv6) and self.sets == _listed(ruleset)
+
+
+def _listed(ruleset: Ruleset) -> frozenset[tuple[str, tuple[str, ...]]]:
+    return frozenset((each.name, each.set_names) for each in ruleset.sets)
 
 
 def _effect(target: Target | None, family: Family) -> Effect:

@@ -289,3 +289,26 @@ def test_configuration_and_hosts_are_followed(body: EventBody) -> None:
     after = START["everything at once"].after(body)
 
     assert after.desired == recomputed(after.state)
+
+
+def test_an_address_that_two_pods_have_goes_with_the_last_of_them() -> None:
+    """However it is spelt, and also where one Pod tells it twice: it is meant as long as any Pod has it."""
+    web = {"app": "web"}
+    rule = {"action": "Allow", "from": [{"podSelector": {"matchLabels": web}}]}
+    state = ClusterState()
+    for item in (node(NODE, "192.0.2.1"), policy("p", ingress=[rule]), namespace("shop")):
+        state = evolve(state, declared(item))
+    derivation = derived(state, NODE)
+
+    def members(body: EventBody) -> list[str]:
+        nonlocal derivation
+        derivation = derivation.after(body)
+        assert derivation.desired == desired(derivation.state, NODE)
+        return [element for item in derivation.ruleset.sets for element, *_ in item.members]
+
+    one, other = pod("one", "fd00::1", "fd00:0::1", labels=web), pod("other", "fd00:0:0::1", "10.0.0.1", labels=web)
+    before = members(declared(pod("none", labels=web)))
+    assert sorted(set(members(declared(one))) - set(before)) == ["fd00::1"]
+    assert sorted(set(members(declared(other))) - set(before)) == ["10.0.0.1", "fd00::1"]
+    assert sorted(set(members(deleted("Pod", "shop/one"))) - set(before)) == ["10.0.0.1", "fd00::1"]
+    assert members(deleted("Pod", "shop/other")) == before

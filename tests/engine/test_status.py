@@ -4,9 +4,9 @@ from engine.compiler import compile_rules
 from engine.config import Configuration
 from engine.desired import desired
 from engine.events import ConfigDeclared, EventBody, ObjectRefused, Refusal
+from engine.fingerprints import fingerprint
 from engine.objects import KINDS
 from engine.outcomes import ApplyFailed, ApplyProposed, FailedRule, RulesetApplied
-from engine.plan import fingerprint
 from engine.state import ClusterState, evolve
 from engine.status import Phase, PolicyStatus, statuses
 from tests.rulesets import cidr, node, policy, world
