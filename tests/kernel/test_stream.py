@@ -1,0 +1,57 @@
+"""While policies change, no connection ever gets a verdict that neither its old nor its new policy gives."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from adapters import wiring
+from adapters.journal import Journal
+from adapters.keeper import Keeper
+from adapters.kernel import Backend
+from adapters.lab import Lab
+from adapters.remembered import RememberedKernel
+from engine.derive import Derivation, derived
+from engine.desired import Desired
+from engine.reconcile import Method, NodeRuleReconciler
+from simulator.guard import Guard
+from tests.kernel.author import Author
+from tests.kernel.stream import CLIENT, NODE, History, Stream, against
+from tests.rulesets import SOAK, NullWatch, node, world
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
+
+CHANGES = 1000 if SOAK else 100
+"""For each backend."""
+
+
+def desired_by(derivation: Derivation) -> Desired:
+    """Return what the node shall have in force."""
+    assert derivation.desired is not None
+    return derivation.desired
+
+
+def test_connections_fare_as_before_a_change_or_as_after_it(backend: str, tmp_path: Path) -> None:
+    """Hundreds of connections a second, of both families, allowed and forbidden, while one change follows the other."""
+    author = Author(f"stream {backend}")
+    current = derived(world(node("cp-1", *NODE.addresses)), "cp-1")
+    with Lab((NODE, CLIENT)) as lab, wiring.rule_changes(Backend(backend), lab.netns("node")) as changes:
+        kernel = RememberedKernel(wiring.kernel(lab.netns("node"), Backend(backend)), changes)
+        nodes = NodeRuleReconciler(kernel, Guard(), NullWatch())
+        keeper = Keeper(kernel, nodes, Journal("cp-1", current.state), time.monotonic)
+        keeper.enforce(desired_by(current))
+        history = History([current.ruleset])
+        methods = dict.fromkeys(Method, 0)
+        with Stream(lab, tmp_path) as stream:
+            for _ in range(CHANGES):
+                for body in author.news():
+                    current = current.after(body)
+                with history.becomes(current.ruleset):
+                    keeper.enforce(desired_by(current))
+                methods[nodes.latest.method] += 1
+            seen = against(history, stream.tried())
+
+    print(dict(seen), methods)  # noqa: T201 # for whoever asks for it by -s
+    assert min(seen[outcome] for outcome in ("accept", "drop", "reject")) > CHANGES
+    assert seen["between two verdicts"] > CHANGES / 4
+    assert min(methods.values()) > 0
