@@ -13,11 +13,11 @@ from adapters.cli import main
 from adapters.wiring import event_log
 from engine.outcomes import DriftRepaired, RulesetApplied
 from engine.ruleset import Family
+from tests.kernel.agents import NODEWALL
 from tests.kernel.node import WORLD, NodeUnderTest, allow, drop_all, set_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
-NODEWALL = "import sys; from adapters.cli import main; sys.exit(main())"
 JUMP = "-j NW-INPUT"
 
 

@@ -15,6 +15,7 @@ from engine.derive import Derivation, derived
 from engine.desired import Desired
 from engine.reconcile import Method, NodeRuleReconciler
 from simulator.guard import Guard
+from tests.kernel.agents import after
 from tests.kernel.author import Author
 from tests.kernel.stream import CLIENT, NODE, History, Stream, against
 from tests.rulesets import SOAK, NullWatch, node, world
@@ -44,8 +45,7 @@ def test_connections_fare_as_before_a_change_or_as_after_it(backend: str, tmp_pa
         methods = dict.fromkeys(Method, 0)
         with Stream(lab, tmp_path) as stream:
             for _ in range(CHANGES):
-                for body in author.news():
-                    current = current.after(body)
+                current = after(current, author.news())
                 with history.becomes(current.ruleset):
                     keeper.enforce(desired_by(current))
                 methods[nodes.latest.method] += 1

@@ -1,0 +1,78 @@
+"""An agent in a process of its own that follows a log, and what is recorded for it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from adapters import wiring
+from adapters.eventlog import SqliteLog
+from adapters.kernel import Backend, NetfilterKernel
+from adapters.process import SystemRunner
+from engine.derive import Derivation, derived
+from engine.diff import diff
+from engine.errors import LogConflict
+from engine.events import EventBody, declared
+from engine.ruleset import Ruleset
+from engine.state import ClusterState, evolve
+from tests.kernel.stream import NODE
+from tests.rulesets import node
+
+NODEWALL = "import sys; from adapters.cli import main; sys.exit(main())"
+
+
+class AgentProcess:
+    """An agent of node cp-1 in a network namespace, and the kernel that it keeps."""
+
+    def __init__(self, netns: str, backend: str, log: Path) -> None:
+        self.kernel = NetfilterKernel(SystemRunner(netns), Backend(backend))
+        self._words = ["agent", "--log", str(log), "--node", "cp-1", "--netns", netns, "--backend", backend]
+        self._errors = log.with_suffix(".err")
+        self._agent = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        with self._errors.open("ab") as errors:
+            return subprocess.Popen([sys.executable, "-c", NODEWALL, *self._words], stderr=errors)
+
+    def kill(self) -> None:
+        """Kill the agent, wherever it is."""
+        self._agent.kill()
+        self._agent.wait()
+
+    def restart(self) -> None:
+        """Have another one."""
+        self._agent = self._started()
+
+    def reaches(self, wanted: Ruleset, seconds: float) -> bool:
+        """Wait until just these rules and sets of ours are in force, and return whether they are in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not diff(self.kernel.observe(), wanted):
+                return True
+            assert self._agent.poll() is None, self._errors.read_text()
+            time.sleep(0.03)
+        return False
+
+
+def append(log: SqliteLog, bodies: Sequence[EventBody]) -> None:
+    """Record events, whatever an agent records meanwhile."""
+    while True:
+        with suppress(LogConflict):
+            log.append(bodies, source="test", expected=log.last_sequence())
+            return
+
+
+def begun_log(path: Path) -> tuple[SqliteLog, Derivation]:
+    """Return a new log that holds the node of the stream, and what shall be in force by it."""
+    log, first = wiring.event_log(str(path)), declared(node("cp-1", *NODE.addresses))
+    log.append([first], source="test", expected=0)
+    return log, derived(evolve(ClusterState(), first), "cp-1")
+
+
+def after(current: Derivation, bodies: Iterable[EventBody]) -> Derivation:
+    """Return what shall be in force after some events."""
+    for body in bodies:
+        current = current.after(body)
+    return current
