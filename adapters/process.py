@@ -108,6 +108,8 @@ class SystemRunner:
         except subprocess.TimeoutExpired as error:
             aftermath = "it was killed, and what it had changed by then is not known"
             raise KernelRefused(words[0], -9, f"no end within {timeout:g} s", "", aftermath) from error
+        except OSError as error:
+            raise KernelRefused(words[0], -1, f"it could not be started: {error.strerror}") from error
         structlog.get_logger(__name__).debug(
             "command",
             words=list(words),

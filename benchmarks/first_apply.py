@@ -1,67 +1,193 @@
-"""First apply of a node's policies: nodewall's batches against one process an operation.
+"""First apply of a node's policies, and a change of one member after it: nodewall against a rival.
 
-The rival does what a controller does that calls ``ipset add`` and ``iptables -A`` for every member and rule.
+The rival writes rule by rule: each member of its set by a process of its own, and then its whole chain by one restore.
+That takes minutes, so of several rules one is measured, with the chain as long as it is by then, and counted for all.
 """
 
-from time import perf_counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from time import monotonic, perf_counter
 
 from adapters import wiring
-from adapters.kernel import Backend
+from adapters.guards import Guards
+from adapters.journal import Journal
+from adapters.keeper import Keeper
+from adapters.kernel import Backend, NetfilterKernel
 from adapters.lab import Host, Lab
-from adapters.process import SystemRunner
-from benchmarks.worlds import NODE, cluster
-from engine.compiler import compile_rules
-from engine.plan import Step, Tool
-from engine.reconcile import propose, realize
-from engine.resolve import resolve
-from engine.ruleset import Ruleset
-from simulator.guard import TrustingVerifier
+from adapters.process import Finished, Runner, SystemRunner
+from adapters.remembered import RememberedKernel
+from benchmarks.worlds import NODE, cluster, policy_of
+from engine.derive import Derivation, derived
+from engine.desired import Desired
+from engine.events import declared
+from engine.plan import Tool, full_text
+from engine.reconcile import NodeRuleReconciler
+from engine.restore import render_rule
+from engine.ruleset import Family, IpSet, Rule, Ruleset
+from engine.state import ClusterState
+from simulator.headerspace.atlas import UNLIMITED
 
-POLICIES, PEERS = 50, 20
+POLICIES, PEERS, EACH, CHANGES = 1000, 100, 10, 20
+CHAIN = "NW-INPUT"
+
+
+@dataclass
+class Counting:
+    """Runs programs, and counts them and their seconds: the part of the work that the kernel and its tools have."""
+
+    runner: Runner
+    processes: int = 0
+    seconds: float = 0.0
+
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+        """Run one."""
+        start = perf_counter()
+        try:
+            return self.runner.run(words, stdin, timeout)
+        finally:
+            self.seconds += perf_counter() - start
+            self.processes += 1
+
+
+@dataclass
+class Cost:
+    """What something took."""
+
+    seconds: float
+    kernel: float
+    processes: float
+    operations: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return (
+            f"{self.seconds:8.3f} s, in the kernel and its tools {self.kernel:8.3f} s; "
+            f"{self.processes:,.0f} processes, {self.operations:,} operations"
+        )
 
 
 def main() -> None:
-    """Print seconds and processes of both, and their ratio, per backend."""
-    wanted = compile_rules(resolve(cluster(POLICIES, PEERS), NODE))
-    print(f"first apply: {POLICIES} policies of {PEERS} CIDRs each")
+    """Print what both took, and their ratios, per backend."""
+    state = cluster(POLICIES, PEERS, ("Allow", "Drop"))
     for backend in (Backend.NFT, Backend.LEGACY):
-        ours, ops, steps = _ours(wanted, backend)
-        rival, processes = _rival(wanted, backend)
-        print(f"  {backend:7} nodewall {ours:6.2f} s, {steps} restores for {ops} ops (and the saves before and after)")
-        print(f"  {'':7} rival    {rival:6.2f} s, {processes} processes: nodewall is {rival / ours:.0f}x as fast")
+        print(f"first apply, {backend}: {POLICIES:,} rules of {PEERS} members each")
+        ours, changed = _ours(state, backend)
+        wanted = derived(state, NODE).ruleset
+        rival, again = _rival(wanted, backend)
+        _compare(ours, rival)
+        print(f"one member changed, {backend}: on that node, median of {CHANGES}; the rival writes the rule again")
+        _compare(changed, again)
 
 
-def _ours(wanted: Ruleset, backend: Backend) -> tuple[float, int, int]:
-    with Lab((Host("node", ("10.0.0.1",)),)) as lab:
-        kernel, watch = wiring.kernel(lab.netns("node"), backend), wiring.SystemStopwatch()
+def _compare(ours: Cost, rival: Cost) -> None:
+    print(f"  nodewall {ours}")
+    print(f"  rival    {rival}")
+    print(
+        f"  {rival.seconds / ours.seconds:,.0f}x as fast in all, {rival.kernel / ours.kernel:,.0f}x in the kernel part"
+    )
+
+
+def _ours(state: ClusterState, backend: Backend) -> tuple[Cost, Cost]:
+    """Return what the first apply takes, from the cluster's state on, and what a change of one member does."""
+    with Lab((Host("node", ("10.0.0.1",)),)) as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
+        counting, guards = Counting(SystemRunner(lab.netns("node"))), Guards(NODE, lab.netns("node"), lambda: UNLIMITED)
+        kernel = RememberedKernel(NetfilterKernel(counting, backend), changes)
+        nodes = NodeRuleReconciler(kernel, guards, wiring.SystemStopwatch())
+        keeper = Keeper(kernel, nodes, Journal(NODE, state), monotonic)
         start = perf_counter()
-        proposal = propose(wanted, kernel, TrustingVerifier(), watch)
-        realize(proposal, kernel, watch)
-        return perf_counter() - start, len(proposal.plan.ops), len(proposal.plan.steps)
+        current = derived(state, NODE)
+        guards.judge_in(state)
+        keeper.enforce(_desired(current))
+        first = _cost(perf_counter() - start, counting, nodes)
+        costs = []
+        for number in range(CHANGES):
+            counting.seconds, counting.processes = 0.0, 0
+            start = perf_counter()
+            current = current.after(declared(policy_of(number, PEERS + 1, ("Allow", "Drop")[number % 2])))
+            guards.judge_in(current.state)
+            keeper.enforce(_desired(current))
+            costs.append(_cost(perf_counter() - start, counting, nodes))
+        return first, _median(costs)
 
 
-def _rival(wanted: Ruleset, backend: Backend) -> tuple[float, int]:
+def _cost(seconds: float, counting: Counting, nodes: NodeRuleReconciler) -> Cost:
+    return Cost(seconds, counting.seconds, counting.processes, len(nodes.latest.plan.changes))
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        median(cost.seconds for cost in costs),
+        median(cost.kernel for cost in costs),
+        median(cost.processes for cost in costs),
+        max(cost.operations for cost in costs),
+    )
+
+
+def _desired(derivation: Derivation) -> Desired:
+    if derivation.desired is None:
+        raise LookupError(NODE)
+    return derivation.desired
+
+
+@dataclass
+class _Rival:
+    """Writes rules one after the other."""
+
+    runner: Counting
+    backend: Backend
+    written: list[Rule] = field(default_factory=list)
+
+    def write(self, rule: Rule, item: IpSet) -> int:
+        """Write a rule, or write it again, and return the operations that it took."""
+        new = rule not in self.written
+        if new:
+            self._run("ipset", "create", item.name, item.type, "family", "inet")
+        for (element,) in item.members:
+            self._run("ipset", "add", item.name, element, "-exist")
+        self.note(rule)
+        lines = "".join(f"-A {CHAIN}{render_rule(each)}\n" for each in self.written)
+        text = f"*filter\n:{CHAIN} - [0:0]\n{lines}COMMIT\n"
+        self.runner.run([f"iptables-{self.backend}-restore", "--noflush"], text).or_refused("iptables")
+        return new + len(item.members) + len(self.written)
+
+    def note(self, rule: Rule) -> None:
+        """Have a rule in the chain from the next restore on."""
+        if rule not in self.written:
+            self.written.append(rule)
+
+    def _run(self, *words: str) -> None:
+        self.runner.run(words).or_refused(words[0])
+
+
+def _rival(wanted: Ruleset, backend: Backend) -> tuple[Cost, Cost]:
+    """Return what the rival's first apply takes, by one rule of ``EACH``, and one change of a rule at the end."""
     with Lab((Host("node", ("10.0.0.1",)),)) as lab:
-        kernel = wiring.kernel(lab.netns("node"), backend)
-        steps = propose(wanted, kernel, TrustingVerifier(), wiring.SystemStopwatch()).plan.steps
         runner = SystemRunner(lab.netns("node"))
-        commands = [words for step in steps for words in _commands(step, backend)]
-        start = perf_counter()
-        for words in commands:
-            runner.run(words).or_refused(words[0])
-        return perf_counter() - start, len(commands)
+        rival = _Rival(Counting(runner), backend)
+        operations = 0
+        pairs = list(_pairs(wanted))
+        for number, (rule, item) in enumerate(pairs):
+            if number % EACH == 0:
+                operations += rival.write(rule, item)
+            else:  # not measured, but there for the next one that is
+                runner.run(["ipset", "restore"], full_text(Ruleset(sets=(item,)))[Tool.IPSET]).or_refused("ipset")
+                rival.note(rule)
+        counted = rival.runner
+        first = Cost(counted.seconds * EACH, counted.seconds * EACH, counted.processes * EACH, operations * EACH)
+        costs = []
+        for rule, item in pairs[:CHANGES]:
+            rival.runner = Counting(runner)
+            operations = rival.write(rule, item)
+            costs.append(Cost(rival.runner.seconds, rival.runner.seconds, rival.runner.processes, operations))
+        return first, _median(costs)
 
 
-def _commands(step: Step, backend: Backend) -> list[list[str]]:
-    """Return one command an operation; comments are left out, which spares the rival their quotes."""
-    if step.tool is Tool.IPSET:
-        return [["ipset", *line.split()] for line in step.text.splitlines()]
-    lines = [line.split(" -m comment --comment ") for line in step.text.splitlines()]
-    program = f"{step.tool}-{backend}"
-    chains = [[program, "-N", head[0].split()[0][1:]] for head in lines if head[0].startswith(":")]
-    rules = [[program, *head[0].split(), *_target(head[-1])] for head in lines if head[0].startswith(("-A", "-I"))]
-    return [*chains, *rules]
-
-
-def _target(rest: str) -> list[str]:
-    return rest[rest.index("-j ") :].split()
+def _pairs(wanted: Ruleset) -> Iterator[tuple[Rule, IpSet]]:
+    """Yield the rules of policies with their sets."""
+    sets = {item.name: item for item in wanted.sets}
+    chain = wanted.table(Family.IPV4, "filter").chain(CHAIN)
+    for rule in chain.rules if chain else ():
+        for name in rule.set_names:
+            if "policy-" in rule.comment:
+                yield rule, sets[name]

@@ -61,8 +61,8 @@ def fleet(nodes: int, kinds: int, policies: int, *, moved: int = 0) -> ClusterSt
     for number in range(policies):
         policy = policy_of(number + (policies if number < moved else 0), 5, ("Allow", "Drop")[number % 2])
         selector = {"nodeSelector": {"matchLabels": {"pool": f"pool-{number % kinds}"}}}
-        document = policy.model_dump(by_alias=True, exclude_none=True)
-        document["metadata"]["name"] = f"policy-{number}"
-        document["spec"]["appliedTo"] = [selector]
-        state = evolve(state, declared(ClusterNetworkPolicy.model_validate(document)))
+        dumped = policy.model_dump(by_alias=True, exclude_none=True)
+        dumped["metadata"]["name"] = f"policy-{number}"
+        dumped["spec"]["appliedTo"] = [selector]
+        state = evolve(state, declared(ClusterNetworkPolicy.model_validate(dumped)))
     return state

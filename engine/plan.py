@@ -6,9 +6,9 @@ admits packets is there before, what is no longer needed goes after, the rules o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from heapq import heappop, heappush
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import networkx as nx
 
@@ -117,11 +117,14 @@ def full_text(wanted: Ruleset) -> dict[Tool, str]:
 
 
 class _Schedule:
-    """Hands out changes tool by tool, each once all that it depends on were handed out."""
+    """Hands out changes tool by tool, each once all that it depends on were handed out.
+
+    What stands in a row about the same chain, or fills or empties the same set, is handed out together.
+    """
 
     def __init__(self, changes: Sequence[Change]) -> None:
-        self._changes = changes
-        self._graph = _dependencies(changes)
+        self._rows = [tuple(row) for _, row in groupby(changes, _place)]
+        self._graph = _dependencies([_place(row[0]) for row in self._rows])
         self._waiting_for = dict(self._graph.in_degree())
         self._ready: dict[Tool, list[int]] = {tool: [] for tool in Tool}
         for node in sorted(node for node, count in self._waiting_for.items() if count == 0):
@@ -136,12 +139,12 @@ class _Schedule:
         """Yield what the tool can do now, and what that makes possible for the same tool."""
         while self._ready[tool]:
             node = heappop(self._ready[tool])
-            yield self._changes[node]
+            yield from self._rows[node]
             self._done(node)
 
     def _release(self, node: int) -> None:
         if node >= 0:
-            heappush(self._ready[tool_of(self._changes[node])], node)
+            heappush(self._ready[tool_of(self._rows[node][0])], node)
         else:
             self._done(node)  # a milestone takes no time
 
@@ -152,29 +155,42 @@ class _Schedule:
                 self._release(after)
 
 
+class _Part(Enum):
+    """What a change does: it fills a set, edits a chain, or empties a set."""
+
+    FILL = auto()
+    EDIT = auto()
+    EMPTY = auto()
+
+
+def _place(change: Change) -> tuple[_Part, tuple[str, ...]]:
+    """Return what a change does, and to which set or chain."""
+    if isinstance(change, ChainEdit):
+        return _Part.EDIT, (change.family, change.table, change.chain)
+    return _Part.EMPTY if isinstance(change, MemberRemoved | SetDestroyed) else _Part.FILL, (set_name_of(change),)
+
+
 _SETS_FILLED, _RULES_SWITCHED = -1, -2
-"""Milestones of the graph, told from changes by their sign."""
+"""Milestones of the graph, told from rows of changes by their sign."""
 
 
-def _dependencies(changes: Sequence[Change]) -> "nx.DiGraph[int]":
-    """Return the graph whose nodes are indices of changes (and milestones) and whose edges say what comes first."""
+def _dependencies(places: Sequence[tuple[_Part, tuple[str, ...]]]) -> "nx.DiGraph[int]":
+    """Return the graph whose nodes are indices of places (and milestones) and whose edges say what comes first."""
     graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from((*range(len(changes)), _SETS_FILLED, _RULES_SWITCHED))
+    graph.add_nodes_from((*range(len(places)), _SETS_FILLED, _RULES_SWITCHED))
     graph.add_edge(_SETS_FILLED, _RULES_SWITCHED)
-    in_chain: dict[tuple[Family, str, str], list[int]] = {}
-    in_set: dict[str, list[int]] = {}
-    for index, change in enumerate(changes):
-        if isinstance(change, ChainEdit):
+    alike: dict[tuple[_Part, tuple[str, ...]], list[int]] = {}
+    for index, (part, name) in enumerate(places):
+        if part is _Part.EDIT:
             graph.add_edge(_SETS_FILLED, index)
             graph.add_edge(index, _RULES_SWITCHED)
-            in_chain.setdefault((change.family, change.table, change.chain), []).append(index)
-        elif isinstance(change, MemberRemoved | SetDestroyed):
+        elif part is _Part.EMPTY:
             graph.add_edge(_RULES_SWITCHED, index)
         else:
             graph.add_edge(index, _SETS_FILLED)
-            in_set.setdefault(set_name_of(change), []).append(index)
+        alike.setdefault((part, name), []).append(index)
     # Positions count from the edits before them in the chain, members need their set.
-    for indices in (*in_chain.values(), *in_set.values()):
+    for indices in alike.values():
         graph.add_edges_from(pairwise(indices))
     return graph
 

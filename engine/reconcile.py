@@ -13,7 +13,7 @@ from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
 from engine.culprits import culprits, reach
 from engine.desired import Desired
 from engine.diff import SetDestroyed, apply_changes, diff, owned
-from engine.errors import KernelBusy, KernelError, KernelRefused, NotInForce, Unsafe
+from engine.errors import KernelBusy, KernelError, KernelRefused, NodewallError, NotInForce, Unsafe
 from engine.outcomes import FailedRule
 from engine.passages import passages, round_plan
 from engine.plan import Plan, make_plan, op_of
@@ -117,15 +117,25 @@ def realize(
                 if isinstance(error, KernelRefused):
                     error.aftermath = aftermath or error.aftermath
                 raise
-        if proposal.plan.steps and (rest := diff(kernel.observe(), proposal.wanted)):
+        if proposal.plan.steps and (rest := diff(_read_back(proposal, kernel), proposal.wanted)):
             raise NotInForce(tuple(str(op_of(change)) for change in rest))
+
+
+def _read_back(proposal: Proposal, kernel: Kernel) -> Ruleset:
+    try:
+        return kernel.observe()
+    except KernelRefused:
+        raise  # whoever tries again begins with what is there
+    except NodewallError:
+        _undo(proposal, kernel)
+        raise
 
 
 def _undo(proposal: Proposal, kernel: Kernel) -> str:
     """Put the observed state back, from whatever state the node is in now; return what came of it."""
     try:
         reach(owned(proposal.observed), kernel)
-    except KernelError as error:
+    except NodewallError as error:
         return f"the previous state could not be put back: {error}"
     return "the previous state is back"
 

@@ -12,6 +12,7 @@ from adapters.eventlog import SqliteLog
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
 from engine.derive import Derivation, derived
+from engine.desired import Desired
 from engine.diff import diff
 from engine.errors import LogConflict
 from engine.events import EventBody, declared
@@ -76,3 +77,9 @@ def after(current: Derivation, bodies: Iterable[EventBody]) -> Derivation:
     for body in bodies:
         current = current.after(body)
     return current
+
+
+def desired_by(derivation: Derivation) -> Desired:
+    """Return what the node shall have in force."""
+    assert derivation.desired is not None
+    return derivation.desired

@@ -11,11 +11,10 @@ from adapters.keeper import Keeper
 from adapters.kernel import Backend
 from adapters.lab import Lab
 from adapters.remembered import RememberedKernel
-from engine.derive import Derivation, derived
-from engine.desired import Desired
+from engine.derive import derived
 from engine.reconcile import Method, NodeRuleReconciler
 from simulator.guard import Guard
-from tests.kernel.agents import after
+from tests.kernel.agents import after, desired_by
 from tests.kernel.author import Author
 from tests.kernel.stream import CLIENT, NODE, History, Stream, against
 from tests.rulesets import SOAK, NullWatch, node, world
@@ -24,12 +23,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
 CHANGES = 1000 if SOAK else 100
 """For each backend."""
-
-
-def desired_by(derivation: Derivation) -> Desired:
-    """Return what the node shall have in force."""
-    assert derivation.desired is not None
-    return derivation.desired
 
 
 def test_connections_fare_as_before_a_change_or_as_after_it(backend: str, tmp_path: Path) -> None:
