@@ -45,6 +45,9 @@ _HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 _WRITER_BYTE = 120
 """The byte of the ``-shm`` file that a writer locks (walformat, section 2.3.1)."""
 
+_ROOM = 1 << 16
+"""Bytes on a disk that side files need at least; the index of a log's newest part alone takes half of that."""
+
 
 @dataclass(eq=False)
 class LogUnusable(LogError):
@@ -242,6 +245,8 @@ class SqliteLog(EventLog):
                 return LogUnusable(self.path, "not an event log")
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_MISMATCH:
                 return LogCorrupt(self.path, sequence, str(error))
+            case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR if self._is_full():
+                return LogUnusable(self.path, "the disk is full")
             case _:
                 return LogUnusable(self.path, str(error))
 
@@ -259,9 +264,14 @@ class SqliteLog(EventLog):
             yield connection
 
     def _sealed_off(self) -> bool:
-        """Whether SQLite could not make its side files: the log is a copy on a read-only medium, or another user's."""
+        """Whether SQLite has no side files and could make none: the log is on a read-only medium or a full disk."""
         side_files = (Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
-        return not os.access(Path(self.path).absolute().parent, os.W_OK) and not any(f.exists() for f in side_files)
+        closed = not os.access(Path(self.path).absolute().parent, os.W_OK) or self._is_full()
+        return closed and not any(f.exists() for f in side_files)
+
+    def _is_full(self) -> bool:
+        disk = os.statvfs(Path(self.path).absolute().parent)
+        return disk.f_bfree * disk.f_frsize < _ROOM
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

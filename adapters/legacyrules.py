@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self, TypeVar
 
 from adapters.probe import inside
@@ -52,7 +53,7 @@ class LegacyRules:
     descriptor = None
 
     def __init__(self, netns: str = "") -> None:
-        self._netns = netns
+        self._namespace = os.open(namespace_path(netns), os.O_RDONLY | os.O_CLOEXEC) if netns else None
         self._sockets = {family: self._there(_opener(layout)) for family, layout in _LAYOUTS.items()}
         self._last: dict[Family, dict[str, bytes]] = {}
 
@@ -62,6 +63,8 @@ class LegacyRules:
     def __exit__(self, *_: object) -> None:
         for each in self._sockets.values():
             each.close()
+        if self._namespace is not None:
+            os.close(self._namespace)
 
     def families(self) -> frozenset[Family]:
         """Return the families whose rules have changed since this was asked last, all of them the first time."""
@@ -80,7 +83,7 @@ class LegacyRules:
         return found
 
     def _there(self, work: Callable[[], T]) -> T:
-        return inside(namespace_path(self._netns), work) if self._netns else work()
+        return work() if self._namespace is None else inside(Path(f"/proc/self/fd/{self._namespace}"), work)
 
 
 def _opener(layout: _Layout) -> Callable[[], socket.socket]:

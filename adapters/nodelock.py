@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters.process import command_line, namespace_path
+from adapters.process import Hold, command_line, namespace_path
 from engine.errors import Fault, Refused, shown
 
 FOLDER = Path("/run/nodewall")
@@ -27,8 +27,8 @@ def make_folder() -> None:
 
 
 @contextmanager
-def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[int]:
-    """Hold a namespace for changing its rules, and give the lock's descriptor, which programs are to inherit.
+def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[Hold]:
+    """Hold a namespace for changing its rules, which programs that are started for it are told.
 
     ``patience`` is for how many seconds another nodewall that holds it is waited for.
 
@@ -38,7 +38,7 @@ def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[int]:
     """
     # By the number, so that a namespace is the same by whatever name or way it was entered.
     with pinned(netns) as number, _held(FOLDER / f"node-{number}.lock", patience) as descriptor:
-        yield descriptor
+        yield Hold(descriptor, number)
 
 
 @contextmanager

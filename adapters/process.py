@@ -82,12 +82,23 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A network namespace that is held: the descriptor of its lock, and the namespace's number."""
+
+    descriptor: int
+    namespace: int
+
+
+@dataclass(frozen=True, slots=True)
 class SystemRunner:
-    """Runs them on this machine, in the network namespace ``netns``, or in our own where that is empty."""
+    """Runs them on this machine, in the network namespace ``netns``, or in our own where that is empty.
+
+    Programs have the lock of what is held too, so that it is held until the last of them has ended; and they run in no
+    other namespace that has got the name meanwhile.
+    """
 
     netns: str = ""
-    inherited: tuple[int, ...] = ()
-    """Descriptors that programs have too, so that locks on them are held until the last program has ended."""
+    held: Hold | None = None
 
     def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
         environment = _environment()
@@ -103,7 +114,7 @@ class SystemRunner:
                     timeout=timeout,
                     env=environment,
                     check=False,
-                    pass_fds=self.inherited,
+                    pass_fds=(self.held.descriptor,) if self.held else (),
                 )
         except subprocess.TimeoutExpired as error:
             aftermath = "it was killed, and what it had changed by then is not known"
@@ -123,7 +134,10 @@ class SystemRunner:
     def _entering(self, path: str) -> list[str]:
         if not self.netns:
             return []
-        return [found("nsenter", path), f"--net={namespace_path(self.netns)}", "--"]
+        namespace = namespace_path(self.netns)
+        if self.held is not None and namespace.stat().st_ino != self.held.namespace:
+            raise ToolMissing(f"network namespace {shown(self.netns)} is gone", "another one has its name; begin anew")
+        return [found("nsenter", path), f"--net={namespace}", "--"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,11 +112,11 @@ def _put_back(before: Ruleset, backend: Backend, netns: str, home: int) -> str:
 
 def _tried(before: Ruleset, netns: str, backend: Backend) -> None:
     """Put the state before back, even if another nodewall holds the node for long."""
-    with ExitStack() as held:
-        lock = None
+    with ExitStack() as open_things:
+        held = None
         with suppress(NodewallError):
-            lock = held.enter_context(node_lock(netns, _PATIENCE))
-        kernel, watch = wiring.kernel(netns, backend, lock), wiring.SystemStopwatch()
+            held = open_things.enter_context(node_lock(netns, _PATIENCE))
+        kernel, watch = wiring.kernel(netns, backend, held), wiring.SystemStopwatch()
         realize(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
 
 

@@ -15,7 +15,7 @@ from adapters.invariants import invariants_of
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.legacyrules import LegacyRules
 from adapters.notifications import RuleNotifications
-from adapters.process import SystemRunner
+from adapters.process import Hold, SystemRunner
 from engine.lifelines import lifelines
 from engine.state import ClusterState
 from simulator.surroundings import Host
@@ -33,9 +33,9 @@ def event_log(path: str) -> SqliteLog:
     return SqliteLog(path, SystemClock(), SystemIds(), wait=LOG_WAIT)
 
 
-def kernel(netns: str = "", backend: Backend = Backend.AUTO, lock: int | None = None) -> NetfilterKernel:
-    """Return the kernel of a network namespace, of the one we are in where none is named; ``lock`` is held on it."""
-    return NetfilterKernel(SystemRunner(netns, () if lock is None else (lock,)), backend)
+def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: Hold | None = None) -> NetfilterKernel:
+    """Return the kernel of a network namespace, of the one we are in where none is named; once it is ``held``."""
+    return NetfilterKernel(SystemRunner(netns, held), backend)
 
 
 def rule_changes(backend: Backend, netns: str) -> RuleNotifications | LegacyRules:

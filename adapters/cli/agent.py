@@ -41,9 +41,9 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
     source = _source_of(world, log)
     state = source.start()
     with ExitStack() as open_things:
-        lock = open_things.enter_context(node_lock(world.netns))
+        held = open_things.enter_context(node_lock(world.netns))
         settled(world.netns)
-        kernel = wiring.kernel(world.netns, backend_of(world, state), lock)
+        kernel = wiring.kernel(world.netns, backend_of(world, state), held)
         changes = wiring.rule_changes(kernel.backend, world.netns)
         open_things.enter_context(changes)
         if found := mixture(kernel):
@@ -55,7 +55,7 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
         agent = Agent(
             node=node,
             netns=world.netns,
-            runner=SystemRunner(world.netns, (lock,)),
+            runner=SystemRunner(world.netns, held),
             source=source,
             keeper=Keeper(remembered, nodes, journal, time.monotonic),
             judge_in=guards.judge_in,

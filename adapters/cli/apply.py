@@ -63,9 +63,9 @@ def apply_command(
     tell(state, wanted)
     journal = Journal(node, state, wiring.event_log(world.log) if world.log else None)
     watch = wiring.SystemStopwatch()
-    with node_lock(world.netns) as lock:
+    with node_lock(world.netns) as held:
         settled(world.netns)
-        kernel = wiring.kernel(world.netns, backend_of(world, state), lock)
+        kernel = wiring.kernel(world.netns, backend_of(world, state), held)
         if found := mixture(kernel):
             click.echo(f"note: {found}", err=True)
         allowed = budget(limits.max_seconds, limits.max_memory)
@@ -139,8 +139,8 @@ def _bring_into_force(wanted: Desired, nodes: NodeRuleReconciler, kernel: Netfil
 @output_option
 def remove_command(world: WorldOptions, output: str) -> int:
     """Take everything nodewall owns off the node, of both backends; what others put there stays."""
-    with node_lock(world.netns) as lock:
-        kernel = wiring.kernel(world.netns, world.backend or Backend.AUTO, lock)
+    with node_lock(world.netns) as held:
+        kernel = wiring.kernel(world.netns, world.backend or Backend.AUTO, held)
         done = remove(kernel, wiring.SystemStopwatch())
     _LOG.info("removed", netns=world.netns, ops=done.ops)
     data = {"removed": not done.left, "ops": done.ops, "left": list(done.left)}

@@ -42,6 +42,11 @@ class AgentProcess:
         self._agent.kill()
         self._agent.wait()
 
+    def ends(self) -> int:
+        """Tell the agent to end, and return its exit code."""
+        self._agent.terminate()
+        return self._agent.wait(20)
+
     def restart(self) -> None:
         """Have another one."""
         self._agent = self._started()
