@@ -3,12 +3,14 @@
 import sys
 
 from adapters.logs import configure
+from adapters.memory import look_seldom
 from adapters.usernamespace import in_user_namespace
 from benchmarks import first_apply, headerspace, lifecycle, live, oracle, parsing, road, verdicts
 
 if __name__ == "__main__":
     in_user_namespace((sys.executable, "-m", "benchmarks"))
     configure(0)
+    look_seldom()
     road.main()
     parsing.main()
     lifecycle.main()

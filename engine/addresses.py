@@ -43,6 +43,9 @@ def entries(blocks: Iterable[Block], family: Family) -> tuple[Entry, ...]:
     No entry is ``/0``, which ``hash:net`` cannot hold: such a block enters as its two halves.
     """
     ours = [half for block in blocks if family_of(block.network) is family for half in _halved(block)]
+    if not any(block.excepted for block in ours):
+        networks = {_prefix(block.network): block.network for block in ours}
+        return tuple(Entry(networks[prefix]) for prefix in sorted(networks))
     by_prefix: dict[_Prefix, list[Block]] = defaultdict(list)
     for block in ours:
         by_prefix[_prefix(block.network)].append(block)
@@ -102,7 +105,8 @@ def single(address: str) -> Block:
 
 def sorted_blocks(blocks: Iterable[Block]) -> tuple[Block, ...]:
     """Return the blocks without repetition, IPv4 first, in an order that does not depend on theirs."""
-    return tuple(sorted(set(blocks), key=block_order))
+    by_order = {block_order(block): block for block in blocks}
+    return tuple(by_order[order] for order in sorted(by_order))
 
 
 def block_order(block: Block) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:

@@ -69,7 +69,7 @@ class Derivation:
         wanted, parts = _compiled(answers, self.node, self.desired, self.parts)
         new = {change.key} if change.kind == "ClusterNetworkPolicy" else set()
         names = sorted(new | {query.policy for query in again if isinstance(query, PolicyRules)})
-        if change.kind == "ClusterNetworkPolicy" or not answers.asks_alike(again):
+        if len(state.policies) != len(self.state.policies) or not answers.asks_alike(again):
             answers = answers.only(roots_of(state, self.node))
         return Derivation(self.node, state, wanted, tuple(names), answers, parts)
 
@@ -99,4 +99,5 @@ def _compiled(
 
 
 def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:
-    return known if known is not None and known.rule == rule else part_of(rule, options)
+    same = known is not None and (known.rule is rule or known.rule == rule)
+    return known if same and known is not None else part_of(rule, options)

@@ -126,9 +126,7 @@ def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
 
 def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
     """Return the changes that take away our sets that have to be made anew, which no rule may look into then."""
-    sets = {item.name: item for item in wanted.sets}
-    there = ((item, sets.get(item.name, item)) for item in observed.sets if item.owned)
-    names = {item.name for item, new in there if item is not new and _is_made_anew(item, new)}
+    names = {name for name, old, new in _unlike(observed, wanted) if old and new and _is_made_anew(old, new)}
     edits: list[ChainEdit] = []
     for family, table, chain in observed.chains() if names else ():
         if chain.owned:
@@ -280,18 +278,23 @@ def _chain_of(link: _Link | None) -> list[tuple[int, int]]:
 
 
 def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
-    old = {item.name: item for item in observed.sets if item.owned}
-    new = {item.name: item for item in wanted.sets if item.owned}
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
+    for name, before, after in _unlike(observed, wanted):
         if after is None:
             yield SetDestroyed(name)
-            continue
-        if before is None:  # no rule looks into it yet, so its members come in any order, the usual one
+        elif before is None:  # no rule looks into it yet, so its members come in any order, the usual one
             yield SetCreated(replace(after, members=()))
             yield from (MemberAdded(name, member) for member in sorted(after.members))
         elif before.members != after.members:
             yield from _member_edits(name, before.members, after.members)
+
+
+def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
+    """Yield the names of our sets, as they are and as they shall be, but for those that are the same objects: most are."""
+    same = {*map(id, observed.sets)} & {*map(id, wanted.sets)}
+    old = {item.name: item for item in observed.sets if id(item) not in same and item.owned}
+    new = {item.name: item for item in wanted.sets if id(item) not in same and item.owned}
+    for name in sorted(old.keys() | new.keys()):
+        yield name, old.get(name), new.get(name)
 
 
 def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ...]) -> Iterator[SetEdit]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from adapters.memory import look_seldom
 from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
 
 _COMMANDS = {
@@ -66,6 +67,7 @@ def cli(verbose: int) -> None:
     from adapters.logs import configure  # noqa: PLC0415 - structlog is not needed for --version
 
     configure(verbose)
+    look_seldom()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
     sets: dict[str, IpSet] = {}
     members: dict[str, list[Member]] = {}
     for number, raw in enumerate(text.removesuffix("\n").split("\n"), 1):
-        match _without_exist([word.text for word in split(raw, source, number, escapes=False)]):
+        match _words(raw, source, number):
             case []:
                 continue
             case [first, *_] if first.startswith("#"):
@@ -37,6 +37,12 @@ def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
                 expected = "'create NAME TYPE …', or 'add NAME MEMBER …' after it"
                 raise TextRefused(source, number, f"found {shown(raw)}", expected)
     return tuple(replace(item, members=_ordered(item, members[item.name])) for item in sets.values())
+
+
+def _words(line: str, source: str, number: int) -> list[str]:
+    if '"' not in line and line.isprintable() and _EXIST.isdisjoint(words := line.split()):
+        return words  # as most lines are, of which there are many
+    return _without_exist([word.text for word in split(line, source, number, escapes=False)])
 
 
 def _without_exist(words: Sequence[str]) -> list[str]:

@@ -95,7 +95,8 @@ class Sieve:
     def excerpts(self, worlds: Sequence[World], packets: Within) -> list[World]:
         """Return worlds that do the same with these packets, if rules do not change what they are told by."""
         blocks: dict[Block, Block] = {}
-        kept = self._kept({row for world in worlds for row in world.rows}, packets)
+        roots = {block for world in worlds for block in world.blocks.values()}
+        kept = self._kept(set().union(*(block.rows for block in roots)), packets)
 
         def cut(block: Block) -> Block:
             if block not in blocks:
@@ -119,10 +120,18 @@ class Sieve:
         for row in rows:
             if row.condition not in needed:
                 needed[row.condition] = _needed(row.condition, packets.field)
-            one_of = needed[row.condition]
-            if one_of is None or any(_meet(each.bounds, packets.bounds) for each in one_of):
+            if _may_meet(needed[row.condition], packets):
                 kept.add(row)
         return kept
+
+
+def _may_meet(one_of: tuple[Within, ...] | None, packets: Within) -> bool:
+    if one_of is None:
+        return True
+    for each in one_of:  # noqa: SIM110 - this is asked of every rule, and generators take their time
+        if _meet(each.bounds, packets.bounds):
+            return True
+    return False
 
 
 def _needed(formula: Formula, field: str) -> tuple[Within, ...] | None:

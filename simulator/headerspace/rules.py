@@ -6,6 +6,7 @@ What rows of two rulesets have in common is the same row, so that what was worke
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
+from operator import attrgetter
 
 from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from simulator.headerspace.conditions import Reader
@@ -238,7 +239,7 @@ class _Traits:
     """What hangs on rules, and on which sets there are, whatever is in them."""
 
     tables: tuple[tuple[Table, ...], ...]
-    sets: frozenset[tuple[str, tuple[str, ...]]]
+    sets: tuple[tuple[str, ...], tuple[IpSet, ...]]
     changed: frozenset[str]
     """Sets that rules change."""
     order: Sequence[tuple[str, Chain]]
@@ -263,8 +264,12 @@ class _Traits:
         return self.tables == (ruleset.ipv4, ruleset.ipv6) and self.sets == _listed(ruleset)
 
 
-def _listed(ruleset: Ruleset) -> frozenset[tuple[str, tuple[str, ...]]]:
-    return frozenset((each.name, each.set_names) for each in ruleset.sets)
+def _listed(ruleset: Ruleset) -> tuple[tuple[str, ...], tuple[IpSet, ...]]:
+    """Return the names of all sets, and the lists among them."""
+    return tuple(map(_NAME, ruleset.sets)), tuple(each for each in ruleset.sets if each.type == "list:set")
+
+
+_NAME = attrgetter("name")
 
 
 def _effect(target: Target | None, family: Family) -> Effect:
