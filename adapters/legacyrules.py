@@ -9,11 +9,14 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from adapters.probe import inside
 from adapters.process import namespace_path
@@ -42,9 +45,41 @@ _LAYOUTS = {
     Family.IPV4: _Layout(socket.AF_INET, socket.IPPROTO_IP, "ip_tables_names", 90, 96),
     Family.IPV6: _Layout(socket.AF_INET6, socket.IPPROTO_IPV6, "ip6_tables_names", 142, 152),
 }
-_ZERO = bytes(16)
+_COUNTERS = 16  # bytes
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The entries of a table with their counters at zero, and where those are."""
+
+    entries: bytearray
+    counters: npt.NDArray[np.intp] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, entries: bytearray, layout: _Layout, known: "_Rules | None") -> "_Rules":
+        """Return them; what is ``known`` from before again, where nothing but counters differs from it."""
+        if known is not None and len(known.entries) == len(entries):
+            fresh = entries.copy()
+            np.frombuffer(fresh, np.uint8)[known.counters] = 0
+            if fresh == known.entries:  # with all lengths, so the counters are where they were
+                return known
+        places = np.fromiter(_counters(entries, layout), np.intp)
+        counters = (places[:, np.newaxis] + np.arange(_COUNTERS)).ravel()
+        np.frombuffer(entries, np.uint8)[counters] = 0
+        return cls(entries, counters)
+
+
+def _counters(entries: bytearray, layout: _Layout) -> Iterator[int]:
+    """Yield where the counters of each entry begin."""
+    begin = 0
+    while begin < len(entries):
+        yield begin + layout.counters
+        (length,) = _LENGTH.unpack_from(entries, begin + layout.length)
+        if not length:
+            raise OSError(errno.EPROTO, "an entry of a table has no end")
+        begin += length
 
 
 class LegacyRules:
@@ -55,7 +90,7 @@ class LegacyRules:
     def __init__(self, netns: str = "") -> None:
         self._namespace = os.open(namespace_path(netns), os.O_RDONLY | os.O_CLOEXEC) if netns else None
         self._sockets = {family: self._there(_opener(layout)) for family, layout in _LAYOUTS.items()}
-        self._last: dict[Family, dict[str, bytes]] = {}
+        self._last: dict[Family, dict[str, _Rules]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -73,13 +108,14 @@ class LegacyRules:
         self._last = now
         return found
 
-    def _tables(self, family: Family) -> dict[str, bytes]:
-        layout = _LAYOUTS[family]
+    def _tables(self, family: Family) -> dict[str, "_Rules"]:
+        layout, known = _LAYOUTS[family], self._last.get(family, {})
         found = {}
         # Asking for a table that is not there would have the kernel make it.
         for name in self._there(lambda: _names(layout)):
             with suppress(FileNotFoundError):
-                found[name] = _rules(self._sockets[family], layout, name.encode())
+                entries = _entries(self._sockets[family], layout, name.encode())
+                found[name] = _Rules.of(entries, layout, known.get(name))
         return found
 
     def _there(self, work: Callable[[], T]) -> T:
@@ -100,13 +136,12 @@ def _names(layout: _Layout) -> list[str]:
     return []
 
 
-def _rules(asking: socket.socket, layout: _Layout, name: bytes) -> bytes:
-    """Return the entries of a table, with their counters at zero."""
+def _entries(asking: socket.socket, layout: _Layout, name: bytes) -> bytearray:
+    """Return the entries of a table."""
     while True:
         *_, size = _INFO.unpack(_asked(asking, layout, _GET_INFO, _INFO.pack(name, *[0] * 13)))
         with suppress(BlockingIOError):  # the table has become another one since
-            answer = _asked(asking, layout, _GET_ENTRIES, _ASKED.pack(name, size) + bytes(size))
-            return _without_counters(answer[_ASKED.size :], layout)
+            return _asked(asking, layout, _GET_ENTRIES, _ASKED.pack(name, size) + bytes(size))[_ASKED.size :]
 
 
 def _asked(asking: socket.socket, layout: _Layout, option: int, question: bytes) -> bytearray:
@@ -118,15 +153,3 @@ def _asked(asking: socket.socket, layout: _Layout, option: int, question: bytes)
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return answer
-
-
-def _without_counters(entries: bytearray, layout: _Layout) -> bytes:
-    begin = 0
-    while begin < len(entries):
-        (length,) = _LENGTH.unpack_from(entries, begin + layout.length)
-        if not length:
-            raise OSError(errno.EPROTO, "an entry of a table has no end")
-        counters = begin + layout.counters
-        entries[counters : counters + len(_ZERO)] = _ZERO
-        begin += length
-    return bytes(entries)

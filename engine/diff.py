@@ -289,7 +289,7 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
 
 
 def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
-    """Yield the names of our sets, as they are and as they shall be, but for those that are the same objects: most are."""
+    """Yield our sets by name, as they are and as they shall be, but not those that are the same objects."""
     same = {*map(id, observed.sets)} & {*map(id, wanted.sets)}
     old = {item.name: item for item in observed.sets if id(item) not in same and item.owned}
     new = {item.name: item for item in wanted.sets if id(item) not in same and item.owned}
