@@ -90,6 +90,7 @@ class LegacyRules:
     def __init__(self, netns: str = "") -> None:
         self._namespace = os.open(namespace_path(netns), os.O_RDONLY | os.O_CLOEXEC) if netns else None
         self._sockets = {family: self._there(_opener(layout)) for family, layout in _LAYOUTS.items()}
+        self._lists: dict[Family, int] = {}
         self._last: dict[Family, dict[str, _Rules]] = {}
 
     def __enter__(self) -> Self:
@@ -98,13 +99,16 @@ class LegacyRules:
     def __exit__(self, *_: object) -> None:
         for each in self._sockets.values():
             each.close()
-        if self._namespace is not None:
-            os.close(self._namespace)
+        for descriptor in (*self._lists.values(), *(() if self._namespace is None else (self._namespace,))):
+            os.close(descriptor)
 
     def families(self) -> frozenset[Family]:
-        """Return the families whose rules have changed since this was asked last, all of them the first time."""
-        now = {family: self._tables(family) for family in Family}
-        found = frozenset(family for family, tables in now.items() if tables != self._last.get(family))
+        """Return the families whose rules have changed since this was asked last, or may have: all the first time."""
+        now: dict[Family, dict[str, _Rules]] = {}
+        for family in Family:
+            with suppress(OSError):  # then it is not known, and so may have changed
+                now[family] = self._tables(family)
+        found = frozenset(family for family in Family if family not in now or now[family] != self._last.get(family))
         self._last = now
         return found
 
@@ -112,11 +116,19 @@ class LegacyRules:
         layout, known = _LAYOUTS[family], self._last.get(family, {})
         found = {}
         # Asking for a table that is not there would have the kernel make it.
-        for name in self._there(lambda: _names(layout)):
+        for name in self._names(family):
             with suppress(FileNotFoundError):
                 entries = _entries(self._sockets[family], layout, name.encode())
                 found[name] = _Rules.of(entries, layout, known.get(name))
         return found
+
+    def _names(self, family: Family) -> list[str]:
+        """Return the tables there are; no list is there as long as nothing has asked for the family's tables."""
+        if family not in self._lists:
+            path = f"/proc/thread-self/net/{_LAYOUTS[family].names}"
+            with suppress(FileNotFoundError):
+                self._lists[family] = self._there(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return os.pread(self._lists[family], 4096, 0).decode().split() if family in self._lists else []
 
     def _there(self, work: Callable[[], T]) -> T:
         return work() if self._namespace is None else inside(Path(f"/proc/self/fd/{self._namespace}"), work)
@@ -124,16 +136,6 @@ class LegacyRules:
 
 def _opener(layout: _Layout) -> Callable[[], socket.socket]:
     return lambda: socket.socket(layout.domain, socket.SOCK_RAW, socket.IPPROTO_RAW)
-
-
-def _names(layout: _Layout) -> list[str]:
-    with suppress(FileNotFoundError):  # as long as nothing has asked for the family's tables
-        descriptor = os.open(f"/proc/thread-self/net/{layout.names}", os.O_RDONLY)
-        try:
-            return os.read(descriptor, 4096).decode().split()
-        finally:
-            os.close(descriptor)
-    return []
 
 
 def _entries(asking: socket.socket, layout: _Layout, name: bytes) -> bytearray:
