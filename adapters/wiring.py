@@ -13,7 +13,6 @@ from adapters.eventlog import SqliteLog
 from adapters.hostfacts import observe_host
 from adapters.invariants import invariants_of
 from adapters.kernel import Backend, NetfilterKernel
-from adapters.legacyrules import LegacyRules
 from adapters.notifications import RuleNotifications
 from adapters.process import Hold, SystemRunner
 from engine.lifelines import lifelines
@@ -21,6 +20,7 @@ from engine.state import ClusterState
 from simulator.surroundings import Host
 
 if TYPE_CHECKING:
+    from adapters.legacyrules import LegacyRules
     from simulator.guard import Guard  # which `verifier` imports
     from simulator.headerspace import Budget
 
@@ -38,8 +38,10 @@ def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: Hold | None =
     return NetfilterKernel(SystemRunner(netns, held), backend)
 
 
-def rule_changes(backend: Backend, netns: str) -> RuleNotifications | LegacyRules:
+def rule_changes(backend: Backend, netns: str) -> "RuleNotifications | LegacyRules":
     """Return what tells of changes to the rules of a network namespace, whoever makes them."""
+    from adapters.legacyrules import LegacyRules  # noqa: PLC0415 - numpy is slow to import, and agents alone need it
+
     return RuleNotifications(netns) if backend is Backend.NFT else LegacyRules(netns)
 
 
