@@ -1,4 +1,4 @@
-"""The event log in a SQLite file, and one in memory; both chain events by their hashes and never change one.
+"""The event log in a SQLite file, which chains events by their hashes and never changes one.
 
 The file vouches for itself: what is hashed is the text as it is stored, so a byte that changed in any column is
 seen, and SQLite's own count of what was ever inserted shows rows lost at the end.
@@ -6,21 +6,20 @@ seen, and SQLite's own count of what was ever inserted shows rows lost at the en
 Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and proc_locks(5).
 """
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from adapters.logrows import Row, columns, sealed
 from adapters.process import command_line
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
-from engine.events import GENESIS, Event, EventBody, body_as_json, body_from_json, canonical, chained, timestamp
+from engine.events import GENESIS, Event, EventBody
 from engine.ports import Clock, EventLog, Ids
 
 _APPLICATION = 0x6E77_6C67  # "nwlg"
@@ -40,6 +39,7 @@ BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 """
 _SELECT = "SELECT sequence, time, id, source, type, body, previous, hash FROM events"
 _INSERT = "INSERT INTO events (sequence, time, id, source, type, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_HASHES = "SELECT hash FROM events WHERE sequence > ? ORDER BY sequence"
 _HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 
 _WRITER_BYTE = 120
@@ -62,72 +62,6 @@ class LogUnusable(LogError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """An event as it is stored: every column but the sequence as bytes."""
-
-    sequence: int
-    time: bytes
-    id: bytes
-    source: bytes
-    type: bytes
-    body: bytes
-    previous: bytes
-    hash: bytes
-
-    def digest(self) -> bytes:
-        """Return the hash of the stored text; equals ``Event.digest`` of a sound event."""
-        texts = {"id": self.id, "previous": self.previous, "source": self.source, "time": self.time, "type": self.type}
-        values = {key: canonical(text.decode()) for key, text in texts.items()}
-        values |= {"body": self.body, "sequence": canonical(self.sequence)}
-        pairs = (b'"%s":%s' % (key.encode(), values[key]) for key in sorted(values))
-        return hashlib.sha256(b"{%s}" % b",".join(pairs)).hexdigest().encode()
-
-    def event(self) -> Event:
-        """Return it as a value; raise ``ValueError`` where it is none."""
-        return Event(
-            sequence=self.sequence,
-            time=datetime.fromisoformat(self.time.decode()),
-            id=self.id.decode(),
-            source=self.source.decode(),
-            body=body_from_json(self.body),
-            previous=self.previous.decode(),
-            hash=self.hash.decode(),
-        )
-
-
-@dataclass(slots=True)
-class MemoryLog(EventLog):
-    """A log that lives as long as the process."""
-
-    clock: Clock
-    ids: Ids
-    events: list[Event] = field(default_factory=list)
-
-    def last_sequence(self) -> int:
-        return len(self.events)
-
-    def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
-        previous = GENESIS
-        for sequence, event in enumerate(tuple(self.events), start=1):
-            if until is not None and sequence > until:
-                return
-            reason = chained(previous, event) if event.sequence == sequence else "events are missing"
-            if reason:
-                raise LogCorrupt("memory", sequence, reason)
-            previous = event.hash
-            if sequence > after:
-                yield event
-
-    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
-        if expected != len(self.events):
-            raise LogConflict("memory", expected, len(self.events))
-        previous = self.events[-1].hash if self.events else GENESIS
-        new = tuple(_sealed(bodies, source, (expected, previous), self.clock, self.ids))
-        self.events.extend(new)
-        return new
-
-
-@dataclass(frozen=True, slots=True)
 class SqliteLog(EventLog):
     """A log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another one."""
 
@@ -147,9 +81,29 @@ class SqliteLog(EventLog):
 
     def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
         with self._reading() as connection:
-            for event in self._verified(connection, until):
+            for _, event in self._verified(connection, until):
                 if event.sequence > after:
                     yield event
+
+    def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
+        """Yield the events as they are stored; raise as :meth:`read` does."""
+        with self._reading() as connection:
+            for row, _ in self._verified(connection, until):
+                if row.sequence > after:
+                    yield row
+
+    def hashes(self, after: int = 0) -> Iterator[bytes]:
+        """Yield the hashes of the events behind one, oldest first; they are not verified."""
+        with self._reading() as connection, self._explained(after + 1):
+            for (found,) in connection.execute(_HASHES, (after,)):
+                yield found
+
+    def adopt(self, rows: Sequence[Row], *, expected: int) -> None:
+        """Append events of another log as they are, if the newest is still ``expected``; raises as `append`."""
+        with self._writing() as connection, self._explained(expected):
+            self._expect(connection, expected)
+            connection.executemany(_INSERT, [row.values for row in rows])
+            connection.execute("COMMIT")
 
     def tail(self, after: Event) -> Iterator[Event]:
         """Yield the events that follow one that is known, which vouches for them.
@@ -158,7 +112,8 @@ class SqliteLog(EventLog):
             LogCorrupt: at the first event that the chain does not vouch for.
         """
         with self._reading() as connection:
-            yield from self._verified(connection, None, (after.sequence, after.hash))
+            for _, event in self._verified(connection, None, (after.sequence, after.hash)):
+                yield event
 
     def verify(self) -> int:
         """Return the number of events, every one of which is as it was appended.
@@ -170,21 +125,21 @@ class SqliteLog(EventLog):
 
     def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
         with self._writing() as connection, self._explained(expected):
-            newest = self._newest(connection)
-            if newest[0] != expected:
-                raise LogConflict(self.path, expected, newest[0])
-            new = tuple(_sealed(bodies, source, newest, self.clock, self.ids))
-            connection.executemany(_INSERT, [_columns(event) for event in new])
+            newest = self._expect(connection, expected)
+            new = tuple(sealed(bodies, source, newest, self.clock, self.ids))
+            connection.executemany(_INSERT, [columns(event) for event in new])
             connection.execute("COMMIT")
             return new
 
-    def _newest(self, connection: sqlite3.Connection) -> tuple[int, str]:
-        """Return sequence and hash of the newest event."""
+    def _expect(self, connection: sqlite3.Connection, expected: int) -> tuple[int, str]:
+        """Return sequence and hash of the newest event, which has to be the expected one."""
         columns = connection.execute(f"{_SELECT} ORDER BY sequence DESC LIMIT 1").fetchone()
-        row = _Row(*columns) if columns else None
+        row = Row(*columns) if columns else None
         sequence = row.sequence if row else 0
         if _highest(connection) != sequence:
             raise LogCorrupt(self.path, sequence + 1, "the event is missing")
+        if sequence != expected:
+            raise LogConflict(self.path, expected, sequence)
         if row is None:
             return 0, GENESIS
         self._event(row, row.previous)
@@ -192,7 +147,7 @@ class SqliteLog(EventLog):
 
     def _verified(
         self, connection: sqlite3.Connection, until: int | None, known: tuple[int, str] = (0, GENESIS)
-    ) -> Iterator[Event]:
+    ) -> Iterator[tuple[Row, Event]]:
         last, previous = known[0], known[1].encode()
         rows = iter(connection.execute("SELECT 1 WHERE 0"))
         with self._explained(last + 1):
@@ -202,25 +157,23 @@ class SqliteLog(EventLog):
                 columns = next(rows, None)
                 if columns is None:
                     break
-                row = _Row(*columns)
+                row = Row(*columns)
                 if row.sequence != last + 1:
                     raise LogCorrupt(self.path, last + 1, "the event is missing")
                 event = self._event(row, previous)
             previous, last = row.hash, row.sequence
-            yield event
+            yield row, event
         else:
             return
         with self._explained(last + 1):
             if _highest(connection) != last:
                 raise LogCorrupt(self.path, last + 1, "the event is missing")
 
-    def _event(self, row: _Row, previous: bytes) -> Event:
+    def _event(self, row: Row, previous: bytes) -> Event:
         """Return the event of a row that follows the one with the hash ``previous``."""
         try:
-            if row.previous != previous:
-                raise LogCorrupt(self.path, row.sequence, "it does not follow the event before it")
-            if row.digest() != row.hash:
-                raise LogCorrupt(self.path, row.sequence, "its content does not match its hash")
+            if fault := row.fault(previous):
+                raise LogCorrupt(self.path, row.sequence, fault)
             return row.event()
         except ValidationError as error:
             problem = str(error.errors()[0]["msg"])
@@ -339,25 +292,6 @@ def _process(pid: int) -> str:
         return f"process {pid}, this one"
     words = command_line(pid)
     return f"process {pid} ({shown(words)})" if words else f"process {pid}"
-
-
-def _sealed(
-    bodies: Sequence[EventBody], source: str, newest: tuple[int, str], clock: Clock, ids: Ids
-) -> Iterator[Event]:
-    """Yield the bodies as events that follow the newest one, of which sequence and hash are given."""
-    last, previous = newest
-    for sequence, body in enumerate(bodies, start=last + 1):
-        event = Event(
-            sequence=sequence, time=clock.now(), id=ids.new(), source=source, body=body, previous=previous
-        ).sealed()
-        previous = event.hash
-        yield event
-
-
-def _columns(event: Event) -> tuple[int | str, ...]:
-    body = canonical(body_as_json(event.body)).decode()
-    time = timestamp(event.time)
-    return event.sequence, time, event.id, event.source, event.body.type, body, event.previous, event.hash
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

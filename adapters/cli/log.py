@@ -1,11 +1,14 @@
 """``log``: what was declared and what was done, recorded and checked."""
 
+import sys
+
 import click
 
 from adapters import wiring
 from adapters.cli.output import counted, emit, emit_item, output_option, table
+from adapters.transfer import exported, imported
 from adapters.world import config_changes, judged
-from engine.errors import LogCorrupt, Refused
+from engine.errors import Fault, LogCorrupt, Refused
 from engine.events import subject, timestamp
 from engine.intake import Mode
 from engine.state import fold
@@ -73,6 +76,36 @@ def show_command(path: str, first: int, last: int | None, output: str) -> None:
         return
     rows = [(str(e.sequence), timestamp(e.time), e.body.type, subject(e.body), e.source) for e in events]
     click.echo(table(("sequence", "time", "type", "object", "source"), rows))
+
+
+@log_command.command("export")
+@log_option
+@click.option("--from", "first", type=int, default=1, metavar="SEQ", help="First sequence.")
+@click.option("--to", "last", type=int, metavar="SEQ", help="Last sequence.")
+def export_command(path: str, first: int, last: int | None) -> None:
+    """Print events as JSON Lines, as they are stored and with their hashes, for `log import`."""
+    for line in exported(wiring.event_log(path), first - 1, last):
+        sys.stdout.buffer.write(line)
+
+
+@log_command.command("import")
+@log_option
+@click.argument("file", type=click.Path(), metavar="FILE")
+@output_option
+def import_command(path: str, file: str, output: str) -> None:
+    """Append the events of an export that the log lacks; - is stdin.
+
+    Every hash is checked. What the log has already must be the same, so an import that was cut off can be run again.
+    """
+    log = wiring.event_log(path)
+    try:
+        with click.open_file(file, "rb") as lines:
+            done = imported(log, lines, file)
+    except OSError as error:
+        raise Refused((Fault(file, str(error.strerror), "a file to read, or - for stdin"),)) from None
+    sequence = log.last_sequence() if log.exists else 0
+    data = {"imported": done.new, "known": done.known, "sequence": sequence}
+    emit(output, data, lambda: f"imported {counted(done.new, 'event')}; the log is at sequence {sequence}")
 
 
 @log_command.command("verify")

@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 
 from adapters.clock import CountedIds, FixedClock, SystemClock, SystemIds
-from adapters.eventlog import LogUnusable, MemoryLog, SqliteLog
+from adapters.eventlog import LogUnusable, SqliteLog
+from adapters.memorylog import MemoryLog
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError
 from engine.events import GENESIS, Event, NodeDeleted, NodeObserved, chained
 from engine.objects import Node

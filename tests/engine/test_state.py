@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.clock import CountedIds, FixedClock
-from adapters.eventlog import MemoryLog
+from adapters.memorylog import MemoryLog
 from engine.config import Configuration
 from engine.events import (
     ConfigDeclared,

@@ -1,0 +1,41 @@
+"""An event log in memory, which lives as long as the process."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from adapters.logrows import sealed
+from engine.errors import LogConflict, LogCorrupt
+from engine.events import GENESIS, Event, EventBody, chained
+from engine.ports import Clock, EventLog, Ids
+
+
+@dataclass(slots=True)
+class MemoryLog(EventLog):
+    """A log that lives as long as the process."""
+
+    clock: Clock
+    ids: Ids
+    events: list[Event] = field(default_factory=list)
+
+    def last_sequence(self) -> int:
+        return len(self.events)
+
+    def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
+        previous = GENESIS
+        for sequence, event in enumerate(tuple(self.events), start=1):
+            if until is not None and sequence > until:
+                return
+            reason = chained(previous, event) if event.sequence == sequence else "events are missing"
+            if reason:
+                raise LogCorrupt("memory", sequence, reason)
+            previous = event.hash
+            if sequence > after:
+                yield event
+
+    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
+        if expected != len(self.events):
+            raise LogConflict("memory", expected, len(self.events))
+        previous = self.events[-1].hash if self.events else GENESIS
+        new = tuple(sealed(bodies, source, (expected, previous), self.clock, self.ids))
+        self.events.extend(new)
+        return new
