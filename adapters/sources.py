@@ -1,6 +1,7 @@
 """Where an agent hears of changes: a log that grows, or manifests, which are read once."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -53,6 +54,22 @@ class LogSource:
 
     def _heard(self, body: EventBody) -> EventBody:
         return ConfigDeclared(config=self._configured(body.config)) if isinstance(body, ConfigDeclared) else body
+
+
+def followed(log: SqliteLog, after: int, pause: float = 0.2) -> Iterator[Event]:
+    """Yield the events of a log behind one, and then for ever those that are appended, asked for at each ``pause``.
+
+    Raises:
+        LogError: the log cannot be read, or an event cannot be trusted.
+    """
+    last: Event | None = None
+    while True:
+        for event in log.read() if last is None else log.tail(last):
+            last = event
+            if event.sequence > after:
+                yield event
+        while log.last_sequence() == (last.sequence if last else 0):
+            time.sleep(pause)
 
 
 class FixedSource:

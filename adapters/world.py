@@ -4,16 +4,16 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from adapters import wiring
 from adapters.configfile import load
 from adapters.kernel import Backend
+from adapters.logfilter import time_of, until_time
 from adapters.manifests import scan
 from engine.config import Configuration
 from engine.desired import desired
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, Event, EventBody, HostObserved
 from engine.intake import Judgement, Mode
 from engine.restore import parse_sets, parse_tables
@@ -121,18 +121,7 @@ def events_until(log: str, at: str | None = None) -> Iterable[Event]:
         return reader.read()
     if at.isdecimal():
         return reader.read(until=int(at))
-    limit = _time(at)
-    return (event for event in reader.read() if event.time <= limit)
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise Refused((Fault("--at", f"found {shown(text)}", "a sequence or an RFC 3339 time with zone"),))
-    return time
+    return until_time(reader.read(), time_of(at, "--at", "a sequence or an RFC 3339 time with zone"))
 
 
 def node_of(options: WorldOptions) -> str:

@@ -1,15 +1,20 @@
 """``log``: what was declared and what was done, recorded and checked."""
 
 import sys
+from contextlib import suppress
+from functools import partial
 
 import click
 
 from adapters import wiring
+from adapters.cli.options import wanted_options
 from adapters.cli.output import counted, emit, emit_item, output_option, table
+from adapters.logfilter import Wanted
+from adapters.sources import followed
 from adapters.transfer import exported, imported
 from adapters.world import config_changes, judged
-from engine.errors import Fault, LogCorrupt, Refused
-from engine.events import subject, timestamp
+from engine.errors import Fault, LogCorrupt, Refused, plain
+from engine.events import Event, subject, timestamp
 from engine.intake import Mode
 from engine.state import fold
 
@@ -66,16 +71,32 @@ def _recorded(refusals: int, sequence: int) -> str:
 @log_option
 @click.option("--from", "first", type=int, default=1, metavar="SEQ", help="First sequence.")
 @click.option("--to", "last", type=int, metavar="SEQ", help="Last sequence.")
+@wanted_options
+@click.option("--follow", is_flag=True, help="Go on with what is appended, until it is interrupted.")
 @output_option
-def show_command(path: str, first: int, last: int | None, output: str) -> None:
+def show_command(path: str, first: int, last: int | None, wanted: Wanted, follow: bool, output: str) -> None:
     """Show events, oldest first; JSON is one line an event."""
-    events = wiring.event_log(path).read(after=first - 1, until=last)
-    if output != "text":
-        for event in events:
-            emit_item(output, event.as_json(), str)
+    if follow and last is not None:
+        message = "--follow and --to exclude each other"
+        raise click.UsageError(message)
+    log = wiring.event_log(path)
+    events = followed(log, first - 1) if follow else log.read(after=first - 1, until=last)
+    found = (event for event in events if wanted.takes(event))
+    if output == "text" and not follow:
+        click.echo(table(("sequence", "time", "type", "object", "source"), [_cells(event) for event in found]))
         return
-    rows = [(str(e.sequence), timestamp(e.time), e.body.type, subject(e.body), e.source) for e in events]
-    click.echo(table(("sequence", "time", "type", "object", "source"), rows))
+    with suppress(KeyboardInterrupt):  # which is how one ceases to follow
+        for event in found:
+            emit_item(output, event.as_json(), partial(_line, event))
+            sys.stdout.flush()
+
+
+def _line(event: Event) -> str:
+    return plain("  ".join(_cells(event)))
+
+
+def _cells(event: Event) -> tuple[str, ...]:
+    return str(event.sequence), timestamp(event.time), event.body.type, subject(event.body), event.source
 
 
 @log_command.command("export")

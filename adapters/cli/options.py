@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from adapters.cli.packets import PacketOptions
 from adapters.kernel import Backend
+from adapters.logfilter import Came, Wanted, time_of
 from adapters.world import WorldOptions
 from engine.ruleset import Hook
 
@@ -125,11 +127,32 @@ def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) 
     return decorate
 
 
+def _time(_context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    return None if value is None else time_of(value, option.opts[0])
+
+
+_EVENTS = (
+    click.option("--type", "types", multiple=True, metavar="GLOB", help="Of such a type, as policy.*; repeatable."),
+    click.option("--object", "objects", multiple=True, metavar="GLOB", help="About such a KIND/NAME; repeatable."),
+    click.option("--since", metavar="TIME", callback=_time, help="Not before this RFC 3339 time."),
+    click.option("--until", metavar="TIME", callback=_time, help="Not after this RFC 3339 time."),
+    click.option(
+        "--outcome",
+        "outcomes",
+        multiple=True,
+        type=click.Choice([each.value for each in Came]),
+        help="Of which this came; repeatable.",
+    ),
+)
+
 cluster_options = _gathering("world", WorldOptions, *_CLUSTER)
 """Manifests or a log, and a node."""
 
 agent_options = _gathering("world", WorldOptions, *_CLUSTER[:2], *_CLUSTER[3:5], *_KERNEL)
 """The present of a cluster, and the kernel of one of its nodes, on which the rest is seen."""
+
+wanted_options = _gathering("wanted", Wanted, *_EVENTS)
+"""Which events of a log are meant."""
 
 node_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL)
 """A cluster, and the kernel of one of its nodes."""
