@@ -18,6 +18,7 @@ from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError
 from engine.events import GENESIS, Event, NodeDeleted, NodeObserved, chained
 from engine.objects import Node
 from engine.ports import EventLog
+from tests.rulesets import SOAK
 
 COLUMNS = ("sequence", "time", "id", "source", "type", "body", "previous", "hash")
 
@@ -375,3 +376,12 @@ def test_clocks_tell_aware_times() -> None:
     assert SystemClock().now().tzname() == "UTC"
     clock = FixedClock()
     assert (clock.now() - clock.now()).total_seconds() == -1
+
+
+def test_whenever_a_writer_is_killed_every_acknowledged_event_is_there(tmp_path: Path) -> None:
+    """None is lost and none is torn, and the next writer goes on."""
+    count = 1000 if SOAK else 100
+    command = [sys.executable, "-m", "tests.adapters.killed_writers", str(tmp_path / "log"), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{count} writers killed")
