@@ -8,19 +8,22 @@ Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and p
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from adapters.logrows import Row, columns, sealed
+from adapters.logrows import Row, sealed
 from adapters.process import command_line
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
 from engine.events import GENESIS, Event, EventBody
 from engine.ports import Clock, EventLog, Ids
+
+T = TypeVar("T")
 
 _APPLICATION = 0x6E77_6C67  # "nwlg"
 _VERSION = 1
@@ -80,15 +83,16 @@ class SqliteLog(EventLog):
             return _last(connection)
 
     def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
-        with self._reading() as connection:
-            for _, event in self._verified(connection, until):
-                if event.sequence > after:
-                    yield event
+        return (self._read(row, Row.event) for row in self.rows(after, until))
+
+    def bodies(self, after: int = 0, until: int | None = None) -> Iterator[EventBody]:
+        """Yield what events say, as :meth:`read` does in a third less time."""
+        return (self._read(row, Row.said) for row in self.rows(after, until))
 
     def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
-        """Yield the events as they are stored; raise as :meth:`read` does."""
+        """Yield the events as they are stored; raise as :meth:`read` does, but for bodies that say nothing known."""
         with self._reading() as connection:
-            for row, _ in self._verified(connection, until):
+            for row in self._rows(connection, until):
                 if row.sequence > after:
                     yield row
 
@@ -112,8 +116,8 @@ class SqliteLog(EventLog):
             LogCorrupt: at the first event that the chain does not vouch for.
         """
         with self._reading() as connection:
-            for _, event in self._verified(connection, None, (after.sequence, after.hash)):
-                yield event
+            for row in self._rows(connection, None, (after.sequence, after.hash)):
+                yield self._read(row, Row.event)
 
     def verify(self) -> int:
         """Return the number of events, every one of which is as it was appended.
@@ -121,15 +125,15 @@ class SqliteLog(EventLog):
         Raises:
             LogCorrupt: at the first one that is not.
         """
-        return sum(1 for _ in self.read())
+        return sum(1 for _ in self.rows())
 
     def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
         with self._writing() as connection, self._explained(expected):
             newest = self._expect(connection, expected)
             new = tuple(sealed(bodies, source, newest, self.clock, self.ids))
-            connection.executemany(_INSERT, [columns(event) for event in new])
+            connection.executemany(_INSERT, (row.values for row, _ in new))
             connection.execute("COMMIT")
-            return new
+            return tuple(event for _, event in new)
 
     def _expect(self, connection: sqlite3.Connection, expected: int) -> tuple[int, str]:
         """Return sequence and hash of the newest event, which has to be the expected one."""
@@ -142,39 +146,42 @@ class SqliteLog(EventLog):
             raise LogConflict(self.path, expected, sequence)
         if row is None:
             return 0, GENESIS
-        self._event(row, row.previous)
+        self._vouch(row, row.previous)
         return sequence, row.hash.decode()
 
-    def _verified(
-        self, connection: sqlite3.Connection, until: int | None, known: tuple[int, str] = (0, GENESIS)
-    ) -> Iterator[tuple[Row, Event]]:
+    def _rows(
+        self, connection: sqlite3.Connection, until: int | None = None, known: tuple[int, str] = (0, GENESIS)
+    ) -> Iterator[Row]:
+        """Yield the rows that the chain vouches for, behind one that is known."""
         last, previous = known[0], known[1].encode()
-        rows = iter(connection.execute("SELECT 1 WHERE 0"))
-        with self._explained(last + 1):
-            rows = iter(connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)))
-        while until is None or last < until:
-            with self._explained(last + 1):
-                columns = next(rows, None)
-                if columns is None:
-                    break
-                row = Row(*columns)
+        try:
+            for columns in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)):
+                if last == until:
+                    return
+                row = Row._make(columns)
                 if row.sequence != last + 1:
                     raise LogCorrupt(self.path, last + 1, "the event is missing")
-                event = self._event(row, previous)
-            previous, last = row.hash, row.sequence
-            yield row, event
-        else:
-            return
-        with self._explained(last + 1):
-            if _highest(connection) != last:
+                self._vouch(row, previous)
+                previous, last = row.hash, row.sequence
+                yield row
+            if last != until and _highest(connection) != last:
                 raise LogCorrupt(self.path, last + 1, "the event is missing")
+        except sqlite3.Error as error:
+            raise self._error(error, last + 1) from error
 
-    def _event(self, row: Row, previous: bytes) -> Event:
-        """Return the event of a row that follows the one with the hash ``previous``."""
+    def _vouch(self, row: Row, previous: bytes) -> None:
+        """Raise unless a row is as it was appended, and follows the one with the hash ``previous``."""
         try:
-            if fault := row.fault(previous):
-                raise LogCorrupt(self.path, row.sequence, fault)
-            return row.event()
+            fault = row.fault(previous)
+        except (ValueError, TypeError, AttributeError) as error:
+            fault = f"a column does not hold what it should: {error}"
+        if fault:
+            raise LogCorrupt(self.path, row.sequence, fault)
+
+    def _read(self, row: Row, how: Callable[[Row], T]) -> T:
+        """Return what a row that is vouched for holds."""
+        try:
+            return how(row)
         except ValidationError as error:
             problem = str(error.errors()[0]["msg"])
             raise LogCorrupt(self.path, row.sequence, f"its body is not one of an event: {problem}") from None

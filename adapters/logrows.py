@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from engine.events import Event, EventBody, body_as_json, body_from_json, canonical, timestamp
 from engine.ports import Clock, Ids
 
-COLUMNS = ("sequence", "time", "id", "source", "type", "body", "previous", "hash")
+_PLAIN = re.compile(rb"[ !#-\[\]-~]*")
+"""Text that is itself between quotes in JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An event as it is stored: every column but the sequence as bytes."""
 
     sequence: int
@@ -27,17 +29,25 @@ class Row:
 
     def digest(self) -> bytes:
         """Return the hash of the stored text; equals ``Event.digest`` of a sound event."""
-        texts = {"id": self.id, "previous": self.previous, "source": self.source, "time": self.time, "type": self.type}
-        return hashlib.sha256(self._text(texts)).hexdigest().encode()
+        return hashlib.sha256(self._text(b"")).hexdigest().encode()
 
     def line(self) -> bytes:
         """Return it as one line of JSON, always the same; what the body says stands there as it is stored."""
-        return self._text({name: getattr(self, name) for name in COLUMNS if name not in {"sequence", "body"}}) + b"\n"
+        return self._text(b'"hash":%s,' % _quoted(self.hash)) + b"\n"
 
-    def _text(self, texts: Mapping[str, bytes]) -> bytes:
-        values = {key: canonical(text.decode()) for key, text in texts.items()}
-        values |= {"body": self.body, "sequence": canonical(self.sequence)}
-        return b"{%s}" % b",".join(b'"%s":%s' % (key.encode(), values[key]) for key in sorted(values))
+    def _text(self, more: bytes) -> bytes:
+        names = self.id, self.previous, self.time, self.type
+        # Most of what is asked of a log is hashes, so what needs no look at its characters gets none.
+        if _PLAIN.fullmatch(b"".join(names)):
+            return b'{"body":%s,%s"id":"%s","previous":"%s","sequence":%d,"source":%s,"time":"%s","type":"%s"}' % (
+                *(self.body, more, self.id, self.previous, self.sequence),
+                *(_quoted(self.source), self.time, self.type),
+            )
+        number, previous, time, kind = map(_quoted, names)
+        return b'{"body":%s,%s"id":%s,"previous":%s,"sequence":%d,"source":%s,"time":%s,"type":%s}' % (
+            *(self.body, more, number, previous, self.sequence),
+            *(_quoted(self.source), time, kind),
+        )
 
     @classmethod
     def of_line(cls, line: bytes) -> "Row":
@@ -46,7 +56,7 @@ class Row:
             found = json.loads(line)
         except RecursionError:
             raise ValueError("too deep") from None
-        if not isinstance(found, dict) or found.keys() != set(COLUMNS):
+        if not isinstance(found, dict) or found.keys() != set(cls._fields):
             raise ValueError("not one of an event")
         sequence, body = found.pop("sequence"), found.pop("body")
         if type(sequence) is not int or sequence < 1 or not all(isinstance(text, str) for text in found.values()):
@@ -57,13 +67,17 @@ class Row:
     @property
     def values(self) -> tuple[int | str, ...]:
         """What stands in its columns."""
-        return self.sequence, *(getattr(self, name).decode() for name in COLUMNS[1:])
+        return self.sequence, *(text.decode() for text in self[1:])
 
     def fault(self, previous: bytes) -> str:
         """Return why it cannot follow the row whose hash is ``previous``, nothing where it can."""
         if self.previous != previous:
             return "it does not follow the event before it"
         return "" if self.digest() == self.hash else "its content does not match its hash"
+
+    def said(self) -> EventBody:
+        """Return what it says; raise ``ValueError`` where that is nothing known."""
+        return body_from_json(self.body)
 
     def event(self) -> Event:
         """Return it as a value; raise ``ValueError`` where it is none."""
@@ -72,27 +86,31 @@ class Row:
             time=datetime.fromisoformat(self.time.decode()),
             id=self.id.decode(),
             source=self.source.decode(),
-            body=body_from_json(self.body),
+            body=self.said(),
             previous=self.previous.decode(),
             hash=self.hash.decode(),
         )
 
 
+@lru_cache(maxsize=1024)
+def _quoted(text: bytes) -> bytes:
+    return canonical(text.decode())
+
+
 def sealed(
     bodies: Sequence[EventBody], source: str, newest: tuple[int, str], clock: Clock, ids: Ids
-) -> Iterator[Event]:
-    """Yield the bodies as events that follow the newest one, of which sequence and hash are given."""
+) -> Iterator[tuple[Row, Event]]:
+    """Yield the bodies as events that follow the newest one, of which sequence and hash are given, and their rows."""
     last, previous = newest
     for sequence, body in enumerate(bodies, start=last + 1):
+        time, number = clock.now(), ids.new()
+        text, kind = canonical(body_as_json(body)), body.type.encode()
+        row = Row(
+            *(sequence, timestamp(time).encode(), number.encode(), source.encode(), kind, text, previous.encode(), b"")
+        )
+        digest = row.digest()
         event = Event(
-            sequence=sequence, time=clock.now(), id=ids.new(), source=source, body=body, previous=previous
-        ).sealed()
+            sequence=sequence, time=time, id=number, source=source, body=body, previous=previous, hash=digest.decode()
+        )
+        yield row._replace(hash=digest), event
         previous = event.hash
-        yield event
-
-
-def columns(event: Event) -> tuple[int | str, ...]:
-    """Return what stands in each column of an event's row."""
-    body = canonical(body_as_json(event.body)).decode()
-    time = timestamp(event.time)
-    return event.sequence, time, event.id, event.source, event.body.type, body, event.previous, event.hash

@@ -36,6 +36,6 @@ class MemoryLog(EventLog):
         if expected != len(self.events):
             raise LogConflict("memory", expected, len(self.events))
         previous = self.events[-1].hash if self.events else GENESIS
-        new = tuple(sealed(bodies, source, (expected, previous), self.clock, self.ids))
+        new = tuple(event for _, event in sealed(bodies, source, (expected, previous), self.clock, self.ids))
         self.events.extend(new)
         return new

@@ -39,10 +39,13 @@ class LogSource:
         self._last: Event | None = None
 
     def start(self) -> ClusterState:
-        events = list(self._log.read())
-        self._last = events[-1] if events else None
-        state = fold(events)
+        state = fold(self._noted())
         return replace(state, config=self._configured(state.config))
+
+    def _noted(self) -> Iterator[Event]:
+        for event in self._log.read():
+            self._last = event
+            yield event
 
     def news(self) -> Iterable[EventBody]:
         known = self._last.sequence if self._last else 0

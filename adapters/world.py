@@ -14,11 +14,11 @@ from adapters.manifests import scan
 from engine.config import Configuration
 from engine.desired import desired
 from engine.errors import Fault, Refused
-from engine.events import ConfigDeclared, Event, EventBody, HostObserved
+from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.intake import Judgement, Mode
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Family, Ruleset
-from engine.state import ClusterState, evolve, fold
+from engine.state import ClusterState, evolve, evolved
 
 SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
 
@@ -58,7 +58,7 @@ def state_of(options: WorldOptions) -> ClusterState:
     if options.at and not options.log:
         raise Refused((Fault("--at", "manifests have no past", "--log PATH with --at"),))
     log = options.log
-    state = fold(events_until(log, options.at)) if log else declared_state(options.files)
+    state = evolved(_bodies_until(log, options.at)) if log else declared_state(options.files)
     return _configured(state, options)
 
 
@@ -114,14 +114,13 @@ def judged(state: ClusterState, files: Iterable[str], mode: Mode) -> Judgement:
     return scan(tuple(files), sys.stdin).judged(state, mode)
 
 
-def events_until(log: str, at: str | None = None) -> Iterable[Event]:
-    """Return the events of a log up to a sequence or a time, all of them where none is given."""
+def _bodies_until(log: str, at: str | None) -> Iterable[EventBody]:
+    """Return what the events of a log say up to a sequence or a time, all of them where none is given."""
     reader = wiring.event_log(log)
-    if at is None:
-        return reader.read()
-    if at.isdecimal():
-        return reader.read(until=int(at))
-    return until_time(reader.read(), time_of(at, "--at", "a sequence or an RFC 3339 time with zone"))
+    if at is None or at.isdecimal():
+        return reader.bodies(until=None if at is None else int(at))
+    limit = time_of(at, "--at", "a sequence or an RFC 3339 time with zone")
+    return (event.body for event in until_time(reader.read(), limit))
 
 
 def node_of(options: WorldOptions) -> str:

@@ -24,7 +24,7 @@ def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> C
 
 def node_of(number: int) -> Node:
     """Return a node with an address of each family."""
-    addresses = [f"192.168.0.{number + 1}", f"fd00::{number + 1:x}"]
+    addresses = [f"192.168.{number // 250}.{number % 250 + 1}", f"fd00::{number + 1:x}"]
     status = {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]}
     return Node.model_validate(
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}, "status": status}

@@ -305,7 +305,10 @@ def chained(previous: str, event: Event) -> str | None:
 
 def canonical(value: object) -> bytes:
     """Return the one JSON text of a value: keys sorted, no white space, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(value).encode()
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def timestamp(time: datetime) -> str:

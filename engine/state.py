@@ -6,6 +6,7 @@ differs. Nothing here judges whether an event should have been recorded; :mod:`e
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, TypeVar, assert_never
 
 from immutables import Map
@@ -94,7 +95,7 @@ _FIELDS = {
 
 def evolve(state: ClusterState, body: EventBody) -> ClusterState:
     """Return the state after one more event."""
-    after = replace(state, sequence=state.sequence + 1)
+    after = state.sequence + 1
     match body:
         case (
             PolicyDeclared()
@@ -107,40 +108,43 @@ def evolve(state: ClusterState, body: EventBody) -> ClusterState:
             | EndpointSliceObserved()
         ):
             kind, key = body.object.kind, key_of(body.object)
-            return _changed(after, kind, key, state.objects(kind).set(key, body.object))
+            return _changed(state, kind, key, state.objects(kind).set(key, body.object))
         case Deletion():
-            return _changed(after, body.kind, body.name, _without(state.objects(body.kind), body.name))
+            return _changed(state, body.kind, body.name, _without(state.objects(body.kind), body.name))
         case ConfigDeclared():
-            return replace(after, config=body.config)
+            return replace(state, sequence=after, config=body.config)
         case HostObserved():
-            return replace(after, hosts=state.hosts.set(body.node, body))
+            return replace(state, sequence=after, hosts=state.hosts.set(body.node, body))
         case ObjectRefused():
-            return replace(after, refusals=state.refusals.set(f"{body.kind}/{body.name}", body))
+            refusals = state.refusals.set(f"{body.kind}/{body.name}", body)
+            return replace(state, sequence=after, refusals=refusals)
         case RulesetApplied() | ApplyFailed():
             done = _without(state.under_way, body.node)
-            return replace(after, outcomes=state.outcomes.set(body.node, body), under_way=done)
+            return replace(state, sequence=after, outcomes=state.outcomes.set(body.node, body), under_way=done)
         case ApplyProposed():
-            return replace(after, under_way=state.under_way.set(body.node, body))
+            return replace(state, sequence=after, under_way=state.under_way.set(body.node, body))
         case DriftRepaired():
-            return replace(after, under_way=_without(state.under_way, body.node))
+            return replace(state, sequence=after, under_way=_without(state.under_way, body.node))
         case ApplyConfirmed():
-            return after
+            return replace(state, sequence=after)
         case _:
             assert_never(body)
 
 
 def _changed(state: ClusterState, kind: str, key: str, objects: Map[str, ClusterObject]) -> ClusterState:
-    """Return the state with other objects of a kind; what was refused of the one at ``key`` is history."""
+    """Return the state after an event with other objects of a kind; what was refused of one at ``key`` is history."""
     changed: dict[str, Any] = {_FIELDS[kind]: objects, "refusals": _without(state.refusals, f"{kind}/{key}")}
-    return replace(state, **changed)
+    return replace(state, sequence=state.sequence + 1, **changed)
 
 
 def fold(events: Iterable[Event], state: ClusterState | None = None) -> ClusterState:
     """Return the state after all the events, from an empty cluster or from ``state``."""
-    current = state if state is not None else ClusterState()
-    for event in events:
-        current = evolve(current, event.body)
-    return current
+    return evolved((event.body for event in events), state)
+
+
+def evolved(bodies: Iterable[EventBody], state: ClusterState | None = None) -> ClusterState:
+    """Return the state after what all the events say, from an empty cluster or from ``state``."""
+    return reduce(evolve, bodies, state if state is not None else ClusterState())
 
 
 def _without(objects: Map[str, T], name: str) -> Map[str, T]:

@@ -16,7 +16,7 @@ from adapters.world import config_changes, judged
 from engine.errors import Fault, LogCorrupt, Refused, plain
 from engine.events import Event, subject, timestamp
 from engine.intake import Mode
-from engine.state import fold
+from engine.state import evolved
 
 log_option = click.option("--log", "path", required=True, metavar="PATH", help="Event log.")
 
@@ -47,7 +47,7 @@ def append_command(
         message = "Missing option '-f'; only -c FILE may stand alone"
         raise click.UsageError(message)
     log = wiring.event_log(path)
-    state = fold(log.read() if log.exists else ())
+    state = evolved(log.bodies() if log.exists else ())
     mode = Mode.DELETE if delete else Mode.SYNC if sync else Mode.DECLARE
     judgement = judged(state, files, mode)
     settled = (*judgement.bodies, *config_changes(state, config))

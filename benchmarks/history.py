@@ -1,0 +1,78 @@
+"""Long histories: events appended in groups, verified and folded; how that grows with their number.
+
+There are 1,000 nodes, 10,000 Pods that come and go, and 1,000 policies that change.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from adapters import wiring
+from benchmarks.worlds import node_of, policy_of
+from engine.events import EventBody, declared, deleted
+from engine.objects import Pod
+from engine.state import evolved
+
+SIZES = (10_000, 100_000, 1_000_000)
+NODES, PODS, POLICIES = 1_000, 10_000, 1_000
+GROUP = 5_000
+
+
+def main() -> None:
+    """Print events a second for each size."""
+    print(f"history: {NODES:,} nodes, {PODS:,} Pods, {POLICIES:,} policies; events a second, in groups of {GROUP:,}")
+    bodies = _bodies()
+    with TemporaryDirectory() as folder:
+        log, length = wiring.event_log(f"{folder}/events.db"), 0
+        for size in SIZES:
+            appending = 0.0
+            while length < size:
+                group = list(islice(bodies, GROUP))
+                start = perf_counter()
+                log.append(group, source="bench", expected=length)
+                appending += perf_counter() - start
+                length += len(group)
+            verified, folded = _timed(log.verify), _timed(lambda: evolved(log.bodies()))
+            megabytes = Path(log.path).stat().st_size / 1e6
+            added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
+            print(
+                f"  {size:9,} events, {megabytes:5.0f} MB: append {added / appending:9,.0f}, "
+                f"verify {size / verified:9,.0f}, fold {size / folded:9,.0f}"
+            )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start
+
+
+def _bodies() -> Iterator[EventBody]:
+    """Yield the nodes, and then for ever what happens to Pods, policies and now and then a node."""
+    yield from (declared(node_of(number)) for number in range(NODES))
+    number = 0
+    while True:
+        number += 1
+        name = number * 7919 % PODS
+        if number % 50 == 0:
+            yield declared(policy_of(number // 50 % POLICIES, 1 + number // 50 % 3))
+        elif number % 500 == 1:
+            yield declared(node_of(number // 500 % NODES))
+        elif number % 5 == 0:
+            yield deleted("Pod", f"default/pod-{name}")
+        else:
+            yield declared(_pod(name, number))
+
+
+def _pod(name: int, number: int) -> Pod:
+    address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
+    return Pod.model_validate(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"pod-{name}", "namespace": "default", "labels": {"app": f"app-{name % POLICIES}"}},
+            "status": {"phase": "Running", "podIPs": [{"ip": address}]},
+        }
+    )
