@@ -11,8 +11,9 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from adapters.logrows import Row, sealed
 from adapters.process import command_line
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
-from engine.events import GENESIS, Event, EventBody
+from engine.events import GENESIS, Event, EventBody, timestamp
 from engine.ports import Clock, EventLog, Ids
 
 T = TypeVar("T")
@@ -64,6 +65,16 @@ class LogUnusable(LogError):
         return f"{self.path}: {self.reason}"
 
 
+class Mark(NamedTuple):
+    """An event that is known, by its sequence and its hash."""
+
+    sequence: int
+    hash: str
+
+
+BEGINNING = Mark(0, GENESIS)
+
+
 @dataclass(frozen=True, slots=True)
 class SqliteLog(EventLog):
     """A log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another one."""
@@ -89,12 +100,27 @@ class SqliteLog(EventLog):
         """Yield what events say, as :meth:`read` does in a third less time."""
         return (self._read(row, Row.said) for row in self.rows(after, until))
 
-    def rows(self, after: int = 0, until: int | None = None) -> Iterator[Row]:
-        """Yield the events as they are stored; raise as :meth:`read` does, but for bodies that say nothing known."""
+    def rows(self, after: int = 0, until: int | None = None, known: Mark = BEGINNING) -> Iterator[Row]:
+        """Yield the events as they are stored; raise as :meth:`read` does, but for bodies that say nothing known.
+
+        What is vouched for is all behind an event that is ``known``.
+        """
         with self._reading() as connection:
-            for row in self._rows(connection, until):
+            for row in self._rows(connection, until, known):
                 if row.sequence > after:
                     yield row
+
+    def said(self, row: Row) -> EventBody:
+        """Return what a row says that is vouched for; raise as :meth:`read` does where that is nothing known."""
+        return self._read(row, Row.said)
+
+    def sequence_at(self, time: datetime) -> int:
+        """Return the sequence of the last event that is not later, 0 where there is none; it is not verified.
+
+        The sequence rules: where a clock went back, events before it may bear a later time.
+        """
+        with self._reading() as connection, self._explained(1):
+            return _number(connection, "SELECT max(sequence) FROM events WHERE time <= ?", timestamp(time))
 
     def hashes(self, after: int = 0) -> Iterator[bytes]:
         """Yield the hashes of the events behind one, oldest first; they are not verified."""
@@ -109,15 +135,13 @@ class SqliteLog(EventLog):
             connection.executemany(_INSERT, [row.values for row in rows])
             connection.execute("COMMIT")
 
-    def tail(self, after: Event) -> Iterator[Event]:
+    def tail(self, after: Mark) -> Iterator[Event]:
         """Yield the events that follow one that is known, which vouches for them.
 
         Raises:
             LogCorrupt: at the first event that the chain does not vouch for.
         """
-        with self._reading() as connection:
-            for row in self._rows(connection, None, (after.sequence, after.hash)):
-                yield self._read(row, Row.event)
+        return (self._read(row, Row.event) for row in self.rows(known=after))
 
     def verify(self) -> int:
         """Return the number of events, every one of which is as it was appended.
@@ -149,11 +173,9 @@ class SqliteLog(EventLog):
         self._vouch(row, row.previous)
         return sequence, row.hash.decode()
 
-    def _rows(
-        self, connection: sqlite3.Connection, until: int | None = None, known: tuple[int, str] = (0, GENESIS)
-    ) -> Iterator[Row]:
+    def _rows(self, connection: sqlite3.Connection, until: int | None, known: Mark) -> Iterator[Row]:
         """Yield the rows that the chain vouches for, behind one that is known."""
-        last, previous = known[0], known[1].encode()
+        last, previous = known.sequence, known.hash.encode()
         try:
             for columns in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)):
                 if last == until:
@@ -301,8 +323,8 @@ def _process(pid: int) -> str:
     return f"process {pid} ({shown(words)})" if words else f"process {pid}"
 
 
-def _number(connection: sqlite3.Connection, query: str) -> int:
-    row = connection.execute(query).fetchone()
+def _number(connection: sqlite3.Connection, query: str, *values: str) -> int:
+    row = connection.execute(query, values).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 
 

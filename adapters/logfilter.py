@@ -1,6 +1,6 @@
 """Which events of a log are meant: by time, by type, by object, by what came of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,16 +73,3 @@ def time_of(text: str, option: str, expected: str = "an RFC 3339 time with zone"
     if time is None or time.tzinfo is None:
         raise Refused((Fault(option, f"found {shown(text)}", expected),))
     return time
-
-
-def until_time(events: Iterable[Event], limit: datetime) -> Iterator[Event]:
-    """Yield the events up to the last one that is not later than a time.
-
-    The sequence rules: where the clock went back, earlier events that bear a later time were there too.
-    """
-    later: list[Event] = []
-    for event in events:
-        later.append(event)
-        if event.time <= limit:
-            yield from later
-            later.clear()

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from adapters.eventlog import SqliteLog
+from adapters.eventlog import BEGINNING, Mark, SqliteLog
+from adapters.snapshots import Snapshots
 from engine.config import Configuration
 from engine.events import ConfigDeclared, Event, EventBody
-from engine.state import ClusterState, fold
+from engine.state import ClusterState
 
 
 class Source(Protocol):
@@ -28,7 +29,7 @@ class Source(Protocol):
 
 
 class LogSource:
-    """Follows an event log; what is read is verified, from the first event on.
+    """Follows an event log; what is read is verified, from the nearest state that is kept on.
 
     ``configured`` says what a configuration amounts to with what this node was told besides.
     """
@@ -36,23 +37,17 @@ class LogSource:
     def __init__(self, log: SqliteLog, configured: Callable[[Configuration], Configuration]) -> None:
         self._log = log
         self._configured = configured
-        self._last: Event | None = None
+        self._last = BEGINNING
 
     def start(self) -> ClusterState:
-        state = fold(self._noted())
+        state, self._last = Snapshots(self._log).reached()
         return replace(state, config=self._configured(state.config))
 
-    def _noted(self) -> Iterator[Event]:
-        for event in self._log.read():
-            self._last = event
-            yield event
-
     def news(self) -> Iterable[EventBody]:
-        known = self._last.sequence if self._last else 0
-        if self._log.last_sequence() == known:
+        if self._log.last_sequence() == self._last.sequence:
             return ()
-        events = list(self._log.tail(self._last) if self._last else self._log.read())
-        self._last = events[-1]
+        events = list(self._log.tail(self._last))
+        self._last = Mark(events[-1].sequence, events[-1].hash)
         return [self._heard(event.body) for event in events]
 
     def _heard(self, body: EventBody) -> EventBody:
@@ -65,13 +60,13 @@ def followed(log: SqliteLog, after: int, pause: float = 0.2) -> Iterator[Event]:
     Raises:
         LogError: the log cannot be read, or an event cannot be trusted.
     """
-    last: Event | None = None
+    last = BEGINNING
     while True:
-        for event in log.read() if last is None else log.tail(last):
-            last = event
+        for event in log.tail(last):
+            last = Mark(event.sequence, event.hash)
             if event.sequence > after:
                 yield event
-        while log.last_sequence() == (last.sequence if last else 0):
+        while log.last_sequence() == last.sequence:
             time.sleep(pause)
 
 

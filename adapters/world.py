@@ -4,13 +4,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from adapters import wiring
 from adapters.configfile import load
 from adapters.kernel import Backend
-from adapters.logfilter import time_of, until_time
+from adapters.logfilter import time_of
 from adapters.manifests import scan
+from adapters.snapshots import Snapshots
 from engine.config import Configuration
 from engine.desired import desired
 from engine.errors import Fault, Refused
@@ -18,7 +20,7 @@ from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.intake import Judgement, Mode
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Family, Ruleset
-from engine.state import ClusterState, evolve, evolved
+from engine.state import ClusterState, evolve
 
 SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
 
@@ -57,8 +59,7 @@ def state_of(options: WorldOptions) -> ClusterState:
         raise Refused((Fault("", "a cluster is needed", "one of -f PATH and --log PATH"),))
     if options.at and not options.log:
         raise Refused((Fault("--at", "manifests have no past", "--log PATH with --at"),))
-    log = options.log
-    state = evolved(_bodies_until(log, options.at)) if log else declared_state(options.files)
+    state = _state_at(options.log, options.at) if options.log else declared_state(options.files)
     return _configured(state, options)
 
 
@@ -114,13 +115,15 @@ def judged(state: ClusterState, files: Iterable[str], mode: Mode) -> Judgement:
     return scan(tuple(files), sys.stdin).judged(state, mode)
 
 
-def _bodies_until(log: str, at: str | None) -> Iterable[EventBody]:
-    """Return what the events of a log say up to a sequence or a time, all of them where none is given."""
-    reader = wiring.event_log(log)
-    if at is None or at.isdecimal():
-        return reader.bodies(until=None if at is None else int(at))
-    limit = time_of(at, "--at", "a sequence or an RFC 3339 time with zone")
-    return (event.body for event in until_time(reader.read(), limit))
+def _state_at(path: str, at: str | None) -> ClusterState:
+    """Return the state of a log after a sequence or at a time, the present one where none is given."""
+    log = wiring.event_log(path)
+    until = None if at is None else int(at) if at.isdecimal() else log.sequence_at(_time(at))
+    return Snapshots(log).reached(until)[0]
+
+
+def _time(text: str) -> datetime:
+    return time_of(text, "--at", "a sequence or an RFC 3339 time with zone")
 
 
 def node_of(options: WorldOptions) -> str:

@@ -5,7 +5,7 @@ import sys
 from adapters.logs import configure
 from adapters.memory import look_seldom
 from adapters.usernamespace import in_user_namespace
-from benchmarks import first_apply, headerspace, lifecycle, live, oracle, parsing, road, verdicts
+from benchmarks import first_apply, headerspace, history, lifecycle, live, oracle, parsing, road, verdicts
 
 if __name__ == "__main__":
     in_user_namespace((sys.executable, "-m", "benchmarks"))
@@ -19,3 +19,4 @@ if __name__ == "__main__":
     oracle.main()
     first_apply.main()
     live.main()
+    history.main()

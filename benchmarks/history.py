@@ -3,13 +3,16 @@
 There are 1,000 nodes, 10,000 Pods that come and go, and 1,000 policies that change.
 """
 
+import resource
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from adapters import wiring
+from adapters.snapshots import Snapshots
 from benchmarks.worlds import node_of, policy_of
 from engine.events import EventBody, declared, deleted
 from engine.objects import Pod
@@ -22,7 +25,7 @@ GROUP = 5_000
 
 def main() -> None:
     """Print events a second for each size."""
-    print(f"history: {NODES:,} nodes, {PODS:,} Pods, {POLICIES:,} policies; events a second, in groups of {GROUP:,}")
+    print(f"history: {NODES:,} nodes, {PODS:,} Pods, {POLICIES:,} policies; groups of {GROUP:,}")
     bodies = _bodies()
     with TemporaryDirectory() as folder:
         log, length = wiring.event_log(f"{folder}/events.db"), 0
@@ -34,13 +37,22 @@ def main() -> None:
                 log.append(group, source="bench", expected=length)
                 appending += perf_counter() - start
                 length += len(group)
+            snapshots = Snapshots(log)
+            made, opened = _timed(snapshots.reached), _timed(snapshots.reached)
+            past = max(_timed(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
             verified, folded = _timed(log.verify), _timed(lambda: evolved(log.bodies()))
             megabytes = Path(log.path).stat().st_size / 1e6
             added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
             print(
                 f"  {size:9,} events, {megabytes:5.0f} MB: append {added / appending:9,.0f}, "
-                f"verify {size / verified:9,.0f}, fold {size / folded:9,.0f}"
+                f"verify {size / verified:9,.0f}, fold {size / folded:9,.0f} a second; "
+                f"states made in {made:.1f} s, then opened in {opened:.2f} s, any past state in {past:.2f} s"
             )
+        state = snapshots.reached()[0]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"  {len(state.pods):,} Pods and {len(state.policies):,} policies at the end; at most {memory:,.0f} MB in use"
+        )
 
 
 def _timed(work: Callable[[], object]) -> float:

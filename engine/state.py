@@ -4,7 +4,7 @@ States are persistent values: evolving one leaves it readable, so every past sta
 differs. Nothing here judges whether an event should have been recorded; :mod:`engine.intake` does, before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, TypeVar, assert_never
@@ -27,6 +27,7 @@ from engine.events import (
     PolicyDeclared,
     ServiceObserved,
     TierDeclared,
+    declared,
 )
 from engine.objects import (
     RESERVED_TIERS,
@@ -145,6 +146,18 @@ def fold(events: Iterable[Event], state: ClusterState | None = None) -> ClusterS
 def evolved(bodies: Iterable[EventBody], state: ClusterState | None = None) -> ClusterState:
     """Return the state after what all the events say, from an empty cluster or from ``state``."""
     return reduce(evolve, bodies, state if state is not None else ClusterState())
+
+
+def shortest(state: ClusterState) -> Iterator[EventBody]:
+    """Yield what events have to say that lead from nothing to a state, but for its sequence; always the same."""
+    if state.config != DEFAULT_CONFIGURATION:
+        yield ConfigDeclared(config=state.config)
+    for name in _FIELDS.values():
+        objects: Map[str, ClusterObject] = getattr(state, name)
+        yield from (declared(objects[key]) for key in sorted(objects))
+    # Refusals of objects behind these, which would take them back; proposals behind what became of earlier ones.
+    for known in (state.hosts, state.refusals, state.outcomes, state.under_way):
+        yield from (known[key] for key in sorted(known))
 
 
 def _without(objects: Map[str, T], name: str) -> Map[str, T]:

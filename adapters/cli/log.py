@@ -10,13 +10,14 @@ from adapters import wiring
 from adapters.cli.options import wanted_options
 from adapters.cli.output import counted, emit, emit_item, output_option, table
 from adapters.logfilter import Wanted
+from adapters.snapshots import Snapshots
 from adapters.sources import followed
 from adapters.transfer import exported, imported
 from adapters.world import config_changes, judged
 from engine.errors import Fault, LogCorrupt, Refused, plain
 from engine.events import Event, subject, timestamp
 from engine.intake import Mode
-from engine.state import evolved
+from engine.state import ClusterState
 
 log_option = click.option("--log", "path", required=True, metavar="PATH", help="Event log.")
 
@@ -47,7 +48,7 @@ def append_command(
         message = "Missing option '-f'; only -c FILE may stand alone"
         raise click.UsageError(message)
     log = wiring.event_log(path)
-    state = evolved(log.bodies() if log.exists else ())
+    state = Snapshots(log).reached()[0] if log.exists else ClusterState()
     mode = Mode.DELETE if delete else Mode.SYNC if sync else Mode.DECLARE
     judgement = judged(state, files, mode)
     settled = (*judgement.bodies, *config_changes(state, config))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from adapters.clock import SystemClock, SystemIds
-from adapters.eventlog import SqliteLog
+from adapters.eventlog import Mark, SqliteLog
 from engine.events import deleted
 
 _LONGEST = 0.02
@@ -49,7 +49,7 @@ def main(path: str, count: int) -> None:
         os.waitpid(child, 0)
         acknowledged = max(told(reader), default=newest.sequence)
         os.close(reader)
-        newest = [newest, *log.tail(newest)][-1]  # verified, one by one
+        newest = [newest, *log.tail(Mark(newest.sequence, newest.hash))][-1]  # verified, one by one
         assert newest.sequence >= acknowledged, (number, newest.sequence, acknowledged)
         cut += newest.sequence > acknowledged
     assert log.verify() == newest.sequence

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,7 @@ from hypothesis import strategies as st
 from adapters.cli import main
 from adapters.clock import CountedIds, FixedClock
 from adapters.eventlog import SqliteLog
-from adapters.logfilter import until_time
-from engine.events import GENESIS, Event, EventBody, ObjectRefused, deleted
+from engine.events import EventBody, ObjectRefused, deleted
 from engine.outcomes import ApplyFailed, FailedRule, RulesetApplied
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -30,19 +30,19 @@ BODIES: tuple[EventBody, ...] = (
 )
 
 
-def at(seconds: int, number: int) -> Event:
-    """An event of some time."""
-    time = NOON + timedelta(seconds=seconds)
-    return Event(sequence=number, time=time, id="x", source="s", body=BODIES[0], previous=GENESIS)
-
-
 @given(st.lists(st.integers(0, 20)), st.integers(-1, 21))
 def test_a_past_state_is_of_all_events_up_to_the_last_of_its_time(seconds: list[int], limit: int) -> None:
     """Also where the clock went back: the sequence rules, and no event is left out before another."""
-    events = [at(each, number) for number, each in enumerate(seconds, 1)]
-    last = max((number for number, each in enumerate(seconds, 1) if each <= limit), default=0)
+    clock = FixedClock()
+    with TemporaryDirectory() as folder:
+        log = SqliteLog(f"{folder}/log", clock, CountedIds())
+        log.append([], source="test", expected=0)
+        for number, each in enumerate(seconds):
+            clock.time = NOON + timedelta(seconds=each)
+            log.append([BODIES[0]], source="test", expected=number)
+        last = max((number for number, each in enumerate(seconds, 1) if each <= limit), default=0)
 
-    assert list(until_time(events, NOON + timedelta(seconds=limit))) == events[:last]
+        assert log.sequence_at(NOON + timedelta(seconds=limit)) == last
 
 
 @pytest.fixture
