@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from adapters.conntrack import ConnectionTable
+from adapters.filewatch import FileWatch
 from adapters.hostfacts import observe
 from adapters.keeper import Keeper
 from adapters.process import Runner
@@ -25,8 +26,11 @@ from engine.state import ClusterState
 
 _LOG = structlog.get_logger(__name__)
 
-_LISTEN = 0.05
-"""Seconds between two questions for news."""
+_LISTEN, _LISTEN_BESIDES = 0.05, 0.5
+"""Seconds between two questions for news, and where it is told too that there may be any."""
+
+_EAGER, _SOON = 0.1, 0.004
+"""For how many seconds what was written is waited for, as it can be read only a while later, and asked how often."""
 
 _LOOK, _SHARE = 1.0, 5
 """Seconds between two looks at sets, which nobody tells of, or so many times what a look takes."""
@@ -53,11 +57,14 @@ class Agent:
     judge_in: Callable[[ClusterState], None]
     told_by: int | None
     """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
+    written: FileWatch | None
+    """Tells when the source may have news; where it is None the source is asked again and again."""
     enforced: Callable[[], object]
     """Called once, after the rules came into force for the first time."""
     _derivation: Derivation = field(init=False)
     _stop: bool = field(default=False, init=False)
     _due: dict[str, float] = field(default_factory=dict, init=False)
+    _eager_until: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
     _held: object = field(default=None, init=False)
     _looked: tuple[float, float] = field(default=(0.0, 0.0), init=False)
@@ -72,7 +79,7 @@ class Agent:
         if self.told_by is not None:
             del self._due["ask"]
         with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
-            for each in (wake, self.told_by):
+            for each in (wake, self.told_by, self.written.descriptor if self.written else None):
                 if each is not None:
                     selector.register(each, selectors.EVENT_READ)
             while not self._stop:
@@ -80,6 +87,8 @@ class Agent:
                 for key, _ in selector.select(self._sleep()):
                     if key.fd == wake:
                         os.read(wake, 1 << 12)
+                    elif self.written and key.fd == self.written.descriptor:
+                        self._eager_until = time.monotonic() + _EAGER if self.written.told() else self._eager_until
                     else:
                         self._told()
 
@@ -94,8 +103,9 @@ class Agent:
         self._stop = True
 
     def _sleep(self) -> float:
-        soon = min(self._due.values()) - time.monotonic()
-        return max(0.0, min(soon, _LISTEN))
+        now = time.monotonic()
+        listen = _SOON if now < self._eager_until else _LISTEN if self.written is None else _LISTEN_BESIDES
+        return max(0.0, min(min(self._due.values()) - now, listen))
 
     def _turn(self) -> None:
         """Do what is due."""
@@ -115,6 +125,7 @@ class Agent:
         try:
             for body in self.source.news():
                 self._derivation = self._derivation.after(body)
+                self._eager_until = 0.0
         except NodewallError as error:
             _LOG.error("no news", error=str(error))
             return

@@ -12,6 +12,7 @@ from adapters.agent import Agent
 from adapters.cli.options import LimitOptions, agent_options, limit_options
 from adapters.confirmation import settled
 from adapters.eventlog import SqliteLog
+from adapters.filewatch import FileWatch
 from adapters.guards import Guards
 from adapters.journal import Journal
 from adapters.keeper import Keeper
@@ -60,11 +61,22 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
             keeper=Keeper(remembered, nodes, journal, time.monotonic),
             judge_in=guards.judge_in,
             told_by=changes.descriptor,
+            written=open_things.enter_context(written) if (written := _written(source, log)) else None,
             enforced=lambda: clear_rules(kernel.other, watch),
         )
         agent.run(state)
         if remove_on_exit:
             remove(kernel, watch)
+
+
+def _written(source: Source, log: SqliteLog | None) -> FileWatch | None:
+    if log is None or isinstance(source, FixedSource):
+        return None
+    try:
+        return FileWatch(log.path)
+    except OSError as error:
+        _LOG.warning("the log is asked for news again and again", error=str(error))
+        return None
 
 
 def _source_of(world: WorldOptions, log: SqliteLog | None) -> Source:
