@@ -4,26 +4,36 @@ A node has 1,000 rules about 10,000 Pods. What is measured is what an agent does
 prove, apply, read back, and put on record.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 
 from adapters import wiring
+from adapters.eventlog import SqliteLog
 from adapters.guards import Guards
 from adapters.journal import Journal
 from adapters.keeper import Keeper
 from adapters.kernel import Backend
 from adapters.lab import Host, Lab
+from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
 from benchmarks.worlds import NODE, node_of
 from engine.derive import Derivation, derived
 from engine.desired import Desired
+from engine.errors import LogConflict
 from engine.events import EventBody, declared, deleted
 from engine.objects import ClusterNetworkPolicy, Pod
 from engine.reconcile import NodeRuleReconciler
-from engine.state import ClusterState, evolve
+from engine.state import ClusterState, evolve, shortest
 from simulator.headerspace.atlas import UNLIMITED
+
+_NODEWALL = "import sys; from adapters.cli import main; sys.exit(main())"
+_REST = 0.3
+"""Seconds in which an agent has nothing to do, so that each event finds it waiting."""
 
 POLICIES, PODS, EVENTS = 1000, 10_000, 40
 
@@ -36,6 +46,10 @@ def main() -> None:
         times, watch = _events(start, backend)
         parts = ", ".join(f"{name} {seconds / len(times) * 1000:.1f}" for name, seconds in watch.seconds.items())
         print(f"  {backend:7} median {median(times) * 1000:6.1f} ms, worst {max(times) * 1000:6.1f} ms ({parts} ms)")
+        whole = [seconds * 1000 for seconds in _through_an_agent(start, backend)]
+        print(
+            f"  {'':7} median {median(whole):6.1f} ms, worst {max(whole):6.1f} ms by a running agent, from its log on"
+        )
 
 
 def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.SystemStopwatch]:
@@ -64,6 +78,42 @@ def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.Sy
             keeper.enforce(_desired(current))
             times.append(perf_counter() - begin)
         return times, watch
+
+
+def _through_an_agent(start: Derivation, backend: Backend) -> list[float]:
+    """Return how long it takes from when an event is on disk until an agent has it in the kernel, for each Pod."""
+    (made,) = (
+        item.name for item in start.ruleset.sets if _address_of(_pod(0, 0)) in {each[0] for each in item.members}
+    )
+    with TemporaryDirectory() as folder, Lab((Host("node", ("192.168.0.1", "fd00::1")),)) as lab:
+        log, runner = wiring.event_log(f"{folder}/events.db"), SystemRunner(lab.netns("node"))
+        log.append(list(shortest(start.state)), source="bench", expected=0)
+        words = ["agent", "--log", log.path, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
+        with subprocess.Popen([sys.executable, "-c", _NODEWALL, *words]) as agent:
+            try:
+                times = []
+                for number in range(1 + EVENTS // 2):
+                    pod = _pod(PODS + number, 0)
+                    begin = _appended(log, pod)
+                    while runner.run(["ipset", "test", made, _address_of(pod)]).status:
+                        pass
+                    times.append(perf_counter() - begin)
+                    sleep(_REST)
+            finally:
+                agent.terminate()
+    return times[1:]  # the first one waited for the agent to start
+
+
+def _appended(log: SqliteLog, pod: Pod) -> float:
+    """Append an event, whatever the agent records meanwhile, and return when it was on disk."""
+    while True:
+        with suppress(LogConflict):
+            log.append([declared(pod)], source="bench", expected=log.last_sequence())
+            return perf_counter()
+
+
+def _address_of(pod: Pod) -> str:
+    return pod.status.pod_ips[0].ip
 
 
 def _desired(derivation: Derivation) -> Desired:
