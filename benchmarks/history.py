@@ -13,9 +13,8 @@ from time import perf_counter
 
 from adapters import wiring
 from adapters.snapshots import Snapshots
-from benchmarks.worlds import node_of, policy_of
+from benchmarks.worlds import node_of, pod_of, policy_of
 from engine.events import EventBody, declared, deleted
-from engine.objects import Pod
 from engine.state import evolved
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -72,16 +71,5 @@ def _bodies() -> Iterator[EventBody]:
         elif number % 5 == 0:
             yield deleted("Pod", f"default/pod-{name}")
         else:
-            yield declared(_pod(name, number))
-
-
-def _pod(name: int, number: int) -> Pod:
-    address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
-    return Pod.model_validate(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": f"pod-{name}", "namespace": "default", "labels": {"app": f"app-{name % POLICIES}"}},
-            "status": {"phase": "Running", "podIPs": [{"ip": address}]},
-        }
-    )
+            address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
+            yield declared(pod_of(f"pod-{name}", address, f"app-{name % POLICIES}"))

@@ -21,7 +21,7 @@ from adapters.kernel import Backend
 from adapters.lab import Host, Lab
 from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
-from benchmarks.worlds import NODE, node_of
+from benchmarks.worlds import NODE, node_of, pod_of
 from engine.derive import Derivation, derived
 from engine.desired import Desired
 from engine.errors import LogConflict
@@ -157,12 +157,4 @@ def _policy(number: int) -> ClusterNetworkPolicy:
 
 
 def _pod(number: int, app: int) -> Pod:
-    address = f"10.{128 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
-    return Pod.model_validate(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": f"pod-{number}", "namespace": "default", "labels": {"app": f"app-{app}"}},
-            "status": {"phase": "Running", "podIPs": [{"ip": address}]},
-        }
-    )
+    return pod_of(f"pod-{number}", f"10.{128 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}", f"app-{app}")

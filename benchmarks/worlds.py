@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.events import declared
-from engine.objects import ClusterNetworkPolicy, Node
+from engine.objects import ClusterNetworkPolicy, Node, Pod
 from engine.state import ClusterState, evolve
 
 NODE = "node-0"
@@ -29,6 +29,13 @@ def node_of(number: int) -> Node:
     return Node.model_validate(
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}, "status": status}
     )
+
+
+def pod_of(name: str, address: str, app: str) -> Pod:
+    """Return a running Pod of the default namespace."""
+    metadata = {"name": name, "namespace": "default", "labels": {"app": app}}
+    status = {"phase": "Running", "podIPs": [{"ip": address}]}
+    return Pod.model_validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
 
 
 def policy_of(number: int, peers: int, action: str = "Allow") -> ClusterNetworkPolicy:
