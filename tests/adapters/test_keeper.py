@@ -4,7 +4,6 @@ import pytest
 
 from adapters.journal import Journal
 from adapters.keeper import Keeper
-from adapters.logs import configure
 from adapters.remembered import RememberedKernel
 from engine.compiler import DEFAULT_OPTIONS, compile_rules
 from engine.desired import Desired
@@ -18,12 +17,6 @@ from tests.rulesets import NullWatch, completed
 
 RULES = (completed("a", "10.0.0.0/8"), completed("b"))
 WANTED = Desired(RULES, DEFAULT_OPTIONS, compile_rules(RULES))
-
-
-@pytest.fixture(autouse=True)
-def logs() -> None:
-    """Write logs to where this test's standard error goes, not to that of a command line before it."""
-    configure(0)
 
 
 class Node:
