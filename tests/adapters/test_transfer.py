@@ -3,11 +3,13 @@
 import io
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.cli import main
 from adapters.clock import CountedIds, FixedClock
@@ -15,11 +17,13 @@ from adapters.eventlog import SqliteLog
 from adapters.logrows import Row
 from adapters.transfer import exported, imported
 from engine.errors import Refused
-from engine.events import EventBody, declared, deleted
+from engine.events import EventBody, canonical, declared, deleted
 from engine.objects import ClusterObject, key_of
 from tests.strategies import clusters
 
 Lines = list[bytes]
+TEXTS = ("time", "id", "source", "type", "previous", "hash")
+BODY = st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=2), max_size=3)
 
 
 def log_at(path: Path, *bodies: EventBody) -> SqliteLog:
@@ -178,3 +182,14 @@ def test_the_command_says_what_came(
         capsys.readouterr().err
         == f"error: {tmp_path}/none: No such file or directory; expected a file to read, or - for stdin\n"
     )
+
+
+@given(st.fixed_dictionaries({name: st.text() | st.from_regex(r"[ -~]*", fullmatch=True) for name in TEXTS}), BODY)
+def test_a_row_is_hashed_as_its_canonical_json(texts: dict[str, str], body: object) -> None:
+    """Whatever stands in its columns, also where no character needs a look."""
+    row = Row(7, **{name: text.encode() for name, text in texts.items()}, body=canonical(body))
+    plain = {**texts, "sequence": 7, "body": body}
+
+    assert row.line() == canonical(plain) + b"\n"
+    assert row.digest().decode() == sha256(canonical({k: v for k, v in plain.items() if k != "hash"})).hexdigest()
+    assert Row.of_line(row.line()) == row
