@@ -75,9 +75,9 @@ class Agent:
     def run(self, state: ClusterState) -> None:
         """Keep the node until SIGTERM or SIGINT comes."""
         self._derivation = derived(self._with_host(state), self.node)
-        self._due = {"look": 0.0, "ask": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
-        if self.told_by is not None:
-            del self._due["ask"]
+        self._due = {"look": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
+        if self.told_by is None:
+            self._due["ask"] = 0.0
         with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
             for each in (wake, self.told_by, self.written.descriptor if self.written else None):
                 if each is not None:
@@ -88,9 +88,13 @@ class Agent:
                     if key.fd == wake:
                         os.read(wake, 1 << 12)
                     elif self.written and key.fd == self.written.descriptor:
-                        self._eager_until = time.monotonic() + _EAGER if self.written.told() else self._eager_until
+                        self._wait_for_news(self.written)
                     else:
                         self._told()
+
+    def _wait_for_news(self, written: FileWatch) -> None:
+        if written.told():
+            self._eager_until = time.monotonic() + _EAGER
 
     def _told(self) -> None:
         """Look at what has changed, but not all the time where others change their rules all the time."""

@@ -1,17 +1,16 @@
 """Changes to a file, told by the kernel as they happen. Source: inotify(7)."""
 
-import ctypes
 import os
 import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from adapters.libc import LIBC, last_error
+
 _MODIFY, _MOVED_TO, _CREATE = 0x2, 0x80, 0x100
 _EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, length of the name behind it
 _BUFFER = 1 << 16
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class FileWatch:
@@ -23,11 +22,11 @@ class FileWatch:
     def __init__(self, path: str) -> None:
         file = Path(path).absolute()
         self._name = os.fsencode(file.name)
-        self.descriptor = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.descriptor = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.descriptor < 0:
-            raise _error(path)
-        if _LIBC.inotify_add_watch(self.descriptor, os.fsencode(file.parent), _MODIFY | _MOVED_TO | _CREATE) < 0:
-            error = _error(path)
+            raise last_error(path)
+        if LIBC.inotify_add_watch(self.descriptor, os.fsencode(file.parent), _MODIFY | _MOVED_TO | _CREATE) < 0:
+            error = last_error(path)
             os.close(self.descriptor)
             raise error
 
@@ -53,8 +52,3 @@ def _names(data: bytes) -> list[bytes]:
         begin += _EVENT.size + length
         found.append(data[begin - length : begin].rstrip(b"\0"))
     return found
-
-
-def _error(path: str) -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number), path)

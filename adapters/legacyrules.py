@@ -18,6 +18,7 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from adapters.libc import LIBC, last_error
 from adapters.probe import inside
 from adapters.process import namespace_path
 from engine.ruleset import Family
@@ -46,8 +47,6 @@ _LAYOUTS = {
     Family.IPV6: _Layout(socket.AF_INET6, socket.IPPROTO_IPV6, "ip6_tables_names", 142, 152),
 }
 _COUNTERS = 16  # bytes
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,6 @@ def _asked(asking: socket.socket, layout: _Layout, option: int, question: bytes)
     answer = bytearray(question)
     buffer = (ctypes.c_char * len(answer)).from_buffer(answer)
     length = ctypes.c_uint32(len(answer))
-    if _LIBC.getsockopt(asking.fileno(), layout.level, option, buffer, ctypes.byref(length)):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    if LIBC.getsockopt(asking.fileno(), layout.level, option, buffer, ctypes.byref(length)):
+        raise last_error()
     return answer

@@ -2,10 +2,9 @@
 
 A socket stays in the network namespace it was opened in, whoever uses it. So a short-lived thread enters the
 namespace, opens it and ends; everything else is ordinary non-blocking IO here: no helper process, no protocol.
-Imports only the standard library, and knows nothing of who makes the namespaces. See setns(2) and ip(7).
+It knows nothing of who makes the namespaces. See setns(2) and ip(7).
 """
 
-import ctypes
 import errno
 import os
 import selectors
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
+
+from adapters.libc import LIBC, last_error
 
 CLONE_NEWNET = 0x40000000
 IP_RECVERR, IPV6_RECVERR = 11, 25  # not in the socket module
@@ -135,12 +136,10 @@ def connect_all(attempts: Sequence[Attempt], listeners: Sequence[socket.socket],
 
 def _enter(netns: Path) -> None:
     # os.setns is there from Python 3.12 on; until 3.11 is no longer supported the C library's does for all.
-    libc = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if libc.setns(descriptor, CLONE_NEWNET):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(netns))
+        if LIBC.setns(descriptor, CLONE_NEWNET):
+            raise last_error(str(netns))
     finally:
         os.close(descriptor)
 

@@ -49,16 +49,14 @@ class RememberedKernel:
 
     def _as_expected(self, family: Family, tables: tuple[Table, ...]) -> tuple[Table, ...]:
         def chain(table: str, found: Chain) -> Chain:
-            rules = self._expected_rules.get((family, table, found.name))
-            return (
-                found if rules is None or rules is found.rules or rules != found.rules else replace(found, rules=rules)
-            )
+            rules = self._expected_rules.get((family, table, found.name), found.rules)
+            return found if rules is found.rules or rules != found.rules else replace(found, rules=rules)
 
         return tuple(replace(each, chains=tuple(chain(each.name, found) for found in each.chains)) for each in tables)
 
     def _set_as_expected(self, found: IpSet) -> IpSet:
-        expected = self._expected.get(found.name)
-        return expected if expected is not None and expected == found else found
+        expected = self._expected.get(found.name, found)
+        return expected if expected == found else found
 
     def distrust_sets(self) -> None:
         """Read all sets anew at the next look, as the kernel tells nothing of them."""

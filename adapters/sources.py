@@ -35,18 +35,18 @@ class LogSource:
     """
 
     def __init__(self, log: SqliteLog, configured: Callable[[Configuration], Configuration]) -> None:
-        self._log = log
+        self.log = log
         self._configured = configured
         self._last = BEGINNING
 
     def start(self) -> ClusterState:
-        state, self._last = Snapshots(self._log).reached()
+        state, self._last = Snapshots(self.log).reached()
         return replace(state, config=self._configured(state.config))
 
     def news(self) -> Iterable[EventBody]:
-        if self._log.last_sequence() == self._last.sequence:
+        if self.log.last_sequence() == self._last.sequence:
             return ()
-        events = list(self._log.tail(self._last))
+        events = list(self.log.tail(self._last))
         self._last = Mark(events[-1].sequence, events[-1].hash)
         return [self._heard(event.body) for event in events]
 

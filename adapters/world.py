@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from adapters import wiring
@@ -23,6 +22,7 @@ from engine.ruleset import Family, Ruleset
 from engine.state import ClusterState, evolve
 
 SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
+_MOMENT = "a sequence or an RFC 3339 time with zone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,8 @@ def judged(state: ClusterState, files: Iterable[str], mode: Mode) -> Judgement:
 def _state_at(path: str, at: str | None) -> ClusterState:
     """Return the state of a log after a sequence or at a time, the present one where none is given."""
     log = wiring.event_log(path)
-    until = None if at is None else int(at) if at.isdecimal() else log.sequence_at(_time(at))
+    until = None if at is None else int(at) if at.isdecimal() else log.sequence_at(time_of(at, "--at", _MOMENT))
     return Snapshots(log).reached(until)[0]
-
-
-def _time(text: str) -> datetime:
-    return time_of(text, "--at", "a sequence or an RFC 3339 time with zone")
 
 
 def node_of(options: WorldOptions) -> str:

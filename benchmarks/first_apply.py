@@ -17,9 +17,8 @@ from adapters.kernel import Backend, NetfilterKernel
 from adapters.lab import Host, Lab
 from adapters.process import Finished, Runner, SystemRunner
 from adapters.remembered import RememberedKernel
-from benchmarks.worlds import NODE, cluster, policy_of
-from engine.derive import Derivation, derived
-from engine.desired import Desired
+from benchmarks.worlds import NODE, cluster, desired_by, policy_of
+from engine.derive import derived
 from engine.events import declared
 from engine.plan import Tool, full_text
 from engine.reconcile import NodeRuleReconciler
@@ -99,7 +98,7 @@ def _ours(state: ClusterState, backend: Backend) -> tuple[Cost, Cost]:
         start = perf_counter()
         current = derived(state, NODE)
         guards.judge_in(state)
-        keeper.enforce(_desired(current))
+        keeper.enforce(desired_by(current))
         first = _cost(perf_counter() - start, counting, nodes)
         costs = []
         for number in range(CHANGES):
@@ -108,7 +107,7 @@ def _ours(state: ClusterState, backend: Backend) -> tuple[Cost, Cost]:
             start = perf_counter()
             current = current.after(event)
             guards.judge_in(current.state)
-            keeper.enforce(_desired(current))
+            keeper.enforce(desired_by(current))
             costs.append(_cost(perf_counter() - start, counting, nodes))
         return first, _median(costs)
 
@@ -124,12 +123,6 @@ def _median(costs: Sequence[Cost]) -> Cost:
         median(cost.processes for cost in costs),
         max(cost.operations for cost in costs),
     )
-
-
-def _desired(derivation: Derivation) -> Desired:
-    if derivation.desired is None:
-        raise LookupError(NODE)
-    return derivation.desired
 
 
 @dataclass

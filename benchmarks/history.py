@@ -39,7 +39,7 @@ def main() -> None:
             snapshots = Snapshots(log)
             made, opened = _timed(snapshots.reached), _timed(snapshots.reached)
             past = max(_timed(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
-            verified, folded = _timed(log.verify), _timed(lambda: evolved(log.bodies()))
+            verified, folded = _timed(log.verify), _timed(lambda: evolved(map(log.said, log.rows())))
             megabytes = Path(log.path).stat().st_size / 1e6
             added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
             print(

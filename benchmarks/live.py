@@ -7,13 +7,11 @@ prove, apply, read back, and put on record.
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter, sleep
 
 from adapters import wiring
-from adapters.eventlog import SqliteLog
 from adapters.guards import Guards
 from adapters.journal import Journal
 from adapters.keeper import Keeper
@@ -21,17 +19,14 @@ from adapters.kernel import Backend
 from adapters.lab import Host, Lab
 from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
-from benchmarks.worlds import NODE, node_of, pod_of
+from benchmarks.worlds import NODE, desired_by, node_of, pod_of
 from engine.derive import Derivation, derived
-from engine.desired import Desired
-from engine.errors import LogConflict
 from engine.events import EventBody, declared, deleted
 from engine.objects import ClusterNetworkPolicy, Pod
 from engine.reconcile import NodeRuleReconciler
 from engine.state import ClusterState, evolve, shortest
 from simulator.headerspace.atlas import UNLIMITED
 
-_NODEWALL = "import sys; from adapters.cli import main; sys.exit(main())"
 _REST = 0.3
 """Seconds in which an agent has nothing to do, so that each event finds it waiting."""
 
@@ -65,7 +60,7 @@ def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.Sy
         nodes = NodeRuleReconciler(kernel, guards, watch, begin=journal.begun)
         keeper = Keeper(kernel, nodes, journal, monotonic)
         current = start
-        keeper.enforce(_desired(current))
+        keeper.enforce(desired_by(current))
         times: list[float] = []
         for number, body in enumerate(_bodies()):
             if number == 2:  # the first ones still fill what is kept for all that follow
@@ -75,7 +70,7 @@ def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.Sy
             with watch.stage("derive"):
                 current = current.after(body)
             guards.judge_in(current.state)
-            keeper.enforce(_desired(current))
+            keeper.enforce(desired_by(current))
             times.append(perf_counter() - begin)
         return times, watch
 
@@ -88,13 +83,15 @@ def _through_an_agent(start: Derivation, backend: Backend) -> list[float]:
     with TemporaryDirectory() as folder, Lab((Host("node", ("192.168.0.1", "fd00::1")),)) as lab:
         log, runner = wiring.event_log(f"{folder}/events.db"), SystemRunner(lab.netns("node"))
         log.append(list(shortest(start.state)), source="bench", expected=0)
+        record = Journal(NODE, start.state, log)  # which appends whatever the agent records meanwhile
         words = ["agent", "--log", log.path, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
-        with subprocess.Popen([sys.executable, "-c", _NODEWALL, *words]) as agent:
+        with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words]) as agent:
             try:
                 times = []
                 for number in range(1 + EVENTS // 2):
                     pod = _pod(PODS + number, 0)
-                    begin = _appended(log, pod)
+                    record.append(declared(pod))
+                    begin = perf_counter()
                     while runner.run(["ipset", "test", made, _address_of(pod)]).status:
                         pass
                     times.append(perf_counter() - begin)
@@ -104,22 +101,8 @@ def _through_an_agent(start: Derivation, backend: Backend) -> list[float]:
     return times[1:]  # the first one waited for the agent to start
 
 
-def _appended(log: SqliteLog, pod: Pod) -> float:
-    """Append an event, whatever the agent records meanwhile, and return when it was on disk."""
-    while True:
-        with suppress(LogConflict):
-            log.append([declared(pod)], source="bench", expected=log.last_sequence())
-            return perf_counter()
-
-
 def _address_of(pod: Pod) -> str:
     return pod.status.pod_ips[0].ip
-
-
-def _desired(derivation: Derivation) -> Desired:
-    if derivation.desired is None:
-        raise LookupError(NODE)
-    return derivation.desired
 
 
 def _bodies() -> Iterator[EventBody]:

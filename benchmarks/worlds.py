@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from engine.derive import Derivation
+from engine.desired import Desired
 from engine.events import declared
 from engine.objects import ClusterNetworkPolicy, Node, Pod
 from engine.state import ClusterState, evolve
@@ -20,6 +22,13 @@ def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> C
     for number in range(policies):
         state = evolve(state, declared(policy_of(number, peers, actions[number % len(actions)])))
     return state
+
+
+def desired_by(derivation: Derivation) -> Desired:
+    """Return what the node shall have in force, which is there."""
+    if derivation.desired is None:
+        raise LookupError(NODE)
+    return derivation.desired
 
 
 def node_of(number: int) -> Node:

@@ -99,5 +99,6 @@ def _compiled(
 
 
 def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:
-    same = known is not None and (known.rule is rule or known.rule == rule)
-    return known if same and known is not None else part_of(rule, options)
+    if known is not None and (known.rule is rule or known.rule == rule):
+        return known
+    return part_of(rule, options)

@@ -1,6 +1,7 @@
 """By which hash outcomes tell what is in force: the SHA-256 of a ruleset's text, kept up part by part."""
 
 import hashlib
+from operator import attrgetter
 
 from engine.plan import FAMILY_TOOL, Tool, full_text
 from engine.ruleset import Family, IpSet, Ruleset, Table
@@ -15,7 +16,7 @@ class Fingerprints:
 
     def of(self, wanted: Ruleset) -> str:
         """Return the hash of what :func:`engine.plan.full_text` says of a ruleset, in the order of tools."""
-        self._sets = {item.name: self._set(item) for item in sorted(wanted.sets, key=_name)}
+        self._sets = {item.name: self._set(item) for item in sorted(wanted.sets, key=attrgetter("name"))}
         found = hashlib.sha256(b"".join(text for _, text in self._sets.values()))
         for family in Family:
             found.update(self._rules(family, wanted.tables(family)))
@@ -33,10 +34,6 @@ class Fingerprints:
             alone = Ruleset(ipv4=tables) if family is Family.IPV4 else Ruleset(ipv6=tables)
             known = self._tables[family] = (tables, full_text(alone)[FAMILY_TOOL[family]].encode())
         return known[1]
-
-
-def _name(item: IpSet) -> str:
-    return item.name
 
 
 def fingerprint(wanted: Ruleset) -> str:

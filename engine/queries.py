@@ -100,7 +100,7 @@ class Answers:
         for item in self._known.items():
             by_depth[item[0].depth].append(item)
         for query, known in chain.from_iterable(by_depth):
-            if query.touched(change, state) or not (changed.isdisjoint(known.asked)):
+            if query.touched(change, state) or not changed.isdisjoint(known.asked):
                 later._known = later._known.delete(query)
                 again[query] = later.ask(query) != known.value
                 changed |= {query} if again[query] else set()

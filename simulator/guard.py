@@ -57,6 +57,7 @@ class Guard:
             Unconfirmed: the simulator of single packets does not agree.
         """
         found = Judgement()
+        only_members = len(passages) == 1 and bool(passages[0].moving)
         for family in Family:
             if family not in self._families:
                 self._families[family] = _Family(Library(family), self.lifelines, self.own)
@@ -64,7 +65,6 @@ class Guard:
             old, new = known.library.read(before), known.library.read(after)
             ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
             change = _Change(old, new, tuple(dict.fromkeys(ways)))
-            only_members = len(passages) == 1 and bool(passages[0].moving)
             if not (only_members and self._is_clear(known, change)):
                 found += self._judged(known, change)
             if known.library.size > _MOST * (len(new.rows) + _FEW):

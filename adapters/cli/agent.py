@@ -61,7 +61,7 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
             keeper=Keeper(remembered, nodes, journal, time.monotonic),
             judge_in=guards.judge_in,
             told_by=changes.descriptor,
-            written=open_things.enter_context(written) if (written := _written(source, log)) else None,
+            written=open_things.enter_context(written) if (written := _written(source)) else None,
             enforced=lambda: clear_rules(kernel.other, watch),
         )
         agent.run(state)
@@ -69,11 +69,11 @@ def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: boo
             remove(kernel, watch)
 
 
-def _written(source: Source, log: SqliteLog | None) -> FileWatch | None:
-    if log is None or isinstance(source, FixedSource):
+def _written(source: Source) -> FileWatch | None:
+    if not isinstance(source, LogSource):
         return None
     try:
-        return FileWatch(log.path)
+        return FileWatch(source.log.path)
     except OSError as error:
         _LOG.warning("the log is asked for news again and again", error=str(error))
         return None

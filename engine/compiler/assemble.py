@@ -7,6 +7,7 @@ comment that names its policy and rule; :func:`engine.names.owner_of` reads it b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from engine.compiler.options import DEFAULT_OPTIONS, Options
 from engine.compiler.parts import HOOKS, RulePart, chain_of, comment, part_of
@@ -56,11 +57,7 @@ def _alike(one: RulePart, other: RulePart) -> bool:
 
 
 def _sets(parts: Sequence[RulePart]) -> tuple[IpSet, ...]:
-    return tuple(sorted((item for part in parts for item in part.sets), key=_name))
-
-
-def _name(item: IpSet) -> str:
-    return item.name
+    return tuple(sorted((item for part in parts for item in part.sets), key=attrgetter("name")))
 
 
 def _chains(parts: Sequence[RulePart], family: Family, options: Options) -> Iterator[Chain]:

@@ -95,14 +95,13 @@ class Sieve:
     def excerpts(self, worlds: Sequence[World], packets: Within) -> list[World]:
         """Return worlds that do the same with these packets, if rules do not change what they are told by."""
         blocks: dict[Block, Block] = {}
-        roots = {block for world in worlds for block in world.blocks.values()}
-        kept = self._kept(set().union(*(block.rows for block in roots)), packets)
+        chains = {block for world in worlds for block in world.blocks.values()}
+        kept = self._kept(set().union(*(block.rows for block in chains)), packets)
 
         def cut(block: Block) -> Block:
             if block not in blocks:
-                rows = (
-                    row if row.into is None else replace(row, into=cut(row.into)) for row in block.rows if row in kept
-                )
+                left = (row for row in block.rows if row in kept)
+                rows = (row if row.into is None else replace(row, into=cut(row.into)) for row in left)
                 blocks[block] = replace(block, rows=tuple(rows))
             return blocks[block]
 

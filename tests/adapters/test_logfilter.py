@@ -101,8 +101,7 @@ def test_a_time_without_zone_is_refused(log: SqliteLog, option: str, capsys: pyt
 def test_a_log_is_followed_as_it_grows(log: SqliteLog) -> None:
     """What is there is shown, and then what is appended, line by line, until it is interrupted."""
     words = ["log", "show", "--log", log.path, "--follow", "--from", "6", "--object", "*/t", "-o", "json"]
-    program = "import sys; from adapters.cli import main; sys.exit(main())"
-    with subprocess.Popen([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["sequence"] == 6
         log.append([BODIES[0], BODIES[5]], source="test", expected=6)

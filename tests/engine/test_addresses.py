@@ -1,6 +1,6 @@
 """Unions of blocks, as entries of a longest-prefix set."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from random import Random
 
 import pytest
@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.addresses import Block, Entry, Network, entries, sorted_blocks
+from engine.objects import IPBlock
 from engine.ruleset import Family
 from tests.rulesets import block, blocks
+from tests.strategies import networks
 
 WIDTH = {Family.IPV4: 32, Family.IPV6: 128}
 FAMILIES = st.sampled_from(Family)
@@ -105,3 +107,9 @@ def test_blocks_are_sorted_without_repetition() -> None:
     """Equal blocks stand once, IPv4 first."""
     a, b, c = block("fd00::/8"), block("10.0.0.0/8"), block("10.0.0.0/8", "10.1.0.0/16")
     assert sorted_blocks([a, c, b, a]) == (b, c, a)
+
+
+@given(networks())
+def test_a_block_is_read_as_the_library_reads_it(network: IPv4Network | IPv6Network) -> None:
+    """The quick way to a network leads to the same."""
+    assert IPBlock(cidr=str(network)).network == network

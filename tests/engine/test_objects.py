@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.faults import faults_of
-from engine.objects import KINDS, ClusterGroup, ClusterNetworkPolicy, ClusterObject, IPBlock, Pod, Tier
-from tests.strategies import clusters, networks
+from engine.objects import KINDS, ClusterGroup, ClusterNetworkPolicy, ClusterObject, Pod, Tier
+from tests.strategies import clusters
 
 POLICY: dict[str, Any] = {
     "apiVersion": "crd.antrea.io/v1beta1",
@@ -398,9 +397,3 @@ def test_objects_are_frozen() -> None:
     tier = Tier.model_validate(TIER)
     with pytest.raises(ValidationError):
         setattr(tier, "kind", "Tier")  # noqa: B010 - mypy knows that it cannot be assigned
-
-
-@given(networks())
-def test_a_block_is_read_as_the_library_reads_it(network: IPv4Network | IPv6Network) -> None:
-    """The quick way to a network leads to the same."""
-    assert IPBlock(cidr=str(network)).network == network

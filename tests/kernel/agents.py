@@ -21,7 +21,8 @@ from engine.state import ClusterState, evolve
 from tests.kernel.stream import NODE
 from tests.rulesets import node
 
-NODEWALL = "import sys; from adapters.cli import main; sys.exit(main())"
+NODEWALL = (sys.executable, "-m", "adapters.cli")
+"""The command line as a program of its own."""
 
 
 class AgentProcess:
@@ -35,7 +36,12 @@ class AgentProcess:
 
     def _started(self) -> "subprocess.Popen[bytes]":
         with self._errors.open("ab") as errors:
-            return subprocess.Popen([sys.executable, "-c", NODEWALL, *self._words], stderr=errors)
+            return subprocess.Popen([*NODEWALL, *self._words], stderr=errors)
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._agent.pid
 
     def kill(self) -> None:
         """Kill the agent, wherever it is."""
@@ -45,7 +51,7 @@ class AgentProcess:
     def ends(self) -> int:
         """Tell the agent to end, and return its exit code."""
         self._agent.terminate()
-        return self._agent.wait(20)
+        return self._agent.wait(10)
 
     def restart(self) -> None:
         """Have another one."""

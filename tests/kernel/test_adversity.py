@@ -3,7 +3,6 @@
 import fcntl
 import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -60,7 +59,7 @@ mount -t tmpfs -o size=400k none {folder} && cp {log} {folder}/events.db && chmo
 def on_a_full_disk(tmp_path: Path, *words: str) -> "subprocess.Popen[bytes]":
     """Start a command line whose log is on a disk, seen by itself alone, without a free byte."""
     (tmp_path / "full").mkdir(exist_ok=True)
-    line = [sys.executable, "-c", NODEWALL, *words, "--log", str(tmp_path / "full" / "events.db"), "--node", "cp-1"]
+    line = [*NODEWALL, *words, "--log", str(tmp_path / "full" / "events.db"), "--node", "cp-1"]
     script = FULL.format(folder=tmp_path / "full", log=tmp_path / "events.db", words=shlex.join(line))
     return subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stderr=subprocess.PIPE)
 

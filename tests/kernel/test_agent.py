@@ -1,11 +1,9 @@
 """The agent keeps a node's rules in force: it follows the log, undoes what others do, and leaves rules as it ends."""
 
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,7 @@ from adapters.cli import main
 from adapters.wiring import event_log
 from engine.outcomes import DriftRepaired, RulesetApplied
 from engine.ruleset import Family
-from tests.kernel.agents import NODEWALL
+from tests.kernel.agents import AgentProcess
 from tests.kernel.node import WORLD, NodeUnderTest, allow, drop_all, set_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
@@ -42,15 +40,14 @@ def repairs_in(log: str) -> list[DriftRepaired]:
 
 
 @contextmanager
-def agent(busy: NodeUnderTest, log: str) -> Iterator["subprocess.Popen[bytes]"]:
+def agent(busy: NodeUnderTest, log: str) -> Iterator[AgentProcess]:
     """An agent that runs meanwhile."""
-    words = ["agent", "--log", log, "--node", "cp-1", "--netns", busy.netns, "--backend", busy.backend]
-    with subprocess.Popen([sys.executable, "-c", NODEWALL, *words], stderr=subprocess.PIPE) as process:
-        try:
-            until(lambda: "nodewall last/" in busy.run("iptables-save"), 20)
-            yield process
-        finally:
-            process.kill()
+    process = AgentProcess(busy.netns, busy.backend, Path(log))
+    try:
+        until(lambda: "nodewall last/" in busy.run("iptables-save"), 20)
+        yield process
+    finally:
+        process.kill()
 
 
 @pytest.fixture
@@ -81,8 +78,7 @@ def test_the_agent_brings_news_of_the_log_into_force_and_leaves_rules_as_it_ends
     with agent(busy, log) as process:
         append(busy, log, busy.manifests(allow("clients", "10.77.0.0/16"), drop_all()))
         until(lambda: "10.77.0.0/16" in busy.run("ipset save"), 5)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.ends() == 0
     assert "10.77.0.0/16" in busy.run("ipset save")
     assert JUMP in busy.run("iptables -S INPUT")
     assert [event.body for event in event_log(log).read() if isinstance(event.body, RulesetApplied)]

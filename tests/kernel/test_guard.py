@@ -1,6 +1,5 @@
 """What the lockout guard does not find safe is refused with the packet, and the kernel stays as it is."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from engine.reconcile import NodeRuleReconciler
 from engine.rules import Action, Protocol, Service
 from simulator.guard import Guard
 from simulator.packets import parse_spec
+from tests.kernel.agents import NODEWALL
 from tests.kernel.node import WORLD, NodeUnderTest, drop_all
 from tests.rulesets import NullWatch, completed, policy
 
@@ -78,17 +78,16 @@ def test_a_policy_that_cuts_the_api_server_is_refused(fresh: NodeUnderTest, tmp_
 def test_who_works_over_ssh_is_not_locked_out(fresh: NodeUnderTest) -> None:
     """The connection that nodewall is run over is a lifeline, whatever the policies say of SSH."""
     connection = "SSH_CONNECTION=203.0.113.9 51234 192.0.2.1 22"
-    script = "import sys; from adapters.cli import main; sys.exit(main())"
     words = ("apply", "-f", fresh.manifests(drop_all()), "--node", "cp-1", "--yes", "--backend", fresh.backend)
     before = fresh.texts()
 
-    done = fresh.runner.run(["env", connection, sys.executable, "-c", script, *words])
+    done = fresh.runner.run(["env", connection, *NODEWALL, *words])
 
     assert done.status == 3, done.err
     assert "would lose in=eth0 src=203.0.113.9 dst=192.0.2.1 proto=tcp sport=40000 dport=22 " in done.err
     assert "(the administrator's connection from 203.0.113.9)" in done.err
     assert fresh.texts() == before
-    assert fresh.runner.run(["env", sys.executable, "-c", script, *words]).status == 0
+    assert fresh.runner.run(["env", *NODEWALL, *words]).status == 0
 
 
 def test_a_plan_that_breaks_an_invariant_is_refused(fresh: NodeUnderTest, tmp_path: Path) -> None:

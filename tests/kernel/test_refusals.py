@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from engine.reconcile import NodeRuleReconciler, propose, realize
 from engine.resolve import resolve
 from engine.ruleset import Family
 from simulator.guard import TrustingVerifier
+from tests.kernel.agents import NODEWALL
 from tests.kernel.node import (
     NODES,
     WORLD,
@@ -131,7 +131,6 @@ def test_rules_that_could_not_come_into_force_are_not_held(busy: NodeUnderTest) 
 
 # What is missing
 
-NODEWALL = ("-c", "import sys; from adapters.cli import main; sys.exit(main())")
 POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 """No capability whatever the user's number, who may still read the checkout."""
 WITHOUT_TOOLS = (
@@ -147,7 +146,7 @@ WITHOUT_TOOLS = (
 
 def nodewall_under(prefix: Iterable[str], *words: str, netns: str = "") -> Finished:
     """Run the command line as a program of its own, by the words of another."""
-    return SystemRunner(netns).run([*prefix, sys.executable, *NODEWALL, *words])
+    return SystemRunner(netns).run([*prefix, *NODEWALL, *words])
 
 
 @pytest.mark.parametrize("entered", ["before", "by nodewall"])

@@ -1,0 +1,12 @@
+"""The C library, for the few system calls that Python's own modules lack."""
+
+import ctypes
+import os
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def last_error(name: str | None = None) -> OSError:
+    """Return why the call of this thread that was made last failed; ``name`` is of the file that it was about."""
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), name)
