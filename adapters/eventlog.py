@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from adapters.logrows import Row, sealed
+from adapters.logrows import NOT_AFTER, Row, sealed
 from adapters.process import command_line
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
 from engine.events import GENESIS, Event, EventBody, timestamp
@@ -65,6 +65,10 @@ class LogUnusable(LogError):
         return f"{self.path}: {self.reason}"
 
 
+Wanted = Callable[[bytes, bytes], bool]
+"""Whether an event is wanted, by its type and its body as they are stored."""
+
+
 class Mark(NamedTuple):
     """An event that is known, by its sequence and its hash."""
 
@@ -105,6 +109,15 @@ class SqliteLog(EventLog):
             for row in self._rows(connection, until, known):
                 if row.sequence > after:
                     yield row
+
+    def some(self, wanted: Wanted, until: int | None = None) -> Iterator[Row]:
+        """Yield the rows of which type and body are wanted, each vouched for; of all others only that they follow.
+
+        Raises:
+            LogCorrupt: an event does not follow the one before it, or one that is wanted is not as it was appended.
+        """
+        with self._reading() as connection:
+            yield from self._rows(connection, until, BEGINNING, wanted)
 
     def said(self, row: Row) -> EventBody:
         """Return what a row says that is vouched for; raise as :meth:`read` does where that is nothing known."""
@@ -169,19 +182,25 @@ class SqliteLog(EventLog):
         self._vouch(row, row.previous)
         return sequence, row.hash.decode()
 
-    def _rows(self, connection: sqlite3.Connection, until: int | None, known: Mark) -> Iterator[Row]:
+    def _rows(
+        self, connection: sqlite3.Connection, until: int | None, known: Mark, wanted: Wanted | None = None
+    ) -> Iterator[Row]:
         """Yield the rows that the chain vouches for, behind one that is known."""
         last, previous = known.sequence, known.hash.encode()
         try:
             for columns in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)):
                 if last == until:
                     return
-                row = Row._make(columns)
-                if row.sequence != last + 1:
+                sequence, _, _, _, kind, body, follows, mark = columns
+                if sequence != last + 1:
                     raise LogCorrupt(self.path, last + 1, "the event is missing")
-                self._vouch(row, previous)
-                previous, last = row.hash, row.sequence
-                yield row
+                if wanted is None or wanted(kind, body):
+                    row = Row._make(columns)
+                    self._vouch(row, previous)
+                    yield row
+                elif follows != previous:
+                    raise LogCorrupt(self.path, sequence, NOT_AFTER)
+                previous, last = mark, sequence
             if last != until and _highest(connection) != last:
                 raise LogCorrupt(self.path, last + 1, "the event is missing")
         except sqlite3.Error as error:

@@ -15,6 +15,9 @@ _PLAIN = re.compile(rb"[ !#-\[\]-~]*")
 """Text that is itself between quotes in JSON."""
 
 
+NOT_AFTER = "it does not follow the event before it"
+
+
 class Row(NamedTuple):
     """An event as it is stored: every column but the sequence as bytes."""
 
@@ -72,7 +75,7 @@ class Row(NamedTuple):
     def fault(self, previous: bytes) -> str:
         """Return why it cannot follow the row whose hash is ``previous``, nothing where it can."""
         if self.previous != previous:
-            return "it does not follow the event before it"
+            return NOT_AFTER
         return "" if self.digest() == self.hash else "its content does not match its hash"
 
     def said(self) -> EventBody:

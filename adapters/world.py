@@ -8,6 +8,7 @@ from pathlib import Path
 
 from adapters import wiring
 from adapters.configfile import load
+from adapters.eventlog import SqliteLog
 from adapters.kernel import Backend
 from adapters.logfilter import time_of
 from adapters.manifests import scan
@@ -118,8 +119,18 @@ def judged(state: ClusterState, files: Iterable[str], mode: Mode) -> Judgement:
 def _state_at(path: str, at: str | None) -> ClusterState:
     """Return the state of a log after a sequence or at a time, the present one where none is given."""
     log = wiring.event_log(path)
-    until = None if at is None else int(at) if at.isdecimal() else log.sequence_at(time_of(at, "--at", _MOMENT))
-    return Snapshots(log).reached(until)[0]
+    return Snapshots(log).reached(sequence_of(log, at, "--at"))[0]
+
+
+def sequence_of(log: SqliteLog, moment: str | None, option: str) -> int | None:
+    """Return the sequence that an option gives, or that of the time it gives; None where it gives nothing.
+
+    Raises:
+        Refused: it is neither.
+    """
+    if moment is None:
+        return None
+    return int(moment) if moment.isdecimal() else log.sequence_at(time_of(moment, option, _MOMENT))
 
 
 def node_of(options: WorldOptions) -> str:

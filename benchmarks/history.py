@@ -4,6 +4,8 @@ There are 1,000 nodes, 10,000 Pods that come and go, and 1,000 policies that cha
 """
 
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -20,6 +22,8 @@ from engine.state import evolved
 SIZES = (10_000, 100_000, 1_000_000)
 NODES, PODS, POLICIES = 1_000, 10_000, 1_000
 GROUP = 5_000
+BLAMED = ("--node", "node-5", "--packet", "in=eth0 src=10.20.0.1 dst=192.168.0.6 proto=tcp dport=1020")
+"""A packet that a policy decides on, which now admits it and now does not."""
 
 
 def main() -> None:
@@ -40,15 +44,27 @@ def main() -> None:
             made, opened = _timed(snapshots.reached), _timed(snapshots.reached)
             past = max(_timed(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
             verified, folded = _timed(log.verify), _timed(lambda: evolved(map(log.said, log.rows())))
+            blamed = _timed(partial(_run, "-m", "adapters.cli", "blame", "--log", log.path, *BLAMED))
+            memory = int(_run("-m", "benchmarks.history", log.path))
             megabytes = Path(log.path).stat().st_size / 1e6
             added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
             print(
                 f"  {size:9,} events, {megabytes:5.0f} MB: append {added / appending:9,.0f}, "
                 f"verify {size / verified:9,.0f}, fold {size / folded:9,.0f} a second; "
-                f"states made in {made:.1f} s, then opened in {opened:.2f} s, any past state in {past:.2f} s"
+                f"states made in {made:.1f} s, then opened in {opened:.2f} s, any past state in {past:.2f} s; "
+                f"blame in {blamed:.2f} s; {memory} MB in use to fold it"
             )
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"  at most {most:,.0f} MB in use, with all benchmarks before this one")
+
+
+def _run(*words: str) -> str:
+    return subprocess.run((sys.executable, *words), check=True, capture_output=True, text=True).stdout
+
+
+def _folded(path: str) -> int:
+    """Return how many MB a process of its own has used that folded a log."""
+    log = wiring.event_log(path)
+    state = evolved(map(log.said, log.rows()))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024 if state.sequence else 0
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -65,7 +81,8 @@ def _bodies() -> Iterator[EventBody]:
         number += 1
         name = number * 7919 % PODS
         if number % 50 == 0:
-            yield declared(policy_of(number // 50 % POLICIES, 1 + number // 50 % 3))
+            action = ("Allow", "Drop")[number // 50 // POLICIES % 2]
+            yield declared(policy_of(number // 50 % POLICIES, 1 + number // 50 % 3, action))
         elif number % 500 == 1:
             yield declared(node_of(number // 500 % NODES))
         elif number % 5 == 0:
@@ -73,3 +90,7 @@ def _bodies() -> Iterator[EventBody]:
         else:
             address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
             yield declared(pod_of(f"pod-{name}", address, f"app-{name % POLICIES}"))
+
+
+if __name__ == "__main__":
+    print(_folded(sys.argv[1]))

@@ -107,17 +107,29 @@ def changes(atlas: Atlas, before: World, after: World) -> Iterator[Change]:
 
 
 def _at_hook(atlas: Atlas, before: World, after: World, hook: Hook) -> Iterator[Change]:
+    for found, _ in moved(atlas, (before, after), hook):
+        yield found
+
+
+def moved(
+    atlas: Atlas, worlds: tuple[World, World], hook: Hook, among: Function | None = None
+) -> Iterator[tuple[Change, Function]]:
+    """Yield what packets get another verdict at a hook, of those ``among`` a set if one is given, and their set."""
+    before, after = worlds
     within = atlas.touched(before, after, hook)
-    then, now = (atlas.fates(world, hook, within) for world in (before, after))
+    with within_limits():
+        within = within if among is None else within & among
+    then, now = (atlas.fates(world, hook, within) for world in worlds)
     with within_limits():
         for was in Verdict:
             for becomes in Verdict:
                 both = then.verdicts[was] & now.verdicts[becomes]
+                both = both if among is None else both & among
                 if was is not becomes and not is_false(both):
                     for first, second, packets in _pairs(then, now, both):
                         shown = example(atlas.space, packets)
                         if shown is not None:
-                            yield _change(atlas, (before, after), hook, (first, second), shown, packets)
+                            yield _change(atlas, worlds, hook, (first, second), shown, packets), packets
 
 
 def _pairs(then: Fates, now: Fates, whose: Function) -> Iterator[tuple[Decided, Decided, Function]]:

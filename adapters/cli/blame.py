@@ -1,75 +1,199 @@
-"""``blame``: the event that made a packet's verdict what it is."""
+"""``blame``: the event that made a packet's verdict what it is, or the events that made those of many packets."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import click
 
 from adapters import wiring
-from adapters.cli.history import Moment, head_as_json, head_as_text, history
+from adapters.abridged import abridged
+from adapters.cli.effects import changes_as_lines
+from adapters.cli.events import edits_as_lines, event_as_json, head_as_json, head_as_text
 from adapters.cli.log import log_option
+from adapters.cli.options import LimitOptions, hook_option, limit_options
 from adapters.cli.output import coloured, emit_item, output_option
 from adapters.cli.packets import parsed
-from engine.errors import Fault, Refused, UnknownNode, plain
-from engine.events import Event
-from simulator.netfilter import Answer
+from adapters.eventlog import SqliteLog
+from adapters.limits import budget
+from adapters.logrows import Row
+from adapters.snapshots import Snapshots
+from adapters.world import sequence_of
+from engine.concern import Concern
+from engine.derive import derived
+from engine.edits import Edited, edited
+from engine.errors import Fault, Refused, Unconfirmed, UnknownNode, plain
+from engine.events import Event, EventBody, NodeObserved
+from engine.ruleset import Hook
+from engine.state import ClusterState
+from simulator.expression import parse
+from simulator.fates import Fate, concern_of, fates, rulesets
+from simulator.netfilter import Answer, Walker
+from simulator.packets import Packet
+from simulator.shifts import Region, Rest, Shift, concerns_of, shifts
 
 
 @dataclass(slots=True)
-class _Blamed:
-    """A packet's present answer, the event that changed its verdict last, and the one that gave the verdict before."""
+class _Past:
+    """The history of a node up to a sequence, and the events of it that were told."""
 
-    answer: Answer
+    log: SqliteLog
+    node: str
+    until: int | None
+    _rows: dict[int, Row] = field(default_factory=dict)
+    _seen: bool = False
+
+    def told(self, concerns: Sequence[Concern]) -> Iterator[tuple[int, EventBody]]:
+        """Yield the history as far as some packets can hang on it."""
+        for row, body in abridged(self.log, concerns, self.until):
+            self._rows[row.sequence] = row
+            self._seen |= isinstance(body, NodeObserved) and body.node.metadata.name == self.node
+            yield row.sequence, body
+
+    def event(self, sequence: int) -> Event:
+        return self._rows[sequence].event()
+
+    def state(self, until: int | None) -> ClusterState:
+        return Snapshots(self.log).reached(until)[0]
+
+    def checked(self) -> ClusterState:
+        """Return the last state; refuse a node that never was."""
+        state = self.state(self.until)
+        if not self._seen:
+            raise UnknownNode(self.node, tuple(sorted(state.nodes)))
+        return state
+
+    def edited(self, sequence: int) -> Edited | None:
+        return edited(self.state(sequence - 1), self.event(sequence).body)
+
+    def confirmed(self, answer: Answer, state: ClusterState) -> Answer:
+        """Return what becomes of a packet by the whole of a state, as was found out by a part of it."""
+        whole = Walker(derived(state, self.node).ruleset).verdict(answer.packet)
+        if whole.verdict is not answer.verdict:
+            raise Unconfirmed(answer.packet.words, answer.verdict.value, whole.verdict.value)
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Blamed:
+    """What became of a packet, with the event that changed its verdict last and the one that gave it the one before."""
+
+    fate: Fate
     event: Event | None = None
+    change: Edited | None = None
     before: Answer | None = None
     earlier: Event | None = None
 
-    def see(self, moment: Moment, place: int) -> None:
-        """Take one more event into account."""
-        was, now = moment.answers[place]
-        if was.verdict is not now.verdict:
-            self.before, self.earlier, self.event = was, self.event, moment.event
-        self.answer = now
+    @classmethod
+    def of(cls, past: _Past, fate: Fate, state: ClusterState) -> "_Blamed":
+        present = replace(fate, answer=past.confirmed(fate.answer, state))
+        if fate.last is None:
+            return cls(present)
+        event, state = past.event(fate.last.sequence), past.state(fate.last.sequence - 1)
+        before = past.confirmed(fate.last.before, state)
+        earlier = past.event(fate.earlier.sequence) if fate.earlier else None
+        return cls(present, event, edited(state, event.body), before, earlier)
 
     def as_json(self) -> dict[str, object]:
-        by = self.answer.decided_by
+        answer = self.fate.answer
         return {
-            "packet": self.answer.packet.as_spec(),
-            "verdict": self.answer.verdict.value,
-            "decided_by": by.as_json() if by else None,
-            "event": head_as_json(self.event) if self.event else None,
+            "packet": answer.packet.as_spec(),
+            "verdict": answer.verdict.value,
+            "decided_by": _decider(answer),
+            "event": event_as_json(self.event, self.change) if self.event else None,
             "before": self.before.verdict.value if self.before else None,
+            "before_decided_by": _decider(self.before) if self.before else None,
             "earlier": head_as_json(self.earlier) if self.earlier else None,
         }
 
     def as_text(self) -> str:
-        by = self.answer.decided_by
-        who = f"policy {by.policy}, rule {by.policy_rule}" if by and by.policy else "no policy"
-        lines = [f"{coloured(self.answer.verdict.value)}  {self.answer.packet.words}", plain(f"  by {who}")]
+        answer = self.fate.answer
+        lines = [f"{coloured(answer.verdict.value)}  {answer.packet.words}", f"  {_who(answer)}"]
         if self.event is None or self.before is None:
             return "\n".join([*lines, "  no event ever changed that"])
-        lines.append(f"  since {plain(head_as_text(self.event))}")
-        since = f", since {plain(head_as_text(self.earlier))}" if self.earlier else ""
-        return "\n".join([*lines, f"  before {coloured(self.before.verdict.value)}{since}"])
+        lines += _event_lines("since", self.event, self.change)
+        since = f", since {head_as_text(self.earlier)}" if self.earlier else ""
+        return "\n".join([*lines, f"  before {coloured(self.before.verdict.value)} {_who(self.before)}{since}"])
+
+
+def _decider(answer: Answer) -> dict[str, object] | None:
+    return answer.decided_by.as_json() if answer.decided_by else None
+
+
+def _who(answer: Answer) -> str:
+    by = answer.decided_by
+    return plain(f"by policy {by.policy}, rule {by.policy_rule}" if by and by.policy else "by no policy")
+
+
+def _event_lines(word: str, event: Event, change: Edited | None) -> list[str]:
+    lines = [f"  {word} {head_as_text(event)}", plain(f"    from {event.source}")]
+    return [*lines, *(f"    {line}" for line in edits_as_lines(change))]
 
 
 @click.command("blame")
 @log_option
 @click.option("--node", required=True, metavar="NAME", help="The node whose rules are followed.")
-@click.option("--at", "last", type=int, metavar="SEQ", help="Blame as of a past state.")
+@click.option("--at", metavar="SEQ|TIME", help="Blame as of a past state.")
 @click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet; repeatable.")
+@click.option("--where", metavar="EXPR", help="All packets that are meant, instead of single ones; with --hook.")
+@hook_option
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="With --where: so many events at most."
+)
+@limit_options
 @output_option
-def blame_command(path: str, node: str, last: int | None, specs: tuple[str, ...], output: str) -> None:
-    """Name the event that made the verdict on a packet what it is."""
-    packets = parsed(specs)
-    if not packets:
-        raise Refused((Fault("--packet", "missing", "a packet in SPEC words"),))
-    seen: set[str] = set()
-    blamed: list[_Blamed] = []
-    for moment in history(wiring.event_log(path).read(until=last), node, packets, seen):
-        blamed = blamed or [_Blamed(was) for was, _ in moment.answers]
-        for place, each in enumerate(blamed):
-            each.see(moment, place)
-    if node not in seen:
-        raise UnknownNode(node, tuple(sorted(seen)))
-    for each in blamed:
-        emit_item(output, each.as_json(), each.as_text)
+def blame_command(  # the parameters are the command line contract's
+    path: str,
+    node: str,
+    at: str | None,
+    specs: tuple[str, ...],
+    where: str | None,
+    hook: str | None,
+    limit: int,
+    limits: LimitOptions,
+    output: str,
+) -> None:
+    """Name the event that made the verdict on a packet what it is, or on each of all packets that are meant."""
+    if bool(specs) == (where is not None):
+        raise Refused((Fault("", "packets are needed", "one of --packet SPEC and --where EXPR"),))
+    if (where is None) != (hook is None):
+        raise Refused((Fault("--hook", "goes with --where, and that with it", "both, or neither"),))
+    log = wiring.event_log(path)
+    past = _Past(log, node, sequence_of(log, at, "--at"))
+    if where is None or hook is None:
+        _blame_packets(past, parsed(specs), output)
+    else:
+        _blame_region(past, Region(node, Hook(hook), parse(where)), limit, limits, output)
+
+
+def _blame_packets(past: _Past, packets: Sequence[Packet], output: str) -> None:
+    found = fates(past.told([concern_of(packet, past.node) for packet in packets]), past.node, packets)
+    state = past.checked()
+    for fate in found:
+        blamed = _Blamed.of(past, fate, state)
+        emit_item(output, blamed.as_json(), blamed.as_text)
+
+
+def _blame_region(past: _Past, region: Region, limit: int, limits: LimitOptions, output: str) -> None:
+    allowed = budget(limits.max_seconds, limits.max_memory)
+    known = list(rulesets(past.told(concerns_of(region, allowed)), past.node))
+    past.checked()
+    found, rests = shifts(known, region, limit, allowed)
+    for shift in found:
+        event, change = past.event(shift.sequence), past.edited(shift.sequence)
+        data = {"event": event_as_json(event, change), "changes": [each.as_json() for each in shift.changes]}
+        emit_item(output, data, partial(_shift_as_text, shift, event, change))
+    for rest in rests:
+        family, example = rest.family.value, rest.example.as_spec()
+        left = {"event": None, "family": family, "count": str(rest.count), "example": example}
+        emit_item(output, left, partial(_rest_as_text, rest, told=len(found), limit=limit))
+
+
+def _shift_as_text(shift: Shift, event: Event, change: Edited | None) -> str:
+    return "\n".join([*(line[2:] for line in _event_lines("", event, change)), *changes_as_lines(shift.changes)])
+
+
+def _rest_as_text(rest: Rest, *, told: int, limit: int) -> str:
+    who = "no event ever changed" if told < limit else "none of these events changed"
+    others = "the other" if told else "any of the"
+    return f"{who} {others} {rest.count:,} headers of {rest.family.value}\n  as {rest.example.words}"

@@ -17,6 +17,11 @@ def effect_as_text(changes: Sequence[Change]) -> str:
     """Return changes in sentences, by family and hook."""
     if not changes:
         return "no packet gets another verdict"
+    return "\n".join([*changes_as_lines(changes), counted(len(changes), "change")])
+
+
+def changes_as_lines(changes: Sequence[Change]) -> list[str]:
+    """Return the lines of the same."""
     lines = []
     for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
         lines.append(f"{family.value} {hook.value}")
@@ -25,7 +30,7 @@ def effect_as_text(changes: Sequence[Change]) -> str:
             lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
             lines.append(f"      as {change.example.words}")
             lines += (f"      assumed: {plain(text)}" for text in change.assumptions)
-    return "\n".join([*lines, counted(len(changes), "change")])
+    return lines
 
 
 _SIGNS = {"accept": "+", "drop": "-", "reject": "!"}

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 config_option = click.option(
     "-c", "--config", metavar="FILE", envvar="NODEWALL_CONFIG", help="The node's configuration, nodewall.yaml."
 )
+hook_option = click.option(
+    "--hook", type=click.Choice([hook.value for hook in Hook]), help="With --where: where packets are judged."
+)
 log_world_option = click.option("--log", metavar="PATH", help="Event log, whose configuration comes before defaults.")
 
 _CLUSTER = (

@@ -3,8 +3,8 @@
 import click
 
 from adapters import wiring
-from adapters.cli.history import history
 from adapters.cli.log import log_option
+from adapters.cli.moments import history
 from adapters.cli.output import emit_item, output_option
 from adapters.cli.packets import parsed
 from engine.errors import UnknownNode

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history import history
+from adapters.cli.moments import history
 from adapters.world import changes_of
 from engine.intake import Mode
 from engine.state import ClusterState, fold
@@ -62,8 +62,13 @@ def test_people_are_told_in_order_of_the_packets(run: Run, log: str) -> None:
     assert lines[0].startswith("accept  in=eth0 src=203.0.113.7")
     assert lines[1] == "  by policy node-policy, rule ingress-allow-84bd6aa"
     assert lines[2].startswith("  since 5  ")
-    assert lines[3].startswith("  before drop, since 4  ")
-    assert lines[4].startswith("drop  in=eth0")
+    assert lines[3].startswith("    from nodewall log append -f ") or lines[3].startswith(
+        "    from nodewall log append "
+    )
+    assert lines[4] == '    + spec.ingress[0].from[1]: {"ipBlock": {"cidr": "203.0.113.0/24"}}'
+    assert lines[5].startswith("  before drop by policy node-policy, rule ingress-drop-")
+    assert ", since 4  " in lines[5]
+    assert lines[6].startswith("drop  in=eth0")
 
 
 def test_what_no_event_changed_is_said(run: Run, log: str) -> None:

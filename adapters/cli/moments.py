@@ -5,29 +5,15 @@ from dataclasses import dataclass
 
 import click
 
+from adapters.cli.events import head_as_json, head_as_text
 from adapters.cli.output import coloured
 from engine.derive import derived
 from engine.diff import diff
-from engine.events import Event, subject, timestamp
+from engine.events import Event
 from engine.plan import Op, make_plan
 from engine.state import ClusterState
 from simulator.netfilter import Answer, Walker
 from simulator.packets import Packet
-
-
-def head_as_json(event: Event) -> dict[str, object]:
-    """Return what tells an event from others."""
-    return {
-        "sequence": event.sequence,
-        "time": timestamp(event.time),
-        "type": event.body.type,
-        "object": subject(event.body),
-    }
-
-
-def head_as_text(event: Event) -> str:
-    """Return the same on one line."""
-    return f"{event.sequence}  {timestamp(event.time)}  {event.body.type}  {subject(event.body)}"
 
 
 @dataclass(frozen=True, slots=True)

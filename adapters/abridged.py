@@ -1,0 +1,87 @@
+"""A log as far as some packets can hang on it; most events are passed over by a look at their text.
+
+The text is the canonical JSON that logs store: keys sorted, addresses of Pods in their usual spelling, defaults written
+out. What is passed over is not verified but for its place in the chain.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from adapters.eventlog import SqliteLog
+from adapters.logrows import Row
+from engine.concern import Abridged, Concern, beginnings_of
+from engine.events import EventBody
+from engine.rules import ANY_PORT
+
+_NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused")
+"""How types begin on which no packet hangs."""
+
+_SPEC = b'},"spec":{'
+"""What follows the metadata of a declared object, and can stand in no name or label before it."""
+
+_PORTS = re.compile(rb'"ports":\[([^]]*)]')
+_PORT = re.compile(rb'{(?:"endPort":(\d+),)?(?:"port":(\d+),)?"protocol":"(\w+)"')
+_PROTOCOLS, _NO_PROTOCOLS = b'"protocols":[', b'"protocols":[]'
+
+
+@dataclass(slots=True)
+class _Glance:
+    """What can be seen of an event without reading it; ``seen`` are the objects of which one was taken before."""
+
+    concerns: Sequence[Concern]
+    addresses: tuple[bytes, ...] | None
+    seen: set[bytes] = field(default_factory=set)
+
+    def takes(self, kind: bytes, body: bytes) -> bool:
+        """Return whether an event has to be read."""
+        match kind:
+            case b"pod.observed":
+                return self._about(body, self.addresses is None or any(each in body for each in self.addresses))
+            case b"pod.deleted":
+                return self.addresses is None or (bool(self.seen) and body.split(b'"', 4)[3] in self.seen)
+            case b"policy.declared":
+                return self._about(body, self._may_match(body))
+            case _:
+                return not kind.startswith(_NOBODYS)
+
+    def _about(self, body: bytes, now: bool) -> bool:  # noqa: FBT001 - the one thing that is asked
+        if not now:
+            return bool(self.seen) and _named(body) in self.seen
+        self.seen.add(_named(body))
+        return True
+
+    def _may_match(self, body: bytes) -> bool:
+        """Return whether a policy has a rule without ports, or one with ports of the packets."""
+        if body.count(_PROTOCOLS) != body.count(_NO_PROTOCOLS):
+            return True
+        for ports in _PORTS.findall(body):
+            entries = _PORT.findall(ports)
+            if not entries or any(self._means(*entry) for entry in entries):
+                return True
+        return False
+
+    def _means(self, last: bytes, first: bytes, protocol: bytes) -> bool:
+        low, high = (int(first), int(last or first)) if first else ANY_PORT
+        return any(each.has_port(protocol.decode(), low, high) for each in self.concerns)
+
+
+def _named(body: bytes) -> bytes:
+    """Return the key of the object that a body declares, as events about its end have it."""
+    name, _, namespace = body[: body.find(_SPEC)].rpartition(b'"name":"')[2].partition(b'","namespace":"')
+    return namespace[:-1] + b"/" + name if namespace else name[:-1]
+
+
+def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = None) -> Iterator[tuple[Row, EventBody]]:
+    """Yield what a log says of some packets up to a sequence, in order, each with the event that says so.
+
+    Raises:
+        LogError: the log cannot be read, an event is out of its place, or one that is yielded cannot be trusted.
+    """
+    addresses = beginnings_of(concerns)
+    glance = _Glance(concerns, None if addresses is None else tuple(each.encode() for each in sorted(addresses)))
+    told = Abridged(concerns)
+    for row in log.some(glance.takes, until):
+        body = told.tells(log.said(row))
+        if body is not None:
+            yield row, body
