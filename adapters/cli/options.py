@@ -177,6 +177,9 @@ fleet_options = _gathering("fleet", FleetOptions, *_FLEET)
 packet_options = _gathering("asked", PacketOptions, *_PACKETS)
 """Packets in words, or a capture of them."""
 
+followed_options = _gathering("asked", PacketOptions, *_PACKETS[:5])
+"""The same, but for writing them."""
+
 way_options = _gathering("way", WayOptions, *_WAY)
 """A hook, or a packet's whole way through a node."""
 

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.moments import history
+from adapters.cli.moments import Walk, moments
 from adapters.world import changes_of
 from engine.intake import Mode
 from engine.state import ClusterState, fold
+from simulator.netfilter import Walker
 from simulator.packets import parse_spec
 from tests.adapters.conftest import Run
 from tests.adapters.test_cli import CHANGED, NODES, POLICY
@@ -106,8 +107,9 @@ def test_blame_is_right_where_verdicts_flip(
         state = fold(log.read())
     found = json.loads(run("blame", "--log", path, "--node", "cp-1", "--packet", PARTNER, "-o", "json")[1])
 
-    moments = list(history(log.read(), "cp-1", [parse_spec(PARTNER)], set()))
-    flips = [moment for moment in moments if moment.answers[0][0].verdict is not moment.answers[0][1].verdict]
-    assert found["verdict"] == moments[-1].answers[0][1].verdict
+    packet = parse_spec(PARTNER)
+    seen = list(moments(Walk(log, "cp-1").steps(), lambda rules: [Walker(rules).verdict(packet)]))
+    flips = [moment for moment in seen if moment.groups[0].before.verdict is not moment.groups[0].after.verdict]
+    assert found["verdict"] == seen[-1].groups[0].after.verdict
     assert found["event"]["sequence"] == flips[-1].event.sequence
     assert (found["earlier"] or {}).get("sequence") == (flips[-2].event.sequence if len(flips) > 1 else None)

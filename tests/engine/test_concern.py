@@ -35,7 +35,7 @@ def test_what_all_have_in_common_is_told() -> None:
         address, _, length = text.partition("/")
         first = int(IPv4Address(address))
         span = (4, first, first + 2 ** (32 - int(length)) - 1)
-        assert beginnings_of([Concern("n", None, (span,))]) == {beginning}
+        assert beginnings_of([Concern("n", None, (span,))]) == frozenset({beginning})
     six = int(IPv6Address("2001:db8::"))
-    assert beginnings_of([Concern("n", None, ((6, six, six + 1),))]) == {'"2001:db8:'}
+    assert beginnings_of([Concern("n", None, ((6, six, six + 1),))]) == frozenset({'"2001:db8:'})
     assert beginnings_of([Concern("n", None, ((4, 0, 2**32 - 1),))]) is None

@@ -82,6 +82,7 @@ def test_the_agent_brings_news_of_the_log_into_force_and_leaves_rules_as_it_ends
     assert "10.77.0.0/16" in busy.run("ipset save")
     assert JUMP in busy.run("iptables -S INPUT")
     assert [event.body for event in event_log(log).read() if isinstance(event.body, RulesetApplied)]
+    assert main(["replay", "--log", log, "--node", "cp-1", "--check"]) == 0
 
 
 def test_while_an_agent_keeps_a_node_nobody_else_changes_it(busy: NodeUnderTest, log: str) -> None:
