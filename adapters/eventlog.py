@@ -93,6 +93,11 @@ class SqliteLog(EventLog):
         """Whether there is something at the path; reading needs it, appending makes it."""
         return Path(self.path).exists()
 
+    def discard(self) -> None:
+        """Take away a log that is not to be, with all that belongs to it."""
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
+            Path(path).unlink(missing_ok=True)
+
     def last_sequence(self) -> int:
         with self._reading() as connection, self._explained(1):
             return _last(connection)

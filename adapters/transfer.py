@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO
 
 from pydantic import ValidationError
 
-from adapters.eventlog import SqliteLog
+from adapters.eventlog import LogUnusable, SqliteLog
 from adapters.logrows import Row
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, LogError, Refused, shown
 from engine.events import GENESIS
 
 _LONGEST = 1 << 26
@@ -35,6 +36,27 @@ def exported(log: SqliteLog, after: int = 0, until: int | None = None) -> Iterat
         LogCorrupt: at the first event, from the very first on, that the chain does not vouch for.
     """
     return (row.line() for row in log.rows(after, until))
+
+
+def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
+    """Append the events of a log up to a sequence to one that is not there yet, and return the last sequence.
+
+    Raises:
+        LogUnusable: the new one is there already, or cannot be made.
+        LogError: the log cannot be read, or an event cannot be trusted; what was made of the new one is gone.
+    """
+    if new.exists:
+        raise LogUnusable(new.path, "there is something already")
+    last = 0
+    try:
+        rows = log.rows(until=until)
+        while group := list(islice(rows, _GROUP)):
+            new.adopt(group, expected=last)
+            last = group[-1].sequence
+    except LogError:
+        new.discard()
+        raise
+    return last
 
 
 def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:

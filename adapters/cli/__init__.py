@@ -21,6 +21,7 @@ _COMMANDS = {
     "lint": "adapters.cli.lint",
     "explain": "adapters.cli.explain",
     "status": "adapters.cli.status",
+    "what-if": "adapters.cli.what_if",
     "plan": "adapters.cli.plan",
     "apply": "adapters.cli.apply",
     "confirm": "adapters.cli.confirm",
@@ -55,7 +56,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(_COMMANDS[cmd_name])
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
 

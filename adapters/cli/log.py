@@ -7,13 +7,13 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.cli.options import wanted_options
+from adapters.cli.options import ModeOptions, mode_options, wanted_options
 from adapters.cli.output import counted, emit, emit_item, output_option, table
 from adapters.logfilter import Wanted
 from adapters.snapshots import Snapshots
 from adapters.sources import followed
-from adapters.transfer import exported, imported
-from adapters.world import config_changes, judged
+from adapters.transfer import branched, exported, imported
+from adapters.world import config_changes, judged, sequence_of
 from engine.errors import Fault, LogCorrupt, Refused, plain
 from engine.events import Event, subject, timestamp
 from engine.intake import Mode
@@ -30,26 +30,20 @@ def log_command() -> None:
 @log_command.command("append")
 @log_option
 @click.option("-f", "files", multiple=True, metavar="PATH", help="Manifests; - for stdin.")
-@click.option("--delete", is_flag=True, help="Record that these objects are deleted.")
-@click.option("--sync", is_flag=True, help="Record that objects of the log which are not here are deleted.")
+@mode_options
 @click.option("-c", "--config", metavar="FILE", help="Record this configuration too, if it differs.")
 @output_option
-def append_command(
-    path: str, files: tuple[str, ...], delete: bool, sync: bool, config: str | None, output: str
-) -> None:
+def append_command(path: str, files: tuple[str, ...], meant: ModeOptions, config: str | None, output: str) -> None:
     """Record what the manifests change; what is as it was makes no event.
 
     If anything is refused, nothing is changed, and the refusals are recorded.
     """
-    if delete and sync:
-        message = "--delete and --sync exclude each other"
-        raise click.UsageError(message)
-    if not files and (sync or not config):
+    mode = meant.mode
+    if not files and (mode is Mode.SYNC or not config):
         message = "Missing option '-f'; only -c FILE may stand alone"
         raise click.UsageError(message)
     log = wiring.event_log(path)
     state = Snapshots(log).reached()[0] if log.exists else ClusterState()
-    mode = Mode.DELETE if delete else Mode.SYNC if sync else Mode.DECLARE
     judgement = judged(state, files, mode)
     settled = (*judgement.bodies, *config_changes(state, config))
     bodies = judgement.refusals if judgement.faults else settled
@@ -62,6 +56,18 @@ def append_command(
         raise Refused(judgement.faults)
     data = {"appended": len(bodies), "sequence": sequence}
     emit(output, data, lambda: f"appended {counted(len(bodies), 'event')}; the log is at sequence {sequence}")
+
+
+@log_command.command("branch")
+@log_option
+@click.option("--at", metavar="SEQ|TIME", help="The last event that both have; by default, of all.")
+@click.option("--to", "new", required=True, metavar="PATH", help="The log to make.")
+@output_option
+def branch_command(path: str, at: str | None, new: str, output: str) -> None:
+    """Make a log that has the same events up to some moment, to go on otherwise there."""
+    log = wiring.event_log(path)
+    sequence = branched(log, wiring.event_log(new), sequence_of(log, at, "--at"))
+    emit(output, {"sequence": sequence}, lambda: f"{new} is as {path} was at sequence {sequence}")
 
 
 def _recorded(refusals: int, sequence: int) -> str:

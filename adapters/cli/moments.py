@@ -71,11 +71,32 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Packets of a capture that fare alike before an event and alike after it, with the first of them."""
+    """A packet with its answers before and after; or the first of ``count`` of a capture that fare as it does."""
 
     before: Answer
     after: Answer
-    count: int
+    count: int | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether it gets another verdict."""
+        return self.before.verdict is not self.after.verdict
+
+    def as_json(self) -> dict[str, object]:
+        """Return it under the keys of the command line contract."""
+        return {
+            "packet": self.after.packet.as_spec(),
+            "from": self.before.verdict.value,
+            "to": self.after.verdict.value,
+            "decided_by": self.after.decided_by.as_json() if self.after.decided_by else None,
+            **({} if self.count is None else {"packets": self.count}),
+        }
+
+    def as_text(self) -> str:
+        """Return it on one line."""
+        verdicts = f"{coloured(self.before.verdict.value)} -> " if self.moved else "still "
+        many = "" if self.count is None else f"{counted(self.count, 'packet')}, as "
+        return f"{verdicts}{coloured(self.after.verdict.value)}  {many}{self.after.packet.words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,39 +106,21 @@ class Moment:
     event: Event
     ops: tuple[Op, ...]
     groups: tuple[Group, ...]
-    captured: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything became otherwise."""
-        return bool(self.ops) or any(each.before.verdict is not each.after.verdict for each in self.groups)
+        return bool(self.ops) or any(each.moved for each in self.groups)
 
     def as_json(self) -> dict[str, object]:
         """Return it under the keys of the command line contract."""
-        return {
-            **head_as_json(self.event),
-            "ops": [op.as_json() for op in self.ops],
-            "verdicts": [
-                {
-                    "packet": each.after.packet.as_spec(),
-                    "from": each.before.verdict.value,
-                    "to": each.after.verdict.value,
-                    "decided_by": each.after.decided_by.as_json() if each.after.decided_by else None,
-                    **({"packets": each.count} if self.captured else {}),
-                }
-                for each in self.groups
-            ],
-        }
+        ops, verdicts = ([each.as_json() for each in found] for found in (self.ops, self.groups))
+        return {**head_as_json(self.event), "ops": ops, "verdicts": verdicts}
 
     def as_text(self) -> str:
         """Return it for people: the event, the ops and what became of packets."""
-        lines = [click.style(head_as_text(self.event), bold=True), *(f"    {op}" for op in self.ops)]
-        for each in self.groups:
-            moved = each.before.verdict is not each.after.verdict
-            verdicts = f"{coloured(each.before.verdict.value)} -> " if moved else "still "
-            many = f"{counted(each.count, 'packet')}, as " if self.captured else ""
-            lines.append(f"    {verdicts}{coloured(each.after.verdict.value)}  {many}{each.after.packet.words}")
-        return "\n".join(lines)
+        lines = [*map(str, self.ops), *(each.as_text() for each in self.groups)]
+        return "\n".join([click.style(head_as_text(self.event), bold=True), *(f"    {line}" for line in lines)])
 
 
 def moments(steps: Iterator[Step], judge: Judge, *, captured: bool = False) -> Iterator[Moment]:
@@ -128,15 +131,16 @@ def moments(steps: Iterator[Step], judge: Judge, *, captured: bool = False) -> I
         same = step.before.ruleset is step.after.ruleset or step.before.ruleset == step.after.ruleset
         last = before if same else judge(step.after.ruleset)
         pairs = list(zip(before, last, strict=True))
-        groups = _grouped(pairs) if captured else [Group(was, now, 1) for was, now in pairs]
-        yield Moment(step.event, step.ops, tuple(groups), captured)
+        groups = _grouped(pairs) if captured else [Group(was, now) for was, now in pairs]
+        yield Moment(step.event, step.ops, tuple(groups))
 
 
 def _grouped(pairs: Sequence[tuple[Answer, Answer]]) -> list[Group]:
-    found: dict[tuple[Verdict, Verdict], Group] = {}
+    counts: dict[tuple[Verdict, Verdict], int] = {}
+    first: dict[tuple[Verdict, Verdict], tuple[Answer, Answer]] = {}
     for was, now in pairs:
-        key = was.verdict, now.verdict
         if was.verdict is not now.verdict:
-            known = found.get(key)
-            found[key] = Group(known.before, known.after, known.count + 1) if known else Group(was, now, 1)
-    return list(found.values())
+            key = was.verdict, now.verdict
+            counts[key] = counts.get(key, 0) + 1
+            first.setdefault(key, (was, now))
+    return [Group(*first[key], count) for key, count in counts.items()]

@@ -12,6 +12,7 @@ from adapters.cli.packets import PacketOptions
 from adapters.kernel import Backend
 from adapters.logfilter import Came, Wanted, time_of
 from adapters.world import WorldOptions
+from engine.intake import Mode
 from engine.ruleset import Hook
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ _LIMITS = (
     click.option("--max-seconds", type=click.FloatRange(min=0), metavar="S", help="Give up after that time."),
     click.option("--max-memory", type=click.IntRange(min=1), metavar="MB", help="Give up beyond that memory."),
 )
+_MODE = (
+    click.option("--delete", is_flag=True, help="These objects are deleted."),
+    click.option("--sync", is_flag=True, help="Objects of the log which are not here are deleted."),
+)
 _FLEET = (
     click.option("--all-nodes", is_flag=True, help="Every node; those with the same rules are judged once."),
     click.option(
@@ -94,6 +99,21 @@ class WayOptions:
     addresses: str | None = None
     routes: str | None = None
     routes6: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModeOptions:
+    """What giving manifests means."""
+
+    delete: bool = False
+    sync: bool = False
+
+    @property
+    def mode(self) -> Mode:
+        """It as one word; raise ``UsageError`` where it is contradictory."""
+        if self.delete and self.sync:
+            raise click.UsageError("--delete and --sync exclude each other")
+        return Mode.DELETE if self.delete else Mode.SYNC if self.sync else Mode.DECLARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +187,9 @@ cluster_kernel_options = _gathering(
     "world", WorldOptions, *(each for each in _CLUSTER if each not in _WHERE_FROM), _KERNEL[1]
 )
 """What goes with worlds that are named by arguments."""
+
+mode_options = _gathering("meant", ModeOptions, *_MODE)
+"""What giving manifests means."""
 
 limit_options = _gathering("limits", LimitOptions, *_LIMITS)
 """How much finding out about all packets may take."""
