@@ -6,15 +6,17 @@ out. What is passed over is not verified but for its place in the chain.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.eventlog import SqliteLog
+from adapters.logfile import Compacted
 from adapters.logrows import Row
 from engine.concern import Abridged, Concern, beginnings_of
 from engine.events import EventBody
 from engine.rules import ANY_PORT
+from engine.state import ClusterState, evolved
 
-_NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused")
+_NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused", b"log.")
 """How types begin on which no packet hangs."""
 
 _SPEC = b'},"spec":{'
@@ -72,15 +74,32 @@ def _named(body: bytes) -> bytes:
     return namespace[:-1] + b"/" + name if namespace else name[:-1]
 
 
-def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = None) -> Iterator[tuple[Row, EventBody]]:
-    """Yield what a log says of some packets up to a sequence, in order, each with the event that says so.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of some packets: the state that a log begins with, and then event by event, each as it is stored."""
+
+    start: ClusterState
+    events: Iterator[tuple[Row, EventBody]]
+
+
+def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = None) -> Told:
+    """Return what a log says of some packets up to a sequence.
 
     Raises:
         LogError: the log cannot be read, an event is out of its place, or one that is yielded cannot be trusted.
     """
-    addresses = beginnings_of(concerns)
-    glance = _Glance(concerns, None if addresses is None else tuple(each.encode() for each in sorted(addresses)))
+    base = log.base()
+    if until is not None and until < base.mark.sequence:
+        raise Compacted(log.path, base.mark.sequence)
+    beginnings = beginnings_of(concerns)
+    glance = _Glance(concerns, None if beginnings is None else tuple(each.encode() for each in sorted(beginnings)))
     told = Abridged(concerns)
+    start = evolved(said for body in base.bodies() if (said := told.tells(body)) is not None)
+    glance.seen.update(key.encode() for _, key in told.told)
+    return Told(replace(start, sequence=base.mark.sequence), _events(log, glance, told, until))
+
+
+def _events(log: SqliteLog, glance: _Glance, told: Abridged, until: int | None) -> Iterator[tuple[Row, EventBody]]:
     for row in log.some(glance.takes, until):
         body = told.tells(log.said(row))
         if body is not None:

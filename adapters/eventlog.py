@@ -1,69 +1,36 @@
 """The event log in a SQLite file, which chains events by their hashes and never changes one.
 
 The file vouches for itself: what is hashed is the text as it is stored, so a byte that changed in any column is
-seen, and SQLite's own count of what was ever inserted shows rows lost at the end.
-
-Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and proc_locks(5).
+seen, and SQLite's own count of what was ever inserted shows rows lost at the end. Of events that were compacted a
+summary stands at the beginning, whose hash the event that did so names.
 """
 
-import os
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from adapters.logfile import NO_DELETE, Compacted, LogFile, LogUnusable, number, run
 from adapters.logrows import NOT_AFTER, Row, sealed
-from adapters.process import command_line
-from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError, shown
-from engine.events import GENESIS, Event, EventBody, timestamp
+from engine.errors import IdTaken, LogConflict, LogCorrupt
+from engine.events import GENESIS, Event, EventBody, body_from_json, timestamp
+from engine.outcomes import LogCompacted
 from engine.ports import Clock, EventLog, Ids
+from engine.upcasting import FutureVersion
 
 T = TypeVar("T")
 
-_APPLICATION = 0x6E77_6C67  # "nwlg"
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE events (
-    -- AUTOINCREMENT: sqlite_sequence then remembers the highest sequence ever, even if its row is lost.
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    time TEXT NOT NULL, id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
-    body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL
-) STRICT;
-CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER in_order BEFORE INSERT ON events
-WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM events)
-BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-"""
 _SELECT = "SELECT sequence, time, id, source, type, body, previous, hash FROM events"
 _INSERT = "INSERT INTO events (sequence, time, id, source, type, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _HASHES = "SELECT hash FROM events WHERE sequence > ? ORDER BY sequence"
-_HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
-
-_WRITER_BYTE = 120
-"""The byte of the ``-shm`` file that a writer locks (walformat, section 2.3.1)."""
-
-_ROOM = 1 << 16
-"""Bytes on a disk that side files need at least; the index of a log's newest part alone takes half of that."""
-
-
-@dataclass(eq=False)
-class LogUnusable(LogError):
-    """The log cannot be opened at all: it is not there, not a log, too new, or not accessible."""
-
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Say why."""
-        return f"{self.path}: {self.reason}"
-
+_KNOWN = "SELECT sequence FROM events WHERE id = ?"
+_SUMMARY = "SELECT sequence, hash, time, state FROM summary"
+_MARK = "SELECT sequence, hash FROM summary"
 
 Wanted = Callable[[bytes, bytes], bool]
 """Whether an event is wanted, by its type and its body as they are stored."""
@@ -79,6 +46,26 @@ class Mark(NamedTuple):
 BEGINNING = Mark(0, GENESIS)
 
 
+class Base(NamedTuple):
+    """What a log begins with: the last event that was compacted, its time, and the state that all led to, as lines.
+
+    A log that never was compacted begins with nothing.
+    """
+
+    mark: Mark = BEGINNING
+    time: str = ""
+    state: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        """The hash of the state's lines."""
+        return hashlib.sha256(self.state).hexdigest()
+
+    def bodies(self) -> Iterator[EventBody]:
+        """Yield what leads to the state."""
+        return map(body_from_json, self.state.splitlines())
+
+
 @dataclass(frozen=True, slots=True)
 class SqliteLog(EventLog):
     """A log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another one."""
@@ -89,18 +76,28 @@ class SqliteLog(EventLog):
     wait: float = 5.0
 
     @property
+    def file(self) -> LogFile:
+        """The file, whatever is in it."""
+        return LogFile(self.path, self.wait)
+
+    @property
     def exists(self) -> bool:
         """Whether there is something at the path; reading needs it, appending makes it."""
-        return Path(self.path).exists()
-
-    def discard(self) -> None:
-        """Take away a log that is not to be, with all that belongs to it."""
-        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
-            Path(path).unlink(missing_ok=True)
+        return self.file.exists
 
     def last_sequence(self) -> int:
-        with self._reading() as connection, self._explained(1):
+        with self.file.reading() as connection, self.file.explained(1):
             return _last(connection)
+
+    def sequence_of(self, known_by: str) -> int:
+        """Return the sequence of the event that has an id, 0 where there is none."""
+        with self.file.reading() as connection, self.file.explained(1):
+            return number(connection, _KNOWN, known_by)
+
+    def base(self) -> Base:
+        """Return what the log begins with; only `verify` looks whether that is what was put on record."""
+        with self.file.reading() as connection, self.file.explained(1):
+            return _base(connection)
 
     def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
         return (self._read(row, Row.event) for row in self.rows(after, until))
@@ -108,9 +105,9 @@ class SqliteLog(EventLog):
     def rows(self, after: int = 0, until: int | None = None, known: Mark = BEGINNING) -> Iterator[Row]:
         """Yield the events as they are stored; raise as :meth:`read` does, but for bodies that say nothing known.
 
-        What is vouched for is all behind an event that is ``known``.
+        What is vouched for is all behind an event that is ``known``, or that the log begins with.
         """
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             for row in self._rows(connection, until, known):
                 if row.sequence > after:
                     yield row
@@ -121,7 +118,7 @@ class SqliteLog(EventLog):
         Raises:
             LogCorrupt: an event does not follow the one before it, or one that is wanted is not as it was appended.
         """
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             yield from self._rows(connection, until, BEGINNING, wanted)
 
     def said(self, row: Row) -> EventBody:
@@ -133,21 +130,61 @@ class SqliteLog(EventLog):
 
         The sequence rules: where a clock went back, events before it may bear a later time.
         """
-        with self._reading() as connection, self._explained(1):
-            return _number(connection, "SELECT max(sequence) FROM events WHERE time <= ?", timestamp(time))
+        with self.file.reading() as connection, self.file.explained(1):
+            found = number(connection, "SELECT max(sequence) FROM events WHERE time <= ?", timestamp(time))
+            base = _base(connection)
+            return found or (base.mark.sequence if base.time <= timestamp(time) else 0)
 
     def hashes(self, after: int = 0) -> Iterator[bytes]:
-        """Yield the hashes of the events behind one, oldest first; they are not verified."""
-        with self._reading() as connection, self._explained(after + 1):
+        """Yield the hashes of the events behind one, oldest first; they are not verified.
+
+        Of events that were compacted that of the last is known, and no text is yielded for those before it.
+        """
+        with self.file.reading() as connection, self.file.explained(after + 1):
+            begun = _mark(connection)
+            yield from (b"" for _ in range(after + 1, begun.sequence))
+            if after < begun.sequence:
+                yield begun.hash.encode()
             for (found,) in connection.execute(_HASHES, (after,)):
                 yield found
 
+    def hash_at(self, sequence: int) -> bytes:
+        """Return the hash of an event, no text where there is none, or where it was compacted and not the last."""
+        return next(self.hashes(sequence - 1), b"") if sequence > 0 else b""
+
     def adopt(self, rows: Sequence[Row], *, expected: int) -> None:
         """Append events of another log as they are, if the newest is still ``expected``; raises as `append`."""
-        with self._writing() as connection, self._explained(expected):
+        with self.file.writing() as connection, self.file.explained(expected):
             self._expect(connection, expected)
-            connection.executemany(_INSERT, [row.values for row in rows])
+            self._insert(connection, rows)
             connection.execute("COMMIT")
+
+    def begin_with(self, base: Base) -> None:
+        """Have an empty log begin with what another one does.
+
+        Raises:
+            LogConflict: it is not empty.
+        """
+        with self.file.writing() as connection, self.file.explained(0):
+            self._expect(connection, 0)
+            _set_base(connection, base)
+            connection.execute("COMMIT")
+
+    def compact(self, base: Base, body: LogCompacted, *, source: str, expected: int) -> Event:
+        """Have a state stand for the events up to one, and append what says so; raises as `append`."""
+        with self.file.writing() as connection, self.file.explained(expected):
+            newest = self._expect(connection, expected)
+            ((row, event),) = sealed([body], source, newest, self.clock, self.ids)
+            (time,) = connection.execute("SELECT time FROM events WHERE sequence = ?", (base.mark.sequence,)).fetchone()
+            connection.execute(_INSERT, row.values)
+            connection.execute("DROP TRIGGER no_delete")
+            connection.execute("DELETE FROM events WHERE sequence <= ?", (base.mark.sequence,))
+            run(connection, NO_DELETE)
+            _set_base(connection, base._replace(time=time.decode()))
+            connection.execute("COMMIT")
+            with suppress(sqlite3.OperationalError):  # while others read, the room stays with the file for later events
+                connection.execute("VACUUM")
+        return event
 
     def tail(self, after: Mark) -> Iterator[Event]:
         """Yield the events that follow one that is known, which vouches for them.
@@ -161,29 +198,71 @@ class SqliteLog(EventLog):
         """Return the number of events, every one of which is as it was appended.
 
         Raises:
-            LogCorrupt: at the first one that is not.
+            LogCorrupt: at the first one that is not, or at the last of those that were compacted if what stands for
+                them is not what was put on record.
         """
-        return sum(1 for _ in self.rows())
+        events = sum(1 for _ in self.rows())
+        self.vouch_for_base()
+        return events
 
-    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
-        with self._writing() as connection, self._explained(expected):
+    def vouch_for_base(self) -> None:
+        """Raise ``LogCorrupt`` where what the log begins with is not what was put on record when it was compacted."""
+        base = self.base()
+        if base.mark == BEGINNING:
+            return
+        told = (base.mark.sequence, base.mark.hash, base.digest)
+        bodies = (self.said(row) for row in self.some(lambda kind, _: kind == b"log.compacted"))
+        if told not in {(each.until, each.last, each.state) for each in bodies if isinstance(each, LogCompacted)}:
+            raise LogCorrupt(self.path, base.mark.sequence, "what stands for the compacted events is not on record")
+
+    def append(
+        self, bodies: Sequence[EventBody], *, source: str, expected: int, known_by: str | None = None
+    ) -> tuple[Event, ...]:
+        with self.file.writing() as connection, self.file.explained(expected):
+            if known_by is not None and (there := self._known(connection, bodies, known_by)):
+                return there
             newest = self._expect(connection, expected)
-            new = tuple(sealed(bodies, source, newest, self.clock, self.ids))
-            connection.executemany(_INSERT, (row.values for row, _ in new))
+            new = tuple(sealed(bodies, source, newest, self.clock, self.ids, known_by))
+            self._insert(connection, [row for row, _ in new])
             connection.execute("COMMIT")
             return tuple(event for _, event in new)
+
+    def _known(self, connection: sqlite3.Connection, bodies: Sequence[EventBody], known_by: str) -> tuple[Event, ...]:
+        """Return the events that were appended under an id, none where there is no such event."""
+        at = number(connection, _KNOWN, known_by)
+        if not at:
+            return ()
+        found = connection.execute(f"{_SELECT} WHERE sequence >= ? ORDER BY sequence LIMIT ?", (at, len(bodies)))
+        events = tuple(self._read(Row._make(columns), Row.event) for columns in found)
+        if tuple(event.body for event in events) != tuple(bodies):
+            raise IdTaken(self.path, known_by, at)
+        return events
+
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        try:
+            connection.executemany(_INSERT, (row.values for row in rows))
+        except sqlite3.IntegrityError:
+            seen: dict[str, int] = {}
+            for row in rows:
+                found = row.id.decode()
+                at = seen.get(found) or number(connection, _KNOWN, found)
+                if at and at != row.sequence:
+                    raise IdTaken(self.path, found, at) from None
+                seen[found] = row.sequence
+            raise
 
     def _expect(self, connection: sqlite3.Connection, expected: int) -> tuple[int, str]:
         """Return sequence and hash of the newest event, which has to be the expected one."""
         columns = connection.execute(f"{_SELECT} ORDER BY sequence DESC LIMIT 1").fetchone()
+        begun = _mark(connection)
         row = Row._make(columns) if columns else None
-        sequence = row.sequence if row else 0
-        if _highest(connection) != sequence:
+        sequence = row.sequence if row else begun.sequence
+        if max(_highest(connection), begun.sequence) != sequence:
             raise LogCorrupt(self.path, sequence + 1, "the event is missing")
         if sequence != expected:
             raise LogConflict(self.path, expected, sequence)
         if row is None:
-            return 0, GENESIS
+            return begun
         self._vouch(row, row.previous)
         return sequence, row.hash.decode()
 
@@ -191,10 +270,14 @@ class SqliteLog(EventLog):
         self, connection: sqlite3.Connection, until: int | None, known: Mark, wanted: Wanted | None = None
     ) -> Iterator[Row]:
         """Yield the rows that the chain vouches for, behind one that is known."""
-        last, previous = known.sequence, known.hash.encode()
+        with self.file.explained(1):
+            begun = _mark(connection)
+        if known != BEGINNING and known.sequence < begun.sequence:
+            raise Compacted(self.path, begun.sequence)
+        last, previous = max(known, begun).sequence, max(known, begun).hash.encode()
         try:
             for columns in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)):
-                if last == until:
+                if until is not None and last >= until:
                     return
                 sequence, _, _, _, kind, body, follows, mark = columns
                 if sequence != last + 1:
@@ -206,10 +289,10 @@ class SqliteLog(EventLog):
                 elif follows != previous:
                     raise LogCorrupt(self.path, sequence, NOT_AFTER)
                 previous, last = mark, sequence
-            if last != until and _highest(connection) != last:
+            if (until is None or last < until) and max(_highest(connection), last) != last:
                 raise LogCorrupt(self.path, last + 1, "the event is missing")
         except sqlite3.Error as error:
-            raise self._error(error, last + 1) from error
+            raise self.file.error(error, last + 1) from error
 
     def _vouch(self, row: Row, previous: bytes) -> None:
         """Raise unless a row is as it was appended, and follows the one with the hash ``previous``."""
@@ -227,144 +310,36 @@ class SqliteLog(EventLog):
         except ValidationError as error:
             problem = str(error.errors()[0]["msg"])
             raise LogCorrupt(self.path, row.sequence, f"its body is not one of an event: {problem}") from None
+        except FutureVersion as error:
+            raise LogUnusable(self.path, f"event {row.sequence} is {error}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise LogCorrupt(self.path, row.sequence, f"a column does not hold what it should: {error}") from None
 
-    @contextmanager
-    def _explained(self, sequence: int) -> Iterator[None]:
-        """Turn what SQLite says while event ``sequence`` is looked at into errors of the log."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._error(error, sequence) from error
 
-    def _error(self, error: sqlite3.Error, sequence: int) -> LogError:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        match code:
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return LogBusy(self.path, self.wait, holder(self.path))
-            case sqlite3.SQLITE_NOTADB:
-                return LogUnusable(self.path, "not an event log")
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_MISMATCH:
-                return LogCorrupt(self.path, sequence, str(error))
-            case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR if self._is_full():
-                return LogUnusable(self.path, "the disk is full")
-            case _:
-                return LogUnusable(self.path, str(error))
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees one moment of the log and can change nothing."""
-        if not self.exists:
-            raise LogUnusable(self.path, "no such log")
-        with self._explained(1):
-            connection = self._connected("mode=ro&immutable=1" if self._sealed_off() else "mode=ro")
-        with closing(connection):
-            with self._explained(1):
-                connection.execute("BEGIN")
-                self._checked(connection)
-            yield connection
-
-    def _sealed_off(self) -> bool:
-        """Whether SQLite has no side files and could make none: the log is on a read-only medium or a full disk."""
-        side_files = (Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
-        closed = not os.access(Path(self.path).absolute().parent, os.W_OK) or self._is_full()
-        return closed and not any(f.exists() for f in side_files)
-
-    def _is_full(self) -> bool:
-        disk = os.statvfs(Path(self.path).absolute().parent)
-        return disk.f_bfree * disk.f_frsize < _ROOM
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that holds the log for writing; what is not committed is undone."""
-        self._made()
-        with self._explained(1), closing(self._connected("mode=rw")) as connection:
-            # A file of another kind must be refused before anything is changed in it.
-            if not _blank(connection):
-                self._checked(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            if _blank(connection):
-                for statement in _statements(_SCHEMA):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-            self._checked(connection)
-            yield connection
-
-    def _made(self) -> None:
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        except (OSError, ValueError) as error:
-            raise LogUnusable(self.path, getattr(error, "strerror", None) or str(error)) from None
-
-    def _connected(self, how: str) -> sqlite3.Connection:
-        address = f"file:{quote(str(Path(self.path).absolute()))}?{how}"
-        connection = sqlite3.connect(address, timeout=self.wait, isolation_level=None, uri=True)
-        connection.text_factory = bytes
-        return connection
-
-    def _checked(self, connection: sqlite3.Connection) -> None:
-        if _number(connection, "PRAGMA application_id") != _APPLICATION:
-            raise LogUnusable(self.path, "not an event log")
-        version = _number(connection, "PRAGMA user_version")
-        if version != _VERSION:
-            problem = f"the log has format {version}, this nodewall knows {_VERSION}; use a newer nodewall"
-            raise LogUnusable(self.path, problem)
+def _base(connection: sqlite3.Connection) -> Base:
+    found = connection.execute(_SUMMARY).fetchone() if _has_summary(connection) else None
+    return Base(Mark(found[0], found[1].decode()), found[2].decode(), found[3]) if found else Base()
 
 
-def holder(path: str) -> str:
-    """Return who holds the log at ``path`` for writing, in words, as far as the kernel tells."""
-    try:
-        inode = Path(f"{path}-shm").stat().st_ino
-        locks = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return "another process"
-    for line in locks:
-        # "1: POSIX ADVISORY WRITE 4711 fe:00:1234 120 120"; those that wait have an arrow after the number.
-        match line.split():
-            case [_, "POSIX", _, "WRITE", pid, file, start, _] if file.rpartition(":")[2] == str(
-                inode
-            ) and start == str(_WRITER_BYTE):
-                return _process(int(pid))
-            case _:
-                continue
-    return "another process"
+def _mark(connection: sqlite3.Connection) -> Mark:
+    """Return the event that a log begins behind."""
+    found = connection.execute(_MARK).fetchone() if _has_summary(connection) else None
+    return Mark(found[0], found[1].decode()) if found else BEGINNING
 
 
-def _process(pid: int) -> str:
-    if pid <= 0:  # of another PID namespace
-        return "another process"
-    if pid == os.getpid():
-        return f"process {pid}, this one"
-    words = command_line(pid)
-    return f"process {pid} ({shown(words)})" if words else f"process {pid}"
+def _has_summary(connection: sqlite3.Connection) -> bool:
+    return bool(number(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'summary'"))
 
 
-def _number(connection: sqlite3.Connection, query: str, *values: str) -> int:
-    row = connection.execute(query, values).fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
+def _set_base(connection: sqlite3.Connection, base: Base) -> None:
+    connection.execute("DELETE FROM summary")
+    values = (*base.mark, base.time, base.state.decode())
+    connection.execute("INSERT INTO summary (sequence, hash, time, state) VALUES (?, ?, ?, ?)", values)
 
 
 def _last(connection: sqlite3.Connection) -> int:
-    return _number(connection, "SELECT max(sequence) FROM events")
+    return number(connection, "SELECT max(sequence) FROM events") or _mark(connection).sequence
 
 
 def _highest(connection: sqlite3.Connection) -> int:
-    return _number(connection, _HIGHEST)
-
-
-def _blank(connection: sqlite3.Connection) -> bool:
-    return _number(connection, "PRAGMA schema_version") == 0 and _number(connection, "PRAGMA page_count") <= 1
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Yield the statements one by one: ``executescript`` would first commit the transaction."""
-    statement = ""
-    for line in script.splitlines():
-        statement += f"{line}\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+    return number(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'events'")

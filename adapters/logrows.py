@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from engine.events import Event, EventBody, body_as_json, body_from_json, canonical, timestamp
+from engine.errors import EventTooLarge
+from engine.events import Event, EventBody, body_as_json, body_from_json, canonical, subject, timestamp
 from engine.ports import Clock, Ids
 
 _PLAIN = re.compile(rb"[ !#-\[\]-~]*")
@@ -100,14 +101,31 @@ def _quoted(text: bytes) -> bytes:
     return canonical(text.decode())
 
 
+LARGEST = 1 << 20
+"""Bytes of a body; nothing in a cluster is larger, since its own store takes no object of more than 1.5 MB of JSON."""
+
+
 def sealed(
-    bodies: Sequence[EventBody], source: str, newest: tuple[int, str], clock: Clock, ids: Ids
+    bodies: Sequence[EventBody],
+    source: str,
+    newest: tuple[int, str],
+    clock: Clock,
+    ids: Ids,
+    first: str | None = None,
 ) -> Iterator[tuple[Row, Event]]:
-    """Yield the bodies as events that follow the newest one, of which sequence and hash are given, and their rows."""
+    """Yield the bodies as events that follow the newest one, of which sequence and hash are given, and their rows.
+
+    The first one bears the id ``first`` where there is one.
+
+    Raises:
+        EventTooLarge: a body has too many bytes.
+    """
     last, previous = newest
     for sequence, body in enumerate(bodies, start=last + 1):
-        time, number = clock.now(), ids.new()
+        time, number = clock.now(), first if first and sequence == last + 1 else ids.new()
         text, kind = canonical(body_as_json(body)), body.type.encode()
+        if len(text) > LARGEST:
+            raise EventTooLarge(subject(body), len(text), LARGEST)
         row = Row(
             *(sequence, timestamp(time).encode(), number.encode(), source.encode(), kind, text, previous.encode(), b"")
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from adapters.logrows import sealed
-from engine.errors import LogConflict, LogCorrupt
+from engine.errors import IdTaken, LogConflict, LogCorrupt
 from engine.events import GENESIS, Event, EventBody, chained
 from engine.ports import Clock, EventLog, Ids
 
@@ -32,10 +32,18 @@ class MemoryLog(EventLog):
             if sequence > after:
                 yield event
 
-    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
+    def append(
+        self, bodies: Sequence[EventBody], *, source: str, expected: int, known_by: str | None = None
+    ) -> tuple[Event, ...]:
+        at = next((event.sequence for event in self.events if event.id == known_by), 0)
+        if known_by is not None and at:
+            there = tuple(self.events[at - 1 : at - 1 + len(bodies)])
+            if tuple(event.body for event in there) != tuple(bodies):
+                raise IdTaken("memory", known_by, at)
+            return there
         if expected != len(self.events):
             raise LogConflict("memory", expected, len(self.events))
         previous = self.events[-1].hash if self.events else GENESIS
-        new = tuple(event for _, event in sealed(bodies, source, (expected, previous), self.clock, self.ids))
+        new = tuple(event for _, event in sealed(bodies, source, (expected, previous), self.clock, self.ids, known_by))
         self.events.extend(new)
         return new

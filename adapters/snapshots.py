@@ -15,7 +15,8 @@ from pathlib import Path
 
 import structlog
 
-from adapters.eventlog import BEGINNING, Mark, SqliteLog
+from adapters.eventlog import Mark, SqliteLog
+from adapters.logfile import Compacted
 from engine.events import body_as_json, body_from_json, canonical
 from engine.state import ClusterState, evolve, evolved, shortest
 
@@ -51,13 +52,27 @@ class Snapshots:
                 self._keep(state, mark)
         return state, mark
 
+    def forget(self, until: int) -> None:
+        """Take away the states of before a sequence, as of events that are no longer there."""
+        for path in self._kept():
+            if int(path.stem) < until:
+                with suppress(OSError):
+                    path.unlink()
+
     def _nearest(self, until: int | None) -> tuple[ClusterState, Mark]:
         for path in sorted(self._kept(), reverse=True):
             if until is None or int(path.stem) <= until:
                 found = self._read(path)
                 if found is not None:
                     return found
-        return ClusterState(), BEGINNING
+        return self._first(until)
+
+    def _first(self, until: int | None) -> tuple[ClusterState, Mark]:
+        """Return what the log begins with."""
+        base = self.log.base()
+        if until is not None and until < base.mark.sequence:
+            raise Compacted(self.log.path, base.mark.sequence)
+        return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
 
     def _kept(self) -> Iterator[Path]:
         with suppress(OSError):
@@ -69,7 +84,7 @@ class Snapshots:
             head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
             told = json.loads(head)
             mark = Mark(int(path.stem), told["hash"])
-            fits = next(self.log.hashes(mark.sequence - 1), b"") == mark.hash.encode()
+            fits = self.log.hash_at(mark.sequence) == mark.hash.encode()
             if not fits or told["digest"] != hashlib.sha256(rest).hexdigest():
                 return None
             state = evolved(map(body_from_json, rest.splitlines()))
@@ -79,7 +94,7 @@ class Snapshots:
 
     def _keep(self, state: ClusterState, mark: Mark) -> None:
         """Write a state; where that cannot be, it will be worked out again."""
-        rest = b"".join(canonical(body_as_json(body)) + b"\n" for body in shortest(state))
+        rest = lines_of(state)
         head = canonical({"digest": hashlib.sha256(rest).hexdigest(), "hash": mark.hash})
         path = self.folder / f"{mark.sequence:012}.z"
         fresh = path.with_suffix(f".{os.getpid()}")
@@ -91,3 +106,8 @@ class Snapshots:
             with suppress(OSError):
                 fresh.unlink()
             _LOG.debug("state not kept", folder=str(self.folder), error=str(error))
+
+
+def lines_of(state: ClusterState) -> bytes:
+    """Return the shortest history that leads to a state, a body a line."""
+    return b"".join(canonical(body_as_json(body)) + b"\n" for body in shortest(state))

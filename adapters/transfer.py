@@ -1,16 +1,19 @@
 """Events from log to log as JSON Lines, byte by byte as they are stored, with every hash checked."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import IO
+from functools import partial
+from itertools import chain, islice
+from typing import IO, Annotated
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.eventlog import LogUnusable, SqliteLog
+from adapters.eventlog import BEGINNING, Base, Mark, SqliteLog
+from adapters.logfile import Compacted, LogUnusable
 from adapters.logrows import Row
 from engine.errors import Fault, LogError, Refused, shown
-from engine.events import GENESIS
+from engine.events import GENESIS, body_as_json, body_from_json, canonical
 
 _LONGEST = 1 << 26
 """Bytes of a line; what is longer is no event."""
@@ -30,12 +33,25 @@ class Imported:
 
 
 def exported(log: SqliteLog, after: int = 0, until: int | None = None) -> Iterator[bytes]:
-    """Yield the events ``after < sequence <= until`` as lines, oldest first.
+    """Yield the events ``after < sequence <= until`` as lines, oldest first; before them what a log begins with.
 
     Raises:
         LogCorrupt: at the first event, from the very first on, that the chain does not vouch for.
     """
-    return (row.line() for row in log.rows(after, until))
+    base = log.base()
+    if after < base.mark.sequence:
+        yield _line_of(base)
+    yield from (row.line() for row in log.rows(after, until))
+
+
+def _line_of(base: Base) -> bytes:
+    bodies = [json.loads(line) for line in base.state.splitlines()]
+    told = {"hash": base.mark.hash, "sequence": base.mark.sequence, "state": bodies, "time": base.time}
+    return canonical({_BEGINS: told}) + b"\n"
+
+
+_BEGINS = "begins"
+"""The key of the line that a compacted log begins with."""
 
 
 def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
@@ -49,12 +65,18 @@ def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
         raise LogUnusable(new.path, "there is something already")
     last = 0
     try:
+        base = log.base()
+        if until is not None and until < base.mark.sequence:
+            raise Compacted(log.path, base.mark.sequence)
+        if base.mark != BEGINNING:
+            new.begin_with(base)
+            last = base.mark.sequence
         rows = log.rows(until=until)
         while group := list(islice(rows, _GROUP)):
             new.adopt(group, expected=last)
             last = group[-1].sequence
     except LogError:
-        new.discard()
+        new.file.discard()
         raise
     return last
 
@@ -66,18 +88,18 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:
 
     Raises:
         Refused: a line is none of an event, does not follow the one before it, or is of another history.
-        LogError: the log cannot be written.
+        LogError: the log cannot be written, or what it begins with is not on record.
     """
-    last = log.last_sequence() if log.exists else 0
-    known, group, begun = 0, list[Row](), last
-    there = iter(list[bytes]())
-    for number, row in _checked(lines, name):
+    numbered = _begun(log, enumerate(iter(partial(lines.readline, _LONGEST), b""), 1), name)
+    last = begun = log.last_sequence() if log.exists else 0
+    known, group = 0, list[Row]()
+    there: Iterator[bytes] | None = None
+    for number, row in _checked(numbered, name):
         where = f"{name}:{number}"
         if row.sequence <= begun:
-            there = log.hashes(row.sequence - 1) if number == 1 else there
-            if next(there, None) != row.hash:
-                problem = f"another event {row.sequence} than {log.path} has"
-                raise Refused((Fault(where, problem, "the same history: the two have forked"),))
+            there = log.hashes(row.sequence - 1) if there is None else there
+            if next(there, None) not in {row.hash, b""}:
+                raise _forked(log, row.sequence, where)
             known += 1
             continue
         if row.sequence != last + 1 or (last == begun and row.previous != _end_of(log, last)):
@@ -90,13 +112,64 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:
             group.clear()
     if group:
         log.adopt(group, expected=last - len(group))
+    if last > begun:
+        log.vouch_for_base()
     return Imported(last - begun, known)
 
 
-def _checked(lines: IO[bytes], name: str) -> Iterator[tuple[int, Row]]:
+def _forked(log: SqliteLog, sequence: int, where: str) -> Refused:
+    problem = f"another event {sequence} than {log.path} has"
+    return Refused((Fault(where, problem, "the same history: the two have forked"),))
+
+
+def _begun(log: SqliteLog, lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, bytes]]:
+    """Return the lines of events; where there is one before them of what a log begins with, have this one do so too."""
+    first = next(lines, None)
+    if first is None:
+        return lines
+    where = f"{name}:{first[0]}"
+    base = _base_of(first[1], where)
+    if base is None:
+        return chain([first], lines)
+    if not log.exists or not log.last_sequence():
+        log.begin_with(base)
+    elif log.hash_at(base.mark.sequence) != base.mark.hash.encode() and base.mark.sequence >= log.base().mark.sequence:
+        raise _forked(log, base.mark.sequence, where)
+    return lines
+
+
+def _base_of(line: bytes, where: str) -> Base | None:
+    """Return what a line says that a log begins with, None where it is one of an event."""
+    if not line.startswith(b'{"%s":' % _BEGINS.encode()):
+        return None
+    try:
+        told = _Begins.model_validate_json(line).begins
+        state = b"".join(canonical(body_as_json(body_from_json(canonical(each)))) + b"\n" for each in told.state)
+    except (ValueError, RecursionError) as error:
+        problem = f"found {shown(line[:_SHOWN].decode(errors='replace'))}: {shown(str(error).splitlines()[0])}"
+        raise Refused((Fault(where, problem, "what a compacted log begins with"),)) from None
+    return Base(Mark(told.sequence, told.hash), told.time, state)
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    sequence: Annotated[int, Field(ge=1)]
+    hash: str
+    time: str
+    state: list[dict[str, object]]
+
+
+class _Begins(BaseModel):
+    """The line that the export of a compacted log begins with."""
+
+    model_config = ConfigDict(extra="forbid")
+    begins: _Told
+
+
+def _checked(lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, Row]]:
     """Yield rows with the numbers of their lines, each of which follows the one before it."""
     previous: Row | None = None
-    for number, line in enumerate(_lines(lines), 1):
+    for number, line in lines:
         where = f"{name}:{number}"
         row = _row(line, where)
         if previous is not None and row.sequence != previous.sequence + 1:
@@ -105,11 +178,6 @@ def _checked(lines: IO[bytes], name: str) -> Iterator[tuple[int, Row]]:
             raise Refused((Fault(where, f"event {row.sequence}: {fault}", "the events as they were exported"),))
         previous = row
         yield number, row
-
-
-def _lines(lines: IO[bytes]) -> Iterator[bytes]:
-    while line := lines.readline(_LONGEST):
-        yield line
 
 
 def _row(line: bytes, where: str) -> Row:
@@ -125,4 +193,4 @@ def _row(line: bytes, where: str) -> Row:
 
 
 def _end_of(log: SqliteLog, last: int) -> bytes:
-    return next(log.hashes(last - 1)) if last else GENESIS.encode()
+    return log.hash_at(last) if last else GENESIS.encode()

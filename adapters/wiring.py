@@ -15,12 +15,14 @@ from adapters.invariants import invariants_of
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.notifications import RuleNotifications
 from adapters.process import Hold, SystemRunner
+from engine.errors import Fault, Refused
 from engine.lifelines import lifelines
 from engine.state import ClusterState
 from simulator.surroundings import Host
 
 if TYPE_CHECKING:
     from adapters.legacyrules import LegacyRules
+    from adapters.signing import Signer, Trust
     from simulator.guard import Guard  # which `verifier` imports
     from simulator.headerspace import Budget
 
@@ -31,6 +33,39 @@ LOG_WAIT = 5.0
 def event_log(path: str) -> SqliteLog:
     """Return the event log at a path."""
     return SqliteLog(path, SystemClock(), SystemIds(), wait=LOG_WAIT)
+
+
+def signer(path: str) -> "Signer":
+    """Return the private key in a file; raises as :meth:`adapters.signing.Signer.of`, and without the extra."""
+    with _extra("signing"):
+        from adapters.signing import Signer  # noqa: PLC0415 - the library is an extra
+
+        return Signer.of(path)
+
+
+def trust(path: str) -> "Trust":
+    """Return the public key in a file; raises as :meth:`adapters.signing.Trust.of`, and without the extra."""
+    with _extra("signing"):
+        from adapters.signing import Trust  # noqa: PLC0415 - the library is an extra
+
+        return Trust.of(path)
+
+
+def new_key(path: str) -> str:
+    """Make a key; see :func:`adapters.signing.made`."""
+    with _extra("signing"):
+        from adapters.signing import made  # noqa: PLC0415 - the library is an extra
+
+        return made(path)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        expected = f"the extra: pip install 'nodewall[{name}]'"
+        raise Refused((Fault("", f"the library {error.name} is not installed", expected),)) from None
 
 
 def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: Hold | None = None) -> NetfilterKernel:

@@ -29,7 +29,7 @@ from engine.objects import (
     Pod,
     key_of,
 )
-from engine.outcomes import OnNode
+from engine.outcomes import LogCompacted, OnNode
 from engine.rules import ANY_PORT, Direction
 
 Span = tuple[int, int, int]
@@ -125,7 +125,7 @@ class Abridged:
     def tells(self, body: EventBody) -> EventBody | None:
         """Return what the next event says here: the same, that an object is gone for these packets, or nothing."""
         match body:
-            case ObjectRefused() | OnNode():
+            case ObjectRefused() | OnNode() | LogCompacted():
                 return None
             case HostObserved():
                 return body if any(body.node == each.node for each in self.concerns) else None

@@ -18,7 +18,7 @@ from engine.events import (
     ObjectRefused,
 )
 from engine.objects import key_of
-from engine.outcomes import OnNode
+from engine.outcomes import LogCompacted, OnNode
 from engine.peers import HOST
 from engine.queries import Answers, Change
 from engine.resolve import PolicyRules, roots_of, rules_of
@@ -50,7 +50,7 @@ class Derivation:
         """Return the derivation after one more event; raises what :func:`engine.desired.desired` does."""
         state = evolve(self.state, body)
         match body:
-            case ObjectRefused() | OnNode():
+            case ObjectRefused() | OnNode() | LogCompacted():
                 return replace(self, state=state, recomputed=())
             case ConfigDeclared():
                 return derived(state, self.node)

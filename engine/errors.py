@@ -13,7 +13,9 @@
     ├── LogError
     │   ├── LogBusy         another writer holds the log
     │   ├── LogConflict     the log grew since it was read
-    │   └── LogCorrupt      the hash chain is broken
+    │   ├── LogCorrupt      the hash chain is broken
+    │   ├── IdTaken         another event has the id
+    │   └── EventTooLarge   an object has too many bytes for an event
     └── KernelError
         ├── ToolMissing     a program or a privilege is not there
         ├── KernelRefused   a tool refused what it was given
@@ -223,6 +225,35 @@ class LogCorrupt(LogError):
     def __str__(self) -> str:
         """Say where the chain breaks and how."""
         return f"{self.path}: event {self.sequence} cannot be trusted: {self.reason}"
+
+
+@dataclass(eq=False)
+class IdTaken(LogError):
+    """An event cannot be appended, because another one has its id: that at ``sequence``."""
+
+    path: str
+    id: str
+    sequence: int
+
+    def __str__(self) -> str:
+        """Say which."""
+        return f"{self.path}: event {self.sequence} has the id {shown(self.id)} already, and says something else"
+
+
+@dataclass(eq=False)
+class EventTooLarge(LogError):
+    """An event about an object takes so many bytes, and none may take more than ``most``; nothing was appended."""
+
+    about: str
+    size: int
+    most: int
+
+    def __str__(self) -> str:
+        """Say of what, and how much."""
+        return (
+            f"{plain(self.about)} takes {self.size:,} bytes in the log; expected at most {self.most:,}: "
+            "split it; nothing was appended"
+        )
 
 
 class KernelError(NodewallError):

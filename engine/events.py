@@ -7,9 +7,9 @@ name its schema for good: a changed schema gets a new version and an upcaster, n
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from engine.bodies import Body
 from engine.config import RecordedConfiguration
@@ -27,7 +27,8 @@ from engine.objects import (
     Tier,
     key_of,
 )
-from engine.outcomes import OnNode, Outcome
+from engine.outcomes import LogCompacted, OnNode, Outcome
+from engine.upcasting import UPCASTERS, FutureVersion, Plain, Upcasters, upcast
 
 GENESIS = "0" * 64
 """What the first event names as the hash of the event before it."""
@@ -257,6 +258,11 @@ EventBody = Annotated[
 
 _BODY = TypeAdapter[EventBody](EventBody)
 
+_VERSIONS: dict[str, int] = {
+    kind.model_fields["type"].default: kind.model_fields["version"].default for kind in get_args(get_args(EventBody)[0])
+}
+"""Type of body -> the version of it that is known."""
+
 
 class Event(BaseModel):
     """One entry of the log: its place, time (UTC), id (UUIDv7), source, body, and the links of the hash chain."""
@@ -322,9 +328,35 @@ def body_as_json(body: EventBody) -> dict[str, object]:
     return plain
 
 
-def body_from_json(text: str | bytes) -> EventBody:
-    """Return the body that JSON text holds; raise ``pydantic.ValidationError`` where it holds none."""
-    return _BODY.validate_json(text)
+def body_from_json(text: str | bytes, upcasters: Upcasters = UPCASTERS) -> EventBody:
+    """Return the body that JSON text holds, of whatever version.
+
+    Raises:
+        FutureVersion: a newer nodewall wrote it.
+        pydantic.ValidationError: it holds none.
+    """
+    try:
+        return _BODY.validate_json(text)
+    except ValidationError:
+        # Bodies of older versions are rare, so all are tried as they are.
+        older = _older(text, upcasters)
+        if older is None:
+            raise
+        return _BODY.validate_json(canonical(older))
+
+
+def _older(text: str | bytes, upcasters: Upcasters) -> Plain | None:
+    """Return what a body of an older version is now, None where it is none of one."""
+    try:
+        body = json.loads(text)
+        now = upcast(body, _VERSIONS.get(body["type"], 0), upcasters)
+    except FutureVersion as error:
+        if error.known:
+            raise
+        return None  # of a type that is not known
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return None if now is body else now
 
 
 def declared(item: ClusterObject) -> Declaration:
@@ -368,6 +400,8 @@ def subject(body: EventBody) -> str:
     match body:
         case ConfigDeclared():
             return "Configuration"
+        case LogCompacted():
+            return "Log"
         case OnNode() | HostObserved():
             return f"Node/{body.node}"
         case ObjectRefused() | Deletion():

@@ -1,4 +1,4 @@
-"""What nodewall did on a node, as bodies of events: the journal of its applies, and the repairs between them.
+"""What nodewall did, as bodies of events: the journal of applies on a node, repairs between them, and the log's own.
 
 An apply that changes anything is proposed before the first step is taken, and applied or failed after the last; one
 that has to be confirmed is confirmed, or fails as it is taken back. A proposal that nothing follows was cut off.
@@ -80,5 +80,21 @@ class DriftRepaired(OnNode):
     pause: float | None = None
 
 
-Outcome = ApplyProposed | RulesetApplied | ApplyFailed | ApplyConfirmed | DriftRepaired
+class LogCompacted(Body):
+    """The log was compacted: a state stands for the events up to sequence ``until``, so many of which it had.
+
+    ``last`` is the hash of the last of them and ``state`` the SHA-256 of the state's lines. Where it is signed ``key``
+    names the key, and ``signature`` is Ed25519's of all the rest in base 64.
+    """
+
+    type: Literal["log.compacted"] = "log.compacted"
+    until: int
+    last: str
+    state: str
+    events: int
+    key: str | None = None
+    signature: str | None = None
+
+
+Outcome = ApplyProposed | RulesetApplied | ApplyFailed | ApplyConfirmed | DriftRepaired | LogCompacted
 """What was done."""

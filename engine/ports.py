@@ -43,10 +43,18 @@ class EventLog(Protocol):
         """
         ...
 
-    def append(self, bodies: Sequence[EventBody], *, source: str, expected: int) -> tuple[Event, ...]:
+    def append(
+        self, bodies: Sequence[EventBody], *, source: str, expected: int, known_by: str | None = None
+    ) -> tuple[Event, ...]:
         """Append all the events or none, if the newest event is still ``expected``; they are on disk on return.
 
+        The first one bears the id ``known_by`` where there is one. If the log has that already, nothing is appended,
+        whatever is expected, and the events that were appended then are returned: who cannot know whether an append
+        came through can try it again.
+
         Raises:
+            EventTooLarge: an event has too many bytes.
+            IdTaken: what was appended under that id says something else.
             LogBusy: another writer held the log for too long.
             LogConflict: the newest event is not ``expected``.
             LogCorrupt: the newest event is damaged.

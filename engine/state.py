@@ -42,7 +42,7 @@ from engine.objects import (
     Tier,
     key_of,
 )
-from engine.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, RulesetApplied
+from engine.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, LogCompacted, RulesetApplied
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ def evolve(state: ClusterState, body: EventBody) -> ClusterState:
             return replace(state, sequence=after, under_way=state.under_way.set(body.node, body))
         case DriftRepaired():
             return replace(state, sequence=after, under_way=_without(state.under_way, body.node))
-        case ApplyConfirmed():
+        case ApplyConfirmed() | LogCompacted():
             return replace(state, sequence=after)
         case _:
             assert_never(body)

@@ -13,6 +13,9 @@ from simulator.netfilter import Answer, Walker
 from simulator.netfilter.walk import hook_of
 from simulator.packets import Packet
 
+NOTHING = ClusterState()
+"""What a history begins with that tells everything."""
+
 DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
 
 
@@ -48,20 +51,24 @@ def concern_of(packet: Packet, node: str) -> Concern:
     return Concern(node, direction, (single(far),), frozenset({packet.protocol}), ports)
 
 
-def rulesets(history: Iterable[tuple[int, EventBody]], node: str) -> Iterator[tuple[int, Ruleset]]:
-    """Yield what a node shall have in force from the start, as sequence 0, and after each event that changes it."""
-    now: Derivation = derived(ClusterState(), node)
-    yield 0, now.ruleset
+def rulesets(
+    history: Iterable[tuple[int, EventBody]], node: str, start: ClusterState = NOTHING
+) -> Iterator[tuple[int, Ruleset]]:
+    """Yield what a node shall have in force from the start on, and after each event that changes it."""
+    now: Derivation = derived(start, node)
+    yield start.sequence, now.ruleset
     for sequence, body in history:
         before, now = now, now.after(body)
         if now.ruleset is not before.ruleset and now.ruleset != before.ruleset:
             yield sequence, now.ruleset
 
 
-def fates(history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet]) -> tuple[Fate, ...]:
+def fates(
+    history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet], start: ClusterState = NOTHING
+) -> tuple[Fate, ...]:
     """Return what became of packets in a history, which may be told as far as it concerns them."""
     found: list[Fate] = []
-    for sequence, ruleset in rulesets(history, node):
+    for sequence, ruleset in rulesets(history, node, start):
         walker = Walker(ruleset)
         answers = [walker.verdict(packet) for packet in packets]
         found = found or [Fate(answer) for answer in answers]

@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.abridged import abridged
+from adapters.abridged import Told, abridged
 from adapters.cli.effects import changes_as_lines
 from adapters.cli.events import edits_as_lines, event_as_json, head_as_json, head_as_text
 from adapters.cli.log import log_option
@@ -43,9 +43,14 @@ class _Past:
     _rows: dict[int, Row] = field(default_factory=dict)
     _seen: bool = False
 
-    def told(self, concerns: Sequence[Concern]) -> Iterator[tuple[int, EventBody]]:
-        """Yield the history as far as some packets can hang on it."""
-        for row, body in abridged(self.log, concerns, self.until):
+    def told(self, concerns: Sequence[Concern]) -> tuple[Iterator[tuple[int, EventBody]], ClusterState]:
+        """Return the history as far as some packets can hang on it, and the state that it begins with."""
+        found = abridged(self.log, concerns, self.until)
+        self._seen = self.node in found.start.nodes
+        return self._events(found), found.start
+
+    def _events(self, found: Told) -> Iterator[tuple[int, EventBody]]:
+        for row, body in found.events:
             self._rows[row.sequence] = row
             self._seen |= isinstance(body, NodeObserved) and body.node.metadata.name == self.node
             yield row.sequence, body
@@ -167,7 +172,8 @@ def blame_command(  # the parameters are the command line contract's
 
 
 def _blame_packets(past: _Past, packets: Sequence[Packet], output: str) -> None:
-    found = fates(past.told([concern_of(packet, past.node) for packet in packets]), past.node, packets)
+    told, start = past.told([concern_of(packet, past.node) for packet in packets])
+    found = fates(told, past.node, packets, start)
     state = past.checked()
     for fate in found:
         blamed = _Blamed.of(past, fate, state)
@@ -176,7 +182,8 @@ def _blame_packets(past: _Past, packets: Sequence[Packet], output: str) -> None:
 
 def _blame_region(past: _Past, region: Region, limit: int, limits: LimitOptions, output: str) -> None:
     allowed = budget(limits.max_seconds, limits.max_memory)
-    known = list(rulesets(past.told(concerns_of(region, allowed)), past.node))
+    told, start = past.told(concerns_of(region, allowed))
+    known = list(rulesets(told, past.node, start))
     past.checked()
     found, rests = shifts(known, region, limit, allowed)
     for shift in found:

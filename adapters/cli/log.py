@@ -1,25 +1,43 @@
 """``log``: what was declared and what was done, recorded and checked."""
 
+import json
 import sys
 from contextlib import suppress
 from functools import partial
+from uuid import UUID
 
 import click
 
 from adapters import wiring
+from adapters.checkpoints import keep
 from adapters.cli.options import ModeOptions, mode_options, wanted_options
 from adapters.cli.output import counted, emit, emit_item, output_option, table
+from adapters.compaction import compacted
+from adapters.compaction import judged as checked
+from adapters.eventlog import SqliteLog
 from adapters.logfilter import Wanted
 from adapters.snapshots import Snapshots
 from adapters.sources import followed
 from adapters.transfer import branched, exported, imported
 from adapters.world import config_changes, judged, sequence_of
-from engine.errors import Fault, LogCorrupt, Refused, plain
+from engine.errors import Fault, LogCorrupt, Refused, plain, shown
 from engine.events import Event, subject, timestamp
 from engine.intake import Mode
 from engine.state import ClusterState
 
 log_option = click.option("--log", "path", required=True, metavar="PATH", help="Event log.")
+key_option = click.option("--key", required=True, metavar="FILE", help="The private key to sign with.")
+checkpoints_option = click.option(
+    "--checkpoints", metavar="FILE", help="Where checkpoints stand; by default beside the log, in LOG-checkpoints."
+)
+
+
+def _uuid(_context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Return an id in its usual spelling."""
+    try:
+        return value and str(UUID(value))
+    except ValueError:
+        raise Refused((Fault(option.opts[0], f"found {shown(value)}", "a UUID"),)) from None
 
 
 @click.group("log")
@@ -32,8 +50,11 @@ def log_command() -> None:
 @click.option("-f", "files", multiple=True, metavar="PATH", help="Manifests; - for stdin.")
 @mode_options
 @click.option("-c", "--config", metavar="FILE", help="Record this configuration too, if it differs.")
+@click.option("--id", "known_by", metavar="UUID", callback=_uuid, help="Appended once, however often it is tried.")
 @output_option
-def append_command(path: str, files: tuple[str, ...], meant: ModeOptions, config: str | None, output: str) -> None:
+def append_command(
+    path: str, files: tuple[str, ...], meant: ModeOptions, config: str | None, known_by: str | None, output: str
+) -> None:
     """Record what the manifests change; what is as it was makes no event.
 
     If anything is refused, nothing is changed, and the refusals are recorded.
@@ -43,12 +64,17 @@ def append_command(path: str, files: tuple[str, ...], meant: ModeOptions, config
         message = "Missing option '-f'; only -c FILE may stand alone"
         raise click.UsageError(message)
     log = wiring.event_log(path)
+    if known_by and log.exists and (known := log.sequence_of(known_by)):
+        data = {"appended": 0, "sequence": log.last_sequence(), "known": known}
+        emit(output, data, lambda: f"appended before, from event {known} on")
+        return
     state = Snapshots(log).reached()[0] if log.exists else ClusterState()
     judgement = judged(state, files, mode)
     settled = (*judgement.bodies, *config_changes(state, config))
     bodies = judgement.refusals if judgement.faults else settled
     if bodies or not judgement.faults:
-        log.append(bodies, source=f"nodewall log append {' '.join(files)}", expected=state.sequence)
+        source = f"nodewall log append {' '.join(files)}"
+        log.append(bodies, source=source, expected=state.sequence, known_by=known_by)
     sequence = state.sequence + len(bodies)
     if judgement.faults:
         data = {"appended": 0, "refused": len(bodies), "sequence": sequence}
@@ -136,16 +162,73 @@ def import_command(path: str, file: str, output: str) -> None:
     emit(output, data, lambda: f"imported {counted(done.new, 'event')}; the log is at sequence {sequence}")
 
 
+@log_command.command("keygen")
+@click.option("--key", required=True, metavar="FILE", help="Where the private key is to be; the public one: FILE.pub.")
+@output_option
+def keygen_command(key: str, output: str) -> None:
+    """Make a key to sign checkpoints and compactions with; one of openssl's will do as well."""
+    name = wiring.new_key(key)
+    emit(output, {"key": name, "private": key, "public": f"{key}.pub"}, lambda: f"key {name}: {key}, {key}.pub")
+
+
+@log_command.command("checkpoint")
+@log_option
+@key_option
+@checkpoints_option
+@output_option
+def checkpoint_command(path: str, key: str, checkpoints: str | None, output: str) -> None:
+    """Sign that the log has its newest event, so that nobody without the key can rewrite or shorten it unseen."""
+    log = wiring.event_log(path)
+    made = wiring.signer(key).checkpoint(Snapshots(log).reached()[1], log.clock.now())
+    keep(checkpoints or f"{path}-checkpoints", made)
+    emit(output, json.loads(made.line()), lambda: f"signed: event {made.sequence} is {made.hash}")
+
+
+@log_command.command("compact")
+@log_option
+@click.option("--before", required=True, metavar="SEQ|TIME", help="Events up to then become one state.")
+@click.option("--key", metavar="FILE", help="The private key to sign with.")
+@click.option("--unsigned", is_flag=True, help="Without a signature: whoever can write the log could forge it.")
+@output_option
+def compact_command(path: str, before: str, key: str | None, unsigned: bool, output: str) -> None:
+    """Have a state stand for the oldest events, which then are gone; the chain of the others stays as it is."""
+    if bool(key) == unsigned:
+        raise Refused((Fault("--key", "how is it to be vouched for?", "one of --key FILE and --unsigned"),))
+    log = wiring.event_log(path)
+    until = _before(log, before)
+    done = compacted(log, until, wiring.signer(key) if key else None, "nodewall log compact")
+    data = {"compacted": done.events, "until": done.until}
+    emit(output, data, lambda: f"compacted {counted(done.events, 'event')}; the log begins behind event {done.until}")
+
+
+def _before(log: SqliteLog, moment: str) -> int:
+    """Return the last sequence that is meant: of a time, that of the last event before it."""
+    return sequence_of(log, moment, "--before") or 0
+
+
 @log_command.command("verify")
 @log_option
+@click.option("--public-key", metavar="FILE", help="Check what was signed, too.")
+@checkpoints_option
 @output_option
-def verify_command(path: str, output: str) -> int:
+def verify_command(path: str, public_key: str | None, checkpoints: str | None, output: str) -> int:
     """Check the whole hash chain; exit 1 names the first sequence that cannot be trusted."""
+    if checkpoints and not public_key:
+        raise Refused((Fault("--checkpoints", "nothing to judge signatures by", "--public-key FILE with it"),))
+    log = wiring.event_log(path)
+    trust = wiring.trust(public_key) if public_key else None
     try:
-        events = wiring.event_log(path).verify()
+        events = log.verify()
+        signed = checked(log, trust, checkpoints or f"{path}-checkpoints") if trust else None
     except LogCorrupt as error:
         click.echo(f"error: {error}", err=True)
         emit(output, {"verified": False, "sequence": error.sequence, "reason": error.reason}, str)
         return 1
-    emit(output, {"verified": True, "events": events}, lambda: f"{counted(events, 'event')}, every one vouched for")
+    data = {"verified": True, "events": events}
+    if signed is None:
+        emit(output, data, lambda: f"{counted(events, 'event')}, every one vouched for")
+    else:
+        data |= {"checkpoints": signed.checkpoints, "signed_until": signed.until}
+        words = f"{counted(signed.checkpoints, 'checkpoint')} up to event {signed.until}"
+        emit(output, data, lambda: f"{counted(events, 'event')}, every one vouched for; {words}")
     return 0

@@ -48,12 +48,12 @@ class Walk:
     _seen: set[str] = field(default_factory=set)
 
     def steps(self) -> Iterator[Step]:
-        """Yield each event from the first on.
+        """Yield each event from the first on, or from where the log begins.
 
         Raises:
             LogError: the log cannot be read, or an event cannot be trusted.
         """
-        state, mark = Snapshots(self.log).reached(max(0, self.first - 1))
+        state, mark = Snapshots(self.log).reached(max(self.log.base().mark.sequence, self.first - 1))
         self._seen.update(state.nodes)
         now = derived(state, self.node)
         for row in self.log.rows(until=self.last, known=mark):

@@ -43,7 +43,9 @@ def test_blame_is_a_linear_search(seed: int) -> None:
     with TemporaryDirectory() as folder:
         log = log_of(folder, history)
         for group in (*([packet] for packet in packets), packets):
-            told = ((row.sequence, body) for row, body in abridged(log, [concern_of(each, NODE) for each in group]))
+            told = (
+                (row.sequence, body) for row, body in abridged(log, [concern_of(each, NODE) for each in group]).events
+            )
             for packet, fate in zip(group, fates(told, NODE, group), strict=True):
                 place = packets.index(packet)
                 turns = [at for at in range(1, len(seen)) if seen[at][place] is not seen[at - 1][place]]
@@ -65,7 +67,7 @@ def test_a_glance_passes_over_nothing_that_matters(seed: int) -> None:
             concerns = [concern_of(packet, NODE)]
             whole = Abridged(concerns)
             told = [(at, said) for at, body in enumerate(history, 1) if (said := whole.tells(body)) is not None]
-            assert [(row.sequence, body) for row, body in abridged(log, concerns)] == told
+            assert [(row.sequence, body) for row, body in abridged(log, concerns).events] == told
 
 
 def pod(name: str, address: str, labels: dict[str, str] | None = None) -> EventBody:
@@ -80,7 +82,7 @@ PACKET = parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22")
 
 def told_of(folder: str, history: list[EventBody]) -> list[tuple[int, str]]:
     """The sequences and types of what is told for the packet."""
-    found = abridged(log_of(folder, history), [concern_of(PACKET, NODE)])
+    found = abridged(log_of(folder, history), [concern_of(PACKET, NODE)]).events
     return [(row.sequence, body.type) for row, body in found]
 
 
@@ -115,7 +117,7 @@ def test_what_is_told_is_vouched_for(damaged: int, tmp_path: object) -> None:
     )
     damage(log, damaged)
     with pytest.raises(LogCorrupt, match=f"event {damaged}"):
-        list(abridged(log, [concern_of(PACKET, NODE)]))
+        list(abridged(log, [concern_of(PACKET, NODE)]).events)
 
 
 def test_the_place_in_the_chain_is_looked_at_always() -> None:
@@ -126,4 +128,4 @@ def test_the_place_in_the_chain_is_looked_at_always() -> None:
         forged = SqliteLog(f"{folder}/forged", FixedClock(), CountedIds())
         forged.adopt([rows[0], Row._make((*rows[1][:6], b"0" * 64, rows[1].hash))], expected=0)
         with pytest.raises(LogCorrupt, match="event 2 cannot be trusted: it does not follow"):
-            list(abridged(forged, [concern_of(PACKET, NODE)]))
+            list(abridged(forged, [concern_of(PACKET, NODE)]).events)

@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 
 from adapters.clock import CountedIds, FixedClock, SystemClock, SystemIds
-from adapters.eventlog import LogUnusable, SqliteLog
+from adapters.eventlog import SqliteLog
+from adapters.logfile import LogUnusable
 from adapters.memorylog import MemoryLog
 from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError
 from engine.events import GENESIS, Event, NodeDeleted, NodeObserved, chained
@@ -32,8 +33,8 @@ def observed(name: str) -> NodeObserved:
 
 
 def sqlite_log(path: Path, wait: float = 5.0) -> SqliteLog:
-    """Return a log with predictable times and ids."""
-    return SqliteLog(str(path), FixedClock(), CountedIds(), wait)
+    """Return a log with predictable times; ids are never given twice, as several writers have the same log."""
+    return SqliteLog(str(path), FixedClock(), SystemIds(), wait)
 
 
 def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
@@ -169,8 +170,8 @@ def test_what_cannot_be_a_log_says_so(tmp_path: Path) -> None:
 def test_a_log_from_the_future_is_refused(path: Path) -> None:
     """A format that is not known is neither read nor appended to."""
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(LogUnusable, match="the log has format 2, this nodewall knows 1; use a newer nodewall"):
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(LogUnusable, match="the log has format 3, this nodewall knows 2; use a newer nodewall"):
         sqlite_log(path).verify()
     with pytest.raises(LogUnusable):
         sqlite_log(path).append([], source="test", expected=5)
@@ -238,7 +239,7 @@ def test_a_changed_character_of_any_column_is_seen(path: Path, column: str, sequ
         ("DELETE FROM events", 1),
         ("UPDATE events SET body = '{}' WHERE sequence = 4", 4),
         ("UPDATE events SET time = CAST(x'ff' AS TEXT) WHERE sequence = 2", 2),
-        ("INSERT INTO events SELECT 6, time, id, source, type, body, previous, hash FROM events WHERE sequence = 5", 6),
+        ("INSERT INTO events SELECT 6, time, 'x', source, type, body, previous, hash FROM events WHERE sequence = 5", 6),
         ("ALTER TABLE events RENAME COLUMN body TO b", 1),
         ("DROP TABLE events", 1),
     ],

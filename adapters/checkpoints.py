@@ -1,0 +1,69 @@
+"""Checkpoints: signed statements that a log had an event with some hash at some sequence.
+
+They stand in a file of JSON Lines, beside the log or, better, where those who can write the log cannot.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import Fault, Refused, shown
+from engine.events import canonical, timestamp
+
+_LONGEST = 1 << 12
+
+
+class Checkpoint(BaseModel):
+    """The statement that a log had an event with this ``hash`` at this ``sequence``, signed at a time by a key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Literal["checkpoint"] = "checkpoint"
+    sequence: int = Field(ge=0)
+    hash: str
+    time: AwareDatetime
+    key: str
+    signature: str = ""
+
+    def statement(self) -> bytes:
+        """Return what is signed."""
+        said = {"hash": self.hash, "key": self.key, "sequence": self.sequence, "time": timestamp(self.time)}
+        return b"nodewall checkpoint\n" + canonical(said)
+
+    def line(self) -> bytes:
+        """Return it as one line of JSON."""
+        return canonical({**self.model_dump(mode="json"), "time": timestamp(self.time)}) + b"\n"
+
+
+def kept(path: str) -> Iterator[tuple[int, Checkpoint]]:
+    """Yield the checkpoints in a file, each with the number of its line.
+
+    Raises:
+        Refused: it cannot be read, or a line holds none.
+    """
+    try:
+        with Path(path).open("rb") as lines:
+            number = 0
+            while line := lines.readline(_LONGEST):
+                number += 1
+                try:
+                    yield number, Checkpoint.model_validate_json(line)
+                except ValidationError:
+                    found = shown(line[:40].decode(errors="replace").rstrip())
+                    raise Refused((Fault(f"{path}:{number}", f"found {found}", "a checkpoint"),)) from None
+    except OSError as error:
+        raise Refused((Fault(path, str(error.strerror), "a file of checkpoints"),)) from None
+
+
+def keep(path: str, checkpoint: Checkpoint) -> None:
+    """Append a checkpoint to a file, and have it on disk on return; raise ``Refused`` where that cannot be."""
+    try:
+        there = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(there, "ab") as file:
+            file.write(checkpoint.line())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Refused((Fault(path, str(error.strerror), "a file of checkpoints that can be written"),)) from None
