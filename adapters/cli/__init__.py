@@ -32,6 +32,7 @@ _COMMANDS = {
     "log": "adapters.cli.log",
     "replay": "adapters.cli.replay",
     "blame": "adapters.cli.blame",
+    "history": "adapters.cli.history",
     "scenario": "adapters.cli.scenario",
     "demo": "adapters.cli.demo",
 }

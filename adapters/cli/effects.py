@@ -33,4 +33,9 @@ def changes_as_lines(changes: Sequence[Change]) -> list[str]:
     return lines
 
 
+def summary_lines(changes: Sequence[Change]) -> list[str]:
+    """Return which packets fare otherwise, a line a change."""
+    return [f"{_SIGNS[change.now.value]} {change.hook.value}: {change.summary}" for change in changes]
+
+
 _SIGNS = {"accept": "+", "drop": "-", "reject": "!"}

@@ -30,6 +30,11 @@ class Step:
     after: Derivation
 
     @property
+    def moved(self) -> bool:
+        """Whether it changed the rules."""
+        return self.before.ruleset is not self.after.ruleset and self.before.ruleset != self.after.ruleset
+
+    @property
     def ops(self) -> tuple[Op, ...]:
         """What it changed in the rules."""
         if self.before.ruleset is self.after.ruleset:
@@ -128,8 +133,7 @@ def moments(steps: Iterator[Step], judge: Judge, *, captured: bool = False) -> I
     last: Sequence[Answer] | None = None
     for step in steps:
         before = judge(step.before.ruleset) if last is None else last
-        same = step.before.ruleset is step.after.ruleset or step.before.ruleset == step.after.ruleset
-        last = before if same else judge(step.after.ruleset)
+        last = judge(step.after.ruleset) if step.moved else before
         pairs = list(zip(before, last, strict=True))
         groups = _grouped(pairs) if captured else [Group(was, now) for was, now in pairs]
         yield Moment(step.event, step.ops, tuple(groups))

@@ -54,7 +54,7 @@ def replay_command(  # the parameters are the command line contract's
     if config and not check:
         raise Refused((Fault("--config", "history has its own configuration", "-c FILE with --check"),))
     log = wiring.event_log(path)
-    walk = Walk(log, node, _first(log, first), sequence_of(log, last, "--to"))
+    walk = Walk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
     total = max(0, (walk.last or log.last_sequence()) - walk.first + 1)
     if check:
         world = WorldOptions(config=config)
@@ -68,7 +68,7 @@ def replay_command(  # the parameters are the command line contract's
     return 0
 
 
-def _first(log: SqliteLog, moment: str) -> int:
+def first_of(log: SqliteLog, moment: str) -> int:
     """Return the first sequence that is meant: of a time, that of the first event after it."""
     found = sequence_of(log, moment, "--from") or 0
     return max(1, found if moment.isdecimal() else found + 1)
