@@ -29,29 +29,37 @@ _PROTOCOLS, _NO_PROTOCOLS = b'"protocols":[', b'"protocols":[]'
 
 @dataclass(slots=True)
 class _Glance:
-    """What can be seen of an event without reading it; ``seen`` are the objects of which one was taken before."""
+    """What can be seen of an event without reading it; by kind, of which objects an event was taken before."""
 
     concerns: Sequence[Concern]
-    addresses: tuple[bytes, ...] | None
-    seen: set[bytes] = field(default_factory=set)
+    beginnings: tuple[bytes, ...] | None
+    pods: set[bytes] = field(default_factory=set)
+    policies: set[bytes] = field(default_factory=set)
 
     def takes(self, kind: bytes, body: bytes) -> bool:
         """Return whether an event has to be read."""
         match kind:
             case b"pod.observed":
-                return self._about(body, self.addresses is None or any(each in body for each in self.addresses))
+                if self.beginnings is None:
+                    return True
+                for each in self.beginnings:  # no comprehension: this is asked of nearly every event
+                    if each in body:
+                        self.pods.add(_named(body))
+                        return True
+                return bool(self.pods) and _named(body) in self.pods
             case b"pod.deleted":
-                return self.addresses is None or (bool(self.seen) and body.split(b'"', 4)[3] in self.seen)
+                return self.beginnings is None or (bool(self.pods) and body.split(b'"', 4)[3] in self.pods)
             case b"policy.declared":
-                return self._about(body, self._may_match(body))
+                name = _named(body)
+                if self._may_match(body):
+                    self.policies.add(name)
+                return name in self.policies
             case _:
                 return not kind.startswith(_NOBODYS)
 
-    def _about(self, body: bytes, now: bool) -> bool:  # noqa: FBT001 - the one thing that is asked
-        if not now:
-            return bool(self.seen) and _named(body) in self.seen
-        self.seen.add(_named(body))
-        return True
+    def has(self, kind: str, key: str) -> None:
+        """Take note that an object is there from the start."""
+        {"Pod": self.pods, "ClusterNetworkPolicy": self.policies}.get(kind, set()).add(key.encode())
 
     def _may_match(self, body: bytes) -> bool:
         """Return whether a policy has a rule without ports, or one with ports of the packets."""
@@ -95,7 +103,8 @@ def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = No
     glance = _Glance(concerns, None if beginnings is None else tuple(each.encode() for each in sorted(beginnings)))
     told = Abridged(concerns)
     start = evolved(said for body in base.bodies() if (said := told.tells(body)) is not None)
-    glance.seen.update(key.encode() for _, key in told.told)
+    for kind, key in told.told:
+        glance.has(kind, key)
     return Told(replace(start, sequence=base.mark.sequence), _events(log, glance, told, until))
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from adapters.clock import SystemClock, SystemIds
+from adapters.compaction import compacted
 from adapters.eventlog import Mark, SqliteLog
 from engine.events import deleted
 
@@ -18,13 +19,16 @@ _LONGEST = 0.02
 """Seconds for which a writer lives at most."""
 
 
-def write(log: SqliteLog, acknowledged: int, seed: int) -> None:
-    """Append for ever, and tell of each append once it is acknowledged."""
+def write(log: SqliteLog, acknowledged: int, seed: int, *, compacting: bool) -> None:
+    """Append for ever, and tell of each append once it is acknowledged; some compact the log now and then."""
     dice, last = random.Random(seed), log.last_sequence()
     while True:
         bodies = [deleted("Node", "n" * dice.choice((1, 100, 10_000))) for _ in range(dice.randint(1, 4))]
         last = log.append(bodies, source="test", expected=last)[-1].sequence
         os.write(acknowledged, last.to_bytes(8))
+        if compacting and dice.random() < 0.3:
+            compacted(log, last - dice.randint(0, 3), None, "test")
+            last = log.last_sequence()
 
 
 def told(reader: int) -> Iterator[int]:
@@ -33,7 +37,7 @@ def told(reader: int) -> Iterator[int]:
         yield int.from_bytes(found)
 
 
-def main(path: str, count: int) -> None:
+def main(path: str, count: int, *, compacting: bool) -> None:
     """Kill so many writers; raise AssertionError where an acknowledged event is lost or one is torn."""
     log, dice = SqliteLog(path, SystemClock(), SystemIds()), random.Random(count)
     (newest,) = log.append([deleted("Node", "first")], source="test", expected=0)
@@ -42,19 +46,25 @@ def main(path: str, count: int) -> None:
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
-            write(log, writer, number)
+            write(log, writer, number, compacting=compacting)
         os.close(writer)
         time.sleep(dice.uniform(0, _LONGEST))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         acknowledged = max(told(reader), default=newest.sequence)
         os.close(reader)
-        newest = [newest, *log.tail(Mark(newest.sequence, newest.hash))][-1]  # verified, one by one
+        begun = max(log.base().mark, Mark(newest.sequence, newest.hash))
+        newest = [newest, *log.tail(begun)][-1]  # verified, one by one
         assert newest.sequence >= acknowledged, (number, newest.sequence, acknowledged)
         cut += newest.sequence > acknowledged
-    assert log.verify() == newest.sequence
-    sys.stdout.write(f"{count} writers killed, {newest.sequence} events, {cut} killed before they told of an append\n")
+        log.vouch_for_base()
+    assert log.verify() == newest.sequence - log.base().mark.sequence
+    begun = log.base().mark
+    sys.stdout.write(
+        f"{count} writers killed, {newest.sequence} events, {begun.sequence} of them compacted, "
+        f"{cut} killed before they told of an append\n"
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), compacting=sys.argv[3:] == ["compacting"])

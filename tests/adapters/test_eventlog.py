@@ -379,10 +379,11 @@ def test_clocks_tell_aware_times() -> None:
     assert (clock.now() - clock.now()).total_seconds() == -1
 
 
-def test_whenever_a_writer_is_killed_every_acknowledged_event_is_there(tmp_path: Path) -> None:
-    """None is lost and none is torn, and the next writer goes on."""
+@pytest.mark.parametrize("how", [(), ("compacting",)])
+def test_whenever_a_writer_is_killed_every_acknowledged_event_is_there(tmp_path: Path, how: tuple[str, ...]) -> None:
+    """None is lost and none is torn, and the next writer goes on; also where it was about to compact the log."""
     count = 1000 if SOAK else 100
-    command = [sys.executable, "-m", "tests.adapters.killed_writers", str(tmp_path / "log"), str(count)]
+    command = [sys.executable, "-m", "tests.adapters.killed_writers", str(tmp_path / "log"), str(count), *how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{count} writers killed")
