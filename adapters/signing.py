@@ -6,6 +6,7 @@ Keys are Ed25519's, as openssl makes them: PKCS#8 and SubjectPublicKeyInfo in PE
 import base64
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,15 +44,11 @@ class Signer:
         Raises:
             Refused: it cannot be read or holds none, or others than its owner can read it.
         """
-        text = _text(path, _KEY)
+        key = _loaded(path, lambda text: form.load_pem_private_key(text, password=None), _KEY)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise _other(path, _KEY)
         if Path(path).stat().st_mode & 0o077:
             raise Refused((Fault(path, "others can read or write the private key", f"chmod 600 {path}"),))
-        try:
-            key = form.load_pem_private_key(text, password=None)
-        except (ValueError, TypeError) as error:
-            raise Refused((Fault(path, f"no key: {shown(str(error))}", _KEY),)) from None
-        if not isinstance(key, Ed25519PrivateKey):
-            raise Refused((Fault(path, "a key of another kind", _KEY),))
         return cls(key)
 
     @property
@@ -82,12 +79,9 @@ class Trust:
     @classmethod
     def of(cls, path: str) -> "Trust":
         """Return the key in a file; raise ``Refused`` where it cannot be read or holds none."""
-        try:
-            key = form.load_pem_public_key(_text(path, _PUBLIC))
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise Refused((Fault(path, f"no key: {shown(str(error))}", _PUBLIC),)) from None
+        key = _loaded(path, form.load_pem_public_key, _PUBLIC)
         if not isinstance(key, Ed25519PublicKey):
-            raise Refused((Fault(path, "a key of another kind", _PUBLIC),))
+            raise _other(path, _PUBLIC)
         return cls(key)
 
     def checkpoint_fault(self, checkpoint: Checkpoint) -> str:
@@ -133,9 +127,16 @@ def made(path: str) -> str:
     return _name(key.public_key())
 
 
-def _text(path: str, expected: str) -> bytes:
+def _loaded(path: str, load: Callable[[bytes], object], expected: str) -> object:
+    """Return the key that a file holds; raise ``Refused`` where it holds none."""
     try:
         with Path(path).open("rb") as file:
-            return file.read(_LONGEST)
+            return load(file.read(_LONGEST))
     except OSError as error:
         raise Refused((Fault(path, str(error.strerror), expected),)) from None
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise Refused((Fault(path, f"no key: {shown(str(error))}", expected),)) from None
+
+
+def _other(path: str, expected: str) -> Refused:
+    return Refused((Fault(path, "a key of another kind", expected),))

@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
-from adapters.cli.events import edits_as_lines
+from adapters.cli.events import edits_as_lines, head_as_json
 from adapters.cli.output import counted
 from adapters.cli.timeline import Entry, Timeline, effect_lines, outcome_lines
-from engine.events import subject, timestamp
 
 _DATA = "/*DATA*/"
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -35,11 +34,7 @@ def page(node: str, timeline: Timeline, entries: Sequence[Entry]) -> str:
 def _entry(entry: Entry) -> dict[str, object]:
     event = entry.event
     return {
-        "sequence": event.sequence,
-        "time": timestamp(event.time),
-        "type": event.body.type,
-        "object": subject(event.body),
-        "source": event.source,
+        **head_as_json(event),
         "edits": edits_as_lines(entry.change),
         "outcome": list(outcome_lines(event)),
         "ops": counted(entry.ops, "op") if entry.ops else "",

@@ -1,10 +1,12 @@
-"""The command line, run inside the test's own process."""
+"""The command line, run inside the test's own process, and the history of the issue as a log."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from adapters.cli import main
+from tests.adapters.issue import CHANGED, NODES, POLICY
 
 Run = Callable[..., tuple[int, str, list[str]]]
 """A command line's words to its exit code, its standard output and the lines of its standard error."""
@@ -20,3 +22,12 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return code, captured.out, captured.err.splitlines()
 
     return call
+
+
+@pytest.fixture
+def log(run: Run, tmp_path: Path) -> str:
+    """Return a log of the issue's history: nodes and policy, then a partner's network."""
+    path = str(tmp_path / "events.db")
+    for files in (("-f", NODES, "-f", POLICY), ("-f", CHANGED)):
+        assert run("log", "append", "--log", path, *files)[0] == 0
+    return path

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import CHANGED, NODES, POLICY
+from tests.adapters.issue import CHANGED, NODES, POLICY
 
 RULES = """*filter
 :INPUT ACCEPT [0:0]

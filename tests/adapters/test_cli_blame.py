@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,19 +15,10 @@ from engine.state import ClusterState, fold
 from simulator.netfilter import Walker
 from simulator.packets import parse_spec
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import CHANGED, NODES, POLICY
+from tests.adapters.issue import CHANGED, NODES, POLICY
 
 PARTNER = "in=eth0 src=203.0.113.7 dst=192.168.77.1 proto=tcp dport=6443"
 SSH = "in=eth0 src=203.0.113.7 dst=192.168.77.1 proto=tcp dport=22"
-
-
-@pytest.fixture
-def log(run: Run, tmp_path: Path) -> str:
-    """The issue's history: policy and nodes, then a partner's network."""
-    path = str(tmp_path / "events.db")
-    for files in (("-f", NODES, "-f", POLICY), ("-f", CHANGED)):
-        assert run("log", "append", "--log", path, *files)[0] == 0
-    return path
 
 
 def test_the_event_that_changed_the_verdict_is_named(run: Run, log: str) -> None:

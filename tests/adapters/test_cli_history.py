@@ -18,7 +18,7 @@ from simulator.headerspace.atlas import UNLIMITED
 from simulator.netfilter import Walker
 from tests.adapters.browser import Browser
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import BAD, CHANGED, CLIENT, NODES, POLICY, STRANGER
+from tests.adapters.issue import BAD, CHANGED, CLIENT, NODES, POLICY, STRANGER
 from tests.adapters.test_snapshots import log_of
 from tests.histories import history_of, packets_about, worlds_of
 from tests.worlds import NODE

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import NODES
+from tests.adapters.issue import NODES
 
 RULES = """*filter
 :INPUT ACCEPT [0:0]

@@ -22,19 +22,10 @@ from engine.rules import Plane
 from engine.state import ClusterState
 from simulator.packets import parse_spec, pcap_writer
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import CHANGED, CLIENT, NODES, POLICY, STRANGER
+from tests.adapters.issue import CLIENT, STRANGER
 from tests.adapters.test_snapshots import log_of
 from tests.histories import history_of, worlds_of
 from tests.worlds import NODE
-
-
-@pytest.fixture
-def log(run: Run, tmp_path: Path) -> str:
-    """The issue's history: nodes and policy, then a partner's network."""
-    path = str(tmp_path / "events.db")
-    for files in (("-f", NODES, "-f", POLICY), ("-f", CHANGED)):
-        assert run("log", "append", "--log", path, *files)[0] == 0
-    return path
 
 
 @settings(max_examples=20)

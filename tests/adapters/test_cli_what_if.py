@@ -7,19 +7,10 @@ import pytest
 
 from adapters import wiring
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import BAD, CHANGED, CLIENT, NODES, POLICY, STRANGER
+from tests.adapters.issue import BAD, CHANGED, CLIENT, POLICY, STRANGER
 from tests.adapters.test_snapshots import damage
 
 PARTNER = STRANGER
-
-
-@pytest.fixture
-def log(run: Run, tmp_path: Path) -> str:
-    """The issue's history: nodes and policy, then a partner's network."""
-    path = str(tmp_path / "events.db")
-    for files in (("-f", NODES, "-f", POLICY), ("-f", CHANGED)):
-        assert run("log", "append", "--log", path, *files)[0] == 0
-    return path
 
 
 def test_a_past_state_is_asked_and_the_log_stays(run: Run, log: str) -> None:

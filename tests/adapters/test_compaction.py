@@ -29,7 +29,7 @@ from engine.outcomes import LogCompacted
 from engine.state import evolved
 from simulator.fates import concern_of, fates
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import CHANGED, NODES, POLICY
+from tests.adapters.issue import CHANGED, NODES, POLICY
 from tests.histories import history_of, packets_about, worlds_of
 from tests.worlds import NODE
 

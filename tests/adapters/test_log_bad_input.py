@@ -18,7 +18,7 @@ from engine.errors import EventTooLarge, IdTaken, LogCorrupt
 from engine.events import deleted
 from engine.ports import EventLog
 from tests.adapters.conftest import Run
-from tests.adapters.test_cli import CHANGED, NODES, POLICY
+from tests.adapters.issue import CHANGED, NODES, POLICY
 
 ID = "0192f0c1-2345-7678-9abc-def012345678"
 

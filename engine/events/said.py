@@ -1,15 +1,8 @@
-"""What happened: bodies as a discriminated union, each in its envelope, each envelope chained to the one before.
+"""What events say: a discriminated union of bodies, and what each is about."""
 
-Input events carry what was declared or observed, outcome events what nodewall did. A body's ``type`` and ``version``
-name its schema for good: a changed schema gets a new version and an upcaster, never a rewritten log.
-"""
+from typing import Annotated, ClassVar, Literal
 
-import hashlib
-import json
-from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal, get_args
-
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.bodies import Body
 from engine.config import RecordedConfiguration
@@ -28,10 +21,6 @@ from engine.objects import (
     key_of,
 )
 from engine.outcomes import LogCompacted, OnNode, Outcome
-from engine.upcasting import UPCASTERS, FutureVersion, Plain, Upcasters, upcast
-
-GENESIS = "0" * 64
-"""What the first event names as the hash of the event before it."""
 
 
 class Deletion(Body):
@@ -255,108 +244,6 @@ EventBody = Annotated[
     Declaration | Gone | ConfigDeclared | HostObserved | ObjectRefused | Outcome,
     Field(discriminator="type"),
 ]
-
-_BODY = TypeAdapter[EventBody](EventBody)
-
-_VERSIONS: dict[str, int] = {
-    kind.model_fields["type"].default: kind.model_fields["version"].default for kind in get_args(get_args(EventBody)[0])
-}
-"""Type of body -> the version of it that is known."""
-
-
-class Event(BaseModel):
-    """One entry of the log: its place, time (UTC), id (UUIDv7), source, body, and the links of the hash chain."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sequence: Annotated[int, Field(ge=1)]
-    time: AwareDatetime
-    id: str
-    source: str
-    body: EventBody
-    previous: str
-    hash: str = ""
-
-    def sealed(self) -> "Event":
-        """Return the event with its own hash."""
-        return self.model_copy(update={"hash": self.digest()})
-
-    def digest(self) -> str:
-        """Return the SHA-256 of everything but the hash, in canonical JSON, as 64 hexadecimal digits."""
-        return hashlib.sha256(canonical(self.as_json(with_hash=False))).hexdigest()
-
-    def as_json(self, *, with_hash: bool = True) -> dict[str, object]:
-        """Return the event as the log shows and exports it."""
-        rest: dict[str, object] = {"hash": self.hash} if with_hash else {}
-        return {
-            "sequence": self.sequence,
-            "time": timestamp(self.time),
-            "id": self.id,
-            "source": self.source,
-            "type": self.body.type,
-            "body": body_as_json(self.body),
-            "previous": self.previous,
-            **rest,
-        }
-
-
-def chained(previous: str, event: Event) -> str | None:
-    """Return why the event cannot follow the one whose hash is ``previous``, or None where it can."""
-    if event.previous != previous:
-        return "it does not follow the event before it"
-    if event.digest() != event.hash:
-        return "its content does not match its hash"
-    return None
-
-
-def canonical(value: object) -> bytes:
-    """Return the one JSON text of a value: keys sorted, no white space, UTF-8."""
-    return _encode(value).encode()
-
-
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-
-
-def timestamp(time: datetime) -> str:
-    """Return the time as RFC 3339 in UTC with microseconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def body_as_json(body: EventBody) -> dict[str, object]:
-    """Return a body as plain JSON values: absent fields left out, so that a new optional one changes no hash."""
-    plain: dict[str, object] = _BODY.dump_python(body, mode="json", by_alias=True, exclude_none=True)
-    return plain
-
-
-def body_from_json(text: str | bytes, upcasters: Upcasters = UPCASTERS) -> EventBody:
-    """Return the body that JSON text holds, of whatever version.
-
-    Raises:
-        FutureVersion: a newer nodewall wrote it.
-        pydantic.ValidationError: it holds none.
-    """
-    try:
-        return _BODY.validate_json(text)
-    except ValidationError:
-        # Bodies of older versions are rare, so all are tried as they are.
-        older = _older(text, upcasters)
-        if older is None:
-            raise
-        return _BODY.validate_json(canonical(older))
-
-
-def _older(text: str | bytes, upcasters: Upcasters) -> Plain | None:
-    """Return what a body of an older version is now, None where it is none of one."""
-    try:
-        body = json.loads(text)
-        now = upcast(body, _VERSIONS.get(body["type"], 0), upcasters)
-    except FutureVersion as error:
-        if error.known:
-            raise
-        return None  # of a type that is not known
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return None if now is body else now
 
 
 def declared(item: ClusterObject) -> Declaration:

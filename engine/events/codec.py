@@ -1,0 +1,67 @@
+"""Canonical JSON, and bodies in it, of whatever version."""
+
+import json
+from datetime import UTC, datetime
+from typing import get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from engine.events.said import EventBody
+from engine.upcasting import UPCASTERS, FutureVersion, Plain, Upcasters, upcast
+
+_BODY = TypeAdapter[EventBody](EventBody)
+
+_VERSIONS: dict[str, int] = {
+    kind.model_fields["type"].default: kind.model_fields["version"].default for kind in get_args(get_args(EventBody)[0])
+}
+"""Type of body -> the version of it that is known."""
+
+
+def canonical(value: object) -> bytes:
+    """Return the one JSON text of a value: keys sorted, no white space, UTF-8."""
+    return _encode(value).encode()
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def timestamp(time: datetime) -> str:
+    """Return the time as RFC 3339 in UTC with microseconds."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def body_as_json(body: EventBody) -> dict[str, object]:
+    """Return a body as plain JSON values: absent fields left out, so that a new optional one changes no hash."""
+    plain: dict[str, object] = _BODY.dump_python(body, mode="json", by_alias=True, exclude_none=True)
+    return plain
+
+
+def body_from_json(text: str | bytes, upcasters: Upcasters = UPCASTERS) -> EventBody:
+    """Return the body that JSON text holds, of whatever version.
+
+    Raises:
+        FutureVersion: a newer nodewall wrote it.
+        pydantic.ValidationError: it holds none.
+    """
+    try:
+        return _BODY.validate_json(text)
+    except ValidationError:
+        # Bodies of older versions are rare, so all are tried as they are.
+        older = _older(text, upcasters)
+        if older is None:
+            raise
+        return _BODY.validate_json(canonical(older))
+
+
+def _older(text: str | bytes, upcasters: Upcasters) -> Plain | None:
+    """Return what a body of an older version is now, None where it is none of one."""
+    try:
+        body = json.loads(text)
+        now = upcast(body, _VERSIONS.get(body["type"], 0), upcasters)
+    except FutureVersion as error:
+        if error.known:
+            raise
+        return None  # of a type that is not known
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return None if now is body else now

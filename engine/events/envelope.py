@@ -1,0 +1,57 @@
+"""The envelope of events, and the chain of their hashes."""
+
+import hashlib
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from engine.events.codec import body_as_json, canonical, timestamp
+from engine.events.said import EventBody
+
+GENESIS = "0" * 64
+"""What the first event names as the hash of the event before it."""
+
+
+class Event(BaseModel):
+    """One entry of the log: its place, time (UTC), id (UUIDv7), source, body, and the links of the hash chain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sequence: Annotated[int, Field(ge=1)]
+    time: AwareDatetime
+    id: str
+    source: str
+    body: EventBody
+    previous: str
+    hash: str = ""
+
+    def sealed(self) -> "Event":
+        """Return the event with its own hash."""
+        return self.model_copy(update={"hash": self.digest()})
+
+    def digest(self) -> str:
+        """Return the SHA-256 of everything but the hash, in canonical JSON, as 64 hexadecimal digits."""
+        return hashlib.sha256(canonical(self.as_json(with_hash=False))).hexdigest()
+
+    def as_json(self, *, with_hash: bool = True) -> dict[str, object]:
+        """Return the event as the log shows and exports it."""
+        rest: dict[str, object] = {"hash": self.hash} if with_hash else {}
+        return {
+            "sequence": self.sequence,
+            "time": timestamp(self.time),
+            "id": self.id,
+            "source": self.source,
+            "type": self.body.type,
+            "body": body_as_json(self.body),
+            "previous": self.previous,
+            **rest,
+        }
+
+
+def chained(previous: str, event: Event) -> str | None:
+    """Return why the event cannot follow the one whose hash is ``previous``, or None where it can."""
+    if event.previous != previous:
+        return "it does not follow the event before it"
+    if event.digest() != event.hash:
+        return "its content does not match its hash"
+    return None
