@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from engine.state import ClusterState
 from simulator.surroundings import Host
 
 if TYPE_CHECKING:
+    from adapters.kubernetes.recorder import Recorder
     from adapters.legacyrules import LegacyRules
     from adapters.signing import Signer, Trust
     from simulator.guard import Guard  # which `verifier` imports
@@ -57,6 +59,15 @@ def new_key(path: str) -> str:
         from adapters.signing import made  # noqa: PLC0415 - the library is an extra
 
         return made(path)
+
+
+def recorder(path: str, kubeconfig: str | None, context: str | None, dice: Random) -> "Recorder":
+    """Return what records a cluster in a log; raises as :func:`adapters.kubernetes.connection.connect`."""
+    with _extra("kubernetes"):
+        from adapters.kubernetes.connection import connect  # noqa: PLC0415 - the library is an extra
+        from adapters.kubernetes.recorder import Recorder  # noqa: PLC0415 - as above
+
+        return Recorder(connect(kubeconfig, context), event_log(path), "nodewall record", dice)
 
 
 @contextmanager

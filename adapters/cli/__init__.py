@@ -30,9 +30,11 @@ _COMMANDS = {
     "agent": "adapters.cli.agent",
     "config": "adapters.cli.config",
     "log": "adapters.cli.log",
+    "record": "adapters.cli.record",
     "replay": "adapters.cli.replay",
     "blame": "adapters.cli.blame",
     "history": "adapters.cli.history",
+    "crds": "adapters.cli.crds",
     "scenario": "adapters.cli.scenario",
     "demo": "adapters.cli.demo",
 }

@@ -1,0 +1,158 @@
+"""The connection to an API server: credentials as kubectl and Pods have them, and what goes wrong in words.
+
+lightkube reads kubeconfigs and service accounts, renews tokens that are rotated and runs credential plugins. It is
+small and typed, where kubernetes-asyncio is code generated for the whole API, and kr8s makes objects of all that comes.
+Its own watch neither takes bookmarks nor tells what is missing after a new list, so lists and watches are ours.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+import httpx2
+import msgspec
+import yaml
+from lightkube.config.client_adapter import AsyncClient, ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ConfigError
+
+from adapters.kubernetes.resources import CRD_GROUP
+from engine.errors import Fault, NodewallError, Refused, shown
+
+_CONNECT = 10.0
+"""Seconds for a connection and for an answer to begin."""
+
+
+@dataclass(eq=False)
+class ApiFault(NodewallError):
+    """The API server did not do what was asked; ``code`` is its HTTP status, 0 where it was not reached."""
+
+    what: str
+    code: int = 0
+    wait: float | None = None
+    """Seconds that it asks to wait."""
+
+    def __str__(self) -> str:
+        """Say what was asked, and the answer."""
+        return self.what
+
+
+class Gone(NodewallError):
+    """What was asked for is too old, and has to be listed anew."""
+
+
+class Api(Protocol):
+    """Asks an API server; its fake in tests answers what it is told to."""
+
+    async def get(self, path: str, params: Mapping[str, str], verb: str) -> dict[str, object]:
+        """Return an answer.
+
+        Raises:
+            Gone: what it continues is too old.
+            ApiFault: the server was not reached, or did not do so.
+        """
+        ...
+
+    def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
+        """Yield the events of a watch until the server ends it; raises as `get`."""
+        ...
+
+
+def connect(kubeconfig: str | None, context: str | None) -> "LightkubeApi":
+    """Return a connection by a kubeconfig and a context of it, or as the environment and the Pod's account say.
+
+    Raises:
+        Refused: there are no credentials.
+    """
+    try:
+        found = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
+        config = found.get(context)
+        client = AsyncClient(config, ConnectionParams())  # type: ignore[arg-type] # without a context it has raised
+        return LightkubeApi(client, config.cluster.server)  # type: ignore[union-attr] # as above
+    except (ConfigError, OSError, KeyError, TypeError, ValueError, msgspec.MsgspecError, yaml.YAMLError) as error:
+        problem = f"no credentials for a cluster: {shown(str(error))}"
+        raise Refused((Fault("--kubeconfig", problem, "a kubeconfig, or a Pod's service account"),)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class LightkubeApi:
+    """A real API server."""
+
+    _client: httpx2.AsyncClient
+    server: str
+
+    async def get(self, path: str, params: Mapping[str, str], verb: str = "list") -> dict[str, object]:
+        with self._told():
+            answer = await self._client.get(path, params=dict(params))
+        if answer.is_error:
+            raise _fault(answer, answer.content, verb, path)
+        return _document(answer.content)
+
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
+        asked = {**params, "watch": "true", "allowWatchBookmarks": "true"}
+        silent = httpx2.Timeout(_CONNECT, read=float(params["timeoutSeconds"]) + _CONNECT)
+        with self._told():
+            async with self._client.stream("GET", path, params=asked, timeout=silent) as answer:
+                if answer.is_error:
+                    raise _fault(answer, await answer.aread(), "watch", path)
+                async for line in answer.aiter_lines():
+                    event = _document(line.encode())
+                    if event.get("type") == "ERROR":
+                        raise _ended(event.get("object"), path)
+                    yield event
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what goes wrong on the way into faults."""
+        try:
+            yield
+        except (httpx2.HTTPError, OSError, ConfigError) as error:
+            words = str(error) or type(error).__name__
+            raise ApiFault(f"{self.server}: not reached: {words}") from None
+
+
+def _document(text: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ApiFault(f"found {shown(text[:40].decode(errors='replace'))} instead of a whole object")
+    return found
+
+
+def _ended(status: object, path: str) -> NodewallError:
+    """Return why a watch ended."""
+    found = status if isinstance(status, dict) else {}
+    code, words = found.get("code"), str(found.get("message", "no reason"))
+    return Gone() if code == HTTPStatus.GONE else ApiFault(f"watch of {path} ended: {words}")
+
+
+def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> NodewallError:
+    code = answer.status_code
+    plural, group = path.rpartition("/")[2], path.split("/")[2] if path.startswith("/apis/") else ""
+    if code == HTTPStatus.GONE:
+        return Gone()
+    if code == HTTPStatus.FORBIDDEN:
+        return ApiFault(
+            f"may not {verb} {plural}: grant verb {verb} on resource {plural} of API group {shown(group)}", code
+        )
+    if code == HTTPStatus.UNAUTHORIZED:
+        return ApiFault("the credentials were not accepted", code)
+    if code == HTTPStatus.NOT_FOUND:
+        problem = f"the API has no {path.removeprefix('/apis/')}"
+        return ApiFault(f"{problem}: apply what nodewall crds prints" if group == CRD_GROUP else problem, code)
+    try:
+        words = str(json.loads(content).get("message", ""))
+    except (ValueError, AttributeError):
+        words = ""
+    wait = answer.headers.get("Retry-After", "")
+    text = f"{verb} of {path}: status {code}{': ' if words else ''}{words}"
+    return ApiFault(text, code, float(wait) if wait.isdecimal() else None)

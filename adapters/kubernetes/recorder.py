@@ -1,0 +1,96 @@
+"""A cluster's changes put on record as they happen, so that a log tells what the cluster was at any time."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import structlog
+
+from adapters.eventlog import BEGINNING, Mark, SqliteLog
+from adapters.kubernetes.connection import Api
+from adapters.kubernetes.mirror import Mirror
+from adapters.kubernetes.resources import RESOURCES
+from adapters.kubernetes.watching import Watcher
+from adapters.snapshots import Snapshots
+from engine.errors import EventTooLarge, LogConflict, LogError
+from engine.events import EventBody, subject
+from engine.state import ClusterState, evolve
+
+_LOG = structlog.get_logger(__name__)
+
+_GATHERED = 0.02
+"""Seconds for which changes are gathered, which often come several together."""
+
+_AGAIN = 1.0
+"""Seconds until a log that cannot be written is tried again."""
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Records what an API server tells in a log; ``recorded`` is told how many events were appended."""
+
+    api: Api
+    log: SqliteLog
+    source: str
+    dice: Random
+    recorded: Callable[[int], None] = lambda _: None
+    _mirror: Mirror = field(default_factory=Mirror)
+    _state: ClusterState = field(default_factory=ClusterState)
+    _mark: Mark = BEGINNING
+    _whole: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def settled(self) -> None:
+        """Wait until the log has been as the cluster is."""
+        await self._whole.wait()
+
+    async def run(self) -> None:
+        """Go on until cancelled.
+
+        Raises:
+            LogError: the log there is cannot be read or trusted.
+        """
+        if self.log.exists:
+            self._state, self._mark = Snapshots(self.log).reached()
+        news = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for resource in RESOURCES:
+                tasks.create_task(Watcher(self.api, resource, self._mirror, news.set, self.dice).run())
+            while True:
+                await news.wait()
+                await asyncio.sleep(_GATHERED)
+                news.clear()
+                await self._record()
+
+    async def _record(self) -> None:
+        """Append what is news, once it can be."""
+        if not self._mirror.complete:
+            return
+        self._catch_up()
+        bodies = self._mirror.take(self._state)
+        while bodies:
+            try:
+                events = self.log.append(bodies, source=self.source, expected=self._mark.sequence)
+            except LogConflict:
+                self._catch_up()
+            except EventTooLarge as error:
+                _LOG.error("not on record", error=str(error))
+                bodies = tuple(body for body in bodies if subject(body) != error.about)
+            except LogError as error:
+                _LOG.error("not on record", error=str(error))
+                await asyncio.sleep(_AGAIN)
+            else:
+                for event in events:
+                    self._take(event.body, Mark(event.sequence, event.hash))
+                self.recorded(len(events))
+                break
+        self._whole.set()
+
+    def _catch_up(self) -> None:
+        """Take into account what others appended, as an agent does what it did."""
+        if self.log.exists and self.log.last_sequence() != self._mark.sequence:
+            for event in self.log.tail(self._mark):
+                self._take(event.body, Mark(event.sequence, event.hash))
+
+    def _take(self, body: EventBody, mark: Mark) -> None:
+        self._state, self._mark = evolve(self._state, body), mark

@@ -1,0 +1,80 @@
+"""Where the API serves each kind, and its objects as models.
+
+Sources: https://kubernetes.io/docs/reference/using-api/api-concepts/ and Antrea's CRDs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from engine.errors import Place
+from engine.faults import faults_of
+from engine.intake import Faulty
+from engine.objects import KINDS, NAMESPACED, ClusterObject
+from engine.selectors import is_object_name
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind, the version it has in manifests, and the paths of its collection, the newest first."""
+
+    kind: str
+    version: str
+    paths: tuple[str, ...]
+
+    @property
+    def plural(self) -> str:
+        """What rights to it are granted on."""
+        return self.paths[0].rpartition("/")[2]
+
+    @property
+    def group(self) -> str:
+        """Its group, empty for the core."""
+        return self.version.rpartition("/")[0]
+
+
+CRD_GROUP = "crd.antrea.io"
+_CRD = f"{CRD_GROUP}/v1beta1"
+
+RESOURCES = (
+    *(
+        Resource(kind, _CRD, (f"/apis/{_CRD}/{plural}",))
+        for kind, plural in (
+            ("Tier", "tiers"),
+            ("ClusterGroup", "clustergroups"),
+            ("ClusterNetworkPolicy", "clusternetworkpolicies"),
+        )
+    ),
+    *(
+        Resource(kind, "v1", (f"/api/v1/{plural}",))
+        for kind, plural in (("Node", "nodes"), ("Namespace", "namespaces"), ("Pod", "pods"), ("Service", "services"))
+    ),
+    # Of the fields that are used v1beta1, which servers before 1.21 have alone, is the same.
+    Resource(
+        "EndpointSlice",
+        "discovery.k8s.io/v1",
+        ("/apis/discovery.k8s.io/v1/endpointslices", "/apis/discovery.k8s.io/v1beta1/endpointslices"),
+    ),
+)
+"""Every kind that rules can hang on."""
+
+
+def key_in(resource: Resource, document: Mapping[str, object]) -> str:
+    """Return the key of an object as the API gives it."""
+    metadata = document.get("metadata")
+    found = metadata if isinstance(metadata, dict) else {}
+    name, namespace = str(found.get("name", "")), str(found.get("namespace", ""))
+    return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
+
+
+def read(resource: Resource, document: Mapping[str, object]) -> ClusterObject | Faulty:
+    """Return an object as the API gives it as a model, or why it cannot be one."""
+    # In lists the API leaves out what is the same of all.
+    whole = {**document, "apiVersion": resource.version, "kind": resource.kind}
+    try:
+        return KINDS[resource.kind].model_validate(whole, by_alias=True, by_name=False)
+    except ValidationError as error:
+        key = key_in(resource, document)
+        faults = tuple(fault for _, fault in faults_of(error))
+        return Faulty(resource.kind, key if all(map(is_object_name, key.split("/"))) else "", faults, Place("the API"))

@@ -1,0 +1,139 @@
+"""One kind of a cluster listed and watched for ever, whatever the server does.
+
+After a list its resource version is gone on from; bookmarks keep it fresh. Where it is too old all is listed again.
+What fails is tried again after a while that grows and is never the same for two who failed together.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from random import Random
+
+import structlog
+
+from adapters.kubernetes.connection import Api, ApiFault, Gone
+from adapters.kubernetes.mirror import Document, Mirror
+from adapters.kubernetes.resources import Resource
+from engine.errors import NodewallError
+
+_LOG = structlog.get_logger(__name__)
+
+_PAGE = "500"
+_WATCH = (240, 480)
+"""Seconds that a watch is asked to last, so that servers can be changed without all coming at once."""
+
+_BRIEF = 1.0
+"""Seconds that a watch has to last to be a success."""
+
+_FIRST, _LONGEST = 0.2, 15.0
+"""Seconds until what failed is tried again, at first and at most."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """How long to wait after failures in a row: twice as long each time, and a part of that by chance."""
+
+    dice: Random
+    _next: float = field(default_factory=lambda: _FIRST)
+
+    def seconds(self) -> float:
+        """Return how long to wait now."""
+        wait, self._next = self._next, min(_LONGEST, 2 * self._next)
+        return wait * self.dice.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+        self._next = _FIRST
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Tells a mirror of one kind; ``heard`` is called whenever there may be news."""
+
+    api: Api
+    resource: Resource
+    mirror: Mirror
+    heard: Callable[[], None]
+    dice: Random
+    _path: str = ""
+    _said: str = ""
+    _backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._path, self._backoff = self.resource.paths[0], Backoff(self.dice)
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        version = ""
+        while True:
+            try:
+                version = await self._watch(version or await self._list())
+            except Gone:
+                version = ""
+                _LOG.info("listed anew", kind=self.resource.kind)
+                await asyncio.sleep(self._backoff.seconds())
+            except ApiFault as error:
+                if error.code == HTTPStatus.NOT_FOUND and self._path != self.resource.paths[-1]:
+                    self._path = self.resource.paths[-1]
+                    continue
+                self._complain(error)
+                await asyncio.sleep(max(error.wait or 0.0, self._backoff.seconds()))
+
+    def _complain(self, error: NodewallError) -> None:
+        """Say once what goes wrong, until something else does or nothing."""
+        if str(error) != self._said:
+            self._said = str(error)
+            _LOG.warning("cluster not heard", kind=self.resource.kind, error=str(error))
+
+    def _succeeded(self) -> None:
+        self._backoff.reset()
+        if self._said:
+            self._said = ""
+            _LOG.info("cluster heard again", kind=self.resource.kind)
+
+    async def _list(self) -> str:
+        """Tell of all that there is, and return its resource version."""
+        items: list[Document] = []
+        more = ""
+        while True:
+            page = await self.api.get(self._path, {"limit": _PAGE, **({"continue": more} if more else {})}, "list")
+            some, metadata = page.get("items"), _metadata(page)
+            items += [each for each in some if isinstance(each, dict)] if isinstance(some, list) else []
+            more = str(metadata.get("continue") or "")
+            if not more:
+                break
+        self.mirror.list(self.resource, items)
+        self._succeeded()
+        self.heard()
+        return str(metadata.get("resourceVersion") or "")
+
+    async def _watch(self, version: str) -> str:
+        """Tell of what happens after a resource version until the server ends that, and return the last version."""
+        low, high = _WATCH
+        asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
+        begun, wait = asyncio.get_running_loop().time(), 0.0
+        try:
+            async for event in self.api.watch(self._path, asked):
+                found = event.get("object")
+                if not isinstance(found, dict):
+                    continue
+                version = str(_metadata(found).get("resourceVersion") or version)
+                self._succeeded()
+                if event.get("type") != "BOOKMARK":
+                    self.mirror.hear(self.resource, found, gone=event.get("type") == "DELETED")
+                    self.heard()
+        except ApiFault as error:
+            self._complain(error)
+            wait = error.wait or 0.0
+        # A server that ends watches as soon as they begin is not to be asked all the time.
+        if wait or asyncio.get_running_loop().time() - begun < _BRIEF:
+            await asyncio.sleep(max(wait, self._backoff.seconds()))
+        return version
+
+
+def _metadata(document: Document) -> Document:
+    found = document.get("metadata")
+    return found if isinstance(found, dict) else {}

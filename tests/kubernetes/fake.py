@@ -1,0 +1,95 @@
+"""An API server in memory, which does what it is told: answers, fails, cuts off, forgets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+from adapters.kubernetes.connection import Api, ApiFault, Gone
+from adapters.kubernetes.resources import RESOURCES, Resource, key_in
+
+Document = dict[str, object]
+
+
+@dataclass
+class FakeApi(Api):
+    """Holds objects by path; ``trouble`` may raise before an answer, and between the events of a watch."""
+
+    page: int = 2
+    trouble: Callable[[str, str], None] = lambda *_: None
+    also: str = ""
+    """A path that is served too."""
+    version: int = 1
+    forgotten: int = 0
+    """The version up to which what happened is forgotten."""
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    _objects: dict[str, dict[str, Document]] = field(default_factory=dict)
+    _events: list[tuple[int, str, Document]] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, resource: Resource, document: Mapping[str, object]) -> None:
+        """Have an object, or another version of it."""
+        there = self._objects.setdefault(resource.paths[0], {})
+        key = key_in(resource, document)
+        kind = "MODIFIED" if key in there else "ADDED"
+        there[key] = self._happened(resource, kind, document)
+
+    def remove(self, resource: Resource, key: str) -> None:
+        """Have an object no longer."""
+        document = self._objects.get(resource.paths[0], {}).pop(key, None)
+        if document is not None:
+            self._happened(resource, "DELETED", document)
+
+    def bookmark(self) -> None:
+        """Tell all watches how far they are."""
+        for resource in RESOURCES:
+            self._happened(resource, "BOOKMARK", {"metadata": {}})
+
+    def forget(self) -> None:
+        """Forget all that happened, and end the watches."""
+        self.forgotten = self.version
+        self._events.clear()
+        self.end_watches()
+
+    def end_watches(self) -> None:
+        """End all watches, as a server does that is restarted."""
+        self._happened(RESOURCES[0], "END", {"metadata": {}})
+
+    def _happened(self, resource: Resource, kind: str, document: Mapping[str, object]) -> Document:
+        self.version += 1
+        metadata = document.get("metadata")
+        told = {
+            **document,
+            "metadata": {**(metadata if isinstance(metadata, dict) else {}), "resourceVersion": str(self.version)},
+        }
+        self._events.append((self.version, kind, {"path": resource.paths[0], "object": told}))
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        return told
+
+    async def get(self, path: str, params: Mapping[str, str], verb: str) -> dict[str, object]:
+        self.asked.append((verb, path, dict(params)))
+        self.trouble(verb, path)
+        if path != self.also and not any(path == resource.paths[0] for resource in RESOURCES):
+            raise ApiFault(f"the API has no {path}", 404)
+        items = list(self._objects.get(path, {}).values())
+        begin = int(params.get("continue", "0"))
+        rest = {"continue": str(begin + self.page)} if begin + self.page < len(items) else {}
+        page = {"items": items[begin : begin + self.page], "metadata": {"resourceVersion": str(self.version), **rest}}
+        return dict(json.loads(json.dumps(page)))
+
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
+        self.asked.append(("watch", path, dict(params)))
+        last, begun = int(params["resourceVersion"]), self.version
+        if last < self.forgotten:
+            raise Gone
+        while True:
+            news = self._news
+            for version, kind, told in [each for each in self._events if each[0] > last]:
+                last = version
+                if kind == "END" and version > begun:
+                    return
+                if told["path"] == path:
+                    self.trouble("event", path)
+                    yield {"type": kind, "object": json.loads(json.dumps(told["object"]))}
+            await news.wait()

@@ -1,0 +1,156 @@
+"""What an API server answers, in nodewall's words; and definitions as a server takes them."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from adapters.kubernetes.connection import ApiFault, Gone, LightkubeApi
+from adapters.kubernetes.crds import crds
+from engine.objects import KINDS
+
+Handler = Callable[[httpx2.Request], httpx2.Response]
+
+
+def api_of(handler: Handler) -> LightkubeApi:
+    """An API that answers by a function."""
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), base_url="https://api")
+    return LightkubeApi(client, "https://api")
+
+
+def listed(handler: Handler, path: str = "/api/v1/pods") -> dict[str, object]:
+    """What a list comes to."""
+
+    async def ask() -> dict[str, object]:
+        api = api_of(handler)
+        try:
+            return await api.get(path, {})
+        finally:
+            await api.close()
+
+    return asyncio.run(ask())
+
+
+def watched(handler: Handler) -> list[dict[str, object]]:
+    """What a watch comes to."""
+
+    async def ask() -> list[dict[str, object]]:
+        api = api_of(handler)
+        try:
+            return [event async for event in api.watch("/api/v1/pods", {"resourceVersion": "1", "timeoutSeconds": "1"})]
+        finally:
+            await api.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    "status, words",
+    [
+        (401, "the credentials were not accepted"),
+        (403, 'may not list pods: grant verb list on resource pods of API group ""'),
+        (404, "the API has no /api/v1/pods"),
+        (429, "list of /api/v1/pods: status 429: slower"),
+        (500, "list of /api/v1/pods: status 500: slower"),
+    ],
+)
+def test_refusals_are_told_in_one_line(status: int, words: str) -> None:
+    """What was asked, and what to do; and how long to wait where that is said."""
+    answer = httpx2.Response(status, json={"message": "slower"}, headers={"Retry-After": "7"})
+    with pytest.raises(ApiFault) as found:
+        listed(lambda _: answer)
+    assert (str(found.value), found.value.code) == (words, status)
+    assert found.value.wait == (7.0 if status in {429, 500} else None)
+
+
+def test_missing_definitions_are_told_how_to_be_made() -> None:
+    """Only those are nodewall's to define."""
+    with pytest.raises(ApiFault, match=r"no crd.antrea.io/v1beta1/tiers: apply what nodewall crds prints"):
+        listed(lambda _: httpx2.Response(404), "/apis/crd.antrea.io/v1beta1/tiers")
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", '{"items": [', "\x00" * 9])
+def test_what_is_no_answer_is_refused(text: str) -> None:
+    """Proxies and cut off connections answer all kinds of things."""
+    with pytest.raises(ApiFault, match="instead of a whole object"):
+        listed(lambda _: httpx2.Response(200, text=text))
+
+
+def test_a_server_that_is_not_there_is_a_fault() -> None:
+    """Whatever the reason."""
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("nobody listens", request=request)
+
+    for ask in (listed, watched):
+        with pytest.raises(ApiFault, match="https://api: not reached: nobody listens"):
+            ask(refuse)
+
+
+def lines(*events: object) -> Handler:
+    """Answers with events, a line each; what is text stands as it is."""
+    text = "\n".join(each if isinstance(each, str) else json.dumps(each) for each in events)
+    return lambda _: httpx2.Response(200, text=text)
+
+
+ADDED = {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}}}
+
+
+def test_a_watch_yields_its_events_until_it_ends() -> None:
+    """It asks for bookmarks, so that its version stays fresh."""
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return lines(ADDED, {"type": "BOOKMARK", "object": {}})(request)
+
+    assert [event["type"] for event in watched(answer)] == ["ADDED", "BOOKMARK"]
+    assert dict(asked[0].url.params) == {
+        "resourceVersion": "1",
+        "timeoutSeconds": "1",
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+    }
+
+
+def test_a_watch_that_is_cut_off_within_a_line_is_a_fault() -> None:
+    """What came before it is not lost."""
+    with pytest.raises(ApiFault, match="instead of a whole object"):
+        watched(lines(ADDED, '{"type": "ADD'))
+
+
+@pytest.mark.parametrize("code, kind", [(410, Gone), (500, ApiFault)])
+def test_what_is_too_old_has_to_be_listed_anew(code: int, kind: type[Exception]) -> None:
+    """Said as an answer, or within a watch."""
+    with pytest.raises(kind):
+        watched(lines({"type": "ERROR", "object": {"code": code, "message": "too old"}}))
+    with pytest.raises(kind):
+        listed(lambda _: httpx2.Response(code))
+
+
+def test_definitions_are_structural_and_always_the_same() -> None:
+    """Every field has a type, nothing refers elsewhere, and what is not named is kept."""
+
+    def check(schema: object, path: str) -> None:
+        assert isinstance(schema, dict), path
+        assert "type" in schema, path
+        assert not {"$ref", "anyOf", "default", "title", "const"} & schema.keys(), path
+        for name, field in schema.get("properties", {}).items():
+            check(field, f"{path}.{name}")
+        for word in ("items", "additionalProperties"):
+            if word in schema:
+                check(schema[word], f"{path}.{word}")
+
+    documents = crds()
+    assert documents == crds()
+    for document in documents:
+        spec = document["spec"]
+        assert isinstance(spec, dict)
+        assert spec["names"]["kind"] in KINDS
+        assert [version["storage"] for version in spec["versions"]].count(True) == 1
+        for version in spec["versions"]:
+            check(version["schema"]["openAPIV3Schema"], spec["names"]["kind"])
+            fields = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+            assert fields["x-kubernetes-preserve-unknown-fields"] is True
