@@ -22,6 +22,7 @@ from engine.state import ClusterState
 from simulator.surroundings import Host
 
 if TYPE_CHECKING:
+    from adapters.kubernetes.background import Background
     from adapters.kubernetes.recorder import Recorder
     from adapters.legacyrules import LegacyRules
     from adapters.signing import Signer, Trust
@@ -59,6 +60,14 @@ def new_key(path: str) -> str:
         from adapters.signing import made  # noqa: PLC0415 - the library is an extra
 
         return made(path)
+
+
+def background(path: str, kubeconfig: str | None, context: str | None, dice: Random) -> "Background":
+    """Return what records a cluster beside other work; raises as `recorder`."""
+    with _extra("kubernetes"):
+        from adapters.kubernetes.background import Background  # noqa: PLC0415 - the library is an extra
+
+        return Background(recorder(path, kubeconfig, context, dice))
 
 
 def recorder(path: str, kubeconfig: str | None, context: str | None, dice: Random) -> "Recorder":

@@ -35,6 +35,7 @@ _COMMANDS = {
     "blame": "adapters.cli.blame",
     "history": "adapters.cli.history",
     "crds": "adapters.cli.crds",
+    "manifests": "adapters.cli.manifests",
     "scenario": "adapters.cli.scenario",
     "demo": "adapters.cli.demo",
 }

@@ -3,13 +3,14 @@
 import time
 from contextlib import ExitStack
 from functools import partial
+from random import SystemRandom
 
 import click
 import structlog
 
 from adapters import wiring
 from adapters.agent import Agent
-from adapters.cli.options import LimitOptions, agent_options, limit_options
+from adapters.cli.options import KubernetesOptions, LimitOptions, agent_options, kubernetes_options, limit_options
 from adapters.confirmation import settled
 from adapters.eventlog import SqliteLog
 from adapters.filewatch import FileWatch
@@ -24,6 +25,7 @@ from adapters.remembered import RememberedKernel
 from adapters.removal import clear_rules, remove
 from adapters.sources import FixedSource, LogSource, Source
 from adapters.world import WorldOptions, backend_of, configured, node_of, state_of
+from engine.errors import Fault, Refused
 from engine.reconcile import NodeRuleReconciler
 
 _LOG = structlog.get_logger(__name__)
@@ -33,15 +35,26 @@ _LOG = structlog.get_logger(__name__)
 @agent_options
 @limit_options
 @click.option("--remove-on-exit", is_flag=True, help="Take the rules off the node when the agent ends.")
-def agent_command(world: WorldOptions, limits: LimitOptions, remove_on_exit: bool) -> None:
+@click.option("--kubernetes", is_flag=True, help="Record in the log what a cluster's API server tells.")
+@kubernetes_options
+def agent_command(
+    world: WorldOptions, limits: LimitOptions, remove_on_exit: bool, kubernetes: bool, cluster: KubernetesOptions
+) -> None:
     """Keep a node's rules in force: follow the log, and undo what others do to them.
 
     Ends by SIGTERM or SIGINT, and leaves the rules in force.
     """
     node, log = node_of(world), wiring.event_log(world.log) if world.log else None
-    source = _source_of(world, log)
-    state = source.start()
+    if kubernetes and (log is None or world.files):
+        raise Refused((Fault("--kubernetes", "what is told has to be recorded", "--log PATH, and no -f"),))
     with ExitStack() as open_things:
+        if kubernetes and log is not None:
+            background = wiring.background(log.path, cluster.kubeconfig, cluster.context, SystemRandom())
+            open_things.enter_context(background)
+            if not log.exists:
+                background.settle()  # until then whatever is in force stays
+        source = _source_of(world, log)
+        state = source.start()
         held = open_things.enter_context(node_lock(world.netns))
         settled(world.netns)
         kernel = wiring.kernel(world.netns, backend_of(world, state), held)

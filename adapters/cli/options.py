@@ -30,7 +30,7 @@ _CLUSTER = (
     click.option("-f", "files", multiple=True, metavar="PATH", help="Manifests: a file, a directory, or - for stdin."),
     click.option("--log", metavar="PATH", help="Event log."),
     click.option("--at", metavar="SEQ|TIME", help="A past state of the log: a sequence or an RFC 3339 time."),
-    click.option("--node", metavar="NAME", help="The node whose rules are meant."),
+    click.option("--node", metavar="NAME", envvar="NODE_NAME", help="The node whose rules are meant."),
     config_option,
     click.option("--interface", "interfaces", multiple=True, metavar="IF", help="One that the node has; for globs."),
 )
@@ -59,6 +59,10 @@ _LIMITS = (
 _MODE = (
     click.option("--delete", is_flag=True, help="These objects are deleted."),
     click.option("--sync", is_flag=True, help="Objects of the log which are not here are deleted."),
+)
+_KUBERNETES = (
+    click.option("--kubeconfig", metavar="FILE", help="Credentials; else the Pod's or of the environment."),
+    click.option("--context", metavar="NAME", help="One of the kubeconfig's, instead of its current one."),
 )
 _FLEET = (
     click.option("--all-nodes", is_flag=True, help="Every node; those with the same rules are judged once."),
@@ -114,6 +118,14 @@ class ModeOptions:
         if self.delete and self.sync:
             raise click.UsageError("--delete and --sync exclude each other")
         return Mode.DELETE if self.delete else Mode.SYNC if self.sync else Mode.DECLARE
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesOptions:
+    """Which cluster is meant, and as whom."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +199,9 @@ cluster_kernel_options = _gathering(
     "world", WorldOptions, *(each for each in _CLUSTER if each not in _WHERE_FROM), _KERNEL[1]
 )
 """What goes with worlds that are named by arguments."""
+
+kubernetes_options = _gathering("cluster", KubernetesOptions, *_KUBERNETES)
+"""Which cluster is meant, and as whom."""
 
 mode_options = _gathering("meant", ModeOptions, *_MODE)
 """What giving manifests means."""

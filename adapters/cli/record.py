@@ -9,16 +9,16 @@ import click
 
 from adapters import wiring
 from adapters.cli.log import log_option
+from adapters.cli.options import KubernetesOptions, kubernetes_options
 
 
 @click.command("record")
 @log_option
-@click.option("--kubeconfig", metavar="FILE", help="Credentials; by default as the environment or the Pod has them.")
-@click.option("--context", metavar="NAME", help="One of the kubeconfig's, instead of its current one.")
+@kubernetes_options
 @click.option("--once", is_flag=True, help="End as soon as the log is as the cluster is.")
-def record_command(path: str, kubeconfig: str | None, context: str | None, once: bool) -> None:
+def record_command(path: str, cluster: KubernetesOptions, once: bool) -> None:
     """Record what a cluster's API server tells, until SIGTERM or SIGINT comes."""
-    recorder = wiring.recorder(path, kubeconfig, context, SystemRandom())
+    recorder = wiring.recorder(path, cluster.kubeconfig, cluster.context, SystemRandom())
 
     async def record() -> None:
         task = asyncio.current_task()

@@ -28,9 +28,9 @@ NODEWALL = (sys.executable, "-m", "adapters.cli")
 class AgentProcess:
     """An agent of a node in a network namespace, and the kernel that it keeps."""
 
-    def __init__(self, netns: str, backend: str, log: Path, node: str = "cp-1") -> None:
+    def __init__(self, netns: str, backend: str, log: Path, node: str = "cp-1", *more: str) -> None:
         self.kernel = NetfilterKernel(SystemRunner(netns), Backend(backend))
-        self._words = ["agent", "--log", str(log), "--node", node, "--netns", netns, "--backend", backend]
+        self._words = ["agent", "--log", str(log), "--node", node, "--netns", netns, "--backend", backend, *more]
         self._errors = log.with_suffix(".err")
         self._agent = self._started()
 

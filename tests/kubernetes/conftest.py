@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.kubernetes.crds import crds
-from adapters.kubernetes.resources import RESOURCES
+from adapters.kubernetes.install import rights
 from tests.adapters.issue import NODES, POLICY
 from tests.kubernetes.objects import PATHS, documents, items, put, remove
 from tests.kubernetes.server import ApiServer, built, lacking
@@ -35,14 +35,8 @@ def prepare(server: ApiServer) -> None:
     """Define the custom resources, and give the recorder the rights that it needs and no others."""
     for document in crds():
         server.apply(DEFINED, document)
-    groups: dict[str, list[str]] = {}
-    for resource in RESOURCES:
-        groups.setdefault(resource.group, []).append(resource.plural)
-    rules = [
-        {"apiGroups": [group], "resources": plurals, "verbs": ["list", "watch"]} for group, plurals in groups.items()
-    ]
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "recorder"}}
-    server.apply(f"{RIGHTS}/clusterroles", {**role, "rules": rules})
+    server.apply(f"{RIGHTS}/clusterroles", {**role, "rules": rights()})
     server.apply(
         f"{RIGHTS}/clusterrolebindings",
         {

@@ -14,7 +14,7 @@ from adapters.process import SystemRunner
 from tests.adapters.issue import CHANGED, POLICY
 from tests.kernel.agents import AgentProcess
 from tests.kernel.conftest import lacking
-from tests.kubernetes.objects import NODES_AT, POLICIES, documents, put, reached, recording, remove
+from tests.kubernetes.objects import NODES_AT, POLICIES, documents, put, remove
 from tests.kubernetes.server import ApiServer
 
 pytestmark = pytest.mark.cluster
@@ -45,7 +45,7 @@ class Site:
 
 @pytest.fixture
 def site(cluster: ApiServer, tmp_path: Path) -> Iterator[Site]:
-    """The cluster of the issue as namespaces, with a recorder and an agent for each Node."""
+    """The cluster of the issue as namespaces, with an agent for each Node."""
     if reason := lacking():
         pytest.fail(reason)
     hosts = [*(Host(name, (address,)) for name, address in NODES.items()), Host(PARTNER, (ADDRESS,))]
@@ -53,10 +53,8 @@ def site(cluster: ApiServer, tmp_path: Path) -> Iterator[Site]:
         lab = open_things.enter_context(Lab(tuple(hosts)))
         agents = {}
         for name in NODES:
-            log = tmp_path / f"{name}.log"
-            open_things.enter_context(recording(cluster, log))
-            reached(log, lambda state: len(state.nodes) == 3 and bool(state.policies))
-            agents[name] = AgentProcess(lab.netns(name), "nft", log, name)
+            told = ("--kubernetes", "--kubeconfig", cluster.kubeconfig("recorder"))
+            agents[name] = AgentProcess(lab.netns(name), "nft", tmp_path / f"{name}.log", name, *told)
             open_things.callback(agents[name].kill)
         yield Site(cluster, lab, agents)
 
@@ -106,3 +104,22 @@ def test_without_the_api_enforcement_and_repairs_go_on(site: Site) -> None:
     site.server.start()
     declared(site, CHANGED)
     assert site.takes(Outcome.ACCEPT, seconds=20) < 5
+
+
+def test_an_agent_that_begins_again_leaves_no_gap(site: Site) -> None:
+    """Killed and started again, also where the API is away, it goes on from its log; as it ends all stays in force."""
+    site.takes(Outcome.DROP)
+    agent = site.agents["cp-1"]
+    agent.kill()
+    assert site.outcome() is Outcome.DROP
+    site.server.stop("api")
+    agent.restart()
+    SystemRunner(site.lab.netns("cp-1")).run(["iptables-nft", "-F", "NW-INPUT"]).or_refused("iptables")
+    site.takes(Outcome.DROP)
+    site.server.start()
+    declared(site, CHANGED)
+    assert site.takes(Outcome.ACCEPT, seconds=20) < 5
+    declared(site, POLICY)
+    site.takes(Outcome.DROP)
+    assert agent.ends() == 0
+    assert site.outcome() is Outcome.DROP
