@@ -88,10 +88,10 @@ class LogFile:
     @property
     def exists(self) -> bool:
         """Whether there is something at the path; what an append left that came to nothing is nothing."""
-        path, tail = Path(self.path), Path(f"{self.path}-wal")
         try:
-            if path.stat().st_size > _PAGE or (tail.exists() and tail.stat().st_size):
+            if Path(self.path).stat().st_size > _PAGE:
                 return True
+            # What a writer has not committed yet is not there, whatever files it has.
             with closing(self._connected("mode=ro")) as connection:
                 return not _blank(connection)
         except FileNotFoundError:

@@ -5,7 +5,7 @@ import sys
 from adapters.logs import configure
 from adapters.memory import look_seldom
 from adapters.usernamespace import in_user_namespace
-from benchmarks import first_apply, headerspace, history, lifecycle, live, oracle, parsing, road, verdicts
+from benchmarks import cluster, first_apply, headerspace, history, lifecycle, live, oracle, parsing, road, verdicts
 
 if __name__ == "__main__":
     in_user_namespace((sys.executable, "-m", "benchmarks"))
@@ -20,3 +20,4 @@ if __name__ == "__main__":
     first_apply.main()
     live.main()
     history.main()
+    cluster.main()

@@ -19,10 +19,10 @@ from adapters.kernel import Backend
 from adapters.lab import Host, Lab
 from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
-from benchmarks.worlds import NODE, desired_by, node_of, pod_of
+from benchmarks.worlds import NODE, desired_by, node_of, pod_of, selecting_policy_of
 from engine.derive import Derivation, derived
 from engine.events import EventBody, declared, deleted
-from engine.objects import ClusterNetworkPolicy, Pod
+from engine.objects import Pod
 from engine.reconcile import NodeRuleReconciler
 from engine.state import ClusterState, evolve, shortest
 from simulator.headerspace.atlas import UNLIMITED
@@ -117,26 +117,10 @@ def _cluster() -> ClusterState:
     for number in range(10):
         state = evolve(state, declared(node_of(number)))
     for number in range(POLICIES):
-        state = evolve(state, declared(_policy(number)))
+        state = evolve(state, declared(selecting_policy_of(number)))
     for number in range(PODS):
         state = evolve(state, declared(_pod(number, number % POLICIES)))
     return state
-
-
-def _policy(number: int) -> ClusterNetworkPolicy:
-    rule = {
-        "action": ("Allow", "Drop", "Reject")[number % 3],
-        "ports": [{"port": 1000 + number}],
-        "from": [{"podSelector": {"matchLabels": {"app": f"app-{number}"}}}],
-    }
-    return ClusterNetworkPolicy.model_validate(
-        {
-            "apiVersion": "crd.antrea.io/v1beta1",
-            "kind": "ClusterNetworkPolicy",
-            "metadata": {"name": f"policy-{number:05}"},
-            "spec": {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [rule]},
-        }
-    )
 
 
 def _pod(number: int, app: int) -> Pod:

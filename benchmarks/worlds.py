@@ -65,6 +65,23 @@ def policy_of(number: int, peers: int, action: str = "Allow") -> ClusterNetworkP
     )
 
 
+def selecting_policy_of(number: int) -> ClusterNetworkPolicy:
+    """Return a policy of one rule about the Pods of one app."""
+    rule = {
+        "action": ("Allow", "Drop", "Reject")[number % 3],
+        "ports": [{"port": 1000 + number}],
+        "from": [{"podSelector": {"matchLabels": {"app": f"app-{number}"}}}],
+    }
+    return ClusterNetworkPolicy.model_validate(
+        {
+            "apiVersion": "crd.antrea.io/v1beta1",
+            "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": f"policy-{number:05}"},
+            "spec": {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [rule]},
+        }
+    )
+
+
 def fleet(nodes: int, kinds: int, policies: int, *, moved: int = 0) -> ClusterState:
     """Return a cluster of many nodes in a few pools, with policies for one pool each; of some the port is another."""
     state = ClusterState()

@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -205,3 +207,17 @@ def test_a_body_of_the_future_is_told_as_such(run: Run, tmp_path: Path) -> None:
         "",
         [f"error: {path}: event 2 is node.observed of version 2, this nodewall knows 1; use a newer nodewall"],
     )
+
+
+def test_a_log_that_is_being_made_is_not_there_yet(tmp_path: Path) -> None:
+    """Whoever waits for it finds it once its first events are on disk, and is never told that it is none."""
+    path = str(tmp_path / "log")
+    command = [sys.executable, "-m", "adapters.cli", "log", "append", "--log", path, "-f", NODES]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as writer:
+        log = wiring.event_log(path)
+        while not log.exists:
+            assert writer.poll() in {None, 0}
+        assert log.last_sequence() == 3
+    with log.file.writing() as connection:
+        connection.execute("UPDATE sqlite_sequence SET seq = seq")
+        assert wiring.event_log(path).exists
