@@ -127,8 +127,8 @@ class Agent:
 
     def _hear(self, now: float) -> None:
         try:
-            for body in self.source.news():
-                self._derivation = self._derivation.after(body)
+            if news := list(self.source.news()):
+                self._derivation = self._derivation.through(news)
                 self._eager_until = 0.0
         except NodewallError as error:
             _LOG.error("no news", error=str(error))

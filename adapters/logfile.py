@@ -131,13 +131,29 @@ class LogFile:
         """Give a connection that sees one moment of the log and can change nothing."""
         if not self.exists:
             raise LogUnusable(self.path, "no such log")
-        with self.explained(1):
-            connection = self._connected("mode=ro&immutable=1" if self._sealed_off() else "mode=ro")
-        with closing(connection):
+        with self._opened() as connection:
             with self.explained(1):
                 connection.execute("BEGIN")
                 self._checked(connection)
             yield connection
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with self.explained(1):
+            connection = self._connected("mode=ro&immutable=1" if self._sealed_off() else "mode=ro")
+        with closing(connection):
+            yield connection
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Keep SQLite's side files there, which otherwise come and go with each look at a log that nobody else uses.
+
+        No transaction is held, so writers go on as ever.
+        """
+        with self._opened() as connection:
+            with self.explained(1):
+                self._checked(connection)
+            yield
 
     def _sealed_off(self) -> bool:
         """Whether SQLite has no side files and could make none: the log is on a read-only medium or a full disk."""
@@ -177,8 +193,15 @@ class LogFile:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _made(self) -> None:
+        """Have the file there, for its owner alone.
+
+        One that is there is not opened: closing it again would take away every lock that this process has on it,
+        those of SQLite too (https://sqlite.org/howtocorrupt.html, 2.2).
+        """
         try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return
         except (OSError, ValueError) as error:
             raise LogUnusable(self.path, getattr(error, "strerror", None) or str(error)) from None
 

@@ -4,7 +4,7 @@ The result is always what :func:`engine.desired.desired` says of the same state.
 an event stays as it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -48,30 +48,46 @@ class Derivation:
 
     def after(self, body: EventBody) -> "Derivation":
         """Return the derivation after one more event; raises what :func:`engine.desired.desired` does."""
-        state = evolve(self.state, body)
-        match body:
-            case ObjectRefused() | OnNode() | LogCompacted():
-                return replace(self, state=state, recomputed=())
-            case ConfigDeclared():
-                return derived(state, self.node)
-            case HostObserved():
-                return self._changed(state, Change(HOST, body.node))
-            case Deletion():
-                return self._changed(state, Change(body.kind, body.name, self.state.objects(body.kind).get(body.name)))
-            case _:
-                kind, key = body.object.kind, key_of(body.object)
-                return self._changed(state, Change(kind, key, self.state.objects(kind).get(key), body.object))
+        return self.through((body,))
 
-    def _changed(self, state: ClusterState, change: Change) -> "Derivation":
-        if self.desired is None or self.node not in state.nodes:
-            return derived(state, self.node)
-        answers, again = self.answers.after(change, state)
-        wanted, parts = _compiled(answers, self.node, self.desired, self.parts)
-        new = {change.key} if change.kind == "ClusterNetworkPolicy" else set()
-        names = sorted(new | {query.policy for query in again if isinstance(query, PolicyRules)})
-        if len(state.policies) != len(self.state.policies) or not answers.asks_alike(again):
-            answers = answers.only(roots_of(state, self.node))
-        return Derivation(self.node, state, wanted, tuple(names), answers, parts)
+    def through(self, bodies: Iterable[EventBody]) -> "Derivation":
+        """Return the derivation after some more events, of which only the end is worked out; raises as `after`.
+
+        ``recomputed`` names what any of them had worked out anew.
+        """
+        found, names = self, set[str]()
+        answers = self.answers
+        for body in bodies:
+            state, change = evolve(found.state, body), _change_of(found.state, body)
+            if isinstance(body, ConfigDeclared) or (change and (found.desired is None or self.node not in state.nodes)):
+                found = derived(state, self.node)
+                answers, names = found.answers, set(found.recomputed)
+                continue
+            if change is not None:
+                answers, again = answers.after(change, state)
+                names |= {change.key} if change.kind == "ClusterNetworkPolicy" else set()
+                names |= {query.policy for query in again if isinstance(query, PolicyRules)}
+                if len(state.policies) != len(found.state.policies) or not answers.asks_alike(again):
+                    answers = answers.only(roots_of(state, self.node))
+            found = replace(found, state=state)
+        wanted, parts = found.desired, found.parts
+        if wanted is not None and answers is not found.answers:
+            wanted, parts = _compiled(answers, self.node, wanted, parts)
+        return replace(found, desired=wanted, recomputed=tuple(sorted(names)), answers=answers, parts=parts)
+
+
+def _change_of(state: ClusterState, body: EventBody) -> Change | None:
+    """Return what an event changes that queries may look at, None where that is nothing."""
+    match body:
+        case ObjectRefused() | OnNode() | LogCompacted() | ConfigDeclared():
+            return None
+        case HostObserved():
+            return Change(HOST, body.node)
+        case Deletion():
+            return Change(body.kind, body.name, state.objects(body.kind).get(body.name))
+        case _:
+            kind, key = body.object.kind, key_of(body.object)
+            return Change(kind, key, state.objects(kind).get(key), body.object)
 
 
 def derived(state: ClusterState, node: str) -> Derivation:

@@ -197,6 +197,8 @@ def _gone(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> Itera
 
     An object of which there is nothing but a refusal is deleted too, which settles that.
     """
+    if mode is Mode.DECLARE:
+        return  # without a look at everything
     for kind in reversed(KINDS):
         refused = {refusal.name for refusal in state.refusals.values() if refusal.kind == kind}
         for name in sorted({*state.objects(kind), *refused}):

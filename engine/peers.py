@@ -25,9 +25,9 @@ from engine.objects import (
     Pod,
     Service,
 )
-from engine.queries import Answers, Change
+from engine.queries import Answers, Change, Topic, marked_by_key, marked_by_label
 from engine.rules import Plane
-from engine.selectors import Selector
+from engine.selectors import Operator, Selector
 from engine.state import ClusterState
 
 Blocks = tuple[Block, ...]
@@ -39,6 +39,11 @@ class NodeAddresses:
 
     depth: ClassVar[int] = 0
     selector: Selector
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("Node", ""),)
 
     def answer(self, answers: Answers) -> Blocks:
         """Return the addresses."""
@@ -88,6 +93,12 @@ class PodAddresses:
     pods: Selector
     namespaces: Selector | None = None
 
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        spaces: tuple[Topic, ...] = () if self.namespaces is None else (("Namespace", ""),)
+        return (_pods_of(self.pods), *spaces)
+
     def answer(self, answers: Answers) -> Shared:
         """Return the addresses, by what has changed where they were known."""
         state, change, known = answers.state, answers.change, answers.before(self)
@@ -129,6 +140,11 @@ class AccountAddresses:
     namespace: str
     name: str
 
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("Pod", ""),)
+
     def answer(self, answers: Answers) -> Blocks:
         """Return the addresses."""
         return _pod_blocks(pod for pod in answers.state.pods.values() if self._runs(pod))
@@ -150,6 +166,11 @@ class ServiceAddresses:
 
     depth: ClassVar[int] = 0
     key: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (marked_by_key("Service", self.key), ("EndpointSlice", ""), ("Pod", ""))
 
     def answer(self, answers: Answers) -> Blocks:
         """Return the addresses."""
@@ -173,6 +194,14 @@ class ServiceAddresses:
         return change.kind == "Service" and change.key == self.key
 
 
+def _pods_of(selector: Selector) -> Topic:
+    """Return what all Pods have in common that a selector selects."""
+    for each in selector.requirements:
+        if each.operator is Operator.IN and len(each.values) == 1:
+            return marked_by_label("Pod", each.key, each.values[0])
+    return "Pod", ""
+
+
 def _selects(service: Service, pod: Pod) -> bool:
     labels = pod.metadata.labels
     wanted = service.spec.selector
@@ -186,6 +215,11 @@ class GroupAddresses:
 
     depth: ClassVar[int] = 1
     name: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("ClusterGroup", ""),)
 
     def answer(self, answers: Answers) -> Blocks:
         """Return the addresses."""
@@ -217,6 +251,11 @@ class GroupPlanes:
     name: str
     node: str
 
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("ClusterGroup", ""),)
+
     def answer(self, answers: Answers) -> frozenset[Plane]:
         """Return the planes."""
         specs = [group.spec for group in _with_children(answers.state, self.name)]
@@ -238,6 +277,11 @@ class NodeMatches:
     node: str
     selector: Selector
 
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (marked_by_key("Node", self.node),)
+
     def answer(self, answers: Answers) -> bool:
         """Return whether it does."""
         return self._selects(answers.state.nodes.get(self.node))
@@ -256,6 +300,11 @@ class Resolvers:
 
     depth: ClassVar[int] = 0
     node: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (marked_by_key(HOST, self.node),)
 
     def answer(self, answers: Answers) -> Blocks:
         """Return their addresses."""

@@ -5,7 +5,7 @@ just those who asked, and stops where an answer stays the same. It knows nothing
 :mod:`engine.peers` and :mod:`engine.resolve`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Protocol, TypeVar, cast
@@ -28,10 +28,38 @@ class Change:
     after: ClusterObject | None = None
 
 
+Topic = tuple[str, str]
+"""What a change is about, or a query listens to: a kind, and what marks one of its objects, nothing for any of them."""
+
+
+def marked_by_key(kind: str, key: str) -> Topic:
+    """Return the topic of the object at a key."""
+    return kind, f"/{key}"
+
+
+def marked_by_label(kind: str, key: str, value: str) -> Topic:
+    """Return the topic of all objects that bear a label."""
+    return kind, f"{key}={value}"
+
+
+def topics_of(change: Change) -> Iterator[Topic]:
+    """Yield everything that a change is about, before it and after it."""
+    yield change.kind, ""
+    yield marked_by_key(change.kind, change.key)
+    for item in (change.before, change.after):
+        for key, value in item.metadata.labels.items() if item is not None else ():
+            yield marked_by_label(change.kind, key, value)
+
+
 class Query(Protocol[T_co]):
     """A question; equal ones have the same answer. It may ask only questions of lesser ``depth``."""
 
     depth: ClassVar[int]
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """What a change that touches the answer by itself is about."""
+        ...
 
     def answer(self, answers: "Answers") -> T_co:
         """Return the answer for the state of ``answers``."""
@@ -57,6 +85,25 @@ class _Known:
     asked: frozenset[Query[object]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Which queries listen to what, and who asked each."""
+
+    listeners: Mapping[Topic, Sequence[Query[object]]]
+    askers: Mapping[Query[object], Sequence[Query[object]]]
+
+    @classmethod
+    def of(cls, known: Map[Query[object], _Known]) -> "_Index":
+        listeners: dict[Topic, list[Query[object]]] = {}
+        askers: dict[Query[object], list[Query[object]]] = {}
+        for query, found in known.items():
+            for topic in query.topics:
+                listeners.setdefault(topic, []).append(query)
+            for asked in found.asked:
+                askers.setdefault(asked, []).append(query)
+        return cls(listeners, askers)
+
+
 class Answers:
     """The answers known for a state; asking for one more works it out."""
 
@@ -73,6 +120,7 @@ class Answers:
         self._known = known
         self._before = before
         self._asking: list[set[Query[object]]] = []
+        self._index: _Index | None = None
 
     def before(self, query: Query[T_co]) -> T_co | None:
         """Return the answer of before the change, None where it is not known."""
@@ -89,21 +137,27 @@ class Answers:
             value: object = query.answer(self)
             known = _Known(value, frozenset(self._asking.pop()))
             self._known = self._known.set(query, known)
+            self._index = None  # which `after` sets where nobody is new
         return cast("T_co", known.value)
 
     def after(self, change: Change, state: ClusterState) -> tuple["Answers", dict[Query[object], bool]]:
         """Return the answers for the state after a change, and for each query asked again whether its answer is new."""
+        index = self._index or _Index.of(self._known)
         later = Answers(state, self._known, change, self._known)
         again: dict[Query[object], bool] = {}
-        changed: set[Query[object]] = set()
-        by_depth: list[list[tuple[Query[object], _Known]]] = [[] for _ in DEPTHS]
-        for item in self._known.items():
-            by_depth[item[0].depth].append(item)
-        for query, known in chain.from_iterable(by_depth):
-            if query.touched(change, state) or not changed.isdisjoint(known.asked):
-                later._known = later._known.delete(query)
-                again[query] = later.ask(query) != known.value
-                changed |= {query} if again[query] else set()
+        # Whoever asks a query is deeper than it, so what waits at one depth is complete once all before it is done.
+        waiting: list[dict[Query[object], None]] = [{} for _ in DEPTHS]
+        for topic in topics_of(change):
+            for query in index.listeners.get(topic, ()):
+                if query not in waiting[query.depth] and query.touched(change, state):
+                    waiting[query.depth][query] = None
+        for query in chain.from_iterable(waiting):
+            before = self._known[query].value
+            later._known = later._known.delete(query)
+            again[query] = later.ask(query) != before
+            for asker in index.askers.get(query, ()) if again[query] else ():
+                waiting[asker.depth][asker] = None
+        later._index = index if later.asks_alike(again) else None
         return later, again
 
     def asks_alike(self, queries: Iterable[Query[object]]) -> bool:

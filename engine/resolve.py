@@ -21,7 +21,7 @@ from engine.objects import (
     RuleProtocol,
 )
 from engine.peers import GroupPlanes, NodeMatches, addresses_of
-from engine.queries import Answers, Change, Query
+from engine.queries import Answers, Change, Query, Topic, marked_by_key
 from engine.rules import (
     ANY_PORT,
     STATIC_POLICY,
@@ -93,6 +93,11 @@ class PrivilegedRules:
     depth: ClassVar[int] = 2
     node: str
 
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return ()
+
     def answer(self, answers: Answers) -> tuple[CompletedRule, ...]:
         """Return the rules."""
         return tuple(self._rules(answers))
@@ -118,6 +123,11 @@ class PolicyRules:
     depth: ClassVar[int] = 2
     policy: str
     node: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("Tier", ""), marked_by_key("ClusterNetworkPolicy", self.policy))
 
     def answer(self, answers: Answers) -> tuple[CompletedRule, ...]:
         """Return the rules, none of a policy that is gone; raise ``Refused`` where its tier is not there."""

@@ -55,6 +55,8 @@ def agent_command(
                 background.settle()  # until then whatever is in force stays
         source = _source_of(world, log)
         state = source.start()
+        if isinstance(source, LogSource):
+            open_things.enter_context(source.log.file.attached())
         held = open_things.enter_context(node_lock(world.netns))
         settled(world.netns)
         kernel = wiring.kernel(world.netns, backend_of(world, state), held)

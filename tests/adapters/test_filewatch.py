@@ -34,3 +34,16 @@ def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
     """It says so as the system does."""
     with pytest.raises(FileNotFoundError):
         FileWatch(str(tmp_path / "none" / "events.db"))
+
+
+def test_looks_at_a_log_are_no_news_of_it(tmp_path: Path) -> None:
+    """While it is attached to, reading makes no files and takes none away, so whoever is told does not wake himself."""
+    log = SqliteLog(str(tmp_path / "events.db"), FixedClock(), CountedIds())
+    log.append([deleted("Node", "n")], source="test", expected=0)
+    with log.file.attached(), FileWatch(log.path) as watch:
+        for _ in range(5):
+            assert log.last_sequence() == 1
+            assert len(list(log.read())) == 1
+        assert not watch.told()
+        log.append([deleted("Node", "n")], source="test", expected=1)
+        assert watch.told()

@@ -4,7 +4,7 @@ The clusters below are whole states, each a step that something went through: fr
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,9 @@ from engine.intake import Mode, changes
 from engine.objects import KINDS, ClusterObject, key_of
 from engine.plan import full_text
 from engine.state import ClusterState, evolve
+from tests.histories import history_of, worlds_of
 from tests.rulesets import Json, cidr, node, policy, tier
+from tests.worlds import NODE as DRAWN
 
 NODE = "cp-1"
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
@@ -216,6 +218,24 @@ def test_any_events_in_any_order_are_a_full_recomputation(events: list[EventBody
             continue
         derivation = derivation.after(body)
         assert derivation.desired == recomputed(derivation.state)
+
+
+@given(st.integers(0, 10**9), st.data())
+def test_several_events_at_once_come_to_what_they_do_one_by_one(seed: int, data: st.DataObject) -> None:
+    """However a history is cut into parts: the state, what is desired, and whose rules were worked out."""
+    history = history_of(worlds_of(str(seed), 3), str(seed))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(history)), max_size=4)))
+    together = alone = derived(ClusterState(), DRAWN)
+    for first, last in pairwise((0, *cuts, len(history))):
+        together = together.through(history[first:last])
+        named: set[str] = set()
+        for body in history[first:last]:
+            alone = alone.after(body)
+            named |= {*alone.recomputed}
+        assert (together.state, together.desired) == (alone.state, alone.desired)
+        assert set(together.recomputed) <= named
+        assert together.desired == (desired(together.state, DRAWN) if DRAWN in together.state.nodes else None)
+        assert together.desired is None or together.parts == alone.parts
 
 
 def outcome(state: ClusterState) -> bool | None:
