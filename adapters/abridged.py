@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapters.eventlog import SqliteLog
-from adapters.logfile import Compacted
 from adapters.logrows import Row
 from engine.concern import Abridged, Concern, beginnings_of
 from engine.events import EventBody
@@ -96,9 +95,7 @@ def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = No
     Raises:
         LogError: the log cannot be read, an event is out of its place, or one that is yielded cannot be trusted.
     """
-    base = log.base()
-    if until is not None and until < base.mark.sequence:
-        raise Compacted(log.path, base.mark.sequence)
+    base = log.base(until)
     beginnings = beginnings_of(concerns)
     glance = _Glance(concerns, None if beginnings is None else tuple(each.encode() for each in sorted(beginnings)))
     told = Abridged(concerns)

@@ -33,7 +33,7 @@ def compacted(log: SqliteLog, until: int, signer: "Signer | None", source: str) 
     Raises:
         LogError: the log cannot be read, written or trusted; it is as it was.
     """
-    begun = log.base().mark.sequence
+    begun = log.begun().sequence
     log.verify()
     snapshots = Snapshots(log)
     last = log.last_sequence()
@@ -65,7 +65,7 @@ def judged(log: SqliteLog, trust: "Trust", checkpoints: str) -> Signed:
         LogCorrupt: at the first event that is not what was signed, or where what was signed cannot be trusted.
         Refused: a line of the file holds no checkpoint.
     """
-    begun = log.base().mark
+    begun = log.begun()
     if begun.sequence and (fault := _compaction_fault(log, trust, begun)):
         raise LogCorrupt(log.path, begun.sequence, f"of what stands for the compacted events {fault}")
     count = until = 0

@@ -94,10 +94,22 @@ class SqliteLog(EventLog):
         with self.file.reading() as connection, self.file.explained(1):
             return number(connection, _KNOWN, known_by)
 
-    def base(self) -> Base:
-        """Return what the log begins with; only `verify` looks whether that is what was put on record."""
+    def begun(self) -> Mark:
+        """Return the event that the log begins behind."""
         with self.file.reading() as connection, self.file.explained(1):
-            return _base(connection)
+            return _mark(connection)
+
+    def base(self, until: int | None = None) -> Base:
+        """Return what the log begins with; only `verify` looks whether that is what was put on record.
+
+        Raises:
+            Compacted: the sequence ``until`` lies before it.
+        """
+        with self.file.reading() as connection, self.file.explained(1):
+            base = _base(connection)
+        if until is not None and until < base.mark.sequence:
+            raise Compacted(self.path, base.mark.sequence)
+        return base
 
     def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
         return (self._read(row, Row.event) for row in self.rows(after, until))
@@ -257,7 +269,7 @@ class SqliteLog(EventLog):
         begun = _mark(connection)
         row = Row._make(columns) if columns else None
         sequence = row.sequence if row else begun.sequence
-        if max(_highest(connection), begun.sequence) != sequence:
+        if _highest(connection, begun) != sequence:
             raise LogCorrupt(self.path, sequence + 1, "the event is missing")
         if sequence != expected:
             raise LogConflict(self.path, expected, sequence)
@@ -274,12 +286,13 @@ class SqliteLog(EventLog):
             begun = _mark(connection)
         if known != BEGINNING and known.sequence < begun.sequence:
             raise Compacted(self.path, begun.sequence)
-        last, previous = max(known, begun).sequence, max(known, begun).hash.encode()
+        last, mark = max(known, begun)
+        previous = mark.encode()
         try:
             for columns in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)):
                 if until is not None and last >= until:
                     return
-                sequence, _, _, _, kind, body, follows, mark = columns
+                sequence, _, _, _, kind, body, follows, own = columns
                 if sequence != last + 1:
                     raise LogCorrupt(self.path, last + 1, "the event is missing")
                 if wanted is None or wanted(kind, body):
@@ -288,8 +301,8 @@ class SqliteLog(EventLog):
                     yield row
                 elif follows != previous:
                     raise LogCorrupt(self.path, sequence, NOT_AFTER)
-                previous, last = mark, sequence
-            if (until is None or last < until) and max(_highest(connection), last) != last:
+                previous, last = own, sequence
+            if (until is None or last < until) and _highest(connection, begun) != last:
                 raise LogCorrupt(self.path, last + 1, "the event is missing")
         except sqlite3.Error as error:
             raise self.file.error(error, last + 1) from error
@@ -341,5 +354,6 @@ def _last(connection: sqlite3.Connection) -> int:
     return number(connection, "SELECT max(sequence) FROM events") or _mark(connection).sequence
 
 
-def _highest(connection: sqlite3.Connection) -> int:
-    return number(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+def _highest(connection: sqlite3.Connection, begun: Mark) -> int:
+    """Return the highest sequence that there ever was in a log that begins behind an event."""
+    return max(number(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'events'"), begun.sequence)

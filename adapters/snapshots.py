@@ -16,7 +16,6 @@ from pathlib import Path
 import structlog
 
 from adapters.eventlog import Mark, SqliteLog
-from adapters.logfile import Compacted
 from engine.events import body_as_json, body_from_json, canonical
 from engine.state import ClusterState, evolve, evolved, shortest
 
@@ -69,9 +68,7 @@ class Snapshots:
 
     def _first(self, until: int | None) -> tuple[ClusterState, Mark]:
         """Return what the log begins with."""
-        base = self.log.base()
-        if until is not None and until < base.mark.sequence:
-            raise Compacted(self.log.path, base.mark.sequence)
+        base = self.log.base(until)
         return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
 
     def _kept(self) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from typing import IO, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.eventlog import BEGINNING, Base, Mark, SqliteLog
-from adapters.logfile import Compacted, LogUnusable
+from adapters.logfile import LogUnusable
 from adapters.logrows import Row
 from engine.errors import Fault, LogError, Refused, shown
 from engine.events import GENESIS, body_as_json, body_from_json, canonical
@@ -65,9 +65,7 @@ def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
         raise LogUnusable(new.path, "there is something already")
     last = 0
     try:
-        base = log.base()
-        if until is not None and until < base.mark.sequence:
-            raise Compacted(log.path, base.mark.sequence)
+        base = log.base(until)
         if base.mark != BEGINNING:
             new.begin_with(base)
             last = base.mark.sequence
@@ -133,7 +131,7 @@ def _begun(log: SqliteLog, lines: Iterator[tuple[int, bytes]], name: str) -> Ite
         return chain([first], lines)
     if not log.exists or not log.last_sequence():
         log.begin_with(base)
-    elif log.hash_at(base.mark.sequence) != base.mark.hash.encode() and base.mark.sequence >= log.base().mark.sequence:
+    elif log.hash_at(base.mark.sequence) != base.mark.hash.encode() and base.mark.sequence >= log.begun().sequence:
         raise _forked(log, base.mark.sequence, where)
     return lines
 

@@ -14,7 +14,6 @@ from adapters.cli.options import ModeOptions, mode_options, wanted_options
 from adapters.cli.output import counted, emit, emit_item, output_option, table
 from adapters.compaction import compacted
 from adapters.compaction import judged as checked
-from adapters.eventlog import SqliteLog
 from adapters.logfilter import Wanted
 from adapters.snapshots import Snapshots
 from adapters.sources import followed
@@ -195,15 +194,10 @@ def compact_command(path: str, before: str, key: str | None, unsigned: bool, out
     if bool(key) == unsigned:
         raise Refused((Fault("--key", "how is it to be vouched for?", "one of --key FILE and --unsigned"),))
     log = wiring.event_log(path)
-    until = _before(log, before)
+    until = sequence_of(log, before, "--before") or 0
     done = compacted(log, until, wiring.signer(key) if key else None, "nodewall log compact")
     data = {"compacted": done.events, "until": done.until}
     emit(output, data, lambda: f"compacted {counted(done.events, 'event')}; the log begins behind event {done.until}")
-
-
-def _before(log: SqliteLog, moment: str) -> int:
-    """Return the last sequence that is meant: of a time, that of the last event before it."""
-    return sequence_of(log, moment, "--before") or 0
 
 
 @log_command.command("verify")

@@ -15,7 +15,8 @@ from engine.errors import UnknownNode
 from engine.events import Event, NodeObserved
 from engine.plan import Op, make_plan
 from engine.ruleset import Ruleset
-from simulator.netfilter import Answer, Verdict
+from simulator.netfilter import Answer, Verdict, Walker
+from simulator.packets import Packet
 
 Judge = Callable[[Ruleset], Sequence[Answer]]
 """What becomes of some packets by a ruleset, in their order."""
@@ -58,7 +59,7 @@ class Walk:
         Raises:
             LogError: the log cannot be read, or an event cannot be trusted.
         """
-        state, mark = Snapshots(self.log).reached(max(self.log.base().mark.sequence, self.first - 1))
+        state, mark = Snapshots(self.log).reached(max(self.log.begun().sequence, self.first - 1))
         self._seen.update(state.nodes)
         now = derived(state, self.node)
         for row in self.log.rows(until=self.last, known=mark):
@@ -128,18 +129,32 @@ class Moment:
         return "\n".join([click.style(head_as_text(self.event), bold=True), *(f"    {line}" for line in lines)])
 
 
-def moments(steps: Iterator[Step], judge: Judge, *, captured: bool = False) -> Iterator[Moment]:
-    """Yield a moment per step; of a capture, which packets fare otherwise, by verdicts before and after."""
+Pairs = Sequence[tuple[Answer, Answer]]
+"""Packets' answers before and after an event."""
+
+
+def judge_of(packets: Sequence[Packet]) -> Judge:
+    """Return what tells what becomes of each of some packets by itself."""
+    return lambda ruleset: list(map(Walker(ruleset).verdict, packets))
+
+
+def judged_around(steps: Iterator[Step], judge: Judge) -> Iterator[tuple[Step, Pairs]]:
+    """Yield steps with what becomes of packets around each; it is found out once for what stays the same."""
     last: Sequence[Answer] | None = None
     for step in steps:
         before = judge(step.before.ruleset) if last is None else last
         last = judge(step.after.ruleset) if step.moved else before
-        pairs = list(zip(before, last, strict=True))
+        yield step, list(zip(before, last, strict=True))
+
+
+def moments(steps: Iterator[Step], judge: Judge, *, captured: bool = False) -> Iterator[Moment]:
+    """Yield a moment per step; of a capture, which packets fare otherwise, by verdicts before and after."""
+    for step, pairs in judged_around(steps, judge):
         groups = _grouped(pairs) if captured else [Group(was, now) for was, now in pairs]
         yield Moment(step.event, step.ops, tuple(groups))
 
 
-def _grouped(pairs: Sequence[tuple[Answer, Answer]]) -> list[Group]:
+def _grouped(pairs: Pairs) -> list[Group]:
     counts: dict[tuple[Verdict, Verdict], int] = {}
     first: dict[tuple[Verdict, Verdict], tuple[Answer, Answer]] = {}
     for was, now in pairs:

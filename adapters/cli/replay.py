@@ -9,7 +9,7 @@ import click
 from adapters import wiring
 from adapters.cli.events import head_as_json, head_as_text
 from adapters.cli.log import log_option
-from adapters.cli.moments import Judge, Step, Walk, moments
+from adapters.cli.moments import Judge, Step, Walk, judge_of, moments
 from adapters.cli.options import config_option, followed_options
 from adapters.cli.output import counted, emit_item, output_option
 from adapters.cli.packets import PacketOptions
@@ -79,7 +79,7 @@ def _judge(asked: PacketOptions) -> Judge:
     packets = list(asked.packets()) if asked.specs or asked.pcap else []
     if asked.pcap:
         return partial(_captured, packets, stateless=asked.stateless)
-    return lambda ruleset: [Walker(ruleset).verdict(packet) for packet in packets] if packets else []
+    return judge_of(packets)
 
 
 def _captured(packets: Sequence[Packet], ruleset: Ruleset, *, stateless: bool) -> Sequence[Answer]:

@@ -8,16 +8,15 @@ import click
 
 from adapters.cli.effects import summary_lines
 from adapters.cli.events import edits_as_lines, event_as_json, head_as_text
-from adapters.cli.moments import Group, Step
+from adapters.cli.moments import Group, Step, judge_of, judged_around
 from adapters.cli.output import counted
 from engine.edits import Edited, edited
 from engine.errors import NoProof, plain
 from engine.events import Event, ObjectRefused, timestamp
 from engine.outcomes import ApplyConfirmed, ApplyFailed, DriftRepaired, OnNode, RulesetApplied
-from engine.ruleset import Ruleset
 from simulator.compare import Change, compare
 from simulator.headerspace import Budget
-from simulator.netfilter import Answer, Walker
+from simulator.netfilter import Answer
 from simulator.packets import Packet
 
 
@@ -110,22 +109,14 @@ class Timeline:
         return len(self._seen)
 
     def _walk(self, steps: Iterator[Step]) -> None:
-        answers: list[Answer] = []
-        for step in steps:
+        for step, pairs in judged_around(steps, judge_of(self.packets)):
             if not any(self.turns):
-                answers = self._judged(step.before.ruleset)
-                self._turn(0, "", answers)
-            after = self._judged(step.after.ruleset) if step.moved else answers
-            groups = tuple(Group(was, now) for was, now in zip(answers, after, strict=True))
-            answers = after
-            self._turn(step.event.sequence, timestamp(step.event.time), after)
+                self._turn(0, "", [was for was, _ in pairs])
+            groups = tuple(Group(was, now) for was, now in pairs)
+            self._turn(step.event.sequence, timestamp(step.event.time), [now for _, now in pairs])
             if step.moved or self._is_about(step.event):
                 self.left_out += len(self._seen) == self._seen.maxlen
                 self._seen.append(_Seen(step, groups))
-
-    def _judged(self, ruleset: Ruleset) -> list[Answer]:
-        walker = Walker(ruleset)
-        return [walker.verdict(packet) for packet in self.packets]
 
     def _turn(self, sequence: int, time: str, answers: Sequence[Answer]) -> None:
         for turns, answer in zip(self.turns, answers, strict=True):

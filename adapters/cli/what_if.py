@@ -1,7 +1,6 @@
 """``what-if``: manifests laid over a state of a log, present or past, which stays as it is."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import click
 
@@ -19,6 +18,7 @@ from engine.edits import Edited, edited
 from engine.errors import Fault, Refused, UnknownNode, plain
 from engine.events import EventBody, subject
 from engine.plan import Op, make_plan
+from engine.state import evolve
 from simulator.compare import Change, compare
 from simulator.netfilter import Walker
 
@@ -70,15 +70,15 @@ def what_if_command(  # the parameters are the command line contract's
     judgement = judged(before.state, world.files, meant.mode)
     if judgement.faults:
         raise Refused(judgement.faults)
-    after, events = before, list[tuple[EventBody, Edited | None]]()
+    after, state, events = before.through(judgement.bodies), before.state, list[tuple[EventBody, Edited | None]]()
     for body in judgement.bodies:
-        events.append((body, edited(after.state, body)))
-        after = after.after(body)
+        events.append((body, edited(state, body)))
+        state = evolve(state, body)
     if node not in after.state.nodes:
         raise UnknownNode(node, tuple(sorted(after.state.nodes)))
     then, now = Walker(before.ruleset), Walker(after.ruleset)
     groups = tuple(Group(then.verdict(packet), now.verdict(packet)) for packet in packets)
     effect = compare(before.ruleset, after.ruleset, budget=budget(limits.max_seconds, limits.max_memory))
     found = _WhatIf(tuple(events), make_plan(diff(before.ruleset, after.ruleset)).ops, effect, groups)
-    emit(output, found.as_json(), partial(found.as_text))
+    emit(output, found.as_json(), found.as_text)
     return int(bool(effect))

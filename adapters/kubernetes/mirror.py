@@ -68,8 +68,9 @@ class Mirror:
         bodies = [*_without(state, gone)]
         now = evolved(bodies, state)
         again = _made_again(now, heard)
-        bodies += (deleted(kind, key) for kind, key in again)
-        now = evolved((deleted(kind, key) for kind, key in again), now)
+        resets = [deleted(kind, key) for kind, key in again]
+        bodies += resets
+        now = evolved(resets, now)
         heard = {**{key: item for key, item in again.items() if key[0] != "Tier"}, **heard}
         for body in self._with(now, {key: item for key, item in heard.items() if key not in gone}):
             bodies.append(body)
@@ -126,9 +127,11 @@ def _made_again(state: ClusterState, heard: Mapping[_Key, ClusterObject | Faulty
     """
     found: dict[_Key, ClusterObject] = {}
     for item in heard.values():
-        before = state.tiers.get(item.metadata.name) if isinstance(item, Tier) else None
-        if before is not None and isinstance(item, Tier) and before.spec.priority != item.spec.priority:
-            name = item.metadata.name
+        if not isinstance(item, Tier):
+            continue
+        name = item.metadata.name
+        before = state.tiers.get(name)
+        if before is not None and before.spec.priority != item.spec.priority:
             users = {key: policy for key, policy in state.policies.items() if policy.spec.tier == name}
             found |= {("ClusterNetworkPolicy", key): policy for key, policy in sorted(users.items())}
             found["Tier", name] = before

@@ -1,7 +1,6 @@
 """A cluster's changes put on record as they happen, so that a log tells what the cluster was at any time."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -28,13 +27,12 @@ _AGAIN = 1.0
 
 @dataclass(slots=True)
 class Recorder:
-    """Records what an API server tells in a log; ``recorded`` is told how many events were appended."""
+    """Records what an API server tells in a log."""
 
     api: Api
     log: SqliteLog
     source: str
     dice: Random
-    recorded: Callable[[int], None] = lambda _: None
     _mirror: Mirror = field(default_factory=Mirror)
     _state: ClusterState = field(default_factory=ClusterState)
     _mark: Mark = BEGINNING
@@ -82,7 +80,6 @@ class Recorder:
             else:
                 for event in events:
                     self._take(event.body, Mark(event.sequence, event.hash))
-                self.recorded(len(events))
                 break
         self._whole.set()
 

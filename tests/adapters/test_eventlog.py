@@ -237,6 +237,7 @@ def test_a_changed_character_of_any_column_is_seen(path: Path, column: str, sequ
         ("DELETE FROM events WHERE sequence = 1", 1),
         ("DELETE FROM events WHERE sequence = 5", 5),
         ("DELETE FROM events", 1),
+        ("UPDATE sqlite_sequence SET seq = 3", 6),
         ("UPDATE events SET body = '{}' WHERE sequence = 4", 4),
         ("UPDATE events SET time = CAST(x'ff' AS TEXT) WHERE sequence = 2", 2),
         ("INSERT INTO events SELECT 6, time, 'x', source, type, body, previous, hash FROM events WHERE sequence = 5", 6),
