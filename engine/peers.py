@@ -223,7 +223,7 @@ class GroupAddresses:
 
     def answer(self, answers: Answers) -> Blocks:
         """Return the addresses."""
-        groups = _with_children(answers.state, self.name)
+        groups = with_children(answers.state, self.name)
         return sorted_blocks(block for group in groups for block in _of_group(group, answers))
 
     def touched(self, change: Change, state: ClusterState) -> bool:
@@ -258,7 +258,7 @@ class GroupPlanes:
 
     def answer(self, answers: Answers) -> frozenset[Plane]:
         """Return the planes."""
-        specs = [group.spec for group in _with_children(answers.state, self.name)]
+        specs = [group.spec for group in with_children(answers.state, self.name)]
         selectors = [spec.node_selector for spec in specs if spec.node_selector is not None]
         ours = any(answers.ask(NodeMatches(self.node, selector.selector())) for selector in selectors)
         pods = any(spec.selects_pods for spec in specs)
@@ -347,7 +347,8 @@ def _pods(pods: LabelSelector | None, namespaces: LabelSelector | None) -> PodAd
     return PodAddresses(pods.selector() if pods else Selector(), namespaces.selector() if namespaces else None)
 
 
-def _with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
+def with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
+    """Yield a group and its children, as far as they are there."""
     group = state.groups.get(name)
     if group is not None:
         yield group

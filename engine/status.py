@@ -1,21 +1,22 @@
 """How far the policies for a node are: pending, being realized, realized or failed, and what is to be known of each.
 
-Source: ``docs/reference/semantics.md``, Status. It is what Antrea reports per policy and node; gathering it over a
-cluster is the business of whoever sees all nodes.
+Source: ``docs/reference/semantics.md``, Status. It is what Antrea reports per policy and node; :mod:`engine.rollup`
+gathers it over a cluster.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.compiler import compile_rules, label_is_cut, log_prefix
 from engine.desired import Desired, desired
 from engine.errors import Fault
-from engine.events import ObjectRefused
-from engine.fingerprints import fingerprint
+from engine.events import ObjectRefused, body_as_json, canonical, declared
+from engine.fingerprints import Fingerprints
+from engine.names import digest
 from engine.objects import AppliedTo, ClusterNetworkPolicy, EgressRule, IngressRule, Peer
 from engine.outcomes import ApplyFailed, FailedRule, RulesetApplied
-from engine.rules import Plane
+from engine.rules import CompletedRule, Plane
 from engine.ruleset import Ruleset
 from engine.state import ClusterState
 
@@ -33,12 +34,16 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """A policy on a node; ``sequence`` is that of the state in force, ``notes`` are for people."""
+    """A policy on a node; ``sequence`` is that of the state in force, ``notes`` are for people.
+
+    ``version`` is that of :func:`version_of`, empty where there is no version that is not refused.
+    """
 
     policy: str
     phase: Phase
     sequence: int | None = None
     notes: tuple[str, ...] = ()
+    version: str = ""
 
     def as_json(self) -> dict[str, object]:
         """Return it as the command line prints it."""
@@ -50,25 +55,39 @@ class PolicyStatus:
         }
 
 
-def statuses(state: ClusterState, node: str) -> tuple[PolicyStatus, ...]:
+def version_of(policy: ClusterNetworkPolicy) -> str:
+    """Return what tells one version of a policy from another, as far as rules hang on it: 16 hexadecimal digits."""
+    return digest(canonical(body_as_json(declared(policy))).decode())
+
+
+def statuses(
+    state: ClusterState, node: str, wanted: Desired | None = None, fingerprints: Fingerprints | None = None
+) -> tuple[PolicyStatus, ...]:
     """Return how far every policy is that is for a node, or was refused, by name.
+
+    What is ``wanted`` of the node in this state, and the ``fingerprints`` of what was in force, save work if known.
 
     Raises:
         UnknownNode: the state has no such node.
     """
-    wanted = desired(state, node)
-    ours = {rule.policy for rule in wanted.rules if rule.plane is Plane.NODES}
-    phase, sequence, words = _phase(state, node, wanted)
+    wanted = wanted or desired(state, node)
+    by_policy: dict[str, list[CompletedRule]] = {}
+    for rule in wanted.rules:
+        if rule.plane is Plane.NODES:
+            by_policy.setdefault(rule.policy, []).append(rule)
+    phase, sequence, words = _phase(state, node, wanted, fingerprints or Fingerprints())
     failures = _failures(state, node)
     found = []
-    for name in sorted(ours & {*state.policies} | {*_refused(state)}):
+    for name in sorted(by_policy.keys() & {*state.policies} | {*_refused(state)}):
         refusal = state.refusals.get(f"{_POLICY}/{name}")
         failed = tuple(each for each in failures if each.policy == name)
-        notes = (*_reasons(refusal), *map(_not_in_force, failed), *words, *notes_of(state, wanted, name))
-        if name not in ours:
+        own = _notes(state, wanted, name, by_policy.get(name, ()))
+        notes = (*_reasons(refusal), *map(_not_in_force, failed), *words, *own)
+        if name not in by_policy:
             found.append(PolicyStatus(name, Phase.FAILED, None, notes))
         else:
-            found.append(PolicyStatus(name, Phase.FAILED if refusal or failed else phase, sequence, notes))
+            reached = Phase.FAILED if refusal or failed else phase
+            found.append(PolicyStatus(name, reached, sequence, notes, version_of(state.policies[name])))
     return tuple(found)
 
 
@@ -91,12 +110,14 @@ def _reasons(refusal: ObjectRefused | None) -> Iterator[str]:
         yield f"refused: {Fault(fault.path, fault.problem, fault.expected)}"
 
 
-def _phase(state: ClusterState, node: str, wanted: Desired) -> tuple[Phase, int | None, tuple[str, ...]]:
+def _phase(
+    state: ClusterState, node: str, wanted: Desired, fingerprints: Fingerprints
+) -> tuple[Phase, int | None, tuple[str, ...]]:
     under_way = state.under_way.get(node)
     notes = (f"an apply of the state at {under_way.wanted} was begun",) if under_way else ()
     match state.outcomes.get(node):
         case RulesetApplied(ruleset=known, realized=sequence):
-            same = known == fingerprint(_without_failures(state, node, wanted)) and not under_way
+            same = known == fingerprints.of(_without_failures(state, node, wanted)) and not under_way
             return (Phase.REALIZED if same else Phase.REALIZING), sequence, notes
         case ApplyFailed(words=words):
             return Phase.FAILED, None, (words, *notes)
@@ -113,10 +134,14 @@ def _without_failures(state: ClusterState, node: str, wanted: Desired) -> Rulese
 
 def notes_of(state: ClusterState, wanted: Desired, name: str) -> tuple[str, ...]:
     """Return what is to be known of a policy on a node: what is not there, what is not ours, what is cut."""
+    return _notes(state, wanted, name, [r for r in wanted.rules if r.policy == name and r.plane is Plane.NODES])
+
+
+def _notes(state: ClusterState, wanted: Desired, name: str, rules: Iterable[CompletedRule]) -> tuple[str, ...]:
     policy = state.policies.get(name)
     if policy is None:
         return ()
-    return (*_not_ours(policy), *_missing(policy, state), *_labels(wanted, name), *_nowhere(wanted))
+    return (*_not_ours(policy), *_missing(policy, state), *_labels(wanted, rules), *_nowhere(wanted))
 
 
 def _not_ours(policy: ClusterNetworkPolicy) -> Iterator[str]:
@@ -143,9 +168,9 @@ def _missing(policy: ClusterNetworkPolicy, state: ClusterState) -> Iterator[str]
                 yield f"child group {child} of {name} is not there, so it means nobody"
 
 
-def _labels(wanted: Desired, policy: str) -> Iterator[str]:
-    for rule in wanted.rules:
-        if rule.policy == policy and rule.plane is Plane.NODES and label_is_cut(rule, wanted.options.log):
+def _labels(wanted: Desired, rules: Iterable[CompletedRule]) -> Iterator[str]:
+    for rule in rules:
+        if label_is_cut(rule, wanted.options.log):
             prefix = log_prefix(rule, wanted.options.log)
             yield f"logLabel {rule.label} of rule {rule.name} does not fit; it logs as {prefix}"
 

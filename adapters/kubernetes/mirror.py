@@ -1,29 +1,29 @@
 """What the API has, as far as it was told, and what of that is news for a log. It knows nothing of connections."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.kubernetes.resources import RESOURCES, Resource, key_in, read
+from adapters.kubernetes.resources import RESOURCES, Document, Resource, read
 from engine.events import EventBody, deleted
 from engine.intake import Faulty, judge
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
 from engine.state import ClusterState, evolve, evolved
 
-Document = Mapping[str, object]
-
 _RANK = {kind: place for place, kind in enumerate(KINDS)}
 """Kind -> its place among those that others may need before."""
 
 _Key = tuple[str, str]
+Heard = ClusterObject | Faulty
 
 
 @dataclass(slots=True)
 class Mirror:
-    """Keeps what was heard of each kind until it is taken; nothing is news before every kind was listed."""
+    """Keeps what was heard of each of some kinds until it is taken; nothing is news before every kind was listed."""
 
+    resources: Sequence[Resource] = RESOURCES
     _known: dict[str, set[str]] = field(default_factory=dict)
     """By kind: the keys that there are."""
-    _heard: dict[_Key, ClusterObject | Faulty] = field(default_factory=dict)
+    _heard: dict[_Key, Heard] = field(default_factory=dict)
     _gone: set[_Key] = field(default_factory=set)
     _listed: set[str] = field(default_factory=set)
     """Kinds of which everything was told since it was last taken."""
@@ -33,30 +33,29 @@ class Mirror:
     @property
     def complete(self) -> bool:
         """Whether every kind was listed."""
-        return len(self._known) == len(RESOURCES)
+        return len(self._known) == len(self.resources)
 
-    def list(self, resource: Resource, documents: Iterable[Document]) -> None:
-        """Take note of all objects of a kind that there are."""
-        keys: set[str] = set()
-        for document in documents:
-            key = key_in(resource, document)
-            keys.add(key)
-            self._heard[resource.kind, key] = read(resource, document)
-        self._known[resource.kind] = keys
+    def read(self, resource: Resource, document: Document) -> Heard:
+        return read(resource, document)
+
+    def list(self, resource: Resource, found: Mapping[str, Heard]) -> None:
+        self._heard.update({(resource.kind, key): item for key, item in found.items()})
+        self._known[resource.kind] = set(found)
         self._listed.add(resource.kind)
 
-    def hear(self, resource: Resource, document: Document, *, gone: bool) -> None:
-        """Take note of one object that is new, changed or gone."""
-        key = key_in(resource, document)
+    def hear(self, resource: Resource, key: str, found: Heard | None) -> None:
         place = (resource.kind, key)
-        if gone:
+        if found is None:
             self._known.setdefault(resource.kind, set()).discard(key)
             self._heard.pop(place, None)
             self._gone.add(place)
         else:
             self._known.setdefault(resource.kind, set()).add(key)
             self._gone.discard(place)
-            self._heard[place] = read(resource, document)
+            self._heard[place] = found
+
+    def followed(self, resource: Resource, *, now: bool) -> None:
+        """Whether a kind is followed makes no difference to what was heard of it."""
 
     def take(self, state: ClusterState) -> tuple[EventBody, ...]:
         """Return the events by which a state becomes what was heard; an object that is refused keeps its last version.
@@ -78,7 +77,7 @@ class Mirror:
         bodies += self._without_tiers(now, gone)
         return tuple(bodies)
 
-    def _with(self, state: ClusterState, heard: Mapping[_Key, ClusterObject | Faulty]) -> Iterator[EventBody]:
+    def _with(self, state: ClusterState, heard: Mapping[_Key, Heard]) -> Iterator[EventBody]:
         """Yield what was heard, all at once where nothing is refused, else one by one."""
         sound = [item for item in heard.values() if not isinstance(item, Faulty)]
         whole = judge(state, [(item, None) for item in sound])
@@ -120,7 +119,7 @@ def _is_there(state: ClusterState, kind: str, key: str) -> bool:
     return key in state.objects(kind) or f"{kind}/{key}" in state.refusals
 
 
-def _made_again(state: ClusterState, heard: Mapping[_Key, ClusterObject | Faulty]) -> dict[_Key, ClusterObject]:
+def _made_again(state: ClusterState, heard: Mapping[_Key, Heard]) -> dict[_Key, ClusterObject]:
     """Return tiers that have another rank than they had, and before them the policies in them.
 
     A tier cannot change its rank, so it was deleted and made again, which a new list does not tell.

@@ -14,6 +14,9 @@ from engine.intake import Faulty
 from engine.objects import KINDS, NAMESPACED, ClusterObject
 from engine.selectors import is_object_name
 
+Document = Mapping[str, object]
+"""An object as the API gives it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -60,7 +63,7 @@ RESOURCES = (
 """Every kind that rules can hang on."""
 
 
-def key_in(resource: Resource, document: Mapping[str, object]) -> str:
+def key_in(resource: Resource, document: Document) -> str:
     """Return the key of an object as the API gives it."""
     metadata = document.get("metadata")
     found = metadata if isinstance(metadata, dict) else {}
@@ -68,7 +71,7 @@ def key_in(resource: Resource, document: Mapping[str, object]) -> str:
     return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
 
 
-def read(resource: Resource, document: Mapping[str, object]) -> ClusterObject | Faulty:
+def read(resource: Resource, document: Document) -> ClusterObject | Faulty:
     """Return an object as the API gives it as a model, or why it cannot be one."""
     # In lists the API leaves out what is the same of all.
     whole = {**document, "apiVersion": resource.version, "kind": resource.kind}

@@ -7,16 +7,16 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from adapters.kubernetes.connection import Api, ApiFault, Gone
-from adapters.kubernetes.mirror import Document, Mirror
-from adapters.kubernetes.resources import Resource
+from adapters.kubernetes.resources import Document, Resource, key_in
 from engine.errors import NodewallError
 
 _LOG = structlog.get_logger(__name__)
@@ -49,13 +49,36 @@ class Backoff:
         self._next = _FIRST
 
 
+T = TypeVar("T")
+
+
+class Listener(Protocol[T]):
+    """Who is told of objects, each as it was read."""
+
+    def read(self, resource: Resource, document: Document) -> T:
+        """Return what is of use of an object as the API gives it; at once, so that no more is kept of a long list."""
+        ...
+
+    def list(self, resource: Resource, found: Mapping[str, T]) -> None:
+        """Take note of all objects of a kind that there are, by key."""
+        ...
+
+    def hear(self, resource: Resource, key: str, found: T | None) -> None:
+        """Take note of one object that is new or changed, or None where it is gone."""
+        ...
+
+    def followed(self, resource: Resource, *, now: bool) -> None:
+        """Take note that changes of a kind are heard as they happen from now on, or no longer."""
+        ...
+
+
 @dataclass(slots=True)
-class Watcher:
-    """Tells a mirror of one kind; ``heard`` is called whenever there may be news."""
+class Watcher(Generic[T]):
+    """Tells a listener of one kind; ``heard`` is called whenever there may be news."""
 
     api: Api
     resource: Resource
-    mirror: Mirror
+    listener: Listener[T]
     heard: Callable[[], None]
     dice: Random
     _path: str = ""
@@ -96,16 +119,18 @@ class Watcher:
 
     async def _list(self) -> str:
         """Tell of all that there is, and return its resource version."""
-        items: list[Document] = []
+        found: dict[str, T] = {}
         more = ""
         while True:
             page = await self.api.get(self._path, {"limit": _PAGE, **({"continue": more} if more else {})}, "list")
             some, metadata = page.get("items"), _metadata(page)
-            items += [each for each in some if isinstance(each, dict)] if isinstance(some, list) else []
+            for each in some if isinstance(some, list) else ():
+                if isinstance(each, dict):
+                    found[key_in(self.resource, each)] = self.listener.read(self.resource, each)
             more = str(metadata.get("continue") or "")
             if not more:
                 break
-        self.mirror.list(self.resource, items)
+        self.listener.list(self.resource, found)
         self._succeeded()
         self.heard()
         return str(metadata.get("resourceVersion") or "")
@@ -115,6 +140,7 @@ class Watcher:
         low, high = _WATCH
         asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
         begun, wait = asyncio.get_running_loop().time(), 0.0
+        self.listener.followed(self.resource, now=True)
         try:
             async for event in self.api.watch(self._path, asked):
                 found = event.get("object")
@@ -123,11 +149,15 @@ class Watcher:
                 version = str(_metadata(found).get("resourceVersion") or version)
                 self._succeeded()
                 if event.get("type") != "BOOKMARK":
-                    self.mirror.hear(self.resource, found, gone=event.get("type") == "DELETED")
+                    gone = event.get("type") == "DELETED"
+                    read = None if gone else self.listener.read(self.resource, found)
+                    self.listener.hear(self.resource, key_in(self.resource, found), read)
                     self.heard()
         except ApiFault as error:
             self._complain(error)
             wait = error.wait or 0.0
+        finally:
+            self.listener.followed(self.resource, now=False)
         # A server that ends watches as soon as they begin is not to be asked all the time.
         if wait or asyncio.get_running_loop().time() - begun < _BRIEF:
             await asyncio.sleep(max(wait, self._backoff.seconds()))

@@ -1,5 +1,7 @@
 """Policies are pending, realizing, realized or failed, and notes say what is not as one might think."""
 
+from dataclasses import replace
+
 from engine.compiler import compile_rules
 from engine.config import Configuration
 from engine.desired import desired
@@ -8,7 +10,7 @@ from engine.fingerprints import fingerprint
 from engine.objects import KINDS
 from engine.outcomes import ApplyFailed, ApplyProposed, FailedRule, RulesetApplied
 from engine.state import ClusterState, evolve
-from engine.status import Phase, PolicyStatus, statuses
+from engine.status import Phase, PolicyStatus, statuses, version_of
 from tests.rulesets import cidr, node, policy, world
 
 POLICY = policy("p", ingress=[{"action": "Drop", "from": [cidr("10.0.0.0/8")]}])
@@ -19,8 +21,24 @@ def after(*bodies: EventBody, state: ClusterState = STATE) -> PolicyStatus:
     """Return how far the only policy is after events."""
     for body in bodies:
         state = evolve(state, body)
-    (status,) = statuses(state, "n1")
+    (status,) = unversioned(state)
     return status
+
+
+def unversioned(state: ClusterState) -> list[PolicyStatus]:
+    """Return how far all policies are; that each tells its version is seen to here."""
+    found = statuses(state, "n1")
+    for each in found:
+        known = state.policies.get(each.policy)
+        assert each.version == (version_of(known) if known else "")
+    return [replace(each, version="") for each in found]
+
+
+def test_versions_differ_where_policies_do() -> None:
+    """And are the same of what says the same, whoever read it."""
+    again = POLICY.model_validate(POLICY.model_dump(by_alias=True))
+    other = policy("p", ingress=[{"action": "Drop", "from": [cidr("10.0.0.0/9")]}])
+    assert version_of(again) == version_of(POLICY) != version_of(other)
 
 
 def applied(state: ClusterState) -> RulesetApplied:
@@ -55,7 +73,7 @@ def test_a_rule_that_the_kernel_refused_fails_its_policy_and_no_other() -> None:
         node="n1", realized=state.sequence, ruleset=fingerprint(rest), operations=3, failed=(failed,)
     )
 
-    first, second = statuses(evolve(state, applied_but_one), "n1")
+    first, second = unversioned(evolve(state, applied_but_one))
 
     told = f"rule {rule.name} is not in force: no such match"
     assert first == PolicyStatus("p", Phase.FAILED, state.sequence, (told,))
