@@ -60,5 +60,5 @@ $(READY): pyproject.toml constraints.txt | setup
 	@echo 'setup: making $(VENV)'
 	@$(PYTHON) -m venv $(VENV)
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install \
-		--quiet --disable-pip-version-check --editable '.[dev,test,fleet,signing,kubernetes]'
+		--quiet --disable-pip-version-check --editable '.[dev,test,fleet,signing,kubernetes,serve]'
 	@touch $@

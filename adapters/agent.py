@@ -8,9 +8,10 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
@@ -21,6 +22,7 @@ from adapters.keeper import Keeper
 from adapters.process import Runner
 from adapters.sources import Source
 from engine.derive import Derivation, derived
+from engine.desired import Desired
 from engine.errors import NodewallError
 from engine.state import ClusterState
 
@@ -59,14 +61,18 @@ class Agent:
     """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
     written: FileWatch | None
     """Tells when the source may have news; where it is None the source is asked again and again."""
-    enforced: Callable[[], object]
-    """Called once, after the rules came into force for the first time."""
+    enforced: Callable[[Desired, Sequence[datetime]], object]
+    """Called whenever rules came into force, with the times of the events that wanted them."""
+    turned: Callable[[Derivation], None] = lambda _: None
+    """Called after every turn of the loop with what is wanted now."""
     _derivation: Derivation = field(init=False)
     _stop: bool = field(default=False, init=False)
     _due: dict[str, float] = field(default_factory=dict, init=False)
     _eager_until: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
     _held: object = field(default=None, init=False)
+    _since: list[datetime] = field(default_factory=list, init=False)
+    """When it was put on record what is not in force yet."""
     _looked: tuple[float, float] = field(default=(0.0, 0.0), init=False)
     """When the last look began and ended."""
     _whole: float = field(default=0.0, init=False)
@@ -124,11 +130,14 @@ class Agent:
             self._enforce(now)
         elif now >= self._due["look"]:
             self._look(now)
+        self.turned(self._derivation)
 
     def _hear(self, now: float) -> None:
         try:
-            if news := list(self.source.news()):
-                self._derivation = self._derivation.through(news)
+            if news := self.source.news():
+                before, self._derivation = self._derivation, self._derivation.through(each.body for each in news)
+                if self._derivation.desired is not before.desired:
+                    self._since.append(news[0].time)
                 self._eager_until = 0.0
         except NodewallError as error:
             _LOG.error("no news", error=str(error))
@@ -168,9 +177,8 @@ class Agent:
         except NodewallError as error:
             self._failed(error, now)
             return
-        if self._held is None:
-            self.enforced()
-        self._failures, self._held = 0, wanted
+        self.enforced(wanted, self._since)
+        self._failures, self._held, self._since = 0, wanted, []
         if self.keeper.nodes.failed:
             self._due["enforce"] = now + _RETRIES[-1]  # what the kernel lacks may come
 

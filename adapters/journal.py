@@ -1,5 +1,6 @@
 """What is done on a node, put on record: proposals before they are carried out, outcomes after."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ class Journal:
     log: SqliteLog | None = None
     source: str = "nodewall apply"
     required: bool = True
+    told: Callable[[EventBody], None] = lambda _: None
+    """Told of everything that was done, also where it could not be put on record."""
     _fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
 
     def begun(self, proposal: Proposal) -> None:
@@ -80,6 +83,7 @@ class Journal:
         Raises:
             LogError: it could not be appended.
         """
+        self.told(body)
         try:
             if self.log is not None:
                 self._append(self.log, body)

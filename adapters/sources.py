@@ -1,8 +1,9 @@
 """Where an agent hears of changes: a log that grows, or manifests, which are read once."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from adapters.eventlog import BEGINNING, Mark, SqliteLog
@@ -12,6 +13,14 @@ from engine.events import ConfigDeclared, Event, EventBody
 from engine.state import ClusterState
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What has happened, and when it was put on record."""
+
+    body: EventBody
+    time: datetime
+
+
 class Source(Protocol):
     """Tells a cluster's state, and what happens to it."""
 
@@ -19,7 +28,7 @@ class Source(Protocol):
         """Return the state there is, complete."""
         ...
 
-    def news(self) -> Iterable[EventBody]:
+    def news(self) -> Sequence[News]:
         """Return what has happened since the last call, in order.
 
         Raises:
@@ -43,12 +52,12 @@ class LogSource:
         state, self._last = Snapshots(self.log).reached()
         return replace(state, config=self._configured(state.config))
 
-    def news(self) -> Iterable[EventBody]:
+    def news(self) -> Sequence[News]:
         if self.log.last_sequence() == self._last.sequence:
             return ()
         events = list(self.log.tail(self._last))
         self._last = Mark(events[-1].sequence, events[-1].hash)
-        return [self._heard(event.body) for event in events]
+        return [News(self._heard(event.body), event.time) for event in events]
 
     def _heard(self, body: EventBody) -> EventBody:
         return ConfigDeclared(config=self._configured(body.config)) if isinstance(body, ConfigDeclared) else body
@@ -79,5 +88,5 @@ class FixedSource:
     def start(self) -> ClusterState:
         return self._state
 
-    def news(self) -> Iterable[EventBody]:
+    def news(self) -> Sequence[News]:
         return ()

@@ -16,15 +16,23 @@ from adapters.invariants import invariants_of
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.notifications import RuleNotifications
 from adapters.process import Hold, SystemRunner
+from adapters.vitals import Check
 from engine.errors import Fault, Refused
 from engine.lifelines import lifelines
 from engine.state import ClusterState
 from simulator.surroundings import Host
 
 if TYPE_CHECKING:
-    from adapters.kubernetes.background import Background
+    from adapters.kubernetes.connection import Api
+    from adapters.kubernetes.controller import Controller
+    from adapters.kubernetes.leases import Lease
+    from adapters.kubernetes.node import NodeInCluster
+    from adapters.kubernetes.notices import Notices
     from adapters.kubernetes.recorder import Recorder
+    from adapters.kubernetes.webhook import WebhookServer
     from adapters.legacyrules import LegacyRules
+    from adapters.metrics import NodeMetrics
+    from adapters.pages import Pages
     from adapters.signing import Signer, Trust
     from simulator.guard import Guard  # which `verifier` imports
     from simulator.headerspace import Budget
@@ -62,21 +70,76 @@ def new_key(path: str) -> str:
         return made(path)
 
 
-def background(path: str, kubeconfig: str | None, context: str | None, dice: Random) -> "Background":
-    """Return what records a cluster beside other work; raises as `recorder`."""
-    with _extra("kubernetes"):
-        from adapters.kubernetes.background import Background  # noqa: PLC0415 - the library is an extra
+def recorder(path: str, api: "Api", dice: Random) -> "Recorder":
+    """Return what records a cluster in a log."""
+    from adapters.kubernetes.recorder import Recorder  # noqa: PLC0415 - the library is an extra
 
-        return Background(recorder(path, kubeconfig, context, dice))
+    return Recorder(api, event_log(path), "nodewall record", dice)
 
 
-def recorder(path: str, kubeconfig: str | None, context: str | None, dice: Random) -> "Recorder":
-    """Return what records a cluster in a log; raises as :func:`adapters.kubernetes.connection.connect`."""
+def api(kubeconfig: str | None, context: str | None) -> "Api":
+    """Return an API server; raises as :func:`adapters.kubernetes.connection.connect`, and without the extra."""
     with _extra("kubernetes"):
         from adapters.kubernetes.connection import connect  # noqa: PLC0415 - the library is an extra
-        from adapters.kubernetes.recorder import Recorder  # noqa: PLC0415 - as above
 
-        return Recorder(connect(kubeconfig, context), event_log(path), "nodewall record", dice)
+        return connect(kubeconfig, context)
+
+
+def node_in_cluster(node: str, log: str, kubeconfig: str | None, context: str | None, dice: Random) -> "NodeInCluster":
+    """Return what an agent has to do with a cluster; raises as `api`."""
+    server = api(kubeconfig, context)
+    from adapters.kubernetes.node import NodeInCluster  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.reporting import Reporting  # noqa: PLC0415 - as above
+
+    reporting, told = Reporting(server, SystemClock(), dice), notices(server, dice, "nodewall-agent", node)
+    return NodeInCluster(node, recorder(log, server, dice), reporting, told)
+
+
+def notices(api: "Api", dice: Random, component: str, host: str = "") -> "Notices":
+    """Return what tells people by an API server."""
+    from adapters.kubernetes.notices import Notices  # noqa: PLC0415 - the library is an extra
+
+    return Notices(api, SystemClock(), SystemIds(), dice, component, host)
+
+
+def lease(api: "Api", namespace: str, identity: str, dice: Random) -> "Lease":
+    """Return the lease by which one controller of many leads."""
+    from adapters.kubernetes.leases import Lease  # noqa: PLC0415 - the library is an extra
+
+    return Lease(api, namespace, "nodewall-controller", identity, SystemClock(), dice)
+
+
+def controller(api: "Api", dice: Random) -> "Controller":
+    """Return the controller of a cluster."""
+    from adapters.kubernetes.controller import Controller  # noqa: PLC0415 - the library is an extra
+
+    return Controller(api, SystemClock(), dice, notices(api, dice, "nodewall-controller"))
+
+
+def webhook(api: "Api", dice: Random, address: str, port: int, files: tuple[str, str]) -> "WebhookServer":
+    """Return what judges objects before they are taken; raises ``Refused`` without the extra."""
+    with _extra("serve"):
+        from adapters.kubernetes.webhook import Webhook, WebhookServer  # noqa: PLC0415 - the library is an extra
+
+        return WebhookServer(Webhook(api, dice), address, port, *files)
+
+
+def node_metrics() -> "NodeMetrics":
+    """Return what is measured of a node; raises ``Refused`` without the extra."""
+    with _extra("serve"):
+        from adapters.metrics import NodeMetrics  # noqa: PLC0415 - the library is an extra
+
+        return NodeMetrics(SystemClock())
+
+
+def pages(
+    address: str, port: int, health: Check, readiness: Check, metrics: Callable[[], bytes] | None = None
+) -> "Pages":
+    """Return what answers probes and Prometheus; raises ``Refused`` without the extra."""
+    with _extra("serve"):
+        from adapters.pages import Pages  # noqa: PLC0415 - the library is an extra
+
+        return Pages(address, port, health, readiness, metrics)
 
 
 @contextmanager
@@ -115,10 +178,13 @@ def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "G
 
 
 class SystemStopwatch:
-    """Measures stages by the system's monotonic clock; ``seconds`` adds up by stage."""
+    """Measures stages by the system's monotonic clock; ``seconds`` adds up by stage, ``told`` hears of each."""
 
-    def __init__(self, now: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self, now: Callable[[], float] = perf_counter, told: Callable[[str, float], None] = lambda *_: None
+    ) -> None:
         self._now = now
+        self._told = told
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -128,4 +194,6 @@ class SystemStopwatch:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
+            took = self._now() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + took
+            self._told(name, took)

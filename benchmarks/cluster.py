@@ -57,7 +57,7 @@ def main() -> None:
 
 def _agent(server: ApiServer, folder: Path, netns: str) -> None:
     log = folder / "events.db"
-    words = ["agent", "--kubernetes", "--kubeconfig", server.kubeconfig("recorder"), "--log", str(log)]
+    words = ["agent", "--kubernetes", "--kubeconfig", server.kubeconfig("nodewall"), "--log", str(log)]
     words += ["--node", NODE, "--netns", netns, "--backend", "nft"]
     begin = time.perf_counter()
     with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words]) as agent:

@@ -28,6 +28,8 @@ _COMMANDS = {
     "rollback": "adapters.cli.confirm",
     "remove": "adapters.cli.apply",
     "agent": "adapters.cli.agent",
+    "controller": "adapters.cli.controller",
+    "webhook": "adapters.cli.webhook",
     "config": "adapters.cli.config",
     "log": "adapters.cli.log",
     "record": "adapters.cli.record",

@@ -1,32 +1,51 @@
 """``agent``: keeps a node until it is told to end."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
+from typing import TYPE_CHECKING, Self
 
 import click
 import structlog
 
 from adapters import wiring
 from adapters.agent import Agent
-from adapters.cli.options import KubernetesOptions, LimitOptions, agent_options, kubernetes_options, limit_options
+from adapters.background import Background
+from adapters.cli.options import (
+    KubernetesOptions,
+    LimitOptions,
+    Listen,
+    agent_options,
+    kubernetes_options,
+    limit_options,
+    listen_option,
+)
 from adapters.confirmation import settled
+from adapters.counters import counted
 from adapters.eventlog import SqliteLog
 from adapters.filewatch import FileWatch
 from adapters.guards import Guards
 from adapters.journal import Journal
 from adapters.keeper import Keeper
-from adapters.kernel import mixture
+from adapters.kernel import NetfilterKernel, mixture
 from adapters.limits import budget
 from adapters.nodelock import node_lock
+from adapters.outlets import Outlets
 from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
 from adapters.removal import clear_rules, remove
 from adapters.sources import FixedSource, LogSource, Source
+from adapters.vitals import Vitals
 from adapters.world import WorldOptions, backend_of, configured, node_of, state_of
 from engine.errors import Fault, Refused
 from engine.reconcile import NodeRuleReconciler
+from engine.state import ClusterState
+
+if TYPE_CHECKING:
+    from adapters.metrics import NodeMetrics
 
 _LOG = structlog.get_logger(__name__)
 
@@ -35,10 +54,16 @@ _LOG = structlog.get_logger(__name__)
 @agent_options
 @limit_options
 @click.option("--remove-on-exit", is_flag=True, help="Take the rules off the node when the agent ends.")
-@click.option("--kubernetes", is_flag=True, help="Record in the log what a cluster's API server tells.")
+@click.option("--kubernetes", is_flag=True, help="Record what a cluster's API server tells, and report to it.")
 @kubernetes_options
+@listen_option
 def agent_command(
-    world: WorldOptions, limits: LimitOptions, remove_on_exit: bool, kubernetes: bool, cluster: KubernetesOptions
+    world: WorldOptions,
+    limits: LimitOptions,
+    remove_on_exit: bool,
+    kubernetes: bool,
+    cluster: KubernetesOptions,
+    listen: Listen | None,
 ) -> None:
     """Keep a node's rules in force: follow the log, and undo what others do to them.
 
@@ -47,12 +72,58 @@ def agent_command(
     node, log = node_of(world), wiring.event_log(world.log) if world.log else None
     if kubernetes and (log is None or world.files):
         raise Refused((Fault("--kubernetes", "what is told has to be recorded", "--log PATH, and no -f"),))
+    outlets, background, vitals = Outlets(), Background(), Vitals(time.monotonic)
+    vitals.beside = lambda: background.alive
     with ExitStack() as open_things:
+        joined = None
         if kubernetes and log is not None:
-            background = wiring.background(log.path, cluster.kubeconfig, cluster.context, SystemRandom())
-            open_things.enter_context(background)
-            if not log.exists:
-                background.settle()  # until then whatever is in force stays
+            joined = wiring.node_in_cluster(node, log.path, cluster.kubeconfig, cluster.context, SystemRandom())
+            joined.join(background, outlets)
+        metrics = _shown(listen, background, outlets, vitals) if listen else None
+        open_things.enter_context(background)
+        if joined is not None and log is not None and not log.exists:
+            joined.settle()  # until then whatever is in force stays
+        made = _Made.of(world, node, log, limits, outlets, open_things)
+        if metrics is not None:
+            counters = partial(counted, SystemRunner(world.netns), made.kernel.backend)
+            metrics.watch(world.log, counters, joined.lag if joined else dict)
+        made.agent.run(made.state)
+        if remove_on_exit:
+            remove(made.kernel, made.watch)
+
+
+def _shown(listen: Listen, background: Background, outlets: Outlets, vitals: Vitals) -> "NodeMetrics":
+    """Have what is measured shown, and return it."""
+    metrics = wiring.node_metrics()
+    pages = wiring.pages(listen.address, listen.port, vitals.health, vitals.readiness, metrics.text)
+    background.add("pages", pages.run)
+    outlets.on_took.append(metrics.took)
+    outlets.on_did.append(metrics.did)
+    outlets.on_in_force.extend((metrics.in_force, lambda *_: vitals.enforced()))
+    outlets.on_turned.append(lambda _: vitals.turned())
+    return metrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An agent and what it works with."""
+
+    agent: Agent
+    state: ClusterState
+    kernel: NetfilterKernel
+    watch: wiring.SystemStopwatch
+
+    @classmethod
+    def of(
+        cls,
+        world: WorldOptions,
+        node: str,
+        log: SqliteLog | None,
+        limits: LimitOptions,
+        outlets: Outlets,
+        open_things: ExitStack,
+    ) -> Self:
+        """Return the agent that options ask for, its node locked; what it opens is closed with ``open_things``."""
         source = _source_of(world, log)
         state = source.start()
         if isinstance(source, LogSource):
@@ -64,10 +135,12 @@ def agent_command(
         open_things.enter_context(changes)
         if found := mixture(kernel):
             _LOG.warning("two backends", note=found)
-        journal = Journal(node, state, log, "nodewall agent", required=False)
-        remembered, watch = RememberedKernel(kernel, changes), wiring.SystemStopwatch()
+        journal = Journal(node, state, log, "nodewall agent", required=False, told=outlets.did)
+        remembered, watch = RememberedKernel(kernel, changes), wiring.SystemStopwatch(told=outlets.took)
         guards = Guards(node, world.netns, partial(budget, limits.max_seconds, limits.max_memory))
         nodes = NodeRuleReconciler(remembered, guards, watch, begin=journal.begun)
+        cleared = _Once(lambda: clear_rules(kernel.other, watch))
+        outlets.on_in_force.append(lambda *_: cleared())
         agent = Agent(
             node=node,
             netns=world.netns,
@@ -77,11 +150,22 @@ def agent_command(
             judge_in=guards.judge_in,
             told_by=changes.descriptor,
             written=open_things.enter_context(written) if (written := _written(source)) else None,
-            enforced=lambda: clear_rules(kernel.other, watch),
+            enforced=outlets.in_force,
+            turned=outlets.turned,
         )
-        agent.run(state)
-        if remove_on_exit:
-            remove(kernel, watch)
+        return cls(agent, state, kernel, watch)
+
+
+class _Once:
+    """Calls what it has at the first call, and then no more."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        self._what: Callable[[], object] | None = what
+
+    def __call__(self) -> None:
+        if self._what is not None:
+            self._what()
+        self._what = None
 
 
 def _written(source: Source) -> FileWatch | None:

@@ -24,6 +24,14 @@ config_option = click.option(
 hook_option = click.option(
     "--hook", type=click.Choice([hook.value for hook in Hook]), help="With --where: where packets are judged."
 )
+namespace_option = click.option(
+    "--namespace",
+    default="kube-system",
+    show_default=True,
+    metavar="NAME",
+    envvar="POD_NAMESPACE",
+    help="Where nodewall runs in the cluster.",
+)
 log_world_option = click.option("--log", metavar="PATH", help="Event log, whose configuration comes before defaults.")
 
 _CLUSTER = (
@@ -126,6 +134,32 @@ class KubernetesOptions:
 
     kubeconfig: str | None = None
     context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a process answers."""
+
+    address: str
+    port: int
+
+
+def listen_at(_context: click.Context, _option: click.Parameter, value: str | None) -> Listen | None:
+    """Return the address and port that a user gave; click's callback."""
+    if value is None:
+        return None
+    address, _, port = value.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise click.BadParameter(f"found {value!r}; expected PORT, ADDRESS:PORT, [ADDRESS]:PORT or *:PORT")
+    return Listen(address.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
+
+
+listen_option = click.option(
+    "--listen",
+    metavar="[ADDRESS:]PORT",
+    callback=listen_at,
+    help="Answer /healthz, /readyz and /metrics there; on loopback where no address is named.",
+)
 
 
 @dataclass(frozen=True, slots=True)

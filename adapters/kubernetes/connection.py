@@ -5,10 +5,12 @@ small and typed, where kubernetes-asyncio is code generated for the whole API, a
 Its own watch neither takes bookmarks nor tells what is missing after a new list, so lists and watches are ours.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from http import HTTPStatus
 from typing import Protocol
 
@@ -19,11 +21,17 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from adapters.kubernetes.resources import CRD_GROUP
+from adapters.kubernetes.resources import CRD_GROUP, OWN_GROUP
 from engine.errors import Fault, NodewallError, Refused, shown
 
+FIELD_MANAGER = "nodewall"
+"""Whose the fields are that are applied server-side."""
+
 _CONNECT = 10.0
-"""Seconds for a connection and for an answer to begin."""
+"""Seconds for a connection, and beyond the time that was asked for until a watch is given up that says nothing."""
+
+_ANSWER = 30.0
+"""Seconds until the answer to a watch has begun."""
 
 
 @dataclass(eq=False)
@@ -44,6 +52,16 @@ class Gone(NodewallError):
     """What was asked for is too old, and has to be listed anew."""
 
 
+class Write(Enum):
+    """A way to change an object: the right that it takes, its HTTP method, and the kind of document it is given."""
+
+    CREATE = ("create", "POST", "application/json")
+    UPDATE = ("update", "PUT", "application/json")
+    PATCH = ("patch", "PATCH", "application/merge-patch+json")
+    APPLY = ("patch", "PATCH", "application/apply-patch+yaml")
+    DELETE = ("delete", "DELETE", "application/json")
+
+
 class Api(Protocol):
     """Asks an API server; its fake in tests answers what it is told to."""
 
@@ -57,7 +75,14 @@ class Api(Protocol):
         ...
 
     def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
-        """Yield the events of a watch until the server ends it; raises as `get`."""
+        """Yield the events of a watch until the server ends it, first an empty one as it begins; raises as `get`."""
+        ...
+
+    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+        """Change an object, or make it in a collection, and return the answer; raises as `get`.
+
+        What is applied server-side is ours alone from then on, whoever had it before.
+        """
         ...
 
 
@@ -95,14 +120,30 @@ class LightkubeApi:
         asked = {**params, "watch": "true", "allowWatchBookmarks": "true"}
         silent = httpx2.Timeout(_CONNECT, read=float(params["timeoutSeconds"]) + _CONNECT)
         with self._told():
-            async with self._client.stream("GET", path, params=asked, timeout=silent) as answer:
+            async with AsyncExitStack() as open_things:
+                stream = self._client.stream("GET", path, params=asked, timeout=silent)
+                async with asyncio.timeout(_ANSWER):
+                    answer = await open_things.enter_async_context(stream)
                 if answer.is_error:
                     raise _fault(answer, await answer.aread(), "watch", path)
+                yield {}
                 async for line in answer.aiter_lines():
                     event = _document(line.encode())
                     if event.get("type") == "ERROR":
                         raise _ended(event.get("object"), path)
                     yield event
+
+    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+        verb, method, kind = how.value
+        params = {"fieldManager": FIELD_MANAGER, "force": "true"} if how is Write.APPLY else {}
+        content = json.dumps(document, ensure_ascii=False).encode()
+        with self._told():
+            answer = await self._client.request(
+                method, path, params=params, content=content, headers={"Content-Type": kind}
+            )
+        if answer.is_error:
+            raise _fault(answer, answer.content, verb, path)
+        return _document(answer.content)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -113,7 +154,7 @@ class LightkubeApi:
         """Turn what goes wrong on the way into faults."""
         try:
             yield
-        except (httpx2.HTTPError, OSError, ConfigError) as error:
+        except (httpx2.HTTPError, OSError, ConfigError) as error:  # TimeoutError is an OSError
             words = str(error) or type(error).__name__
             raise ApiFault(f"{self.server}: not reached: {words}") from None
 
@@ -137,7 +178,7 @@ def _ended(status: object, path: str) -> NodewallError:
 
 def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> NodewallError:
     code = answer.status_code
-    plural, group = path.rpartition("/")[2], path.split("/")[2] if path.startswith("/apis/") else ""
+    group, plural = _resource_of(path)
     if code == HTTPStatus.GONE:
         return Gone()
     if code == HTTPStatus.FORBIDDEN:
@@ -148,7 +189,8 @@ def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> Nod
         return ApiFault("the credentials were not accepted", code)
     if code == HTTPStatus.NOT_FOUND:
         problem = f"the API has no {path.removeprefix('/apis/')}"
-        return ApiFault(f"{problem}: apply what nodewall crds prints" if group == CRD_GROUP else problem, code)
+        ours = group in {CRD_GROUP, OWN_GROUP}
+        return ApiFault(f"{problem}: apply what nodewall crds prints" if ours else problem, code)
     try:
         words = str(json.loads(content).get("message", ""))
     except (ValueError, AttributeError):
@@ -156,3 +198,12 @@ def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> Nod
     wait = answer.headers.get("Retry-After", "")
     text = f"{verb} of {path}: status {code}{': ' if words else ''}{words}"
     return ApiFault(text, code, float(wait) if wait.isdecimal() else None)
+
+
+def _resource_of(path: str) -> tuple[str, str]:
+    """Return the API group of a path, empty for the core, and its resource, with the subresource after a slash."""
+    words = path.strip("/").split("/")
+    group, rest = (words[1], words[3:]) if words[0] == "apis" else ("", words[2:])
+    if rest[:1] == ["namespaces"] and len(rest) > 2:
+        rest = rest[2:]
+    return group, "/".join([*rest[:1], *rest[2:3]])

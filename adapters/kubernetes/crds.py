@@ -1,4 +1,6 @@
-"""The custom resources that nodewall reads, as definitions made of its models, for clusters without Antrea.
+"""The custom resources that nodewall reads and its own, as definitions made of its models.
+
+Those that it reads are Antrea's, which has defined them already where it is.
 
 A field that a schema does not name is kept by the server, not dropped in silence, so that who reads it can refuse it.
 
@@ -11,24 +13,14 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from adapters.kubernetes.resources import CRD_GROUP
+from adapters.kubernetes.nodefirewall import Condition, NodeFirewall
+from adapters.kubernetes.resources import CRD_GROUP, OWN_GROUP
 from engine.objects import ClusterGroup, ClusterNetworkPolicy, Tier
 
 Schema = dict[str, object]
 
 _KEPT = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "description")
 """What a structural schema may say of a field, of what pydantic says."""
-
-_STATUS: Schema = {
-    "type": "object",
-    "x-kubernetes-preserve-unknown-fields": True,
-    "properties": {
-        "phase": {"type": "string"},
-        "observedGeneration": {"type": "integer", "format": "int64"},
-        "currentNodesRealized": {"type": "integer"},
-        "desiredNodesRealized": {"type": "integer"},
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +34,10 @@ class _Definition:
     older: tuple[str, ...]
     """Versions before v1beta1 whose fields that are used are the same."""
     columns: tuple[tuple[str, str, str], ...]
-    status: bool = False
+    group: str = CRD_GROUP
+    version: str = "v1beta1"
+    status: Schema | None = None
+    """What the schema says of the status, where the model leaves it out."""
 
     def document(self) -> Schema:
         """Return it as a CustomResourceDefinition."""
@@ -53,53 +48,29 @@ class _Definition:
             "served": True,
             "schema": {"openAPIV3Schema": self._schema()},
             "additionalPrinterColumns": columns,
-            **({"subresources": {"status": {}}} if self.status else {}),
+            **({"subresources": {"status": {}}} if "status" in self._fields() else {}),
         }
-        names_of = ("v1beta1", *self.older)
+        names_of = (self.version, *self.older)
         versions = [{"name": name, "storage": name == names_of[0], **version} for name in names_of]
         return {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{self.plural}.{CRD_GROUP}"},
-            "spec": {"group": CRD_GROUP, "scope": "Cluster", "names": names, "versions": versions},
+            "metadata": {"name": f"{self.plural}.{self.group}"},
+            "spec": {"group": self.group, "scope": "Cluster", "names": names, "versions": versions},
         }
 
     def _schema(self) -> Schema:
+        fields = self._fields()
+        required = {"required": ["spec"]} if "spec" in fields else {}
+        return {"type": "object", **required, "properties": fields}
+
+    def _fields(self) -> Schema:
         whole = self.model.model_json_schema(by_alias=True)
-        found = _structural(whole, whole.get("$defs", {}))
+        found = _structural(whole, whole.get("$defs", {}))["properties"]
+        own = found if isinstance(found, dict) else {}
         fields: Schema = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
-        properties = found["properties"]
-        fields["spec"] = properties["spec"] if isinstance(properties, dict) else {}
-        if self.status:
-            fields["status"] = _STATUS
-        return {"type": "object", "required": ["spec"], "properties": fields}
-
-
-_AGE = ("Age", "date", ".metadata.creationTimestamp")
-
-DEFINITIONS = (
-    _Definition(Tier, "tiers", "tier", "tr", ("v1alpha1",), (("Priority", "integer", ".spec.priority"),)),
-    _Definition(ClusterGroup, "clustergroups", "clustergroup", "cg", ("v1alpha3", "v1alpha2"), ()),
-    _Definition(
-        ClusterNetworkPolicy,
-        "clusternetworkpolicies",
-        "clusternetworkpolicy",
-        "acnp",
-        ("v1alpha1",),
-        (
-            ("Tier", "string", ".spec.tier"),
-            ("Priority", "number", ".spec.priority"),
-            ("Desired Nodes", "integer", ".status.desiredNodesRealized"),
-            ("Current Nodes", "integer", ".status.currentNodesRealized"),
-        ),
-        status=True,
-    ),
-)
-
-
-def crds() -> list[Schema]:
-    """Return the definitions, as documents."""
-    return [definition.document() for definition in DEFINITIONS]
+        fields |= {name: own[name] for name in ("spec", "status") if name in own}
+        return fields | ({"status": self.status} if self.status else {})
 
 
 def _structural(schema: Mapping[str, object], known: Mapping[str, object]) -> Schema:
@@ -139,3 +110,57 @@ def _is_null(schema: object) -> bool:
 
 def _texts(value: object) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+_STATUS: Schema = {
+    "type": "object",
+    "x-kubernetes-preserve-unknown-fields": True,
+    "properties": {
+        "phase": {"type": "string"},
+        "observedGeneration": {"type": "integer", "format": "int64"},
+        "currentNodesRealized": {"type": "integer"},
+        "desiredNodesRealized": {"type": "integer"},
+        "conditions": {"type": "array", "items": _structural(Condition.model_json_schema(by_alias=True), {})},
+    },
+}
+
+_AGE = ("Age", "date", ".metadata.creationTimestamp")
+
+DEFINITIONS = (
+    _Definition(Tier, "tiers", "tier", "tr", ("v1alpha1",), (("Priority", "integer", ".spec.priority"),)),
+    _Definition(ClusterGroup, "clustergroups", "clustergroup", "cg", ("v1alpha3", "v1alpha2"), ()),
+    _Definition(
+        ClusterNetworkPolicy,
+        "clusternetworkpolicies",
+        "clusternetworkpolicy",
+        "acnp",
+        ("v1alpha1",),
+        (
+            ("Tier", "string", ".spec.tier"),
+            ("Priority", "number", ".spec.priority"),
+            ("Desired Nodes", "integer", ".status.desiredNodesRealized"),
+            ("Current Nodes", "integer", ".status.currentNodesRealized"),
+        ),
+        status=_STATUS,
+    ),
+    _Definition(
+        NodeFirewall,
+        "nodefirewalls",
+        "nodefirewall",
+        "nwf",
+        (),
+        (
+            ("Enforced", "string", '.status.conditions[?(@.type=="Enforced")].status'),
+            ("Sequence", "integer", ".status.appliedSequence"),
+            ("Rules", "integer", ".status.rules"),
+            ("Members", "integer", ".status.members"),
+        ),
+        OWN_GROUP,
+        "v1alpha1",
+    ),
+)
+
+
+def crds() -> list[Schema]:
+    """Return the definitions, as documents."""
+    return [definition.document() for definition in DEFINITIONS]

@@ -54,9 +54,6 @@ class Mirror:
             self._gone.discard(place)
             self._heard[place] = found
 
-    def followed(self, resource: Resource, *, now: bool) -> None:
-        """Whether a kind is followed makes no difference to what was heard of it."""
-
     def take(self, state: ClusterState) -> tuple[EventBody, ...]:
         """Return the events by which a state becomes what was heard; an object that is refused keeps its last version.
 

@@ -1,6 +1,7 @@
 """A cluster's changes put on record as they happen, so that a log tells what the cluster was at any time."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -8,7 +9,7 @@ import structlog
 
 from adapters.eventlog import BEGINNING, Mark, SqliteLog
 from adapters.kubernetes.connection import Api
-from adapters.kubernetes.mirror import Mirror
+from adapters.kubernetes.mirror import Heard, Mirror
 from adapters.kubernetes.resources import RESOURCES
 from adapters.kubernetes.watching import Watcher
 from adapters.snapshots import Snapshots
@@ -37,10 +38,15 @@ class Recorder:
     _state: ClusterState = field(default_factory=ClusterState)
     _mark: Mark = BEGINNING
     _whole: asyncio.Event = field(default_factory=asyncio.Event)
+    _watchers: list[Watcher[Heard]] = field(default_factory=list)
 
     async def settled(self) -> None:
         """Wait until the log has been as the cluster is."""
         await self._whole.wait()
+
+    def deaf_since(self) -> Mapping[str, float | None]:
+        """Return by kind since when its changes are not heard, by the loop's monotonic clock; None where they are."""
+        return {watcher.resource.kind: watcher.deaf_since for watcher in self._watchers}
 
     async def run(self) -> None:
         """Go on until cancelled.
@@ -51,9 +57,10 @@ class Recorder:
         if self.log.exists:
             self._state, self._mark = Snapshots(self.log).reached()
         news = asyncio.Event()
+        self._watchers = [Watcher(self.api, each, self._mirror, news.set, self.dice) for each in RESOURCES]
         async with asyncio.TaskGroup() as tasks:
-            for resource in RESOURCES:
-                tasks.create_task(Watcher(self.api, resource, self._mirror, news.set, self.dice).run())
+            for watcher in self._watchers:
+                tasks.create_task(watcher.run())
             while True:
                 await news.wait()
                 await asyncio.sleep(_GATHERED)

@@ -40,6 +40,9 @@ class Resource:
 CRD_GROUP = "crd.antrea.io"
 _CRD = f"{CRD_GROUP}/v1beta1"
 
+OWN_GROUP = "nodewall.io"
+OWN_VERSION = f"{OWN_GROUP}/v1alpha1"
+
 RESOURCES = (
     *(
         Resource(kind, _CRD, (f"/apis/{_CRD}/{plural}",))
@@ -61,6 +64,11 @@ RESOURCES = (
     ),
 )
 """Every kind that rules can hang on."""
+
+BY_KIND = {resource.kind: resource for resource in RESOURCES}
+
+NODE_FIREWALLS = Resource("NodeFirewall", OWN_VERSION, (f"/apis/{OWN_VERSION}/nodefirewalls",))
+"""What agents report of their nodes."""
 
 
 def key_in(resource: Resource, document: Document) -> str:

@@ -67,9 +67,27 @@ class Listener(Protocol[T]):
         """Take note of one object that is new or changed, or None where it is gone."""
         ...
 
-    def followed(self, resource: Resource, *, now: bool) -> None:
-        """Take note that changes of a kind are heard as they happen from now on, or no longer."""
-        ...
+
+async def listed(
+    api: Api, resource: Resource, path: str, read: Callable[[Resource, Document], T]
+) -> tuple[dict[str, T], str]:
+    """Return by key what is read of all objects there are, asked for page by page, and their resource version.
+
+    Raises:
+        Gone: it took so long that pages could not be told any more.
+        ApiFault: it could not be told.
+    """
+    found: dict[str, T] = {}
+    more = ""
+    while True:
+        page = await api.get(path, {"limit": _PAGE, **({"continue": more} if more else {})}, "list")
+        some, metadata = page.get("items"), _metadata(page)
+        for each in some if isinstance(some, list) else ():
+            if isinstance(each, dict):
+                found[key_in(resource, each)] = read(resource, each)
+        more = str(metadata.get("continue") or "")
+        if not more:
+            return found, str(metadata.get("resourceVersion") or "")
 
 
 @dataclass(slots=True)
@@ -81,6 +99,8 @@ class Watcher(Generic[T]):
     listener: Listener[T]
     heard: Callable[[], None]
     dice: Random
+    deaf_since: float | None = None
+    """Since when changes are not heard as they happen, by the loop's clock; None while they are."""
     _path: str = ""
     _said: str = ""
     _backoff: Backoff = field(init=False)
@@ -90,7 +110,7 @@ class Watcher(Generic[T]):
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        version = ""
+        version, self.deaf_since = "", asyncio.get_running_loop().time()
         while True:
             try:
                 version = await self._watch(version or await self._list())
@@ -107,6 +127,8 @@ class Watcher(Generic[T]):
 
     def _complain(self, error: NodewallError) -> None:
         """Say once what goes wrong, until something else does or nothing."""
+        if self.deaf_since is None:
+            self.deaf_since = asyncio.get_running_loop().time()
         if str(error) != self._said:
             self._said = str(error)
             _LOG.warning("cluster not heard", kind=self.resource.kind, error=str(error))
@@ -119,35 +141,25 @@ class Watcher(Generic[T]):
 
     async def _list(self) -> str:
         """Tell of all that there is, and return its resource version."""
-        found: dict[str, T] = {}
-        more = ""
-        while True:
-            page = await self.api.get(self._path, {"limit": _PAGE, **({"continue": more} if more else {})}, "list")
-            some, metadata = page.get("items"), _metadata(page)
-            for each in some if isinstance(some, list) else ():
-                if isinstance(each, dict):
-                    found[key_in(self.resource, each)] = self.listener.read(self.resource, each)
-            more = str(metadata.get("continue") or "")
-            if not more:
-                break
+        found, version = await listed(self.api, self.resource, self._path, self.listener.read)
         self.listener.list(self.resource, found)
         self._succeeded()
         self.heard()
-        return str(metadata.get("resourceVersion") or "")
+        return version
 
     async def _watch(self, version: str) -> str:
         """Tell of what happens after a resource version until the server ends that, and return the last version."""
         low, high = _WATCH
         asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
         begun, wait = asyncio.get_running_loop().time(), 0.0
-        self.listener.followed(self.resource, now=True)
         try:
             async for event in self.api.watch(self._path, asked):
+                self._succeeded()
+                self.deaf_since = None
                 found = event.get("object")
                 if not isinstance(found, dict):
-                    continue
+                    continue  # as at the beginning, when the server has answered
                 version = str(_metadata(found).get("resourceVersion") or version)
-                self._succeeded()
                 if event.get("type") != "BOOKMARK":
                     gone = event.get("type") == "DELETED"
                     read = None if gone else self.listener.read(self.resource, found)
@@ -156,8 +168,6 @@ class Watcher(Generic[T]):
         except ApiFault as error:
             self._complain(error)
             wait = error.wait or 0.0
-        finally:
-            self.listener.followed(self.resource, now=False)
         # A server that ends watches as soon as they begin is not to be asked all the time.
         if wait or asyncio.get_running_loop().time() - begun < _BRIEF:
             await asyncio.sleep(max(wait, self._backoff.seconds()))

@@ -2,17 +2,30 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from adapters.kubernetes.crds import crds
-from adapters.kubernetes.install import rights
+from adapters.kubernetes.install import Installation
+from adapters.kubernetes.resources import NODE_FIREWALLS
 from tests.adapters.issue import NODES, POLICY
+from tests.kernel.conftest import lacking as lab_lacking
 from tests.kubernetes.objects import PATHS, documents, items, put, remove
 from tests.kubernetes.server import ApiServer, built, lacking
+from tests.kubernetes.site import Site, site_of
 
-DEFINED = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
+SYSTEM = "namespaces/kube-system"
+COLLECTIONS = {
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "ServiceAccount": f"/api/v1/{SYSTEM}/serviceaccounts",
+    "ClusterRole": f"{RIGHTS}/clusterroles",
+    "ClusterRoleBinding": f"{RIGHTS}/clusterrolebindings",
+    "Role": f"{RIGHTS}/{SYSTEM}/roles",
+    "RoleBinding": f"{RIGHTS}/{SYSTEM}/rolebindings",
+}
+"""Kind -> where the API has it; nobody here runs what else there is."""
 
 
 @pytest.fixture(scope="session")
@@ -32,20 +45,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 def prepare(server: ApiServer) -> None:
-    """Define the custom resources, and give the recorder the rights that it needs and no others."""
-    for document in crds():
-        server.apply(DEFINED, document)
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "recorder"}}
-    server.apply(f"{RIGHTS}/clusterroles", {**role, "rules": rights()})
-    server.apply(
-        f"{RIGHTS}/clusterrolebindings",
-        {
-            **role,
-            "kind": "ClusterRoleBinding",
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "recorder"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "recorder"}],
-        },
-    )
+    """Have installed what an administrator installs, as users of the API under whose accounts each part runs."""
+    installation = Installation("nodewall:0.1.0", "kube-system", b"a certificate")
+    for document in (*crds(), *installation.documents()):
+        if path := COLLECTIONS.get(str(document["kind"])):
+            server.apply(path, document)
+    for part in ("nodewall", "nodewall-controller", "nodewall-webhook"):
+        server.account(part)
 
 
 @pytest.fixture
@@ -59,3 +65,14 @@ def cluster(server: ApiServer) -> Iterator[ApiServer]:
         if path not in {PATHS["Service"], PATHS["EndpointSlice"], PATHS["Namespace"]}:
             for item in items(server, path):
                 remove(server, path, item)
+    for path in (NODE_FIREWALLS.paths[0], "/api/v1/namespaces/default/events"):
+        server.ask("DELETE", path)
+
+
+@pytest.fixture
+def site(cluster: ApiServer, tmp_path: Path) -> Iterator[Site]:
+    """The cluster of the issue as namespaces, with an agent for each Node."""
+    if reason := lab_lacking():
+        pytest.fail(reason)
+    with site_of(cluster, tmp_path) as site:
+        yield site

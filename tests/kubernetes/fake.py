@@ -5,8 +5,10 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-from adapters.kubernetes.connection import Api, ApiFault, Gone
-from adapters.kubernetes.resources import RESOURCES, Resource, key_in
+from adapters.kubernetes.connection import Api, ApiFault, Gone, Write
+from adapters.kubernetes.resources import NODE_FIREWALLS, RESOURCES, Resource, key_in
+
+WATCHED = {resource.paths[0]: resource for resource in (*RESOURCES, NODE_FIREWALLS)}
 
 Document = dict[str, object]
 
@@ -23,6 +25,9 @@ class FakeApi(Api):
     forgotten: int = 0
     """The version up to which what happened is forgotten."""
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    written: list[tuple[Write, str, Document]] = field(default_factory=list)
+    others: dict[str, Document] = field(default_factory=dict)
+    """By path: objects that nobody watches."""
     _objects: dict[str, dict[str, Document]] = field(default_factory=dict)
     _events: list[tuple[int, str, Document]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +75,9 @@ class FakeApi(Api):
     async def get(self, path: str, params: Mapping[str, str], verb: str) -> dict[str, object]:
         self.asked.append((verb, path, dict(params)))
         self.trouble(verb, path)
-        if path != self.also and not any(path == resource.paths[0] for resource in RESOURCES):
+        if path in self.others:
+            return dict(json.loads(json.dumps(self.others[path])))
+        if path != self.also and path not in WATCHED:
             raise ApiFault(f"the API has no {path}", 404)
         items = list(self._objects.get(path, {}).values())
         begin = int(params.get("continue", "0"))
@@ -78,11 +85,57 @@ class FakeApi(Api):
         page = {"items": items[begin : begin + self.page], "metadata": {"resourceVersion": str(self.version), **rest}}
         return dict(json.loads(json.dumps(page)))
 
+    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+        verb = how.value[0]
+        self.asked.append((verb, path, {}))
+        self.trouble(verb, path)
+        self.written.append((how, path, dict(document)))
+        collection, _, name = path.removesuffix("/status").rpartition("/")
+        if collection in WATCHED:
+            return self._changed(how, collection, name, path, document)
+        if how is Write.CREATE:
+            metadata = document["metadata"]
+            assert isinstance(metadata, dict)
+            path = f"{path}/{metadata['name']}"
+            if path in self.others:
+                raise ApiFault("there is one", 409)
+        elif path not in self.others:
+            raise ApiFault(f"the API has no {path}", 404)
+        elif how is Write.UPDATE and _version(document) != _version(self.others[path]):
+            raise ApiFault("it has changed", 409)
+        self.version += 1
+        before = self.others.get(path, {}) if how in {Write.PATCH, Write.APPLY} else {}
+        whole = {**before, **document}
+        metadata = whole["metadata"]
+        assert isinstance(metadata, dict)
+        self.others[path] = {**whole, "metadata": {**metadata, "resourceVersion": str(self.version)}}
+        return self.others[path]
+
+    def _changed(
+        self, how: Write, collection: str, name: str, path: str, document: Mapping[str, object]
+    ) -> dict[str, object]:
+        resource, there = WATCHED[collection], self._objects.setdefault(collection, {})
+        if how is Write.DELETE:
+            if name not in there:
+                raise ApiFault("gone already", 404)
+            self.remove(resource, name)
+            return {}
+        if path.endswith("/status") and name not in there:
+            raise ApiFault("not there", 404)
+        part = {"status": document["status"]} if path.endswith("/status") else dict(document)
+        self.put(resource, {**there.get(name, {}), **part})
+        return there[name]
+
+    def objects(self, resource: Resource) -> dict[str, Document]:
+        """The objects there are of a kind, by key."""
+        return self._objects.get(resource.paths[0], {})
+
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
         self.asked.append(("watch", path, dict(params)))
         last, begun = int(params["resourceVersion"]), self.version
         if last < self.forgotten:
             raise Gone
+        yield {}
         while True:
             news = self._news
             for version, kind, told in [each for each in self._events if each[0] > last]:
@@ -93,3 +146,8 @@ class FakeApi(Api):
                     self.trouble("event", path)
                     yield {"type": kind, "object": json.loads(json.dumps(told["object"]))}
             await news.wait()
+
+
+def _version(document: Mapping[str, object]) -> object:
+    metadata = document.get("metadata")
+    return metadata.get("resourceVersion") if isinstance(metadata, dict) else None

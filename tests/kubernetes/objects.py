@@ -59,7 +59,7 @@ def remove(server: ApiServer, path: str, item: Json) -> None:
 
 
 @contextmanager
-def recording(server: ApiServer, log: Path, user: str = "recorder") -> Iterator[Path]:
+def recording(server: ApiServer, log: Path, user: str = "nodewall") -> Iterator[Path]:
     """Have the cluster recorded by a process of its own; gives what it says on standard error."""
     said = log.with_suffix(".said")
     words = [

@@ -13,7 +13,7 @@ import httpx2
 import yaml
 
 ROOT = Path(__file__).parents[2]
-TOKENS = {"admin": "system:masters", "recorder": "", "nobody": ""}
+TOKENS = {"admin": "system:masters", "nobody": ""}
 """User -> its group; the token of each is its name."""
 
 Json = dict[str, object]
@@ -56,6 +56,7 @@ class ApiServer:
         self._program = server
         self._ports = {name: free_port() for name in ("etcd", "peer", "api")}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._accounts: dict[str, str] = {}
         self._client = httpx2.Client(verify=False, timeout=10)
         tokens = "\n".join(f"{name},{name},{name}{f',{group}' if group else ''}" for name, group in TOKENS.items())
         (folder / "tokens.csv").write_text(f"{tokens}\n")
@@ -149,6 +150,16 @@ class ApiServer:
         assert isinstance(metadata, dict)
         self.ask("APPLY", f"{collection}/{metadata['name']}?fieldManager=test&force=true", dict(document))
 
+    def account(self, name: str) -> None:
+        """Have a service account of kube-system as a user of its name, by a token of the server's."""
+        path = f"/api/v1/namespaces/kube-system/serviceaccounts/{name}/token"
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 86400},
+        }
+        self._accounts[name] = self.ask("POST", path, request).json()["status"]["token"]
+
     def kubeconfig(self, user: str) -> str:
         """Return the path of a kubeconfig of a user."""
         certificate = self.folder / "certificates" / "apiserver.crt"
@@ -157,7 +168,7 @@ class ApiServer:
             "kind": "Config",
             "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority": str(certificate)}}],
-            "users": [{"name": "test", "user": {"token": user}}],
+            "users": [{"name": "test", "user": {"token": self._accounts.get(user, user)}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         }
         path = self.folder / f"{user}.kubeconfig"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import yaml
 
 from adapters import wiring
 from adapters.cli import main
@@ -15,7 +14,6 @@ from adapters.kubernetes.resources import RESOURCES
 from adapters.snapshots import Snapshots
 from engine.events import ObjectRefused, subject
 from tests.adapters.issue import ISSUE, NODES, POLICY
-from tests.kubernetes.conftest import DEFINED, RIGHTS
 from tests.kubernetes.objects import (
     NODES_AT,
     PATHS,
@@ -136,7 +134,7 @@ def test_a_recorder_that_was_away_records_what_is_gone(cluster: ApiServer, tmp_p
                 "--log",
                 str(log),
                 "--kubeconfig",
-                cluster.kubeconfig("recorder"),
+                cluster.kubeconfig("nodewall"),
             ],
             capture_output=True,
             text=True,
@@ -170,25 +168,6 @@ def test_credentials_that_are_none_are_refused(tmp_path: Path, capsys: pytest.Ca
     for path in (tmp_path / "none", junk, ISSUE / "manifests" / "nodes.yaml"):
         assert main(["record", "--log", str(tmp_path / "log"), "--kubeconfig", str(path)]) == 2
         assert capsys.readouterr().err.startswith("error: --kubeconfig: no credentials for a cluster")
-
-
-def test_what_is_installed_is_taken_as_it_is(cluster: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every document of ``manifests`` and ``crds`` passes the server's own checks, in a dry run."""
-    assert main(["manifests", "--image", "nodewall:0.1.0"]) == 0
-    installed = [*yaml.safe_load_all(capsys.readouterr().out)]
-    assert main(["crds"]) == 0
-    installed += yaml.safe_load_all(capsys.readouterr().out)
-    collections = {
-        "ServiceAccount": "/api/v1/namespaces/kube-system/serviceaccounts",
-        "ClusterRole": f"{RIGHTS}/clusterroles",
-        "ClusterRoleBinding": f"{RIGHTS}/clusterrolebindings",
-        "DaemonSet": "/apis/apps/v1/namespaces/kube-system/daemonsets",
-        "CustomResourceDefinition": DEFINED,
-    }
-    for document in installed:
-        path = f"{collections[document['kind']]}/{document['metadata']['name']}"
-        cluster.ask("APPLY", f"{path}?fieldManager=admin&force=true&dryRun=All", document)
-    assert [document["kind"] for document in installed][:4] == list(collections)[:4]
 
 
 def test_an_agent_needs_a_log_for_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:

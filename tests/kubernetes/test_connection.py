@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from adapters.kubernetes.connection import ApiFault, Gone, LightkubeApi
+from adapters.kubernetes.connection import ApiFault, Gone, LightkubeApi, Write
 from adapters.kubernetes.crds import crds
 from engine.objects import KINDS
 
@@ -99,14 +99,14 @@ ADDED = {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion"
 
 
 def test_a_watch_yields_its_events_until_it_ends() -> None:
-    """It asks for bookmarks, so that its version stays fresh."""
+    """It asks for bookmarks, so that its version stays fresh; an empty event tells that it has begun."""
     asked: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(request)
         return lines(ADDED, {"type": "BOOKMARK", "object": {}})(request)
 
-    assert [event["type"] for event in watched(answer)] == ["ADDED", "BOOKMARK"]
+    assert [event.get("type") for event in watched(answer)] == [None, "ADDED", "BOOKMARK"]
     assert dict(asked[0].url.params) == {
         "resourceVersion": "1",
         "timeoutSeconds": "1",
@@ -148,9 +148,40 @@ def test_definitions_are_structural_and_always_the_same() -> None:
     for document in documents:
         spec = document["spec"]
         assert isinstance(spec, dict)
-        assert spec["names"]["kind"] in KINDS
+        kind = spec["names"]["kind"]
+        assert kind in {*KINDS, "NodeFirewall"}
         assert [version["storage"] for version in spec["versions"]].count(True) == 1
         for version in spec["versions"]:
-            check(version["schema"]["openAPIV3Schema"], spec["names"]["kind"])
-            fields = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+            check(version["schema"]["openAPIV3Schema"], kind)
+            fields = version["schema"]["openAPIV3Schema"]["properties"]["spec" if kind in KINDS else "status"]
             assert fields["x-kubernetes-preserve-unknown-fields"] is True
+
+
+@pytest.mark.parametrize(
+    "how, path, named",
+    [
+        (
+            Write.APPLY,
+            "/apis/nodewall.io/v1alpha1/nodefirewalls/n1/status",
+            'nodefirewalls/status of API group "nodewall.io"',
+        ),
+        (Write.CREATE, "/api/v1/namespaces/default/events", 'events of API group ""'),
+        (
+            Write.UPDATE,
+            "/apis/coordination.k8s.io/v1/namespaces/a/leases/b",
+            'leases of API group "coordination.k8s.io"',
+        ),
+    ],
+)
+def test_a_right_to_write_that_is_missing_is_named(how: Write, path: str, named: str) -> None:
+    """As the verb and the resource, with its subresource, of its group."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        assert request.headers["Content-Type"] == how.value[2]
+        return httpx2.Response(403, json={"message": "no"})
+
+    async def ask() -> None:
+        await api_of(answer).write(how, path, {})
+
+    with pytest.raises(ApiFault, match=f"grant verb {how.value[0]} on resource {named}"):
+        asyncio.run(ask())

@@ -1,0 +1,83 @@
+"""Work beside that of the main thread: coroutines in a thread of their own, which ends with the context."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from engine.errors import NodewallError
+
+_LOG = structlog.get_logger(__name__)
+
+_AGAIN = 5.0
+"""Seconds until work that failed begins anew."""
+
+_END = 10.0
+"""Seconds that all is waited for as it ends."""
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class Background:
+    """Does pieces of work while the context is entered; whatever one comes upon, the others and the process go on."""
+
+    def __init__(self) -> None:
+        self._works: list[tuple[str, Work]] = []
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="background", daemon=True)
+
+    def add(self, name: str, work: Work) -> None:
+        """Have one more piece of work done, before the context is entered; one that fails begins anew after a while."""
+        self._works.append((name, work))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.call(self._cancel)
+        self._thread.join(_END)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the work goes on."""
+        return self._thread.is_alive()
+
+    def call(self, what: Callable[[], object]) -> None:
+        """Have something called between two steps of the work; nothing happens where it has ended."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(what)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._all())
+            except asyncio.CancelledError:
+                _LOG.debug("background ended")
+
+    async def _all(self) -> None:
+        self._task = asyncio.current_task()
+        async with asyncio.TaskGroup() as tasks:
+            for name, work in self._works:
+                tasks.create_task(_again_and_again(name, work))
+
+
+async def _again_and_again(name: str, work: Work) -> None:
+    while True:
+        try:
+            await work()
+        except* NodewallError as errors:
+            _LOG.error(f"{name} begins anew", error=str(errors.exceptions[0]))
+        else:
+            return
+        await asyncio.sleep(_AGAIN)

@@ -1,0 +1,56 @@
+"""A node's agent in its cluster: what the API tells comes on record, and what the agent does is told there."""
+
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from adapters.background import Background
+from adapters.kubernetes.notices import Notices, on_node
+from adapters.kubernetes.recorder import Recorder
+from adapters.kubernetes.reporting import Reporting
+from adapters.outlets import Outlets
+from adapters.reporter import Reporter
+from engine.events import EventBody
+from engine.outcomes import Outcome
+from engine.report import NodeReport
+
+
+class NodeInCluster:
+    """The work that a background does for an agent of ``node``."""
+
+    def __init__(self, node: str, recorder: Recorder, reporting: Reporting, notices: Notices) -> None:
+        self._node = node
+        self._recorder, self._reporting, self._notices = recorder, reporting, notices
+        self._settled = threading.Event()
+
+    def join(self, background: Background, outlets: Outlets) -> None:
+        """Have the work done, and hear of what the agent does."""
+
+        def report(what: NodeReport | None) -> None:
+            background.call(partial(self._reporting.take, what))
+
+        def tell(body: EventBody) -> None:
+            for notice in on_node(self._node, body) if isinstance(body, Outcome) else ():
+                background.call(partial(self._notices.take, notice))
+
+        background.add("recorder", self._recorder.run)
+        background.add("reports", self._reporting.run)
+        background.add("notices", self._notices.run)
+        background.add("settling", self._tell_settled)
+        reporter = Reporter(report, time.monotonic)
+        outlets.on_did.extend((reporter.did, tell))
+        outlets.on_turned.append(reporter.consider)
+
+    def settle(self) -> None:
+        """Wait until the log has been as the cluster is."""
+        self._settled.wait()
+
+    def lag(self) -> Mapping[str, float]:
+        """Return by kind for how many seconds its changes have not been heard, 0 where they are."""
+        now = time.monotonic()
+        return {kind: 0.0 if since is None else now - since for kind, since in self._recorder.deaf_since().items()}
+
+    async def _tell_settled(self) -> None:
+        await self._recorder.settled()
+        self._settled.set()

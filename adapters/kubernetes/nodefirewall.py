@@ -1,0 +1,141 @@
+"""NodeFirewall, a node's own report as a resource of the API, cluster-scoped and named as its Node."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from adapters.kubernetes.resources import OWN_VERSION, Document
+from engine.report import NodeReport
+from engine.status import Phase, PolicyStatus
+
+_NOTES = "; "
+_WORDS = 1000
+"""Characters of a message that are kept."""
+
+
+class _Read(BaseModel):
+    """What is read over where it is not known, as a newer agent may have written it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class Condition(_Read):
+    """One thing that is so or is not, since when and why, as Kubernetes has it."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str | None = None
+    last_transition_time: str
+
+
+class PolicyOnNode(_Read):
+    """How far a policy is on the node; `version` tells which version of it is meant."""
+
+    name: str
+    phase: Phase
+    version: str | None = None
+    message: str | None = None
+
+
+class LastRefusal(_Read):
+    """The last state that the node did not bring into force, and why; it stays when another one is in force."""
+
+    sequence: int
+    message: str
+
+
+class NodeFirewallStatus(_Read):
+    """What is in force on a node, by the sequence of its log and the SHA-256 of its ruleset."""
+
+    applied_sequence: int | None = None
+    ruleset_hash: str | None = None
+    rules: int = 0
+    sets: int = 0
+    members: int = 0
+    conditions: tuple[Condition, ...] = ()
+    policies: tuple[PolicyOnNode, ...] = ()
+    last_refusal: LastRefusal | None = None
+
+
+class NodeFirewall(_Read):
+    """A node's report; the agent of the node is who writes it."""
+
+    status: NodeFirewallStatus = Field(default_factory=NodeFirewallStatus)
+
+
+def document_of(report: NodeReport, before: tuple[Condition, ...], now: str) -> tuple[Document, tuple[Condition, ...]]:
+    """Return a report as an object, and its conditions, which hold since ``now`` unless they did ``before``."""
+    conditions = (_since(before, _enforced(report, now)),)
+    status = NodeFirewallStatus(
+        applied_sequence=report.sequence,
+        ruleset_hash=report.ruleset or None,
+        rules=report.rules,
+        sets=report.sets,
+        members=report.members,
+        conditions=conditions,
+        policies=tuple(map(_on_node, report.policies)),
+        last_refusal=_refusal(report),
+    )
+    whole: Document = {
+        **bare(report.node),
+        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    return whole, conditions
+
+
+def bare(node: str) -> Document:
+    """Return the object of a node that has not reported yet."""
+    return {"apiVersion": OWN_VERSION, "kind": "NodeFirewall", "metadata": {"name": node}}
+
+
+def policies_in(document: Mapping[str, object]) -> dict[str, PolicyStatus]:
+    """Return how far policies are on a node by its report as the API gives it, by name; none where it is no report."""
+    try:
+        status = NodeFirewall.model_validate(document).status
+    except ValidationError:
+        return {}
+    return {
+        each.name: PolicyStatus(each.name, each.phase, status.applied_sequence, _notes(each), each.version or "")
+        for each in status.policies
+    }
+
+
+def _notes(policy: PolicyOnNode) -> tuple[str, ...]:
+    return (policy.message,) if policy.message else ()
+
+
+def _on_node(policy: PolicyStatus) -> PolicyOnNode:
+    message = _cut(_NOTES.join(policy.notes))
+    return PolicyOnNode(name=policy.policy, phase=policy.phase, version=policy.version or None, message=message)
+
+
+def _refusal(report: NodeReport) -> LastRefusal | None:
+    refusal = report.refusal
+    return None if refusal is None else LastRefusal(sequence=refusal.wanted, message=_cut(refusal.words) or "failed")
+
+
+def _enforced(report: NodeReport, now: str) -> Condition:
+    status: Literal["True", "False", "Unknown"] = (
+        "Unknown" if report.enforced is None else "True" if report.enforced else "False"
+    )
+    return Condition(
+        type="Enforced", status=status, reason=report.reason, message=_cut(report.message), last_transition_time=now
+    )
+
+
+def _since(before: tuple[Condition, ...], condition: Condition) -> Condition:
+    """Return a condition since it has its status."""
+    for each in before:
+        if (each.type, each.status) == (condition.type, condition.status):
+            return condition.model_copy(update={"last_transition_time": each.last_transition_time})
+    return condition
+
+
+def _cut(words: str) -> str | None:
+    """Return words of some length, None where there are none: what is applied empty some servers take for null."""
+    if not words:
+        return None
+    return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"
