@@ -42,11 +42,8 @@ def answer(request: Document, faults: Sequence[Fault], warnings: Sequence[str] =
         words = [str(fault) for fault in faults[:_SHOWN]]
         if len(faults) > _SHOWN:
             words.append(f"{len(faults) - _SHOWN} more")
-        response["status"] = {
-            "code": HTTPStatus.UNPROCESSABLE_ENTITY.value,
-            "reason": "Invalid",
-            "message": "; ".join(words),
-        }
+        # Without a reason, as kubectl shows of an Invalid one not the message but details.
+        response["status"] = {"code": HTTPStatus.UNPROCESSABLE_ENTITY.value, "message": "; ".join(words)}
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 

@@ -67,7 +67,7 @@ def _answers(port: int) -> bool:
 
 
 def _refuses(server: ApiServer) -> bool:
-    return "denied the request" in refusal(server, _bad())
+    return "nowhere" in refusal(server, _bad())
 
 
 def _bad() -> Json:
