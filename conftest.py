@@ -2,7 +2,8 @@
 
 Every ``bash`` block is one example. The blocks of a file are fed, in order, to one ``bash -euo pipefail`` in a new
 directory with ``scenarios`` in it, as a reader pastes them into one terminal; so they share files, variables and traps.
-A block after ``<!-- root -->`` needs root. A ``text`` block after ``<!-- output -->`` is what the block before it must
+A block after ``<!-- root -->`` needs root; one after ``<!-- cluster -->`` needs a cluster too, and is run by the tests
+that have one. A ``text`` block after ``<!-- output -->`` is what the block before it must
 print, where ``…`` stands for anything in a line, alone in one for any lines; times, ids and hashes may differ, and
 neither empty lines nor the width of blanks count. Blocks of other languages are not run.
 """
@@ -29,7 +30,7 @@ TIMEOUT = 120
 
 _MARK = re.compile(r"^<!-- \w+ -->$", re.MULTILINE)
 _BLOCK = re.compile(
-    r"^(?P<root><!-- root -->\n+)?^```bash\n(?P<commands>.*?)^```\n"
+    r"^(?:(?P<root><!-- root -->\n+)|(?P<cluster><!-- cluster -->\n+))?^```bash\n(?P<commands>.*?)^```\n"
     r"(?:\n*^(?P<mark><!-- output -->)\n+^```text\n(?P<output>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -109,7 +110,9 @@ def blocks(document: Document) -> Iterator[Region]:
     """Yield the bash blocks of a document; a mark that belongs to none is an error, as it would do nothing."""
     marks = 0
     for found in _BLOCK.finditer(document.text):
-        marks += (found["root"] is not None) + (found["mark"] is not None)
+        marks += sum(found[name] is not None for name in ("root", "cluster", "mark"))
+        if found["cluster"] is not None:
+            continue
         block = Block(found["commands"], found["root"] is not None, found["output"])
         yield Region(found.start("commands"), found.end("commands"), block, evaluate)
     if marks != len(_MARK.findall(document.text)):

@@ -4,6 +4,7 @@ One thread and one loop, which sleeps until the kernel tells of a change, a mome
 is in force stays in force until the first plan is proved, whatever fails, and when the agent ends.
 """
 
+import math
 import os
 import selectors
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -19,11 +21,12 @@ from adapters.conntrack import ConnectionTable
 from adapters.filewatch import FileWatch
 from adapters.hostfacts import observe
 from adapters.keeper import Keeper
+from adapters.memory import give_back
 from adapters.process import Runner
 from adapters.sources import Source
 from engine.derive import Derivation, derived
 from engine.desired import Desired
-from engine.errors import NodewallError
+from engine.errors import NodewallError, SwitchedOff
 from engine.state import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -47,6 +50,24 @@ _RETRIES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds until what failed is tried again."""
 
 
+class Switch(Protocol):
+    """Takes a node's rules off it, as somebody there wants it."""
+
+    @property
+    def off(self) -> bool:
+        """Whether it is wanted so."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """What to change so that it is not."""
+        ...
+
+    def withdraw(self) -> object:
+        """Take all rules off the node."""
+        ...
+
+
 @dataclass(slots=True)
 class Agent:
     """Keeps a node as the source tells of it; ``judge_in`` is told the state that plans are judged in."""
@@ -63,13 +84,16 @@ class Agent:
     """Tells when the source may have news; where it is None the source is asked again and again."""
     enforced: Callable[[Desired, Sequence[datetime]], object]
     """Called whenever rules came into force, with the times of the events that wanted them."""
-    turned: Callable[[Derivation], None] = lambda _: None
-    """Called after every turn of the loop with what is wanted now."""
+    switch: Switch
+    """Says whether somebody on the node wants no rules there."""
+    turned: Callable[[Derivation], float | None] = lambda _: None
+    """Called after every turn of the loop with what is wanted now; returns when there has to be another turn."""
     _derivation: Derivation = field(init=False)
     _stop: bool = field(default=False, init=False)
     _due: dict[str, float] = field(default_factory=dict, init=False)
     _eager_until: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
+    _off: bool = field(default=False, init=False)
     _held: object = field(default=None, init=False)
     _since: list[datetime] = field(default_factory=list, init=False)
     """When it was put on record what is not in force yet."""
@@ -126,11 +150,27 @@ class Agent:
             self._due["ask"] = time.monotonic() + _ASK
         if now >= self._due["host"]:
             self._see_host(now)
-        if now >= self._due.get("enforce", now + 1):
+        if self.switch.off:
+            self._switch_off(now)
+        elif now >= self._due.get("enforce", now + 1):
             self._enforce(now)
         elif now >= self._due["look"]:
             self._look(now)
-        self.turned(self._derivation)
+        self._due["turn"] = self.turned(self._derivation) or math.inf
+
+    def _switch_off(self, now: float) -> None:
+        """Take the rules off the node, once; they come back when the switch is on."""
+        self._held, self._due["enforce"], self._due["look"] = None, now + _LISTEN, now + _LISTEN
+        if self._off:
+            return
+        try:
+            self.switch.withdraw()
+        except NodewallError as error:
+            self._failed(error, now)
+            return
+        self._off = True
+        self.keeper.kernel.distrust_sets()
+        self.keeper.failed(SwitchedOff(self.switch.path))
 
     def _hear(self, now: float) -> None:
         try:
@@ -147,6 +187,7 @@ class Agent:
 
     def _see_host(self, now: float) -> None:
         self._due["host"] = now + _HOST
+        give_back()  # much is free after the first proof, and after many changes
         state = self._with_host(self._derivation.state)
         if state is not self._derivation.state:
             self._derivation = derived(state, self.node)
@@ -164,6 +205,7 @@ class Agent:
         return replace(state, hosts=state.hosts.set(self.node, seen))
 
     def _enforce(self, now: float) -> None:
+        self._off = False
         del self._due["enforce"]
         wanted = self._derivation.desired
         if wanted is None:

@@ -37,8 +37,32 @@ def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[Hold]:
         ToolMissing: there is no such namespace.
     """
     # By the number, so that a namespace is the same by whatever name or way it was entered.
-    with pinned(netns) as number, _held(FOLDER / f"node-{number}.lock", patience) as descriptor:
+    with pinned(netns) as number, _held(_lock_of(number), patience) as descriptor:
         yield Hold(descriptor, number)
+
+
+def holder_of(netns: str = "") -> str:
+    """Return which nodewall holds a namespace now, or nothing.
+
+    Raises:
+        ToolMissing: there is no such namespace.
+    """
+    with pinned(netns) as number:
+        try:
+            descriptor = os.open(_lock_of(number), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return ""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(descriptor)
+        finally:
+            os.close(descriptor)
+    return ""
+
+
+def _lock_of(number: int) -> Path:
+    return FOLDER / f"node-{number}.lock"
 
 
 @contextmanager

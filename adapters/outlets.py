@@ -9,7 +9,8 @@ from engine.desired import Desired
 from engine.events import EventBody
 
 Did = Callable[[EventBody], object]
-Turned = Callable[[Derivation], object]
+Turned = Callable[[Derivation], float | None]
+"""Returns when it wants to be told again at the latest, by the monotonic clock in seconds."""
 InForce = Callable[[Desired, Sequence[datetime]], object]
 Took = Callable[[str, float], object]
 
@@ -28,10 +29,10 @@ class Outlets:
         for each in self.on_did:
             each(body)
 
-    def turned(self, derivation: Derivation) -> None:
-        """Tell that the loop has gone round, and what is wanted now."""
-        for each in self.on_turned:
-            each(derivation)
+    def turned(self, derivation: Derivation) -> float | None:
+        """Tell that the loop has gone round, and what is wanted now; return when it has to go round again for that."""
+        moments = [moment for each in self.on_turned if (moment := each(derivation)) is not None]
+        return min(moments, default=None)
 
     def in_force(self, wanted: Desired, since: Sequence[datetime]) -> None:
         """Tell what came into force, and when that was put on record."""

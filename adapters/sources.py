@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from adapters.eventlog import BEGINNING, Mark, SqliteLog
+from adapters.handover import Handover
 from adapters.snapshots import Snapshots
 from engine.config import Configuration
 from engine.events import ConfigDeclared, Event, EventBody
@@ -40,24 +41,38 @@ class Source(Protocol):
 class LogSource:
     """Follows an event log; what is read is verified, from the nearest state that is kept on.
 
-    ``configured`` says what a configuration amounts to with what this node was told besides.
+    ``configured`` says what a configuration amounts to with what this node was told besides, ``handover`` may know what
+    somebody else in this process found out or appended.
     """
 
-    def __init__(self, log: SqliteLog, configured: Callable[[Configuration], Configuration]) -> None:
+    def __init__(
+        self,
+        log: SqliteLog,
+        configured: Callable[[Configuration], Configuration],
+        handover: Handover | None = None,
+    ) -> None:
         self.log = log
         self._configured = configured
+        self._handover = handover or Handover()
         self._last = BEGINNING
 
     def start(self) -> ClusterState:
-        state, self._last = Snapshots(self.log).reached()
+        state, self._last = self._handover.begin() or Snapshots(self.log).reached()
         return replace(state, config=self._configured(state.config))
 
     def news(self) -> Sequence[News]:
         if self.log.last_sequence() == self._last.sequence:
             return ()
-        events = list(self.log.tail(self._last))
-        self._last = Mark(events[-1].sequence, events[-1].hash)
-        return [News(self._heard(event.body), event.time) for event in events]
+        rows = list(self.log.rows(known=self._last))
+        news = [
+            News(
+                self._heard(self._handover.take(row.hash) or self.log.said(row)),
+                datetime.fromisoformat(row.time.decode()),
+            )
+            for row in rows
+        ]
+        self._last = Mark(rows[-1].sequence, rows[-1].hash.decode())
+        return news
 
     def _heard(self, body: EventBody) -> EventBody:
         return ConfigDeclared(config=self._configured(body.config)) if isinstance(body, ConfigDeclared) else body

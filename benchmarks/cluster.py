@@ -27,7 +27,7 @@ from engine.names import SET_PREFIX, digest
 from engine.objects import ClusterObject
 from engine.outcomes import RulesetApplied
 from tests.kubernetes.conftest import prepare
-from tests.kubernetes.server import ApiServer, built, lacking
+from tests.kubernetes.server import ApiServer, built, free_port, lacking
 
 NODES, PODS, POLICIES = 2_000, 10_000, 500
 RATE, SECONDS, SAMPLED = 100, 10, 10
@@ -58,7 +58,7 @@ def main() -> None:
 def _agent(server: ApiServer, folder: Path, netns: str) -> None:
     log = folder / "events.db"
     words = ["agent", "--kubernetes", "--kubeconfig", server.kubeconfig("nodewall"), "--log", str(log)]
-    words += ["--node", NODE, "--netns", netns, "--backend", "nft"]
+    words += ["--node", NODE, "--netns", netns, "--backend", "nft", "--listen", str(free_port())]
     begin = time.perf_counter()
     with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words]) as agent:
         try:

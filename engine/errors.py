@@ -10,6 +10,7 @@
     ├── NoProof             memory or time did not do to find out about all packets
     ├── Unconfirmed         two ways to judge a packet disagree, which is a fault of nodewall's
     ├── Unsafe              a plan that would cut the node off
+    ├── SwitchedOff         somebody on the node wants no rules there
     ├── LogError
     │   ├── LogBusy         another writer holds the log
     │   ├── LogConflict     the log grew since it was read
@@ -179,6 +180,17 @@ class Unsafe(NodewallError):
     def lines(self) -> tuple[str, ...]:
         """One line for each reason."""
         return tuple(f"refused, {reason}" for reason in self.reasons)
+
+
+@dataclass(eq=False)
+class SwitchedOff(NodewallError):
+    """The rules are off a node as long as there is a file."""
+
+    path: str
+
+    def __str__(self) -> str:
+        """Say what to do."""
+        return f"the rules are off this node as long as {self.path} is there"
 
 
 class LogError(NodewallError):

@@ -36,6 +36,7 @@ _COMMANDS = {
     "replay": "adapters.cli.replay",
     "blame": "adapters.cli.blame",
     "history": "adapters.cli.history",
+    "support-bundle": "adapters.cli.support_bundle",
     "crds": "adapters.cli.crds",
     "manifests": "adapters.cli.manifests",
     "scenario": "adapters.cli.scenario",

@@ -28,11 +28,13 @@ from adapters.counters import counted
 from adapters.eventlog import SqliteLog
 from adapters.filewatch import FileWatch
 from adapters.guards import Guards
+from adapters.handover import Handover
 from adapters.journal import Journal
 from adapters.keeper import Keeper
 from adapters.kernel import NetfilterKernel, mixture
 from adapters.limits import budget
 from adapters.nodelock import node_lock
+from adapters.offswitch import OffSwitch
 from adapters.outlets import Outlets
 from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
@@ -78,12 +80,12 @@ def agent_command(
         joined = None
         if kubernetes and log is not None:
             joined = wiring.node_in_cluster(node, log.path, cluster.kubeconfig, cluster.context, SystemRandom())
-            joined.join(background, outlets)
+            joined.join(log, background, outlets)
         metrics = _shown(listen, background, outlets, vitals) if listen else None
         open_things.enter_context(background)
-        if joined is not None and log is not None and not log.exists:
-            joined.settle()  # until then whatever is in force stays
-        made = _Made.of(world, node, log, limits, outlets, open_things)
+        # Until a new log is as the cluster is, whatever is in force stays.
+        handover = joined.settle(log) if joined is not None and log is not None else Handover()
+        made = _Made.of(world, _source_of(world, log, handover), log, limits, outlets, open_things)
         if metrics is not None:
             counters = partial(counted, SystemRunner(world.netns), made.kernel.backend)
             metrics.watch(world.log, counters, joined.lag if joined else dict)
@@ -117,15 +119,14 @@ class _Made:
     def of(
         cls,
         world: WorldOptions,
-        node: str,
+        source: Source,
         log: SqliteLog | None,
         limits: LimitOptions,
         outlets: Outlets,
         open_things: ExitStack,
     ) -> Self:
         """Return the agent that options ask for, its node locked; what it opens is closed with ``open_things``."""
-        source = _source_of(world, log)
-        state = source.start()
+        node, state = node_of(world), source.start()
         if isinstance(source, LogSource):
             open_things.enter_context(source.log.file.attached())
         held = open_things.enter_context(node_lock(world.netns))
@@ -151,6 +152,7 @@ class _Made:
             told_by=changes.descriptor,
             written=open_things.enter_context(written) if (written := _written(source)) else None,
             enforced=outlets.in_force,
+            switch=OffSwitch(world.netns, lambda: remove(kernel, watch)),
             turned=outlets.turned,
         )
         return cls(agent, state, kernel, watch)
@@ -178,7 +180,7 @@ def _written(source: Source) -> FileWatch | None:
         return None
 
 
-def _source_of(world: WorldOptions, log: SqliteLog | None) -> Source:
+def _source_of(world: WorldOptions, log: SqliteLog | None, handover: Handover) -> Source:
     if log is None or world.files:
         return FixedSource(state_of(world))
-    return LogSource(log, partial(configured, world))
+    return LogSource(log, partial(configured, world), handover)

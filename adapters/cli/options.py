@@ -42,6 +42,7 @@ _CLUSTER = (
     config_option,
     click.option("--interface", "interfaces", multiple=True, metavar="IF", help="One that the node has; for globs."),
 )
+_LOG_OF_AGENT = click.option("--log", metavar="PATH", envvar="NODEWALL_LOG", help="Event log, as an agent's.")
 _WHERE_FROM = _CLUSTER[:3]
 _RAW = (
     click.option("--ipv4", metavar="FILE", help="Text of iptables-save."),
@@ -216,6 +217,9 @@ _EVENTS = (
 
 cluster_options = _gathering("world", WorldOptions, *_CLUSTER)
 """Manifests or a log, and a node."""
+
+status_options = _gathering("world", WorldOptions, _CLUSTER[0], _LOG_OF_AGENT, *_CLUSTER[2:], *_KERNEL, _LIVE)
+"""A cluster, which may be what the agent of this node has on record, and the kernel of a node."""
 
 agent_options = _gathering("world", WorldOptions, *_CLUSTER[:2], *_CLUSTER[3:5], *_KERNEL)
 """The present of a cluster, and the kernel of one of its nodes, on which the rest is seen."""

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from functools import partial
 
 from adapters.background import Background
+from adapters.eventlog import SqliteLog
+from adapters.handover import Handover
 from adapters.kubernetes.notices import Notices, on_node
 from adapters.kubernetes.recorder import Recorder
 from adapters.kubernetes.reporting import Reporting
 from adapters.outlets import Outlets
 from adapters.reporter import Reporter
+from adapters.snapshots import Snapshots
 from engine.events import EventBody
 from engine.outcomes import Outcome
 from engine.report import NodeReport
@@ -22,10 +25,18 @@ class NodeInCluster:
     def __init__(self, node: str, recorder: Recorder, reporting: Reporting, notices: Notices) -> None:
         self._node = node
         self._recorder, self._reporting, self._notices = recorder, reporting, notices
-        self._settled = threading.Event()
+        self._settled, self._handover = threading.Event(), Handover()
+        self._recorder.handover = self._handover
 
-    def join(self, background: Background, outlets: Outlets) -> None:
-        """Have the work done, and hear of what the agent does."""
+    def join(self, log: SqliteLog, background: Background, outlets: Outlets) -> None:
+        """Have the work done, from what a log says, and hear of what the agent does.
+
+        Raises:
+            LogError: the log that there is cannot be read or trusted.
+        """
+        if log.exists:
+            self._recorder.begun = Snapshots(log).reached()
+            self._handover.offer(self._recorder.begun)
 
         def report(what: NodeReport | None) -> None:
             background.call(partial(self._reporting.take, what))
@@ -42,9 +53,11 @@ class NodeInCluster:
         outlets.on_did.extend((reporter.did, tell))
         outlets.on_turned.append(reporter.consider)
 
-    def settle(self) -> None:
-        """Wait until the log has been as the cluster is."""
-        self._settled.wait()
+    def settle(self, log: SqliteLog) -> Handover:
+        """Wait until a log that is new is as the cluster is; return what is handed over to who follows it."""
+        if not log.exists:
+            self._settled.wait()
+        return self._handover
 
     def lag(self) -> Mapping[str, float]:
         """Return by kind for how many seconds its changes have not been heard, 0 where they are."""

@@ -8,6 +8,7 @@ from random import Random
 import structlog
 
 from adapters.eventlog import BEGINNING, Mark, SqliteLog
+from adapters.handover import Handover, Reached
 from adapters.kubernetes.connection import Api
 from adapters.kubernetes.mirror import Heard, Mirror
 from adapters.kubernetes.resources import RESOURCES
@@ -34,9 +35,14 @@ class Recorder:
     log: SqliteLog
     source: str
     dice: Random
+    handover: Handover | None = None
+    """For who follows the log: gets what is appended, and the first state of a log that is new."""
+    begun: Reached | None = None
+    """The state that the log has, if that is known."""
     _mirror: Mirror = field(default_factory=Mirror)
     _state: ClusterState = field(default_factory=ClusterState)
     _mark: Mark = BEGINNING
+    _new: bool = False
     _whole: asyncio.Event = field(default_factory=asyncio.Event)
     _watchers: list[Watcher[Heard]] = field(default_factory=list)
 
@@ -54,8 +60,12 @@ class Recorder:
         Raises:
             LogError: the log there is cannot be read or trusted.
         """
-        if self.log.exists:
+        if self.begun is not None:
+            (self._state, self._mark), self.begun = self.begun, None
+        elif self.log.exists:
             self._state, self._mark = Snapshots(self.log).reached()
+        else:
+            self._new = True
         news = asyncio.Event()
         self._watchers = [Watcher(self.api, each, self._mirror, news.set, self.dice) for each in RESOURCES]
         async with asyncio.TaskGroup() as tasks:
@@ -85,9 +95,14 @@ class Recorder:
                 _LOG.error("not on record", error=str(error))
                 await asyncio.sleep(_AGAIN)
             else:
+                if self.handover is not None:
+                    self.handover.put(events)
                 for event in events:
                     self._take(event.body, Mark(event.sequence, event.hash))
                 break
+        if self._new and self.handover is not None:
+            self.handover.offer((self._state, self._mark))
+        self._new = False
         self._whole.set()
 
     def _catch_up(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.cli import main
 from adapters.wiring import event_log
-from engine.outcomes import DriftRepaired, RulesetApplied
+from engine.outcomes import ApplyFailed, DriftRepaired, RulesetApplied
 from engine.ruleset import Family
 from tests.kernel.agents import AgentProcess
 from tests.kernel.node import WORLD, NodeUnderTest, allow, drop_all, set_of
@@ -48,6 +48,12 @@ def agent(busy: NodeUnderTest, log: str) -> Iterator[AgentProcess]:
         yield process
     finally:
         process.kill()
+
+
+def rules(busy: NodeUnderTest) -> list[str]:
+    """Return the rules of both families; a set that is made anew is not printed as the one before."""
+    texts = busy.texts()
+    return [*texts["iptables-save"], *texts["ip6tables-save"]]
 
 
 @pytest.fixture
@@ -102,3 +108,25 @@ def test_an_agent_that_is_killed_leaves_rules_and_the_next_takes_over(busy: Node
     with agent(busy, log):
         time.sleep(0.5)
         assert busy.texts() == before
+
+
+def test_a_file_on_the_node_has_the_rules_off_it(busy: NodeUnderTest, log: str) -> None:
+    """Soon, and for an agent that begins meanwhile too; all that is wanted comes back when the file is gone."""
+    switch = Path(f"/run/nodewall/off-{busy.netns}")
+    with agent(busy, log) as process:
+        before = rules(busy)
+        switch.touch()
+        try:
+            until(lambda: "NW-" not in busy.run("iptables-save") and "nw-" not in busy.run("ipset save"), 5)
+            process.kill()
+            process.restart()
+            append(busy, log, busy.manifests(allow("clients", "10.77.0.0/16"), drop_all()))
+            time.sleep(1)
+            assert "NW-" not in busy.run("iptables-save")
+            words = [event.body.words for event in event_log(log).read() if isinstance(event.body, ApplyFailed)]
+            assert words[-1] == f"the rules are off this node as long as {switch} is there"
+        finally:
+            switch.unlink()
+        until(lambda: "10.77.0.0/16" in busy.run("ipset save"), 5)
+        append(busy, log, busy.manifests(*WORLD))
+        until(lambda: rules(busy) == before, 5)

@@ -57,7 +57,7 @@ class ApiServer:
         self._ports = {name: free_port() for name in ("etcd", "peer", "api")}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._accounts: dict[str, str] = {}
-        self._client = httpx2.Client(verify=False, timeout=10)
+        self.client = httpx2.Client(verify=False, timeout=10)
         tokens = "\n".join(f"{name},{name},{name}{f',{group}' if group else ''}" for name, group in TOKENS.items())
         (folder / "tokens.csv").write_text(f"{tokens}\n")
         key = ["openssl", "genrsa", "-out", str(folder / "accounts.key"), "2048"]
@@ -131,18 +131,18 @@ class ApiServer:
     def close(self) -> None:
         """Stop everything for good."""
         self.stop("api", "etcd")
-        self._client.close()
+        self.client.close()
 
     def ask(self, method: str, path: str, body: object = None, *, user: str = "admin") -> httpx2.Response:
         """Return what the server answers a user; raise ``HTTPStatusError`` where it refuses."""
         kinds = {"PATCH": "application/merge-patch+json", "APPLY": "application/apply-patch+yaml"}
         headers = {"Authorization": f"Bearer {user}", "Content-Type": kinds.get(method, "application/json")}
         content, verb = None if body is None else json.dumps(body), "PATCH" if method == "APPLY" else method
-        return self._client.request(verb, f"{self.url}{path}", content=content, headers=headers).raise_for_status()
+        return self.client.request(verb, f"{self.url}{path}", content=content, headers=headers).raise_for_status()
 
     def etcd(self, path: str, body: object) -> httpx2.Response:
         """Return what etcd answers."""
-        return self._client.post(f"http://127.0.0.1:{self._ports['etcd']}{path}", json=body).raise_for_status()
+        return self.client.post(f"http://127.0.0.1:{self._ports['etcd']}{path}", json=body).raise_for_status()
 
     def apply(self, collection: str, document: Mapping[str, object]) -> None:
         """Have an object as a document says, by server-side apply."""
