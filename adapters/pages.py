@@ -30,16 +30,26 @@ class Pages:
             Refused: somebody else answers there.
         """
         app = web.Application()
-        app.router.add_get("/healthz", lambda _: _checked(self.health))
-        app.router.add_get("/readyz", lambda _: _checked(self.readiness))
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
         if self.metrics is not None:
-            app.router.add_get("/metrics", lambda _: _measured(self.metrics))
+            app.router.add_get("/metrics", self._metrics)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
             await serving(runner, self.address, self.port, "--listen")
         finally:
             await runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _checked(self.health)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _checked(self.readiness)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body = await asyncio.to_thread(self.metrics) if self.metrics else b""
+        return web.Response(body=body, headers={"Content-Type": _TYPE})
 
 
 async def serving(
@@ -58,11 +68,6 @@ async def serving(
     await asyncio.Event().wait()
 
 
-async def _checked(check: Check) -> web.Response:
+def _checked(check: Check) -> web.Response:
     wrong = check()
     return web.Response(text=f"{wrong or 'ok'}\n", status=503 if wrong else 200)
-
-
-async def _measured(metrics: Callable[[], bytes] | None) -> web.Response:
-    body = await asyncio.to_thread(metrics) if metrics else b""
-    return web.Response(body=body, headers={"Content-Type": _TYPE})

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from adapters.counters import counted
+from adapters.kernel import Backend
 from adapters.lab import Outcome
 from adapters.process import SystemRunner
 from tests.adapters.issue import CHANGED, POLICY
@@ -24,6 +26,10 @@ def test_policies_of_the_api_decide_on_connections_within_a_second(site: Site) -
         took.append(site.takes(Outcome.ACCEPT if number % 2 == 0 else Outcome.DROP))
     # What a connection that is dropped waits for is counted in.
     assert statistics.quantiles(took, n=20)[-1] < 1.0, took
+    dropped = [
+        each for each in counted(SystemRunner(site.lab.netns("cp-1")), Backend.NFT) if each.policy == "node-policy"
+    ]
+    assert sum(each.packets for each in dropped) > 0
 
 
 def test_labels_and_deletions_decide_too(site: Site) -> None:
