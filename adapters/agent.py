@@ -230,7 +230,10 @@ class Agent:
         self._failures += 1
 
     def _look(self, now: float) -> None:
-        """See whether others changed what is ours, and put it right."""
+        """See whether others changed what is ours, and put it right; what is there before the first apply stays."""
+        if self._held is None:
+            self._due["look"] = now + _LOOK
+            return
         whole = now >= self._whole
         if whole:
             self.keeper.kernel.distrust_sets()

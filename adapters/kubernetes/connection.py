@@ -43,6 +43,11 @@ class ApiFault(NodewallError):
     wait: float | None = None
     """Seconds that it asks to wait."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the server was reached."""
+        return self.code != 0
+
     def __str__(self) -> str:
         """Say what was asked, and the answer."""
         return self.what
@@ -173,7 +178,8 @@ def _ended(status: object, path: str) -> NodewallError:
     """Return why a watch ended."""
     found = status if isinstance(status, dict) else {}
     code, words = found.get("code"), str(found.get("message", "no reason"))
-    return Gone() if code == HTTPStatus.GONE else ApiFault(f"watch of {path} ended: {words}")
+    known = code if isinstance(code, int) else HTTPStatus.OK
+    return Gone() if code == HTTPStatus.GONE else ApiFault(f"watch of {path} ended: {words}", known)
 
 
 def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> NodewallError:

@@ -28,8 +28,8 @@ _WATCH = (240, 480)
 _BRIEF = 1.0
 """Seconds that a watch has to last to be a success."""
 
-_FIRST, _LONGEST = 0.2, 15.0
-"""Seconds until what failed is tried again, at first and at most."""
+_FIRST, _LONGEST, _AWAY = 0.2, 15.0, 3.0
+"""Seconds until what failed is tried again: at first, at most, and at most where nobody answered."""
 
 
 @dataclass(slots=True)
@@ -39,9 +39,10 @@ class Backoff:
     dice: Random
     _next: float = field(default_factory=lambda: _FIRST)
 
-    def seconds(self) -> float:
-        """Return how long to wait now."""
-        wait, self._next = self._next, min(_LONGEST, 2 * self._next)
+    def seconds(self, *, answered: bool = True) -> float:
+        """Return how long to wait now, after somebody answered or nobody did."""
+        longest = _LONGEST if answered else _AWAY
+        wait, self._next = min(longest, self._next), min(longest, 2 * self._next)
         return wait * self.dice.uniform(0.5, 1.0)
 
     def reset(self) -> None:
@@ -123,7 +124,7 @@ class Watcher(Generic[T]):
                     self._path = self.resource.paths[-1]
                     continue
                 self._complain(error)
-                await asyncio.sleep(max(error.wait or 0.0, self._backoff.seconds()))
+                await asyncio.sleep(max(error.wait or 0.0, self._backoff.seconds(answered=error.answered)))
 
     def _complain(self, error: NodewallError) -> None:
         """Say once what goes wrong, until something else does or nothing."""
@@ -151,7 +152,7 @@ class Watcher(Generic[T]):
         """Tell of what happens after a resource version until the server ends that, and return the last version."""
         low, high = _WATCH
         asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
-        begun, wait = asyncio.get_running_loop().time(), 0.0
+        begun, fault = asyncio.get_running_loop().time(), ApiFault("ended", HTTPStatus.OK)
         try:
             async for event in self.api.watch(self._path, asked):
                 self._succeeded()
@@ -167,10 +168,10 @@ class Watcher(Generic[T]):
                     self.heard()
         except ApiFault as error:
             self._complain(error)
-            wait = error.wait or 0.0
+            fault = error
         # A server that ends watches as soon as they begin is not to be asked all the time.
-        if wait or asyncio.get_running_loop().time() - begun < _BRIEF:
-            await asyncio.sleep(max(wait, self._backoff.seconds()))
+        if fault.wait or asyncio.get_running_loop().time() - begun < _BRIEF:
+            await asyncio.sleep(max(fault.wait or 0.0, self._backoff.seconds(answered=fault.answered)))
         return version
 
 

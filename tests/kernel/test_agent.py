@@ -110,6 +110,18 @@ def test_an_agent_that_is_killed_leaves_rules_and_the_next_takes_over(busy: Node
         assert busy.texts() == before
 
 
+def test_an_agent_that_cannot_tell_what_is_wanted_leaves_what_is_there(busy: NodeUnderTest, log: str) -> None:
+    """As where it begins while the cluster does not have its Node: its first look once took all rules off."""
+    with agent(busy, log):
+        before = busy.texts()
+    until(lambda: main(["log", "append", "--log", log, "--delete", "-f", busy.manifests()]) == 0, 10)
+    with agent(busy, log):
+        time.sleep(2.5)
+        assert busy.texts() == before
+        append(busy, log, busy.manifests(allow("clients", "10.77.0.0/16")))
+        until(lambda: "10.77.0.0/16" in busy.run("ipset save"), 5)
+
+
 def test_a_file_on_the_node_has_the_rules_off_it(busy: NodeUnderTest, log: str) -> None:
     """Soon, and for an agent that begins meanwhile too; all that is wanted comes back when the file is gone."""
     switch = Path(f"/run/nodewall/off-{busy.netns}")

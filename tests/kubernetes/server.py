@@ -160,17 +160,19 @@ class ApiServer:
         }
         self._accounts[name] = self.ask("POST", path, request).json()["status"]["token"]
 
-    def kubeconfig(self, user: str) -> str:
-        """Return the path of a kubeconfig of a user."""
+    def kubeconfig(self, user: str, url: str = "") -> str:
+        """Return the path of a kubeconfig of a user, for this server or for a proxy before it."""
         certificate = self.folder / "certificates" / "apiserver.crt"
         content = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority": str(certificate)}}],
+            "clusters": [
+                {"name": "test", "cluster": {"server": url or self.url, "certificate-authority": str(certificate)}}
+            ],
             "users": [{"name": "test", "user": {"token": self._accounts.get(user, user)}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         }
-        path = self.folder / f"{user}.kubeconfig"
+        path = self.folder / f"{user}{'.proxied' if url else ''}.kubeconfig"
         path.write_text(yaml.safe_dump(content))
         return str(path)

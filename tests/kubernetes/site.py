@@ -64,14 +64,14 @@ def process(*words: str, said: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 @contextmanager
-def site_of(cluster: ApiServer, folder: Path, *more: str) -> Iterator[Site]:
-    """Have the cluster of the issue as namespaces, with an agent for each Node, which is given ``more`` options."""
+def site_of(cluster: ApiServer, folder: Path, url: str = "") -> Iterator[Site]:
+    """Have the cluster of the issue as namespaces, with an agent for each Node, by a proxy where there is one."""
     hosts = [*(Host(name, (address,)) for name, address in NODES.items()), Host(PARTNER, (ADDRESS,))]
     with ExitStack() as open_things:
         lab = open_things.enter_context(Lab(tuple(hosts)))
         agents = {}
         for name in NODES:
-            told = ("--kubernetes", "--kubeconfig", cluster.kubeconfig("nodewall"), *more)
+            told = ("--kubernetes", "--kubeconfig", cluster.kubeconfig("nodewall", url))
             agents[name] = AgentProcess(lab.netns(name), "nft", folder / f"{name}.log", name, *told)
             open_things.callback(agents[name].kill)
         yield Site(cluster, lab, agents, folder)
