@@ -21,6 +21,7 @@ _COMMANDS = {
     "lint": "adapters.cli.lint",
     "explain": "adapters.cli.explain",
     "status": "adapters.cli.status",
+    "stats": "adapters.cli.stats",
     "what-if": "adapters.cli.what_if",
     "plan": "adapters.cli.plan",
     "apply": "adapters.cli.apply",

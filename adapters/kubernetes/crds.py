@@ -161,6 +161,6 @@ DEFINITIONS = (
 )
 
 
-def crds() -> list[Schema]:
-    """Return the definitions, as documents."""
-    return [definition.document() for definition in DEFINITIONS]
+def crds(*, own: bool = False) -> list[Schema]:
+    """Return the definitions, as documents; only those of ``own`` kinds, not Antrea's, where that is asked."""
+    return [each.document() for each in DEFINITIONS if not own or each.group == OWN_GROUP]

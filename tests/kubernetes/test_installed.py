@@ -29,6 +29,7 @@ def test_all_manifests_pass_a_dry_run(cluster: ApiServer, tmp_path: Path, capsys
         assert any("daemonset.apps/nodewall created" in line for line in said)
     said = kubectl(cluster, "apply", "--dry-run=server", "-f", "-", given=printed(capsys, "crds")).splitlines()
     assert len(said) == 4
+    assert printed(capsys, "crds").endswith(printed(capsys, "crds", "--own"))
 
 
 def test_kubectl_shows_policies_as_people_want_them(cluster: ApiServer) -> None:
