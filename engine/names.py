@@ -4,11 +4,13 @@ Names derive from content: a chain from its hook, a set from the rule it serves,
 """
 
 import hashlib
+from collections.abc import Sequence
 
 CHAIN_PREFIX = "NW-"
 SET_PREFIX = "nw-"
 
 _COMMENT = "nodewall"
+_MERGED = "merged:"  # which no policy's name can begin with
 _COMMENT_BYTES = 255  # what xt_comment holds, without its closing NUL
 
 
@@ -32,6 +34,20 @@ def comment_of(policy: str = "", rule: str = "") -> str:
     return f"{_COMMENT} {policy[:room]}{mark}/{rule}"
 
 
+def merged_comment(comments: Sequence[str]) -> str:
+    """Return the comment of a kernel rule that serves all rules of policies which some comments name.
+
+    It has a hash of them all, and of their names as many as there is room for.
+    """
+    names = [each.removeprefix(f"{_COMMENT} ") for each in comments]
+    text = f"{_COMMENT} {_MERGED}{digest(*names)} {len(names)} rules:"
+    for name in names:
+        if len(text) + 1 + len(name) + 2 > _COMMENT_BYTES:
+            return f"{text} ~"
+        text += f" {name}"
+    return text
+
+
 def owner_of(comment: str) -> tuple[str, str] | None:
     """Return the policy and the rule that a comment names, or None where it names none.
 
@@ -39,4 +55,5 @@ def owner_of(comment: str) -> tuple[str, str] | None:
     """
     word, _, owner = comment.partition(" ")
     policy, _, rule = owner.partition("/")
-    return (policy, rule) if word == _COMMENT and policy and rule else None
+    named = word == _COMMENT and policy and rule and not policy.startswith(_MERGED)
+    return (policy, rule) if named else None

@@ -6,7 +6,7 @@
 
 from engine.compiler.assemble import TABLE, assemble, assemble_like, compile_rules
 from engine.compiler.logs import label_is_cut, log_prefix
-from engine.compiler.options import DEFAULT_OPTIONS, LogTarget, Options
+from engine.compiler.options import DEFAULT_OPTIONS, Layout, LogTarget, Options
 from engine.compiler.parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "HOOKS",
     "SET_TYPE",
     "TABLE",
+    "Layout",
     "LogTarget",
     "Options",
     "RulePart",

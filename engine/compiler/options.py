@@ -1,6 +1,7 @@
 """How rules are enforced, whatever they say: what the configuration of a node leaves to the compiler."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from engine.ruleset import Family
 
@@ -13,6 +14,13 @@ class LogTarget:
     group: int = 1
     rate: str = "10/second"
     burst: int = 20
+
+
+class Layout(StrEnum):
+    """How rules are laid out in chains: one after the other, or such that packets come by few."""
+
+    LINEAR = "linear"
+    OPTIMISED = "optimised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Options:
     jumps_last: bool = False
     allow: str = "ACCEPT"
     log: LogTarget = LogTarget()
+    layout: Layout = Layout.LINEAR
 
 
 DEFAULT_OPTIONS = Options()

@@ -4,10 +4,11 @@ A part depends on its rule and the options alone, so it can be kept while other 
 derive from the rule they belong to, so that a change of one rule touches nothing of another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
-from engine.addresses import Entry, entries
+from engine.addresses import Block, Entry, entries
 from engine.compiler.logs import limit_matches, log_target
 from engine.compiler.options import Options
 from engine.compiler.traffic import Matches, protocol_match, traffic_of
@@ -26,9 +27,35 @@ _MAX_MEMBERS = 1 << 20
 _LARGE = 1 << 16
 """Members from which on a set's table is made large at once, instead of growing by halves of a second."""
 
-_ADDRESS_SIDE = {Direction.INGRESS: "src", Direction.EGRESS: "dst"}
+ADDRESS_SIDE = {Direction.INGRESS: "src", Direction.EGRESS: "dst"}
+"""Direction -> on which side of packets the far end is."""
+
 _TCP_RESET = "tcp-reset"
 _PROHIBITED = {Family.IPV4: "icmp-admin-prohibited", Family.IPV6: "icmp6-adm-prohibited"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one rule does to packets of one traffic: all that matches and logs, and a line for each target.
+
+    The first line that matches decides, and each has what it still has to match in front.
+    """
+
+    traffic: Matches
+    peers: Matches
+    """The look-up of the far end, none for anywhere."""
+    log: tuple[Matches, Target] | None
+    lines: tuple[tuple[Matches, Target], ...]
+    told: Match
+    """The comment."""
+
+    def rules(self) -> Iterator[Rule]:
+        """Yield it as kernel rules."""
+        # Ports before sets: comparing two numbers is cheaper than a look-up.
+        if self.log is not None:
+            yield Rule((*self.traffic, *self.peers, *self.log[0], self.told), self.log[1])
+        for extra, target in self.lines:
+            yield Rule((*extra, *self.traffic, *self.peers, self.told), target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,9 @@ def part_of(rule: CompletedRule, options: Options) -> RulePart:
     """Return what a rule compiles to."""
     sets = {family: found for family in options.families if (found := _set_of(rule, family))}
     by_family = {
-        family: tuple(_kernel_rules(rule, family, sets.get(family), options)) if family in options.families else ()
+        family: tuple(line for unit in units_of(rule, family, sets.get(family), options) for line in unit.rules())
+        if family in options.families
+        else ()
         for family in Family
     }
     return RulePart(rule, by_family[Family.IPV4], by_family[Family.IPV6], tuple(sets.values()))
@@ -65,18 +94,15 @@ def comment(text: str) -> Match:
     return Match("comment", "comment", (text,))
 
 
-def _kernel_rules(rule: CompletedRule, family: Family, found: IpSet | None, options: Options) -> Iterator[Rule]:
-    told = comment(comment_of(rule.policy, rule.name))
+def units_of(rule: CompletedRule, family: Family, found: IpSet | None, options: Options) -> Iterator[Unit]:
+    """Yield what a rule does in a family, by the set of its peers there."""
     peers = _peer_match(rule, found)
     if peers is None:
         return
+    told = comment(comment_of(rule.policy, rule.name))
+    log = (limit_matches(options.log), log_target(rule, options.log)) if rule.logged else None
     for traffic in traffic_of(rule.services, family):
-        # Ports before sets: comparing two numbers is cheaper than a look-up.
-        if rule.logged:
-            limit = limit_matches(options.log)
-            yield Rule((*traffic, *peers, *limit, told), log_target(rule, options.log))
-        for extra, target in _targets(rule, traffic, family, options):
-            yield Rule((*extra, *traffic, *peers, told), target)
+        yield Unit(traffic, peers, log, tuple(_targets(rule, traffic, family, options)), told)
 
 
 def _targets(
@@ -108,18 +134,26 @@ def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
         return ()
     if peers is None:
         return None
-    return (Match("set", "match-set", (peers.name, _ADDRESS_SIDE[rule.direction])),)
+    return (Match("set", "match-set", (peers.name, ADDRESS_SIDE[rule.direction])),)
 
 
 def _set_of(rule: CompletedRule, family: Family) -> IpSet | None:
     found = entries(rule.peers or (), family)
-    if not found:
-        return None
+    return address_set(family, digest(rule.id), found) if found else None
+
+
+def address_set(family: Family, name: str, found: Sequence[Entry]) -> IpSet:
+    """Return the set of some entries, under a name of its own among all of a family."""
     members = tuple(sorted(_member(entry) for entry in found))
-    name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{digest(rule.id)}"
+    name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{name}"
     most = max(_MAX_MEMBERS, _power_of_two(2 * len(members)))
     hints = (("hashsize", str(_power_of_two(len(members)))),) if len(members) > _LARGE else ()
     return IpSet(name, SET_TYPE, family, members, (("maxelem", str(most)),), hints)
+
+
+def everything(family: Family) -> tuple[Entry, ...]:
+    """Return the entries of a set of all addresses."""
+    return entries((Block(ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")),), family)
 
 
 def _power_of_two(least: int) -> int:
