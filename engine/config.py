@@ -183,6 +183,7 @@ class Configuration(Model):
     """The DNS servers of the node; where absent, those it is seen to use."""
     jump_position: Literal["First", "Last"] = "First"
     allow_action: Literal["Accept", "Return"] = "Accept"
+    layout: Literal["Linear", "Optimised"] = "Linear"
     enforce_established: Annotated[bool, Field(strict=True)] = False
     logging: LoggingConfig = LoggingConfig()
     backend: Literal["auto", "nft", "legacy"] = "auto"

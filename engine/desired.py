@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from engine.compiler import LogTarget, Options, compile_rules
+from engine.compiler import Layout, LogTarget, Options, compile_rules
 from engine.config import Configuration
 from engine.resolve import resolve
 from engine.rules import CompletedRule
@@ -41,6 +41,7 @@ def options_of(state: ClusterState, node: str) -> Options:
         interfaces=_interfaces(config, state.hosts[node].interfaces if node in state.hosts else ()),
         jumps_last=config.jump_position == "Last",
         allow="ACCEPT" if config.allow_action == "Accept" else "RETURN",
+        layout=Layout(config.layout.lower()),
         log=LogTarget(
             config.logging.target == "kernel", config.logging.group, config.logging.rate, config.logging.burst
         ),

@@ -1,21 +1,35 @@
 """``compile``: what would be in force on a node."""
 
+from dataclasses import replace
+
 import click
 
 from adapters.cli.options import cluster_options
 from adapters.cli.output import emit, output_option
 from adapters.world import WorldOptions, node_of, state_of
+from engine.compiler import Layout
 from engine.desired import desired
 from engine.plan import Tool, full_text
+from engine.state import ClusterState
 
 TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
 
 
 @click.command("compile")
 @cluster_options
+@click.option(
+    "--layout",
+    type=click.Choice([each.value for each in Layout]),
+    help="How rules are laid out in chains, instead of as the configuration says.",
+)
 @output_option
-def compile_command(world: WorldOptions, output: str) -> None:
+def compile_command(world: WorldOptions, layout: str | None, output: str) -> None:
     """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
-    texts = full_text(desired(state_of(world), node_of(world)).ruleset)
+    state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
+    texts = full_text(desired(state, node_of(world)).ruleset)
     data = {TEXT_KEYS[tool]: texts[tool] for tool in TEXT_KEYS}
     emit(output, data, lambda: "\n".join(f"# {tool} restore\n{texts[tool]}" for tool in Tool).rstrip())
+
+
+def _laid_out(state: ClusterState, layout: Layout) -> ClusterState:
+    return replace(state, config=state.config.model_copy(update={"layout": layout.value.capitalize()}))

@@ -78,6 +78,7 @@ def test_the_environment_goes_before_the_file_and_the_file_before_the_log(path: 
         ("NODEWALL_RESOLVERS", "", ("resolvers",), ()),
         ("NODEWALL_JUMP_POSITION", "Last", ("jump_position",), "Last"),
         ("NODEWALL_ALLOW_ACTION", "Return", ("allow_action",), "Return"),
+        ("NODEWALL_LAYOUT", "Optimised", ("layout",), "Optimised"),
         ("NODEWALL_ENFORCE_ESTABLISHED", "true", ("enforce_established",), True),
         ("NODEWALL_LOGGING__RATE", "5/minute", ("logging", "rate"), "5/minute"),
         ("NODEWALL_LOGGING__BURST", "7", ("logging", "burst"), 7),

@@ -1,0 +1,133 @@
+"""The optimised layout does to every packet what the linear one does, proved, and logs the same."""
+
+import random
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from engine.addresses import Block, Network
+from engine.compiler import Layout, Options, compile_rules
+from engine.desired import options_of
+from engine.names import comment_of
+from engine.resolve import resolve
+from engine.rules import ANY_PORT, Action, CompletedRule, Direction, PortRange, Protocol, Rank, Service
+from engine.ruleset import Hook, Match, Rule, Ruleset, Table
+from simulator.compare import compare
+from simulator.netfilter import Walker
+from simulator.packets import ConnState, Packet, names
+from tests.rulesets import SOAK
+from tests.worlds import NODE, drawn
+
+RULESETS = 5000 if SOAK else 300
+BATCH = 50
+
+
+def both(rules: list[CompletedRule], options: Options) -> tuple[Ruleset, Ruleset]:
+    """What rules compile to in either layout."""
+    return compile_rules(rules, options), compile_rules(rules, replace(options, layout=Layout.OPTIMISED))
+
+
+def assert_same(linear: Ruleset, optimised: Ruleset, seed: str) -> None:
+    """See that no packet is treated differently, by proof."""
+    assert [change.summary for change in compare(linear, optimised)] == [], seed
+
+
+@pytest.mark.parametrize("batch", range(RULESETS // 2 // BATCH))
+def test_both_layouts_are_equal_in_random_worlds(batch: int) -> None:
+    """Over the whole language of policies."""
+    for number in range(batch * BATCH, (batch + 1) * BATCH):
+        state = drawn(f"layout {number}").state
+        linear, optimised = both(list(resolve(state, NODE)), options_of(state, NODE))
+        assert_same(linear, optimised, str(number))
+
+
+def crowded(seed: str, count: int) -> list[CompletedRule]:
+    """Rules that overlap in everything: ports, source ports, addresses with exceptions, every action, some that log."""
+    dice = random.Random(seed)
+
+    def block() -> Block:
+        length = dice.choice((24, 28, 30, 31, 32))
+        network = ip_network(f"10.0.0.{dice.randrange(256) >> (32 - length) << (32 - length)}/{length}")
+        inner: list[Network] = list(network.subnets(new_prefix=32)) if length < 32 and dice.random() < 0.3 else []
+        return Block(network, tuple(dice.sample(inner, min(2, len(inner)))))
+
+    def ports() -> PortRange:
+        first = dice.choice((0, 1, 22, 80, 443, 1000, 32767, 32768, 65535))
+        return (first, min(65535, first + dice.choice((0, 0, 1, 500)))) if dice.random() < 0.8 else ANY_PORT
+
+    def service() -> Service:
+        protocol = dice.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.ICMP))
+        if protocol is Protocol.ICMP:
+            return Service(protocol, icmp=dice.choice((None, (8, -1), (3, 1))))
+        return Service(protocol, ports(), ports() if dice.random() < 0.1 else ANY_PORT)
+
+    return [
+        CompletedRule(
+            f"p{number}",
+            "r",
+            Rank(253 if number > count * 0.8 else 250, float(number), f"p{number}", 0),
+            Direction.INGRESS,
+            # Nobody passes in the last tier.
+            dice.choice((Action.ALLOW, Action.DROP, Action.REJECT, Action.PASS)[: 3 if number > count * 0.8 else 4]),
+            tuple(block() for _ in range(dice.randint(1, 3))) if dice.random() < 0.85 else None,
+            tuple({service() for _ in range(dice.randint(1, 2))}) if dice.random() < 0.75 else (),
+            logged=dice.random() < 0.15,
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("batch", range(RULESETS // 2 // BATCH))
+def test_both_layouts_are_equal_where_rules_crowd(batch: int) -> None:
+    """Where nearly all rules overlap, in both families."""
+    for number in range(batch * BATCH, (batch + 1) * BATCH):
+        rules = crowded(str(number), 4 + number % 30)
+        linear, optimised = both(rules, Options())
+        assert_same(linear, optimised, str(number))
+
+
+def marked(ruleset: Ruleset) -> Ruleset:
+    """The same with a verdict in place of each log, so that the first that logs a packet is seen; others are cut."""
+
+    def rule(found: Rule) -> Rule:
+        if found.target is None or found.target.name not in {"LOG", "NFLOG"}:
+            return found
+        prefix = next(each.values[0] for each in found.target.options if each.option.endswith("prefix"))
+        kept = tuple(each for each in found.matches if each.module not in {"limit", "comment"})
+        told = Match("comment", "comment", (comment_of("logged", prefix),))
+        return Rule((*kept, told), replace(found.target, name="DROP", options=()))
+
+    def table(found: Table) -> Table:
+        return replace(found, chains=tuple(replace(c, rules=tuple(map(rule, c.rules))) for c in found.chains))
+
+    return replace(ruleset, ipv4=tuple(map(table, ruleset.ipv4)), ipv6=())
+
+
+def test_the_same_packets_are_logged() -> None:
+    """By the same rules, and none besides; each rule's limit stands in one place for all its packets of a traffic."""
+    logged = 0
+    for number in range(60):
+        rules = crowded(f"log {number}", 20)
+        linear, optimised = both(rules, Options())
+        walkers = [Walker(marked(each)) for each in (linear, optimised)]
+        dice = random.Random(number)
+        for _ in range(60):
+            packet = Packet(
+                src=ip_address(f"10.0.0.{dice.randrange(256)}"),
+                dst=ip_address("192.0.2.1"),
+                protocol=dice.choice((names.TCP, names.UDP)),
+                in_interface="eth0",
+                sport=dice.choice((22, 80, 5000)),
+                dport=dice.choice((0, 1, 2, 22, 80, 443, 1000, 1200, 32767, 32768, 65535)),
+                state=ConnState.NEW,
+            )
+            answers = [walker.verdict(packet, Hook.INPUT) for walker in walkers]
+            said = [(a.verdict, a.decided_by.comment if a.decided_by else "") for a in answers]
+            by = [comment if comment.startswith("nodewall logged/") else "" for _, comment in said]
+            assert by[0] == by[1], (number, packet.words)
+            logged += bool(by[0])
+        limits = [c for _, _, chain in optimised.chains() for r in chain.rules if (c := r.value_of("limit", "limit"))]
+        once = [c for _, _, chain in linear.chains() for r in chain.rules if (c := r.value_of("limit", "limit"))]
+        assert len(limits) <= len(once)
+    assert logged > 100
