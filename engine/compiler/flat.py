@@ -324,8 +324,13 @@ def _alone(term: _Term, laid: _Laid) -> Iterator[Rule]:
     if name not in laid.chains:
         laid.chain(name, [Rule((*limit, unit.told), target), *_rules(term.lines, (), (), unit.told)])
     needed = protocol_match(Protocol(term.protocol)) if term.also else ()
-    yield Rule((*needed, *term.also, *look_up, unit.told), Target(name, goto=True))
+    yield _rule((*needed, *term.also, *look_up, unit.told), Target(name, goto=True))
 
 
 def _rules(lines: tuple[tuple[Matches, Target], ...], also: Matches, look_up: Matches, told: Match) -> Iterator[Rule]:
-    return (Rule((*extra, *also, *look_up, told), target) for extra, target in lines)
+    return (_rule((*extra, *also, *look_up, told), target) for extra, target in lines)
+
+
+def _rule(matches: Matches, target: Target) -> Rule:
+    """Return a rule with an address in front of its protocol, as iptables prints them."""
+    return Rule(tuple(sorted(matches, key=lambda each: each.option != "destination")), target)
