@@ -28,3 +28,8 @@ class Guards:
         """Return what speaks against a plan."""
         self._guard.budget = self._budget()
         return self._guard.judge(before, after, passages)
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:
+        """Return which packets two rulesets treat differently."""
+        self._guard.budget = self._budget()
+        return self._guard.differing(one, other)

@@ -35,6 +35,7 @@ class Keeper:
     now: Callable[[], float]
     _repairs: list[float] = field(default_factory=list, init=False)
     _pause: int = field(default=0, init=False)
+    _not_optimised: str = field(default="", init=False)
     held_until: float = field(default=0.0, init=False)
     """Until when no repair is made."""
 
@@ -47,6 +48,9 @@ class Keeper:
         self.nodes.hold(wanted)
         self.kernel.expect(self.nodes.latest.wanted)
         self.journal.applied(self.nodes)
+        if self.nodes.not_optimised != self._not_optimised:
+            self._not_optimised = self.nodes.not_optimised
+            _LOG.warning("layout", linear=bool(self._not_optimised), why=self._not_optimised)
         for each in self.nodes.failed:
             _LOG.error("rule not in force", policy=each.policy, rule=each.rule, words=each.words)
 

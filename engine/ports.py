@@ -132,6 +132,10 @@ class Verifier(Protocol):
         """Return what speaks against going from ``before`` to ``after`` by these passages."""
         ...
 
+    def differing(self, one: Ruleset, other: Ruleset) -> str:
+        """Return which packets two rulesets treat differently, or why that cannot be told; nothing where none are."""
+        ...
+
 
 class Stopwatch(Protocol):
     """Measures the stages of the road."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from engine.compiler import DEFAULT_OPTIONS, Options, compile_rules
+from engine.compiler import DEFAULT_OPTIONS, Layout, Options, compile_rules
 from engine.culprits import culprits, reach
 from engine.desired import Desired
 from engine.diff import SetDestroyed, apply_changes, diff, owned
@@ -189,6 +189,8 @@ class NodeRuleReconciler:
         """Sets of ours that stay though no rule needs them, because others use them."""
         self.in_force = Ruleset()
         """What the rules held compile to."""
+        self.not_optimised = ""
+        """Why the rules are laid out one after the other though the optimised layout is wanted, if they are."""
 
     def reconcile(self, rule: CompletedRule) -> None:
         """Bring one rule into force."""
@@ -218,17 +220,32 @@ class NodeRuleReconciler:
             with self._watch.stage("compile"):
                 known = compiled if attempt.rules is rules else None
                 wanted = known or compile_rules(in_order(attempt.rules.values()), self._options)
+            if self._options.layout is Layout.OPTIMISED:
+                wanted = self._proved(wanted, attempt)
             self.latest = propose(attempt.sparing(wanted), self._kernel, self._verifier, self._watch)
             try:
                 realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin)
             except (KernelRefused, NotInForce) as error:
                 if not attempt.can_go_on(error, self.latest, self._kernel):
-                    raise
+                    if self._options.layout is Layout.LINEAR or attempt.refused or isinstance(error, KernelBusy):
+                        raise
+                    attempt.refused = str(error)  # a rule for many has no owner, but one by one each has
             else:
                 self._rules, self.in_force = attempt.rules, wanted
                 self.failed = tuple(attempt.failed[key] for key in sorted(attempt.failed))
                 self.spared = _names(self.latest.wanted) - _names(wanted)
                 return
+
+    def _proved(self, wanted: Ruleset, attempt: "_Attempt") -> Ruleset:
+        """Return the optimised layout where it is proved to be equal to the linear one, else that."""
+        with self._watch.stage("compile"):
+            linear = compile_rules(in_order(attempt.rules.values()), replace(self._options, layout=Layout.LINEAR))
+        if attempt.refused:
+            self.not_optimised = attempt.refused
+            return linear
+        with self._watch.stage("verify"):
+            self.not_optimised = self._verifier.differing(linear, wanted)
+        return linear if self.not_optimised else wanted
 
 
 class _Attempt:
@@ -237,6 +254,8 @@ class _Attempt:
     def __init__(self, rules: dict[str, CompletedRule], before: dict[str, CompletedRule]) -> None:
         self.rules = rules
         self.failed: dict[str, FailedRule] = {}
+        self.refused = ""
+        """What the kernel said of rules of which nobody could be told to be to blame."""
         self._before = before
         self._spared: dict[str, IpSet] = {}
         self._races = 0

@@ -14,6 +14,7 @@ from engine.passages import Passage
 from engine.ports import Judgement
 from engine.rules import CompletedRule
 from engine.ruleset import Family, Hook, Ruleset
+from simulator.compare import compare
 from simulator.headerspace import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
 from simulator.headerspace.atlas import UNLIMITED, Question
 from simulator.headerspace.excerpt import Sieve, moved
@@ -70,6 +71,13 @@ class Guard:
             if known.library.size > _MOST * (len(new.rows) + _FEW):
                 del self._families[family]  # most of what it knows is of rules that are gone
         return found
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:
+        """Return which packets two rulesets treat differently, found out about all of them."""
+        try:
+            return next((change.summary for change in compare(one, other, budget=self.budget)), "")
+        except NoProof as error:
+            return str(error)
 
     def _judged(self, known: "_Family", change: "_Change") -> Judgement:
         same = change.old.hooks == change.new.hooks
@@ -233,3 +241,7 @@ class TrustingVerifier:
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return Judgement()
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
+        """Return nothing."""
+        return ""
