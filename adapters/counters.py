@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from adapters.kernel import Backend
 from adapters.process import Runner
-from engine.names import CHAIN_PREFIX, owner_of
+from engine.names import CHAIN_PREFIX, is_merged, names_in, owner_of
 from engine.plan import FAMILY_TOOL
 from engine.restore.words import tokens
 from engine.ruleset import Family
+
+MERGED = "(merged)"
+"""Stands where a policy's name would where a kernel rule serves several; the rule then is their names."""
 
 _RULE = re.compile(rf"^\[(\d+):(\d+)\] -A {CHAIN_PREFIX}\S+ (.*)$", re.MULTILINE)
 
@@ -55,4 +58,5 @@ def _owner(words: list[str]) -> tuple[str, str] | None:
     """Return whose rule the words are, None where it is nobody's or one that only logs."""
     if "--comment" not in words or {"LOG", "NFLOG"} & set(words):
         return None
-    return owner_of(words[words.index("--comment") + 1])
+    comment = words[words.index("--comment") + 1]
+    return (MERGED, names_in(comment)) if is_merged(comment) else owner_of(comment)

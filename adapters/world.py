@@ -14,7 +14,7 @@ from adapters.logfilter import time_of
 from adapters.manifests import scan
 from adapters.snapshots import Snapshots
 from engine.config import Configuration
-from engine.desired import desired
+from engine.desired import Desired, desired
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.intake import Judgement, Mode
@@ -142,14 +142,20 @@ def node_of(options: WorldOptions) -> str:
 
 def ruleset_of(options: WorldOptions) -> Ruleset:
     """Return the ruleset the world amounts to: compiled for a node, read from text, or observed."""
+    return rules_of(options)[0]
+
+
+def rules_of(options: WorldOptions) -> tuple[Ruleset, Desired | None]:
+    """Return the ruleset the world amounts to, and what it is compiled from where it is."""
     given = [bool(options.files), bool(options.log), options.raw, options.live]
     if sum(given) != 1:
         raise Refused((Fault("", "a world is needed", f"one of {SOURCES}"),))
     if options.live:
-        return wiring.kernel(options.netns, options.backend or Backend.AUTO).observe()
+        return wiring.kernel(options.netns, options.backend or Backend.AUTO).observe(), None
     if options.raw:
-        return _read_raw(options)
-    return desired(state_of(options), node_of(options)).ruleset
+        return _read_raw(options), None
+    wanted = desired(state_of(options), node_of(options))
+    return wanted.ruleset, wanted
 
 
 def families_of(options: WorldOptions) -> tuple[Family, ...]:

@@ -5,7 +5,19 @@ import sys
 from adapters.logs import configure
 from adapters.memory import look_seldom
 from adapters.usernamespace import in_user_namespace
-from benchmarks import cluster, first_apply, headerspace, history, lifecycle, live, oracle, parsing, road, verdicts
+from benchmarks import (
+    cluster,
+    first_apply,
+    headerspace,
+    history,
+    lifecycle,
+    live,
+    oracle,
+    packet_path,
+    parsing,
+    road,
+    verdicts,
+)
 
 if __name__ == "__main__":
     in_user_namespace((sys.executable, "-m", "benchmarks"))
@@ -19,5 +31,6 @@ if __name__ == "__main__":
     oracle.main()
     first_apply.main()
     live.main()
+    packet_path.main()
     history.main()
     cluster.main()

@@ -1,6 +1,6 @@
 """What a node shall have in force, as the state and its configuration say: its rules, and what they compile to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from engine.compiler import Layout, LogTarget, Options, compile_rules
@@ -30,6 +30,13 @@ def desired(state: ClusterState, node: str) -> Desired:
     rules = resolve(state, node)
     options = options_of(state, node)
     return Desired(rules, options, compile_rules(rules, options))
+
+
+def linear(wanted: Desired) -> Ruleset:
+    """Return what is desired with one kernel rule after the other, each of one rule of a policy."""
+    if wanted.options.layout is Layout.LINEAR:
+        return wanted.ruleset
+    return compile_rules(wanted.rules, replace(wanted.options, layout=Layout.LINEAR))
 
 
 def options_of(state: ClusterState, node: str) -> Options:

@@ -48,6 +48,16 @@ def merged_comment(comments: Sequence[str]) -> str:
     return text
 
 
+def names_in(comment: str) -> str:
+    """Return the names of the rules that a merged one serves, as far as its comment has room for them."""
+    return comment.partition(" rules: ")[2]
+
+
+def is_merged(comment: str) -> bool:
+    """Return whether a kernel rule with this comment serves several rules of policies."""
+    return comment.startswith(f"{_COMMENT} {_MERGED}")
+
+
 def owner_of(comment: str) -> tuple[str, str] | None:
     """Return the policy and the rule that a comment names, or None where it names none.
 

@@ -71,7 +71,7 @@ def apply_command(
         allowed = budget(limits.max_seconds, limits.max_memory)
         guard = wiring.verifier(state, node, world.netns, allowed)
         if not yes and sys.stdin.isatty():
-            ask(proposal_of(wanted, kernel, guard), allowed, node)
+            ask(proposal_of(wanted, kernel, guard), wanted, allowed, node)
         nodes = NodeRuleReconciler(kernel, guard, watch, wanted.options, force_unsafe=force_unsafe, begin=journal.begun)
         record = (world.log, node, str(state.sequence)) if world.log else ()
         with _recorded(journal), confirmed_within(confirm_timeout, world.netns, kernel.backend, record):

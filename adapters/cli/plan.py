@@ -15,7 +15,9 @@ from adapters.kernel import mixture
 from adapters.limits import budget
 from adapters.process import SystemRunner
 from adapters.world import WorldOptions, backend_of, node_of, state_of
-from engine.desired import Desired, desired
+from engine.compiler import Layout
+from engine.desired import Desired, desired, linear
+from engine.diff import apply_changes, diff
 from engine.errors import NoProof
 from engine.plan import Plan
 from engine.ports import Kernel, Verifier
@@ -43,7 +45,7 @@ def plan_command(world: WorldOptions, limits: LimitOptions, detailed_exitcode: b
     if found := mixture(kernel):
         click.echo(f"note: {found}", err=True)
     proposal = proposal_of(wanted, kernel, guard)
-    effect = _effect(proposal, allowed)
+    effect = _effect(proposal, wanted, allowed)
     emit(output, _proposal_as_json(proposal, effect), partial(_proposal_as_text, proposal, effect))
     return 2 if detailed_exitcode and proposal.plan.ops else 0
 
@@ -67,18 +69,24 @@ def proposal_of(wanted: Desired, kernel: Kernel, guard: Verifier) -> Proposal:
     return propose(wanted.ruleset, kernel, guard, wiring.SystemStopwatch())
 
 
-def _effect(proposal: Proposal, allowed: Budget) -> tuple[Change, ...] | None:
-    """Return what a plan changes for packets, None where the budget does not do to find out."""
+def _effect(proposal: Proposal, wanted: Desired, allowed: Budget) -> tuple[Change, ...] | None:
+    """Return what a plan changes for packets, None where the budget does not do to find out.
+
+    What will decide is named one by one, also where kernel rules will serve many.
+    """
+    reached = proposal.reached
+    if wanted.options.layout is not Layout.LINEAR:
+        reached = apply_changes(proposal.observed, diff(proposal.observed, linear(wanted)))
     try:
-        return compare(proposal.observed, proposal.reached, budget=allowed)
+        return compare(proposal.observed, reached, budget=allowed)
     except NoProof:
         return None
 
 
-def ask(proposal: Proposal, allowed: Budget, node: str) -> None:
+def ask(proposal: Proposal, wanted: Desired, allowed: Budget, node: str) -> None:
     """Show what would be done and ask; raise ``Abort`` where that is not wanted."""
     if proposal.plan.ops:
-        click.echo(_proposal_as_text(proposal, _effect(proposal, allowed)), err=True)
+        click.echo(_proposal_as_text(proposal, _effect(proposal, wanted, allowed)), err=True)
         click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
 
 

@@ -1,6 +1,7 @@
 """``simulate``: what a ruleset does to packets."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import click
 
@@ -10,9 +11,12 @@ from adapters.cli.options import WayOptions, packet_options, way_options, world_
 from adapters.cli.output import output_option
 from adapters.cli.packets import PacketOptions, split
 from adapters.hostfacts import Text, host_of
-from adapters.world import WorldOptions, node_of, read_text, ruleset_of, state_of
+from adapters.world import WorldOptions, node_of, read_text, rules_of, state_of
+from engine.compiler import Layout
+from engine.desired import linear
 from engine.errors import Fault, Refused
 from engine.ruleset import Family, Hook
+from simulator.attribution import Attribution
 from simulator.conntrack import Tracker
 from simulator.journey import arrive, send
 from simulator.netfilter import Answer, Walker
@@ -47,9 +51,24 @@ def _answers(
     world: WorldOptions, packets: Iterator[Packet], asked: PacketOptions, way: WayOptions, *, trace: bool
 ) -> Iterator[Answer]:
     _check(asked, way)
-    walker = Walker(ruleset_of(world))
+    ruleset, wanted = rules_of(world)
+    found = _judged(Walker(ruleset), asked, way, packets, trace=trace, host=partial(_host, world, way))
+    if wanted is None or wanted.options.layout is Layout.LINEAR:
+        return found  # rules alone do not tell whose they are, if they serve many
+    return map(Attribution(linear(wanted)).of, found)
+
+
+def _judged(
+    walker: Walker,
+    asked: PacketOptions,
+    way: WayOptions,
+    packets: Iterator[Packet],
+    *,
+    trace: bool,
+    host: Callable[[], Host | None],
+) -> Iterator[Answer]:
     if way.all_hooks:
-        return _on_their_whole_way(walker, Tracker(_host(world, way)), packets)
+        return _on_their_whole_way(walker, Tracker(host()), packets)
     at = Hook(way.hook) if way.hook else None
     if asked.stateless and not trace:
         from simulator.batch import answers  # noqa: PLC0415 - numpy is slow to load, which a few packets need not wait for

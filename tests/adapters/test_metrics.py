@@ -31,6 +31,7 @@ SAVED = """\
 [2:120] -A NW-INPUT -p tcp -m comment --comment "nodewall p/r one" -j DROP
 [3:180] -A NW-INPUT -p udp -m comment --comment "nodewall p/r one" -j DROP
 [5:500] -A NW-INPUT -m comment --comment nodewall -j RETURN
+[4:400] -A NW-I-rest -m comment --comment "nodewall merged:0123 2 rules: a/b c/d" -j DROP
 [7:700] -A INPUT -m comment --comment "nodewall q/theirs" -j ACCEPT
 COMMIT
 """
@@ -46,7 +47,10 @@ def samples(metrics: NodeMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def test_what_the_kernel_counted_is_told_by_rule_of_a_policy() -> None:
     """All kernel rules of one rule together, but for those that only log, and those of others."""
-    assert list(counts_in(SAVED, Family.IPV4)) == [Count(Family.IPV4, "p", "r one", 5, 300)]
+    assert list(counts_in(SAVED, Family.IPV4)) == [
+        Count(Family.IPV4, "(merged)", "a/b c/d", 4, 400),
+        Count(Family.IPV4, "p", "r one", 5, 300),
+    ]
 
 
 def test_everything_that_is_done_is_counted(tmp_path: Path) -> None:
