@@ -7,7 +7,7 @@ import click
 from adapters.cli.options import cluster_options
 from adapters.cli.output import emit, output_option
 from adapters.world import WorldOptions, node_of, state_of
-from engine.compiler import Layout
+from engine.compiler import Layout, left_linear
 from engine.desired import desired
 from engine.plan import Tool, full_text
 from engine.state import ClusterState
@@ -26,7 +26,10 @@ TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
 def compile_command(world: WorldOptions, layout: str | None, output: str) -> None:
     """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
     state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
-    texts = full_text(desired(state, node_of(world)).ruleset)
+    wanted = desired(state, node_of(world))
+    for note in left_linear(wanted.rules, wanted.options):
+        click.echo(f"note: {note}", err=True)
+    texts = full_text(wanted.ruleset)
     data = {TEXT_KEYS[tool]: texts[tool] for tool in TEXT_KEYS}
     emit(output, data, lambda: "\n".join(f"# {tool} restore\n{texts[tool]}" for tool in Tool).rstrip())
 

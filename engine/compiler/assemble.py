@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
 
-from engine.compiler.flat import Flat, Given, NotFlat, Place, flattened
+from engine.compiler.flat import Flat, NotFlat, Place, flattened
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, Options
-from engine.compiler.parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of, units_of
+from engine.compiler.parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
 from engine.names import CHAIN_PREFIX, comment_of
 from engine.rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
 from engine.ruleset import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
@@ -52,6 +52,17 @@ def assemble(parts: Sequence[RulePart], options: Options = DEFAULT_OPTIONS) -> R
         sets += [item for _, found in made for item in found]
     by_name = {item.name: item for item in sets}
     return Ruleset(tables[Family.IPV4], tables[Family.IPV6], tuple(by_name[name] for name in sorted(by_name)))
+
+
+def left_linear(rules: Sequence[CompletedRule], options: Options) -> Iterator[str]:
+    """Yield why a direction is laid out one by one though the optimised layout is asked for, for each that is."""
+    parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
+    for family in options.families if options.layout is Layout.OPTIMISED else ():
+        for direction in HOOKS:
+            try:
+                _flat(direction, [part for part in parts if part.rule.direction is direction], family, options)
+            except NotFlat as error:
+                yield f"{direction} of {family} stays linear: {error}"
 
 
 def assemble_like(known: Ruleset, before: Sequence[RulePart], parts: Sequence[RulePart], options: Options) -> Ruleset:
@@ -104,25 +115,18 @@ def _flat(
     onwards = Target(last, goto=True) if last else None
     begin = (*_preamble(direction, options), *(rule for part in static for rule in part.rules(family)))
     rest = [part for part in parts if part.rule.policy != STATIC_POLICY]
-    above = _laid(direction, [part for part in rest if not part.rule.baseline], family, options, onwards)
+    above = _laid(direction, [part for part in rest if not part.rule.baseline], family, onwards)
     chains = [Chain(chain_of(direction), (*begin, *above.rules)), *above.chains]
     sets = [*_sets(static), *above.sets]
     if last:
-        below = _laid(direction, [part for part in rest if part.rule.baseline], family, options, None)
+        below = _laid(direction, [part for part in rest if part.rule.baseline], family, None)
         chains += [Chain(last, below.rules), *below.chains]
         sets += below.sets
     return chains, sets
 
 
-def _laid(
-    direction: Direction, parts: Sequence[RulePart], family: Family, options: Options, onwards: Target | None
-) -> Flat:
-    given = [
-        Given(unit, part.rule, found)
-        for part in parts
-        for found in (next((item for item in part.sets if item.family is family), None),)
-        for unit in units_of(part.rule, family, found, options)
-    ]
+def _laid(direction: Direction, parts: Sequence[RulePart], family: Family, onwards: Target | None) -> Flat:
+    given = [each for part in parts for each in part.given.get(family, ())]
     baseline = "B" if parts and parts[0].rule.baseline else ""
     base = f"{CHAIN_PREFIX}{HOOKS[direction][0]}{baseline}"
     return flattened(given, Place(family, base, ADDRESS_SIDE[direction]), onwards)

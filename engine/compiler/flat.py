@@ -9,17 +9,17 @@ Every way through the chains is a goto, so at its end a packet is where the line
 one chain each, as their limits count all their packets together.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from engine.addresses import entries
 from engine.compiler.firstmatch import Entries, Named, resolved
-from engine.compiler.parts import Unit, address_set, comment, everything
+from engine.compiler.parts import Given, Unit, address_set, comment, everything
 from engine.compiler.portcells import Cell, Node, cells, tree
 from engine.compiler.traffic import Matches, protocol_match
 from engine.names import comment_of, digest, merged_comment
-from engine.rules import ANY_PORT, CompletedRule, PortRange, Protocol
+from engine.rules import ANY_PORT, PortRange, Protocol
 from engine.ruleset import Chain, Family, IpSet, Match, Rule, Target
 
 _PORTED = {Protocol.TCP.value: "t", Protocol.UDP.value: "u", Protocol.SCTP.value: "s"}
@@ -51,15 +51,6 @@ class Place:
     family: Family
     base: str
     side: str
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A unit with the set that it looks into, if it does."""
-
-    unit: Unit
-    rule: CompletedRule
-    found: IpSet | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +136,7 @@ def flattened(given: Sequence[Given], place: Place, onwards: Target | None, boun
     Raises:
         NotFlat: it would grow beyond bounds.
     """
-    terms = _terms(given, place.family)
+    terms = _terms(given)
     limit = bounds.more + bounds.times * (len(terms) + sum(len(term.addresses or ()) for term in terms))
     laid = _Laid(place, limit)
     broad = [term for term in terms if not term.protocol]
@@ -162,7 +153,7 @@ def _going(target: Target) -> Rule:
     return Rule((comment(comment_of()),), target)
 
 
-def _terms(given: Sequence[Given], family: Family) -> list[_Term]:
+def _terms(given: Sequence[Given]) -> list[_Term]:
     found = []
     for number, each in enumerate(given):
         protocol, ports, also = "", None, list[Match]()
@@ -173,8 +164,7 @@ def _terms(given: Sequence[Given], family: Family) -> list[_Term]:
                 ports = tuple(map(_range, match.values[0].split(",")))
             else:
                 also.append(match)
-        addresses = entries(each.rule.peers or (), family) if each.found is not None else None
-        found.append(_Term(number, each.unit, protocol, ports, tuple(also), addresses, each.found))
+        found.append(_Term(number, each.unit, protocol, ports, tuple(also), each.addresses, each.found))
     return found
 
 
@@ -188,17 +178,25 @@ def _left_over(terms: Sequence[_Term], broad: Sequence[_Term], family: Family, l
     found, size = list[_Term](), 0
     last = next((term.number for term in broad if term.final), len(terms))
     named = Named([(term.number, term.addresses or ()) for term in broad])
+    numbers = [term.number for term in broad]
+    everybody: dict[int, Entries] = {}  # by how many stand before: what these leave of all addresses
     for term in terms:
         if not term.protocol or term.number > last:
             continue  # nothing reaches what stands behind one that nothing gets past
+        place = bisect_left(numbers, term.number)
         mine = everything(family) if term.addresses is None else term.addresses
-        before = named.about(mine, term.number)
-        left = resolved([*((entries, 0) for entries in before), (mine, 1)]).sets.get(1, ()) if before else mine
+        if term.addresses is None and place in everybody:
+            left = everybody[place]
+        else:
+            before = named.about(mine, term.number)
+            left = resolved([*((entries, 0) for entries in before), (mine, 1)]).sets.get(1, ()) if before else mine
+            size += len(left) if left != mine else 0
+            if term.addresses is None:
+                everybody[place] = left
         if left == mine:
             found.append(term)
         elif left:
             found.append(replace(term, addresses=left, found=None))
-            size += len(left)
         if size > limit:
             raise NotFlat("rules about every protocol stand between too many others")
     return found

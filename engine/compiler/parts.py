@@ -4,13 +4,13 @@ A part depends on its rule and the options alone, so it can be kept while other 
 derive from the rule they belong to, so that a change of one rule touches nothing of another.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from engine.addresses import Block, Entry, entries
 from engine.compiler.logs import limit_matches, log_target
-from engine.compiler.options import Options
+from engine.compiler.options import Layout, Options
 from engine.compiler.traffic import Matches, protocol_match, traffic_of
 from engine.names import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
 from engine.rules import Action, CompletedRule, Direction, Protocol
@@ -59,13 +59,23 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A unit with the set that it looks into and what that set has, if it looks into one."""
+
+    unit: Unit
+    found: IpSet | None
+    addresses: tuple[Entry, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class RulePart:
-    """The kernel rules of one rule by family, and its sets."""
+    """The kernel rules of one rule by family, and its sets; and its units by family for the optimised layout."""
 
     rule: CompletedRule
     ipv4: tuple[Rule, ...]
     ipv6: tuple[Rule, ...]
     sets: tuple[IpSet, ...]
+    given: Mapping[Family, tuple[Given, ...]] = field(default_factory=dict, compare=False)
 
     def rules(self, family: Family) -> tuple[Rule, ...]:
         """Return the kernel rules of one family."""
@@ -79,14 +89,17 @@ def chain_of(direction: Direction, *, baseline: bool = False) -> str:
 
 def part_of(rule: CompletedRule, options: Options) -> RulePart:
     """Return what a rule compiles to."""
-    sets = {family: found for family in options.families if (found := _set_of(rule, family))}
-    by_family = {
-        family: tuple(line for unit in units_of(rule, family, sets.get(family), options) for line in unit.rules())
-        if family in options.families
-        else ()
-        for family in Family
+    peers = {family: found for family in options.families if (found := entries(rule.peers or (), family))}
+    sets = {family: address_set(family, digest(rule.id), found) for family, found in peers.items()}
+    units = {family: tuple(_units(rule, family, sets.get(family), options)) for family in options.families}
+    ipv4, ipv6 = (tuple(line for unit in units.get(family, ()) for line in unit.rules()) for family in Family)
+    if options.layout is Layout.LINEAR:
+        return RulePart(rule, ipv4, ipv6, tuple(sets.values()))
+    given = {
+        family: tuple(Given(unit, sets.get(family), peers.get(family)) for unit in some)
+        for family, some in units.items()
     }
-    return RulePart(rule, by_family[Family.IPV4], by_family[Family.IPV6], tuple(sets.values()))
+    return RulePart(rule, ipv4, ipv6, tuple(sets.values()), given)
 
 
 def comment(text: str) -> Match:
@@ -94,7 +107,7 @@ def comment(text: str) -> Match:
     return Match("comment", "comment", (text,))
 
 
-def units_of(rule: CompletedRule, family: Family, found: IpSet | None, options: Options) -> Iterator[Unit]:
+def _units(rule: CompletedRule, family: Family, found: IpSet | None, options: Options) -> Iterator[Unit]:
     """Yield what a rule does in a family, by the set of its peers there."""
     peers = _peer_match(rule, found)
     if peers is None:
@@ -135,11 +148,6 @@ def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
     if peers is None:
         return None
     return (Match("set", "match-set", (peers.name, ADDRESS_SIDE[rule.direction])),)
-
-
-def _set_of(rule: CompletedRule, family: Family) -> IpSet | None:
-    found = entries(rule.peers or (), family)
-    return address_set(family, digest(rule.id), found) if found else None
 
 
 def address_set(family: Family, name: str, found: Sequence[Entry]) -> IpSet:

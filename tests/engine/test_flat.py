@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.addresses import Block, entries
-from engine.compiler import DEFAULT_OPTIONS, Layout, Options, compile_rules
+from engine.compiler import DEFAULT_OPTIONS, Layout, Options, compile_rules, left_linear
 from engine.compiler.firstmatch import Entries, Named, resolved
-from engine.compiler.flat import Bounds, Given, NotFlat, Place, flattened
-from engine.compiler.parts import part_of, units_of
+from engine.compiler.flat import Bounds, NotFlat, Place, flattened
+from engine.compiler.parts import part_of
 from engine.compiler.portcells import Node, cells, tree
 from engine.diff import diff
 from engine.names import comment_of, merged_comment, owner_of
@@ -196,14 +196,29 @@ def test_names_of_chains_fit() -> None:
 def test_what_would_grow_beyond_bounds_stays_linear() -> None:
     """It is said why, and the linear layout is what comes of it."""
     rules = [allowed(number, 2000 + number, "10.0.0.1/32") for number in range(50)]
-    given_ = [
-        Given(unit, rule, part.sets[0])
-        for rule in rules
-        for part in (part_of(rule, DEFAULT_OPTIONS),)
-        for unit in units_of(rule, Family.IPV4, part.sets[0], DEFAULT_OPTIONS)
-    ]
+    given_ = [each for rule in rules for each in part_of(rule, OPTIMISED).given[Family.IPV4]]
     with pytest.raises(NotFlat, match="it would take more than 10 rules and members"):
         flattened(given_, Place(Family.IPV4, "NW-I", "src"), None, Bounds(0, 10))
+
+
+def test_it_is_said_what_stays_linear_and_why() -> None:
+    """Where rules about every protocol stand between many others, what they leave for each would take too much room."""
+    rules = []
+    for number in range(400):
+        rank = Rank(250, float(number), f"p{number:04}", 0)
+        wide = tuple(Block(ip_network(f"10.{number % 200}.{host}.0/24")) for host in range(64))
+        broad = CompletedRule(f"p{number:04}", "r", rank, Direction.INGRESS, Action.DROP, wide)
+        services = (Service(Protocol.TCP, (number, number)),)
+        anybody = CompletedRule(f"p{number:04}", "r", rank, Direction.INGRESS, Action.ALLOW, None, services)
+        rules.append(anybody if number % 2 else broad)
+    assert list(left_linear(rules, OPTIMISED)) == [
+        "ingress of IPv4 stays linear: rules about every protocol stand between too many others"
+    ]
+    assert list(left_linear(rules, DEFAULT_OPTIONS)) == []
+    linear = compile_rules(rules)
+    assert compiled(rules).table(Family.IPV4, "filter").chain("NW-INPUT") == linear.table(Family.IPV4, "filter").chain(
+        "NW-INPUT"
+    )
 
 
 def test_a_rule_for_many_names_them_and_owns_none() -> None:
