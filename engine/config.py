@@ -257,8 +257,9 @@ DEFAULT_CONFIGURATION = Configuration()
 
 def _recorded(config: Configuration, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
     found: dict[str, object] = plain(config)
-    if config.guard == DEFAULT_CONFIGURATION.guard:
-        del found["guard"]
+    for name in ("guard", "layout"):
+        if getattr(config, name) == getattr(DEFAULT_CONFIGURATION, name):
+            del found[name]
     return found
 
 
