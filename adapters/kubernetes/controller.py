@@ -63,9 +63,9 @@ class Controller:
                     continue
                 names = self._overview.take() | self._left
                 self._tell_refusals()
-                await self._swept()
+                swept = await self._swept()
                 written = await self._written(names)
-                if self._left:
+                if self._left or not swept:
                     await asyncio.sleep(backoff.seconds())
                     news.set()
                 else:
@@ -117,14 +117,17 @@ class Controller:
                 self.notices.take(Notice(about, "Refused", f"the last good version stays in force: {words}"))
         self._refused = found
 
-    async def _swept(self) -> None:
-        """Take away the reports of nodes that are gone."""
+    async def _swept(self) -> bool:
+        """Take away the reports of nodes that are gone, and return whether that was done."""
+        done = True
         for node in sorted(self._overview.reports.keys() - self._overview.state.nodes.keys()):
             try:
                 await self.api.write(Write.DELETE, f"{NODE_FIREWALLS.paths[0]}/{node}", {})
             except NodewallError as error:
                 if not (isinstance(error, ApiFault) and error.code == HTTPStatus.NOT_FOUND):
                     _LOG.warning("report not removed", node=node, error=str(error))
+                    done = False
+        return done
 
 
 def _status_of(summary: PolicySummary, seen: Seen, now: str) -> Document:

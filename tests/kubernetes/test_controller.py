@@ -131,6 +131,26 @@ def _told_right(api: FakeApi, state: ClusterState, reports: Reports) -> bool:
     return True
 
 
+def test_what_could_not_be_removed_is_tried_again() -> None:
+    """Without waiting for other news, which may never come."""
+    failures = [ApiFault("no"), Gone(), ApiFault("too many", 429, 0.001)]
+
+    def trouble(verb: str, _: str) -> None:
+        if verb == "delete" and failures:
+            raise failures.pop()
+
+    async def play() -> None:
+        api, dice = FakeApi(trouble=trouble), random.Random(0)
+        api.put(NODE_FIREWALLS, reported("lost"))
+        told = Notices(api, FixedClock(), CountedIds(), dice, "test")
+        running = asyncio.ensure_future(Controller(api, FixedClock(), dice, told).run())
+        await comes(lambda: "lost" not in api.objects(NODE_FIREWALLS))
+        running.cancel()
+
+    played(play())
+    assert failures == []
+
+
 def test_one_of_many_leads_and_is_followed_by_another() -> None:
     """Never two at once; who ends gives it away at once, who hangs loses it, whatever the clocks say."""
     leading: list[str] = []
