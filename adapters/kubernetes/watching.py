@@ -38,9 +38,15 @@ class Backoff:
 
     dice: Random
     _next: float = field(default_factory=lambda: _FIRST)
+    _answered: bool = True
 
     def seconds(self, *, answered: bool = True) -> float:
-        """Return how long to wait now, after somebody answered or nobody did."""
+        """Return how long to wait now, after somebody answered or nobody did; what changes between the two begins anew.
+
+        A server that comes back answers with failures at first, and then soon well.
+        """
+        if answered is not self._answered:
+            self._answered, self._next = answered, _FIRST
         longest = _LONGEST if answered else _AWAY
         wait, self._next = min(longest, self._next), min(longest, 2 * self._next)
         return wait * self.dice.uniform(0.5, 1.0)
