@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from engine.desired import desired
 from engine.errors import NodewallError
 from engine.plan import full_text
 from engine.ports import Clock
+from engine.state import ClusterState
 from engine.status import statuses
 
 _EVENTS = 2000
@@ -48,6 +49,8 @@ _FILES = (
     ("host/modules.txt", "/proc/modules"),
     ("host/os.txt", "/etc/os-release"),
 )
+State = Callable[[], ClusterState]
+
 _PAGES = ("healthz", "readyz", "metrics")
 
 _SECONDS = 5.0
@@ -87,9 +90,10 @@ class Bundle:
     def _parts(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """Yield the name of each part, and what tells it."""
         yield "versions.json", self._versions
-        yield "log/status.json", self._status
-        yield "log/wanted.txt", self._wanted
-        yield "log/config.json", self._config
+        state = cache(lambda: Snapshots(self.log).reached()[0])
+        yield "log/status.json", partial(self._status, state)
+        yield "log/wanted.txt", partial(self._wanted, state)
+        yield "log/config.json", partial(self._config, state)
         yield "log/events.jsonl", self._events
         yield "log/verified.txt", self._verified
         for name, words in _PROGRAMS:
@@ -110,18 +114,16 @@ class Bundle:
             {"nodewall": version("nodewall"), "python": platform.python_version(), "machine": platform.machine()}
         )
 
-    def _status(self) -> bytes:
-        state, _ = Snapshots(self.log).reached()
-        return _as_json([each.as_json() for each in statuses(state, self.node)])
+    def _status(self, state: State) -> bytes:
+        return _as_json([each.as_json() for each in statuses(state(), self.node)])
 
-    def _wanted(self) -> bytes:
-        state, _ = Snapshots(self.log).reached()
-        texts = full_text(desired(state, self.node).ruleset)
+    def _wanted(self, state: State) -> bytes:
+        texts = full_text(desired(state(), self.node).ruleset)
         return _encoded("".join(f"# {tool}\n{text}" for tool, text in texts.items()))
 
-    def _config(self) -> bytes:
-        state, _ = Snapshots(self.log).reached()
-        return _as_json(state.config.model_dump(mode="json", by_alias=True))
+    @staticmethod
+    def _config(state: State) -> bytes:
+        return _as_json(state().config.model_dump(mode="json", by_alias=True))
 
     def _events(self) -> bytes:
         last = self.log.last_sequence()

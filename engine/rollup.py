@@ -6,7 +6,6 @@ Source: Antrea's ``status`` of ClusterNetworkPolicy: ``phase``, ``currentNodesRe
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from engine.errors import Fault
 from engine.events import ObjectRefused
 from engine.objects import ClusterNetworkPolicy
 from engine.spans import Spans
@@ -78,7 +77,7 @@ class Rollup:
 
 def _words(refusal: ObjectRefused | None) -> str:
     faults = refusal.faults if refusal else ()
-    words = [str(Fault(each.path, each.problem, each.expected)) for each in faults]
+    words = list(map(str, faults))
     return "; ".join([*words[:_SHOWN], *_more(words, "more reasons")]) or "refused"
 
 

@@ -10,7 +10,6 @@ from enum import StrEnum
 
 from engine.compiler import compile_rules, label_is_cut, log_prefix
 from engine.desired import Desired, desired
-from engine.errors import Fault
 from engine.events import ObjectRefused, body_as_json, canonical, declared
 from engine.fingerprints import Fingerprints
 from engine.names import digest
@@ -107,7 +106,7 @@ def _refused(state: ClusterState) -> Iterator[str]:
 
 def _reasons(refusal: ObjectRefused | None) -> Iterator[str]:
     for fault in refusal.faults if refusal else ():
-        yield f"refused: {Fault(fault.path, fault.problem, fault.expected)}"
+        yield f"refused: {fault}"
 
 
 def _phase(

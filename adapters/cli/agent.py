@@ -1,10 +1,9 @@
 """``agent``: keeps a node until it is told to end."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Self
 
@@ -140,7 +139,7 @@ class _Made:
         remembered, watch = RememberedKernel(kernel, changes), wiring.SystemStopwatch(told=outlets.took)
         guards = Guards(node, world.netns, partial(budget, limits.max_seconds, limits.max_memory))
         nodes = NodeRuleReconciler(remembered, guards, watch, begin=journal.begun)
-        cleared = _Once(lambda: clear_rules(kernel.other, watch))
+        cleared = cache(lambda: clear_rules(kernel.other, watch))  # only the first time
         outlets.on_in_force.append(lambda *_: cleared())
         agent = Agent(
             node=node,
@@ -156,18 +155,6 @@ class _Made:
             turned=outlets.turned,
         )
         return cls(agent, state, kernel, watch)
-
-
-class _Once:
-    """Calls what it has at the first call, and then no more."""
-
-    def __init__(self, what: Callable[[], object]) -> None:
-        self._what: Callable[[], object] | None = what
-
-    def __call__(self) -> None:
-        if self._what is not None:
-            self._what()
-        self._what = None
 
 
 def _written(source: Source) -> FileWatch | None:

@@ -8,13 +8,14 @@ import click
 from adapters import wiring
 from adapters.cli.options import status_options
 from adapters.cli.output import counted, emit, output_option, table
+from adapters.kernel import NetfilterKernel
 from adapters.nodelock import holder_of
 from adapters.offswitch import switch_of
 from adapters.world import WorldOptions, backend_of, node_of, state_of
 from engine.desired import desired
 from engine.diff import diff
 from engine.plan import op_of
-from engine.state import ClusterState
+from engine.ruleset import Ruleset
 from engine.status import PolicyStatus, statuses
 
 _SHOWN = 20
@@ -30,12 +31,13 @@ def status_command(world: WorldOptions, output: str) -> None:
     With --live, on the node itself, also who keeps it and what differs from what is wanted.
     """
     state, node = state_of(world), node_of(world)
-    found = statuses(state, node)
+    wanted = desired(state, node)
+    found = statuses(state, node, wanted)
     policies = [status.as_json() for status in found]
     if not world.live:
         emit(output, policies, lambda: _as_text(found))
         return
-    live = _live(state, node, world)
+    live = _live(wanted.ruleset, wiring.kernel(world.netns, backend_of(world, state)), node, world.netns)
     emit(output, {**live.as_json(), "policies": policies}, lambda: f"{live.as_text()}\n\n{_as_text(found)}")
 
 
@@ -70,12 +72,11 @@ class _Live:
         return "\n".join(lines)
 
 
-def _live(state: ClusterState, node: str, world: WorldOptions) -> _Live:
-    kernel = wiring.kernel(world.netns, backend_of(world, state))
-    operations = [str(op_of(change)) for change in diff(kernel.observe(), desired(state, node).ruleset)]
-    switch = switch_of(world.netns)
+def _live(wanted: Ruleset, kernel: NetfilterKernel, node: str, netns: str) -> _Live:
+    operations = [str(op_of(change)) for change in diff(kernel.observe(), wanted)]
+    switch = switch_of(netns)
     off = str(switch) if switch.exists() else ""
-    return _Live(node, holder_of(world.netns), off, kernel.backend.value, operations)
+    return _Live(node, holder_of(netns), off, kernel.backend.value, operations)
 
 
 def _as_text(found: tuple[PolicyStatus, ...]) -> str:

@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from adapters.kubernetes.resources import BY_KIND, Document, read
+from adapters.kubernetes.resources import BY_KIND, Document, mapping, read
 from engine.errors import Fault
 from engine.intake import Faulty, Mode, judge
 from engine.state import ClusterState
@@ -17,8 +17,8 @@ _SHOWN = 20
 
 def objections(request: Document, state: ClusterState) -> Sequence[Fault]:
     """Return what speaks against a request in a state of the cluster, as far as that is known."""
-    kind = str(_map(request.get("kind")).get("kind", ""))
-    new, old = _map(request.get("object")), _map(request.get("oldObject"))
+    kind = str(mapping(request.get("kind")).get("kind", ""))
+    new, old = mapping(request.get("object")), mapping(request.get("oldObject"))
     if kind not in BY_KIND or not _matters(new, old):
         return ()
     deleting = request.get("operation") == "DELETE"
@@ -30,14 +30,12 @@ def objections(request: Document, state: ClusterState) -> Sequence[Fault]:
 
 def _matters(new: Document, old: Document) -> bool:
     """Return whether rules hang on what changes: not so for an object on its way out, or for labels of one."""
-    return not _map(new.get("metadata")).get("deletionTimestamp") and (not new or new.get("spec") != old.get("spec"))
+    return not mapping(new.get("metadata")).get("deletionTimestamp") and (not new or new.get("spec") != old.get("spec"))
 
 
-def answer(request: Document, faults: Sequence[Fault], warnings: Sequence[str] = ()) -> Document:
+def answer(request: Document, faults: Sequence[Fault]) -> Document:
     """Return the AdmissionReview that answers a request."""
     response: dict[str, object] = {"uid": request.get("uid", ""), "allowed": not faults}
-    if warnings:
-        response["warnings"] = list(warnings)
     if faults:
         words = [str(fault) for fault in faults[:_SHOWN]]
         if len(faults) > _SHOWN:
@@ -49,9 +47,5 @@ def answer(request: Document, faults: Sequence[Fault], warnings: Sequence[str] =
 
 def request_in(review: object) -> Document | None:
     """Return the request of an AdmissionReview, None where it is none."""
-    found = _map(_map(review).get("request"))
+    found = mapping(mapping(review).get("request"))
     return found or None
-
-
-def _map(value: object) -> Document:
-    return value if isinstance(value, dict) else {}

@@ -21,7 +21,7 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from adapters.kubernetes.resources import CRD_GROUP, OWN_GROUP
+from adapters.kubernetes.resources import CRD_GROUP, OWN_GROUP, mapping
 from engine.errors import Fault, NodewallError, Refused, shown
 
 FIELD_MANAGER = "nodewall"
@@ -176,7 +176,7 @@ def _document(text: bytes) -> dict[str, object]:
 
 def _ended(status: object, path: str) -> NodewallError:
     """Return why a watch ended."""
-    found = status if isinstance(status, dict) else {}
+    found = mapping(status)
     code, words = found.get("code"), str(found.get("message", "no reason"))
     known = code if isinstance(code, int) else HTTPStatus.OK
     return Gone() if code == HTTPStatus.GONE else ApiFault(f"watch of {path} ended: {words}", known)

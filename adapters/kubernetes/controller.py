@@ -16,7 +16,7 @@ from adapters.kubernetes.notices import Notice, Notices, Regarding
 from adapters.kubernetes.overview import Overview, Seen
 from adapters.kubernetes.resources import BY_KIND, NODE_FIREWALLS, Document
 from adapters.kubernetes.watching import Backoff, Watcher
-from engine.errors import Fault, NodewallError
+from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.ports import Clock
 from engine.rollup import PolicySummary, Rollup
@@ -109,7 +109,7 @@ class Controller:
         """Have it told what is refused now and was not, or for other reasons."""
         found: dict[str, str] = {}
         for key, refusal in self._overview.state.refusals.items():
-            words = "; ".join(str(Fault(each.path, each.problem, each.expected)) for each in refusal.faults)
+            words = "; ".join(map(str, refusal.faults))
             found[key] = words
             seen = self._overview.seen.get((refusal.kind, refusal.name))
             if seen is not None and self._refused.get(key) != words:

@@ -14,7 +14,7 @@ from random import Random
 import structlog
 
 from adapters.kubernetes.connection import Api, ApiFault, Write
-from adapters.kubernetes.resources import Document
+from adapters.kubernetes.resources import Document, mapping
 from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.ports import Clock
@@ -88,7 +88,7 @@ class Lease:
             return await self._written(Write.CREATE, self._path(), None)
         if found != self._seen:
             self._seen, self._seen_at = found, now
-        spec = _map(found.get("spec"))
+        spec = mapping(found.get("spec"))
         holder, duration = str(spec.get("holderIdentity") or ""), spec.get("leaseDurationSeconds")
         lasts = duration if isinstance(duration, int) else DURATION
         if holder not in {"", self.identity} and now - self._seen_at < lasts:
@@ -100,7 +100,7 @@ class Lease:
         with suppress(NodewallError, TimeoutError):
             async with asyncio.timeout(RETRY):
                 found = await self._read()
-                if found and _map(found.get("spec")).get("holderIdentity") == self.identity:
+                if found and mapping(found.get("spec")).get("holderIdentity") == self.identity:
                     document = self._document(found, "")
                     await self.api.write(Write.UPDATE, f"{self._path()}/{self.name}", document)
 
@@ -124,7 +124,7 @@ class Lease:
     def _document(self, before: Document | None, holder: str) -> Document:
         """Return the lease with a holder; one that was there is changed only if it is still the same."""
         now = timestamp(self.clock.now())
-        spec = dict(_map((before or {}).get("spec")))
+        spec = dict(mapping((before or {}).get("spec")))
         if spec.get("holderIdentity") != holder:
             changes = spec.get("leaseTransitions")
             spec |= {"acquireTime": now, "leaseTransitions": changes + 1 if isinstance(changes, int) else 0}
@@ -134,7 +134,3 @@ class Lease:
 
     def _path(self) -> str:
         return f"/apis/{_VERSION}/namespaces/{self.namespace}/leases"
-
-
-def _map(value: object) -> Document:
-    return value if isinstance(value, dict) else {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from adapters.kubernetes.mirror import Heard, Mirror
 from adapters.kubernetes.nodefirewall import policies_in
-from adapters.kubernetes.resources import BY_KIND, NODE_FIREWALLS, Document, Resource, read
+from adapters.kubernetes.resources import BY_KIND, NODE_FIREWALLS, Document, Resource, mapping, read
 from engine.state import ClusterState, evolved
 from engine.status import PolicyStatus
 
@@ -71,14 +71,13 @@ class Overview:
     def read(self, resource: Resource, document: Document) -> Seen:
         if resource is NODE_FIREWALLS:
             return Seen(report=policies_in(document))
-        metadata, status = document.get("metadata"), document.get("status")
-        known = metadata if isinstance(metadata, dict) else {}
+        known = mapping(document.get("metadata"))
         generation = known.get("generation")
         return Seen(
             item=read(resource, document),
             generation=generation if isinstance(generation, int) else 0,
             uid=str(known.get("uid", "")),
-            status=status if resource.kind == _POLICY and isinstance(status, dict) else {},
+            status=mapping(document.get("status")) if resource.kind == _POLICY else {},
         )
 
     def list(self, resource: Resource, found: Mapping[str, Seen]) -> None:

@@ -18,6 +18,11 @@ Document = Mapping[str, object]
 """An object as the API gives it."""
 
 
+def mapping(value: object) -> Document:
+    """Return a part of an object as a mapping, an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A kind, the version it has in manifests, and the paths of its collection, the newest first."""
@@ -73,8 +78,7 @@ NODE_FIREWALLS = Resource("NodeFirewall", OWN_VERSION, (f"/apis/{OWN_VERSION}/no
 
 def key_in(resource: Resource, document: Document) -> str:
     """Return the key of an object as the API gives it."""
-    metadata = document.get("metadata")
-    found = metadata if isinstance(metadata, dict) else {}
+    found = mapping(document.get("metadata"))
     name, namespace = str(found.get("name", "")), str(found.get("namespace", ""))
     return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
 

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from adapters.kubernetes.connection import Api, ApiFault, Gone
-from adapters.kubernetes.resources import Document, Resource, key_in
+from adapters.kubernetes.resources import Document, Resource, key_in, mapping
 from engine.errors import NodewallError
 
 _LOG = structlog.get_logger(__name__)
@@ -88,7 +88,7 @@ async def listed(
     more = ""
     while True:
         page = await api.get(path, {"limit": _PAGE, **({"continue": more} if more else {})}, "list")
-        some, metadata = page.get("items"), _metadata(page)
+        some, metadata = page.get("items"), mapping(page.get("metadata"))
         for each in some if isinstance(some, list) else ():
             if isinstance(each, dict):
                 found[key_in(resource, each)] = read(resource, each)
@@ -166,7 +166,7 @@ class Watcher(Generic[T]):
                 found = event.get("object")
                 if not isinstance(found, dict):
                     continue  # as at the beginning, when the server has answered
-                version = str(_metadata(found).get("resourceVersion") or version)
+                version = str(mapping(found.get("metadata")).get("resourceVersion") or version)
                 if event.get("type") != "BOOKMARK":
                     gone = event.get("type") == "DELETED"
                     read = None if gone else self.listener.read(self.resource, found)
@@ -179,8 +179,3 @@ class Watcher(Generic[T]):
         if fault.wait or asyncio.get_running_loop().time() - begun < _BRIEF:
             await asyncio.sleep(max(fault.wait or 0.0, self._backoff.seconds(answered=fault.answered)))
         return version
-
-
-def _metadata(document: Document) -> Document:
-    found = document.get("metadata")
-    return found if isinstance(found, dict) else {}

@@ -56,8 +56,10 @@ def assemble(parts: Sequence[RulePart], options: Options = DEFAULT_OPTIONS) -> R
 
 def left_linear(rules: Sequence[CompletedRule], options: Options) -> Iterator[str]:
     """Yield why a direction is laid out one by one though the optimised layout is asked for, for each that is."""
+    if options.layout is Layout.LINEAR:
+        return
     parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
-    for family in options.families if options.layout is Layout.OPTIMISED else ():
+    for family in options.families:
         for direction in HOOKS:
             try:
                 _flat(direction, [part for part in parts if part.rule.direction is direction], family, options)

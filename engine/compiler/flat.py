@@ -17,7 +17,7 @@ from itertools import pairwise
 from engine.compiler.firstmatch import Entries, Named, resolved
 from engine.compiler.parts import Given, Unit, address_set, comment, everything
 from engine.compiler.portcells import Cell, Node, cells, tree
-from engine.compiler.traffic import Matches, protocol_match
+from engine.compiler.traffic import Matches, port_match, protocol_match
 from engine.names import comment_of, digest, merged_comment
 from engine.rules import ANY_PORT, PortRange, Protocol
 from engine.ruleset import Chain, Family, IpSet, Match, Rule, Target
@@ -260,9 +260,8 @@ class _Ports:
         return f"{self.laid.place.base}-{_PORTED[self.protocol]}{level}-{where.first}"
 
     def _about(self, ports: PortRange) -> Matches:
-        first, last = ports
-        match = Match(self.protocol, "dport", (str(first) if first == last else f"{first}:{last}",))
-        return (*protocol_match(Protocol(self.protocol)), match)
+        protocol = Protocol(self.protocol)
+        return (*protocol_match(protocol), port_match(protocol, "dport", ports))
 
 
 def _ending(rules: Iterable[Rule], terms: Sequence[_Term], behind: Target | None) -> list[Rule]:

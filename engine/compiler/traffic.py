@@ -61,14 +61,14 @@ def _port_matches(protocol: Protocol, services: Sequence[Service]) -> Iterator[M
         return
     plain = _merged(service.ports for service in services if service.source_ports == ANY_PORT)
     if len(plain) == 1:
-        yield (_port(protocol, "dport", plain[0]),)
+        yield (port_match(protocol, "dport", plain[0]),)
     else:
         for chunk in _chunks(plain):
             yield (Match("multiport", "dports", (",".join(_span(ports) for ports in chunk),)),)
     for service in services:
         if service.source_ports != ANY_PORT:
             sides = (("sport", service.source_ports), ("dport", service.ports))
-            yield tuple(_port(protocol, side, ports) for side, ports in sides if ports != ANY_PORT)
+            yield tuple(port_match(protocol, side, ports) for side, ports in sides if ports != ANY_PORT)
 
 
 def _merged(ranges: Iterable[PortRange]) -> list[PortRange]:
@@ -96,7 +96,8 @@ def _chunks(ranges: Sequence[PortRange]) -> Iterator[list[PortRange]]:
         yield chunk
 
 
-def _port(protocol: Protocol, side: str, ports: PortRange) -> Match:
+def port_match(protocol: Protocol, side: str, ports: PortRange) -> Match:
+    """Return the match on a range of ports, ``dport`` or ``sport``."""
     return Match(protocol.value, side, (_span(ports),))
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.bodies import Body
 from engine.config import RecordedConfiguration
+from engine.errors import Fault
 from engine.objects import (
     ClusterGroup,
     ClusterNetworkPolicy,
@@ -205,6 +206,10 @@ class Refusal(BaseModel):
     path: str
     problem: str
     expected: str = ""
+
+    def __str__(self) -> str:
+        """Return it as one line, as the fault that it was."""
+        return str(Fault(self.path, self.problem, self.expected))
 
 
 class ObjectRefused(Body):

@@ -1,7 +1,6 @@
 """What somebody on a node is told: who keeps it, what differs, what was counted, and all of that in one archive."""
 
 import json
-import socket
 import tarfile
 import time
 import urllib.request
@@ -13,15 +12,9 @@ from adapters.cli import main
 from tests.kernel.agents import AgentProcess
 from tests.kernel.node import WORLD, NodeUnderTest
 from tests.kernel.test_agent import append, until
+from tests.kubernetes.server import free_port
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def page(port: int, path: str) -> str:
