@@ -16,10 +16,10 @@ export UV_SYSTEM_CERTS ?= 1
 export NODEWALL_REQUIRE_KERNEL ?= $(if $(filter 0,$(shell id -u)),1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak lint fmt lock clean setup
+.PHONY: help demo test bench bench-matches soak lint fmt lock clean setup
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## show nodewall at work on this machine
 	@$(VENV)/bin/nodewall demo
@@ -29,6 +29,9 @@ test: $(READY) ## run every check: lint, types, contracts, unit, kernel, docs
 
 bench: $(READY) ## measure
 	@$(VENV)/bin/python -m benchmarks
+
+bench-matches: $(READY) ## measure what each kind of rule costs a packet
+	@$(VENV)/bin/python -m benchmarks matches
 
 soak: $(READY) ## run all tests with many more generated examples
 	@$(VENV)/bin/tox run -e soak

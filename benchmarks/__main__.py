@@ -1,4 +1,4 @@
-"""Runs every benchmark; root, or an ordinary user where user namespaces are allowed."""
+"""Runs every benchmark, or those that are named; root, or an ordinary user where user namespaces are allowed."""
 
 import sys
 
@@ -7,11 +7,13 @@ from adapters.memory import look_seldom
 from adapters.usernamespace import in_user_namespace
 from benchmarks import (
     cluster,
+    compiling,
     first_apply,
     headerspace,
     history,
     lifecycle,
     live,
+    matches,
     oracle,
     packet_path,
     parsing,
@@ -19,18 +21,25 @@ from benchmarks import (
     verdicts,
 )
 
+ALL = {
+    "road": road.main,
+    "parsing": parsing.main,
+    "lifecycle": lifecycle.main,
+    "verdicts": verdicts.main,
+    "headerspace": headerspace.main,
+    "oracle": oracle.main,
+    "first_apply": first_apply.main,
+    "live": live.main,
+    "compiling": compiling.main,
+    "matches": matches.main,
+    "packet_path": packet_path.main,
+    "history": history.main,
+    "cluster": cluster.main,
+}
+
 if __name__ == "__main__":
-    in_user_namespace((sys.executable, "-m", "benchmarks"))
+    in_user_namespace((sys.executable, "-m", "benchmarks", *sys.argv[1:]))
     configure(0)
     look_seldom()
-    road.main()
-    parsing.main()
-    lifecycle.main()
-    verdicts.main()
-    headerspace.main()
-    oracle.main()
-    first_apply.main()
-    live.main()
-    packet_path.main()
-    history.main()
-    cluster.main()
+    for name in sys.argv[1:] or ALL:
+        ALL[name]()

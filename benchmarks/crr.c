@@ -1,11 +1,13 @@
-/* Three ways to use TCP, and how often each comes round in some seconds, for the benchmark of packet paths.
+/* Three ways to use TCP, and how often each comes round in a second, for the benchmark of packet paths.
  *
- * crr serve ADDRESS PORT            answers until it is killed
- * crr crr ADDRESS PORT SECONDS      connects, asks, hears the answer, closes: prints how many times
- * crr rr ADDRESS PORT SECONDS       asks and hears the answer on one connection: prints how many times
- * crr stream ADDRESS PORT SECONDS   sends all it can on one connection: prints how many megabits
+ * crr serve ADDRESS PORT                            answers until it is killed
+ * crr crr PORT SECONDS ROUNDS ADDRESS...            connects, asks, hears the answer, closes: how many times
+ * crr rr PORT SECONDS ROUNDS ADDRESS...             asks and hears the answer on one connection: how many times
+ * crr stream PORT SECONDS ROUNDS ADDRESS...         sends all it can on one connection: how many megabits
  *
- * ADDRESS is of either family. Who asks closes by a reset, so that neither side keeps connections in TIME_WAIT.
+ * Servers take turns of so many seconds, another one first in each round, as what ran before still costs who comes
+ * next. A line for each round has the figure of each server, in the order given. ADDRESS is of either family. Who asks
+ * closes by a reset, so that neither side keeps connections in TIME_WAIT.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -28,9 +30,9 @@ static double now(void) {
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-static struct addrinfo *resolved(char **words) {
+static struct addrinfo *resolved(const char *address, const char *port) {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
-    if (getaddrinfo(words[0], words[1], &hints, &found) != 0) die("getaddrinfo");
+    if (getaddrinfo(address, port, &hints, &found) != 0) die("getaddrinfo");
     return found;
 }
 
@@ -72,46 +74,58 @@ static void ask(int connection) {
     if (write(connection, &byte, 1) != 1 || read(connection, &byte, 1) != 1) die("answer");
 }
 
-static double crr(struct addrinfo *at, double end) {
-    double count = 0;
-    for (; now() < end; count++) {
+static double crr(struct addrinfo *at, double seconds) {
+    double count = 0, begin = now(), end = begin;
+    for (; end < begin + seconds; count++, end = now()) {
         int connection = connected(at);
         ask(connection);
         close(connection);
     }
-    return count;
+    return count / (end - begin);
 }
 
-static double rr(struct addrinfo *at, double end) {
-    double count = 0;
+static double rr(struct addrinfo *at, double seconds) {
     int connection = connected(at);
-    for (; now() < end; count++) ask(connection);
+    double count = 0, begin = now(), end = begin;
+    for (; end < begin + seconds; count++, end = now()) ask(connection);
     close(connection);
-    return count;
+    return count / (end - begin);
 }
 
-static double stream(struct addrinfo *at, double end) {
+static double stream(struct addrinfo *at, double seconds) {
     static char buffer[1 << 16];
-    double bytes = 0;
     int connection = connected(at);
-    while (now() < end) {
+    double bytes = 0, begin = now(), end = begin;
+    for (; end < begin + seconds; end = now()) {
         ssize_t count = write(connection, buffer, sizeof buffer);
         if (count < 0) die("write");
         bytes += count;
     }
     close(connection);
-    return bytes * 8 / 1e6;
+    return bytes * 8 / 1e6 / (end - begin);
+}
+
+static double measured(const char *kind, struct addrinfo *at, double seconds) {
+    if (strcmp(kind, "crr") == 0) return crr(at, seconds);
+    return strcmp(kind, "rr") == 0 ? rr(at, seconds) : stream(at, seconds);
 }
 
 int main(int count, char **words) {
-    if (count == 4 && strcmp(words[1], "serve") == 0) serve(resolved(words + 2));
-    if (count == 5) {
-        struct addrinfo *at = resolved(words + 2);
-        double end = now() + atof(words[4]);
-        if (strcmp(words[1], "crr") == 0) return printf("%.0f\n", crr(at, end)) < 0;
-        if (strcmp(words[1], "rr") == 0) return printf("%.0f\n", rr(at, end)) < 0;
-        if (strcmp(words[1], "stream") == 0) return printf("%.0f\n", stream(at, end)) < 0;
+    if (count == 4 && strcmp(words[1], "serve") == 0) serve(resolved(words[2], words[3]));
+    if (count < 6) {
+        fputs("crr serve ADDRESS PORT | crr crr|rr|stream PORT SECONDS ROUNDS ADDRESS...\n", stderr);
+        return 2;
     }
-    fputs("crr serve ADDRESS PORT | crr crr|rr|stream ADDRESS PORT SECONDS\n", stderr);
-    return 2;
+    int servers = count - 5, rounds = atoi(words[4]);
+    struct addrinfo *at[servers];
+    double found[servers], seconds = atof(words[3]);
+    for (int each = 0; each < servers; each++) at[each] = resolved(words[5 + each], words[2]);
+    for (int round = 0; round < rounds; round++) {
+        for (int turn = 0; turn < servers; turn++) {
+            int each = (round + turn) % servers;
+            found[each] = measured(words[1], at[each], seconds);
+        }
+        for (int each = 0; each < servers; each++) printf("%.3f%c", found[each], each + 1 < servers ? ' ' : '\n');
+    }
+    return 0;
 }

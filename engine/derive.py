@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from engine.compiler import Options, RulePart, assemble, assemble_like, part_of
+from engine.compiler import Memories, Options, RulePart, assemble, assemble_like, part_of
 from engine.desired import Desired, options_of
 from engine.events import (
     ConfigDeclared,
@@ -40,6 +40,8 @@ class Derivation:
     recomputed: tuple[str, ...]
     answers: Answers
     parts: Mapping[str, RulePart] = field(default_factory=dict)
+    memories: Memories = field(default_factory=dict, compare=False)
+    """What compiling remembers, shared by all derivations from one; nothing that is compiled depends on it."""
 
     @property
     def ruleset(self) -> Ruleset:
@@ -72,7 +74,7 @@ class Derivation:
             found = replace(found, state=state)
         wanted, parts = found.desired, found.parts
         if wanted is not None and answers is not found.answers:
-            wanted, parts = _compiled(answers, self.node, wanted, parts)
+            wanted, parts = _compiled(answers, self.node, found.memories, wanted, parts)
         return replace(found, desired=wanted, recomputed=tuple(sorted(names)), answers=answers, parts=parts)
 
 
@@ -95,12 +97,17 @@ def derived(state: ClusterState, node: str) -> Derivation:
     answers = Answers(state)
     if node not in state.nodes:
         return Derivation(node, state, None, (), answers)
-    wanted, parts = _compiled(answers, node)
-    return Derivation(node, state, wanted, tuple(sorted(state.policies)), answers, parts)
+    memories: Memories = {}
+    wanted, parts = _compiled(answers, node, memories)
+    return Derivation(node, state, wanted, tuple(sorted(state.policies)), answers, parts, memories)
 
 
 def _compiled(
-    answers: Answers, node: str, before: Desired | None = None, parts: Mapping[str, RulePart] = MappingProxyType({})
+    answers: Answers,
+    node: str,
+    memories: Memories,
+    before: Desired | None = None,
+    parts: Mapping[str, RulePart] = MappingProxyType({}),
 ) -> tuple[Desired, Mapping[str, RulePart]]:
     """Return what is desired and the part of each rule, the one from before where rule and options are the same."""
     rules, options = rules_of(answers, node), options_of(answers.state, node)
@@ -110,8 +117,8 @@ def _compiled(
     made = {rule.id: _part(rule, options, known.get(rule.id)) for rule in rules if rule.plane is Plane.NODES}
     new = tuple(made.values())
     if before is None or not known:
-        return Desired(rules, options, assemble(new, options)), made
-    return Desired(rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options)), made
+        return Desired(rules, options, assemble(new, options, memories)), made
+    return Desired(rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options, memories)), made
 
 
 def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:

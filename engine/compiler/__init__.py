@@ -4,7 +4,7 @@
 ``assemble`` puts all of them together.
 """
 
-from engine.compiler.assemble import TABLE, assemble, assemble_like, compile_rules, left_linear
+from engine.compiler.assemble import TABLE, Memories, assemble, assemble_like, compile_rules, left_linear
 from engine.compiler.logs import label_is_cut, log_prefix
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, LogTarget, Options
 from engine.compiler.parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
@@ -16,6 +16,7 @@ __all__ = [
     "TABLE",
     "Layout",
     "LogTarget",
+    "Memories",
     "Options",
     "RulePart",
     "assemble",

@@ -7,12 +7,14 @@ comment that names its policy and rule; :func:`engine.names.owner_of` reads it b
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
-from engine.compiler.flat import Flat, NotFlat, Place, flattened
+from engine.compiler.flat import Flat, Memory, flattened
+from engine.compiler.leftover import NotFlat
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, Options
 from engine.compiler.parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
+from engine.compiler.terms import Place
 from engine.names import CHAIN_PREFIX, comment_of
 from engine.rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
 from engine.ruleset import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
@@ -30,20 +32,28 @@ def compile_rules(rules: Sequence[CompletedRule], options: Options = DEFAULT_OPT
     return assemble([part_of(rule, options) for rule in rules if rule.plane is Plane.NODES], options)
 
 
-def assemble(parts: Sequence[RulePart], options: Options = DEFAULT_OPTIONS) -> Ruleset:
+Memories = dict[Place, Memory]
+"""What was worked out at last, by place; empty at first. What is compiled does not depend on it, but how soon."""
+
+
+def assemble(
+    parts: Sequence[RulePart], options: Options = DEFAULT_OPTIONS, memories: Memories | None = None
+) -> Ruleset:
     """Return what the parts amount to, in the order given; each was made with the same options.
 
     Where the layout that is asked for would grow beyond bounds for a direction, that is laid out one by one.
     """
+    memories = {} if memories is None else memories
     if not options.enabled:
         return Ruleset()
     tables: dict[Family, tuple[Table, ...]] = {}
     sets = list(_sets(parts) if options.layout is Layout.LINEAR else ())
+    grouped = _grouped(parts)
     for family in Family:
         if family not in options.families:
             tables[family] = ()
             continue
-        made = [_direction(direction, parts, family, options) for direction in HOOKS]
+        made = [_direction(grouped[direction], family, options, memories) for direction in HOOKS]
         jumps = [
             Chain(hook.value, tuple(_jumps(direction, options)), jumps_last=options.jumps_last)
             for direction, hook in HOOKS.items()
@@ -58,16 +68,18 @@ def left_linear(rules: Sequence[CompletedRule], options: Options) -> Iterator[st
     """Yield why a direction is laid out one by one though the optimised layout is asked for, for each that is."""
     if options.layout is Layout.LINEAR:
         return
-    parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
+    grouped = _grouped([part_of(rule, options) for rule in rules if rule.plane is Plane.NODES])
     for family in options.families:
-        for direction in HOOKS:
+        for group in grouped.values():
             try:
-                _flat(direction, [part for part in parts if part.rule.direction is direction], family, options)
+                _flat(group, family, options, {})
             except NotFlat as error:
-                yield f"{direction} of {family} stays linear: {error}"
+                yield f"{group.direction} of {family} stays linear: {error}"
 
 
-def assemble_like(known: Ruleset, before: Sequence[RulePart], parts: Sequence[RulePart], options: Options) -> Ruleset:
+def assemble_like(
+    known: Ruleset, before: Sequence[RulePart], parts: Sequence[RulePart], options: Options, memories: Memories
+) -> Ruleset:
     """Return what :func:`assemble` does, by what it said of the parts before, with the same options.
 
     Where only members of sets are others, the rules are the same objects.
@@ -78,7 +90,7 @@ def assemble_like(known: Ruleset, before: Sequence[RulePart], parts: Sequence[Ru
         or len(before) != len(parts)
         or not all(map(_alike, before, parts))
     ):
-        return assemble(parts, options)
+        return assemble(parts, options, memories)
     return replace(known, sets=_sets(parts))
 
 
@@ -93,45 +105,67 @@ def _sets(parts: Sequence[RulePart]) -> tuple[IpSet, ...]:
     return tuple(sorted((item for part in parts for item in part.sets), key=attrgetter("name")))
 
 
-def _direction(
-    direction: Direction, parts: Sequence[RulePart], family: Family, options: Options
-) -> tuple[list[Chain], list[IpSet]]:
+@dataclass(slots=True)
+class _Group:
+    """The parts of a direction, in their order: those ahead of every policy, those of tiers, of the baseline tier."""
+
+    direction: Direction
+    static: list[RulePart] = field(default_factory=list)
+    tiers: list[RulePart] = field(default_factory=list)
+    baseline: list[RulePart] = field(default_factory=list)
+
+    last: Target | None = None
+    """What leads to the chain of the baseline tier, None where there is nothing to have there."""
+
+
+def _grouped(parts: Sequence[RulePart]) -> dict[Direction, _Group]:
+    found = {direction: _Group(direction) for direction in HOOKS}
+    for part in parts:
+        rule = part.rule
+        group = found[rule.direction]
+        below = rule.baseline
+        (group.static if rule.policy == STATIC_POLICY else group.baseline if below else group.tiers).append(part)
+        if group.last is None and (below or rule.action is Action.PASS):
+            group.last = Target(chain_of(rule.direction, baseline=True), goto=True)
+    return found
+
+
+def _direction(group: _Group, family: Family, options: Options, memories: Memories) -> tuple[list[Chain], list[IpSet]]:
     """Return the chains of a direction, and the sets that they look into where these are not those of the parts."""
-    ours = [part for part in parts if part.rule.direction is direction]
-    if options.layout is Layout.OPTIMISED:
-        with suppress(NotFlat):
-            return _flat(direction, ours, family, options)
-        return list(_chains_of(direction, ours, family, options)), list(_sets(ours))
-    return list(_chains_of(direction, ours, family, options)), []
+    if options.layout is Layout.LINEAR:
+        return list(_chains_of(group, family, options)), []
+    with suppress(NotFlat):
+        return _flat(group, family, options, memories)
+    return list(_chains_of(group, family, options)), list(_sets([*group.static, *group.tiers, *group.baseline]))
 
 
-def _flat(
-    direction: Direction, parts: Sequence[RulePart], family: Family, options: Options
-) -> tuple[list[Chain], list[IpSet]]:
+def _flat(group: _Group, family: Family, options: Options, memories: Memories) -> tuple[list[Chain], list[IpSet]]:
     """Return what :func:`_chains_of` does, laid out so that packets come by few rules; raises ``NotFlat``.
 
     Rules that are ahead of every policy stay one by one in front.
     """
-    static = [part for part in parts if part.rule.policy == STATIC_POLICY]
-    last = chain_of(direction, baseline=True) if has_baseline(parts) else ""
-    onwards = Target(last, goto=True) if last else None
-    begin = (*_preamble(direction, options), *(rule for part in static for rule in part.rules(family)))
-    rest = [part for part in parts if part.rule.policy != STATIC_POLICY]
-    above = _laid(direction, [part for part in rest if not part.rule.baseline], family, onwards)
-    chains = [Chain(chain_of(direction), (*begin, *above.rules)), *above.chains]
-    sets = [*_sets(static), *above.sets]
-    if last:
-        below = _laid(direction, [part for part in rest if part.rule.baseline], family, None)
-        chains += [Chain(last, below.rules), *below.chains]
+    begin = (*_preamble(group.direction, options), *_rules(group.static, family))
+    above = _laid(group.direction, group.tiers, "", family, group.last, memories)
+    chains = [Chain(chain_of(group.direction), (*begin, *above.rules)), *above.chains]
+    sets = [*_sets(group.static), *above.sets]
+    if group.last is not None:
+        below = _laid(group.direction, group.baseline, "B", family, None, memories)
+        chains += [Chain(group.last.name, below.rules), *below.chains]
         sets += below.sets
     return chains, sets
 
 
-def _laid(direction: Direction, parts: Sequence[RulePart], family: Family, onwards: Target | None) -> Flat:
+def _laid(
+    direction: Direction,
+    parts: Sequence[RulePart],
+    tier: str,
+    family: Family,
+    onwards: Target | None,
+    memories: Memories,
+) -> Flat:
     given = [each for part in parts for each in part.given.get(family, ())]
-    baseline = "B" if parts and parts[0].rule.baseline else ""
-    base = f"{CHAIN_PREFIX}{HOOKS[direction][0]}{baseline}"
-    return flattened(given, Place(family, base, ADDRESS_SIDE[direction]), onwards)
+    place = Place(family, f"{CHAIN_PREFIX}{HOOKS[direction][0]}{tier}", ADDRESS_SIDE[direction])
+    return flattened(given, place, onwards, memory=memories.setdefault(place, Memory(place)))
 
 
 def _jumps(direction: Direction, options: Options) -> Iterator[Rule]:
@@ -145,21 +179,16 @@ def _interface(direction: Direction, name: str) -> Match:
     return Match("", _INTERFACE_SIDE[direction], (name,))
 
 
-def _chains_of(direction: Direction, parts: Sequence[RulePart], family: Family, options: Options) -> Iterator[Chain]:
-    preamble = tuple(_preamble(direction, options))
-    above = tuple(rule for part in parts if not part.rule.baseline for rule in part.rules(family))
-    if not has_baseline(parts):
-        yield Chain(chain_of(direction), (*preamble, *above))
-        return
-    last = chain_of(direction, baseline=True)
-    onwards = Rule((comment(comment_of()),), Target(last, goto=True))
-    yield Chain(chain_of(direction), (*preamble, *above, onwards))
-    yield Chain(last, tuple(rule for part in parts if part.rule.baseline for rule in part.rules(family)))
+def _chains_of(group: _Group, family: Family, options: Options) -> Iterator[Chain]:
+    onwards = [Rule((comment(comment_of()),), group.last)] if group.last is not None else []
+    above = (*_preamble(group.direction, options), *_rules([*group.static, *group.tiers], family))
+    yield Chain(chain_of(group.direction), (*above, *onwards))
+    if group.last is not None:
+        yield Chain(group.last.name, tuple(_rules(group.baseline, family)))
 
 
-def has_baseline(parts: Sequence[RulePart]) -> bool:
-    """Return whether the rules of a direction need a chain of the baseline tier."""
-    return any(part.rule.baseline or part.rule.action is Action.PASS for part in parts)
+def _rules(parts: Sequence[RulePart], family: Family) -> Iterator[Rule]:
+    return (rule for part in parts for rule in part.rules(family))
 
 
 def _preamble(direction: Direction, options: Options) -> Iterator[Rule]:

@@ -14,7 +14,7 @@ from engine.compiler.options import Layout, Options
 from engine.compiler.traffic import Matches, protocol_match, traffic_of
 from engine.names import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
 from engine.rules import Action, CompletedRule, Direction, Protocol
-from engine.ruleset import Family, Hook, IpSet, Match, Rule, Target
+from engine.ruleset import Family, Hook, IpSet, Match, Member, Rule, Target
 
 HOOKS = {Direction.INGRESS: Hook.INPUT, Direction.EGRESS: Hook.OUTPUT}
 """Direction -> the hook whose packets its rules judge."""
@@ -58,9 +58,9 @@ class Unit:
             yield Rule((*extra, *self.traffic, *self.peers, self.told), target)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Given:
-    """A unit with the set that it looks into and what that set has, if it looks into one."""
+    """A unit with the set that it looks into and what that set has, if it looks into one; told apart by identity."""
 
     unit: Unit
     found: IpSet | None
@@ -152,11 +152,22 @@ def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
 
 def address_set(family: Family, name: str, found: Sequence[Entry]) -> IpSet:
     """Return the set of some entries, under a name of its own among all of a family."""
-    members = tuple(sorted(_member(entry) for entry in found))
+    return set_with(family, name, tuple(sorted(map(member_of, found))))
+
+
+def set_with(family: Family, name: str, members: tuple[Member, ...]) -> IpSet:
+    """Return the set of some members, sorted, under a name of its own among all of a family."""
     name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{name}"
     most = max(_MAX_MEMBERS, _power_of_two(2 * len(members)))
     hints = (("hashsize", str(_power_of_two(len(members)))),) if len(members) > _LARGE else ()
     return IpSet(name, SET_TYPE, family, members, (("maxelem", str(most)),), hints)
+
+
+def member_of(entry: Entry) -> Member:
+    """Return the member that a set has for an entry."""
+    network = entry.network
+    text = str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+    return (text,) if entry.matches else (text, "nomatch")
 
 
 def everything(family: Family) -> tuple[Entry, ...]:
@@ -166,9 +177,3 @@ def everything(family: Family) -> tuple[Entry, ...]:
 
 def _power_of_two(least: int) -> int:
     return 1 << (least - 1).bit_length()
-
-
-def _member(entry: Entry) -> tuple[str, ...]:
-    network = entry.network
-    text = str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
-    return (text,) if entry.matches else (text, "nomatch")

@@ -1,7 +1,7 @@
 """First matches and cells of ports worked out beforehand are those that a look at one after the other finds."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from statistics import quantiles
@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from engine.addresses import Block, entries
 from engine.compiler import DEFAULT_OPTIONS, Layout, Options, compile_rules, left_linear
-from engine.compiler.firstmatch import Entries, Named, resolved
-from engine.compiler.flat import Bounds, NotFlat, Place, flattened
+from engine.compiler.firstmatch import First, FirstMatches, left_of
+from engine.compiler.flat import Bounds, flattened
+from engine.compiler.leftover import NotFlat
 from engine.compiler.parts import part_of
-from engine.compiler.portcells import Node, cells, tree
+from engine.compiler.portcells import FANOUT, Cell, Cells, Node, tree
+from engine.compiler.prefixes import Entries, Prefix, Prefixes
+from engine.compiler.terms import Place, edit
 from engine.diff import diff
 from engine.names import comment_of, merged_comment, owner_of
 from engine.rules import Action, CompletedRule, Direction, PortRange, Protocol, Rank, Service
@@ -55,17 +58,50 @@ SETS = st.lists(blocks(), max_size=3).map(lambda some: entries(some, Family.IPV4
 ADDRESSES = [f"10.0.0.{number}" for number in range(64)]
 
 
-@given(st.lists(st.tuples(SETS, st.sampled_from("abc")), max_size=8), st.sampled_from(["", "a", "z"]))
-def test_the_first_decision_is_found_by_one_look(decisions: list[tuple[Entries, str]], last: str) -> None:
-    """Each address is in the set of the decision that is the first for it, and in no other."""
-    asked: list[tuple[Entries | None, str]] = [*decisions]
-    asked += [(None, last), (None, "never")] if last else []
-    found = resolved(asked)
+@dataclass(eq=False)
+class Who:
+    """Somebody who decides on some addresses, or ports."""
+
+    addresses: Entries = ()
+    ports: tuple[PortRange, ...] = ()
+    number: int = 0
+
+
+def numbered(some: list[Who]) -> list[Who]:
+    """The same, numbered in their order."""
+    for number, who in enumerate(some):
+        who.number = number
+    return some
+
+
+@given(st.data())
+def test_the_first_is_known_for_each_address_however_they_came_and_went(data: st.DataObject) -> None:
+    """What holds after changes is what those who are there say, one after the other."""
+    pool = [Who(addresses) for addresses in data.draw(st.lists(SETS, max_size=8))]
+    firsts, there, known = FirstMatches[Who](32), list[Who](), dict[Prefix, First[Who]]()
+    for _ in range(3):
+        wanted = numbered([who for who in pool if data.draw(st.booleans())])
+        changed = edit(there, wanted)
+        gone, new = ([(who, who.addresses) for who in some] for some in (changed.gone, changed.new))
+        before, after = firsts.change(gone, new)
+        assert before.items() <= known.items()
+        known = {**{prefix: first for prefix, first in known.items() if prefix not in before}, **after}
+        there = wanted
+        for address in ADDRESSES:
+            inside = [first for first in known.values() if ip_address(address) in first.network]
+            found = max(inside, key=lambda first: first.network.prefixlen).here if inside else None
+            assert found is next((who for who in there if holds(who.addresses, address)), None)
+
+
+@given(st.lists(SETS, max_size=5), SETS)
+def test_what_is_left_is_in_the_fewest_entries(others: list[Entries], mine: Entries) -> None:
+    """An address of a set that no set before it has, and no other; no entry says what its surroundings say."""
+    *before, who = numbered([*map(Who, others), Who(mine)])
+    left = left_of(who, mine, [(each, each.addresses) for each in before], 32)
     for address in ADDRESSES:
-        wanted = next((key for own, key in decisions if holds(own, address)), last or None)
-        told: list[str | None] = [key for key, own in found.sets.items() if holds(own, address)]
-        assert (told or [found.rest]) == [wanted]
-    assert all(_needed(own) for own in found.sets.values())
+        wanted = holds(mine, address) and not any(holds(each.addresses, address) for each in before)
+        assert holds(left, address) == wanted
+    assert _needed(left)
 
 
 def _needed(found: Entries) -> bool:
@@ -78,14 +114,20 @@ def _needed(found: Entries) -> bool:
     return True
 
 
-@given(st.lists(SETS, max_size=6), SETS, st.integers(0, 6))
+@given(st.lists(SETS, max_size=6), st.sets(st.integers(0, 5)), SETS, st.integers(0, 6))
 def test_what_many_sets_say_of_some_addresses_is_found_without_asking_all(
-    numbered: list[Entries], mine: Entries, before: int
+    sets: list[Entries], gone: set[int], mine: Entries, before: int
 ) -> None:
     """For every address of these, each set with a number before one says what it says as a whole."""
-    found = Named(list(enumerate(numbered))).about(mine, before)
+    some = numbered([*map(Who, sets)])
+    prefixes = Prefixes[Who](32)
+    prefixes.change((), [(who, who.addresses) for who in some])
+    prefixes.change([(who, who.addresses) for who in some if who.number in gone], ())
+    found = prefixes.about(mine, before)
     for address in (each for each in ADDRESSES if holds(mine, each)):
-        assert any(holds(own, address) for own in found) == any(holds(own, address) for own in numbered[:before])
+        for who in some[:before]:
+            told = holds(found.get(who, ()), address)
+            assert told == (who.number not in gone and holds(who.addresses, address))
 
 
 def ranges() -> st.SearchStrategy[PortRange]:
@@ -93,27 +135,69 @@ def ranges() -> st.SearchStrategy[PortRange]:
     return st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-def leads(root: Node, port: int) -> tuple[int, ...]:
+def leads(root: Node[Who], port: int) -> tuple[Who, ...]:
     """Who decides on a port, by the way that a tree leads to its cell."""
     while root.nodes:
-        root = [root.nodes[0], *(way for way in root.nodes[1:] if way.first <= port)][-1]
-    found = [cell.numbers for cell in root.cells if cell.first <= port <= cell.last]
+        root = next((way for way in root.nodes[:-1] if way.first <= port <= way.last), root.nodes[-1])
+    found = [cell.deciding for cell in root.cells if cell.first <= port <= cell.last]
     return found[0] if found else ()
 
 
-@given(st.lists(st.lists(ranges(), min_size=1, max_size=3), max_size=8))
-def test_the_tree_leads_each_port_to_those_who_decide_on_it(wanted: list[list[PortRange]]) -> None:
-    """In their order; cells follow each other without a gap, and no two that follow each other are alike."""
-    found = cells(wanted, (0, 50))
-    assert [cell.first for cell in found] == [0, *(cell.last + 1 for cell in found[:-1])]
-    assert found[-1].last == 50
-    assert all(one.numbers != other.numbers for one, other in pairwise(found))
-    for leaves in (found, [cell for cell in found if cell.numbers]):
-        for port in range(51) if leaves else ():
-            deciding = tuple(
-                number for number, own in enumerate(wanted) if any(low <= port <= high for low, high in own)
-            )
-            assert leads(tree(leaves), port) == deciding
+@given(st.data())
+def test_the_tree_leads_each_port_to_those_who_decide_on_it(data: st.DataObject) -> None:
+    """In their order, however they came and went; cells follow without a gap, and no two that do so are alike."""
+    pool = [Who((), tuple(own)) for own in data.draw(st.lists(st.lists(ranges(), min_size=1, max_size=3), max_size=8))]
+    found, there = Cells[Who]((0, 63)), list[Who]()
+    for _ in range(3):
+        before, wanted = [*found], numbered([who for who in pool if data.draw(st.booleans())])
+        changed = edit(there, wanted)
+        found.change(changed.gone, {who: who.ports for who in changed.new})
+        there = wanted
+        made = [*found]
+        assert [cell.first for cell in made] == [0, *(cell.last + 1 for cell in made[:-1])]
+        assert made[-1].last == 63
+        assert all(one.deciding != other.deciding for one, other in pairwise(made))
+        assert all(cell in made for cell in before if any(_alike(cell, other) for other in made))
+        for leaves in (made, [cell for cell in made if cell.deciding]):
+            for port in range(64) if leaves else ():
+                assert leads(tree(leaves, (0, 63)), port) == tuple(who for who in there if _about(who, port))
+
+
+@given(st.sets(st.integers(0, 1023), min_size=1, max_size=300), st.integers(1, 200))
+def test_large_trees_lead_there_too(firsts: set[int], most: int) -> None:
+    """To cells of one port or many, that begin where they like; no node has more ways than the fan-out, or one."""
+    places = sorted(firsts)
+    leaves = [
+        Cell(place, min(place + place % most, following - 1), (Who(),))
+        for place, following in zip(places, [*places[1:], 1024], strict=True)
+    ]
+    root = tree(leaves, (0, 1023))
+    for cell in leaves:
+        assert all(leads(root, port) == cell.deciding for port in (cell.first, cell.last))
+    between = [cell.last + 1 for cell in leaves if cell.last + 1 not in firsts and cell.last < 1023]
+    assert not any(leads(root, port) for port in between)
+    assert not _unshapely(root)
+
+
+def _unshapely(node: Node[Who]) -> bool:
+    return len(node.nodes) == 1 or len(node.nodes) > FANOUT or any(map(_unshapely, node.nodes))
+
+
+def _about(who: Who, port: int) -> bool:
+    return any(low <= port <= high for low, high in who.ports)
+
+
+def _alike(one: Cell[Who], other: Cell[Who]) -> bool:
+    return (one.first, one.last, one.deciding) == (other.first, other.last, other.deciding)
+
+
+@given(st.lists(st.integers(0, 9), unique=True), st.lists(st.integers(0, 9), unique=True))
+def test_an_edit_says_what_went_and_came_and_whether_the_rest_kept_its_order(old: list[int], new: list[int]) -> None:
+    """Of two sequences without repetition."""
+    changed = edit(old, new)
+    assert list(changed.gone) == [each for each in old if each not in new]
+    assert list(changed.new) == [each for each in new if each not in old]
+    assert changed.in_order == ([each for each in old if each in new] == [each for each in new if each in old])
 
 
 def compiled(rules: list[CompletedRule]) -> Ruleset:
@@ -165,13 +249,21 @@ def test_one_rule_more_or_less_or_other_touches_little() -> None:
 
 
 def test_chains_do_not_grow_with_the_rules() -> None:
-    """The longest of a thousand rules on ports of their own is about as long as of a hundred."""
-    longest = {}
-    for count in (100, 1000):
-        rules = [allowed(number, 2000 + 7 * number, "10.0.0.1/32") for number in range(count)]
-        chains = [chain for family, _, chain in compiled(rules).chains() if family is Family.IPV4]
-        longest[count] = max(len(chain.rules) for chain in chains)
-    assert longest[1000] < 40
+    """Of a thousand rules on ports of their own a packet comes by less than a tenth."""
+    rules = [allowed(number, 2000 + 7 * number, "10.0.0.1/32") for number in range(1000)]
+    lengths = [len(chain.rules) for family, _, chain in compiled(rules).chains() if family is Family.IPV4]
+    assert sum(length * length for length in lengths) / sum(lengths) < 100
+
+
+def test_no_tree_is_deeper_than_the_kernel_takes() -> None:
+    """nf_tables refuses chains that lead on more than 16 deep, whatever ports there are."""
+    every: list[Cell[Who]] = [Cell(port, port, ()) for port in range(32768)]
+    assert deep(tree(every, (0, 32767))) <= 8
+
+
+def deep(node: Node[Who]) -> int:
+    """How many chains lead to each other from a node on."""
+    return 1 + max(map(deep, node.nodes), default=0)
 
 
 def test_names_of_chains_fit() -> None:

@@ -1,0 +1,62 @@
+"""Sets in which the first match is resolved, for terms that stand beside each other; kept up as they come and go."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.addresses import Entry
+from engine.compiler.firstmatch import First, FirstMatches
+from engine.compiler.parts import member_of, set_with
+from engine.compiler.terms import WIDTHS, Place, Term, edit, holdings
+from engine.names import digest
+from engine.ruleset import IpSet, Member
+
+
+class Merged:
+    """For each different decision of some terms the set of addresses on which it is the first."""
+
+    def __init__(self, place: Place, name: str) -> None:
+        self._place = place
+        self._name = name
+        self._terms: Sequence[Term] = ()
+        self._firsts = FirstMatches[Term](WIDTHS[place.family])
+        self._sets: dict[str, IpSet] = {}
+
+    def change(self, terms: Sequence[Term]) -> Mapping[str, IpSet]:
+        """Return by their marks the sets of other terms, none of which is about every address.
+
+        Those who stay keep their order. A set in which nothing changes is the same object.
+        """
+        changed, self._terms = edit(self._terms, terms), terms
+        before, after = self._firsts.change(holdings(changed.gone), holdings(changed.new))
+        out, into = _members(before.values()), _members(after.values())
+        for mark in {*out, *into}:
+            self._edit(mark, out.get(mark, set()), into.get(mark, set()))
+        return self._sets
+
+    def _edit(self, mark: str, out: set[Member], into: set[Member]) -> None:
+        """Take members out of the set of a decision and put others in."""
+        if out == into:
+            return
+        old = self._sets.pop(mark).members if mark in self._sets else ()
+        # Sorting is quick where nearly everything is in order.
+        members = sorted([*(member for member in old if member not in out), *into])
+        if members:
+            name = digest(self._place.base, self._name, mark)
+            self._sets[mark] = set_with(self._place.family, name, tuple(members))
+
+
+def _members(firsts: Iterable[First[Term]]) -> dict[str, set[Member]]:
+    """Return the members that sets have by first matches, by their marks."""
+    found: dict[str, set[Member]] = {}
+    for first in firsts:
+        for mark, entry in _entries(first):
+            found.setdefault(mark, set()).add(member_of(entry))
+    return found
+
+
+def _entries(first: First[Term]) -> Sequence[tuple[str, Entry]]:
+    """Return the entries that a prefix has in sets, by their marks."""
+    here, around = first.here and first.here.mark, first.around and first.around.mark
+    if here == around:
+        return ()
+    found = [(here, Entry(first.network))] if here else []
+    return [*found, (around, Entry(first.network, matches=False))] if around else found
