@@ -70,6 +70,15 @@ class Cells(Generic[D]):
         for ports in touched:
             self._cut_anew(ports, new)
 
+    def swap(self, instead: Mapping[D, D]) -> None:
+        """Put others in the place of some, who are about the same ports."""
+        for who, other in instead.items():
+            self._ranges[other] = self._ranges.pop(who)
+        for place, cell in enumerate(self._cells):
+            if not instead.keys().isdisjoint(cell.deciding):
+                deciding = tuple(instead.get(who, who) for who in cell.deciding)
+                self._cells[place] = Cell(cell.first, cell.last, deciding)
+
     def _cut_anew(self, ports: PortRange, new: Iterable[D]) -> None:
         """Cut the cells anew that have ports of a range."""
         first, last = max(ports[0], self._within[0]), min(ports[1], self._within[1])
