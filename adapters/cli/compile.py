@@ -1,5 +1,6 @@
 """``compile``: what would be in force on a node."""
 
+import time
 from dataclasses import replace
 
 import click
@@ -7,9 +8,10 @@ import click
 from adapters.cli.options import cluster_options
 from adapters.cli.output import emit, output_option
 from adapters.world import WorldOptions, node_of, state_of
-from engine.compiler import Layout, left_linear
-from engine.desired import desired
+from engine.compiler import Bounds, Layout, compile_within
+from engine.desired import options_of
 from engine.plan import Tool, full_text
+from engine.resolve import resolve
 from engine.state import ClusterState
 
 TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
@@ -22,14 +24,22 @@ TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
     type=click.Choice([each.value for each in Layout]),
     help="How rules are laid out in chains, instead of as the configuration says.",
 )
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0),
+    help="How long the optimised layout may take to be worked out; what is not done by then stays linear.",
+)
 @output_option
-def compile_command(world: WorldOptions, layout: str | None, output: str) -> None:
+def compile_command(world: WorldOptions, layout: str | None, max_seconds: float | None, output: str) -> None:
     """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
     state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
-    wanted = desired(state, node_of(world))
-    for note in left_linear(wanted.rules, wanted.options):
+    node = node_of(world)
+    rules, end = resolve(state, node), time.monotonic() + (max_seconds or 0)
+    bounds = Bounds() if max_seconds is None else Bounds(late=lambda: time.monotonic() > end)
+    compiled = compile_within(rules, options_of(state, node), bounds)
+    for note in compiled.notes:
         click.echo(f"note: {note}", err=True)
-    texts = full_text(wanted.ruleset)
+    texts = full_text(compiled.ruleset)
     data = {TEXT_KEYS[tool]: texts[tool] for tool in TEXT_KEYS}
     emit(output, data, lambda: "\n".join(f"# {tool} restore\n{texts[tool]}" for tool in Tool).rstrip())
 

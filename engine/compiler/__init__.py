@@ -4,7 +4,8 @@
 ``assemble`` puts all of them together.
 """
 
-from engine.compiler.assemble import TABLE, Memories, assemble, assemble_like, compile_rules, left_linear
+from engine.compiler.assemble import TABLE, Compiled, Memories, assemble, assemble_like, compile_rules, compile_within
+from engine.compiler.laid import Bounds
 from engine.compiler.logs import label_is_cut, log_prefix
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, LogTarget, Options
 from engine.compiler.parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
@@ -14,6 +15,8 @@ __all__ = [
     "HOOKS",
     "SET_TYPE",
     "TABLE",
+    "Bounds",
+    "Compiled",
     "Layout",
     "LogTarget",
     "Memories",
@@ -23,8 +26,8 @@ __all__ = [
     "assemble_like",
     "chain_of",
     "compile_rules",
+    "compile_within",
     "label_is_cut",
-    "left_linear",
     "log_prefix",
     "part_of",
 ]

@@ -6,12 +6,11 @@ comment that names its policy and rule; :func:`engine.names.owner_of` reads it b
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from engine.compiler.flat import Flat, Memory, flattened
-from engine.compiler.leftover import NotFlat
+from engine.compiler.laid import DEFAULT_BOUNDS, Bounds, NotFlat
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, Options
 from engine.compiler.parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
 from engine.compiler.terms import Place
@@ -29,7 +28,23 @@ def compile_rules(rules: Sequence[CompletedRule], options: Options = DEFAULT_OPT
 
     Rules for the Pods on the node are another data plane's and leave no trace here; nor does anything that is off.
     """
-    return assemble([part_of(rule, options) for rule in rules if rule.plane is Plane.NODES], options)
+    return compile_within(rules, options).ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What nodewall owns on a node, and what is laid out one by one though that was not asked for, and why."""
+
+    ruleset: Ruleset
+    notes: tuple[str, ...] = ()
+
+
+def compile_within(
+    rules: Sequence[CompletedRule], options: Options = DEFAULT_OPTIONS, bounds: Bounds = DEFAULT_BOUNDS
+) -> Compiled:
+    """Return what :func:`compile_rules` does, of which the optimised layout keeps within bounds, and what did not."""
+    parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
+    return _assembled(parts, options, {}, bounds)
 
 
 Memories = dict[Place, Memory]
@@ -43,9 +58,13 @@ def assemble(
 
     Where the layout that is asked for would grow beyond bounds for a direction, that is laid out one by one.
     """
-    memories = {} if memories is None else memories
+    return _assembled(parts, options, {} if memories is None else memories, DEFAULT_BOUNDS).ruleset
+
+
+def _assembled(parts: Sequence[RulePart], options: Options, memories: Memories, bounds: Bounds) -> Compiled:
     if not options.enabled:
-        return Ruleset()
+        return Compiled(Ruleset())
+    laying = _Laying(options, memories, bounds)
     tables: dict[Family, tuple[Table, ...]] = {}
     sets = list(_sets(parts) if options.layout is Layout.LINEAR else ())
     grouped = _grouped(parts)
@@ -53,7 +72,7 @@ def assemble(
         if family not in options.families:
             tables[family] = ()
             continue
-        made = [_direction(grouped[direction], family, options, memories) for direction in HOOKS]
+        made = [laying.direction(grouped[direction], family) for direction in HOOKS]
         jumps = [
             Chain(hook.value, tuple(_jumps(direction, options)), jumps_last=options.jumps_last)
             for direction, hook in HOOKS.items()
@@ -61,20 +80,8 @@ def assemble(
         tables[family] = (Table(TABLE, (*jumps, *(chain for chains, _ in made for chain in chains))),)
         sets += [item for _, found in made for item in found]
     by_name = {item.name: item for item in sets}
-    return Ruleset(tables[Family.IPV4], tables[Family.IPV6], tuple(by_name[name] for name in sorted(by_name)))
-
-
-def left_linear(rules: Sequence[CompletedRule], options: Options) -> Iterator[str]:
-    """Yield why a direction is laid out one by one though the optimised layout is asked for, for each that is."""
-    if options.layout is Layout.LINEAR:
-        return
-    grouped = _grouped([part_of(rule, options) for rule in rules if rule.plane is Plane.NODES])
-    for family in options.families:
-        for group in grouped.values():
-            try:
-                _flat(group, family, options, {})
-            except NotFlat as error:
-                yield f"{group.direction} of {family} stays linear: {error}"
+    ruleset = Ruleset(tables[Family.IPV4], tables[Family.IPV6], tuple(by_name[name] for name in sorted(by_name)))
+    return Compiled(ruleset, tuple(laying.notes))
 
 
 def assemble_like(
@@ -130,42 +137,48 @@ def _grouped(parts: Sequence[RulePart]) -> dict[Direction, _Group]:
     return found
 
 
-def _direction(group: _Group, family: Family, options: Options, memories: Memories) -> tuple[list[Chain], list[IpSet]]:
-    """Return the chains of a direction, and the sets that they look into where these are not those of the parts."""
-    if options.layout is Layout.LINEAR:
-        return list(_chains_of(group, family, options)), []
-    with suppress(NotFlat):
-        return _flat(group, family, options, memories)
-    return list(_chains_of(group, family, options)), list(_sets([*group.static, *group.tiers, *group.baseline]))
+@dataclass(slots=True)
+class _Laying:
+    """How directions are laid out, and of which it could not be as it was asked for."""
+
+    options: Options
+    memories: Memories
+    bounds: Bounds
+    notes: list[str] = field(default_factory=list)
+
+    def direction(self, group: _Group, family: Family) -> tuple[list[Chain], list[IpSet]]:
+        """Return the chains of a direction, and the sets that they look into where these are not those of the parts."""
+        if self.options.layout is Layout.LINEAR:
+            return list(_chains_of(group, family, self.options)), []
+        try:
+            return self._flat(group, family)
+        except NotFlat as error:
+            self.notes.append(f"{group.direction} of {family} stays linear: {error}")
+        sets = _sets([*group.static, *group.tiers, *group.baseline])
+        return list(_chains_of(group, family, self.options)), list(sets)
+
+    def _flat(self, group: _Group, family: Family) -> tuple[list[Chain], list[IpSet]]:
+        """Return what :func:`_chains_of` does, laid out so that packets come by few rules.
+
+        Rules that are ahead of every policy stay one by one in front.
+        """
+        begin = (*_preamble(group.direction, self.options), *_rules(group.static, family))
+        above = self._laid(group.tiers, _place(group, family), group.last)
+        chains = [Chain(chain_of(group.direction), (*begin, *above.rules)), *above.chains]
+        sets = [*_sets(group.static), *above.sets]
+        if group.last is not None:
+            below = self._laid(group.baseline, _place(group, family, "B"), None)
+            chains += [Chain(group.last.name, below.rules), *below.chains]
+            sets += below.sets
+        return chains, sets
+
+    def _laid(self, parts: Sequence[RulePart], place: Place, onwards: Target | None) -> Flat:
+        given = [each for part in parts for each in part.given.get(place.family, ())]
+        return flattened(given, place, onwards, self.bounds, self.memories.setdefault(place, Memory(place)))
 
 
-def _flat(group: _Group, family: Family, options: Options, memories: Memories) -> tuple[list[Chain], list[IpSet]]:
-    """Return what :func:`_chains_of` does, laid out so that packets come by few rules; raises ``NotFlat``.
-
-    Rules that are ahead of every policy stay one by one in front.
-    """
-    begin = (*_preamble(group.direction, options), *_rules(group.static, family))
-    above = _laid(group.direction, group.tiers, "", family, group.last, memories)
-    chains = [Chain(chain_of(group.direction), (*begin, *above.rules)), *above.chains]
-    sets = [*_sets(group.static), *above.sets]
-    if group.last is not None:
-        below = _laid(group.direction, group.baseline, "B", family, None, memories)
-        chains += [Chain(group.last.name, below.rules), *below.chains]
-        sets += below.sets
-    return chains, sets
-
-
-def _laid(
-    direction: Direction,
-    parts: Sequence[RulePart],
-    tier: str,
-    family: Family,
-    onwards: Target | None,
-    memories: Memories,
-) -> Flat:
-    given = [each for part in parts for each in part.given.get(family, ())]
-    place = Place(family, f"{CHAIN_PREFIX}{HOOKS[direction][0]}{tier}", ADDRESS_SIDE[direction])
-    return flattened(given, place, onwards, memory=memories.setdefault(place, Memory(place)))
+def _place(group: _Group, family: Family, tier: str = "") -> Place:
+    return Place(family, f"{CHAIN_PREFIX}{HOOKS[group.direction][0]}{tier}", ADDRESS_SIDE[group.direction])
 
 
 def _jumps(direction: Direction, options: Options) -> Iterator[Rule]:

@@ -15,7 +15,8 @@ one chain each, as their limits count all their packets together.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.compiler.leftover import LeftOver, NotFlat
+from engine.compiler.laid import DEFAULT_BOUNDS, Bounds, Laid
+from engine.compiler.leftover import LeftOver
 from engine.compiler.merging import Merged
 from engine.compiler.parts import Given, address_set, comment
 from engine.compiler.portcells import Cell, Cells, Node, tree
@@ -31,23 +32,8 @@ _PORTED = {Protocol.TCP.value: "t", Protocol.UDP.value: "u", Protocol.SCTP.value
 _HALVES: Sequence[PortRange] = ((0, 32767), (32768, 65535))
 """All ports in two parts, as a match on all of them would be none, and hold for fragments without ports too."""
 
-_FEW = 8
-"""So many terms are looked up one by one, each in the set of its rule. A look-up costs a packet some 100 ns, as measured
-(``make bench-matches``); sets of their own would change by as many members as a rule has whenever it decides otherwise."""
-
 _MERGED = 32
 """From so many terms on, what was worked out of which is the first is kept for the next time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How large the outcome may be: so many times the members and rules of the linear layout, and some more."""
-
-    times: int = 8
-    more: int = 50_000
-
-
-DEFAULT_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,55 +45,7 @@ class Flat:
     sets: tuple[IpSet, ...]
 
 
-@dataclass(slots=True, eq=False)
-class _Laid:
-    """What is laid out so far: of everything, or of a part that can be taken over as it is."""
-
-    place: Place
-    bounds: int
-    chains: dict[str, Chain] = field(default_factory=dict)
-    sets: dict[str, IpSet] = field(default_factory=dict)
-    merged: dict[str, Merged] = field(default_factory=dict)
-    size: int = 0
-    """Rules of chains, and members of sets that nothing else has."""
-
-    def chain(self, name: str, rules: Iterable[Rule]) -> Target:
-        """Have a chain, and return the target that leads there."""
-        self.chains[name] = Chain(name, tuple(rules))
-        self.grow(len(self.chains[name].rules))
-        return Target(name, goto=True)
-
-    def look_up(self, made: IpSet) -> Matches:
-        """Have a set, and return the match on it."""
-        self.sets.setdefault(made.name, made)
-        return (Match("set", "match-set", (made.name, self.place.side)),)
-
-    def take(self, part: "_Laid") -> None:
-        """Have all that a part has."""
-        self.chains |= part.chains
-        self.sets |= part.sets
-        self.merged |= part.merged
-        self.grow(part.size)
-
-    def grow(self, by: int) -> None:
-        """Be larger by so many rules and members, if that is not too many."""
-        self.size += by
-        self._see_to(self.size)
-
-    def see_to_bounds(self) -> None:
-        """Raise ``NotFlat`` where it is too large with all sets, which parts may share."""
-        self._see_to(sum(len(found.rules) for found in self.chains.values()) + sum(map(_size, self.sets.values())))
-
-    def _see_to(self, size: int) -> None:
-        if size > self.bounds:
-            raise NotFlat(f"it would take more than {self.bounds:,} rules and members")
-
-
-def _size(made: IpSet) -> int:
-    return len(made.members)
-
-
-_Parts = dict[tuple[int, int, tuple[Cell[Term], ...] | tuple[_Laid, ...]], _Laid]
+_Parts = dict[tuple[int, int, tuple[Cell[Term], ...] | tuple[Laid, ...]], Laid]
 """What is laid out for nodes of a tree, by their ports and the cells there, or what is laid out for the nodes below."""
 
 
@@ -120,7 +58,7 @@ class _Tree:
     parts: _Parts = field(default_factory=dict)
     leading: tuple[Rule, ...] = ()
     """The rules that lead into it."""
-    laid: _Laid | None = None
+    laid: Laid | None = None
 
 
 class Memory:
@@ -191,10 +129,10 @@ def flattened(
 def _flattened(given: Sequence[Given], memory: Memory, onwards: Target | None, bounds: Bounds) -> Flat:
     terms = memory.terms(given)
     limit = bounds.more + bounds.times * (len(terms) + sum(len(term.addresses or ()) for term in terms))
-    laid = _Laid(memory.place, limit)
+    laid = Laid(memory.place, limit, bounds)
     broad = [term for term in terms if not term.protocol]
     final = next((term.number for term in broad if term.final), len(terms))  # nothing reaches what stands behind it
-    narrow = memory.left.change(broad, [term for term in terms[:final] if term.protocol], limit)
+    narrow = memory.left.change(broad, [term for term in terms[:final] if term.protocol], limit, bounds.late)
     last = _ending(_decisions("rest", _live(broad), laid, memory), broad, onwards)
     behind = laid.chain(f"{memory.place.base}-rest", last) if narrow and broad else onwards
     memory.going(behind)
@@ -209,7 +147,7 @@ def _going(target: Target) -> Rule:
     return Rule((comment(comment_of()),), target)
 
 
-def _by_protocol(terms: Sequence[Term], laid: _Laid, memory: Memory, behind: Target | None) -> Iterator[Rule]:
+def _by_protocol(terms: Sequence[Term], laid: Laid, memory: Memory, behind: Target | None) -> Iterator[Rule]:
     """Yield rules that lead packets to the decisions about their protocol."""
     by_protocol: dict[str, list[Term]] = {}
     for term in terms:
@@ -230,7 +168,7 @@ class _Ports:
     """The decisions about one protocol with ports, laid out by port."""
 
     protocol: str
-    laid: _Laid
+    laid: Laid
     memory: Memory
     behind: Target | None
 
@@ -261,13 +199,13 @@ class _Ports:
             made.laid = self._node(root, before, made.parts)
             made.leading = (self._way(root),)
 
-    def _node(self, node: Node[Term], before: _Parts, now: _Parts) -> _Laid:
+    def _node(self, node: Node[Term], before: _Parts, now: _Parts) -> Laid:
         """Return what is laid out for a part of the tree."""
         below = tuple(self._node(each, before, now) for each in node.nodes)
         key = (node.first, node.last, below or node.cells)
         part = before.get(key)
         if part is None:
-            part = _Laid(self.laid.place, self.laid.bounds)
+            part = Laid(self.laid.place, self.laid.limit, self.laid.bounds)
             for each in below:
                 part.take(each)
             if node.nodes:
@@ -286,7 +224,7 @@ class _Ports:
     def _to(self, node: Node[Term]) -> Target:
         return Target(self._called(node), goto=True)
 
-    def _cell(self, cell: Cell[Term], node: Node[Term], part: _Laid) -> Iterator[Rule]:
+    def _cell(self, cell: Cell[Term], node: Node[Term], part: Laid) -> Iterator[Rule]:
         """Yield the rules about the ports of a cell that a node has: what decides there, or where that is found."""
         ours, about = _live(cell.deciding), self._about((max(cell.first, node.first), min(cell.last, node.last)))
         if len(ours) == 1 and ours[0].plain:
@@ -330,7 +268,7 @@ def _live(terms: Sequence[Term]) -> list[Term]:
     return [*found.values()]
 
 
-def _decisions(place: str, terms: Sequence[Term], laid: _Laid, memory: Memory) -> Iterator[Rule]:
+def _decisions(place: str, terms: Sequence[Term], laid: Laid, memory: Memory) -> Iterator[Rule]:
     """Yield the rules by which terms decide in their order, by address and little else."""
     group: list[Term] = []
     for term in terms:
@@ -343,12 +281,12 @@ def _decisions(place: str, terms: Sequence[Term], laid: _Laid, memory: Memory) -
     yield from _merged(place, group, laid, memory)
 
 
-def _merged(place: str, terms: Sequence[Term], laid: _Laid, memory: Memory) -> Iterator[Rule]:
+def _merged(place: str, terms: Sequence[Term], laid: Laid, memory: Memory) -> Iterator[Rule]:
     """Yield a rule for each different decision of many terms, which look into sets that do not overlap."""
     told: dict[str, list[Term]] = {}
     for term in terms:
         told.setdefault(term.mark, []).append(term)
-    if len(terms) <= max(len(told), _FEW):
+    if len(terms) <= max(len(told), laid.bounds.few):
         for term in terms:
             yield from _alone(term, laid)
         return
@@ -358,7 +296,7 @@ def _merged(place: str, terms: Sequence[Term], laid: _Laid, memory: Memory) -> I
         laid.merged[place] = merged
     for mark, alike in told.items():
         if mark in sets:
-            laid.grow(_size(sets[mark]))
+            laid.grow(len(sets[mark].members))
             yield from _rules(alike[0].lines, (), laid.look_up(sets[mark]), _told(alike))
 
 
@@ -368,7 +306,7 @@ def _told(terms: Sequence[Term]) -> Match:
     return told[0] if len(told) == 1 else comment(merged_comment([each.values[0] for each in told]))
 
 
-def _alone(term: Term, laid: _Laid) -> Iterator[Rule]:
+def _alone(term: Term, laid: Laid) -> Iterator[Rule]:
     """Yield the rules of one term, which it has for itself."""
     look_up: Matches = ()
     if term.addresses is not None:

@@ -1,19 +1,16 @@
 """What rules about every protocol leave for those about one that come behind them, kept up as both come and go."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from engine.compiler.firstmatch import left_of
+from engine.compiler.laid import NotFlat
 from engine.compiler.parts import address_set
 from engine.compiler.prefixes import Entries, Prefixes
 from engine.compiler.terms import WIDTHS, Place, Term, edit, holdings
 from engine.names import digest
 from engine.ruleset import IpSet
-
-
-class NotFlat(Exception):
-    """The rules cannot be laid out so within bounds, for a reason in words."""
 
 
 class LeftOver:
@@ -30,11 +27,11 @@ class LeftOver:
         self._everybody: dict[int, Term | None] = {}
         """By how many broad terms stand before: what becomes there of a term about every address."""
 
-    def change(self, broad: Sequence[Term], narrow: Sequence[Term], limit: int) -> list[Term]:
+    def change(self, broad: Sequence[Term], narrow: Sequence[Term], limit: int, late: Callable[[], bool]) -> list[Term]:
         """Return the narrow terms that anything reaches, each with what is left for it; those who stay keep order.
 
         Raises:
-            NotFlat: what is left would take more entries than a limit.
+            NotFlat: what is left would take more entries than a limit, or it is late.
         """
         changed, self._broad = edit(self._broad, broad), broad
         gone, new = holdings(changed.gone), holdings(changed.new)
@@ -48,10 +45,10 @@ class LeftOver:
             concerned = {term for _, own in (*gone, *new) for term in self._narrow.about(own)}
             concerned |= {term for term in narrow if term.addresses is None}
             self._known = {term: left for term, left in self._known.items() if term not in concerned}
-        self._known = dict(self._left(narrow, limit))
+        self._known = dict(self._left(narrow, limit, late))
         return [left for left in self._known.values() if left is not None]
 
-    def _left(self, narrow: Sequence[Term], limit: int) -> Iterator[tuple[Term, Term | None]]:
+    def _left(self, narrow: Sequence[Term], limit: int, late: Callable[[], bool]) -> Iterator[tuple[Term, Term | None]]:
         """Yield each narrow term with what it becomes, None where nothing reaches it."""
         numbers = [term.number for term in self._broad]
         sizes: dict[str, int] = {}
@@ -59,6 +56,8 @@ class LeftOver:
         for term in narrow:
             left = self._known.get(term)
             if term not in self._known:
+                if late():
+                    raise NotFlat("working it out would take too long")
                 place = bisect_left(numbers, term.number)
                 if term.addresses is None:
                     if place not in self._everybody:

@@ -15,7 +15,7 @@ RULES = [
         "from": [cidr(f"10.0.{n}.0/24")],
         "ports": [{"protocol": "TCP", "port": 22}],
     }
-    for n in range(8)
+    for n in range(12)
 ]
 
 
@@ -35,9 +35,19 @@ def test_compile_prints_either_layout(world: list[str], capsys: pytest.CaptureFi
         assert main(["compile", *world, *words]) == 0
         texts[" ".join(words)] = capsys.readouterr().out
     assert texts[""] == texts["--layout linear"]
-    assert texts[""].count("nodewall p/r") == 8
+    assert texts[""].count("nodewall p/r") == 12
     assert "nodewall merged:" in texts["--layout optimised"]
     assert "-g NW-I-t" in texts["--layout optimised"]
+
+
+def test_what_takes_too_long_is_compiled_one_by_one(world: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """And that is told, for each direction and family; with time enough nothing is."""
+    assert main(["compile", *world, "--layout", "optimised", "--max-seconds", "0"]) == 0
+    late = capsys.readouterr()
+    assert "note: ingress of IPv4 stays linear: working it out would take too long" in late.err
+    assert late.out.count("nodewall p/r") == 12
+    assert main(["compile", *world, "--layout", "optimised", "--max-seconds", "60"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_simulate_names_the_one_rule_that_decides(

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.addresses import Block, entries
-from engine.compiler import DEFAULT_OPTIONS, Layout, Options, compile_rules, left_linear
+from engine.compiler import DEFAULT_OPTIONS, Bounds, Layout, Options, compile_rules, compile_within
 from engine.compiler.firstmatch import First, FirstMatches, left_of
-from engine.compiler.flat import Bounds, flattened
-from engine.compiler.leftover import NotFlat
+from engine.compiler.flat import flattened
+from engine.compiler.laid import NotFlat
 from engine.compiler.parts import part_of
 from engine.compiler.portcells import FANOUT, Cell, Cells, Node, tree
 from engine.compiler.prefixes import Entries, Prefix, Prefixes
@@ -306,14 +306,26 @@ def test_it_is_said_what_stays_linear_and_why() -> None:
         services = (Service(Protocol.TCP, (number, number)),)
         anybody = CompletedRule(f"p{number:04}", "r", rank, Direction.INGRESS, Action.ALLOW, None, services)
         rules.append(anybody if number % 2 else broad)
-    assert list(left_linear(rules, OPTIMISED)) == [
+    assert list(compile_within(rules, OPTIMISED).notes) == [
         "ingress of IPv4 stays linear: rules about every protocol stand between too many others"
     ]
-    assert list(left_linear(rules, DEFAULT_OPTIONS)) == []
+    assert not compile_within(rules, DEFAULT_OPTIONS).notes
     linear = compile_rules(rules)
     assert compiled(rules).table(Family.IPV4, "filter").chain("NW-INPUT") == linear.table(Family.IPV4, "filter").chain(
         "NW-INPUT"
     )
+
+
+@pytest.mark.parametrize("looks", [0, 3, 20])
+def test_what_takes_too_long_stays_linear(looks: int) -> None:
+    """Wherever the time ends, a direction is laid out one way or the other, and it is said which."""
+    clock = iter(range(1_000_000))
+    rules = [allowed(number, 2000 + number, "10.0.0.1/32") for number in range(200)]
+    found = compile_within(rules, OPTIMISED, Bounds(late=lambda: next(clock) >= looks))
+    assert found.notes[0] == "ingress of IPv4 stays linear: working it out would take too long"
+    linear, chain = compile_rules(rules).table(Family.IPV4, "filter"), "NW-INPUT"
+    assert found.ruleset.table(Family.IPV4, "filter").chain(chain) == linear.chain(chain)
+    assert not compile_within(rules, OPTIMISED).notes
 
 
 def test_a_rule_for_many_names_them_and_owns_none() -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from engine.compiler import Layout, Memories, Options, RulePart, assemble, part_of
-from engine.compiler.flat import Bounds, Flat, Memory, flattened
-from engine.compiler.leftover import NotFlat
+from engine.compiler.flat import Flat, Memory, flattened
+from engine.compiler.laid import Bounds, NotFlat
 from engine.compiler.parts import Given
 from engine.compiler.terms import Place
 from engine.resolve import in_order

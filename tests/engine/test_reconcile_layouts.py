@@ -20,7 +20,7 @@ class DoubtingVerifier(TrustingVerifier):
 OPTIMISED = Options(layout=Layout.OPTIMISED)
 PORTS = [
     completed(f"p{n}", f"10.0.{n}.0/24", priority=float(n), services=(Service(Protocol.TCP, (22, 22)),))
-    for n in range(9)
+    for n in range(10)
 ]
 
 

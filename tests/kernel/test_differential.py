@@ -20,7 +20,7 @@ from adapters.injection import Rig
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.probe import Outcome
 from adapters.process import SystemRunner
-from engine.compiler import Layout
+from engine.compiler import Bounds, Layout, compile_within
 from engine.desired import Desired, desired
 from engine.plan import full_text
 from engine.reconcile import propose, realize
@@ -69,7 +69,9 @@ def case(seed: str, layout: Layout) -> Case:
     world = drawn(seed)
     config = world.state.config.model_copy(update={"layout": layout.value.capitalize()})
     state = replace(world.state, config=config)
-    return Case(world, state, desired(state, NODE))
+    wanted, few = desired(state, NODE), int(seed.rpartition(" ")[2]) % 2 * 8  # or everything is merged that can be
+    ruleset = compile_within(wanted.rules, wanted.options, Bounds(few=few)).ruleset
+    return Case(world, state, replace(wanted, ruleset=ruleset))
 
 
 # Packets
