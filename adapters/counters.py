@@ -1,19 +1,24 @@
-"""What the kernel counted: packets and bytes by rule of a policy. Source: iptables-save(8), ``--counters``."""
+"""What the kernel counted: packets and bytes by rule of a policy. Sources: iptables-save(8), ``--counters``; ipset(8).
+
+A kernel rule that serves several looks into a set whose members count, each for the rule that its comment names.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from adapters.kernel import Backend
 from adapters.process import Runner
-from engine.names import CHAIN_PREFIX, is_merged, names_in, owner_of
+from engine.names import CHAIN_PREFIX, SET_PREFIX, owner_of, owner_of_member
 from engine.plan import FAMILY_TOOL
 from engine.restore.words import tokens
 from engine.ruleset import Family
 
-MERGED = "(merged)"
-"""Stands where a policy's name would where a kernel rule serves several; the rule then is their names."""
-
+_MEMBER = re.compile(
+    rf'^add {SET_PREFIX}([46])\S+ \S+ packets (\d+) bytes (\d+) comment "(.*)"$',
+    re.MULTILINE,
+)
 _RULE = re.compile(rf"^\[(\d+):(\d+)\] -A {CHAIN_PREFIX}\S+ (.*)$", re.MULTILINE)
 
 
@@ -35,28 +40,38 @@ def counted(runner: Runner, backend: Backend) -> tuple[Count, ...]:
         KernelRefused: the tool did not answer.
         ToolMissing: there is no such tool.
     """
-    found: list[Count] = []
-    for family in Family:
-        program = f"{FAMILY_TOOL[family]}-{backend}-save"
-        found += counts_in(runner.run([program, "--counters"]).or_refused(program), family)
-    return tuple(found)
+    programs = {family: f"{FAMILY_TOOL[family]}-{backend}-save" for family in Family}
+    saved = {family: runner.run([program, "--counters"]).or_refused(program) for family, program in programs.items()}
+    return counts(saved, runner.run(["ipset", "save"]).or_refused("ipset"))
 
 
-def counts_in(text: str, family: Family) -> Iterator[Count]:
-    """Yield what the text of ``iptables-save --counters`` says of each rule of a policy."""
-    sums: dict[tuple[str, str], tuple[int, int]] = {}
-    for packets, octets, rest in _RULE.findall(text):
-        owner = _owner(tokens(rest, FAMILY_TOOL[family], 0))
-        if owner is not None:
-            before = sums.get(owner, (0, 0))
-            sums[owner] = before[0] + int(packets), before[1] + int(octets)
-    for (policy, rule), (packets, octets) in sorted(sums.items()):
-        yield Count(family, policy, rule, packets, octets)
+def counts(saved: Mapping[Family, str], sets: str) -> tuple[Count, ...]:
+    """Return what the texts of ``iptables-save --counters`` and of ``ipset save`` say of each rule of a policy."""
+    sums: dict[tuple[Family, str, str], tuple[int, int]] = {}
+    for owner, packets, octets in chain(_by_rules(saved), _by_members(sets)):
+        before = sums.get(owner, (0, 0))
+        sums[owner] = before[0] + packets, before[1] + octets
+    return tuple(Count(*owner, *sums[owner]) for owner in sorted(sums))
+
+
+_Counted = tuple[tuple[Family, str, str], int, int]
+
+
+def _by_rules(saved: Mapping[Family, str]) -> Iterator[_Counted]:
+    for family, text in saved.items():
+        for packets, octets, rest in _RULE.findall(text):
+            if (owner := _owner(tokens(rest, FAMILY_TOOL[family], 0))) is not None:
+                yield (family, *owner), int(packets), int(octets)
+
+
+def _by_members(sets: str) -> Iterator[_Counted]:
+    for name, packets, octets, comment in _MEMBER.findall(sets):
+        if (owner := owner_of_member(comment)) is not None:
+            yield (Family.IPV4 if name == "4" else Family.IPV6, *owner), int(packets), int(octets)
 
 
 def _owner(words: list[str]) -> tuple[str, str] | None:
-    """Return whose rule the words are, None where it is nobody's or one that only logs."""
+    """Return whose rule the words are, None where it is nobody's, of several, or one that only logs."""
     if "--comment" not in words or {"LOG", "NFLOG"} & set(words):
         return None
-    comment = words[words.index("--comment") + 1]
-    return (MERGED, names_in(comment)) if is_merged(comment) else owner_of(comment)
+    return owner_of(words[words.index("--comment") + 1])

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from adapters.process import Finished, Runner
 from engine.diff import apply_changes
 from engine.errors import KernelBusy, KernelRefused, ToolMissing
-from engine.names import comment_of
+from engine.names import SET_PREFIX, comment_of
 from engine.plan import FAMILY_TOOL, Step, Tool
 from engine.restore import parse_sets, parse_tables
 from engine.ruleset import Family, IpSet, Ruleset, Table
@@ -80,7 +80,7 @@ class NetfilterKernel:
         Raises:
             KernelRefused: there is none of that name.
         """
-        text = self._run(["ipset", "save", *([name] if name else [])]).out
+        text = _COUNTED.sub(r"\1", self._run(["ipset", "save", *([name] if name else [])]).out)
         if name:
             return parse_sets(text)
         return self._read("ipset", text, lambda: tuple(sorted(parse_sets(text))))
@@ -130,6 +130,10 @@ def mixture(kernel: NetfilterKernel) -> str:
     if len(there) < 2:
         return ""
     return f"others have rules in both backends of iptables; nodewall writes by {there[0]}, and {there[1]} judges too"
+
+
+_COUNTED = re.compile(rf"^(add {SET_PREFIX}\S+ \S+(?: nomatch)?) packets \d+ bytes \d+", re.MULTILINE)
+"""A member of ours with what it counted, which is no part of what is wanted."""
 
 
 def _without_counters(text: str) -> str:

@@ -5,13 +5,15 @@ Names derive from content: a chain from its hook, a set from the rule it serves,
 
 import hashlib
 from collections.abc import Sequence
+from urllib.parse import quote, unquote
 
 CHAIN_PREFIX = "NW-"
 SET_PREFIX = "nw-"
 
 _COMMENT = "nodewall"
 _MERGED = "merged:"  # which no policy's name can begin with
-_COMMENT_BYTES = 255  # what xt_comment holds, without its closing NUL
+_COMMENT_BYTES = 255  # what xt_comment holds, without its closing NUL, and the comment of a set's member
+_SAFE = "".join(map(chr, range(0x20, 0x7F))).replace('"', "").replace("%", "")
 
 
 def digest(*parts: str, digits: int = 16) -> str:
@@ -48,9 +50,18 @@ def merged_comment(comments: Sequence[str]) -> str:
     return text
 
 
-def names_in(comment: str) -> str:
-    """Return the names of the rules that a merged one serves, as far as its comment has room for them."""
-    return comment.partition(" rules: ")[2]
+def member_comment(comment: str) -> str:
+    """Return the comment of a rule as that of a set's member, for which ipset knows no escapes.
+
+    Of one that does not fit then nothing is left but whose the member is.
+    """
+    text = quote(comment, safe=_SAFE)
+    return text if len(text) <= _COMMENT_BYTES else _COMMENT
+
+
+def owner_of_member(comment: str) -> tuple[str, str] | None:
+    """Return the policy and the rule that the comment of a set's member names, or None where it names none."""
+    return owner_of(unquote(comment))
 
 
 def is_merged(comment: str) -> bool:

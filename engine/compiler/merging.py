@@ -1,10 +1,12 @@
-"""Sets in which the first match is resolved, for terms that stand beside each other; kept up as they come and go."""
+"""Sets in which the first match is resolved, for terms that stand beside each other; kept up as they come and go.
 
-from collections.abc import Iterable, Mapping, Sequence
+Each member has a comment that names the rule that decides on its addresses, and counts their packets for it.
+"""
 
-from engine.addresses import Entry
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 from engine.compiler.firstmatch import First, FirstMatches
-from engine.compiler.parts import member_of, set_with
+from engine.compiler.parts import EXCEPTED, element_of, set_with
 from engine.compiler.terms import WIDTHS, Place, Term, edit, holdings
 from engine.names import digest
 from engine.ruleset import IpSet, Member
@@ -41,22 +43,23 @@ class Merged:
         members = sorted([*(member for member in old if member not in out), *into])
         if members:
             name = digest(self._place.base, self._name, mark)
-            self._sets[mark] = set_with(self._place.family, name, tuple(members))
+            self._sets[mark] = set_with(self._place.family, name, tuple(members), told=True)
 
 
 def _members(firsts: Iterable[First[Term]]) -> dict[str, set[Member]]:
     """Return the members that sets have by first matches, by their marks."""
     found: dict[str, set[Member]] = {}
     for first in firsts:
-        for mark, entry in _entries(first):
-            found.setdefault(mark, set()).add(member_of(entry))
+        for mark, member in _of(first):
+            found.setdefault(mark, set()).add(member)
     return found
 
 
-def _entries(first: First[Term]) -> Sequence[tuple[str, Entry]]:
-    """Return the entries that a prefix has in sets, by their marks."""
-    here, around = first.here and first.here.mark, first.around and first.around.mark
-    if here == around:
-        return ()
-    found = [(here, Entry(first.network))] if here else []
-    return [*found, (around, Entry(first.network, matches=False))] if around else found
+def _of(first: First[Term]) -> Iterator[tuple[str, Member]]:
+    """Yield the members that a prefix has in sets, by their marks; each names the rule that decides, if one does."""
+    here, around = first.here, first.around
+    alike = here is not None and around is not None and here.mark == around.mark
+    if here is not None and not (alike and around is not None and here.told == around.told):
+        yield here.mark, (element_of(first.network), "comment", here.told)
+    if around is not None and not alike:
+        yield around.mark, (element_of(first.network), *EXCEPTED)

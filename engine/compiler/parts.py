@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from engine.addresses import Block, Entry, entries
+from engine.addresses import Block, Entry, Network, entries
 from engine.compiler.logs import limit_matches, log_target
 from engine.compiler.options import Layout, Options
 from engine.compiler.traffic import Matches, protocol_match, traffic_of
@@ -155,19 +155,31 @@ def address_set(family: Family, name: str, found: Sequence[Entry]) -> IpSet:
     return set_with(family, name, tuple(sorted(map(member_of, found))))
 
 
-def set_with(family: Family, name: str, members: tuple[Member, ...]) -> IpSet:
-    """Return the set of some members, sorted, under a name of its own among all of a family."""
+def set_with(family: Family, name: str, members: tuple[Member, ...], *, told: bool = False) -> IpSet:
+    """Return the set of some members, sorted, under a name of its own among all of a family.
+
+    Members that are ``told`` have comments, and count packets.
+    """
     name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{name}"
     most = max(_MAX_MEMBERS, _power_of_two(2 * len(members)))
     hints = (("hashsize", str(_power_of_two(len(members)))),) if len(members) > _LARGE else ()
-    return IpSet(name, SET_TYPE, family, members, (("maxelem", str(most)),), hints)
+    more = (("counters", ""), ("comment", "")) if told else ()
+    return IpSet(name, SET_TYPE, family, members, (("maxelem", str(most)), *more), hints)
 
 
 def member_of(entry: Entry) -> Member:
     """Return the member that a set has for an entry."""
-    network = entry.network
-    text = str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
-    return (text,) if entry.matches else (text, "nomatch")
+    text = element_of(entry.network)
+    return (text,) if entry.matches else (text, *EXCEPTED)
+
+
+def element_of(network: Network) -> str:
+    """Return a network as ipset prints it."""
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+
+
+EXCEPTED = ("nomatch",)
+"""What a member has that is an exception."""
 
 
 def everything(family: Family) -> tuple[Entry, ...]:

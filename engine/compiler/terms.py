@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from engine.compiler.parts import Given, Unit, everything
 from engine.compiler.prefixes import Entries, Holding
 from engine.compiler.traffic import Matches, protocol_match
-from engine.names import digest
+from engine.names import digest, member_comment
 from engine.rules import PortRange, Protocol
 from engine.ruleset import Family, IpSet, Match, Target
 
@@ -50,6 +50,8 @@ class Term:
     """What decides, with what a target needs to have matched; terms that decide alike have the same."""
     mark: str
     """Stands for the lines, in names and where they are compared."""
+    told: str
+    """Whose it is, as the comment of a set's member."""
     plain: bool
     """Whether nothing but the address is left to match once the port is known."""
     number: int = 0
@@ -85,7 +87,10 @@ def term_of(given: Given) -> Term:
     needed = protocol_match(Protocol(protocol)) if protocol and (also or rejecting) else ()
     lines = tuple((extra or needed, target) for extra, target in given.unit.lines)
     plain = not also and given.unit.log is None
-    return Term(given.unit, protocol, ports, tuple(also), given.addresses, given.found, lines, _mark(lines), plain)
+    told = member_comment(given.unit.told.values[0])
+    return Term(
+        given.unit, protocol, ports, tuple(also), given.addresses, given.found, lines, _mark(lines), told, plain
+    )
 
 
 @cache

@@ -35,6 +35,7 @@ from simulator.sets.saved import Entry, Key, Prefixes
 
 _PLAIN_OPTIONS = frozenset("maxelem comment counters timeout skbinfo forceadd".split())
 _NOMATCH = ("nomatch",)
+_COMMENT = ("comment",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,12 @@ def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> Bounds | None:
     if ipset.type not in {"hash:ip", "hash:net"} or {name for name, _ in ipset.options} - _PLAIN_OPTIONS:
         return None
     family = ipset.family or Family.IPV4
+    members = _untold(ipset)
     try:
-        alone = _addresses(ipset.members) if family is Family.IPV4 else None
+        alone = _addresses(members) if family is Family.IPV4 else None
         if alone is not None and not excepted:
             return _runs(alone[alone > 0] if ipset.type == "hash:ip" else alone)
-        found = _blocks(ipset.members, family)
+        found = _blocks(members, family)
     except (OSError, ValueError):
         return None
     if found is None:
@@ -125,6 +127,13 @@ def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> Bounds | None:
     if any(excluded):
         return _painted(zip(lows, highs, excluded, strict=True), family, wanted=excepted)
     return ([], []) if excepted else _union(zip(lows, highs, strict=True), family)
+
+
+def _untold(ipset: IpSet) -> Sequence[Member]:
+    """Return the members without their comments."""
+    if ("comment", "") not in ipset.options:
+        return ipset.members
+    return [(member[0], *member[3:]) if member[1:2] == _COMMENT else member for member in ipset.members]
 
 
 def _addresses(members: Sequence[Member]) -> Numbers | None:

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.clock import FixedClock
-from adapters.counters import Count, counts_in
+from adapters.counters import Count, counts
 from adapters.metrics import NodeMetrics
 from adapters.pages import Pages
 from adapters.vitals import Vitals
@@ -36,6 +36,17 @@ SAVED = """\
 COMMIT
 """
 
+SETS = """\
+create nw-4-0a hash:net family inet hashsize 1024 maxelem 1048576 counters comment bucketsize 12 initval 0xb82be8c9
+add nw-4-0a 10.0.0.0/8 packets 3 bytes 300 comment "nodewall a/b"
+add nw-4-0a 10.1.0.0/16 nomatch packets 0 bytes 0
+add nw-4-0a 10.2.0.1 packets 1 bytes 100 comment "nodewall p/r one"
+create nw-6-0b hash:net family inet6 hashsize 1024 maxelem 1048576 counters comment bucketsize 12 initval 0xb82be8c9
+add nw-6-0b fd00::/64 packets 2 bytes 200 comment "nodewall a/say %22b%22"
+create theirs hash:net family inet hashsize 1024 maxelem 1048576 counters comment bucketsize 12 initval 0xb82be8c9
+add theirs 10.0.0.0/8 packets 3 bytes 300 comment "nodewall a/b"
+"""
+
 
 def samples(metrics: NodeMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
     """What Prometheus reads, by name and sorted values of labels."""
@@ -46,11 +57,12 @@ def samples(metrics: NodeMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def test_what_the_kernel_counted_is_told_by_rule_of_a_policy() -> None:
-    """All kernel rules of one rule together, but for those that only log, and those of others."""
-    assert list(counts_in(SAVED, Family.IPV4)) == [
-        Count(Family.IPV4, "(merged)", "a/b c/d", 4, 400),
-        Count(Family.IPV4, "p", "r one", 5, 300),
-    ]
+    """All kernel rules and members of sets of one rule together, but for those that only log, and those of others."""
+    assert counts({Family.IPV4: SAVED}, SETS) == (
+        Count(Family.IPV4, "a", "b", 3, 300),
+        Count(Family.IPV4, "p", "r one", 6, 400),
+        Count(Family.IPV6, "a", 'say "b"', 2, 200),
+    )
 
 
 def test_everything_that_is_done_is_counted(tmp_path: Path) -> None:
@@ -64,7 +76,7 @@ def test_everything_that_is_done_is_counted(tmp_path: Path) -> None:
     metrics.in_force(desired(STATE, "n1"), [first])
     log = tmp_path / "events.db"
     log.write_bytes(b"x" * 100)
-    metrics.watch(str(log), lambda: counts_in(SAVED, Family.IPV4), lambda: {"Pod": 1.5})
+    metrics.watch(str(log), lambda: counts({Family.IPV4: SAVED}, ""), lambda: {"Pod": 1.5})
     found = samples(metrics)
     for name, labels, value in (
         ("nodewall_applies_total", ("applied",), 1),

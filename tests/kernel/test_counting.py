@@ -1,0 +1,64 @@
+"""The kernel counts for each rule of a policy, also where one kernel rule serves many."""
+
+from collections import Counter
+from itertools import product
+
+import pytest
+
+from adapters.counters import counted
+from adapters.injection import Rig
+from adapters.kernel import Backend, NetfilterKernel
+from adapters.process import SystemRunner
+from engine.compiler import Layout, Options, compile_rules
+from engine.diff import diff
+from engine.plan import make_plan
+from engine.rules import Action, Protocol, Service
+from engine.ruleset import Family, Hook, Ruleset
+from simulator.packets import parse_spec, to_wire
+from tests.rulesets import completed
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
+
+NETWORKS = {Family.IPV4: "10.0.{}.0/24", Family.IPV6: "fd00:{}::/64"}
+SOURCES = {Family.IPV4: "10.0.{}.9", Family.IPV6: "fd00:{}::9"}
+NODE = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
+RULES = [
+    completed(
+        f"p{number}",
+        *(network.format(number) for network in NETWORKS.values()),
+        action=(Action.ALLOW, Action.DROP)[number % 2],
+        priority=float(number),
+        services=(Service(Protocol.TCP, (22, 22)),),
+    )
+    for number in range(12)
+]
+
+
+def load(kernel: NetfilterKernel, wanted: Ruleset) -> None:
+    """Have a kernel hold what is wanted."""
+    for step in make_plan(diff(kernel.observe(), wanted)).steps:
+        kernel.run(step)
+
+
+def test_each_rule_has_its_own_count(oracle: Rig, backend: str) -> None:
+    """Packets from sources of each rule count for it; a rule that goes leaves the counts of the others as they are."""
+    kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
+    optimised = Options(layout=Layout.OPTIMISED)
+    wanted = compile_rules(RULES, optimised)
+    load(kernel, wanted)
+    assert not diff(kernel.observe(), wanted)
+    sent = Counter[tuple[Family, str]]()
+    for family, number in product(Family, range(12)):
+        spec = f"src={SOURCES[family].format(number)} dst={NODE[family]} proto=tcp dport=22"
+        packets = [to_wire(parse_spec(f"{spec} sport={2_000 + sport}")) for sport in range(number % 4)]
+        sent[family, f"p{number}"] = number % 4
+        oracle.judge(Hook.INPUT, packets)
+    runner = SystemRunner(oracle.netns)
+
+    def told() -> Counter[tuple[Family, str]]:
+        return Counter({(each.family, each.policy): each.packets for each in counted(runner, Backend(backend))})
+
+    assert told() == sent
+    load(kernel, compile_rules(RULES[:-1], optimised))
+    assert told() == Counter({key: count for key, count in sent.items() if key[1] != "p11"})
+    load(kernel, Ruleset())
