@@ -8,15 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.compiler import compile_rules, label_is_cut, log_prefix
-from engine.desired import Desired, desired
+from engine.compiler import Layout, compile_rules, label_is_cut, log_prefix
+from engine.desired import Desired, desired, linear
 from engine.events import ObjectRefused, body_as_json, canonical, declared
-from engine.fingerprints import Fingerprints
+from engine.fingerprints import Fingerprints, fingerprint
 from engine.names import digest
 from engine.objects import AppliedTo, ClusterNetworkPolicy, EgressRule, IngressRule, Peer
 from engine.outcomes import ApplyFailed, FailedRule, RulesetApplied
 from engine.rules import CompletedRule, Plane
-from engine.ruleset import Ruleset
 from engine.state import ClusterState
 
 _POLICY = "ClusterNetworkPolicy"
@@ -116,19 +115,27 @@ def _phase(
     notes = (f"an apply of the state at {under_way.wanted} was begun",) if under_way else ()
     match state.outcomes.get(node):
         case RulesetApplied(ruleset=known, realized=sequence):
-            same = known == fingerprints.of(_without_failures(state, node, wanted)) and not under_way
-            return (Phase.REALIZED if same else Phase.REALIZING), sequence, notes
+            tried = _without_failures(state, node, wanted)
+            same = known == fingerprints.of(tried.ruleset)
+            one_by_one = not same and tried.options.layout is not Layout.LINEAR and known == fingerprint(linear(tried))
+            reached = (same or one_by_one) and not under_way
+            notes = (*notes, _ONE_BY_ONE) if one_by_one else notes
+            return (Phase.REALIZED if reached else Phase.REALIZING), sequence, notes
         case ApplyFailed(words=words):
             return Phase.FAILED, None, (words, *notes)
         case _:
             return (Phase.REALIZING if under_way else Phase.PENDING), None, notes
 
 
-def _without_failures(state: ClusterState, node: str, wanted: Desired) -> Ruleset:
+_ONE_BY_ONE = "in force by one rule after the other, not by the optimised layout: the agent's log says why"
+
+
+def _without_failures(state: ClusterState, node: str, wanted: Desired) -> Desired:
     failed = {(each.policy, each.rule) for each in _failures(state, node)}
     if not failed:
-        return wanted.ruleset
-    return compile_rules([r for r in wanted.rules if (r.policy, r.name) not in failed], wanted.options)
+        return wanted
+    rules = tuple(r for r in wanted.rules if (r.policy, r.name) not in failed)
+    return Desired(rules, wanted.options, compile_rules(rules, wanted.options))
 
 
 def notes_of(state: ClusterState, wanted: Desired, name: str) -> tuple[str, ...]:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from engine.compiler.laid import DEFAULT_BOUNDS, Bounds, Laid
 from engine.compiler.leftover import LeftOver
 from engine.compiler.merging import Merged
-from engine.compiler.parts import Given, address_set, comment
+from engine.compiler.parts import Given, comment
 from engine.compiler.portcells import Cell, Cells, Node, tree
 from engine.compiler.terms import Edit, Lines, Place, Term, edit, term_of
 from engine.compiler.traffic import Matches, port_match, protocol_match
-from engine.names import comment_of, digest, merged_comment
+from engine.names import comment_of, merged_comment
 from engine.rules import ANY_PORT, PortRange, Protocol
 from engine.ruleset import Chain, IpSet, Match, Rule, Target
 
@@ -68,6 +68,8 @@ class Memory:
         self.place = place
         self._given: Sequence[Given] = ()
         self._terms: dict[Given, Term] = {}
+        self.entries = 0
+        """How many entries all sets have that the units were given with."""
         self._behind: Target | None = None
         self._forget()
 
@@ -78,7 +80,7 @@ class Memory:
 
     def forget(self) -> None:
         """Begin from nothing."""
-        self._given, self._terms = (), {}
+        self._given, self._terms, self.entries = (), {}, 0
         self._forget()
 
     def terms(self, given: Sequence[Given]) -> list[Term]:
@@ -92,6 +94,8 @@ class Memory:
         for each in changed.gone:
             del self._terms[each]
         self._terms.update((each, term_of(each)) for each in changed.new)
+        self.entries += sum(len(each.addresses or ()) for each in changed.new)
+        self.entries -= sum(len(each.addresses or ()) for each in changed.gone)
         terms = [self._terms[each] for each in given]
         for number, term in enumerate(terms):
             term.number = number
@@ -128,7 +132,7 @@ def flattened(
 
 def _flattened(given: Sequence[Given], memory: Memory, onwards: Target | None, bounds: Bounds) -> Flat:
     terms = memory.terms(given)
-    limit = bounds.more + bounds.times * (len(terms) + sum(len(term.addresses or ()) for term in terms))
+    limit = bounds.more + bounds.times * (len(terms) + memory.entries)
     laid = Laid(memory.place, limit, bounds)
     broad = [term for term in terms if not term.protocol]
     final = next((term.number for term in broad if term.final), len(terms))  # nothing reaches what stands behind it
@@ -138,7 +142,8 @@ def _flattened(given: Sequence[Given], memory: Memory, onwards: Target | None, b
     memory.going(behind)
     begin = list(_by_protocol(narrow, laid, memory, behind))
     begin += last if behind is onwards else [_going(behind)] if behind is not None else []
-    laid.see_to_bounds()
+    if laid.size + memory.entries + memory.left.size > limit:  # which is no less than it is
+        laid.see_to_bounds()
     memory.merged = laid.merged
     return Flat(tuple(begin), tuple(laid.chains.values()), tuple(laid.sets.values()))
 
@@ -308,10 +313,7 @@ def _told(terms: Sequence[Term]) -> Match:
 
 def _alone(term: Term, laid: Laid) -> Iterator[Rule]:
     """Yield the rules of one term, which it has for itself."""
-    look_up: Matches = ()
-    if term.addresses is not None:
-        made = term.found or address_set(laid.place.family, digest("left", repr(term.addresses)), term.addresses)
-        look_up = laid.look_up(made)
+    look_up = laid.look_up(term.found) if term.found is not None else ()
     unit = term.unit
     if unit.log is None:
         yield from _rules(term.lines, term.also, look_up, unit.told)

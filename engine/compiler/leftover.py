@@ -23,6 +23,8 @@ class LeftOver:
         self._before = Prefixes[Term](self._width)
         self._among: Sequence[Term] = ()
         self._narrow = Prefixes[Term](self._width)
+        self.size = 0
+        """How many members the sets have of what is left."""
         self._known: dict[Term, Term | None] = {}
         self._everybody: dict[int, Term | None] = {}
         """By how many broad terms stand before: what becomes there of a term about every address."""
@@ -52,7 +54,7 @@ class LeftOver:
         """Yield each narrow term with what it becomes, None where nothing reaches it."""
         numbers = [term.number for term in self._broad]
         sizes: dict[str, int] = {}
-        size = 0
+        self.size = 0
         for term in narrow:
             left = self._known.get(term)
             if term not in self._known:
@@ -67,9 +69,9 @@ class LeftOver:
                     left = self._of(term, place)
             if left is not None and left is not term and left.found is not None:
                 left.number = term.number
-                size += len(left.found.members) - sizes.get(left.found.name, 0)
+                self.size += len(left.found.members) - sizes.get(left.found.name, 0)
                 sizes[left.found.name] = len(left.found.members)
-            if size > limit:
+            if self.size > limit:
                 raise NotFlat("rules about every protocol stand between too many others")
             yield term, left
 

@@ -67,14 +67,14 @@ class Cells(Generic[D]):
         if len(touched) * _MANY > len(self._cells):
             self._cut_anew(self._within, self._ranges)
             return
-        for ports in touched:
+        for ports in dict.fromkeys(touched):
             self._cut_anew(ports, new)
 
     def swap(self, instead: Mapping[D, D]) -> None:
         """Put others in the place of some, who are about the same ports."""
         for who, other in instead.items():
             self._ranges[other] = self._ranges.pop(who)
-        for place, cell in enumerate(self._cells):
+        for place, cell in enumerate(self._cells if instead else ()):
             if not instead.keys().isdisjoint(cell.deciding):
                 deciding = tuple(instead.get(who, who) for who in cell.deciding)
                 self._cells[place] = Cell(cell.first, cell.last, deciding)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from engine.compiler import compile_rules
 from engine.config import Configuration
-from engine.desired import desired
+from engine.desired import desired, linear
 from engine.events import ConfigDeclared, EventBody, ObjectRefused, Refusal
 from engine.fingerprints import fingerprint
 from engine.objects import KINDS
@@ -53,6 +53,18 @@ def test_a_policy_goes_from_pending_by_realizing_to_realized() -> None:
     assert after(applied(STATE)) == PolicyStatus("p", Phase.REALIZED, STATE.sequence)
     changed = after(applied(STATE), ConfigDeclared(config=Configuration.model_validate({"families": ["IPv4"]})))
     assert changed == PolicyStatus("p", Phase.REALIZING, STATE.sequence)
+
+
+def test_rules_that_are_in_force_by_the_other_layout_are_in_force() -> None:
+    """Where the optimised one could not be, the linear one is, and that is noted."""
+    rule = {"action": "Drop", "from": [cidr("10.0.0.0/8")], "ports": [{"protocol": "TCP", "port": 22}]}
+    state = world(node("n1", "192.0.2.1"), policy("p", ingress=[rule]))
+    state = evolve(state, ConfigDeclared(config=Configuration.model_validate({"layout": "Optimised"})))
+    linear_one = fingerprint(linear(desired(state, "n1")))
+    found = after(RulesetApplied(node="n1", realized=2, ruleset=linear_one, operations=1), state=state)
+    assert found.phase is Phase.REALIZED
+    assert any("not by the optimised layout" in note for note in found.notes)
+    assert after(applied(state), state=state) == PolicyStatus("p", Phase.REALIZED, state.sequence)
 
 
 def test_what_the_kernel_refused_has_failed_in_its_words() -> None:
