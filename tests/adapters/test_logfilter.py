@@ -1,9 +1,10 @@
 """Which events of a log are shown, and which make a state of the past."""
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,16 +99,28 @@ def test_a_time_without_zone_is_refused(log: SqliteLog, option: str, capsys: pyt
     )
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Programs that are started hear SIGINT, which those of a shell's background ignore, and what they start too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_log_is_followed_as_it_grows(log: SqliteLog) -> None:
     """What is there is shown, and then what is appended, line by line, until it is interrupted."""
     words = ["log", "show", "--log", log.path, "--follow", "--from", "6", "--object", "*/t", "-o", "json"]
     with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["sequence"] == 6
-        log.append([BODIES[0], BODIES[5]], source="test", expected=6)
-        assert json.loads(process.stdout.readline())["sequence"] == 8
-        process.send_signal(2)
-        assert process.wait(10) == 0
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["sequence"] == 6
+            log.append([BODIES[0], BODIES[5]], source="test", expected=6)
+            assert json.loads(process.stdout.readline())["sequence"] == 8
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 def test_following_has_no_end(log: SqliteLog, capsys: pytest.CaptureFixture[str]) -> None:
