@@ -1,6 +1,8 @@
 """Which events made the fates of a whole set of packets what they are."""
 
-from hypothesis import given, settings
+from dataclasses import replace
+
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.concern import Abridged
@@ -11,7 +13,7 @@ from simulator.fates import Fate, concern_of, fates, rulesets
 from simulator.headerspace.atlas import UNLIMITED
 from simulator.netfilter.walk import hook_of
 from simulator.packets import Packet, names, parse_spec
-from simulator.shifts import Region, concerns_of, shifts
+from simulator.shifts import Region, Shift, concerns_of, shifts
 from tests.histories import history_of, worlds_of
 from tests.worlds import NODE
 
@@ -24,6 +26,9 @@ WHERE = (
     "icmp or icmp6",
     "dst host 100.64.0.2",
 )
+
+
+NOBODY = parse_spec("src=192.0.2.99 dst=192.0.2.1 proto=tcp")
 
 
 def fate_of(history: list[EventBody], packet: Packet) -> Fate:
@@ -51,8 +56,14 @@ def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int
             assert (fate.last.sequence if fate.last else 0) == sequence, packet.words
 
 
+def said(shift: Shift) -> Shift:
+    """A shift without the packets that are examples, which may be others where fewer rulesets are known."""
+    return replace(shift, changes=tuple(replace(change, example=NOBODY) for change in shift.changes))
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 10**9))
+@example(268435455)
 def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
     """A limit leaves the older ones out, and says which packets are left."""
     history = list(enumerate(history_of(worlds_of(str(seed), 3), str(seed)), 1))
@@ -61,7 +72,7 @@ def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
     found, rests = shifts(known, region, 1000, UNLIMITED)
     some, others = shifts(known, region, 1, UNLIMITED)
 
-    assert some == found[:1]
+    assert [*map(said, some)] == [*map(said, found[:1])]
     assert sum(rest.count for rest in others) >= sum(rest.count for rest in rests)
 
 
