@@ -27,7 +27,9 @@ demo: $(READY) ## show nodewall at work on this machine
 test: $(READY) ## run every check: lint, types, contracts, unit, kernel, docs
 	@$(VENV)/bin/tox run
 
-bench: $(READY) ## measure
+bench: $(READY) ## measure, and draw the figure
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(VENV)/bin/python -m pip install \
+		--quiet --disable-pip-version-check --editable '.[figures]'
 	@$(VENV)/bin/python -m benchmarks
 
 bench-matches: $(READY) ## measure what each kind of rule costs a packet

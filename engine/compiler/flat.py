@@ -157,7 +157,8 @@ def _by_protocol(terms: Sequence[Term], laid: Laid, memory: Memory, behind: Targ
     by_protocol: dict[str, list[Term]] = {}
     for term in terms:
         by_protocol.setdefault(term.protocol, []).append(term)
-    for protocol, ours in sorted(by_protocol.items()):
+    # Those with ports first: most packets that nothing is known of yet are of TCP.
+    for protocol, ours in sorted(by_protocol.items(), key=lambda item: (item[0] not in _PORTED, item[0])):
         if protocol in _PORTED:
             yield from _Ports(protocol, laid, memory, behind).ways(ours)
         portless = ours if protocol not in _PORTED else [term for term in ours if term.ports is None]
