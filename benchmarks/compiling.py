@@ -1,15 +1,27 @@
 """What compiling costs in either layout: many rules from nothing, and one that changes among them."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_network
 from statistics import quantiles
 from time import perf_counter
 
 from benchmarks.packet_path import workload
+from benchmarks.seconds import seconds
 from engine.addresses import Block
-from engine.compiler import DEFAULT_OPTIONS, Layout, Memories, Options, RulePart, assemble, assemble_like, part_of
+from engine.compiler import (
+    DEFAULT_OPTIONS,
+    Layout,
+    Memories,
+    Options,
+    RulePart,
+    assemble,
+    assemble_like,
+    compile_rules,
+    part_of,
+)
 from engine.diff import diff
 from engine.rules import Action, CompletedRule, Protocol, Service
 
@@ -24,21 +36,14 @@ def main() -> None:
     for name in ("W1", "W2", "W3", "W4"):
         for count in COUNTS:
             rules = list(workload(name, count).rules)
-            seconds = {layout: _seconds(lambda: compiled(rules, layout)) for layout in Layout}  # noqa: B023 - at once
+            options = {layout: replace(DEFAULT_OPTIONS, layout=layout) for layout in Layout}
+            anew = {layout: seconds(partial(compile_rules, rules, each)) for layout, each in options.items()}
             took, operations = _changed(rules)
             print(
-                f"  {name} {count:5,} rules: optimised {seconds[Layout.OPTIMISED]:.2f} s (wanted: {WANTED[count]}), "
-                f"linear {seconds[Layout.LINEAR]:.2f} s; changed {took * 1000:4.0f} ms (wanted: 50), "
+                f"  {name} {count:5,} rules: optimised {anew[Layout.OPTIMISED]:.2f} s (wanted: {WANTED[count]}), "
+                f"linear {anew[Layout.LINEAR]:.2f} s; changed {took * 1000:4.0f} ms (wanted: 50), "
                 f"{operations:2.0f} operations (wanted: 20)"
             )
-
-
-def compiled(rules: Sequence[CompletedRule], layout: Layout) -> Mapping[str, RulePart]:
-    """Compile rules, and return their parts."""
-    options = replace(DEFAULT_OPTIONS, layout=layout)
-    parts = {rule.id: part_of(rule, options) for rule in rules}
-    assemble(tuple(parts.values()), options)
-    return parts
 
 
 def _changed(rules: Sequence[CompletedRule]) -> tuple[float, float]:
@@ -82,9 +87,3 @@ def with_one_changed(rules: Sequence[CompletedRule], dice: random.Random, number
             port = dice.randrange(1_024, 65_536)
             changed[place] = replace(rule, services=(Service(Protocol.TCP, (port, port)),))
     return changed
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = perf_counter()
-    work()
-    return perf_counter() - begin

@@ -5,7 +5,7 @@ There are 1,000 nodes, 10,000 Pods that come and go, and 1,000 policies that cha
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from time import perf_counter
 
 from adapters import wiring
 from adapters.snapshots import Snapshots
+from benchmarks.seconds import seconds
 from benchmarks.worlds import node_of, pod_of, policy_of
 from engine.events import EventBody, declared, deleted
 from engine.state import evolved
@@ -40,10 +41,10 @@ def main() -> None:
                 appending += perf_counter() - start
                 length += len(group)
             snapshots = Snapshots(log)
-            made, opened = _timed(snapshots.reached), _timed(snapshots.reached)
-            past = max(_timed(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
-            verified, folded = _timed(log.verify), _timed(lambda: evolved(map(log.said, log.rows())))
-            blamed = _timed(partial(_run, "-m", "adapters.cli", "blame", "--log", log.path, *BLAMED))
+            made, opened = seconds(snapshots.reached), seconds(snapshots.reached)
+            past = max(seconds(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
+            verified, folded = seconds(log.verify), seconds(lambda: evolved(map(log.said, log.rows())))
+            blamed = seconds(partial(_run, "-m", "adapters.cli", "blame", "--log", log.path, *BLAMED))
             memory = int(_run("-m", "benchmarks.history", log.path))
             megabytes = Path(log.path).stat().st_size / 1e6
             added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
@@ -66,12 +67,6 @@ def _folded(path: str) -> int:
     # Not by getrusage(2), whose maximum is that of the parent too.
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024 if state.sequence else 0
-
-
-def _timed(work: Callable[[], object]) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start
 
 
 def _bodies() -> Iterator[EventBody]:

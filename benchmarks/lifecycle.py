@@ -1,9 +1,8 @@
 """What one event costs when rules are kept up, against working all of them out anew."""
 
-from collections.abc import Callable
 from functools import partial
-from time import perf_counter
 
+from benchmarks.seconds import seconds
 from benchmarks.worlds import NODE, cluster, node_of, policy_of
 from engine.derive import Derivation, derived
 from engine.desired import Desired, desired
@@ -32,16 +31,10 @@ def main() -> None:
     print(f"lifecycle: {POLICIES:,} policies of {PEERS} CIDRs")
     print(f"  {'event':20}{'kept up':>12}{'anew':>12}{'ratio':>8}")
     for name, body in events.items():
-        kept = min(_seconds(partial(start.after, body)) for _ in range(REPEATS))
-        anew = min(_seconds(partial(_anew, start, body)) for _ in range(REPEATS))
+        kept = min(seconds(partial(start.after, body)) for _ in range(REPEATS))
+        anew = min(seconds(partial(_anew, start, body)) for _ in range(REPEATS))
         print(f"  {name:20}{kept * 1000:>9.1f} ms{anew * 1000:>9.1f} ms{anew / kept:>8.1f}")
 
 
 def _anew(start: Derivation, body: EventBody) -> Desired:
     return desired(evolve(start.state, body), NODE)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = perf_counter()
-    work()
-    return perf_counter() - begin

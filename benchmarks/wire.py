@@ -12,12 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from adapters import wiring
-from adapters.kernel import Backend, NetfilterKernel
+from adapters.kernel import Backend
 from adapters.lab import Namespaces
 from benchmarks.worlds import NODE, node_of
-from engine.diff import diff
+from engine.culprits import reach
 from engine.events import declared
-from engine.plan import make_plan
 from engine.resolve import resolve
 from engine.rules import CompletedRule
 from engine.ruleset import Family, Ruleset
@@ -55,14 +54,14 @@ class Wire:
         servers = SERVERS[: len(rulesets)]
         kernels = [wiring.kernel(self._netns[server], backend) for server in servers]
         for kernel, ruleset in zip(kernels, rulesets, strict=True):
-            _load(kernel, ruleset)
+            reach(ruleset, kernel)
         with ExitStack() as stack:
             addresses = [_address(number, family) for number in range(len(servers))]
             for server, address in zip(servers, addresses, strict=True):
                 stack.enter_context(self._serving(server, address, port))
             rounds = self._asked(port, kind, addresses)
         for kernel in kernels:
-            _load(kernel, Ruleset())
+            reach(Ruleset(), kernel)
         return rounds
 
     @contextmanager
@@ -119,11 +118,6 @@ def _built(folder: Path) -> Path:
     source = Path(__file__).with_name("crr.c")
     subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
     return program
-
-
-def _load(kernel: NetfilterKernel, wanted: Ruleset) -> None:
-    for step in make_plan(diff(kernel.observe(), wanted)).steps:
-        kernel.run(step)
 
 
 def _address(number: int, family: Family) -> str:

@@ -44,34 +44,38 @@ def entries(blocks: Iterable[Block], family: Family) -> tuple[Entry, ...]:
     """
     ours = [half for block in blocks if family_of(block.network) is family for half in _halved(block)]
     if not any(block.excepted for block in ours):
-        networks = {_prefix(block.network): block.network for block in ours}
+        networks = {prefix_of(block.network): block.network for block in ours}
         return tuple(Entry(networks[prefix]) for prefix in sorted(networks))
-    by_prefix: dict[_Prefix, list[Block]] = defaultdict(list)
+    by_prefix: dict[Prefix, list[Block]] = defaultdict(list)
     for block in ours:
-        by_prefix[_prefix(block.network)].append(block)
-    named = {**{_prefix(net): net for b in ours for net in b.excepted}, **{_prefix(b.network): b.network for b in ours}}
+        by_prefix[prefix_of(block.network)].append(block)
+    named = {
+        **{prefix_of(net): net for b in ours for net in b.excepted},
+        **{prefix_of(b.network): b.network for b in ours},
+    }
     lengths = sorted({length for _, length in named}, reverse=True)
-    kept: dict[_Prefix, bool] = {}
+    kept: dict[Prefix, bool] = {}
     for prefix, network in sorted(named.items()):
-        around = list(_around(prefix, lengths, network.max_prefixlen))
-        covered = any(_covers(block, network) for outer in around for block in by_prefix.get(outer, ()))
-        surroundings = next((kept[outer] for outer in around if outer in kept), False)
+        outer = list(around(prefix, lengths, network.max_prefixlen))
+        covered = any(_covers(block, network) for each in outer for block in by_prefix.get(each, ()))
+        surroundings = next((kept[each] for each in outer if each in kept), False)
         # A declared block always gets its entry, even inside another, so that adding one block adds one entry.
         if covered != surroundings or (covered and prefix in by_prefix):
             kept[prefix] = covered
     return tuple(Entry(named[prefix], matches) for prefix, matches in kept.items())
 
 
-_Prefix = tuple[int, int]
+Prefix = tuple[int, int]
 """A network as its first address and its length, which compare and hash much faster than the library's objects."""
 
 
-def _prefix(network: Network) -> _Prefix:
+def prefix_of(network: Network) -> Prefix:
+    """Return a network as a prefix."""
     return (int(network.network_address), network.prefixlen)
 
 
-def _around(prefix: _Prefix, lengths: Sequence[int], width: int) -> Iterator[_Prefix]:
-    """Yield the prefix and all around it of the given lengths, the most specific first."""
+def around(prefix: Prefix, lengths: Sequence[int], width: int) -> Iterator[Prefix]:
+    """Yield the prefix and all around it of the given lengths, in their order."""
     value, own = prefix
     for length in lengths:
         if length <= own:
@@ -93,9 +97,13 @@ def _covers(block: Block, network: Network) -> bool:
 
 
 def _contains(outer: Network, inner: Network) -> bool:
-    shift = outer.max_prefixlen - outer.prefixlen
-    same = int(outer.network_address) >> shift == int(inner.network_address) >> shift
-    return same and inner.prefixlen >= outer.prefixlen
+    return is_within(prefix_of(inner), prefix_of(outer), outer.max_prefixlen)
+
+
+def is_within(inner: Prefix, outer: Prefix, width: int) -> bool:
+    """Return whether a prefix is another, or in it; addresses have ``width`` bits."""
+    shift = width - outer[1]
+    return inner[1] >= outer[1] and inner[0] >> shift == outer[0] >> shift
 
 
 def single(address: str) -> Block:
@@ -111,4 +119,4 @@ def sorted_blocks(blocks: Iterable[Block]) -> tuple[Block, ...]:
 
 def block_order(block: Block) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
     """Return what blocks are sorted by."""
-    return (block.network.version, _prefix(block.network), tuple(_prefix(net) for net in block.excepted))
+    return (block.network.version, prefix_of(block.network), tuple(prefix_of(net) for net in block.excepted))

@@ -53,7 +53,7 @@ def merged_comment(comments: Sequence[str]) -> str:
 def member_comment(comment: str) -> str:
     """Return the comment of a rule as that of a set's member, for which ipset knows no escapes.
 
-    Of one that does not fit then nothing is left but whose the member is.
+    One that does not fit then names nobody.
     """
     text = quote(comment, safe=_SAFE)
     return text if len(text) <= _COMMENT_BYTES else _COMMENT

@@ -34,14 +34,19 @@ def compile_command(world: WorldOptions, layout: str | None, max_seconds: float 
     """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
     state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
     node = node_of(world)
-    rules, end = resolve(state, node), time.monotonic() + (max_seconds or 0)
-    bounds = Bounds() if max_seconds is None else Bounds(late=lambda: time.monotonic() > end)
-    compiled = compile_within(rules, options_of(state, node), bounds)
+    compiled = compile_within(resolve(state, node), options_of(state, node), _bounds(max_seconds))
     for note in compiled.notes:
         click.echo(f"note: {note}", err=True)
     texts = full_text(compiled.ruleset)
     data = {TEXT_KEYS[tool]: texts[tool] for tool in TEXT_KEYS}
     emit(output, data, lambda: "\n".join(f"# {tool} restore\n{texts[tool]}" for tool in Tool).rstrip())
+
+
+def _bounds(max_seconds: float | None) -> Bounds:
+    if max_seconds is None:
+        return Bounds()
+    end = time.monotonic() + max_seconds
+    return Bounds(late=lambda: time.monotonic() > end)
 
 
 def _laid_out(state: ClusterState, layout: Layout) -> ClusterState:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Generic
 
-from engine.addresses import Entry, Network
-from engine.compiler.prefixes import D, Entries, Holding, Prefix, Prefixes, is_within, prefix_of
+from engine.addresses import Entry, Network, Prefix, is_within, prefix_of
+from engine.compiler.prefixes import D, Entries, Holding, Prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FirstMatches(Generic[D]):
 
         Those who stay keep their order, whatever numbers they have now.
         """
-        roots = list(self._outermost({prefix_of(entry) for _, own in (*gone, *new) for entry in own}))
+        roots = list(self._outermost({prefix_of(entry.network) for _, own in (*gone, *new) for entry in own}))
         before = {
             prefix: first
             for root in roots

@@ -6,14 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from engine.addresses import Entry, Network
+from engine.addresses import Entry, Network, Prefix, around, prefix_of
 
 Entries = tuple[Entry, ...]
 """A longest-prefix set; None in place of one is every address."""
-
-Prefix = tuple[int, int]
-"""A network as its first address and its length, which compare and hash much faster than the library's objects."""
-
 
 _MANY = 256
 """From so many prefixes on that come or go, all are sorted anew."""
@@ -57,7 +53,7 @@ class Prefixes(Generic[D]):
         out, into = list[Prefix](), list[Prefix]()
         for who, entries in gone:
             for entry in entries:
-                prefix = prefix_of(entry)
+                prefix = prefix_of(entry.network)
                 sayings = self._at[prefix].sayings
                 del sayings[who]
                 if not sayings:
@@ -66,7 +62,7 @@ class Prefixes(Generic[D]):
                     out.append(prefix)
         for who, entries in new:
             for entry in entries:
-                prefix = prefix_of(entry)
+                prefix = prefix_of(entry.network)
                 if prefix not in self._at:
                     self._at[prefix] = Named(entry.network)
                     self._lengths[prefix[1]] += 1
@@ -82,10 +78,9 @@ class Prefixes(Generic[D]):
 
     def around(self, prefix: Prefix) -> Iterator[Named[D]]:
         """Yield what contains a prefix and is wider, the widest first."""
-        value, own = prefix
-        for length in sorted(length for length, count in self._lengths.items() if count and length < own):
-            shift = self.width - length
-            if (found := self._at.get((value >> shift << shift, length))) is not None:
+        lengths = sorted(length for length, count in self._lengths.items() if count and length < prefix[1])
+        for wider in around(prefix, lengths, self.width):
+            if (found := self._at.get(wider)) is not None:
                 yield found
 
     def within(self, prefix: Prefix) -> list[Prefix]:
@@ -103,20 +98,9 @@ class Prefixes(Generic[D]):
         """Return of each set (with a number before one) what it says of some addresses, in the order of numbers."""
         found: dict[D, dict[Prefix, Entry]] = {}
         for entry in entries:
-            prefix = prefix_of(entry)
+            prefix = prefix_of(entry.network)
             for named in (*self.around(prefix), *map(self.at, self.within(prefix))):
                 for who, matches in named.sayings.items():
                     if before is None or who.number < before:
-                        found.setdefault(who, {})[prefix_of(named)] = Entry(named.network, matches)
+                        found.setdefault(who, {})[prefix_of(named.network)] = Entry(named.network, matches)
         return {who: tuple(found[who].values()) for who in sorted(found, key=lambda who: who.number)}
-
-
-def prefix_of(entry: Entry | Named[D]) -> Prefix:
-    """Return the prefix that an entry is about."""
-    return (int(entry.network.network_address), entry.network.prefixlen)
-
-
-def is_within(inner: Prefix, outer: Prefix, width: int) -> bool:
-    """Return whether a prefix is another, or in it."""
-    shift = width - outer[1]
-    return inner[1] >= outer[1] and inner[0] >> shift == outer[0] >> shift

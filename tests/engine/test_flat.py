@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.addresses import Block, entries
+from engine.addresses import Block, Prefix, entries
 from engine.compiler import DEFAULT_OPTIONS, Bounds, Layout, Options, compile_rules, compile_within
 from engine.compiler.firstmatch import First, FirstMatches, left_of
 from engine.compiler.flat import flattened
 from engine.compiler.laid import NotFlat
 from engine.compiler.parts import part_of
 from engine.compiler.portcells import FANOUT, Cell, Cells, Node, tree
-from engine.compiler.prefixes import Entries, Prefix, Prefixes
+from engine.compiler.prefixes import Entries, Prefixes
 from engine.compiler.terms import Place, edit
 from engine.diff import diff
 from engine.names import comment_of, merged_comment, owner_of

@@ -10,8 +10,8 @@ from adapters.injection import Rig
 from adapters.kernel import Backend, NetfilterKernel
 from adapters.process import SystemRunner
 from engine.compiler import Layout, Options, compile_rules
+from engine.culprits import reach
 from engine.diff import diff
-from engine.plan import make_plan
 from engine.rules import Action, Protocol, Service
 from engine.ruleset import Family, Hook, Ruleset
 from simulator.packets import parse_spec, to_wire
@@ -34,18 +34,12 @@ RULES = [
 ]
 
 
-def load(kernel: NetfilterKernel, wanted: Ruleset) -> None:
-    """Have a kernel hold what is wanted."""
-    for step in make_plan(diff(kernel.observe(), wanted)).steps:
-        kernel.run(step)
-
-
 def test_each_rule_has_its_own_count(oracle: Rig, backend: str) -> None:
     """Packets from sources of each rule count for it; a rule that goes leaves the counts of the others as they are."""
     kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
     optimised = Options(layout=Layout.OPTIMISED)
     wanted = compile_rules(RULES, optimised)
-    load(kernel, wanted)
+    reach(wanted, kernel)
     assert not diff(kernel.observe(), wanted)
     sent = Counter[tuple[Family, str]]()
     for family, number in product(Family, range(12)):
@@ -59,6 +53,6 @@ def test_each_rule_has_its_own_count(oracle: Rig, backend: str) -> None:
         return Counter({(each.family, each.policy): each.packets for each in counted(runner, Backend(backend))})
 
     assert told() == sent
-    load(kernel, compile_rules(RULES[:-1], optimised))
+    reach(compile_rules(RULES[:-1], optimised), kernel)
     assert told() == Counter({key: count for key, count in sent.items() if key[1] != "p11"})
-    load(kernel, Ruleset())
+    reach(Ruleset(), kernel)

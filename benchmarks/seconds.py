@@ -1,0 +1,11 @@
+"""How long something takes."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Do some work once, and return how many seconds it took."""
+    begin = perf_counter()
+    work()
+    return perf_counter() - begin
