@@ -7,7 +7,6 @@ that waits claims it once time is up.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from adapters.nodelock import FOLDER, make_folder
 from adapters.process import command_line
+from adapters.system.child_python import child_python
 from engine.errors import Fault, KernelRefused, Refused
 
 MODULE = "adapters.rollback"
@@ -72,9 +72,7 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
     waiting = Waiting(netns)
     for stale in (waiting.pending, waiting.asked, waiting.done):
         stale.unlink(missing_ok=True)
-    words = [sys.executable, "-m", MODULE, netns, backend, repr(seconds), *record]
-    pipe, merged = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=merged, text=True, start_new_session=True) as process:
+    with _watchdog(netns, backend, repr(seconds), *record) as process:
         try:
             _begun(process)
             yield
@@ -84,6 +82,22 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
             raise
         _tell(process, "")  # it begins to count as its input ends, as it would if this process died
         process.returncode = 0  # it lives on, and is nobody's to wait for
+
+
+def _watchdog(netns: str, backend: str, seconds: str, *record: str) -> "subprocess.Popen[str]":
+    """Start the process that waits; the log that it records in is named by an absolute path."""
+    path = (str(Path(each).absolute()) for each in record[:1])
+    child = child_python(MODULE, netns, backend, seconds, *path, *record[1:])
+    return subprocess.Popen(
+        child.words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=child.environment,
+        cwd=child.folder,
+        start_new_session=True,
+    )
 
 
 def settled(netns: str) -> None:

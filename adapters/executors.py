@@ -1,11 +1,11 @@
 """Where independent work is done: in processes of this machine, or by the workers of a Dask scheduler."""
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from adapters.system.child_python import processes
 from engine.errors import Fault, Refused, shown
 
 PROCESSES = "processes"
@@ -22,9 +22,8 @@ def executor_of(text: str) -> Iterator[Executor]:
         Refused: there is no such executor, its extra is not installed, or its scheduler does not answer.
     """
     if text == PROCESSES:
-        # Spawned, as diagrams have threads, which a fork would lose.
-        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
-            yield processes
+        with processes() as here:
+            yield here
         return
     with _dask(_address(text)) as workers:
         yield workers

@@ -1,7 +1,7 @@
 """Starts programs: the one place that does. It knows words, bytes and statuses, nothing of what the tools mean.
 
-Nothing passes a shell, the environment is small and fixed, and a network namespace is entered by nsenter(1), which
-costs about 1 ms, a third of ``ip netns exec``.
+Nothing passes a shell, environment and current folder are fixed, and a network namespace is entered by nsenter(1),
+which costs about 1 ms, a third of ``ip netns exec``.
 """
 
 import os
@@ -18,6 +18,9 @@ from typing import Protocol, Self
 import structlog
 
 from engine.errors import KernelRefused, ToolMissing, shown
+
+ROOT_FOLDER = "/"
+"""The current folder of every program: nothing is found by a path that is relative."""
 
 _NOT_ROOT = re.compile(r"permission denied|you must be root|not permitted", re.IGNORECASE)
 
@@ -101,7 +104,7 @@ class SystemRunner:
     held: Hold | None = None
 
     def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
-        environment = _environment()
+        environment = program_environment()
         command = [*self._entering(environment["PATH"]), found(words[0], environment["PATH"]), *words[1:]]
         given = stdin.encode(errors="surrogateescape")
         started = time.monotonic()
@@ -113,6 +116,7 @@ class SystemRunner:
                     capture_output=True,
                     timeout=timeout,
                     env=environment,
+                    cwd=ROOT_FOLDER,
                     check=False,
                     pass_fds=(self.held.descriptor,) if self.held else (),
                 )
@@ -183,7 +187,7 @@ def found(program: str, path: str = "") -> str:
     Raises:
         ToolMissing: nowhere.
     """
-    where = shutil.which(program, path=path or _environment()["PATH"])
+    where = shutil.which(program, path=path or program_environment()["PATH"])
     if where is None:
         package = PACKAGES.get(program.partition("-")[0])
         remedy = f"install the Debian package {package}" if package else "install it"
@@ -237,8 +241,10 @@ def _as_file(given: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+def program_environment() -> dict[str, str]:
+    """Return the environment of a program: a PATH without relative folders, LC_ALL, and what is passed on."""
+    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/sbin", "/sbin"]
+    path = os.pathsep.join(filter(os.path.isabs, folders))
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {"PATH": path, "LC_ALL": "C", **kept}
 

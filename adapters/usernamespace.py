@@ -1,9 +1,9 @@
 """Lends an ordinary user a root of their own: a user namespace with private network, mounts and xtables lock."""
 
 import os
-from collections.abc import Sequence
 
-from adapters.process import Runner, SystemRunner, found
+from adapters.process import Runner, SystemRunner, found, program_environment
+from adapters.system.child_python import child_python
 from engine.errors import ToolMissing
 
 UNSHARE = ("unshare", "-Urnm", "--propagation", "private", "--")
@@ -15,8 +15,10 @@ OWN_RUN = ("mount", "-t", "tmpfs", "tmpfs", "/run")
 LOCK = "/run/nodewall-xtables.lock"
 
 
-def in_user_namespace(argv: Sequence[str], runner: Runner | None = None) -> None:
-    """Put ``argv`` in the place of this process, as root of a new user namespace; return at once for who is root.
+def in_user_namespace(module: str, *words: str, runner: Runner | None = None) -> None:
+    """Run a module in the place of this process, as root of a new user namespace; return at once for root.
+
+    It keeps the current folder, because the words may name relative paths; Python imports nothing from there.
 
     Raises:
         ToolMissing: a program is missing, or user namespaces are not allowed here.
@@ -31,6 +33,6 @@ def in_user_namespace(argv: Sequence[str], runner: Runner | None = None) -> None
             "kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0 (those that exist)",
         )
     # The shell gets a constant text, and the words as arguments of their own.
-    start = ("sh", "-c", f'{" ".join(OWN_RUN)} && exec "$@"', "sh", *argv)
-    environment = {**os.environ, "XTABLES_LOCKFILE": LOCK}
+    start = ("sh", "-c", f'{" ".join(OWN_RUN)} && exec "$@"', "sh", *child_python(module, *words).words)
+    environment = {**os.environ, "PATH": program_environment()["PATH"], "XTABLES_LOCKFILE": LOCK}
     os.execve(found(UNSHARE[0]), [*UNSHARE, *start], environment)  # noqa: S606  # replacing this process is the aim

@@ -38,7 +38,7 @@ ALL = {
 }
 
 if __name__ == "__main__":
-    in_user_namespace((sys.executable, "-m", "benchmarks", *sys.argv[1:]))
+    in_user_namespace("benchmarks", *sys.argv[1:])
     configure(0)
     look_seldom()
     for name in sys.argv[1:] or ALL:

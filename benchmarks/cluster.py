@@ -8,7 +8,6 @@ import contextlib
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from adapters.kubernetes.resources import RESOURCES
 from adapters.lab import Host, Lab
 from adapters.process import SystemRunner
 from adapters.snapshots import Snapshots
+from adapters.system.child_python import child_python
 from benchmarks.worlds import NODE, node_of, pod_of, selecting_policy_of
 from engine.desired import desired
 from engine.names import SET_PREFIX, digest
@@ -63,7 +63,8 @@ def _agent(server: ApiServer, folder: Path, netns: str) -> None:
     words = ["agent", "--kubernetes", "--kubeconfig", server.kubeconfig("nodewall"), "--log", str(log)]
     words += ["--node", NODE, "--netns", netns, "--backend", "nft", "--listen", str(free_port())]
     begin = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words]) as agent:
+    child = child_python("adapters.cli", *words)
+    with subprocess.Popen(child.words, env=child.environment, cwd=child.folder) as agent:
         try:
             while not _applied(log):
                 time.sleep(0.05)

@@ -6,12 +6,11 @@ next, sets entered member by member for sets by classes, and a node at a time fo
 
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
-from multiprocessing import get_context
 from time import perf_counter
 
+from adapters.system.child_python import processes
 from benchmarks.worlds import fleet
 from engine.addresses import Block
 from engine.compiler import compile_rules
@@ -212,7 +211,7 @@ def _by_member(hosts: Sequence[int]) -> float:
 
 def _fleet() -> None:
     old, new = (fleet(NODES, KINDS, POLICIES, moved=moved) for moved in (0, 40))
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as executor:
+    with processes() as executor:
         start = perf_counter()
         found = compare_fleet(old, new, executor, Budget())
         seconds = perf_counter() - start

@@ -14,6 +14,7 @@ from time import perf_counter
 
 from adapters import wiring
 from adapters.snapshots import Snapshots
+from adapters.system.child_python import child_python
 from benchmarks.seconds import seconds
 from benchmarks.worlds import node_of, pod_of, policy_of
 from engine.events import EventBody, declared, deleted
@@ -44,8 +45,8 @@ def main() -> None:
             made, opened = seconds(snapshots.reached), seconds(snapshots.reached)
             past = max(seconds(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
             verified, folded = seconds(log.verify), seconds(lambda: evolved(map(log.said, log.rows())))
-            blamed = seconds(partial(_run, "-m", "adapters.cli", "blame", "--log", log.path, *BLAMED))
-            memory = int(_run("-m", "benchmarks.history", log.path))
+            blamed = seconds(partial(_run, "adapters.cli", "blame", "--log", log.path, *BLAMED))
+            memory = int(_run("benchmarks.history", log.path))
             megabytes = Path(log.path).stat().st_size / 1e6
             added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
             print(
@@ -56,8 +57,12 @@ def main() -> None:
             )
 
 
-def _run(*words: str) -> str:
-    return subprocess.run((sys.executable, *words), check=True, capture_output=True, text=True).stdout
+def _run(module: str, *words: str) -> str:
+    child = child_python(module, *words)
+    done = subprocess.run(
+        child.words, env=child.environment, cwd=child.folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout
 
 
 def _folded(path: str) -> int:

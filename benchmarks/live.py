@@ -5,7 +5,6 @@ prove, apply, read back, and put on record.
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,6 +18,7 @@ from adapters.kernel import Backend
 from adapters.lab import Host, Lab
 from adapters.process import SystemRunner
 from adapters.remembered import RememberedKernel
+from adapters.system.child_python import child_python
 from benchmarks.worlds import NODE, desired_by, node_of, pod_of, selecting_policy_of
 from engine.derive import Derivation, derived
 from engine.events import EventBody, declared, deleted
@@ -85,19 +85,20 @@ def _through_an_agent(start: Derivation, backend: Backend) -> list[float]:
         log.append(list(shortest(start.state)), source="bench", expected=0)
         record = Journal(NODE, start.state, log)  # which appends whatever the agent records meanwhile
         words = ["agent", "--log", log.path, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
-        with subprocess.Popen([sys.executable, "-m", "adapters.cli", *words]) as agent:
-            try:
-                times = []
-                for number in range(1 + EVENTS // 2):
-                    pod = _pod(PODS + number, 0)
-                    record.append(declared(pod))
-                    begin = perf_counter()
-                    while runner.run(["ipset", "test", made, _address_of(pod)]).status:
-                        pass
-                    times.append(perf_counter() - begin)
-                    sleep(_REST)
-            finally:
-                agent.terminate()
+        child = child_python("adapters.cli", *words)
+    with subprocess.Popen(child.words, env=child.environment, cwd=child.folder) as agent:
+        try:
+            times = []
+            for number in range(1 + EVENTS // 2):
+                pod = _pod(PODS + number, 0)
+                record.append(declared(pod))
+                begin = perf_counter()
+                while runner.run(["ipset", "test", made, _address_of(pod)]).status:
+                    pass
+                times.append(perf_counter() - begin)
+                sleep(_REST)
+        finally:
+            agent.terminate()
     return times[1:]  # the first one waited for the agent to start
 
 

@@ -40,7 +40,7 @@ _REFUSED = 3
 @click.command("demo")
 def demo_command() -> int:
     """Show the policy of Antrea issue 5671 at work in scratch network namespaces; nothing else is touched."""
-    in_user_namespace((sys.executable, *sys.orig_argv[1:]))
+    in_user_namespace("adapters.cli", *sys.argv[1:])
     before, after = (load_scenario(folder) for folder in (BEFORE, AFTER))
     results = (*run(before).packets, *run(after).packets)
     kernels = {b.value: _act(before, after, b, first=b is _BACKENDS[0]) for b in _BACKENDS}

@@ -33,7 +33,7 @@ def scenario_command() -> None:
 def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool, output: str) -> int:
     """Run scenario folders, or folders of such; exit 1 where anything differs."""
     if backends:
-        in_user_namespace((sys.executable, *sys.orig_argv[1:]))
+        in_user_namespace("adapters.cli", *sys.argv[1:])
     passed = True
     for folder in folders(paths):
         scenario = load_scenario(folder)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from adapters.wiring import event_log
 from engine.errors import Refused
 from engine.outcomes import ApplyFailed
 from tests.kernel.node import WORLD, NodeUnderTest, allow, drop_all
+from tests.planted import Planted
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel", "quiet")]
 
@@ -124,6 +126,25 @@ def test_it_is_taken_back_even_if_nodewall_is_killed(busy: NodeUnderTest) -> Non
     assert done.returncode == -signal.SIGKILL
     assert busy.texts() != before
     until(lambda: busy.texts() == before)
+
+
+def test_planted_modules_do_not_run_as_root(
+    busy: NodeUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a folder that others can write, the apply is taken back, recorded, and none of their code runs."""
+    planted = Planted(tmp_path / "planted")
+    planted.folder.chmod(0o777)
+    monkeypatch.chdir(planted.folder)
+    for name, value in planted.environment.items():
+        monkeypatch.setenv(name, value)
+    before = busy.texts()
+    cli(busy, "log", "append", "--log", "events.db", "-f", busy.manifests(*WORLD))
+    busy.json("apply", "--log", "events.db", "--node", "cp-1", "--yes", "--confirm-timeout", "0.5")
+
+    until(lambda: isinstance(list(event_log("events.db").read())[-1].body, ApplyFailed))
+
+    assert busy.texts() == before
+    assert planted.ran() == []
 
 
 def test_the_log_tells_what_was_taken_back(busy: NodeUnderTest) -> None:

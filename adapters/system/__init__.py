@@ -1,0 +1,1 @@
+"""The machine: child processes, files and clocks."""

@@ -1,0 +1,76 @@
+"""Starts Python children that import nothing from the current folder or from the environment.
+
+Input is a module and its words; output is the argument list, environment and folder for :mod:`subprocess`. A child runs
+with ``-I`` and gets the folder of the running package by its absolute path, so a checkout that is not installed works
+too. Source: "Command line and environment" in the Python manual, options -I and -P.
+"""
+
+import os
+import site
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import adapters
+from adapters.process import ROOT_FOLDER, program_environment
+
+_BOOT = """\
+import runpy, site, sys
+package, users, module, *words = sys.argv[1:]
+if package not in sys.path:
+    sys.path.insert(0, package)
+if users and users not in sys.path:
+    site.addsitedir(users)
+sys.argv[1:] = words
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""Runs a module as ``python -m`` does; -I leaves out the folders that it adds here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPython:
+    """Argument list, environment and current folder of a child."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str = ROOT_FOLDER
+
+
+def child_python(module: str, *words: str) -> ChildPython:
+    """Return how to start a module of this code base.
+
+    The current folder of the child is the root folder, so paths among the words must be absolute.
+    """
+    package = Path(adapters.__file__).absolute().parents[1]
+    argv = (sys.executable, "-I", "-c", _BOOT, str(package), _user_packages(), module, *words)
+    return ChildPython(argv, program_environment())
+
+
+@contextmanager
+def processes() -> Iterator[Executor]:
+    """Lend processes that import nothing from the current folder; what they are given must be plain values.
+
+    They are spawned, because diagrams have threads, which a fork would lose.
+    """
+    # multiprocessing starts its children by ``python -c`` and lets nobody choose further options.
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("PYTHON"):
+            del os.environ[name]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            yield pool
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        os.environ.update(before)
+
+
+def _user_packages() -> str:
+    """Return the folder of this user's own packages, nothing where this process does not import from it."""
+    folder = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+    return folder if folder in sys.path else ""
