@@ -187,12 +187,11 @@ class SqliteLog(EventLog):
         with self.file.writing() as connection, self.file.explained(expected):
             newest = self._expect(connection, expected)
             ((row, event),) = sealed([body], source, newest, self.clock, self.ids)
-            (time,) = connection.execute("SELECT time FROM events WHERE sequence = ?", (base.mark.sequence,)).fetchone()
             connection.execute(_INSERT, row.values)
             connection.execute("DROP TRIGGER no_delete")
             connection.execute("DELETE FROM events WHERE sequence <= ?", (base.mark.sequence,))
             run(connection, NO_DELETE)
-            _set_base(connection, base._replace(time=time.decode()))
+            _set_base(connection, base)
             connection.execute("COMMIT")
             with suppress(sqlite3.OperationalError):  # while others read, the room stays with the file for later events
                 connection.execute("VACUUM")
@@ -220,12 +219,20 @@ class SqliteLog(EventLog):
     def vouch_for_base(self) -> None:
         """Raise ``LogCorrupt`` where what the log begins with is not what was put on record when it was compacted."""
         base = self.base()
-        if base.mark == BEGINNING:
-            return
-        told = (base.mark.sequence, base.mark.hash, base.digest)
-        bodies = (self.said(row) for row in self.some(lambda kind, _: kind == b"log.compacted"))
-        if told not in {(each.until, each.last, each.state) for each in bodies if isinstance(each, LogCompacted)}:
+        if base.mark != BEGINNING and next(self.compactions(), None) is None:
             raise LogCorrupt(self.path, base.mark.sequence, "what stands for the compacted events is not on record")
+
+    def compactions(self) -> Iterator[tuple[int, LogCompacted]]:
+        """Yield the sequence and the body of every event that says of what the log begins with just what is there.
+
+        Raises:
+            LogCorrupt: such an event cannot be trusted.
+        """
+        base = self.base()
+        for row in self.some(lambda kind, _: kind == b"log.compacted"):
+            body = self.said(row)
+            if isinstance(body, LogCompacted) and _records(body, row, base):
+                yield row.sequence, body
 
     def append(
         self, bodies: Sequence[EventBody], *, source: str, expected: int, known_by: str | None = None
@@ -327,6 +334,13 @@ class SqliteLog(EventLog):
             raise LogUnusable(self.path, f"event {row.sequence} is {error}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise LogCorrupt(self.path, row.sequence, f"a column does not hold what it should: {error}") from None
+
+
+def _records(body: LogCompacted, row: Row, base: Base) -> bool:
+    """Whether an event stands where it says, and says of a base just what it is."""
+    same = (body.until, body.last, body.state) == (base.mark.sequence, base.mark.hash, base.digest)
+    in_place = body.after is None or body.after.encode() == row.previous
+    return same and in_place and body.time in {None, base.time}
 
 
 def _base(connection: sqlite3.Connection) -> Base:

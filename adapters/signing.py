@@ -27,8 +27,9 @@ _LONGEST = 1 << 12
 
 
 def statement_of(body: LogCompacted) -> bytes:
-    """Return what is signed of a compaction: all but the signature."""
-    return b"nodewall compaction\n" + canonical(body.model_dump(mode="json", exclude={"signature"}))
+    """Return what is signed of a compaction: all but the signature and fields that are absent."""
+    said = body.model_dump(mode="json", exclude={"signature"}, exclude_none=True)
+    return b"nodewall compaction\n" + canonical(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from adapters.eventlog import Mark, SqliteLog
+from engine.errors import LogCorrupt
 from engine.events import body_as_json, body_from_json, canonical
 from engine.state import ClusterState, evolve, evolved, shortest
 
@@ -64,12 +65,21 @@ class Snapshots:
                 found = self._read(path)
                 if found is not None:
                     return found
-        return self._first(until)
+        return first_state(self.log, until)
 
-    def _first(self, until: int | None) -> tuple[ClusterState, Mark]:
-        """Return what the log begins with."""
-        base = self.log.base(until)
-        return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
+    def verify(self) -> None:
+        """Compare every state that is kept with what the events lead to; no state that is kept is used.
+
+        Raises:
+            LogError: an event cannot be trusted, or its state is another one.
+        """
+        kept = {path: found for path in self._kept() if (found := self._read(path)) is not None}
+        if kept:
+            last = max(mark.sequence for _, mark in kept.values())
+            for state, mark in folded(self.log, last):
+                same = [each for each, at in kept.values() if at == mark]
+                if any(lines_of(each) != lines_of(state) for each in same):
+                    raise LogCorrupt(self.log.path, mark.sequence, f"it leads to another state than {self.folder} has")
 
     def _kept(self) -> Iterator[Path]:
         with suppress(OSError):
@@ -81,7 +91,7 @@ class Snapshots:
             head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
             told = json.loads(head)
             mark = Mark(int(path.stem), told["hash"])
-            fits = self.log.hash_at(mark.sequence) == mark.hash.encode()
+            fits = mark.hash and self.log.hash_at(mark.sequence) == mark.hash.encode()
             if not fits or told["digest"] != hashlib.sha256(rest).hexdigest():
                 return None
             state = evolved(map(body_from_json, rest.splitlines()))
@@ -103,6 +113,21 @@ class Snapshots:
             with suppress(OSError):
                 fresh.unlink()
             _LOG.debug("state not kept", folder=str(self.folder), error=str(error))
+
+
+def first_state(log: SqliteLog, until: int | None = None) -> tuple[ClusterState, Mark]:
+    """Return the state that a log begins with, and the event that it is after."""
+    base = log.base(until)
+    return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
+
+
+def folded(log: SqliteLog, until: int) -> Iterator[tuple[ClusterState, Mark]]:
+    """Yield every state up to a sequence, the first one included, from the events alone."""
+    state, mark = first_state(log, until)
+    yield state, mark
+    for row in log.rows(until=until):
+        state = evolve(state, log.said(row))
+        yield state, Mark(row.sequence, row.hash.decode())
 
 
 def lines_of(state: ClusterState) -> bytes:

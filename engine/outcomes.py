@@ -83,8 +83,9 @@ class DriftRepaired(OnNode):
 class LogCompacted(Body):
     """The log was compacted: a state stands for the events up to sequence ``until``, so many of which it had.
 
-    ``last`` is the hash of the last of them and ``state`` the SHA-256 of the state's lines. Where it is signed ``key``
-    names the key, and ``signature`` is Ed25519's of all the rest in base 64.
+    ``last`` is the hash of the last of them, ``time`` its time and ``state`` the SHA-256 of the state's lines.
+    ``after`` is the hash of the event before this one. Where it is signed ``key`` names the key, and ``signature`` is
+    Ed25519's of all the rest in base 64. Older records have neither ``time`` nor ``after``.
     """
 
     type: Literal["log.compacted"] = "log.compacted"
@@ -92,6 +93,8 @@ class LogCompacted(Body):
     last: str
     state: str
     events: int
+    time: str | None = None
+    after: str | None = None
     key: str | None = None
     signature: str | None = None
 
