@@ -1,13 +1,13 @@
 """Events as logs store them: what is hashed is the text as it stands there, of whatever version it is."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from engine.bounded_json import parse_json
 from engine.errors import EventTooLarge
 from engine.events import Event, EventBody, body_as_json, body_from_json, canonical, subject, timestamp
 from engine.ports import Clock, Ids
@@ -56,10 +56,7 @@ class Row(NamedTuple):
     @classmethod
     def of_line(cls, line: bytes) -> "Row":
         """Return the row that a line holds; raise ``ValueError`` where it holds none."""
-        try:
-            found = json.loads(line)
-        except RecursionError:
-            raise ValueError("too deep") from None
+        found = parse_json(line)
         if not isinstance(found, dict) or found.keys() != set(cls._fields):
             raise ValueError("not one of an event")
         sequence, body = found.pop("sequence"), found.pop("body")

@@ -5,7 +5,6 @@ that does not fit the log, or cannot be read, is as good as none, and is written
 """
 
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from adapters.eventlog import Mark, SqliteLog
+from engine.bounded_json import parse_json
 from engine.errors import LogCorrupt
 from engine.events import body_as_json, body_from_json, canonical
 from engine.state import ClusterState, evolve, evolved, shortest
@@ -89,7 +89,9 @@ class Snapshots:
         """Return what a file keeps, None where it is not of this log or is not whole."""
         try:
             head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
-            told = json.loads(head)
+            told = parse_json(head)
+            if not isinstance(told, dict):
+                return None
             mark = Mark(int(path.stem), told["hash"])
             fits = mark.hash and self.log.hash_at(mark.sequence) == mark.hash.encode()
             if not fits or told["digest"] != hashlib.sha256(rest).hexdigest():

@@ -1,6 +1,5 @@
 """Events from log to log as JSON Lines, byte by byte as they are stored, with every hash checked."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapters.eventlog import BEGINNING, Base, Mark, SqliteLog
 from adapters.logfile import LogUnusable
 from adapters.logrows import Row
+from engine.bounded_json import MAX_BYTES, parse_json
 from engine.errors import Fault, LogError, Refused, shown
 from engine.events import GENESIS, body_as_json, body_from_json, canonical
-
-_LONGEST = 1 << 26
-"""Bytes of a line; what is longer is no event."""
 
 _GROUP = 10_000
 """Events that are on disk together."""
@@ -45,7 +42,7 @@ def exported(log: SqliteLog, after: int = 0, until: int | None = None) -> Iterat
 
 
 def _line_of(base: Base) -> bytes:
-    bodies = [json.loads(line) for line in base.state.splitlines()]
+    bodies = [parse_json(line) for line in base.state.splitlines()]
     told = {"hash": base.mark.hash, "sequence": base.mark.sequence, "state": bodies, "time": base.time}
     return canonical({_BEGINS: told}) + b"\n"
 
@@ -88,7 +85,7 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:
         Refused: a line is none of an event, does not follow the one before it, or is of another history.
         LogError: the log cannot be written, or what it begins with is not on record.
     """
-    numbered = _begun(log, enumerate(iter(partial(lines.readline, _LONGEST), b""), 1), name)
+    numbered = _begun(log, enumerate(iter(partial(lines.readline, MAX_BYTES), b""), 1), name)
     last = begun = log.last_sequence() if log.exists else 0
     known, group = 0, list[Row]()
     there: Iterator[bytes] | None = None

@@ -5,7 +5,6 @@ true, false and null. What a hostile text could blow up (size, depth, aliases) i
 It knows nothing of what the values mean. A date or a time such as 12:30 is a string here, as it is in Kubernetes.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ from dataclasses import dataclass, field
 import yaml
 from pydantic import ValidationError
 
+from engine.bounded_json import MAX_OBJECT_DEPTH, parse_json
 from engine.errors import Fault, Place, Refused, shown
 from engine.faults import faults_of, path_of, placed
 
 MAX_BYTES = 10_000_000
-MAX_DEPTH = 50
+MAX_DEPTH = MAX_OBJECT_DEPTH
 MAX_ALIASES = 100
 MAX_EXPANSION = 100_000
 """How many nodes the aliases of a document may stand for, all together."""
@@ -135,7 +135,7 @@ def _without_pairs(text: str) -> str:
     """Return JSON text with each pair of surrogate escapes, which YAML does not know, as the character it means."""
     if not text.lstrip().startswith(("{", "[")):
         return text
-    return _PAIR.sub(lambda pair: pair.group(1) + str(json.loads(f'"{pair.group(2)}"')), text)
+    return _PAIR.sub(lambda pair: pair.group(1) + str(parse_json(f'"{pair.group(2)}"')), text)
 
 
 def _unreadable(text: str, source: str) -> Fault | None:

@@ -8,5 +8,5 @@ from pydantic import BaseModel, ConfigDict
 class Body(BaseModel):
     """What one event says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     version: Literal[1] = 1

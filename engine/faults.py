@@ -64,7 +64,7 @@ def path_of(location: tuple[int | str, ...]) -> str:
 
 def faults_of(error: ValidationError) -> tuple[tuple[tuple[int | str, ...], Fault], ...]:
     """Return every finding as (location, fault), a model's fields before what is wrong across them; without places."""
-    details = error.errors()
+    details = error.errors(include_url=False)
     inside = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
     # pydantic counts only the sound entries of a list: one with a bad entry is not too short as well.
     real = (detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inside)

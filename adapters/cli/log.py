@@ -1,6 +1,5 @@
 """``log``: what was declared and what was done, recorded and checked."""
 
-import json
 import sys
 from contextlib import suppress
 from functools import partial
@@ -19,6 +18,7 @@ from adapters.snapshots import Snapshots
 from adapters.sources import followed
 from adapters.transfer import branched, exported, imported
 from adapters.world import config_changes, judged, sequence_of
+from engine.bounded_json import parse_json
 from engine.errors import Fault, LogCorrupt, Refused, plain, shown
 from engine.events import Event, subject, timestamp
 from engine.intake import Mode
@@ -180,7 +180,7 @@ def checkpoint_command(path: str, key: str, checkpoints: str | None, output: str
     log = wiring.event_log(path)
     made = wiring.signer(key).checkpoint(Snapshots(log).reached()[1], log.clock.now())
     keep(checkpoints or f"{path}-checkpoints", made)
-    emit(output, json.loads(made.line()), lambda: f"signed: event {made.sequence} is {made.hash}")
+    emit(output, parse_json(made.line()), lambda: f"signed: event {made.sequence} is {made.hash}")
 
 
 @log_command.command("compact")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from adapters.cli.options import namespace_option
+from engine.bounded_json import parse_json
 from engine.errors import Fault, Refused
 
 
@@ -41,4 +42,4 @@ def _certificate(path: str) -> bytes:
 
 def _unshared(documents: Iterable[Mapping[str, object]]) -> Iterator[object]:
     """Yield documents without parts that are one and the same, which YAML would show as anchors."""
-    return (json.loads(json.dumps(document)) for document in documents)
+    return (parse_json(json.dumps(document)) for document in documents)

@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from adapters.kubernetes.resources import BY_KIND, Document, mapping, read
+from adapters.kubernetes.resources import BY_KIND, Document, mapping, read, text_of
 from engine.errors import Fault
 from engine.intake import Faulty, Mode, judge
 from engine.state import ClusterState
@@ -17,7 +17,7 @@ _SHOWN = 20
 
 def objections(request: Document, state: ClusterState) -> Sequence[Fault]:
     """Return what speaks against a request in a state of the cluster, as far as that is known."""
-    kind = str(mapping(request.get("kind")).get("kind", ""))
+    kind = text_of(mapping(request.get("kind")).get("kind"))
     new, old = mapping(request.get("object")), mapping(request.get("oldObject"))
     if kind not in BY_KIND or not _matters(new, old):
         return ()
@@ -35,7 +35,7 @@ def _matters(new: Document, old: Document) -> bool:
 
 def answer(request: Document, faults: Sequence[Fault]) -> Document:
     """Return the AdmissionReview that answers a request."""
-    response: dict[str, object] = {"uid": request.get("uid", ""), "allowed": not faults}
+    response: dict[str, object] = {"uid": text_of(request.get("uid")), "allowed": not faults}
     if faults:
         words = [str(fault) for fault in faults[:_SHOWN]]
         if len(faults) > _SHOWN:

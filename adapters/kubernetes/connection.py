@@ -21,7 +21,8 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from adapters.kubernetes.resources import CRD_GROUP, OWN_GROUP, mapping
+from adapters.kubernetes.resources import CRD_GROUP, OWN_GROUP, mapping, text_of
+from engine.bounded_json import JsonRefused, parse_objects
 from engine.errors import Fault, NodewallError, Refused, shown
 
 FIELD_MANAGER = "nodewall"
@@ -32,6 +33,12 @@ _CONNECT = 10.0
 
 _ANSWER = 30.0
 """Seconds until the answer to a watch has begun."""
+
+_LARGEST_ANSWER = 64 << 20
+"""Bytes of an answer; a page of a list that has more is asked for again as smaller ones."""
+
+_LARGEST_EVENT = 8 << 20
+"""Bytes of one event of a watch. etcd takes objects of 1.5 MiB, which are larger as JSON."""
 
 
 @dataclass(eq=False)
@@ -51,6 +58,11 @@ class ApiFault(NodewallError):
     def __str__(self) -> str:
         """Say what was asked, and the answer."""
         return self.what
+
+
+@dataclass(eq=False)
+class AnswerTooLarge(ApiFault):
+    """An answer has more bytes than are read."""
 
 
 class Gone(NodewallError):
@@ -103,8 +115,14 @@ def connect(kubeconfig: str | None, context: str | None) -> "LightkubeApi":
         client = AsyncClient(config, ConnectionParams())  # type: ignore[arg-type] # without a context it has raised
         return LightkubeApi(client, config.cluster.server)  # type: ignore[union-attr] # as above
     except (ConfigError, OSError, KeyError, TypeError, ValueError, msgspec.MsgspecError, yaml.YAMLError) as error:
-        problem = f"no credentials for a cluster: {shown(str(error))}"
-        raise Refused((Fault("--kubeconfig", problem, "a kubeconfig, or a Pod's service account"),)) from None
+        raise _no_credentials(str(error)) from None
+    except RecursionError:  # lightkube reads kubeconfigs itself, without a limit
+        raise _no_credentials("nested too deep") from None
+
+
+def _no_credentials(why: str) -> Refused:
+    problem = f"no credentials for a cluster: {shown(why)}"
+    return Refused((Fault("--kubeconfig", problem, "a kubeconfig, or a Pod's service account"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +134,10 @@ class LightkubeApi:
 
     async def get(self, path: str, params: Mapping[str, str], verb: str = "list") -> dict[str, object]:
         with self._told():
-            answer = await self._client.get(path, params=dict(params))
+            answer, content = await self._asked("GET", path, params)
         if answer.is_error:
-            raise _fault(answer, answer.content, verb, path)
-        return _document(answer.content)
+            raise _fault(answer, content, verb, path)
+        return _document(content)
 
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
         asked = {**params, "watch": "true", "allowWatchBookmarks": "true"}
@@ -130,10 +148,10 @@ class LightkubeApi:
                 async with asyncio.timeout(_ANSWER):
                     answer = await open_things.enter_async_context(stream)
                 if answer.is_error:
-                    raise _fault(answer, await answer.aread(), "watch", path)
+                    raise _fault(answer, await _content_of(answer), "watch", path)
                 yield {}
-                async for line in answer.aiter_lines():
-                    event = _document(line.encode())
+                async for line in _lines_of(answer):
+                    event = _document(line)
                     if event.get("type") == "ERROR":
                         raise _ended(event.get("object"), path)
                     yield event
@@ -141,14 +159,20 @@ class LightkubeApi:
     async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
         verb, method, kind = how.value
         params = {"fieldManager": FIELD_MANAGER, "force": "true"} if how is Write.APPLY else {}
-        content = json.dumps(document, ensure_ascii=False).encode()
+        body = json.dumps(document).encode()  # ASCII, as a text of somebody else's may hold what UTF-8 cannot
         with self._told():
-            answer = await self._client.request(
-                method, path, params=params, content=content, headers={"Content-Type": kind}
-            )
+            answer, content = await self._asked(method, path, params, body, kind)
         if answer.is_error:
-            raise _fault(answer, answer.content, verb, path)
-        return _document(answer.content)
+            raise _fault(answer, content, verb, path)
+        return _document(content)
+
+    async def _asked(
+        self, method: str, path: str, params: Mapping[str, str], body: bytes | None = None, kind: str = ""
+    ) -> tuple[httpx2.Response, bytes]:
+        """Return an answer and its content."""
+        headers = {"Content-Type": kind} if kind else {}
+        async with self._client.stream(method, path, params=dict(params), content=body, headers=headers) as answer:
+            return answer, await _content_of(answer)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -164,10 +188,35 @@ class LightkubeApi:
             raise ApiFault(f"{self.server}: not reached: {words}") from None
 
 
+async def _content_of(answer: httpx2.Response) -> bytes:
+    """Return the content of an answer as it comes in, as far as it is not too large."""
+    content = bytearray()
+    async for part in answer.aiter_bytes():
+        content += part
+        if len(content) > _LARGEST_ANSWER:
+            raise AnswerTooLarge(f"found an answer of more than {_LARGEST_ANSWER:,} bytes")
+    return bytes(content)
+
+
+async def _lines_of(answer: httpx2.Response) -> AsyncIterator[bytes]:
+    """Yield the lines of an answer as they come in; what is left at its end counts as a line."""
+    rest = bytearray()
+    async for part in answer.aiter_bytes():
+        *whole, last = part.split(b"\n")
+        for line in whole:
+            yield bytes(rest + line)
+            rest.clear()
+        rest += last
+        if len(rest) > _LARGEST_EVENT:
+            raise ApiFault(f"found an event of more than {_LARGEST_EVENT:,} bytes", HTTPStatus.OK)
+    if rest:
+        yield bytes(rest)
+
+
 def _document(text: bytes) -> dict[str, object]:
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = parse_objects(text)
+    except JsonRefused:
         found = None
     if not isinstance(found, dict):
         raise ApiFault(f"found {shown(text[:40].decode(errors='replace'))} instead of a whole object")
@@ -177,7 +226,7 @@ def _document(text: bytes) -> dict[str, object]:
 def _ended(status: object, path: str) -> NodewallError:
     """Return why a watch ended."""
     found = mapping(status)
-    code, words = found.get("code"), str(found.get("message", "no reason"))
+    code, words = found.get("code"), text_of(found.get("message")) or "no reason"
     known = code if isinstance(code, int) else HTTPStatus.OK
     return Gone() if code == HTTPStatus.GONE else ApiFault(f"watch of {path} ended: {words}", known)
 
@@ -198,8 +247,8 @@ def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> Nod
         ours = group in {CRD_GROUP, OWN_GROUP}
         return ApiFault(f"{problem}: apply what nodewall crds prints" if ours else problem, code)
     try:
-        words = str(json.loads(content).get("message", ""))
-    except (ValueError, AttributeError):
+        words = text_of(mapping(parse_objects(content)).get("message"))
+    except JsonRefused:
         words = ""
     wait = answer.headers.get("Retry-After", "")
     text = f"{verb} of {path}: status {code}{': ' if words else ''}{words}"

@@ -20,6 +20,7 @@ from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.ports import Clock
 from engine.rollup import PolicySummary, Rollup
+from engine.selectors import is_object_name
 from engine.status import Phase
 
 _LOG = structlog.get_logger(__name__)
@@ -120,7 +121,8 @@ class Controller:
     async def _swept(self) -> bool:
         """Take away the reports of nodes that are gone, and return whether that was done."""
         done = True
-        for node in sorted(self._overview.reports.keys() - self._overview.state.nodes.keys()):
+        # Without a name the request would be about all reports.
+        for node in filter(is_object_name, sorted(self._overview.reports.keys() - self._overview.state.nodes.keys())):
             try:
                 await self.api.write(Write.DELETE, f"{NODE_FIREWALLS.paths[0]}/{node}", {})
             except NodewallError as error:

@@ -14,7 +14,7 @@ from random import Random
 import structlog
 
 from adapters.kubernetes.connection import Api, ApiFault, Write
-from adapters.kubernetes.resources import Document, mapping
+from adapters.kubernetes.resources import Document, mapping, text_of
 from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.ports import Clock
@@ -89,7 +89,7 @@ class Lease:
         if found != self._seen:
             self._seen, self._seen_at = found, now
         spec = mapping(found.get("spec"))
-        holder, duration = str(spec.get("holderIdentity") or ""), spec.get("leaseDurationSeconds")
+        holder, duration = text_of(spec.get("holderIdentity")), spec.get("leaseDurationSeconds")
         lasts = duration if isinstance(duration, int) else DURATION
         if holder not in {"", self.identity} and now - self._seen_at < lasts:
             return False

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from adapters.kubernetes.mirror import Heard, Mirror
 from adapters.kubernetes.nodefirewall import policies_in
-from adapters.kubernetes.resources import BY_KIND, NODE_FIREWALLS, Document, Resource, mapping, read
+from adapters.kubernetes.resources import BY_KIND, NODE_FIREWALLS, Document, Resource, mapping, read, text_of
 from engine.state import ClusterState, evolved
 from engine.status import PolicyStatus
 
@@ -76,7 +76,7 @@ class Overview:
         return Seen(
             item=read(resource, document),
             generation=generation if isinstance(generation, int) else 0,
-            uid=str(known.get("uid", "")),
+            uid=text_of(known.get("uid")),
             status=mapping(document.get("status")) if resource.kind == _POLICY else {},
         )
 

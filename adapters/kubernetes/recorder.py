@@ -1,7 +1,7 @@
 """A cluster's changes put on record as they happen, so that a log tells what the cluster was at any time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -15,7 +15,8 @@ from adapters.kubernetes.resources import RESOURCES
 from adapters.kubernetes.watching import Watcher
 from adapters.snapshots import Snapshots
 from engine.errors import EventTooLarge, LogConflict, LogError
-from engine.events import EventBody, subject
+from engine.events import Declaration, EventBody, ObjectRefused, Refusal, subject
+from engine.objects import key_of
 from engine.state import ClusterState, evolve
 
 _LOG = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ class Recorder:
                 self._catch_up()
             except EventTooLarge as error:
                 _LOG.error("not on record", error=str(error))
-                bodies = tuple(body for body in bodies if subject(body) != error.about)
+                bodies = tuple(self._without(error, bodies))
             except LogError as error:
                 _LOG.error("not on record", error=str(error))
                 await asyncio.sleep(_AGAIN)
@@ -104,6 +105,17 @@ class Recorder:
             self.handover.offer((self._state, self._mark))
         self._new = False
         self._whole.set()
+
+    def _without(self, error: EventTooLarge, bodies: Sequence[EventBody]) -> Iterator[EventBody]:
+        """Yield the bodies, with a refusal for the object that is too large, unless that stands already."""
+        for body in bodies:
+            if subject(body) != error.about:
+                yield body
+            elif isinstance(body, Declaration):
+                fault = Refusal(path="", problem=f"found {error.size:,} bytes", expected=f"at most {error.most:,}")
+                refusal = ObjectRefused(kind=body.object.kind, name=key_of(body.object), faults=(fault,))
+                if self._state.refusals.get(error.about) != refusal:
+                    yield refusal
 
     def _catch_up(self) -> None:
         """Take into account what others appended, as an agent does what it did."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from engine.errors import Place
-from engine.faults import faults_of
+from engine.bounded_json import MAX_OBJECT_DEPTH, defect_of_object
+from engine.errors import Fault, Place
+from engine.faults import faults_of, path_of
 from engine.intake import Faulty
 from engine.objects import KINDS, NAMESPACED, ClusterObject
+from engine.objects.base import UNUSED_METADATA
 from engine.selectors import is_object_name
 
 Document = Mapping[str, object]
@@ -21,6 +23,11 @@ Document = Mapping[str, object]
 def mapping(value: object) -> Document:
     """Return a part of an object as a mapping, an empty one where it is none."""
     return value if isinstance(value, dict) else {}
+
+
+def text_of(value: object) -> str:
+    """Return a part of an object as text, an empty one where it is none."""
+    return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ NODE_FIREWALLS = Resource("NodeFirewall", OWN_VERSION, (f"/apis/{OWN_VERSION}/no
 def key_in(resource: Resource, document: Document) -> str:
     """Return the key of an object as the API gives it."""
     found = mapping(document.get("metadata"))
-    name, namespace = str(found.get("name", "")), str(found.get("namespace", ""))
+    name, namespace = text_of(found.get("name")), text_of(found.get("namespace"))
     return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
 
 
@@ -88,8 +95,30 @@ def read(resource: Resource, document: Document) -> ClusterObject | Faulty:
     # In lists the API leaves out what is the same of all.
     whole = {**document, "apiVersion": resource.version, "kind": resource.kind}
     try:
+        if fault := _defect(resource, document):
+            return _faulty(resource, document, (fault,))
         return KINDS[resource.kind].model_validate(whole, by_alias=True, by_name=False)
     except ValidationError as error:
-        key = key_in(resource, document)
-        faults = tuple(fault for _, fault in faults_of(error))
-        return Faulty(resource.kind, key if all(map(is_object_name, key.split("/"))) else "", faults, Place("the API"))
+        return _faulty(resource, document, tuple(fault for _, fault in faults_of(error)))
+    except RecursionError:
+        # Nothing that passes the limits above comes here. It is the last resort: one object that a limit misses is
+        # refused like any other, instead of ending the loop that every other object hangs on.
+        return _faulty(resource, document, (Fault("", "nested too deep", f"at most {MAX_OBJECT_DEPTH} levels"),))
+
+
+def _faulty(resource: Resource, document: Document, faults: tuple[Fault, ...]) -> Faulty:
+    key = key_in(resource, document)
+    return Faulty(resource.kind, key if all(map(is_object_name, key.split("/"))) else "", faults, Place("the API"))
+
+
+def _defect(resource: Resource, document: Document) -> Fault | None:
+    """Return what no program could read in the part of an object that people declare, which is read to the last field.
+
+    Of kinds that Kubernetes owns single fields are read, and all else may be as it is.
+    """
+    if resource.group != CRD_GROUP:
+        return None
+    metadata = {key: item for key, item in mapping(document.get("metadata")).items() if key not in UNUSED_METADATA}
+    read_of = {**{key: item for key, item in document.items() if key != "status"}, "metadata": metadata}
+    defect = defect_of_object(read_of)
+    return Fault(path_of(defect.location), defect.problem, defect.expected) if defect else None

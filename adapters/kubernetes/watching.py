@@ -15,13 +15,15 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from adapters.kubernetes.connection import Api, ApiFault, Gone
-from adapters.kubernetes.resources import Document, Resource, key_in, mapping
+from adapters.kubernetes.connection import AnswerTooLarge, Api, ApiFault, Gone
+from adapters.kubernetes.resources import Document, Resource, key_in, mapping, text_of
 from engine.errors import NodewallError
 
 _LOG = structlog.get_logger(__name__)
 
-_PAGE = "500"
+_PAGE = 500
+"""Objects that are asked for at once; a tenth of them where an answer is too large."""
+
 _WATCH = (240, 480)
 """Seconds that a watch is asked to last, so that servers can be changed without all coming at once."""
 
@@ -85,16 +87,22 @@ async def listed(
         ApiFault: it could not be told.
     """
     found: dict[str, T] = {}
-    more = ""
+    more, limit = "", _PAGE
     while True:
-        page = await api.get(path, {"limit": _PAGE, **({"continue": more} if more else {})}, "list")
+        try:
+            page = await api.get(path, {"limit": str(limit), **({"continue": more} if more else {})}, "list")
+        except AnswerTooLarge:
+            if limit == 1:
+                raise
+            limit = max(1, limit // 10)
+            continue
         some, metadata = page.get("items"), mapping(page.get("metadata"))
         for each in some if isinstance(some, list) else ():
             if isinstance(each, dict):
                 found[key_in(resource, each)] = read(resource, each)
-        more = str(metadata.get("continue") or "")
+        more = text_of(metadata.get("continue"))
         if not more:
-            return found, str(metadata.get("resourceVersion") or "")
+            return found, text_of(metadata.get("resourceVersion"))
 
 
 @dataclass(slots=True)
@@ -166,7 +174,7 @@ class Watcher(Generic[T]):
                 found = event.get("object")
                 if not isinstance(found, dict):
                     continue  # as at the beginning, when the server has answered
-                version = str(mapping(found.get("metadata")).get("resourceVersion") or version)
+                version = text_of(mapping(found.get("metadata")).get("resourceVersion")) or version
                 if event.get("type") != "BOOKMARK":
                     gone = event.get("type") == "DELETED"
                     read = None if gone else self.listener.read(self.resource, found)

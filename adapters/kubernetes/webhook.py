@@ -5,7 +5,6 @@ an object that was made just before may not have been heard of yet.
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from adapters.kubernetes.admission import answer, objections, request_in
 from adapters.kubernetes.connection import Api
 from adapters.kubernetes.mirror import Mirror
 from adapters.kubernetes.overview import DECLARED
-from adapters.kubernetes.resources import Document
+from adapters.kubernetes.resources import Document, text_of
 from adapters.kubernetes.watching import Watcher, listed
 from adapters.pages import serving
+from engine.bounded_json import JsonRefused, parse_objects
 from engine.errors import Fault, NodewallError, Refused
 from engine.state import ClusterState, evolved
 
@@ -78,7 +78,7 @@ class Webhook:
         else:
             faults = objections(request, now)
         if faults:
-            _LOG.info("refused", name=request.get("name"), faults=[str(fault) for fault in faults])
+            _LOG.info("refused", name=text_of(request.get("name")), faults=[str(fault) for fault in faults])
         return answer(request, faults)
 
     async def _present(self) -> ClusterState:
@@ -119,8 +119,8 @@ class WebhookServer:
 
     async def _validate(self, request: web.Request) -> web.Response:
         try:
-            review = json.loads(await request.read())
-        except (ValueError, RecursionError):
+            review = parse_objects(await request.read(), _LARGEST)
+        except JsonRefused:
             review = None
         found = await self.webhook.reviewed(review)
         if found is None:

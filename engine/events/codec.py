@@ -6,6 +6,7 @@ from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from engine.bounded_json import parse_json
 from engine.events.said import EventBody
 from engine.upcasting import UPCASTERS, FutureVersion, Plain, Upcasters, upcast
 
@@ -56,12 +57,14 @@ def body_from_json(text: str | bytes, upcasters: Upcasters = UPCASTERS) -> Event
 def _older(text: str | bytes, upcasters: Upcasters) -> Plain | None:
     """Return what a body of an older version is now, None where it is none of one."""
     try:
-        body = json.loads(text)
+        body = parse_json(text)
+        if not isinstance(body, dict):
+            return None
         now = upcast(body, _VERSIONS.get(body["type"], 0), upcasters)
     except FutureVersion as error:
         if error.known:
             raise
         return None  # of a type that is not known
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
     return None if now is body else now

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import islice
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -22,10 +23,11 @@ from engine.errors import shown
 from engine.faults import OWN_FINDING, finding
 from engine.selectors import Operator, Requirement, Selector, is_label_key, is_label_value, is_object_name
 
-_UNUSED_METADATA = frozenset(
+UNUSED_METADATA = frozenset(
     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation "
     "managedFields ownerReferences resourceVersion selfLink uid".split()
 )
+"""Fields of metadata that are read over, whatever they hold."""
 
 CRD_VERSION = "crd.antrea.io/v1beta1"
 CrdVersion = Annotated[
@@ -35,6 +37,9 @@ CrdVersion = Annotated[
 
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 _MAPPED = IPv6Network("::ffff:0:0/96")
+
+MAX_FINDINGS = 500
+"""Findings of one model that are told: an object of a megabyte may have hundreds of thousands, and takes minutes."""
 
 Status = Annotated[None, BeforeValidator(lambda _: None), Field(exclude=True)]
 """What the cluster reports of an object: read over."""
@@ -154,12 +159,12 @@ class Judged(_Frozen):
     @model_validator(mode="wrap")
     @classmethod
     def _judge_all(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        found = list(cls.across(value)) if isinstance(value, dict) else []
+        found = list(islice(cls.across(value), MAX_FINDINGS)) if isinstance(value, dict) else []
         details = [InitErrorDetails(type=error, loc=location, input=None) for location, error in found]
         try:
             made = handler(value)
         except ValidationError as error:
-            details = [*(_again(detail) for detail in error.errors()), *details]
+            details = [*_first(error), *details]
         else:
             if not details:
                 return made
@@ -168,6 +173,14 @@ class Judged(_Frozen):
 
 class Checked(Judged, Model):
     """A model with conditions across its fields that refuses what it does not know."""
+
+
+def _first(error: ValidationError) -> Iterator[InitErrorDetails]:
+    """Yield the findings of a model inside, and that there are more where there are too many."""
+    yield from (_again(detail) for detail in error.errors(include_url=False)[:MAX_FINDINGS])
+    if error.error_count() > MAX_FINDINGS:
+        more = finding(f"more than {MAX_FINDINGS} faults", "the faults before it mended")
+        yield InitErrorDetails(type=more, loc=(), input=None)
 
 
 def _again(detail: ErrorDetails) -> InitErrorDetails:
@@ -202,7 +215,7 @@ class Metadata(Model):
     @classmethod
     def _drop_unused(cls, value: object) -> object:
         if isinstance(value, dict):
-            return {key: item for key, item in value.items() if key not in _UNUSED_METADATA}
+            return {key: item for key, item in value.items() if key not in UNUSED_METADATA}
         return value
 
 

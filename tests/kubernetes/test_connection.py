@@ -7,8 +7,11 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from adapters.kubernetes import connection
 from adapters.kubernetes.connection import ApiFault, Gone, LightkubeApi, Write
 from adapters.kubernetes.crds import crds
+from adapters.kubernetes.resources import BY_KIND, key_in
+from adapters.kubernetes.watching import listed as listing
 from engine.objects import KINDS
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
@@ -185,3 +188,45 @@ def test_a_right_to_write_that_is_missing_is_named(how: Write, path: str, named:
 
     with pytest.raises(ApiFault, match=f"grant verb {how.value[0]} on resource {named}"):
         asyncio.run(ask())
+
+
+def test_answer_that_is_too_large_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Down to one object, which then is a fault; the list is whole where smaller pages are not too large."""
+    monkeypatch.setattr(connection, "_LARGEST_ANSWER", 10_000)
+    limits: list[int] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        limit, begin = int(request.url.params["limit"]), int(request.url.params.get("continue", "0"))
+        limits.append(limit)
+        items = [{"metadata": {"name": f"n{number}"}, "status": "x" * size} for number in range(begin, begin + limit)]
+        more = {"continue": str(begin + limit)} if begin + limit < 100 else {}
+        return httpx2.Response(200, json={"items": items, "metadata": {"resourceVersion": "7", **more}})
+
+    async def ask() -> tuple[dict[str, str], str]:
+        api = api_of(answer)
+        try:
+            node = BY_KIND["Node"]
+            return await listing(api, node, "/api/v1/nodes", key_in)
+        finally:
+            await api.close()
+
+    size = 100
+    found, version = asyncio.run(ask())
+    assert (len(found), version, limits[:2]) == (100, "7", [500, 50])
+    size = 20_000
+    with pytest.raises(ApiFault, match="more than 10,000 bytes"):
+        asyncio.run(ask())
+    assert limits[-3:] == [50, 5, 1]
+
+
+def test_event_that_is_too_large_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No API server holds such an object, and none is waited for without end."""
+    monkeypatch.setattr(connection, "_LARGEST_EVENT", 1000)
+    with pytest.raises(ApiFault, match="an event of more than 1,000 bytes"):
+        watched(lines(ADDED, "x" * 2000))
+
+
+def test_event_that_no_program_could_read_ends_no_watch() -> None:
+    """Those before and after it come."""
+    bad = json.dumps(ADDED).replace('"a"', '"a", "x": ' + "[" * 900 + "]" * 900)
+    assert len(watched(lines(ADDED, bad, ADDED))) == 4

@@ -1,0 +1,206 @@
+"""Bounded JSON reader: the only place that turns JSON text into values.
+
+Input: text or bytes of any origin. Output: dict, list, str, int, float, bool and None, never nested so deep that a
+recursive function (a comparison, a copy, the canonical encoder) can exhaust the stack. Errors: `JsonRefused`.
+
+Two readers: `parse_json` refuses a text as a whole; `parse_objects` reads an answer that holds many objects, so that
+one unsound object does not take the others with it, and `defect_of` finds what is unsound in one of them.
+
+Source: RFC 8259, sections 8.2 and 9, which allow limits on size, depth, range of numbers and characters.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic_core import from_json
+
+MAX_BYTES = 64 << 20
+"""Bytes of a text: an exported log begins with one line that holds a whole cluster."""
+
+MAX_DEPTH = 64
+"""Levels of a text: `MAX_OBJECT_DEPTH`, and what events, lists and reviews put around an object."""
+
+MAX_OBJECT_DEPTH = 50
+"""Levels of one object. A policy has about 10; a Pod with all its managed fields about 20."""
+
+MAX_OBJECT_VALUES = 200_000
+"""Values of one object: an event of 1 MiB holds as many short rules, and it takes minutes to find faults in more."""
+
+_MAX_DIGITS = 64
+"""Digits of a whole number that is kept exact; Python refuses more than 4300, and no field has more than 20."""
+
+# Possessive, and with an end of its own for a string that is cut off, so that no text makes it look twice.
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_MAX_NESTING = 10_000
+"""Levels that no API server takes; a text that has more is not looked at further."""
+
+_SHOWN_LEVELS = 5
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+Location = tuple[int | str, ...]
+
+
+class JsonRefused(ValueError):
+    """A text is not JSON, or exceeds a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A value that is JSON to some readers, but that no other program can be given."""
+
+    location: Location
+    problem: str
+    expected: str
+
+
+def parse_json(text: str | bytes, most: int = MAX_BYTES) -> object:
+    """Return the value of a JSON text.
+
+    Raises:
+        JsonRefused: it is not JSON, or exceeds a limit: more than ``most`` bytes, more than `MAX_DEPTH` levels, a
+            number that is not finite, a surrogate without its pair.
+    """
+    data = _bytes_of(text, most)
+    try:
+        value: object = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        deep = str(error).startswith("recursion limit exceeded")
+        raise JsonRefused("nested too deep" if deep else f"not JSON: {error}") from None
+    if defect := defect_of(value):
+        raise JsonRefused(defect.problem)
+    return value
+
+
+def parse_objects(text: bytes, most: int = MAX_BYTES) -> object:
+    """Return the value of a JSON text that holds objects of several people.
+
+    What one of them made too deep is cut off deep inside, and numbers and characters that are unsound stay, so that
+    `defect_of` finds each where it stands. All else is as in the text.
+
+    Raises:
+        JsonRefused: it is not JSON, or has more than ``most`` bytes.
+    """
+    data = _bytes_of(text, most)
+    try:
+        value: object = from_json(data, allow_inf_nan=False)  # which takes 200 levels
+    except ValueError:
+        value = _parse_unsound(data)
+    return value
+
+
+def _bytes_of(text: str | bytes, most: int) -> bytes:
+    try:
+        data = text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        raise JsonRefused("found a surrogate without its pair") from None
+    if len(data) > most:
+        raise JsonRefused(f"found {len(data):,} bytes, more than {most:,}")
+    return data
+
+
+def _parse_unsound(data: bytes) -> object:
+    text = _pruned(data.decode(errors="surrogateescape"))
+    try:
+        value: object = json.loads(text, parse_int=_integer)
+    except ValueError as error:
+        raise JsonRefused(f"not JSON: {error}") from None
+    return value
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) <= _MAX_DIGITS else float(text)
+
+
+def _pruned(text: str) -> str:
+    """Return the text with null for what stands deeper than `MAX_DEPTH` levels."""
+    kept: list[str] = []
+    depth = done = 0
+    for token in _TOKEN.finditer(text):
+        first = text[token.start()]
+        if first in "[{":
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                kept += text[done : token.start()], "null"
+            elif depth > _MAX_NESTING:
+                raise JsonRefused(f"nested too deep, more than {_MAX_NESTING:,} levels")
+        elif first in "]}":
+            if depth == MAX_DEPTH + 1:
+                done = token.end()
+            depth -= 1
+    if depth > MAX_DEPTH:
+        raise JsonRefused("not JSON: the text ends inside a value")
+    return "".join((*kept, text[done:]))
+
+
+_Trail = tuple["_Trail", int | str] | None
+_Collection = dict[int | str, object] | list[object]
+_Level = list[tuple[_Collection, _Trail]]
+
+
+def defect_of_object(value: object) -> Defect | None:
+    """Return the first unsound part of one object, as `defect_of`, by the limits of objects."""
+    return defect_of(value, MAX_OBJECT_DEPTH, MAX_OBJECT_VALUES)
+
+
+def defect_of(value: object, deepest: int = MAX_DEPTH, most: float = math.inf) -> Defect | None:
+    """Return the first unsound part of a value, None where there is none; without recursion.
+
+    Unsound are more than ``deepest`` levels, more than ``most`` values, a number that is not finite, and a surrogate
+    without its pair.
+    """
+    if not isinstance(value, dict | list):
+        problem = _unsound(value)
+        return Defect((), *problem) if problem else None
+    level: _Level = [(value, None)]
+    count = 0
+    for _ in range(deepest):
+        below: _Level = []
+        count += sum(len(each) for each, _ in level)
+        if count > most:
+            return Defect((), "too many values", f"at most {most:,}")
+        for each, trail in level:
+            if defect := _defect_in(each, trail, below):
+                return defect
+        if not below:
+            return None
+        level = below
+    return Defect(_location(level[0][1])[:_SHOWN_LEVELS], "nested too deep", f"at most {deepest} levels")
+
+
+def _defect_in(collection: _Collection, trail: _Trail, below: _Level) -> Defect | None:
+    """Return what is unsound among the scalars of a collection, and add its collections to those ``below``."""
+    items: Iterable[tuple[int | str, object]] = ()
+    if isinstance(collection, dict):
+        if problem := next(filter(None, map(_unsound, collection)), None):
+            return Defect(_location(trail), *problem)
+        items = collection.items()
+    else:
+        items = enumerate(collection)
+    for key, item in items:
+        if isinstance(item, dict | list):
+            below.append((item, (trail, key)))
+        elif problem := _unsound(item):
+            return Defect(_location((trail, key)), *problem)
+    return None
+
+
+def _unsound(scalar: object) -> tuple[str, str] | None:
+    """Return what is wrong with a value that is no collection, and what is expected."""
+    if isinstance(scalar, str):
+        if not scalar.isascii() and _SURROGATE.search(scalar):
+            return "found a surrogate without its pair", "Unicode characters"
+    elif isinstance(scalar, float) and not math.isfinite(scalar):
+        return "found a number that is not finite", "a number of at most 64 digits"
+    return None
+
+
+def _location(trail: _Trail) -> Location:
+    found: list[int | str] = []
+    while trail is not None:
+        trail, part = trail
+        found.append(part)
+    return tuple(reversed(found))
