@@ -8,34 +8,34 @@ from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from adapters.administrator import administrators
-from adapters.clock import SystemClock, SystemIds
-from adapters.eventlog import SqliteLog
-from adapters.hostfacts import observe_host
-from adapters.invariants import invariants_of
-from adapters.kernel import Backend, NetfilterKernel
-from adapters.notifications import RuleNotifications
-from adapters.process import Hold, SystemRunner
-from adapters.vitals import Check
+from adapters.eventlog.sqlite import SqliteLog
+from adapters.inputs.invariants_file import invariants_of
+from adapters.netfilter.hostfacts import observe_host
+from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.nft_changes import RuleNotifications
+from adapters.netfilter.ssh_sessions import administrators
+from adapters.system.clock import SystemClock, SystemIds
+from adapters.system.process import Hold, SystemRunner
+from adapters.telemetry.health import Check
 from engine.errors import Fault, Refused
-from engine.lifelines import lifelines
-from engine.state import ClusterState
-from simulator.surroundings import Host
+from engine.policy.lifelines import lifelines
+from engine.state.fold import ClusterState
+from simulator.context import Host
 
 if TYPE_CHECKING:
-    from adapters.kubernetes.connection import Api
-    from adapters.kubernetes.controller import Controller
-    from adapters.kubernetes.leases import Lease
-    from adapters.kubernetes.node import NodeInCluster
-    from adapters.kubernetes.notices import Notices
-    from adapters.kubernetes.recorder import Recorder
-    from adapters.kubernetes.webhook import WebhookServer
-    from adapters.legacyrules import LegacyRules
-    from adapters.metrics import NodeMetrics
-    from adapters.pages import Pages
-    from adapters.signing import Signer, Trust
-    from simulator.guard import Guard  # which `verifier` imports
-    from simulator.headerspace import Budget
+    from adapters.eventlog.signing import Signer, Trust
+    from adapters.kubernetes.admission.webhook import WebhookServer
+    from adapters.kubernetes.agent_uplink import NodeInCluster
+    from adapters.kubernetes.api.api_client import Api
+    from adapters.kubernetes.api.k8s_events import Notices
+    from adapters.kubernetes.api.leader_election import Lease
+    from adapters.kubernetes.log_recorder import Recorder
+    from adapters.kubernetes.status_controller import Controller
+    from adapters.netfilter.legacy_changes import LegacyRules
+    from adapters.telemetry.http import Pages
+    from adapters.telemetry.metrics import NodeMetrics
+    from simulator.guard.guard import Guard  # which `verifier` imports
+    from simulator.symbolic import Budget
 
 LOG_WAIT = 5.0
 """Seconds a writer waits for another to finish with the log."""
@@ -47,40 +47,43 @@ def event_log(path: str) -> SqliteLog:
 
 
 def signer(path: str) -> "Signer":
-    """Return the private key in a file; raises as :meth:`adapters.signing.Signer.of`, and without the extra."""
+    """Return the private key in a file.
+
+    Raises as :meth:`adapters.eventlog.signing.Signer.of`, and without the extra.
+    """
     with _extra("signing"):
-        from adapters.signing import Signer  # noqa: PLC0415 - the library is an extra
+        from adapters.eventlog.signing import Signer  # noqa: PLC0415 - the library is an extra
 
         return Signer.of(path)
 
 
 def trust(path: str) -> "Trust":
-    """Return the public key in a file; raises as :meth:`adapters.signing.Trust.of`, and without the extra."""
+    """Return the public key in a file; raises as :meth:`adapters.eventlog.signing.Trust.of`, and without the extra."""
     with _extra("signing"):
-        from adapters.signing import Trust  # noqa: PLC0415 - the library is an extra
+        from adapters.eventlog.signing import Trust  # noqa: PLC0415 - the library is an extra
 
         return Trust.of(path)
 
 
 def new_key(path: str) -> str:
-    """Make a key; see :func:`adapters.signing.made`."""
+    """Make a key; see :func:`adapters.eventlog.signing.made`."""
     with _extra("signing"):
-        from adapters.signing import made  # noqa: PLC0415 - the library is an extra
+        from adapters.eventlog.signing import made  # noqa: PLC0415 - the library is an extra
 
         return made(path)
 
 
 def recorder(path: str, api: "Api", dice: Random) -> "Recorder":
     """Return what records a cluster in a log."""
-    from adapters.kubernetes.recorder import Recorder  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.log_recorder import Recorder  # noqa: PLC0415 - the library is an extra
 
     return Recorder(api, event_log(path), "nodewall record", dice)
 
 
 def api(kubeconfig: str | None, context: str | None) -> "Api":
-    """Return an API server; raises as :func:`adapters.kubernetes.connection.connect`, and without the extra."""
+    """Return an API server; raises as :func:`adapters.kubernetes.api.api_client.connect`, and without the extra."""
     with _extra("kubernetes"):
-        from adapters.kubernetes.connection import connect  # noqa: PLC0415 - the library is an extra
+        from adapters.kubernetes.api.api_client import connect  # noqa: PLC0415 - the library is an extra
 
         return connect(kubeconfig, context)
 
@@ -88,8 +91,8 @@ def api(kubeconfig: str | None, context: str | None) -> "Api":
 def node_in_cluster(node: str, log: str, kubeconfig: str | None, context: str | None, dice: Random) -> "NodeInCluster":
     """Return what an agent has to do with a cluster; raises as `api`."""
     server = api(kubeconfig, context)
-    from adapters.kubernetes.node import NodeInCluster  # noqa: PLC0415 - the library is an extra
-    from adapters.kubernetes.reporting import Reporting  # noqa: PLC0415 - as above
+    from adapters.kubernetes.agent_uplink import NodeInCluster  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.report_writer import Reporting  # noqa: PLC0415 - as above
 
     reporting, told = Reporting(server, SystemClock(), dice), notices(server, dice, "nodewall-agent", node)
     return NodeInCluster(node, recorder(log, server, dice), reporting, told)
@@ -97,21 +100,21 @@ def node_in_cluster(node: str, log: str, kubeconfig: str | None, context: str | 
 
 def notices(api: "Api", dice: Random, component: str, host: str = "") -> "Notices":
     """Return what tells people by an API server."""
-    from adapters.kubernetes.notices import Notices  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.api.k8s_events import Notices  # noqa: PLC0415 - the library is an extra
 
     return Notices(api, SystemClock(), SystemIds(), dice, component, host)
 
 
 def lease(api: "Api", namespace: str, identity: str, dice: Random) -> "Lease":
     """Return the lease by which one controller of many leads."""
-    from adapters.kubernetes.leases import Lease  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.api.leader_election import Lease  # noqa: PLC0415 - the library is an extra
 
     return Lease(api, namespace, "nodewall-controller", identity, SystemClock(), dice)
 
 
 def controller(api: "Api", dice: Random) -> "Controller":
     """Return the controller of a cluster."""
-    from adapters.kubernetes.controller import Controller  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.status_controller import Controller  # noqa: PLC0415 - the library is an extra
 
     return Controller(api, SystemClock(), dice, notices(api, dice, "nodewall-controller"))
 
@@ -119,7 +122,7 @@ def controller(api: "Api", dice: Random) -> "Controller":
 def webhook(api: "Api", dice: Random, address: str, port: int, files: tuple[str, str]) -> "WebhookServer":
     """Return what judges objects before they are taken; raises ``Refused`` without the extra."""
     with _extra("serve"):
-        from adapters.kubernetes.webhook import Webhook, WebhookServer  # noqa: PLC0415 - the library is an extra
+        from adapters.kubernetes.admission.webhook import Webhook, WebhookServer  # noqa: PLC0415 - the library is an extra
 
         return WebhookServer(Webhook(api, dice), address, port, *files)
 
@@ -127,7 +130,7 @@ def webhook(api: "Api", dice: Random, address: str, port: int, files: tuple[str,
 def node_metrics() -> "NodeMetrics":
     """Return what is measured of a node; raises ``Refused`` without the extra."""
     with _extra("serve"):
-        from adapters.metrics import NodeMetrics  # noqa: PLC0415 - the library is an extra
+        from adapters.telemetry.metrics import NodeMetrics  # noqa: PLC0415 - the library is an extra
 
         return NodeMetrics(SystemClock())
 
@@ -137,7 +140,7 @@ def pages(
 ) -> "Pages":
     """Return what answers probes and Prometheus; raises ``Refused`` without the extra."""
     with _extra("serve"):
-        from adapters.pages import Pages  # noqa: PLC0415 - the library is an extra
+        from adapters.telemetry.http import Pages  # noqa: PLC0415 - the library is an extra
 
         return Pages(address, port, health, readiness, metrics)
 
@@ -158,7 +161,7 @@ def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: Hold | None =
 
 def rule_changes(backend: Backend, netns: str) -> "RuleNotifications | LegacyRules":
     """Return what tells of changes to the rules of a network namespace, whoever makes them."""
-    from adapters.legacyrules import LegacyRules  # noqa: PLC0415 - numpy is slow to import, and agents alone need it
+    from adapters.netfilter.legacy_changes import LegacyRules  # noqa: PLC0415 - numpy is slow to import, and agents alone need it
 
     return RuleNotifications(netns) if backend is Backend.NFT else LegacyRules(netns)
 
@@ -170,7 +173,7 @@ def host(netns: str = "") -> Host:
 
 def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "Guard":
     """Return the lockout guard of a node; whoever works on it from afar in this namespace is not locked out either."""
-    from simulator.guard import Guard  # noqa: PLC0415 - slow to import, and most commands judge no plan
+    from simulator.guard.guard import Guard  # noqa: PLC0415 - slow to import, and most commands judge no plan
 
     own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
     lines = (*lifelines(state, node), *(() if netns else administrators(os.environ)))

@@ -2,14 +2,13 @@
 
 import sys
 
-from adapters.logs import configure
-from adapters.memory import look_seldom
-from adapters.usernamespace import in_user_namespace
+from adapters.system.gc_tuning import look_seldom
+from adapters.system.logging_setup import configure
+from adapters.system.usernamespace import in_user_namespace
 from benchmarks import (
     cluster,
     compiling,
     first_apply,
-    headerspace,
     history,
     lifecycle,
     live,
@@ -17,16 +16,17 @@ from benchmarks import (
     oracle,
     packet_path,
     parsing,
-    road,
+    pipeline,
+    symbolic,
     verdicts,
 )
 
 ALL = {
-    "road": road.main,
+    "road": pipeline.main,
     "parsing": parsing.main,
     "lifecycle": lifecycle.main,
     "verdicts": verdicts.main,
-    "headerspace": headerspace.main,
+    "headerspace": symbolic.main,
     "oracle": oracle.main,
     "first_apply": first_apply.main,
     "live": live.main,

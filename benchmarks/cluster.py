@@ -16,18 +16,18 @@ from tempfile import TemporaryDirectory
 import httpx2
 
 from adapters import wiring
-from adapters.kubernetes.resources import RESOURCES
-from adapters.lab import Host, Lab
-from adapters.process import SystemRunner
-from adapters.snapshots import Snapshots
+from adapters.eventlog.snapshots import Snapshots
+from adapters.kubernetes.api.resources import RESOURCES
+from adapters.lab.netns import Host, Lab
 from adapters.system.child_python import child_python
-from benchmarks.worlds import NODE, node_of, pod_of, selecting_policy_of
-from engine.desired import desired
-from engine.names import SET_PREFIX, digest
+from adapters.system.process import SystemRunner
+from benchmarks.support.clusters import NODE, node_of, pod_of, selecting_policy_of
+from engine.desired.full import desired
+from engine.events.outcomes import RulesetApplied
 from engine.objects import ClusterObject
-from engine.outcomes import RulesetApplied
-from tests.kubernetes.conftest import prepare
-from tests.kubernetes.server import ApiServer, built, free_port, lacking
+from engine.rulesets.ownership import SET_PREFIX, digest
+from tests.adapters.kubernetes.conftest import prepare
+from tests.support.kubernetes.api_server import ApiServer, built, free_port, lacking
 
 NODES, PODS, POLICIES = 2_000, 10_000, 500
 RATE, SECONDS, SAMPLED = 100, 10, 10

@@ -9,8 +9,7 @@ from statistics import quantiles
 from time import perf_counter
 
 from benchmarks.packet_path import workload
-from benchmarks.seconds import seconds
-from engine.addresses import Block
+from benchmarks.support.timing import seconds
 from engine.compiler import (
     DEFAULT_OPTIONS,
     Layout,
@@ -22,8 +21,9 @@ from engine.compiler import (
     compile_rules,
     part_of,
 )
-from engine.diff import diff
-from engine.rules import Action, CompletedRule, Protocol, Service
+from engine.policy.completed_rules import Action, CompletedRule, Protocol, Service
+from engine.policy.prefix_sets import Block
+from engine.rulesets.diff import diff
 
 COUNTS = (1_000, 5_000)
 WANTED = {1_000: 1, 5_000: 5}

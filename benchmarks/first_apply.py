@@ -10,22 +10,22 @@ from statistics import median
 from time import monotonic, perf_counter
 
 from adapters import wiring
-from adapters.guards import Guards
-from adapters.journal import Journal
-from adapters.keeper import Keeper
-from adapters.kernel import Backend, NetfilterKernel
-from adapters.lab import Host, Lab
-from adapters.process import Finished, Runner, SystemRunner
-from adapters.remembered import RememberedKernel
-from benchmarks.worlds import NODE, cluster, desired_by, policy_of
-from engine.derive import derived
+from adapters.application.node_guard import Guards
+from adapters.lab.netns import Host, Lab
+from adapters.netfilter.cached import RememberedKernel
+from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.node.drift import Keeper
+from adapters.node.journal import Journal
+from adapters.system.process import Finished, Runner, SystemRunner
+from benchmarks.support.clusters import NODE, cluster, desired_by, policy_of
+from engine.desired.incremental import derived
 from engine.events import declared
-from engine.plan import Tool, full_text
-from engine.reconcile import NodeRuleReconciler
-from engine.restore import render_rule
-from engine.ruleset import Family, IpSet, Rule, Ruleset
-from engine.state import ClusterState
-from simulator.headerspace.atlas import UNLIMITED
+from engine.reconcile.reconciler import NodeRuleReconciler
+from engine.rulesets.model import Family, IpSet, Rule, Ruleset
+from engine.rulesets.plan import Tool, full_text
+from engine.rulesets.text import render_rule
+from engine.state.fold import ClusterState
+from simulator.symbolic.context import UNLIMITED
 
 POLICIES, PEERS, EACH, CHANGES = 1000, 100, 10, 20
 CHAIN = "NW-INPUT"

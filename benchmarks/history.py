@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from adapters import wiring
-from adapters.snapshots import Snapshots
+from adapters.eventlog.snapshots import Snapshots
 from adapters.system.child_python import child_python
-from benchmarks.seconds import seconds
-from benchmarks.worlds import node_of, pod_of, policy_of
+from benchmarks.support.clusters import node_of, pod_of, policy_of
+from benchmarks.support.timing import seconds
 from engine.events import EventBody, declared, deleted
-from engine.state import evolved
+from engine.state.fold import evolved
 
 SIZES = (10_000, 100_000, 1_000_000)
 NODES, PODS, POLICIES = 1_000, 10_000, 1_000

@@ -2,13 +2,13 @@
 
 from functools import partial
 
-from benchmarks.seconds import seconds
-from benchmarks.worlds import NODE, cluster, node_of, policy_of
-from engine.derive import Derivation, derived
-from engine.desired import Desired, desired
+from benchmarks.support.clusters import NODE, cluster, node_of, policy_of
+from benchmarks.support.timing import seconds
+from engine.desired.full import Desired, desired
+from engine.desired.incremental import Derivation, derived
 from engine.events import EventBody, NodeObserved, PolicyDeclared, PolicyDeleted, TierDeclared
 from engine.objects import Tier
-from engine.state import evolve
+from engine.state.fold import evolve
 
 POLICIES, PEERS, REPEATS = 1000, 20, 5
 

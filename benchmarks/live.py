@@ -11,21 +11,21 @@ from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter, sleep
 
 from adapters import wiring
-from adapters.guards import Guards
-from adapters.journal import Journal
-from adapters.keeper import Keeper
-from adapters.kernel import Backend
-from adapters.lab import Host, Lab
-from adapters.process import SystemRunner
-from adapters.remembered import RememberedKernel
+from adapters.application.node_guard import Guards
+from adapters.lab.netns import Host, Lab
+from adapters.netfilter.cached import RememberedKernel
+from adapters.netfilter.iptables import Backend
+from adapters.node.drift import Keeper
+from adapters.node.journal import Journal
 from adapters.system.child_python import child_python
-from benchmarks.worlds import NODE, desired_by, node_of, pod_of, selecting_policy_of
-from engine.derive import Derivation, derived
+from adapters.system.process import SystemRunner
+from benchmarks.support.clusters import NODE, desired_by, node_of, pod_of, selecting_policy_of
+from engine.desired.incremental import Derivation, derived
 from engine.events import EventBody, declared, deleted
 from engine.objects import Pod
-from engine.reconcile import NodeRuleReconciler
-from engine.state import ClusterState, evolve, shortest
-from simulator.headerspace.atlas import UNLIMITED
+from engine.reconcile.reconciler import NodeRuleReconciler
+from engine.state.fold import ClusterState, evolve, shortest
+from simulator.symbolic.context import UNLIMITED
 
 _REST = 0.3
 """Seconds in which an agent has nothing to do, so that each event finds it waiting."""

@@ -10,11 +10,11 @@ from dataclasses import replace
 from ipaddress import ip_address
 from math import log
 
-from adapters.kernel import Backend
-from benchmarks.wire import SERVERS, Lacking, Wire, joined, static_rules
+from adapters.netfilter.iptables import Backend
+from benchmarks.support.tcp_load import SERVERS, Lacking, Wire, joined, static_rules
 from engine.compiler import compile_rules
-from engine.compiler.portcells import FANOUT, FEWEST
-from engine.ruleset import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
+from engine.compiler.optimised.port_tree import FANOUT, FEWEST
+from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
 
 PORT = 7_000
 MANY = 200

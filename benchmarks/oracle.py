@@ -5,12 +5,12 @@ With ``nft`` every rule that a packet matches is read too. Drawing, writing and 
 
 from time import perf_counter
 
-from engine.ruleset import Family
-from tests.kernel.crossing import Crossing
-from tests.kernel.test_netfilter import loaded, shot_of
-from tests.netfilter_aim import aimed
-from tests.netfilter_packets import Dice, numbers
-from tests.netfilter_worlds import Author
+from engine.rulesets.model import Family
+from tests.kernel.netfilter.test_traversal import loaded, shot_of
+from tests.support.kernel.kernel_traversal import Crossing
+from tests.support.packets.packet_drafts import Dice, numbers
+from tests.support.packets.ruleset_edge_packets import aimed
+from tests.support.rulesets.random_rulesets import Author
 
 WINDOW, WINDOWS = 500, 20
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
-from adapters.kernel import Backend
-from benchmarks.wire import CLIENTS, Lacking, Wire, joined, static_rules
-from engine.addresses import Block
+from adapters.netfilter.iptables import Backend
+from benchmarks.support.tcp_load import CLIENTS, Lacking, Wire, joined, static_rules
 from engine.compiler import DEFAULT_OPTIONS, Layout, compile_rules
-from engine.rules import Action, CompletedRule, Direction, Protocol, Rank, Service
-from engine.ruleset import Family
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Service
+from engine.policy.prefix_sets import Block
+from engine.rulesets.model import Family
 
 COUNTS = (100, 1_000, 5_000)
 WANTED = {100: 0.98, 1_000: 0.96, 5_000: 0.96}

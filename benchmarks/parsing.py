@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 from time import process_time
 
-from engine.restore import parse_tables
+from engine.rulesets.text import parse_tables
 
 _SERVICE = """
 -A KUBE-SERVICES -d 10.96.{x}.{y}/32 -p tcp {told} cluster IP" -m tcp --dport 443 -j KUBE-SVC-{n:016X}

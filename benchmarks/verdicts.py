@@ -11,10 +11,10 @@ from ipaddress import IPv4Address
 from itertools import pairwise
 from time import perf_counter
 
-from benchmarks.worlds import NODE, cluster
+from benchmarks.support.clusters import NODE, cluster
 from engine.compiler import compile_rules
-from engine.resolve import resolve
-from engine.ruleset import Hook, Ruleset
+from engine.policy.resolve import resolve
+from engine.rulesets.model import Hook, Ruleset
 from simulator.batch import VERDICTS, Judged, Judges, columns_of_wires, judged_wires
 from simulator.conntrack import Tracker
 from simulator.netfilter import Answer, Walker

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from engine.errors import shown
-from engine.faults import finding
 from engine.objects import Model, ObjectName, Text
-from engine.plan import Tool
-from engine.state import ClusterState
+from engine.rulesets.plan import Tool
+from engine.state.fold import ClusterState
+from engine.validation_errors import finding
 
 HostName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 """A name that a network namespace's may end with."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 
-from engine.desired import desired
-from engine.plan import Tool, full_text
+from engine.desired.full import desired
+from engine.rulesets.plan import Tool, full_text
 from scenarios.case import Expectation, PacketCase, Scenario
 from simulator.netfilter import Answer, Walker
 from simulator.packets import parse_spec

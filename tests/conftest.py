@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from adapters.logs import configure
+from adapters.system.logging_setup import configure
 
 _SLOW = [HealthCheck.too_slow]  # building whole clusters takes a while; that is no fault of the test
 

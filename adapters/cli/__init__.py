@@ -9,39 +9,39 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.memory import look_seldom
+from adapters.system.gc_tuning import look_seldom
 from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
 
 _COMMANDS = {
-    "compile": "adapters.cli.compile",
-    "simulate": "adapters.cli.simulate",
-    "search": "adapters.cli.search",
-    "diff": "adapters.cli.diff",
-    "prove": "adapters.cli.prove",
-    "lint": "adapters.cli.lint",
-    "explain": "adapters.cli.explain",
-    "status": "adapters.cli.status",
-    "stats": "adapters.cli.stats",
-    "what-if": "adapters.cli.what_if",
-    "plan": "adapters.cli.plan",
-    "apply": "adapters.cli.apply",
-    "confirm": "adapters.cli.confirm",
-    "rollback": "adapters.cli.confirm",
-    "remove": "adapters.cli.apply",
-    "agent": "adapters.cli.agent",
-    "controller": "adapters.cli.controller",
-    "webhook": "adapters.cli.webhook",
-    "config": "adapters.cli.config",
-    "log": "adapters.cli.log",
-    "record": "adapters.cli.record",
-    "replay": "adapters.cli.replay",
-    "blame": "adapters.cli.blame",
-    "history": "adapters.cli.history",
-    "support-bundle": "adapters.cli.support_bundle",
-    "crds": "adapters.cli.crds",
-    "manifests": "adapters.cli.manifests",
-    "scenario": "adapters.cli.scenario",
-    "demo": "adapters.cli.demo",
+    "compile": "adapters.cli.commands.ask.compile",
+    "simulate": "adapters.cli.commands.ask.simulate",
+    "search": "adapters.cli.commands.ask.search",
+    "diff": "adapters.cli.commands.ask.diff",
+    "prove": "adapters.cli.commands.prove.prove",
+    "lint": "adapters.cli.commands.prove.lint",
+    "explain": "adapters.cli.commands.ask.explain",
+    "status": "adapters.cli.commands.ask.status",
+    "stats": "adapters.cli.commands.ask.stats",
+    "what-if": "adapters.cli.commands.ask.what_if",
+    "plan": "adapters.cli.commands.apply.plan",
+    "apply": "adapters.cli.commands.apply.apply",
+    "confirm": "adapters.cli.commands.apply.confirm",
+    "rollback": "adapters.cli.commands.apply.confirm",
+    "remove": "adapters.cli.commands.apply.apply",
+    "agent": "adapters.cli.commands.run.agent",
+    "controller": "adapters.cli.commands.run.controller",
+    "webhook": "adapters.cli.commands.run.webhook",
+    "config": "adapters.cli.commands.install.config",
+    "log": "adapters.cli.commands.record.log",
+    "record": "adapters.cli.commands.record.record",
+    "replay": "adapters.cli.commands.ask.replay",
+    "blame": "adapters.cli.commands.ask.blame",
+    "history": "adapters.cli.commands.ask.history",
+    "support-bundle": "adapters.cli.commands.run.support_bundle",
+    "crds": "adapters.cli.commands.install.crds",
+    "manifests": "adapters.cli.commands.install.manifests",
+    "scenario": "adapters.cli.commands.prove.scenario",
+    "demo": "adapters.cli.commands.install.demo",
 }
 """Command -> the module that defines it, as a function of that name."""
 
@@ -73,7 +73,7 @@ class _LazyGroup(click.Group):
 @click.option("-v", "--verbose", count=True, help="Log what is done on stderr; twice for every program that is run.")
 def cli(verbose: int) -> None:
     """Put Antrea ClusterNetworkPolicies for Nodes into force, after asking what would happen."""
-    from adapters.logs import configure  # noqa: PLC0415 - structlog is not needed for --version
+    from adapters.system.logging_setup import configure  # noqa: PLC0415 - structlog is not needed for --version
 
     configure(verbose)
     look_seldom()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapters.cli.packets import PacketOptions
-from adapters.kernel import Backend
-from adapters.logfilter import Came, Wanted, time_of
-from adapters.world import WorldOptions
-from engine.intake import Mode
-from engine.ruleset import Hook
+from adapters.application.selection import WorldOptions
+from adapters.cli.options_packets import PacketOptions
+from adapters.eventlog.filter import Came, Wanted, time_of
+from adapters.netfilter.iptables import Backend
+from engine.rulesets.model import Hook
+from engine.state.admission import Mode
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance  # there is no such module when the program runs

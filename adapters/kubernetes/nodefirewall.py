@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from adapters.kubernetes.resources import OWN_VERSION, Document
-from engine.report import NodeReport
-from engine.status import Phase, PolicyStatus
+from adapters.kubernetes.api.resources import OWN_VERSION, Document
+from engine.status.node_report import NodeReport
+from engine.status.policy_status import Phase, PolicyStatus
 
 _NOTES = "; "
 _WORDS = 1000

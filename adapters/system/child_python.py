@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import adapters
-from adapters.process import ROOT_FOLDER, program_environment
+from adapters.system.process import ROOT_FOLDER, program_environment
 
 _BOOT = """\
 import runpy, site, sys

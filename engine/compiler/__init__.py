@@ -5,10 +5,10 @@
 """
 
 from engine.compiler.assemble import TABLE, Compiled, Memories, assemble, assemble_like, compile_rules, compile_within
-from engine.compiler.laid import Bounds
-from engine.compiler.logs import label_is_cut, log_prefix
+from engine.compiler.logging import label_is_cut, log_prefix
+from engine.compiler.optimised.builder import Bounds
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, LogTarget, Options
-from engine.compiler.parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
+from engine.compiler.rule_parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
 
 __all__ = [
     "DEFAULT_OPTIONS",

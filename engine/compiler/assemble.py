@@ -2,21 +2,21 @@
 
 One linear chain per direction, in which the first match decides; the rules of the baseline tier stand in a chain of
 their own, to which the first one leads at its end, and which rules with Pass go to directly. Every verdict carries a
-comment that names its policy and rule; :func:`engine.names.owner_of` reads it back.
+comment that names its policy and rule; :func:`engine.rulesets.ownership.owner_of` reads it back.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
-from engine.compiler.flat import Flat, Memory, flattened
-from engine.compiler.laid import DEFAULT_BOUNDS, Bounds, NotFlat
+from engine.compiler.optimised.builder import DEFAULT_BOUNDS, Bounds, NotFlat
+from engine.compiler.optimised.layout import Flat, Memory, flattened
+from engine.compiler.optimised.terms import Place
 from engine.compiler.options import DEFAULT_OPTIONS, Layout, Options
-from engine.compiler.parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
-from engine.compiler.terms import Place
-from engine.names import CHAIN_PREFIX, comment_of
-from engine.rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
-from engine.ruleset import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
+from engine.compiler.rule_parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
+from engine.policy.completed_rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
+from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
+from engine.rulesets.ownership import CHAIN_PREFIX, comment_of
 
 TABLE = "filter"
 

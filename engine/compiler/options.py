@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.ruleset import Family
+from engine.rulesets.model import Family
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from engine.rules import ANY_PORT, PortRange, Protocol, Service
-from engine.ruleset import Family, Match
+from engine.policy.completed_rules import ANY_PORT, PortRange, Protocol, Service
+from engine.rulesets.model import Family, Match
 
 Matches = tuple[Match, ...]
 

@@ -6,7 +6,7 @@ name its schema for good: a changed schema gets a new version and an upcaster, n
 
 from engine.events.codec import body_as_json, body_from_json, canonical, timestamp
 from engine.events.envelope import GENESIS, Event, chained
-from engine.events.said import (
+from engine.events.types import (
     ConfigDeclared,
     Declaration,
     Deletion,

@@ -7,8 +7,8 @@ from typing import get_args
 from pydantic import TypeAdapter, ValidationError
 
 from engine.bounded_json import parse_json
-from engine.events.said import EventBody
-from engine.upcasting import UPCASTERS, FutureVersion, Plain, Upcasters, upcast
+from engine.events.types import EventBody
+from engine.events.upcasting import UPCASTERS, FutureVersion, Plain, Upcasters, upcast
 
 _BODY = TypeAdapter[EventBody](EventBody)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from engine.events.codec import body_as_json, canonical, timestamp
-from engine.events.said import EventBody
+from engine.events.types import EventBody
 
 GENESIS = "0" * 64
 """What the first event names as the hash of the event before it."""

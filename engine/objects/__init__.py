@@ -20,8 +20,8 @@ from engine.objects.base import (
     Text,
     entries,
 )
-from engine.objects.block import IPBlock
-from engine.objects.group import ClusterGroup, GroupSpec, ServiceReference
+from engine.objects.cluster_group import ClusterGroup, GroupSpec, ServiceReference
+from engine.objects.ip_block import IPBlock
 from engine.objects.node import Node, NodeAddress
 from engine.objects.policy import (
     AppliedTo,

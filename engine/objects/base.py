@@ -20,8 +20,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from engine.errors import shown
-from engine.faults import OWN_FINDING, finding
-from engine.selectors import Operator, Requirement, Selector, is_label_key, is_label_value, is_object_name
+from engine.objects.selectors import Operator, Requirement, Selector, is_label_key, is_label_value, is_object_name
+from engine.validation_errors import OWN_FINDING, finding
 
 UNUSED_METADATA = frozenset(
     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation "

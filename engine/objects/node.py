@@ -6,7 +6,6 @@ from typing import Literal
 from pydantic import Field
 
 from engine.errors import shown
-from engine.faults import finding
 from engine.objects.base import (
     Cidr,
     Finding,
@@ -19,6 +18,7 @@ from engine.objects.base import (
     Text,
     address_of,
 )
+from engine.validation_errors import finding
 
 _CARRIED = ("InternalIP", "ExternalIP")
 

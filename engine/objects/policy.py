@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from engine.errors import shown
-from engine.faults import finding
 from engine.objects.base import (
     Byte,
     Checked,
@@ -25,8 +24,9 @@ from engine.objects.base import (
     chosen,
     entries,
 )
-from engine.objects.block import IPBlock, network_of
+from engine.objects.ip_block import IPBlock, network_of
 from engine.objects.tier import BASELINE_TIER, DEFAULT_TIER, tier_name
+from engine.validation_errors import finding
 
 
 def _port(value: object) -> object:

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from engine.faults import finding
 from engine.objects.base import CrdVersion, Metadata, Model, Status, Text
+from engine.validation_errors import finding
 
 RESERVED_TIERS = {
     "emergency": 50,

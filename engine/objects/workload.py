@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from engine.errors import shown
-from engine.faults import finding
 from engine.objects.base import (
     Finding,
     Given,
@@ -24,6 +23,7 @@ from engine.objects.base import (
     entries,
     ip_text,
 )
+from engine.validation_errors import finding
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that every Namespace bears, with its name."""

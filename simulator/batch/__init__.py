@@ -5,9 +5,9 @@ time, and becomes bits by classes of values. What columns cannot tell is left to
 """
 
 from simulator.batch.columns import Columns, columns_of
-from simulator.batch.judge import NOBODY, VERDICTS, Judge, Judged, Judges
+from simulator.batch.evaluator import NOBODY, VERDICTS, Judge, Judged, Judges
 from simulator.batch.stream import answers, judged_wires
-from simulator.batch.wires import Reading, columns_of_wires
+from simulator.batch.wire_columns import Reading, columns_of_wires
 
 __all__ = [
     "NOBODY",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from engine.ruleset import Family
-from simulator.packets import ConnState, Packet, names
+from engine.rulesets.model import Family
+from simulator.packets import ConnState, Packet, protocol_names
 from simulator.packets.dissect import FLAGS
 
 Numbers = npt.NDArray[np.int64]
@@ -162,10 +162,10 @@ def incomplete(numbers: Mapping[str, Numbers], family: Family) -> Flags:
     """Return the rows that lack a field which their protocol has."""
     protocol, whole = numbers["protocol"], numbers["fragment"] == 0
     ported = HAS_PORTS[protocol] & ((numbers["sport"] == NOT_GIVEN) | (numbers["dport"] == NOT_GIVEN))
-    untyped = (protocol == names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)
+    untyped = (protocol == protocol_names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)
     lacking: Flags = whole & (ported | untyped)
     return lacking
 
 
-HAS_PORTS: Flags = np.isin(np.arange(256), sorted(names.PORT_PROTOCOLS))
+HAS_PORTS: Flags = np.isin(np.arange(256), sorted(protocol_names.PORT_PROTOCOLS))
 """By protocol, whether its header begins with both ports."""

@@ -11,13 +11,13 @@ from enum import IntEnum
 from itertools import product
 from typing import TypeVar, cast
 
-from engine.ruleset import Family
+from engine.rulesets.model import Family
+from simulator.batch.breakpoints import Ground, edges_of
 from simulator.batch.columns import Value
-from simulator.batch.edges import Ground, edges_of
-from simulator.batch.values import Domains, representative
+from simulator.batch.domains import Domains, representative
+from simulator.context import Memory, Surroundings
 from simulator.matches import Test
-from simulator.packets import Packet, names
-from simulator.surroundings import Memory, Surroundings
+from simulator.packets import Packet, protocol_names
 
 T = TypeVar("T")
 
@@ -230,5 +230,5 @@ def _must_be_given(known: Mapping[str, Value], name: str) -> bool:
     if known.get("fragment") is not False:
         return False
     if name == "icmp":
-        return known.get("protocol") == names.ICMP_OF[cast("Family", known["family"])]
-    return name in {"sport", "dport"} and known.get("protocol") in names.PORT_PROTOCOLS
+        return known.get("protocol") == protocol_names.ICMP_OF[cast("Family", known["family"])]
+    return name in {"sport", "dport"} and known.get("protocol") in protocol_names.PORT_PROTOCOLS

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from engine.errors import Refused
-from engine.ruleset import Hook
+from engine.rulesets.model import Hook
 from simulator.batch.columns import columns_of
-from simulator.batch.judge import BLOCK, VERDICTS, Judged, Judges
-from simulator.batch.wires import Reading, columns_of_wires
+from simulator.batch.evaluator import BLOCK, VERDICTS, Judged, Judges
+from simulator.batch.wire_columns import Reading, columns_of_wires
+from simulator.context import Host, Surroundings
 from simulator.netfilter import Answer, Walker
-from simulator.netfilter.walk import hook_of
+from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet
-from simulator.surroundings import Host, Surroundings
 
 CHUNK = 50_000
 """Packets that are held at a time."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from simulator.conntrack import sctp, tcp
 from simulator.conntrack.tuples import opposite, tuple_of
-from simulator.packets import Connection, Packet, Tuple, names, rewritten
+from simulator.packets import Connection, Packet, Tuple, protocol_names, rewritten
 
 _UDP, _UDP_STREAM, _ICMP, _OTHER = 30, 120, 30, 600
 """Seconds without a packet after which an entry goes, the kernel's defaults (nf_conntrack-sysctl)."""
@@ -61,13 +61,13 @@ class Entry:
 
     def _timeout(self) -> int:
         protocol = self.original[0]
-        if protocol == names.TCP:
+        if protocol == protocol_names.TCP:
             return tcp.TIMEOUTS[self.tcp]
         if self.association is not None:
             return sctp.TIMEOUTS[self.association.state]
-        if protocol in {names.UDP, names.UDPLITE}:
+        if protocol in {protocol_names.UDP, protocol_names.UDPLITE}:
             return _UDP_STREAM if self.replied else _UDP
-        return _ICMP if protocol in names.ICMP_OF.values() else _OTHER
+        return _ICMP if protocol in protocol_names.ICMP_OF.values() else _OTHER
 
     def settle(self, kind: str, before: Packet, after: Packet) -> None:
         """Note how rules have rewritten the first packet, at the hook for destinations or the one for sources."""
@@ -108,12 +108,12 @@ class Entry:
 
 
 def _aimed(packet: Packet, target: Tuple) -> Packet:
-    port = target[4] if packet.protocol in names.PORT_PROTOCOLS else None
+    port = target[4] if packet.protocol in protocol_names.PORT_PROTOCOLS else None
     return rewritten(packet, dst=target[2], dport=port, icmp_id=_identifier(packet, target))
 
 
 def _from(packet: Packet, target: Tuple) -> Packet:
-    port = target[3] if packet.protocol in names.PORT_PROTOCOLS else None
+    port = target[3] if packet.protocol in protocol_names.PORT_PROTOCOLS else None
     return rewritten(packet, src=target[1], sport=port, icmp_id=_identifier(packet, target))
 
 

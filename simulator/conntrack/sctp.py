@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from simulator.packets import Packet, names
-from simulator.packets.layout import layout
+from simulator.packets import Packet, protocol_names
+from simulator.packets.header_layout import layout
 
 _INIT, _INIT_ACK, _HEARTBEAT, _HEARTBEAT_ACK, _ABORT = 1, 2, 4, 5, 6
 _SHUTDOWN, _SHUTDOWN_ACK, _ERROR, _COOKIE_ECHO, _COOKIE_ACK, _SHUTDOWN_COMPLETE = 7, 8, 9, 10, 11, 14
@@ -150,7 +150,7 @@ class Association:
 
 def chunks_of(packet: Packet) -> Sequence[Chunk] | None:
     """Return the chunks of an SCTP packet; None where its bytes are not known."""
-    if packet.wire is None or packet.protocol != names.SCTP:
+    if packet.wire is None or packet.protocol != protocol_names.SCTP:
         return None
     found = layout(packet.wire)
     return None if found.transport is None else tuple(_chunks(found.data[found.transport + 12 :]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from simulator.packets import Packet, names
+from simulator.packets import Packet, protocol_names
 
 _VALID_FLAGS = frozenset(
     frozenset(flags.split())
@@ -47,12 +47,12 @@ TIMEOUTS: Mapping[str, int] = {
 
 def valid(packet: Packet) -> bool:
     """Whether the flags of a packet can go together; those of other protocols always do."""
-    return packet.protocol != names.TCP or packet.flags & _CHECKED_FLAGS in _VALID_FLAGS
+    return packet.protocol != protocol_names.TCP or packet.flags & _CHECKED_FLAGS in _VALID_FLAGS
 
 
 def following(state: str, packet: Packet, *, reply: bool) -> str:
     """Return the state that a packet leads to; other protocols have none to leave."""
-    return _TABLES[reply, flag_of(packet)][state] if packet.protocol == names.TCP else state
+    return _TABLES[reply, flag_of(packet)][state] if packet.protocol == protocol_names.TCP else state
 
 
 def flag_of(packet: Packet) -> str:

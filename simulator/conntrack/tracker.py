@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from engine.ruleset import Family, Hook
+from engine.rulesets.model import Family, Hook
 from simulator.conntrack import sctp, tcp
 from simulator.conntrack.entry import Entry
 from simulator.conntrack.tuples import REPLY_OF, opposite, tuple_of
+from simulator.context import Host, Surroundings
 from simulator.netfilter import Answer, Verdict, Walker
-from simulator.netfilter.binding import nearest
-from simulator.packets import Address, ConnState, Packet, Tuple, names
+from simulator.netfilter.nat_tuples import nearest
+from simulator.packets import Address, ConnState, Packet, Tuple, protocol_names
 from simulator.packets.dissect import ICMP_ERRORS
-from simulator.surroundings import Host, Surroundings
 
 _FRAGMENT = "connection tracking puts fragments together before the hooks; this one is judged by itself, as INVALID"
 _FULL = "the connection table is full; the entry unused for longest was given up"
@@ -132,7 +132,7 @@ class Tracker:
         """
         entry, left = found.entry, answer.left
         resets = answer.verdict is Verdict.REJECT and (answer.reject_with or "").endswith("tcp-reset")
-        if not resets or left.protocol != names.TCP or "RST" in left.flags:
+        if not resets or left.protocol != protocol_names.TCP or "RST" in left.flags:
             return
         if self.host is not None and not self.host.can_send(left.dst, left.src):
             return
@@ -147,7 +147,7 @@ class Tracker:
         key = tuple_of(packet)
         for entry in reversed(self._by_source.get(_source(packet.zone, key), ())) if key else ():
             _protocol, _source_of_answer, address, first, second = entry.reply
-            yield address, second if packet.protocol in names.PORT_PROTOCOLS else first
+            yield address, second if packet.protocol in protocol_names.PORT_PROTOCOLS else first
 
     def drawn(self, low: int, count: int, own: int) -> int:
         """As of `Connections`."""
@@ -178,7 +178,7 @@ class Tracker:
     def _tracked(self, packet: Packet) -> Tracked:
         if packet.fragment:
             return _stateless(packet, ConnState.INVALID)
-        if packet.icmp is not None and packet.protocol == names.ICMP_OF[packet.family]:
+        if packet.icmp is not None and packet.protocol == protocol_names.ICMP_OF[packet.family]:
             if packet.family is Family.IPV6 and packet.icmp[0] in _UNTRACKED_ICMPV6:
                 return _stateless(packet, ConnState.UNTRACKED)
             if packet.icmp[0] in ICMP_ERRORS[packet.family]:
@@ -215,7 +215,7 @@ class Tracker:
         if entry is None:
             state = _opening(packet)
             moved = tcp.following("NO", packet, reply=False) if state is ConnState.NEW else "NO"
-            association = sctp.Association() if packet.protocol == names.SCTP else None
+            association = sctp.Association() if packet.protocol == protocol_names.SCTP else None
             opened = Entry(key, reply, packet.zone, tcp=moved, association=association)
             if state is ConnState.INVALID or (association is not None and not association.opens(packet)):
                 return _stateless(packet, ConnState.INVALID)
@@ -269,10 +269,10 @@ def _begins_anew(entry: Entry, packet: Packet, *, reply: bool) -> bool:
 
 def _opening(packet: Packet) -> ConnState:
     """The state of a packet that no connection is known for."""
-    if packet.protocol == names.ICMP_OF[packet.family]:
+    if packet.protocol == protocol_names.ICMP_OF[packet.family]:
         opens = packet.icmp is not None and packet.icmp[0] in REPLY_OF[packet.family]
     else:
-        opens = packet.protocol != names.TCP or tcp.following("NO", packet, reply=False) != "IV"
+        opens = packet.protocol != protocol_names.TCP or tcp.following("NO", packet, reply=False) != "IV"
     return ConnState.NEW if opens else ConnState.INVALID
 
 
@@ -283,7 +283,7 @@ def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
     association = entry.association
     if after == "IV" or (association is not None and not association.follows(packet, reply=reply)):
         return _stateless(packet, ConnState.INVALID)
-    if packet.protocol == names.TCP:
+    if packet.protocol == protocol_names.TCP:
         _move_tcp(entry, packet, after, reply=reply)
     answered = entry.replied and before in {"SR", "ES"} and after == "ES"
     entry.assured = entry.assured or answered or (association is not None and association.assured)

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from engine.ruleset import Family
-from simulator.packets import Packet, Tuple, names
+from engine.rulesets.model import Family
+from simulator.packets import Packet, Tuple, protocol_names
 
 REPLY_OF: Mapping[Family, Mapping[int, int]] = {
     Family.IPV4: {8: 0, 13: 14, 15: 16, 17: 18},
@@ -19,9 +19,9 @@ _PARTNER: Mapping[Family, Mapping[int, int]] = {
 def tuple_of(packet: Packet) -> Tuple | None:
     """Return what tells a packet's connection; None where the packet lacks a field for that."""
     numbers: tuple[int | None, int | None] = (0, 0)
-    if packet.protocol in names.PORT_PROTOCOLS:
+    if packet.protocol in protocol_names.PORT_PROTOCOLS:
         numbers = (packet.sport, packet.dport)
-    elif packet.protocol == names.ICMP_OF[packet.family]:
+    elif packet.protocol == protocol_names.ICMP_OF[packet.family]:
         numbers = (packet.icmp_id or 0, packet.icmp[0] << 8 | packet.icmp[1] if packet.icmp else None)
     first, second = numbers
     if first is None or second is None:
@@ -33,7 +33,7 @@ def opposite(key: Tuple) -> Tuple | None:
     """Return the tuple of the answer; None for an ICMP type that has none."""
     protocol, src, dst, first, second = key
     family = Family.IPV4 if src.version == 4 else Family.IPV6
-    if protocol != names.ICMP_OF[family]:
+    if protocol != protocol_names.ICMP_OF[family]:
         return (protocol, dst, src, second, first)
     partner = _PARTNER[family].get(second >> 8)
     return None if partner is None else (protocol, dst, src, first, partner << 8 | second & 0xFF)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import add, and_, floordiv, lshift, mul, or_, rshift, sub
 
+from simulator.expression.ast import Expression
 from simulator.expression.cursor import Cursor
-from simulator.expression.fields import FIELDS, LENGTH, Key, NeverError, Relation, UnaskedError
-from simulator.expression.ids import number
-from simulator.expression.tree import Expression
-from simulator.expression.words import CONSTANTS
+from simulator.expression.primitives import number
+from simulator.expression.relations import FIELDS, LENGTH, Key, NeverError, Relation, UnaskedError
+from simulator.expression.vocabulary import CONSTANTS
 
 _BITS = 0xFFFFFFFF
 

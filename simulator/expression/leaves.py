@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
-from engine.ruleset import Family, Match
-from simulator.expression.tree import Leaf
-from simulator.packets import TCP_FLAGS, ConnState, names
+from engine.rulesets.model import Family, Match
+from simulator.expression.ast import Leaf
+from simulator.packets import TCP_FLAGS, ConnState, protocol_names
 
 Network = IPv4Network | IPv6Network
 
@@ -14,7 +14,7 @@ SIDES: Mapping[str, str] = {"src": "source", "dst": "destination"}
 
 PORT_OPTIONS: Mapping[str, str] = {"src": "sport", "dst": "dport"}
 
-PORTED: Mapping[str, int] = {"tcp": names.TCP, "udp": names.UDP, "sctp": names.SCTP}
+PORTED: Mapping[str, int] = {"tcp": protocol_names.TCP, "udp": protocol_names.UDP, "sctp": protocol_names.SCTP}
 """The protocols whose ports an expression can ask for."""
 
 STATES = (ConnState.INVALID, ConnState.NEW, ConnState.RELATED, ConnState.ESTABLISHED, ConnState.UNTRACKED)
@@ -58,7 +58,7 @@ def of_protocol(number: int, family: Family | None = None) -> Leaf:
 
 def protocol(number: int, family: Family | None = None) -> Match:
     """Return the match on a protocol."""
-    return Match("", "protocol", (names.protocol_name(number, family or Family.IPV4),))
+    return Match("", "protocol", (protocol_names.protocol_name(number, family or Family.IPV4),))
 
 
 def of_ports(name: str, side: str, low: int, high: int) -> Leaf:
@@ -78,7 +78,7 @@ def of_lengths(low: int, high: int) -> Leaf:
 
 def of_flags(mask: int, wanted: int) -> Leaf:
     """An IPv4 segment of TCP with exactly these bits set of those in the mask; a mask of 0 asks for TCP alone."""
-    matches = [protocol(names.TCP)]
+    matches = [protocol(protocol_names.TCP)]
     if mask & 0x3F:
         matches.append(Match("tcp", "tcp-flags", (_flag_words(mask), _flag_words(wanted))))
     matches += [Match("ecn", option, (), not wanted & bit) for option, bit in ECN_BITS.items() if mask & bit]
@@ -97,7 +97,7 @@ def of_icmp(family: Family, text: str = "", *, negated: bool = False) -> Leaf:
     """An ICMP message of a ``TYPE`` or ``TYPE/CODE``, or of any; never a later fragment of one."""
     module = ICMP_MODULES[family]
     asked = Match(module, ICMP_OPTIONS[family], (text,), negated) if text else Match(module, "")
-    return Leaf((protocol(names.ICMP_OF[family], family), asked), family)
+    return Leaf((protocol(protocol_names.ICMP_OF[family], family), asked), family)
 
 
 TTL_MODULES: Mapping[Family, str] = {Family.IPV4: "ttl", Family.IPV6: "hl"}

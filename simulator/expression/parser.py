@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import WordsRefused, shown
-from engine.ruleset import Family
+from engine.rulesets.model import Family
 from simulator.expression import leaves
 from simulator.expression.arithmetic import begins, relation
+from simulator.expression.ast import EVERYTHING, All, AnyOf, Expression, Not, all_of, any_of
 from simulator.expression.cursor import Cursor
-from simulator.expression.fields import FIELDS, LENGTH, NeverError, Relation
-from simulator.expression.ids import BOTH, EITHER, EXTENSIONS, Asked, number
-from simulator.expression.tree import EVERYTHING, All, AnyOf, Expression, Not, all_of, any_of
-from simulator.expression.words import FAMILIES, PROTOCOLS, UNSEEN
+from simulator.expression.primitives import BOTH, EITHER, EXTENSIONS, Asked, number
+from simulator.expression.relations import FIELDS, LENGTH, NeverError, Relation
+from simulator.expression.vocabulary import FAMILIES, PROTOCOLS, UNSEEN
 
 _KEPT = r"(?![\w.:/-])"
 """What may not follow a keyword, as it would be another word."""

@@ -9,10 +9,20 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 
-from engine.ruleset import Family, Match
-from simulator.matches import basic, connection, content, counting, extensions, fields, place, segments, transport
+from engine.rulesets.model import Family, Match
+from simulator.matches import (
+    basic,
+    connection,
+    fields,
+    ipv6_headers,
+    location,
+    payload,
+    stateful,
+    transport,
+    transport_options,
+)
 from simulator.matches.base import Check, Evaluator, Group, Test, Truth, Weigh, guarded, inverted, opaque, spelled
-from simulator.matches.sets import compile_set_match
+from simulator.matches.set_match import compile_set_match
 from simulator.sets import Sets
 
 __all__ = ["EVALUATORS", "Check", "Evaluator", "Group", "Test", "Truth", "Weigh", "compile_matches"]
@@ -20,21 +30,21 @@ __all__ = ["EVALUATORS", "Check", "Evaluator", "Group", "Test", "Truth", "Weigh"
 EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
     **basic.EVALUATORS,
     **transport.EVALUATORS,
-    **segments.EVALUATORS,
-    **extensions.EVALUATORS,
+    **transport_options.EVALUATORS,
+    **ipv6_headers.EVALUATORS,
     **fields.EVALUATORS,
-    **place.EVALUATORS,
-    **content.EVALUATORS,
+    **location.EVALUATORS,
+    **payload.EVALUATORS,
     **connection.EVALUATORS,
 }
 """Every option that is judged by itself, by module and option."""
 
 GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
     **connection.GROUPS,
-    **content.GROUPS,
-    **counting.GROUPS,
-    **extensions.GROUPS,
-    **place.GROUPS,
+    **payload.GROUPS,
+    **stateful.GROUPS,
+    **ipv6_headers.GROUPS,
+    **location.GROUPS,
 }
 """Every module whose options are judged together, but for the set match."""
 
@@ -50,7 +60,7 @@ def compile_matches(matches: tuple[Match, ...], family: Family, sets: Sets) -> t
     return _plain(matches, family)
 
 
-_OF_A_RULE = frozenset({"set", *counting.GROUPS})
+_OF_A_RULE = frozenset({"set", *stateful.GROUPS})
 """Modules that look into sets of a ruleset, or remember something for the rule that they stand in."""
 
 

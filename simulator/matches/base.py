@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.ruleset import Family, Match
+from engine.rulesets.model import Family, Match
+from simulator.context import Surroundings
 from simulator.packets import Packet
-from simulator.surroundings import Surroundings
 
 Truth = bool | None
 """Whether a match holds; None where that cannot be known from the packet."""

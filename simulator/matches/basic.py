@@ -6,10 +6,10 @@ They behave as ``ip_packet_match`` and ``ip6_packet_match`` in the kernel.
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from engine.ruleset import Family
+from engine.rulesets.model import Family
+from simulator.context import UNKNOWN_INTERFACE
 from simulator.matches.base import Check, Evaluator, one
-from simulator.packets import Packet, names
-from simulator.surroundings import UNKNOWN_INTERFACE
+from simulator.packets import Packet, protocol_names
 
 Masked = tuple[int, int]
 """An address and a mask as numbers; the address has no bit outside the mask."""
@@ -46,7 +46,7 @@ def _mask(text: str, family: Family) -> int:
     if not text.isdigit():
         return address_number(text, family)
     bits = BITS[family]
-    prefix = names.number(text, bits)
+    prefix = protocol_names.number(text, bits)
     return ((1 << prefix) - 1) << (bits - prefix)
 
 
@@ -88,7 +88,7 @@ def _interface(side: Callable[[Packet], str]) -> Callable[[tuple[str, ...], Fami
 
 def _protocol(values: tuple[str, ...], _family: Family) -> Check:
     """0 and ``all`` are every protocol; ``icmp`` is number 1 in ip6tables too."""
-    protocol = names.protocol_number(one(values))
+    protocol = protocol_names.protocol_number(one(values))
     if protocol == 0:
         return lambda _packet: True
     return lambda packet: packet.protocol == protocol

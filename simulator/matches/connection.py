@@ -7,12 +7,12 @@ Source: ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_con
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
-from engine.ruleset import Family, Match
+from engine.rulesets.model import Family, Match
 from simulator.matches.base import Check, Evaluator, Group, Test, Truth, always, one, spelled
 from simulator.matches.basic import masked
 from simulator.matches.fields import mark_and_mask
 from simulator.matches.transport import port_range
-from simulator.packets import Connection, ConnState, Packet, Tuple, names
+from simulator.packets import Connection, ConnState, Packet, Tuple, protocol_names
 
 _TRANSLATED = frozenset({"SNAT", "DNAT"})
 _WITHOUT = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
@@ -35,7 +35,7 @@ def connection_of(packet: Packet) -> Known:
 
 
 def _own_tuple(packet: Packet) -> Tuple | None:
-    if packet.protocol in names.PORT_PROTOCOLS:
+    if packet.protocol in protocol_names.PORT_PROTOCOLS:
         if packet.sport is None or packet.dport is None:
             return None
         return (packet.protocol, packet.src, packet.dst, packet.sport, packet.dport)
@@ -121,7 +121,7 @@ def _port(which: Callable[[Connection], Tuple], *, source: bool) -> Callable[[st
 
 
 def _protocol(text: str, _family: Family) -> Ask:
-    number = names.protocol_number(text)
+    number = protocol_names.protocol_number(text)
     return lambda connection: connection.original[0] == number
 
 

@@ -5,10 +5,10 @@ Source: iptables-extensions(8).
 
 from collections.abc import Callable, Mapping
 
-from engine.ruleset import Family
+from engine.rulesets.model import Family
 from simulator.matches.base import Check, Evaluator, always, one
 from simulator.matches.basic import address_number
-from simulator.packets import Address, Packet, names
+from simulator.packets import Address, Packet, protocol_names
 
 MARK_BITS = 0xFFFFFFFF
 
@@ -20,7 +20,7 @@ def mark_and_mask(text: str) -> tuple[int, int]:
         ValueError: it is neither, or a number has more than 32 bits.
     """
     value, slash, mask = text.partition("/")
-    return names.number(value, MARK_BITS), names.number(mask, MARK_BITS) if slash else MARK_BITS
+    return protocol_names.number(value, MARK_BITS), protocol_names.number(mask, MARK_BITS) if slash else MARK_BITS
 
 
 def _mark(values: tuple[str, ...], _family: Family) -> Check:
@@ -30,14 +30,14 @@ def _mark(values: tuple[str, ...], _family: Family) -> Check:
 
 def _length(values: tuple[str, ...], _family: Family) -> Check:
     low, colon, high = one(values).partition(":")
-    least = names.number(low or "0", 0xFFFF)
-    most = names.number(high or "65535", 0xFFFF) if colon else least
+    least = protocol_names.number(low or "0", 0xFFFF)
+    most = protocol_names.number(high or "65535", 0xFFFF) if colon else least
     return lambda packet: None if packet.length is None else least <= packet.length <= most
 
 
 def _ttl(compare: Callable[[int, int], bool]) -> Callable[[tuple[str, ...], Family], Check]:
     def read(values: tuple[str, ...], _family: Family) -> Check:
-        limit = names.number(one(values), 0xFF)
+        limit = protocol_names.number(one(values), 0xFF)
         return lambda packet: compare(packet.ttl, limit)
 
     return read
@@ -73,7 +73,7 @@ def tos_and_mask(text: str) -> tuple[int, int]:
     if text.lower() in _TOS_NAMES:
         return _TOS_NAMES[text.lower()], 0x3F
     value, slash, mask = text.partition("/")
-    return names.number(value, 0xFF), names.number(mask, 0xFF) if slash else 0xFF
+    return protocol_names.number(value, 0xFF), protocol_names.number(mask, 0xFF) if slash else 0xFF
 
 
 _TOS_NAMES: Mapping[str, int] = {
@@ -94,7 +94,7 @@ def dscp_class(text: str) -> int:
     name = text.upper()
     if name in {"BE", "EF"}:
         return {"BE": 0, "EF": 46}[name]
-    kind, number = name[:2], names.number(name[2:], 43)
+    kind, number = name[:2], protocol_names.number(name[2:], 43)
     if kind == "CS" and number < 8:
         return number * 8
     if kind == "AF" and number // 10 in range(1, 5) and number % 10 in range(1, 4):
@@ -103,7 +103,7 @@ def dscp_class(text: str) -> int:
 
 
 def _dscp(values: tuple[str, ...], _family: Family) -> Check:
-    wanted = names.number(one(values), 0x3F)
+    wanted = protocol_names.number(one(values), 0x3F)
     return lambda packet: packet.tos >> 2 == wanted
 
 
@@ -113,13 +113,13 @@ def _dscp_class(values: tuple[str, ...], _family: Family) -> Check:
 
 
 def _ecn_ip(values: tuple[str, ...], _family: Family) -> Check:
-    wanted = names.number(one(values), 3)
+    wanted = protocol_names.number(one(values), 3)
     return lambda packet: packet.tos & 3 == wanted
 
 
 def _flag(flag: str) -> Evaluator:
     read = lambda _values, _family: lambda packet: flag in packet.flags  # noqa: E731 - a reader as the others
-    return Evaluator(read, lambda packet: packet.protocol == names.TCP and not packet.fragment)
+    return Evaluator(read, lambda packet: packet.protocol == protocol_names.TCP and not packet.fragment)
 
 
 _BARE = Evaluator(always)

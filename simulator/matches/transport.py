@@ -8,9 +8,9 @@ With connection tracking in use neither ever sees one.)
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 
-from engine.ruleset import Family
+from engine.rulesets.model import Family
 from simulator.matches.base import Check, Evaluator, Guard, Truth, one
-from simulator.packets import TCP_FLAGS, Packet, names
+from simulator.packets import TCP_FLAGS, Packet, protocol_names
 
 PortRange = tuple[int, int]
 """The lowest and the highest port."""
@@ -32,9 +32,9 @@ def port_range(text: str) -> PortRange:
     """
     low_text, colon, high_text = text.partition(":")
     if not colon:
-        return (names.number(text, 0xFFFF), names.number(text, 0xFFFF))
-    low = names.number(low_text or "0", 0xFFFF)
-    high = names.number(high_text or "65535", 0xFFFF)
+        return (protocol_names.number(text, 0xFFFF), protocol_names.number(text, 0xFFFF))
+    low = protocol_names.number(low_text or "0", 0xFFFF)
+    high = protocol_names.number(high_text or "65535", 0xFFFF)
     if low > high:
         raise ValueError(text)
     return (low, high)
@@ -110,7 +110,7 @@ def _icmp_type(values: tuple[str, ...], family: Family) -> Check:
     text = one(values)
     if family is Family.IPV4 and text.lower() in {"any", "255"}:
         return lambda _packet: True
-    kind, low, high = names.icmp_range(text, family)
+    kind, low, high = protocol_names.icmp_range(text, family)
     return lambda packet: None if packet.icmp is None else packet.icmp[0] == kind and low <= packet.icmp[1] <= high
 
 
@@ -159,8 +159,8 @@ def _icmp_options(option: str, applies: Guard) -> dict[str, Evaluator]:
     return {"": Evaluator(_always, applies), option: Evaluator(_icmp_type, applies, _ICMP_TYPE)}
 
 
-_TCP = _speaks(names.TCP)
-_ICMPV6 = _icmp_options("icmpv6-type", _speaks(names.ICMPV6))
+_TCP = _speaks(protocol_names.TCP)
+_ICMPV6 = _icmp_options("icmpv6-type", _speaks(protocol_names.ICMPV6))
 
 _MODULES: Mapping[str, Mapping[str, Evaluator]] = {
     "tcp": {
@@ -168,10 +168,10 @@ _MODULES: Mapping[str, Mapping[str, Evaluator]] = {
         "tcp-flags": Evaluator(_tcp_flags, _TCP),
         "syn": Evaluator(_syn, _TCP),
     },
-    "udp": _port_options(_speaks(names.UDP)),
-    "sctp": _port_options(_speaks(names.SCTP)),
-    "multiport": _multiport_options(_speaks(*sorted(names.PORT_PROTOCOLS))),
-    "icmp": _icmp_options("icmp-type", _speaks(names.ICMP)),
+    "udp": _port_options(_speaks(protocol_names.UDP)),
+    "sctp": _port_options(_speaks(protocol_names.SCTP)),
+    "multiport": _multiport_options(_speaks(*sorted(protocol_names.PORT_PROTOCOLS))),
+    "icmp": _icmp_options("icmp-type", _speaks(protocol_names.ICMP)),
     "icmp6": _ICMPV6,
     "icmpv6": _ICMPV6,
     "ipv6-icmp": _ICMPV6,

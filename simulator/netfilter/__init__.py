@@ -4,9 +4,9 @@ The walk is Linux's: the tables of a hook in the kernel's order, ``jump``, ``got
 What is not modelled is assumed not to match or not to act, and the answer names every such assumption.
 """
 
-from engine.ruleset import Hook, Ruleset
+from engine.rulesets.model import Hook, Ruleset
 from simulator.netfilter.answer import Answer, Decision, Step, Verdict
-from simulator.netfilter.walk import Passage, Walker
+from simulator.netfilter.walker import Passage, Walker
 from simulator.packets import Packet
 
 __all__ = ["Answer", "Decision", "Passage", "Step", "Verdict", "Walker", "simulate"]

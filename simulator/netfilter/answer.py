@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.names import owner_of
-from engine.ruleset import Hook
+from engine.rulesets.model import Hook
+from engine.rulesets.ownership import owner_of
 from simulator.netfilter.targets import LOGGERS
 from simulator.packets import ConnState, Packet
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from engine.errors import Fault, Refused, shown
-from engine.ruleset import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
+from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from simulator.matches import Check, Test, Weigh, compile_matches
 from simulator.matches.base import holds
 from simulator.netfilter.answer import Decision
-from simulator.netfilter.setting import set_effect
+from simulator.netfilter.set_target import set_effect
 from simulator.netfilter.targets import LOGGERS, Act, Effect, effect_of
 from simulator.sets import Sets, read_set
 

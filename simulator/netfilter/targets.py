@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from engine.ruleset import Family, Hook, Match, Target
+from engine.rulesets.model import Family, Hook, Match, Target
+from simulator.context import Surroundings
 from simulator.matches.connection import connection_of
 from simulator.matches.fields import MARK_BITS, dscp_class, mark_and_mask, tos_and_mask
-from simulator.netfilter.translation import TRANSLATIONS, Translate
-from simulator.packets import ConnState, Packet, names, rewritten
-from simulator.surroundings import Surroundings
+from simulator.netfilter.nat import TRANSLATIONS, Translate
+from simulator.packets import ConnState, Packet, protocol_names, rewritten
 
 
 class Act(Enum):
@@ -108,7 +108,7 @@ def _reject(target: Target, family: Family) -> Effect:
 
 
 def _value(option: Match) -> int:
-    return names.number(option.values[0], MARK_BITS)
+    return protocol_names.number(option.values[0], MARK_BITS)
 
 
 def _set_mark(option: Match) -> tuple[int, int]:
@@ -144,8 +144,8 @@ def _mark(target: Target, _family: Family) -> Effect:
 def _connmark(target: Target, _family: Family) -> Effect:
     options = _options(target)
     mask = _word(options, "mask", hex(MARK_BITS))
-    packet_bits = names.number(_word(options, "nfmask", mask), MARK_BITS)
-    kept_bits = names.number(_word(options, "ctmask", mask), MARK_BITS)
+    packet_bits = protocol_names.number(_word(options, "nfmask", mask), MARK_BITS)
+    kept_bits = protocol_names.number(_word(options, "ctmask", mask), MARK_BITS)
     if "restore-mark" in options:
         return Effect(Act.NEXT, lambda packet, scene: _restored(packet, scene, packet_bits, kept_bits))
     if "save-mark" in options:
@@ -189,7 +189,7 @@ def _ct(target: Target, _family: Family) -> Effect:
     options = _options(target)
     if "notrack" in options:
         return Effect(Act.NEXT, _untracked, writes="state")
-    zone = next((names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
+    zone = next((protocol_names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
     if any(name.startswith("zone-") for name in options):
         raise ValueError(target)  # a zone for one direction only
     if "helper" in options:
@@ -209,7 +209,7 @@ def _is_known(packet: Packet) -> bool:
 
 def _ttl(target: Target, _family: Family) -> Effect:
     (option,) = target.options
-    change, number = _TTLS[option.option.partition("-")[2]], names.number(option.values[0], 0xFF)
+    change, number = _TTLS[option.option.partition("-")[2]], protocol_names.number(option.values[0], 0xFF)
     return Effect(Act.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)), writes="ttl")
 
 
@@ -226,7 +226,7 @@ def _tos(target: Target, _family: Family) -> Effect:
     if option.option == "set-tos":
         value, mask = tos_and_mask(text)
     else:
-        number = names.number(text, 0xFF)
+        number = protocol_names.number(text, 0xFF)
         value, mask = {"and-tos": (0, 0xFF ^ number), "or-tos": (number, number), "xor-tos": (number, 0)}[option.option]
     return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value), writes="tos")
 
@@ -234,7 +234,7 @@ def _tos(target: Target, _family: Family) -> Effect:
 def _dscp(target: Target, _family: Family) -> Effect:
     (option,) = target.options
     text = option.values[0]
-    value = dscp_class(text) if option.option == "set-dscp-class" else names.number(text, 0x3F)
+    value = dscp_class(text) if option.option == "set-dscp-class" else protocol_names.number(text, 0x3F)
     return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2), writes="tos")
 
 

@@ -1,6 +1,6 @@
 """Packets as plain values, and their forms outside: words, wire bytes, capture files.
 
-scapy is known only to `simulator.packets.wire`; it costs half a second to import, so it is loaded by the first
+scapy is known only to `simulator.packets.scapy_io`; it costs half a second to import, so it is loaded by the first
 call that needs it. This package knows nothing of rules.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from simulator.packets import capture
 from simulator.packets.dissect import from_wire
-from simulator.packets.layout import Layout, bytes_of, known_bits, layout, rewritten
+from simulator.packets.header_layout import Layout, bytes_of, known_bits, layout, rewritten
 from simulator.packets.model import TCP_FLAGS, Address, Connection, ConnState, Packet, Skipped, Tuple
 from simulator.packets.spec import parse_spec
 
@@ -41,9 +41,9 @@ def to_wire(packet: Packet) -> bytes:
     Raises:
         Refused: its protocol is an IPv6 extension header, or its length is less than its headers take.
     """
-    from simulator.packets import wire  # noqa: PLC0415 - scapy costs half a second, which start-up must not pay
+    from simulator.packets import scapy_io  # noqa: PLC0415 - scapy costs half a second, which start-up must not pay
 
-    return wire.to_wire(packet)
+    return scapy_io.to_wire(packet)
 
 
 def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") -> Iterator[Packet | Skipped]:
@@ -65,7 +65,7 @@ def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
     Raises:
         Refused: the file cannot be made; or, by the function, as `to_wire`.
     """
-    from simulator.packets import wire  # noqa: PLC0415 - as in to_wire
+    from simulator.packets import scapy_io  # noqa: PLC0415 - as in to_wire
 
-    with wire.pcap_writer(path) as write:
+    with scapy_io.pcap_writer(path) as write:
         yield write

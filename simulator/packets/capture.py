@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import Fault, Refused, shown
-from simulator.packets.frames import Frame, packet_of
+from simulator.packets.link_layer import Frame, packet_of
 from simulator.packets.model import Packet, Skipped
 
 Take = Callable[[int], bytes]

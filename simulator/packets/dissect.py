@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from engine.errors import Fault, Refused
-from engine.ruleset import Family
-from simulator.packets import names
+from engine.rulesets.model import Family
+from simulator.packets import protocol_names
 from simulator.packets.model import TCP_FLAGS, Address, Packet
 
 ICMP_ERRORS: Mapping[Family, frozenset[int]] = {
@@ -25,7 +25,7 @@ FLAGS = tuple(frozenset(flag for place, flag in enumerate(TCP_FLAGS) if bits >> 
 
 _CUT, _IMPOSSIBLE = "cut inside the {} header", "an IPv4 header with impossible lengths"
 
-_SKIPPED = names.EXTENSION_HEADERS - {59}
+_SKIPPED = protocol_names.EXTENSION_HEADERS - {59}
 
 _FIRST_BYTES = 8
 """What an ICMP error quotes at least of a transport header (RFC 792)."""
@@ -177,7 +177,7 @@ def _tcp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the ta
 
 def _icmp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the table's signature
     family = Family.IPV4 if header.src.version == 4 else Family.IPV6
-    if header.protocol != names.ICMP_OF[family]:
+    if header.protocol != protocol_names.ICMP_OF[family]:
         return _NOTHING
     kind, code, identifier = struct.unpack_from("!BB2xH", _bytes(header.payload, 8, "ICMP"))
     if kind not in ICMP_ERRORS[family]:
@@ -198,9 +198,9 @@ def _igmp(header: _Network, quoted: bool) -> _Transport:  # noqa: ARG001, FBT001
 
 
 _TRANSPORT: Mapping[int, Callable[[_Network, bool], _Transport]] = {
-    names.TCP: _tcp,
-    names.ICMP: _icmp,
-    names.IGMP: _igmp,
-    names.ICMPV6: _icmp,
-    **dict.fromkeys(names.PORT_PROTOCOLS - {names.TCP}, _ports),
+    protocol_names.TCP: _tcp,
+    protocol_names.ICMP: _icmp,
+    protocol_names.IGMP: _igmp,
+    protocol_names.ICMPV6: _icmp,
+    **dict.fromkeys(protocol_names.PORT_PROTOCOLS - {protocol_names.TCP}, _ports),
 }

@@ -5,8 +5,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from engine.errors import plain
-from engine.ruleset import Family
-from simulator.packets import names
+from engine.rulesets.model import Family
+from simulator.packets import protocol_names
 
 Address = IPv4Address | IPv6Address
 
@@ -99,7 +99,7 @@ class Packet:
             "out": self.out_interface,
             "src": str(self.src),
             "dst": str(self.dst),
-            "proto": names.protocol_name(self.protocol, self.family),
+            "proto": protocol_names.protocol_name(self.protocol, self.family),
             "sport": _text(self.sport),
             "dport": _text(self.dport),
             "flags": _flags(self),
@@ -125,7 +125,7 @@ def _text(number: int | None) -> str:
 
 def _flags(packet: Packet) -> str:
     """A TCP packet always says its flags: without the word, `parse_spec` fills them in by the state."""
-    if packet.protocol != names.TCP or packet.fragment:
+    if packet.protocol != protocol_names.TCP or packet.fragment:
         return ""
     return ",".join(flag for flag in TCP_FLAGS if flag in packet.flags) or "NONE"
 

@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
 
 from engine.errors import Fault, Refused, shown
-from engine.ruleset import Family
-from simulator.packets import names
+from engine.rulesets.model import Family
+from simulator.packets import protocol_names
 from simulator.packets.model import DEFAULT_TTL, TCP_FLAGS, Address, ConnState, Packet
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def parse_spec(spec: str | Iterable[str], number: int = 1) -> Packet:
 
 def _default_flags(protocol: int | None, state: ConnState, *, fragment: bool) -> frozenset[str]:
     """A new TCP connection begins with SYN, every later packet of one has ACK."""
-    if protocol != names.TCP or fragment:
+    if protocol != protocol_names.TCP or fragment:
         return frozenset()
     return frozenset({"SYN" if state is ConnState.NEW else "ACK"})
 
@@ -117,15 +117,15 @@ class _Words:
 
     def fit(self, family: Family | None, protocol: int | None, *, fragment: bool) -> None:
         """Refuse words about a header that the packet does not have."""
-        icmp = family is None or protocol == names.ICMP_OF[family]
+        icmp = family is None or protocol == protocol_names.ICMP_OF[family]
         owners = (
             (
                 ("sport", "dport"),
-                protocol in names.PORT_PROTOCOLS,
+                protocol in protocol_names.PORT_PROTOCOLS,
                 "only with proto=tcp, udp, sctp, dccp, udplite",
             ),
-            (("flags",), protocol == names.TCP, "only with proto=tcp"),
-            (("igmp",), protocol == names.IGMP, "only with proto=igmp"),
+            (("flags",), protocol == protocol_names.TCP, "only with proto=tcp"),
+            (("igmp",), protocol == protocol_names.IGMP, "only with proto=igmp"),
             (("icmp", "icmp-id"), icmp, "only with proto=icmp in IPv4, proto=icmpv6 in IPv6"),
         )
         faulty = {fault.path for fault in self.faults}
@@ -157,16 +157,16 @@ def _protocol(words: _Words, family: Family | None) -> int | None:
     if "proto" in words.values:
         return words.take("proto", lambda text: _one_protocol(text, family), None, _protocol_help(family))
     if "icmp" in words.values or "icmp-id" in words.values:
-        return names.ICMP_OF[family or Family.IPV4]
+        return protocol_names.ICMP_OF[family or Family.IPV4]
     if "igmp" in words.values:
-        return names.IGMP
+        return protocol_names.IGMP
     words.fault("proto", "missing", _PROTOCOL)
     return None
 
 
 def _one_protocol(text: str, family: Family | None) -> int:
-    number = names.protocol_number(text)
-    foreign = family is not None and number in set(names.ICMP_OF.values()) - {names.ICMP_OF[family]}
+    number = protocol_names.protocol_number(text)
+    foreign = family is not None and number in set(protocol_names.ICMP_OF.values()) - {protocol_names.ICMP_OF[family]}
     if text.lower() == "all" or (foreign and not text.isdigit()):
         raise ValueError(text)
     return number
@@ -175,11 +175,11 @@ def _one_protocol(text: str, family: Family | None) -> int:
 def _protocol_help(family: Family | None) -> str:
     if family is None:
         return _PROTOCOL
-    return f"{_PROTOCOL} (ICMP in {family} is {names.protocol_name(names.ICMP_OF[family], family)})"
+    return f"{_PROTOCOL} (ICMP in {family} is {protocol_names.protocol_name(protocol_names.ICMP_OF[family], family)})"
 
 
 def _icmp(text: str, family: Family | None) -> tuple[int, int]:
-    kind, code, _ = names.icmp_range(text, family or Family.IPV4)
+    kind, code, _ = protocol_names.icmp_range(text, family or Family.IPV4)
     return kind, code
 
 
@@ -199,7 +199,7 @@ def _flags(text: str) -> frozenset[str]:
 
 
 def _up_to(highest: int) -> Callable[[str], int]:
-    return lambda text: names.number(text, highest)
+    return lambda text: protocol_names.number(text, highest)
 
 
 def _mac(text: str) -> str:

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from engine.ruleset import Family
-from simulator.packets import names
-from simulator.sets.kinds import Kind, Part
+from engine.rulesets.model import Family
+from simulator.packets import protocol_names
+from simulator.sets.set_types import Kind, Part
 
 BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
 
 PHYSDEV = "physdev:"
 """Stands before an interface that is a bridge's port."""
 
-_PORTED = frozenset({names.TCP, names.UDP, names.SCTP, names.UDPLITE})
+_PORTED = frozenset({protocol_names.TCP, protocol_names.UDP, protocol_names.SCTP, protocol_names.UDPLITE})
 """The protocols whose ports a set keeps."""
 
 _PROTOCOLS: Mapping[str, int] = dict(
@@ -52,7 +52,7 @@ def mask_of(text: str, family: Family) -> int:
         ValueError: it is none of the family.
     """
     bits = BITS[family]
-    return mask(names.number(text, bits), bits)
+    return mask(protocol_names.number(text, bits), bits)
 
 
 def mask(prefix: int, bits: int) -> int:
@@ -67,8 +67,8 @@ def ports(text: str) -> range:
         ValueError: it is neither.
     """
     low, dash, high = text.rpartition(":")[2].partition("-")
-    first = names.number(low, 0xFFFF)
-    last = names.number(high, 0xFFFF) if dash else first
+    first = protocol_names.number(low, 0xFFFF)
+    last = protocol_names.number(high, 0xFFFF) if dash else first
     return range(min(first, last), max(first, last) + 1)
 
 
@@ -109,16 +109,16 @@ def _networks(text: str, family: Family) -> Iterable[Element]:
         return tuple(Element(int(net.network_address), net.prefixlen) for net in found)
     address, slash, prefix = low.partition("/")
     bits = BITS[family]
-    length = names.number(prefix, bits) if slash else bits
+    length = protocol_names.number(prefix, bits) if slash else bits
     return (Element(address_number(address, family) & mask(length, bits), length),)
 
 
 def _transport(text: str, family: Family) -> Iterable[Element]:
     """``[PROTOCOL:]PORT[-PORT]``, or ``icmp:TYPE/CODE`` by number or name; TCP where no protocol stands."""
     before, colon, after = text.partition(":")
-    protocol = _protocol(before) if colon else names.TCP
-    if protocol in names.ICMP_OF.values():
-        kind, code, _ = names.icmp_range(after, family)
+    protocol = _protocol(before) if colon else protocol_names.TCP
+    if protocol in protocol_names.ICMP_OF.values():
+        kind, code, _ = protocol_names.icmp_range(after, family)
         return (Element(protocol << 16 | kind << 8 | code),)
     if protocol not in _PORTED:
         return (Element(protocol << 16),)
@@ -127,7 +127,7 @@ def _transport(text: str, family: Family) -> Iterable[Element]:
 
 def _protocol(text: str) -> int:
     known = _PROTOCOLS.get(text.lower())
-    return names.protocol_number(text) if known is None else known
+    return protocol_names.protocol_number(text) if known is None else known
 
 
 def mac_number(text: str) -> int:
@@ -136,7 +136,7 @@ def mac_number(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    octets = [names.number(f"0x{octet}", 0xFF) for octet in text.split(":")]
+    octets = [protocol_names.number(f"0x{octet}", 0xFF) for octet in text.split(":")]
     if len(octets) != 6:
         raise ValueError(text)
     return int.from_bytes(octets)
@@ -149,7 +149,7 @@ def _mac(text: str, _family: Family) -> Iterable[Element]:
 
 
 def _mark(text: str, _family: Family) -> Iterable[Element]:
-    return (Element(names.number(text, 0xFFFFFFFF)),)
+    return (Element(protocol_names.number(text, 0xFFFFFFFF)),)
 
 
 def _interface(text: str, _family: Family) -> Iterable[Element]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.cli import main
-from tests.adapters.issue import CHANGED, NODES, POLICY
+from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 
 Run = Callable[..., tuple[int, str, list[str]]]
 """A command line's words to its exit code, its standard output and the lines of its standard error."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.process import SystemRunner
-from tests.rulesets import scratch_namespace
+from adapters.system.process import SystemRunner
+from tests.support.rulesets.ruleset_builders import scratch_namespace
 
 
 @pytest.fixture

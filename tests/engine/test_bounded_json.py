@@ -18,9 +18,9 @@ from engine.bounded_json import (
     parse_json,
     parse_objects,
 )
-from engine.edits import edits
 from engine.events import canonical
 from engine.objects.base import MAX_FINDINGS
+from engine.state.object_diff import edits
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,8 +118,8 @@ def test_deepest_values_are_compared_and_written() -> None:
 
 def test_faults_of_one_object_are_bounded() -> None:
     """Hundreds of thousands would take minutes to tell."""
-    from adapters.kubernetes.resources import BY_KIND, read  # noqa: PLC0415 - the rest is about the engine
-    from engine.intake import Faulty  # noqa: PLC0415 - as above
+    from adapters.kubernetes.api.resources import BY_KIND, read  # noqa: PLC0415 - the rest is about the engine
+    from engine.state.admission import Faulty  # noqa: PLC0415 - as above
 
     spec = {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [0] * 2000}
     found = read(BY_KIND["ClusterNetworkPolicy"], {"metadata": {"name": "p"}, "spec": spec})
@@ -136,13 +136,13 @@ _READERS = {
 _ALLOWED = {
     ("engine/bounded_json.py", "json.loads"),
     ("engine/bounded_json.py", "pydantic_core.from_json"),
-    ("adapters/yamltext.py", "yaml.parse"),
+    ("adapters/inputs/yaml_reader.py", "yaml.parse"),
 }
 _VALIDATES = {
-    "adapters/checkpoints.py",
-    "adapters/conntrack.py",
-    "adapters/hostfacts.py",
-    "adapters/transfer.py",
+    "adapters/eventlog/checkpoints.py",
+    "adapters/netfilter/conntrack.py",
+    "adapters/netfilter/hostfacts.py",
+    "adapters/eventlog/jsonl.py",
     "engine/events/codec.py",
 }
 """Modules that have pydantic read JSON into models: it takes 200 levels, and no surrogate without its pair."""

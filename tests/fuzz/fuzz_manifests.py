@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.fuzz.hostile import WORDS, manifests
+from tests.support.policies.hostile_text import WORDS, manifests
 
 SLOWEST = 1
 """Seconds that one input may take."""
@@ -20,7 +20,7 @@ def fuzz(seconds: str, folder: Path) -> None:
     import atheris  # noqa: PLC0415 - it is not there on every machine
 
     with atheris.instrument_imports(include=["adapters", "engine"]):
-        from tests.fuzz.road import injected  # noqa: PLC0415 - instrumented as it is imported
+        from tests.support.policies.manifest_pipeline import injected  # noqa: PLC0415 - instrumented as it is imported
 
     def one(data: bytes) -> None:
         if bad := injected(data.decode(errors="surrogateescape")):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.injection import Rig
-from adapters.lab import Host, Lab, Namespaces
-from adapters.process import SystemRunner, found
+from adapters.lab.netns import Host, Lab, Namespaces
+from adapters.lab.packet_injection import Rig
+from adapters.system.process import SystemRunner, found
 from engine.errors import ToolMissing
-from engine.ruleset import Family
-from tests.kernel.node import NodeUnderTest
-from tests.worlds import ADDRESSES
+from engine.rulesets.model import Family
+from tests.support.kernel.node_namespaces import NodeUnderTest
+from tests.support.policies.random_clusters import ADDRESSES
 
 HOSTS = (Host("node-1", ("192.0.2.1", "2001:db8::1")), Host("client", ("198.51.100.7", "2001:db8:1::7")))
 PROGRAMS = (

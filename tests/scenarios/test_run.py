@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.scenariofiles import folders, load_scenario
-from engine.plan import Tool
+from adapters.application.scenario_folders import folders, load_scenario
+from engine.rulesets.plan import Tool
 from scenarios.run import run
 
 ALL = folders([str(Path(__file__).resolve().parents[2] / "scenarios")])

@@ -5,13 +5,13 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from engine.restore import parse_tables
-from engine.ruleset import Ruleset
+from engine.rulesets.model import Ruleset
+from engine.rulesets.text import parse_tables
 from simulator.conntrack import Tracker
-from simulator.journey import arrive, send
+from simulator.context import Host, Route
 from simulator.netfilter import Answer, Verdict, Walker
-from simulator.surroundings import Host, Route
-from tests.simulator.builders import SPEC, SPEC6, packet
+from simulator.traversal import arrive, send
+from tests.support.packets.packet_builders import SPEC, SPEC6, packet
 
 HOST = Host(
     {

@@ -1,0 +1,1 @@
+"""Use cases shared by the commands and the agent."""

@@ -1,0 +1,136 @@
+"""The process that takes an apply back: it saw the state before, and waits for time to pass or a word.
+
+It is started by :mod:`adapters.node.commit_confirm` and reads from its standard input whether the apply failed; the
+input's end, however it comes, starts the time.
+"""
+
+import os
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from adapters import wiring
+from adapters.netfilter.iptables import Backend
+from adapters.node.commit_confirm import CANCELLED, READY, Waiting, register
+from adapters.node.journal import Journal
+from adapters.node.node_lock import node_lock, pinned
+from adapters.system.logging_setup import configure
+from engine.errors import KernelError, NodewallError, ToolMissing
+from engine.events.outcomes import ApplyConfirmed, ApplyFailed
+from engine.reconcile.reconciler import propose, realize
+from engine.rulesets.diff import owned
+from engine.rulesets.model import Ruleset
+from engine.state.fold import ClusterState
+from simulator.guard.guard import TrustingVerifier
+
+_POLL = 0.05
+_TRIALS, _PAUSE, _PATIENCE = 5, 1.0, 30.0
+"""The state before is put back even if others hold a lock for a while."""
+
+
+def main(words: list[str]) -> int:
+    """Wait, and take the apply back unless it is confirmed; the words are those of the module that starts it."""
+    configure(0)
+    try:
+        with pinned(words[0]) as home:
+            return _wait(words, home)
+    except ToolMissing as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+
+
+def _wait(words: list[str], home: int) -> int:
+    netns, backend, seconds, *record = words
+    waiting, kernel = Waiting(netns), wiring.kernel(netns, Backend(backend))
+    try:
+        before = owned(kernel.observe())
+        register(waiting)
+    except (NodewallError, OSError) as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+    _hush()
+    if sys.stdin.read() == CANCELLED:
+        waiting.pending.unlink(missing_ok=True)
+        return 0
+    asked = _asked(waiting, time.monotonic() + float(seconds))
+    if asked is None:
+        _record(record, "")
+        return 0
+    problem = _put_back(before, kernel.backend, netns, home)
+    why = "by nodewall rollback" if asked else f"as it was not confirmed within {float(seconds):g} s"
+    _record(record, f"rolled back {why}" + (f", which failed: {problem}" if problem else ""))
+    if asked:
+        waiting.done.write_text(problem, encoding="utf-8", errors="surrogateescape")
+    return 1 if problem else 0
+
+
+def _hush() -> None:
+    """Say nothing more: whoever listened may be gone."""
+    with Path(os.devnull).open("wb") as nowhere:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _asked(waiting: Waiting, end: float) -> bool | None:
+    """Wait until the apply has to be taken back: True if somebody asked for it; None where it was confirmed."""
+    while time.monotonic() < end:
+        if waiting.asked.exists():
+            waiting.asked.unlink()
+            return True
+        if not waiting.pending.exists():
+            # It was renamed between the two looks, or it is confirmed.
+            return _asked(waiting, end) if waiting.asked.exists() else None
+        time.sleep(_POLL)
+    try:
+        waiting.pending.unlink()
+    except FileNotFoundError:
+        return _asked(waiting, time.monotonic() + _PAUSE) if waiting.asked.exists() else None
+    return False
+
+
+def _put_back(before: Ruleset, backend: Backend, netns: str, home: int) -> str:
+    """Put the state before back, in a few trials; return what went wrong, nothing if all is well."""
+    problem = ""
+    for _ in range(_TRIALS):
+        try:
+            with pinned(netns) as here:
+                if here != home:
+                    return f"the network namespace {netns} is another one by now"
+                _tried(before, netns, backend)
+        except ToolMissing as error:
+            return str(error)  # as where the namespace is gone, with all that was in it
+        except KernelError as error:
+            problem = str(error)
+            time.sleep(_PAUSE)
+        else:
+            return ""
+    return problem
+
+
+def _tried(before: Ruleset, netns: str, backend: Backend) -> None:
+    """Put the state before back, even if another nodewall holds the node for long."""
+    with ExitStack() as open_things:
+        held = None
+        with suppress(NodewallError):
+            held = open_things.enter_context(node_lock(netns, _PATIENCE))
+        kernel, watch = wiring.kernel(netns, backend, held), wiring.SystemStopwatch()
+        realize(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
+
+
+def _record(record: list[str], words: str) -> None:
+    """Put on record that the apply is confirmed, or in which words it was taken back."""
+    if not record:
+        return
+    path, node, sequence = record
+    source = "nodewall rollback" if words else "nodewall confirm"
+    body: ApplyFailed | ApplyConfirmed = ApplyConfirmed(node=node, realized=int(sequence))
+    if words:
+        body = ApplyFailed(node=node, wanted=int(sequence), words=words)
+    Journal(node, ClusterState(), wiring.event_log(path), source).append(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""The guard of a node whose state goes on: what it learnt of the rules is kept as long as it would judge the same."""
+
+from collections.abc import Callable, Sequence
+
+from adapters import wiring
+from engine.reconcile.interfaces import Judgement
+from engine.rulesets.model import Ruleset
+from engine.rulesets.transitions import Passage
+from engine.state.fold import ClusterState
+from simulator.guard.guard import Guard
+from simulator.symbolic import Budget
+
+
+class Guards:
+    """The guard of the state that was named last; each judgement may take what ``budget`` says as it begins."""
+
+    def __init__(self, node: str, netns: str, budget: Callable[[], Budget]) -> None:
+        self._node, self._netns, self._budget = node, netns, budget
+        self._guard = Guard()
+
+    def judge_in(self, state: ClusterState) -> None:
+        """Judge from now on as it is right in this state."""
+        guard = wiring.verifier(state, self._node, self._netns, self._guard.budget)
+        if guard != self._guard:
+            self._guard = guard
+
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
+        """Return what speaks against a plan."""
+        self._guard.budget = self._budget()
+        return self._guard.judge(before, after, passages)
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:
+        """Return which packets two rulesets treat differently."""
+        self._guard.budget = self._budget()
+        return self._guard.differing(one, other)

@@ -1,0 +1,149 @@
+"""A scenario's packets in scratch networks whose node runs a real kernel.
+
+What can be a connection between hosts of the scenario is one, so that both ways are seen to work; every other packet is
+injected as it is.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+
+from adapters import wiring
+from adapters.lab.netns import Host, Lab, Outcome
+from adapters.lab.packet_injection import Rig
+from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.system.process import SystemRunner
+from engine.desired.full import desired
+from engine.reconcile.reconciler import propose, realize
+from engine.rulesets.model import Family, Hook
+from scenarios.case import Scenario
+from simulator.guard.guard import TrustingVerifier
+from simulator.packets import Address, ConnState, Packet, protocol_names, to_wire
+
+_CONNECTABLE = {protocol_names.TCP, protocol_names.UDP}  # which an ordinary program can try
+_FIRST_PORT = 40000  # of injected packets that name no source port
+TIMEOUT = 0.6
+"""Seconds without an answer after which a connection counts as dropped; the network is one bridge."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """A lab in which every node and host of a scenario is a network namespace."""
+
+    lab: Lab
+    node: str
+    _owners: dict[Address, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._owners = {ip_address(text): host.name for host in self.lab.hosts for text in host.addresses}
+
+    @property
+    def netns(self) -> str:
+        """The network namespace of the node that is asked."""
+        return self.lab.netns(self.node)
+
+    def try_all(self, packets: Sequence[Packet]) -> list[Outcome | None]:
+        """Return what becomes of a real connection for each packet, None where it cannot be one."""
+        tried = [index for index, packet in enumerate(packets) if self._possible(packet)]
+        ways = [self._way(packets[index]) for index in tried]
+        found = self.lab.connect_all(ways, timeout=TIMEOUT)
+        outcomes: list[Outcome | None] = [None] * len(packets)
+        for index, outcome in zip(tried, found, strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    def _possible(self, packet: Packet) -> bool:
+        known = packet.src in self._owners and packet.dst in self._owners and packet.sport is None
+        here = {packet.in_interface, packet.out_interface} <= {"", "eth0"}
+        return known and here and packet.protocol in _CONNECTABLE and packet.state is ConnState.NEW
+
+    def _way(self, packet: Packet) -> tuple[str, str, int, int]:
+        return self._owners[packet.src], str(packet.dst), packet.dport or 0, packet.protocol
+
+
+@contextmanager
+def staged(scenario: Scenario) -> Iterator[Stage]:
+    """Build the scenario's network; nothing is in force on its node yet."""
+    others = [Host(name, addresses) for name, addresses in sorted(scenario.case.hosts.items())]
+    nodes = [Host(name, _addresses(scenario, name)) for name in sorted(scenario.state.nodes)]
+    with Lab((*nodes, *others)) as lab:
+        yield Stage(lab, scenario.case.node)
+
+
+def _addresses(scenario: Scenario, node: str) -> tuple[str, ...]:
+    return tuple(str(ip_address(a.address)) for a in scenario.state.nodes[node].status.addresses if a.is_ip)
+
+
+def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[Outcome | None]:
+    """Return what a kernel does to the packets with the scenario's rules in force, None where it was not tried."""
+    with staged(scenario) as stage:
+        _enforce(scenario, stage.netns, backend)
+        outcomes = stage.try_all(packets)
+    rest = [index for index, outcome in enumerate(outcomes) if outcome is None]
+    for index, outcome in zip(rest, _injected(scenario, [packets[index] for index in rest], backend), strict=True):
+        outcomes[index] = outcome
+    return outcomes
+
+
+def _enforce(scenario: Scenario, netns: str, backend: Backend) -> None:
+    kernel: NetfilterKernel = wiring.kernel(netns, backend)
+    watch = wiring.SystemStopwatch()
+    wanted = desired(scenario.state, scenario.case.node).ruleset
+    realize(propose(wanted, kernel, TrustingVerifier(), watch), kernel, watch)
+
+
+def _injected(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[Outcome | None]:
+    """Return what becomes of packets that are injected, None for those of states that none can be brought into."""
+    if not any(map(_injectable, packets)):
+        return [None] * len(packets)
+    with Rig(_addresses(scenario, scenario.case.node), scenario.case.interfaces) as rig:
+        _enforce(scenario, rig.netns, backend)
+        return [
+            _judge(rig, _of_its_own(packet, number), backend) if _injectable(packet) else None
+            for number, packet in enumerate(packets)
+        ]
+
+
+def _injectable(packet: Packet) -> bool:
+    return packet.state in {ConnState.NEW, ConnState.ESTABLISHED} and not packet.fragment
+
+
+def _of_its_own(packet: Packet, number: int) -> Packet:
+    """Return the packet as one of a flow of its own, where it does not say of which it is."""
+    if packet.protocol in protocol_names.PORT_PROTOCOLS:
+        return packet if packet.sport is not None else replace(packet, sport=_FIRST_PORT + number)
+    return packet if packet.icmp is None or packet.icmp_id is not None else replace(packet, icmp_id=number + 1)
+
+
+def _judge(rig: Rig, packet: Packet, backend: Backend) -> Outcome:
+    if packet.state is ConnState.ESTABLISHED:
+        _establish(rig, packet, backend)
+    return _put(rig, packet)
+
+
+def _put(rig: Rig, packet: Packet) -> Outcome:
+    hook = Hook.INPUT if packet.in_interface else Hook.OUTPUT
+    (outcome,) = rig.judge(hook, [to_wire(packet)], packet.in_interface or packet.out_interface)
+    return outcome
+
+
+def _establish(rig: Rig, packet: Packet, backend: Backend) -> None:
+    """Make the connection that a packet belongs to, past the rules: one before them lets all through meanwhile."""
+    runner = SystemRunner(rig.netns)
+    tables = f"{'iptables' if packet.family is Family.IPV4 else 'ip6tables'}-{backend}"
+    for hook in (Hook.INPUT, Hook.OUTPUT):
+        runner.run([tables, "-I", hook, "1", "-j", "ACCEPT"]).or_refused(tables)
+    first = replace(
+        packet,
+        src=packet.dst,
+        dst=packet.src,
+        sport=packet.dport,
+        dport=packet.sport,
+        in_interface=packet.out_interface,
+        out_interface=packet.in_interface,
+    )
+    _put(rig, replace(first, flags=frozenset({"SYN"})) if packet.protocol == protocol_names.TCP else first)
+    _put(rig, replace(packet, flags=frozenset({"SYN", "ACK"})) if packet.protocol == protocol_names.TCP else packet)
+    for hook in (Hook.INPUT, Hook.OUTPUT):
+        runner.run([tables, "-D", hook, "1"]).or_refused(tables)

@@ -1,0 +1,1 @@
+"""Commands of nodewall, one module each, in groups as ``--help`` lists them."""

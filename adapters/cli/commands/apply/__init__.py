@@ -1,0 +1,1 @@
+"""Commands that change a Node: plan, apply, confirm, roll back, remove."""

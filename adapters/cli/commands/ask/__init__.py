@@ -1,0 +1,1 @@
+"""Commands that answer questions about rules, packets, status and history."""

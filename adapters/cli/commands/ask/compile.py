@@ -1,0 +1,53 @@
+"""``compile``: what would be in force on a node."""
+
+import time
+from dataclasses import replace
+
+import click
+
+from adapters.application.selection import WorldOptions, node_of, state_of
+from adapters.cli.options import cluster_options
+from adapters.cli.render.output import emit, output_option
+from engine.compiler import Bounds, Layout, compile_within
+from engine.desired.full import options_of
+from engine.policy.resolve import resolve
+from engine.rulesets.plan import Tool, full_text
+from engine.state.fold import ClusterState
+
+TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
+
+
+@click.command("compile")
+@cluster_options
+@click.option(
+    "--layout",
+    type=click.Choice([each.value for each in Layout]),
+    help="How rules are laid out in chains, instead of as the configuration says.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0),
+    help="How long the optimised layout may take to be worked out; what is not done by then stays linear.",
+)
+@output_option
+def compile_command(world: WorldOptions, layout: str | None, max_seconds: float | None, output: str) -> None:
+    """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
+    state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
+    node = node_of(world)
+    compiled = compile_within(resolve(state, node), options_of(state, node), _bounds(max_seconds))
+    for note in compiled.notes:
+        click.echo(f"note: {note}", err=True)
+    texts = full_text(compiled.ruleset)
+    data = {TEXT_KEYS[tool]: texts[tool] for tool in TEXT_KEYS}
+    emit(output, data, lambda: "\n".join(f"# {tool} restore\n{texts[tool]}" for tool in Tool).rstrip())
+
+
+def _bounds(max_seconds: float | None) -> Bounds:
+    if max_seconds is None:
+        return Bounds()
+    end = time.monotonic() + max_seconds
+    return Bounds(late=lambda: time.monotonic() > end)
+
+
+def _laid_out(state: ClusterState, layout: Layout) -> ClusterState:
+    return replace(state, config=state.config.model_copy(update={"layout": layout.value.capitalize()}))

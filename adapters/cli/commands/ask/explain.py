@@ -1,0 +1,42 @@
+"""``explain``: what the policies say of packets, rule by rule, with the reason why each matched or did not."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+
+import click
+
+from adapters.application.selection import WorldOptions, node_of, state_of
+from adapters.cli.options import cluster_options
+from adapters.cli.options_packets import parsed
+from adapters.cli.render.answers import summary
+from adapters.cli.render.output import emit_item, output_option
+from simulator.oracle import Considered, Explanation, evaluate
+
+
+@click.command("explain")
+@cluster_options
+@click.option("--packet", "specs", multiple=True, required=True, metavar="SPEC", help="A packet; repeatable.")
+@output_option
+def explain_command(world: WorldOptions, specs: tuple[str, ...], output: str) -> None:
+    """Say what the policies make of packets: every rule in order, whether it matched, and why."""
+    state, node = state_of(world), node_of(world)
+    for packet in parsed(specs):
+        explanation = evaluate(packet, state, node)
+        emit_item(output, explanation.as_json(), partial(as_text, explanation))
+
+
+def as_text(explanation: Explanation) -> str:
+    """Return an explanation as a tree: the verdict, then policies with their rules."""
+    lines = [f"{summary(explanation)}  {explanation.packet.words}"]
+    for policy, some in groupby(explanation.considered, key=lambda each: each.policy):
+        lines.append(f"  {policy}")
+        lines += (line for each in some for line in _considered(each))
+    return "\n".join(lines)
+
+
+def _considered(each: Considered) -> Iterator[str]:
+    logs = ", logged" if each.matched and each.logs else ""
+    outcome = f"matches: {each.action}{logs}" if each.matched else "does not match"
+    yield f"    {each.place}: {outcome}"
+    yield from (f"      {reason}" for reason in each.why if reason)

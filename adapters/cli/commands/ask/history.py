@@ -1,0 +1,72 @@
+"""``history``: the changes of a node as a readable timeline, as text or as a page for a browser."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import click
+
+from adapters import wiring
+from adapters.application.selection import sequence_of
+from adapters.cli.commands.ask.replay import first_of
+from adapters.cli.commands.record.log import log_option
+from adapters.cli.history.steps import Walk
+from adapters.cli.history.timeline import Timeline, Turn
+from adapters.cli.options import LimitOptions, limit_options
+from adapters.cli.options_packets import parsed
+from adapters.cli.render.output import FORMATS, coloured, emit_item
+from adapters.cli.render.progress import progressing
+from adapters.system.budgets import budget
+from simulator.packets import Packet
+
+
+@click.command("history")
+@log_option
+@click.option("--node", required=True, metavar="NAME", help="The node whose history it is.")
+@click.option("--from", "first", default="1", metavar="SEQ|TIME", show_default=True, help="Where it begins.")
+@click.option("--to", "last", metavar="SEQ|TIME", help="Where it ends.")
+@click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet to follow; repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The last N entries alone.")
+@limit_options
+@click.option(
+    "-o",
+    "--output",
+    "--format",
+    "output",
+    type=click.Choice((*FORMATS, "html")),
+    default="text",
+    show_default=True,
+    help="Form of the result; html is one page with all that it needs.",
+)
+def history_command(  # the parameters are the command line contract's
+    path: str,
+    node: str,
+    first: str,
+    last: str | None,
+    specs: tuple[str, ...],
+    limit: int | None,
+    limits: LimitOptions,
+    output: str,
+) -> None:
+    """Show what changed a node, who did so, and which packets fare otherwise since."""
+    packets = parsed(specs)
+    log = wiring.event_log(path)
+    walk = Walk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
+    total = max(0, (walk.last or log.last_sequence()) - walk.first + 1)
+    timeline = Timeline(progressing(walk.steps(), total, "walk"), node, packets, limit)
+    walk.check()
+    entries = progressing(timeline.entries(budget(limits.max_seconds, limits.max_memory)), len(timeline), "compare")
+    if output == "html":
+        from adapters.cli.history.page import page  # noqa: PLC0415 - few ask for it
+
+        click.echo(page(node, timeline, list(entries)), nl=False)
+        return
+    for entry in entries:
+        emit_item(output, entry.as_json(), entry.as_text)
+    for packet, turns in zip(packets, timeline.turns, strict=True):
+        data = {"packet": packet.as_spec(), "turns": [turn.as_json() for turn in turns]}
+        emit_item(output, data, partial(_turns_as_text, packet, turns))
+
+
+def _turns_as_text(packet: Packet, turns: Sequence[Turn]) -> str:
+    lines = (f"    {turn.sequence}  {turn.time or 'the beginning'}  {coloured(turn.verdict)}" for turn in turns)
+    return "\n".join([click.style(packet.words, bold=True), *lines])

@@ -1,0 +1,84 @@
+"""``what-if``: manifests laid over a state of a log, present or past, which stays as it is."""
+
+from dataclasses import dataclass, replace
+
+import click
+
+from adapters.application.selection import WorldOptions, judged, node_of, state_of
+from adapters.cli.history.steps import Group
+from adapters.cli.options import LimitOptions, ModeOptions, cluster_options, limit_options, mode_options
+from adapters.cli.options_packets import parsed
+from adapters.cli.render.changes import effect_as_json, effect_as_text
+from adapters.cli.render.events import edits_as_lines
+from adapters.cli.render.output import counted, emit, output_option
+from adapters.system.budgets import budget
+from engine.desired.incremental import derived
+from engine.errors import Fault, Refused, UnknownNode, plain
+from engine.events import EventBody, subject
+from engine.rulesets.diff import diff
+from engine.rulesets.plan import Op, make_plan
+from engine.state.fold import evolve
+from engine.state.object_diff import Edited, edited
+from simulator.analysis.compare import Change, compare
+from simulator.netfilter import Walker
+
+
+@dataclass(frozen=True, slots=True)
+class _WhatIf:
+    """The events that there would be, each with its changes; and what they would change for a node."""
+
+    events: tuple[tuple[EventBody, Edited | None], ...]
+    ops: tuple[Op, ...]
+    effect: tuple[Change, ...]
+    groups: tuple[Group, ...]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "events": [
+                {"type": body.type, "object": subject(body), "change": found.as_json() if found else None}
+                for body, found in self.events
+            ],
+            "ops": [op.as_json() for op in self.ops],
+            **effect_as_json(self.effect),
+            "verdicts": [group.as_json() for group in self.groups],
+        }
+
+    def as_text(self) -> str:
+        lines = [f"{counted(len(self.events), 'event')} there would be"]
+        for body, found in self.events:
+            lines.append(plain(f"  {body.type}  {subject(body)}"))
+            lines += (f"    {line}" for line in edits_as_lines(found))
+        lines += [counted(len(self.ops), "op"), *(f"  {op}" for op in self.ops)]
+        lines += [group.as_text() for group in self.groups]
+        return "\n".join([*lines, effect_as_text(self.effect)])
+
+
+@click.command("what-if")
+@cluster_options
+@mode_options
+@click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet to follow; repeatable.")
+@limit_options
+@output_option
+def what_if_command(  # the parameters are the command line contract's
+    world: WorldOptions, meant: ModeOptions, specs: tuple[str, ...], limits: LimitOptions, output: str
+) -> int:
+    """Say what manifests would change in a state of a log, which stays: exit 1 where packets would fare otherwise."""
+    if not (world.files and world.log):
+        raise Refused((Fault("", "a log and manifests are needed", "--log PATH and -f PATH"),))
+    packets, node = parsed(specs), node_of(world)
+    before = derived(state_of(replace(world, files=())), node)
+    judgement = judged(before.state, world.files, meant.mode)
+    if judgement.faults:
+        raise Refused(judgement.faults)
+    after, state, events = before.through(judgement.bodies), before.state, list[tuple[EventBody, Edited | None]]()
+    for body in judgement.bodies:
+        events.append((body, edited(state, body)))
+        state = evolve(state, body)
+    if node not in after.state.nodes:
+        raise UnknownNode(node, tuple(sorted(after.state.nodes)))
+    then, now = Walker(before.ruleset), Walker(after.ruleset)
+    groups = tuple(Group(then.verdict(packet), now.verdict(packet)) for packet in packets)
+    effect = compare(before.ruleset, after.ruleset, budget=budget(limits.max_seconds, limits.max_memory))
+    found = _WhatIf(tuple(events), make_plan(diff(before.ruleset, after.ruleset)).ops, effect, groups)
+    emit(output, found.as_json(), found.as_text)
+    return int(bool(effect))

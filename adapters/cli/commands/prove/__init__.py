@@ -1,0 +1,1 @@
+"""Commands that prove or check: invariants, lint, all Nodes, scenarios."""

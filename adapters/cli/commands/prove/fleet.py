@@ -1,0 +1,73 @@
+"""``diff --all-nodes`` and ``prove --all-nodes``: every node of a cluster, those with the same rules together."""
+
+from collections.abc import Sequence
+
+import click
+
+from adapters.application.selection import WorldOptions, state_at, state_of
+from adapters.cli.options import FleetOptions
+from adapters.cli.render.changes import effect_as_json, effect_as_text
+from adapters.cli.render.output import counted, emit
+from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
+from adapters.system.executors import executor_of
+from engine.errors import Fault, Refused
+from simulator.analysis.fleet import Compared, Proved, compare_fleet, prove_fleet
+from simulator.analysis.invariants import Invariant
+from simulator.symbolic import Budget
+
+_SHOWN = 3
+
+
+def diff_fleet(sides: tuple[str, str], world: WorldOptions, fleet: FleetOptions, allowed: Budget, output: str) -> int:
+    """Say what changes on which nodes; a node that only one side has is a difference."""
+    _no_node(world)
+    before, after = (state_at(side, world) for side in sides)
+    with executor_of(fleet.executor) as executor:
+        found = compare_fleet(before, after, executor, allowed)
+    gone, come = (sorted(set(one.nodes) - set(other.nodes)) for one, other in ((before, after), (after, before)))
+    equal = not (gone or come or any(each.changes for each in found))
+    kinds = [{"nodes": list(each.nodes), **effect_as_json(each.changes)} for each in found]
+    count = sum(len(each.nodes) for each in found) + len(gone) + len(come)
+    data = {"equal": equal, "nodes": count, "only_old": gone, "only_new": come, "kinds": kinds}
+    emit(output, data, lambda: _diff_as_text(found, gone, come))
+    return int(not equal)
+
+
+def prove_all(
+    invariants: tuple[Invariant, ...], world: WorldOptions, fleet: FleetOptions, allowed: Budget, output: str
+) -> int:
+    """Say whether invariants hold on all nodes."""
+    _no_node(world)
+    state = state_of(world)
+    with executor_of(fleet.executor) as executor:
+        found = prove_fleet(state, invariants, executor, allowed)
+    proofs = [proof for each in found for proof in each.proofs]
+    kinds = [{"nodes": list(each.nodes), **proofs_as_json(each.proofs)} for each in found]
+    holds = all(proof.holds for proof in proofs)
+    emit(output, {"holds": holds, "nodes": len(state.nodes), "kinds": kinds}, lambda: _proofs_as_text(found))
+    return exit_code(proofs)
+
+
+def _no_node(world: WorldOptions) -> None:
+    if world.node:
+        raise Refused((Fault("--node", "has no use beside --all-nodes", "one of the two"),))
+
+
+def _diff_as_text(found: Sequence[Compared], gone: Sequence[str], come: Sequence[str]) -> str:
+    parts = [f"{_named(each.nodes)}\n{_indented(effect_as_text(each.changes))}" for each in found]
+    parts += [f"{_named(nodes)}\n  only in {side}" for nodes, side in ((gone, "OLD"), (come, "NEW")) if nodes]
+    return "\n".join([*parts, f"{counted(len(found), 'kind')} of nodes"])
+
+
+def _proofs_as_text(found: Sequence[Proved]) -> str:
+    parts = [f"{_named(each.nodes)}\n{_indented(proofs_as_text(each.proofs))}" for each in found]
+    return "\n".join([*parts, f"{counted(len(found), 'kind')} of nodes"])
+
+
+def _named(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
+    return click.style(", ".join(nodes[:_SHOWN]) + more, bold=True)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

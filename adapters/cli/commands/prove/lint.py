@@ -1,0 +1,40 @@
+"""``lint``: rules that make no difference, with the rules that cause it."""
+
+from collections.abc import Sequence
+
+import click
+
+from adapters.application.selection import WorldOptions, families_of, ruleset_of
+from adapters.cli.options import LimitOptions, limit_options, world_options
+from adapters.cli.render.output import counted, emit, output_option
+from adapters.system.budgets import budget
+from simulator.analysis.lint import Finding, Kind, lint
+
+
+@click.command("lint")
+@world_options
+@limit_options
+@output_option
+def lint_command(world: WorldOptions, limits: LimitOptions, output: str) -> int:
+    """Name rules that are never matched or make no difference: exit 1 where there are any."""
+    found = lint(ruleset_of(world), families_of(world), budget(limits.max_seconds, limits.max_memory))
+    data = {"clean": not found, "findings": [finding.as_json() for finding in found]}
+    emit(output, data, lambda: _as_text(found))
+    return int(bool(found))
+
+
+_COLOURS = {Kind.CONTRADICTORY: "red", Kind.SHADOWED: "yellow", Kind.REDUNDANT: "cyan", Kind.UNREACHABLE: "yellow"}
+
+
+def _as_text(found: Sequence[Finding]) -> str:
+    if not found:
+        return "clean: every rule makes a difference"
+    lines = []
+    for finding in found:
+        kind = click.style(finding.kind.value, fg=_COLOURS[finding.kind], bold=True)
+        lines.append(f"{kind}  {finding.family.value} {finding.summary}")
+        if finding.text:
+            lines.append(f"  {finding.text}")
+        if finding.witness is not None:
+            lines.append(f"  as {finding.witness.words}")
+    return "\n".join([*lines, counted(len(found), "finding")])

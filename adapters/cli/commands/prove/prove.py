@@ -1,0 +1,42 @@
+"""``prove``: whether invariants hold for all packets."""
+
+import click
+
+from adapters.application.selection import WorldOptions, families_of, ruleset_of
+from adapters.cli.options import FleetOptions, LimitOptions, fleet_options, limit_options, world_options
+from adapters.cli.render.output import emit, output_option
+from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
+from adapters.inputs.configfile import document_of
+from adapters.inputs.invariants_file import invariants_in
+from adapters.system.budgets import budget
+from engine.errors import Fault, Place, Refused
+from simulator.analysis.invariants import Invariant
+from simulator.analysis.prove import prove
+
+
+@click.command("prove")
+@world_options
+@fleet_options
+@click.option("--invariants", "path", metavar="FILE", required=True, help="A YAML list of {name, hook, where, must}.")
+@limit_options
+@output_option
+def prove_command(  # the parameters are the command line contract's
+    world: WorldOptions, fleet: FleetOptions, path: str, limits: LimitOptions, output: str
+) -> int:
+    """Say whether invariants hold for all packets: exit 1 with a packet where one does not."""
+    allowed = budget(limits.max_seconds, limits.max_memory)
+    invariants = _read(path)
+    if fleet.all_nodes:
+        from adapters.cli.commands.prove.fleet import prove_all  # noqa: PLC0415 - few ask for it
+
+        return prove_all(invariants, world, fleet, allowed, output)
+    found = prove(ruleset_of(world), invariants, families_of(world), allowed)
+    emit(output, proofs_as_json(found), lambda: proofs_as_text(found))
+    return exit_code(found)
+
+
+def _read(path: str) -> tuple[Invariant, ...]:
+    document = document_of(path)
+    if document is None:
+        raise Refused((Fault("", "no document", "a list of invariants", Place(path)),))
+    return invariants_in(document)

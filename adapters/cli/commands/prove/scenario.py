@@ -1,0 +1,62 @@
+"""``scenario``: runs what-if cases and compares them with what is on record."""
+
+import sys
+from functools import partial
+
+import click
+
+from adapters.application.scenario_folders import folders, load_scenario, write_expected
+from adapters.application.scenario_lab import rehearse
+from adapters.cli.render.agreement import Kernels, all_agree, packet_table
+from adapters.cli.render.output import emit, output_option
+from adapters.netfilter.iptables import Backend
+from adapters.system.usernamespace import in_user_namespace
+from scenarios.run import Report, run
+
+
+@click.group("scenario")
+def scenario_command() -> None:
+    """Run what-if cases."""
+
+
+@scenario_command.command("run")
+@click.argument("paths", nargs=-1, required=True, metavar="DIR...")
+@click.option(
+    "--kernel",
+    "backends",
+    type=click.Choice([Backend.NFT.value, Backend.LEGACY.value]),
+    multiple=True,
+    help="Also make real connections in a scratch network with this backend of iptables; repeatable.",
+)
+@click.option("--update", is_flag=True, help="Put the compiled rules on record as what is expected.")
+@output_option
+def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool, output: str) -> int:
+    """Run scenario folders, or folders of such; exit 1 where anything differs."""
+    if backends:
+        in_user_namespace("adapters.cli", *sys.argv[1:])
+    passed = True
+    for folder in folders(paths):
+        scenario = load_scenario(folder)
+        report = run(scenario)
+        if update:
+            write_expected(folder, report.texts)
+            report = run(load_scenario(folder))
+        packets = [result.answer.packet for result in report.packets]
+        kernels = {backend: rehearse(scenario, packets, Backend(backend)) for backend in backends}
+        passed &= _passed(report, kernels)
+        emit(output, _as_json(report, kernels), partial(_as_text, report, kernels))
+    return 0 if passed else 1
+
+
+def _passed(report: Report, kernels: Kernels) -> bool:
+    return report.passed and all_agree(report.packets, kernels)
+
+
+def _as_json(report: Report, kernels: Kernels) -> dict[str, object]:
+    found = {backend: [outcome and outcome.value for outcome in outcomes] for backend, outcomes in kernels.items()}
+    return {**report.as_json(), "passed": _passed(report, kernels), **({"kernel": found} if found else {})}
+
+
+def _as_text(report: Report, kernels: Kernels) -> str:
+    head = f"{report.name}: {'passed' if _passed(report, kernels) else 'FAILED'}"
+    return "\n".join([head, packet_table(report.packets, kernels), *report.differences])

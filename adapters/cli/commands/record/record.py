@@ -1,0 +1,34 @@
+"""``record``: the changes of a cluster put on record as they happen."""
+
+import asyncio
+from contextlib import suppress
+from random import SystemRandom
+
+import click
+
+from adapters import wiring
+from adapters.cli.commands.record.log import log_option
+from adapters.cli.options import KubernetesOptions, kubernetes_options
+from adapters.cli.run_until_signal import until_told
+
+
+@click.command("record")
+@log_option
+@kubernetes_options
+@click.option("--once", is_flag=True, help="End as soon as the log is as the cluster is.")
+def record_command(path: str, cluster: KubernetesOptions, once: bool) -> None:
+    """Record what a cluster's API server tells, until SIGTERM or SIGINT comes."""
+    dice = SystemRandom()
+    recorder = wiring.recorder(path, wiring.api(cluster.kubeconfig, cluster.context), dice)
+
+    async def record() -> None:
+        ended = asyncio.ensure_future(recorder.run())
+        first = asyncio.ensure_future(recorder.settled())
+        await asyncio.wait((ended, first) if once else (ended,), return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        with suppress(asyncio.CancelledError):
+            await ended
+
+    until_told(record())
+    log = wiring.event_log(path)
+    click.echo(f"the log is at sequence {log.last_sequence() if log.exists else 0}", err=True)

@@ -1,0 +1,1 @@
+"""Commands that run until stopped: agent, controller, webhook; and the support bundle."""

@@ -1,0 +1,33 @@
+"""``controller``: keeps the status of a cluster's policies, by what the agents of its Nodes report."""
+
+import asyncio
+import os
+from random import SystemRandom
+
+import click
+
+from adapters import wiring
+from adapters.cli.options import KubernetesOptions, Listen, kubernetes_options, listen_option, namespace_option
+from adapters.cli.run_until_signal import until_told
+from adapters.system.clock import SystemIds
+from adapters.telemetry.health import well
+
+
+@click.command("controller")
+@kubernetes_options
+@namespace_option
+@click.option("--identity", envvar="POD_NAME", metavar="NAME", help="As whom to ask for the lease; nobody else's name.")
+@listen_option
+def controller_command(cluster: KubernetesOptions, namespace: str, identity: str | None, listen: Listen | None) -> None:
+    """Keep the status of policies, as the one of many controllers that holds the lease, until SIGTERM or SIGINT."""
+    dice, name = SystemRandom(), identity or f"{os.uname().nodename}-{SystemIds().new()}"
+    api = wiring.api(cluster.kubeconfig, cluster.context)
+    controller, lease = wiring.controller(api, dice), wiring.lease(api, namespace, name, dice)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            if listen is not None:
+                tasks.create_task(wiring.pages(listen.address, listen.port, well, well).run())
+            tasks.create_task(lease.lead(controller.run))
+
+    until_told(work())

@@ -1,0 +1,29 @@
+"""``support-bundle``: all that helps to find out what is wrong on a node."""
+
+import click
+
+from adapters import wiring
+from adapters.cli.options import Listen, listen_at
+from adapters.node.support_bundle import Bundle
+from adapters.system.clock import SystemClock
+from adapters.system.process import SystemRunner
+from engine.errors import Fault, Refused
+
+
+@click.command("support-bundle")
+@click.option("--log", required=True, metavar="PATH", envvar="NODEWALL_LOG", help="The agent's event log.")
+@click.option("--node", required=True, metavar="NAME", envvar="NODE_NAME", help="The node that this is.")
+@click.option("--netns", default="", metavar="NAME", help="A named network namespace instead of this one.")
+@click.option("--agent", metavar="PORT", callback=listen_at, help="Where the agent answers on loopback (--listen).")
+@click.option("-o", "--output", "path", required=True, metavar="FILE", help="The archive, a new .tar.gz.")
+def support_bundle_command(log: str, node: str, netns: str, agent: Listen | None, path: str) -> None:
+    """Put into an archive what is wanted, what is in the kernel, and the newest events; change nothing."""
+    port = agent.port if agent else None
+    bundle = Bundle(node, wiring.event_log(log), SystemRunner(netns), SystemClock(), port)
+    try:
+        missing = bundle.write(path)
+    except OSError as error:
+        raise Refused((Fault("--output", f"{path}: {error.strerror}", "a new file"),)) from None
+    for each in missing:
+        click.echo(f"not told: {each}", err=True)
+    click.echo(path)

@@ -1,0 +1,41 @@
+"""``webhook``: judges policies, tiers and groups before the API server takes them."""
+
+import asyncio
+from random import SystemRandom
+
+import click
+
+from adapters import wiring
+from adapters.cli.options import KubernetesOptions, Listen, kubernetes_options, listen_at, listen_option
+from adapters.cli.run_until_signal import until_told
+from adapters.telemetry.health import well
+
+
+@click.command("webhook")
+@kubernetes_options
+@click.option(
+    "--serve",
+    default="*:9443",
+    show_default=True,
+    metavar="[ADDRESS:]PORT",
+    callback=listen_at,
+    help="Where the API server asks, by HTTPS.",
+)
+@click.option("--tls-cert", required=True, metavar="FILE", help="The certificate, with its chain, in PEM.")
+@click.option("--tls-key", required=True, metavar="FILE", help="Its key. Both are read again when they change.")
+@listen_option
+def webhook_command(
+    cluster: KubernetesOptions, serve: Listen, tls_cert: str, tls_key: str, listen: Listen | None
+) -> None:
+    """Refuse at kubectl apply what agents would refuse, until SIGTERM or SIGINT comes."""
+    api = wiring.api(cluster.kubeconfig, cluster.context)
+    server = wiring.webhook(api, SystemRandom(), serve.address, serve.port, (tls_cert, tls_key))
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            if listen is not None:
+                pages = wiring.pages(listen.address, listen.port, well, server.webhook.readiness)
+                tasks.create_task(pages.run())
+            tasks.create_task(server.run())
+
+    until_told(work())

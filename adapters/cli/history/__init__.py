@@ -1,0 +1,1 @@
+"""History of a Node as steps and as a timeline."""

@@ -1,0 +1,43 @@
+"""A timeline as one page for a browser, with all that it needs; it loads nothing and sends nothing."""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+
+from adapters.cli.history.timeline import Entry, Timeline, effect_lines, outcome_lines
+from adapters.cli.render.events import edits_as_lines, head_as_json
+from adapters.cli.render.output import counted
+
+_DATA = "/*DATA*/"
+_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""What would end or disturb the script that the data stands in."""
+
+
+def page(node: str, timeline: Timeline, entries: Sequence[Entry]) -> str:
+    """Return the page of a node's timeline."""
+    data = {
+        "node": node,
+        "leftOut": timeline.left_out,
+        "entries": [_entry(each) for each in entries],
+        "packets": [
+            {"words": packet.words, "turns": [turn.as_json() for turn in turns]}
+            for packet, turns in zip(timeline.packets, timeline.turns, strict=True)
+        ],
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for mark, escaped in _ESCAPED.items():
+        text = text.replace(mark, escaped)
+    template = files("adapters.cli").joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace(_DATA, text, 1)
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    event = entry.event
+    return {
+        **head_as_json(event),
+        "edits": edits_as_lines(entry.change),
+        "outcome": list(outcome_lines(event)),
+        "ops": counted(entry.ops, "op") if entry.ops else "",
+        "effect": effect_lines(entry.effect),
+        "turns": [place for place, group in enumerate(entry.groups) if group.moved],
+    }

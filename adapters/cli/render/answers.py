@@ -1,0 +1,62 @@
+"""How answers about packets are shown: as JSON by the command line contract, and as a tree for people."""
+
+import json
+from itertools import groupby
+
+import click
+
+from adapters.cli.render.output import coloured, emit
+from engine.errors import plain
+from simulator.netfilter import Answer, Step
+from simulator.oracle import Explanation
+
+
+def write(answer: Answer, said: Explanation | None, output: str, *, trace: bool) -> None:
+    """Write one answer, with what the policies say of its packet where that was asked for."""
+    data = answer.as_json(trace=trace)
+    if said is not None:
+        by = said.decided_by
+        data["policy"] = {
+            "verdict": said.verdict,
+            "policy": by.policy if by else None,
+            "rule": by.place if by else None,
+            "agrees": said.verdict == answer.verdict,
+        }
+    if output == "yaml":
+        click.echo("---")
+    emit(output, data, lambda: _as_text(answer, said, trace=trace))
+
+
+def summary(said: Explanation) -> str:
+    """Return what the policies say of a packet, and which rule does."""
+    by = said.decided_by
+    if by is None:
+        return f"{coloured(said.verdict)}, for no policy decides: the host's own rules do"
+    how = f" with {said.reject_with}" if said.reject_with else ""
+    return f"{coloured(said.verdict)}{how} by {by.policy} {by.place}"
+
+
+def _as_text(answer: Answer, said: Explanation | None, *, trace: bool) -> str:
+    how = f" ({answer.reject_with})" if answer.reject_with else ""
+    lines = [f"{coloured(answer.verdict.value)}{how}  {answer.hook.value}  {answer.packet.words}"]
+    if trace:
+        for table, steps in groupby(answer.trace, key=lambda step: step.table):
+            lines.append(f"  {table}")
+            lines += (_step(step) for step in steps)
+    if answer.decided_by and answer.decided_by.rule == 0:
+        lines.append(f"  decided by the policy of {answer.decided_by.table}/{answer.decided_by.chain}")
+    if answer.became:
+        lines.append("  became: " + " ".join(f"{key}={word}" for key, word in answer.became.items()))
+    lines += (f"  logged by {policy}/{rule}" for policy, rule in answer.logged_by)
+    lines += (f"  assumed: {json.dumps(text)}" for text in answer.assumptions)
+    if said is not None:
+        lines.append(
+            f"  {'the policies say' if said.verdict == answer.verdict else 'THE POLICIES SAY'}: {summary(said)}"
+        )
+    return "\n".join(lines)
+
+
+def _step(step: Step) -> str:
+    note = f"  [{plain(step.comment)}]" if step.comment else ""
+    does = (step.target or "count") if step.matched else "drop, as the packet ends inside what it reads"
+    return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {does}{note}"

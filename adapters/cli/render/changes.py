@@ -1,0 +1,41 @@
+"""How changes of packets' fates are shown: as JSON, and in sentences."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from adapters.cli.render.output import coloured, counted
+from engine.errors import plain
+from simulator.analysis.compare import Change
+
+
+def effect_as_json(changes: Sequence[Change]) -> dict[str, object]:
+    """Return changes under the keys of the command line contract."""
+    return {"equal": not changes, "changes": [change.as_json() for change in changes]}
+
+
+def effect_as_text(changes: Sequence[Change]) -> str:
+    """Return changes in sentences, by family and hook."""
+    if not changes:
+        return "no packet gets another verdict"
+    return "\n".join([*changes_as_lines(changes), counted(len(changes), "change")])
+
+
+def changes_as_lines(changes: Sequence[Change]) -> list[str]:
+    """Return the lines of the same."""
+    lines = []
+    for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
+        lines.append(f"{family.value} {hook.value}")
+        for change in group:
+            lines.append(f"  {_SIGNS[change.now.value]} {change.summary}")
+            lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
+            lines.append(f"      as {change.example.words}")
+            lines += (f"      assumed: {plain(text)}" for text in change.assumptions)
+    return lines
+
+
+def summary_lines(changes: Sequence[Change]) -> list[str]:
+    """Return which packets fare otherwise, a line a change."""
+    return [f"{_SIGNS[change.now.value]} {change.hook.value}: {change.summary}" for change in changes]
+
+
+_SIGNS = {"accept": "+", "drop": "-", "reject": "!"}

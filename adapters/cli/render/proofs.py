@@ -1,0 +1,71 @@
+"""How proofs of invariants are shown: as JSON, in sentences, and by the exit code."""
+
+from collections.abc import Sequence
+
+import click
+
+from adapters.cli.render.output import coloured, counted
+from engine.errors import plain
+from simulator.analysis.prove import Proof
+
+HOLD, BROKEN, UNPROVED = 0, 1, 2
+"""Exit codes."""
+
+
+def exit_code(found: Sequence[Proof]) -> int:
+    """Return what is told by the exit code: that all hold, that one is broken, or that something is not known."""
+    if any(proof.witness for proof in found):
+        return BROKEN
+    return HOLD if all(proof.holds for proof in found) else UNPROVED
+
+
+def proofs_as_json(found: Sequence[Proof]) -> dict[str, object]:
+    """Return proofs under the keys that the reference lists."""
+    return {
+        "holds": all(proof.holds for proof in found),
+        "invariants": [_proof_as_json(proof) for proof in found],
+    }
+
+
+def _proof_as_json(proof: Proof) -> dict[str, object]:
+    witness = proof.witness
+    return {
+        "name": proof.invariant.name,
+        "family": proof.family.value,
+        "hook": proof.invariant.hook.value,
+        "must": proof.invariant.must.value,
+        "holds": proof.holds,
+        "count": str(proof.count),
+        "counterexample": witness.packet.as_spec() if witness else None,
+        "verdict": witness.verdict.value if witness else None,
+        "decided_by": witness.decided_by.as_json() if witness and witness.decided_by else None,
+        "assumptions": list(witness.assumptions) if witness else [],
+        "unproved": proof.unproved or None,
+    }
+
+
+def proofs_as_text(found: Sequence[Proof]) -> str:
+    """Return proofs for people, with a packet for each invariant that is broken."""
+    lines = []
+    for proof in found:
+        told = f"{plain(proof.invariant.name)}  {proof.family.value} {proof.invariant.hook.value}"
+        if proof.holds:
+            lines.append(f"{click.style('holds', fg='green', bold=True)}  {told}")
+        elif proof.witness is None:
+            lines.append(f"{click.style('unproved', fg='yellow', bold=True)}  {told}: {proof.unproved}")
+        else:
+            lines.append(f"{click.style('broken', fg='red', bold=True)}  {told}")
+            lines.append(f"  {proof.witness.packet.words} gets {coloured(proof.witness.verdict.value)}")
+            lines += _reasons(proof)
+    return "\n".join([*lines, counted(len(found), "invariant")])
+
+
+def _reasons(proof: Proof) -> list[str]:
+    witness, lines = proof.witness, [f"  one of {proof.count:,} headers"]
+    if witness is not None:
+        by = witness.decided_by
+        if by is not None:
+            place = f"{by.table}/{by.chain} rule {by.rule}" if by.rule else f"the policy of {by.table}/{by.chain}"
+            lines.append(plain(f"  decided by {place}" + (f"  [{by.comment}]" if by.comment else "")))
+        lines += (f"  assumed: {plain(text)}" for text in witness.assumptions)
+    return lines

@@ -1,0 +1,270 @@
+"""The SQLite file of an event log: opened, made, brought to the newest format, and its errors in nodewall's words.
+
+Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and proc_locks(5).
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from adapters.system.process import command_line
+from engine.errors import LogBusy, LogCorrupt, LogError, shown
+
+_APPLICATION = 0x6E77_6C67  # "nwlg"
+_VERSION = 2
+_SCHEMA = """
+CREATE TABLE events (
+    -- AUTOINCREMENT: sqlite_sequence then remembers the highest sequence ever, even if its row is lost.
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL, id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
+    body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+"""
+NO_DELETE = """
+CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+"""
+_IN_ORDER = """
+CREATE TRIGGER in_order BEFORE INSERT ON events
+WHEN NEW.sequence <> coalesce((SELECT max(sequence) FROM events), (SELECT max(sequence) FROM summary), 0) + 1
+BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+"""
+_SINCE_1 = """
+CREATE UNIQUE INDEX ids ON events (id);
+-- What stands for the events that were compacted: the last one's sequence, hash and time, and the state they led to.
+CREATE TABLE summary (
+    sequence INTEGER PRIMARY KEY, hash TEXT NOT NULL, time TEXT NOT NULL, state TEXT NOT NULL
+) STRICT;
+"""
+"""What format 2 has and format 1 had not."""
+
+_TWICE = "SELECT max(sequence), min(sequence) FROM events GROUP BY id HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+
+_WRITER_BYTE = 120
+"""The byte of the ``-shm`` file that a writer locks (walformat, section 2.3.1)."""
+
+_PAGE = 4096
+"""Bytes of a page: a file that is no larger has no events."""
+
+_ROOM = 1 << 16
+"""Bytes on a disk that side files need at least; the index of a log's newest part alone takes half of that."""
+
+
+@dataclass(eq=False)
+class LogUnusable(LogError):
+    """The log cannot be opened at all: it is not there, not a log, too new, or not accessible."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say why."""
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(eq=False)
+class Compacted(LogError):
+    """What was asked for lies before the event at ``sequence``, up to which the log was compacted."""
+
+    path: str
+    sequence: int
+
+    def __str__(self) -> str:
+        """Say how far back the log goes."""
+        return f"{self.path}: what was before event {self.sequence} was compacted; ask for {self.sequence} or later"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """The file at ``path``; a writer waits up to ``wait`` seconds for another one."""
+
+    path: str
+    wait: float = 5.0
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something at the path; what an append left that came to nothing is nothing."""
+        try:
+            if Path(self.path).stat().st_size > _PAGE:
+                return True
+            # What a writer has not committed yet is not there, whatever files it has.
+            with closing(self._connected("mode=ro")) as connection:
+                return not _blank(connection)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, sqlite3.Error):
+            return True  # whatever it is, it will be refused
+
+    def discard(self) -> None:
+        """Take away a log that is not to be, with all that belongs to it."""
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
+            Path(path).unlink(missing_ok=True)
+
+    @contextmanager
+    def explained(self, sequence: int) -> Iterator[None]:
+        """Turn what SQLite says while event ``sequence`` is looked at into errors of the log."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self.error(error, sequence) from error
+
+    def error(self, error: sqlite3.Error, sequence: int) -> LogError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        match code:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return LogBusy(self.path, self.wait, holder(self.path))
+            case sqlite3.SQLITE_NOTADB:
+                return LogUnusable(self.path, "not an event log")
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_MISMATCH:
+                return LogCorrupt(self.path, sequence, str(error))
+            case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR if self._is_full():
+                return LogUnusable(self.path, "the disk is full")
+            case _:
+                return LogUnusable(self.path, str(error))
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that sees one moment of the log and can change nothing."""
+        if not self.exists:
+            raise LogUnusable(self.path, "no such log")
+        with self._opened() as connection:
+            with self.explained(1):
+                connection.execute("BEGIN")
+                self._checked(connection)
+            yield connection
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with self.explained(1):
+            connection = self._connected("mode=ro&immutable=1" if self._sealed_off() else "mode=ro")
+        with closing(connection):
+            yield connection
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Keep SQLite's side files there, which otherwise come and go with each look at a log that nobody else uses.
+
+        No transaction is held, so writers go on as ever.
+        """
+        with self._opened() as connection:
+            with self.explained(1):
+                self._checked(connection)
+            yield
+
+    def _sealed_off(self) -> bool:
+        """Whether SQLite has no side files and could make none: the log is on a read-only medium or a full disk."""
+        side_files = (Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
+        closed = not os.access(Path(self.path).absolute().parent, os.W_OK) or self._is_full()
+        return closed and not any(f.exists() for f in side_files)
+
+    def _is_full(self) -> bool:
+        disk = os.statvfs(Path(self.path).absolute().parent)
+        return disk.f_bfree * disk.f_frsize < _ROOM
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that holds the log for writing; what is not committed is undone."""
+        self._made()
+        with self.explained(1), closing(self._connected("mode=rw")) as connection:
+            # A file of another kind must be refused before anything is changed in it.
+            if not _blank(connection):
+                self._checked(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            if _blank(connection):
+                run(connection, _SCHEMA, NO_DELETE, _SINCE_1, _IN_ORDER)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+            elif self._checked(connection) == 1:
+                self._renewed(connection)
+            yield connection
+
+    def _renewed(self, connection: sqlite3.Connection) -> None:
+        """Bring a log of format 1 to the newest; its events stay as they are."""
+        twice = connection.execute(_TWICE).fetchone()
+        if twice:
+            raise LogCorrupt(self.path, twice[0], f"its id is that of event {twice[1]}")
+        run(connection, _SINCE_1, "DROP TRIGGER in_order;", _IN_ORDER)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _made(self) -> None:
+        """Have the file there, for its owner alone.
+
+        One that is there is not opened: closing it again would take away every lock that this process has on it,
+        those of SQLite too (https://sqlite.org/howtocorrupt.html, 2.2).
+        """
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return
+        except (OSError, ValueError) as error:
+            raise LogUnusable(self.path, getattr(error, "strerror", None) or str(error)) from None
+
+    def _connected(self, how: str) -> sqlite3.Connection:
+        address = f"file:{quote(str(Path(self.path).absolute()))}?{how}"
+        connection = sqlite3.connect(address, timeout=self.wait, isolation_level=None, uri=True)
+        connection.text_factory = bytes
+        return connection
+
+    def _checked(self, connection: sqlite3.Connection) -> int:
+        """Return the format of the log; raise ``LogUnusable`` where it is none, or too new."""
+        if number(connection, "PRAGMA application_id") != _APPLICATION:
+            raise LogUnusable(self.path, "not an event log")
+        version = number(connection, "PRAGMA user_version")
+        if not 1 <= version <= _VERSION:
+            problem = f"the log has format {version}, this nodewall knows {_VERSION}; use a newer nodewall"
+            raise LogUnusable(self.path, problem)
+        return version
+
+
+def holder(path: str) -> str:
+    """Return who holds the log at ``path`` for writing, in words, as far as the kernel tells."""
+    try:
+        inode = Path(f"{path}-shm").stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return "another process"
+    for line in locks:
+        # "1: POSIX ADVISORY WRITE 4711 fe:00:1234 120 120"; those that wait have an arrow after the number.
+        match line.split():
+            case [_, "POSIX", _, "WRITE", pid, file, start, _] if file.rpartition(":")[2] == str(
+                inode
+            ) and start == str(_WRITER_BYTE):
+                return _process(int(pid))
+            case _:
+                continue
+    return "another process"
+
+
+def _process(pid: int) -> str:
+    if pid <= 0:  # of another PID namespace
+        return "another process"
+    if pid == os.getpid():
+        return f"process {pid}, this one"
+    words = command_line(pid)
+    return f"process {pid} ({shown(words)})" if words else f"process {pid}"
+
+
+def number(connection: sqlite3.Connection, query: str, *values: str) -> int:
+    """Return the number that a query gives, 0 where it gives nothing."""
+    row = connection.execute(query, values).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _blank(connection: sqlite3.Connection) -> bool:
+    return number(connection, "PRAGMA schema_version") == 0 and number(connection, "PRAGMA page_count") <= 1
+
+
+def run(connection: sqlite3.Connection, *scripts: str) -> None:
+    """Run the statements of scripts one by one: ``executescript`` would first commit the transaction."""
+    statement = ""
+    for line in "".join(scripts).splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""

@@ -1,0 +1,1 @@
+"""Input files: manifests, configuration and invariants, read with the place of each fault."""

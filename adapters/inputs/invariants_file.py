@@ -1,0 +1,65 @@
+"""Invariants as users write them, in ``nodewall.yaml`` or in a file of their own."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import ValidationError
+
+from adapters.inputs.yaml_reader import Document
+from engine.errors import Fault, Refused, WordsRefused
+from engine.objects.config import GuardConfig, InvariantEntry
+from engine.rulesets.model import Hook
+from engine.validation_errors import faults_of, path_of
+from simulator.analysis.invariants import Invariant, Must
+
+
+def invariants_in(document: Document) -> tuple[Invariant, ...]:
+    """Return the invariants that a document lists.
+
+    Raises:
+        Refused: for every fault it has.
+    """
+    try:
+        given = GuardConfig.model_validate({"invariants": document.value}).invariants
+    except ValidationError as error:
+        found = [(location[1:], fault) for location, fault in faults_of(error)]
+    else:
+        found = list(unsound(given))
+        if not found:
+            return invariants_of(given)
+    raise Refused(tuple(document.fault(at, fault.problem, fault.expected) for at, fault in found))
+
+
+def invariants_of(given: Sequence[InvariantEntry]) -> tuple[Invariant, ...]:
+    """Return invariants as they are proved; their expressions are known to be sound.
+
+    Raises:
+        WordsRefused: they are not.
+    """
+    if not given:
+        return ()
+    from simulator.expression import parse  # noqa: PLC0415 - slow to import, and few configurations have invariants
+
+    return tuple(Invariant(each.name, Hook(each.hook), parse(each.where), Must(each.must)) for each in given)
+
+
+def unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:
+    """Yield what is wrong with expressions, by the index of the entry and the field."""
+    if given:
+        yield from _unsound(given)
+
+
+def _unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:
+    from simulator.expression import parse  # noqa: PLC0415 - as above
+
+    for index, entry in enumerate(given):
+        try:
+            parse(entry.where)
+        except WordsRefused as error:
+            for fault in error.faults:
+                column = f" at column {fault.place.column}" if fault.place else ""
+                yield (index, "where"), Fault("", f"{fault.problem}{column}", fault.expected)
+
+
+def under(fault: Fault, location: Sequence[int | str]) -> Fault:
+    """Return a fault with the path of its field."""
+    return Fault(path_of(tuple(location)), fault.problem, fault.expected, fault.place)

@@ -1,0 +1,270 @@
+"""Kubernetes manifests as objects: finds the files, reads them, and gathers every fault of all of them.
+
+YAML and JSON, several documents in a file, lists of objects. What several objects say together, and what it means for
+a cluster, is judged by :mod:`engine.state.admission`.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import ValidationError
+
+from adapters.inputs.yaml_reader import MAX_BYTES, Document, Location, scan_yaml
+from engine.errors import Fault, Place, Refused, shown
+from engine.objects import KINDS, NAMESPACED, ClusterNetworkPolicy, ClusterObject
+from engine.objects.selectors import is_object_name
+from engine.state.admission import Faulty, Judgement, Mode, judge
+from engine.state.fold import ClusterState
+from engine.validation_errors import path_of
+
+SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+_LISTS = frozenset({"List", *(f"{kind}List" for kind in KINDS)})
+
+_CRDS = frozenset({"Tier", "ClusterGroup", "ClusterNetworkPolicy"})
+_GROUPS = {
+    **{kind: "crd.antrea.io" if kind in _CRDS else "" for kind in KINDS},
+    "EndpointSlice": "discovery.k8s.io",
+}
+"""Kind -> its group, the part of ``apiVersion`` before the slash; kinds of one name in other groups are others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a document that declares one object."""
+
+    document: Document
+    at: Location
+
+    def place(self, location: Location = ()) -> Place:
+        """Return the place of one of the object's fields, or of the nearest one around it."""
+        return self.document.place((*self.at, *location))
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An object and where it was declared."""
+
+    object: ClusterObject
+    origin: Part
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        return self.origin.place()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """What was read: the sound objects, all faults of the others, and those others, as far as they can be told."""
+
+    objects: tuple[Declared, ...]
+    faults: tuple[Fault, ...]
+    faulty: tuple[Faulty, ...]
+    sources: tuple[str, ...]
+    """Every text that was read, in order."""
+
+    def judged(self, state: ClusterState, mode: Mode = Mode.DECLARE) -> Judgement:
+        """Return what the objects change in a state, or every reason why not, in the order of the input."""
+        objects = [(item.object, item.origin) for item in self.objects]
+        judgement = judge(state, objects, mode, self.faulty)
+        faults = tuple(sorted((*self.faults, *judgement.faults), key=self._order))
+        return Judgement(() if faults else judgement.bodies, faults, judgement.refusals)
+
+    def _order(self, fault: Fault) -> tuple[int, int, int, int]:
+        source = fault.place.source if fault.place else ""
+        return (self.sources.index(source) if source in self.sources else 0, *_order_in_text(fault))
+
+
+def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[Declared, ...]:
+    """Return the objects of files, of directories with all below them, and of ``-``, which is ``stdin``.
+
+    They come in the order of the paths; within a directory, of the file names.
+
+    Raises:
+        Refused: for every fault in any of them.
+    """
+    found = scan(paths, stdin)
+    if found.faults:
+        raise Refused(found.faults)
+    return found.objects
+
+
+def scan(paths: Sequence[str], stdin: TextIO | None = None) -> Manifests:
+    """Return what :func:`load` does, with the faults beside it, for who has more faults to find."""
+    found = _Found()
+    for path in paths:
+        for source in _sources(path, found):
+            text = _text(source, stdin, found)
+            if text is not None:
+                _read(text, source, found)
+    return Manifests(tuple(found.objects), tuple(found.faults), tuple(found.faulty), tuple(found.sources))
+
+
+def parse(text: str, source: str) -> tuple[Declared, ...]:
+    """Return the objects of one text.
+
+    Raises:
+        Refused: for every fault in it.
+    """
+    found = _Found()
+    _read(text, source, found)
+    if found.faults:
+        raise Refused(tuple(found.faults))
+    return tuple(found.objects)
+
+
+@dataclass(slots=True)
+class _Found:
+    objects: list[Declared] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    faulty: list[Faulty] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+
+    def refuse(self, source: str, problem: str, expected: str = "") -> None:
+        self.sources.append(source)
+        self.faults.append(Fault("", problem, expected, Place(source)))
+
+
+def _sources(path: str, found: _Found) -> Iterator[str]:
+    if path == "-" or not Path(path).is_dir():
+        yield path
+        return
+    files = list(_files(path, found))
+    if not files:
+        found.refuse(path, "no manifest in this directory", "files that end in .yaml, .yml or .json")
+    yield from files
+
+
+def _files(directory: str, found: _Found) -> Iterator[str]:
+    # Hidden ones are skipped: a mounted ConfigMap keeps each file a second time in a hidden folder.
+    try:
+        with os.scandir(directory) as scan:
+            entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        found.refuse(directory, error.strerror or str(error))
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path, found)
+        elif Path(entry.name).suffix in SUFFIXES:
+            yield entry.path
+
+
+def _text(source: str, stdin: TextIO | None, found: _Found) -> str | None:
+    try:
+        text = _of_stdin(stdin) if source == "-" else _of_file(source)
+    except FileNotFoundError:
+        found.refuse(source, "no such file")
+    except UnicodeDecodeError as error:
+        found.refuse(source, f"not text: {error.reason} at byte {error.start + 1}", "UTF-8")
+    except OSError as error:
+        found.refuse(source, error.strerror or str(error))
+    except ValueError:
+        # What Python says of a path with a NUL in it.
+        found.refuse(shown(source), "no such file")
+    else:
+        if text is not None:
+            return text
+        found.refuse(source, "too large", f"at most {MAX_BYTES:,} bytes in one file")
+    return None
+
+
+def _of_file(path: str) -> str | None:
+    # One byte more than is allowed shows that it is too large, and a device that never ends does no harm.
+    with Path(path).open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    return data.decode("utf-8-sig") if len(data) <= MAX_BYTES else None
+
+
+def _of_stdin(stdin: TextIO | None) -> str | None:
+    if stdin is None:
+        raise OSError(errno.EBADF, "there is no standard input")
+    text = stdin.read(MAX_BYTES + 1)
+    return text if len(text) <= MAX_BYTES else None
+
+
+def _read(text: str, source: str, found: _Found) -> None:
+    found.sources.append(source)
+    documents, unsound = scan_yaml(text, source)
+    faults = list(unsound)
+    for document in documents:
+        for location, value in _items(document, faults):
+            _object(Part(document, location), value, found, faults)
+    found.faults.extend(sorted(faults, key=_order_in_text))
+
+
+def _order_in_text(fault: Fault) -> tuple[int, int, int]:
+    place = fault.place
+    return (place.document, place.line, place.column) if place else (0, 0, 0)
+
+
+def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, object]]:
+    value = document.value
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _LISTS:
+        yield (), value
+        return
+    items = value.get("items")
+    if not isinstance(items, list):
+        problem = "missing" if items is None else f"found {shown(items)}"
+        faults.append(document.fault(("items",), problem, "a list of objects"))
+        return
+    for position, item in enumerate(items):
+        yield ("items", position), item
+
+
+def _object(part: Part, value: object, found: _Found, faults: list[Fault]) -> None:
+    document, at = part.document, part.at
+    if not isinstance(value, dict):
+        faults.append(document.fault(at, f"found {shown(value)}", "a mapping: a Kubernetes object"))
+        return
+    kind = value.get("kind")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        problem = f"found {shown(kind)}" if "kind" in value else "missing"
+        faults.append(document.fault((*at, "kind"), problem, f"one of {', '.join(sorted(KINDS))}"))
+        return
+    try:
+        # Fields have one name in manifests, that of Kubernetes.
+        found.objects.append(Declared(model.model_validate(value, by_alias=True, by_name=False), part))
+    except ValidationError as error:
+        own = sorted((_clearer(fault) for fault in document.faults(error, at)), key=_order_in_text)
+        faults.extend(own)
+        spec = value.get("spec") if model is ClusterNetworkPolicy else None
+        tier = spec.get("tier") if isinstance(spec, dict) else None
+        named = (tier, part.place(("spec", "tier"))) if isinstance(tier, str) else None
+        found.faulty.append(Faulty(model.__name__, _told(value), _below(own, at), part.place(), named))
+
+
+def _told(value: dict[str, object]) -> str:
+    """Return the key of a faulty object, or an empty string where it cannot be told for sure."""
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict) or _group(value.get("apiVersion")) != _GROUPS[str(value["kind"])]:
+        return ""
+    parts = [metadata.get("name")]
+    if value["kind"] in NAMESPACED:
+        parts.insert(0, metadata.get("namespace") or "default")
+    names = [part for part in parts if isinstance(part, str) and is_object_name(part)]
+    return "/".join(names) if len(names) == len(parts) else ""
+
+
+def _group(version: object) -> str | None:
+    return version.rpartition("/")[0] if isinstance(version, str) else None
+
+
+def _below(faults: Iterable[Fault], at: Location) -> tuple[Fault, ...]:
+    """Return the faults with paths inside the object, which do not say where in a list it stood."""
+    prefix = f"{path_of(at)}." if at else ""
+    return tuple(Fault(fault.path.removeprefix(prefix), fault.problem, fault.expected, fault.place) for fault in faults)
+
+
+def _clearer(fault: Fault) -> Fault:
+    # The example in Antrea's issue 5671 has this slip, and it is copied.
+    if fault.path.endswith("metadata.spec") and fault.problem == "unknown field":
+        return Fault(fault.path, fault.problem, "spec beside metadata, not inside it; check indentation", fault.place)
+    return fault

@@ -1,0 +1,1 @@
+"""Admission webhook: answers AdmissionReview requests over HTTPS."""

@@ -1,0 +1,51 @@
+"""Whether the API server may take an object: what an AdmissionReview asks, answered by the checks of the intake.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from adapters.kubernetes.api.resources import BY_KIND, Document, mapping, read, text_of
+from engine.errors import Fault
+from engine.state.admission import Faulty, Mode, judge
+from engine.state.fold import ClusterState
+
+_SHOWN = 20
+"""Faults that are told."""
+
+
+def objections(request: Document, state: ClusterState) -> Sequence[Fault]:
+    """Return what speaks against a request in a state of the cluster, as far as that is known."""
+    kind = text_of(mapping(request.get("kind")).get("kind"))
+    new, old = mapping(request.get("object")), mapping(request.get("oldObject"))
+    if kind not in BY_KIND or not _matters(new, old):
+        return ()
+    deleting = request.get("operation") == "DELETE"
+    item = read(BY_KIND[kind], old if deleting else new)
+    if isinstance(item, Faulty):
+        return () if deleting else item.faults
+    return judge(state, [(item, None)], Mode.DELETE if deleting else Mode.DECLARE).faults
+
+
+def _matters(new: Document, old: Document) -> bool:
+    """Return whether rules hang on what changes: not so for an object on its way out, or for labels of one."""
+    return not mapping(new.get("metadata")).get("deletionTimestamp") and (not new or new.get("spec") != old.get("spec"))
+
+
+def answer(request: Document, faults: Sequence[Fault]) -> Document:
+    """Return the AdmissionReview that answers a request."""
+    response: dict[str, object] = {"uid": text_of(request.get("uid")), "allowed": not faults}
+    if faults:
+        words = [str(fault) for fault in faults[:_SHOWN]]
+        if len(faults) > _SHOWN:
+            words.append(f"{len(faults) - _SHOWN} more")
+        # Without a reason, as kubectl shows of an Invalid one not the message but details.
+        response["status"] = {"code": HTTPStatus.UNPROCESSABLE_ENTITY.value, "message": "; ".join(words)}
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+
+
+def request_in(review: object) -> Document | None:
+    """Return the request of an AdmissionReview, None where it is none."""
+    found = mapping(mapping(review).get("request"))
+    return found or None

@@ -1,0 +1,169 @@
+"""A validating webhook: the API server asks it by HTTPS before it takes an object, and hears the refusals of agents.
+
+It follows what is declared. What it would refuse for that reason it judges again by what the API has at that moment, as
+an object that was made just before may not have been heard of yet.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import structlog
+from aiohttp import web
+
+from adapters.kubernetes.admission.admission_review import answer, objections, request_in
+from adapters.kubernetes.api.api_client import Api
+from adapters.kubernetes.api.list_watch import Watcher, listed
+from adapters.kubernetes.api.object_cache import Mirror
+from adapters.kubernetes.api.resources import Document, text_of
+from adapters.kubernetes.cluster_view import DECLARED
+from adapters.telemetry.http import serving
+from engine.bounded_json import JsonRefused, parse_objects
+from engine.errors import Fault, NodewallError, Refused
+from engine.state.fold import ClusterState, evolved
+
+_LOG = structlog.get_logger(__name__)
+
+_LARGEST = 8 << 20
+"""Bytes of a review: an object as it was and as it shall be, of a megabyte and a half at most in etcd."""
+
+_ANEW = 3.0
+"""Seconds for asking the API anew; it waits for 5."""
+
+_LOOK = 2.0
+"""Seconds between two looks at the certificate."""
+
+
+@dataclass(slots=True)
+class Webhook:
+    """Judges objects by what the API has."""
+
+    api: Api
+    dice: Random
+    _mirror: Mirror = field(default_factory=lambda: Mirror(DECLARED))
+    _state: ClusterState = field(default_factory=ClusterState)
+
+    def readiness(self) -> str:
+        """Return what is missing until objects can be judged, nothing where they can."""
+        return "" if self._mirror.complete else "policies, tiers and groups are not known yet"
+
+    async def run(self) -> None:
+        """Follow what is declared until cancelled."""
+        news = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for resource in DECLARED:
+                tasks.create_task(Watcher(self.api, resource, self._mirror, news.set, self.dice).run())
+            while True:
+                await news.wait()
+                news.clear()
+                if self._mirror.complete:
+                    self._state = evolved(self._mirror.take(self._state), self._state)
+
+    async def reviewed(self, review: object) -> Document | None:
+        """Return the answer to an AdmissionReview, None where it is none."""
+        request = request_in(review)
+        if request is None:
+            return None
+        faults: Sequence[Fault] = objections(request, self._state)
+        if not faults:
+            return answer(request, ())
+        try:
+            async with asyncio.timeout(_ANEW):
+                now = await self._present()
+        except (NodewallError, TimeoutError) as error:
+            _LOG.warning("judged by what was known before", error=str(error))
+        else:
+            faults = objections(request, now)
+        if faults:
+            _LOG.info("refused", name=text_of(request.get("name")), faults=[str(fault) for fault in faults])
+        return answer(request, faults)
+
+    async def _present(self) -> ClusterState:
+        mirror = Mirror(DECLARED)
+        for resource in DECLARED:
+            mirror.list(resource, (await listed(self.api, resource, resource.paths[0], mirror.read))[0])
+        return evolved(mirror.take(ClusterState()))
+
+
+@dataclass(slots=True)
+class WebhookServer:
+    """Answers for a webhook at an address, by a certificate and key that may change while it runs."""
+
+    webhook: Webhook
+    address: str
+    port: int
+    certificate: str
+    key: str
+
+    async def run(self) -> None:
+        """Go on until cancelled.
+
+        Raises:
+            Refused: the certificate or key is no good, or somebody else answers there.
+        """
+        tls = _context(self.certificate, self.key)
+        app = web.Application(client_max_size=_LARGEST)
+        app.router.add_post("/validate", self._validate)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.webhook.run())
+                tasks.create_task(self._renewed(tls))
+                tasks.create_task(serving(runner, self.address, self.port, "--serve", tls))
+        finally:
+            await runner.cleanup()
+
+    async def _validate(self, request: web.Request) -> web.Response:
+        try:
+            review = parse_objects(await request.read(), _LARGEST)
+        except JsonRefused:
+            review = None
+        found = await self.webhook.reviewed(review)
+        if found is None:
+            return web.Response(status=400, text="found no AdmissionReview with a request\n")
+        return web.json_response(found)
+
+    async def _renewed(self, tls: ssl.SSLContext) -> None:
+        """Use a new certificate and key once both fit; until then the old ones."""
+        known, said = self._stamps(), ""
+        while True:
+            await asyncio.sleep(_LOOK)
+            if (now := self._stamps()) == known:
+                continue
+            try:
+                _context(self.certificate, self.key)
+                tls.load_cert_chain(self.certificate, self.key)
+            except (Refused, OSError) as error:  # ssl.SSLError is an OSError
+                if str(error) != said:
+                    said = str(error)
+                    _LOG.warning("new certificate not taken", error=said)
+                continue
+            known, said = now, ""
+            _LOG.info("new certificate taken")
+
+    def _stamps(self) -> tuple[object, ...]:
+        """Return what tells whether the files are others, through the links that Kubernetes makes to Secrets."""
+        found: list[object] = []
+        for path in (self.certificate, self.key):
+            try:
+                status = Path(path).stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+
+def _context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is an OSError
+        problem = f"{certificate} and {key}: {error.strerror or error}"
+        raise Refused((Fault("--tls-cert", problem, "a certificate in PEM, and its key"),)) from None
+    return context

@@ -1,0 +1,69 @@
+"""A node's agent in its cluster: what the API tells comes on record, and what the agent does is told there."""
+
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from adapters.eventlog.handoff import Handover
+from adapters.eventlog.snapshots import Snapshots
+from adapters.eventlog.sqlite import SqliteLog
+from adapters.kubernetes.api.k8s_events import Notices, on_node
+from adapters.kubernetes.log_recorder import Recorder
+from adapters.kubernetes.report_writer import Reporting
+from adapters.node.listeners import Outlets
+from adapters.node.report_throttle import Reporter
+from adapters.system.async_worker import Background
+from engine.events import EventBody
+from engine.events.outcomes import Outcome
+from engine.status.node_report import NodeReport
+
+
+class NodeInCluster:
+    """The work that a background does for an agent of ``node``."""
+
+    def __init__(self, node: str, recorder: Recorder, reporting: Reporting, notices: Notices) -> None:
+        self._node = node
+        self._recorder, self._reporting, self._notices = recorder, reporting, notices
+        self._settled, self._handover = threading.Event(), Handover()
+        self._recorder.handover = self._handover
+
+    def join(self, log: SqliteLog, background: Background, outlets: Outlets) -> None:
+        """Have the work done, from what a log says, and hear of what the agent does.
+
+        Raises:
+            LogError: the log that there is cannot be read or trusted.
+        """
+        if log.exists:
+            self._recorder.begun = Snapshots(log).reached()
+            self._handover.offer(self._recorder.begun)
+
+        def report(what: NodeReport | None) -> None:
+            background.call(partial(self._reporting.take, what))
+
+        def tell(body: EventBody) -> None:
+            for notice in on_node(self._node, body) if isinstance(body, Outcome) else ():
+                background.call(partial(self._notices.take, notice))
+
+        background.add("recorder", self._recorder.run)
+        background.add("reports", self._reporting.run)
+        background.add("notices", self._notices.run)
+        background.add("settling", self._tell_settled)
+        reporter = Reporter(report, time.monotonic)
+        outlets.on_did.extend((reporter.did, tell))
+        outlets.on_turned.append(reporter.consider)
+
+    def settle(self, log: SqliteLog) -> Handover:
+        """Wait until a log that is new is as the cluster is; return what is handed over to who follows it."""
+        if not log.exists:
+            self._settled.wait()
+        return self._handover
+
+    def lag(self) -> Mapping[str, float]:
+        """Return by kind for how many seconds its changes have not been heard, 0 where they are."""
+        now = time.monotonic()
+        return {kind: 0.0 if since is None else now - since for kind, since in self._recorder.deaf_since().items()}
+
+    async def _tell_settled(self) -> None:
+        await self._recorder.settled()
+        self._settled.set()

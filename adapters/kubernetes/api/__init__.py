@@ -1,0 +1,1 @@
+"""Kubernetes API access: client, list and watch, object cache, leader election, Events."""

@@ -1,0 +1,177 @@
+"""What people should hear of, as Events of the API, which ``kubectl describe`` shows with the object they are about.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/. The same said again is counted,
+not said twice; many at once are spread out, and what nobody could be told of in time is dropped.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from random import Random
+
+import structlog
+
+from adapters.kubernetes.api.api_client import Api, ApiFault, Write
+from adapters.kubernetes.api.list_watch import Backoff
+from engine.errors import NodewallError
+from engine.events import timestamp
+from engine.events.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, Outcome, RulesetApplied
+from engine.reconcile.interfaces import Clock, Ids
+
+_LOG = structlog.get_logger(__name__)
+
+_NAMESPACE = "default"
+"""Where Events about objects are that are in no namespace."""
+
+_BURST, _EACH = 10, 5.0
+"""How many are told at once, and how many seconds each one more has to wait."""
+
+_WAITING = 200
+"""How many may wait."""
+
+_SERIES = 600.0
+"""Seconds in which the same said again is counted."""
+
+_WORDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Regarding:
+    """The object that something is said of."""
+
+    version: str
+    kind: str
+    name: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to be heard of, with its reason as one word in camel case."""
+
+    regarding: Regarding
+    reason: str
+    message: str
+    warning: bool = True
+
+
+def on_node(node: str, outcome: Outcome) -> tuple[Notice, ...]:
+    """Return what people should hear of something that was done on a node."""
+    # Events about Nodes have the name as the id, as kubelet's do, by which kubectl finds them.
+    about = Regarding("v1", "Node", node, node)
+    match outcome:
+        case ApplyFailed(wanted=sequence, words=words):
+            return (Notice(about, "FirewallNotApplied", f"the state at {sequence} is not in force: {words}"),)
+        case RulesetApplied(failed=failed):
+            return tuple(
+                Notice(about, "FirewallRuleRefused", f"rule {each.rule} of policy {each.policy}: {each.words}")
+                for each in failed or ()
+            )
+        case DriftRepaired(found=found, operations=operations, pause=pause):
+            words = f"rules of nodewall were changed by others and put right by {operations} operations: {found[0]}"
+            fought = f"; they are changed again and again, repairs wait {pause:g} s" if pause else ""
+            return (Notice(about, "FirewallDriftRepaired", f"{words}{fought}"),)
+        case ApplyProposed() | ApplyConfirmed():
+            return ()
+        case _:
+            return ()
+
+
+@dataclass(slots=True)
+class _Series:
+    """An Event that was written, and how often its notice came."""
+
+    name: str
+    first: str
+    at: float
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Notices:
+    """Tells notices as ``component``, of ``host``; it may be given one at any time, by its own thread."""
+
+    api: Api
+    clock: Clock
+    ids: Ids
+    dice: Random
+    component: str
+    host: str = ""
+    _pending: dict[Notice, int] = field(default_factory=dict)
+    _known: dict[Notice, _Series] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _free_at: float = 0.0
+
+    def take(self, notice: Notice) -> None:
+        """Have something told, or told of once more."""
+        if notice in self._pending or len(self._pending) < _WAITING:
+            self._pending[notice] = self._pending.get(notice, 0) + 1
+            self._news.set()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        backoff = Backoff(self.dice)
+        while True:
+            while not self._pending:
+                self._news.clear()
+                await self._news.wait()
+            await self._spread_out()
+            notice = next(iter(self._pending))
+            try:
+                await self._tell(notice, self._pending[notice])
+            except NodewallError as error:
+                _LOG.debug("not told", error=str(error))
+                if isinstance(error, ApiFault) and error.code == HTTPStatus.FORBIDDEN:
+                    del self._pending[notice]  # whoever may not say so now may not later
+                await asyncio.sleep(max(getattr(error, "wait", None) or 0.0, backoff.seconds()))
+                continue
+            backoff.reset()
+            del self._pending[notice]
+
+    async def _spread_out(self) -> None:
+        """Wait where many were told lately."""
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now - _BURST * _EACH) + _EACH
+        await asyncio.sleep(max(0.0, self._free_at - now))
+
+    async def _tell(self, notice: Notice, times: int) -> None:
+        now, time = asyncio.get_running_loop().time(), timestamp(self.clock.now())[:19] + "Z"
+        self._known = {key: each for key, each in self._known.items() if now - each.at < _SERIES}
+        known = self._known.get(notice)
+        collection = f"/api/v1/namespaces/{_NAMESPACE}/events"
+        if known is not None:
+            again = {"count": known.count + times, "lastTimestamp": time}
+            try:
+                await self.api.write(Write.PATCH, f"{collection}/{known.name}", again)
+            except ApiFault as error:
+                if error.code != HTTPStatus.NOT_FOUND:
+                    raise
+                del self._known[notice]  # Events are kept for a while only
+            else:
+                known.count += times
+                return
+        series = _Series(f"{notice.regarding.name}.{self.ids.new().replace('-', '')}", time, now, times)
+        await self.api.write(Write.CREATE, collection, self._event(notice, series))
+        self._known[notice] = series
+
+    def _event(self, notice: Notice, series: _Series) -> dict[str, object]:
+        about = notice.regarding
+        message = notice.message if len(notice.message) <= _WORDS else f"{notice.message[: _WORDS - 1]}…"
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": series.name, "namespace": _NAMESPACE},
+            "involvedObject": {
+                "apiVersion": about.version,
+                "kind": about.kind,
+                "name": about.name,
+                **({"uid": about.uid} if about.uid else {}),
+            },
+            "type": "Warning" if notice.warning else "Normal",
+            "reason": notice.reason,
+            "message": message,
+            "source": {"component": self.component, **({"host": self.host} if self.host else {})},
+            "firstTimestamp": series.first,
+            "lastTimestamp": series.first,
+            "count": series.count,
+        }

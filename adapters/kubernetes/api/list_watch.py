@@ -1,0 +1,189 @@
+"""One kind of a cluster listed and watched for ever, whatever the server does.
+
+After a list its resource version is gone on from; bookmarks keep it fresh. Where it is too old all is listed again.
+What fails is tried again after a while that grows and is never the same for two who failed together.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from random import Random
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from adapters.kubernetes.api.api_client import AnswerTooLarge, Api, ApiFault, Gone
+from adapters.kubernetes.api.resources import Document, Resource, key_in, mapping, text_of
+from engine.errors import NodewallError
+
+_LOG = structlog.get_logger(__name__)
+
+_PAGE = 500
+"""Objects that are asked for at once; a tenth of them where an answer is too large."""
+
+_WATCH = (240, 480)
+"""Seconds that a watch is asked to last, so that servers can be changed without all coming at once."""
+
+_BRIEF = 1.0
+"""Seconds that a watch has to last to be a success."""
+
+_FIRST, _LONGEST, _AWAY = 0.2, 15.0, 3.0
+"""Seconds until what failed is tried again: at first, at most, and at most where nobody answered."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """How long to wait after failures in a row: twice as long each time, and a part of that by chance."""
+
+    dice: Random
+    _next: float = field(default_factory=lambda: _FIRST)
+    _answered: bool = True
+
+    def seconds(self, *, answered: bool = True) -> float:
+        """Return how long to wait now, after somebody answered or nobody did; what changes between the two begins anew.
+
+        A server that comes back answers with failures at first, and then soon well.
+        """
+        if answered is not self._answered:
+            self._answered, self._next = answered, _FIRST
+        longest = _LONGEST if answered else _AWAY
+        wait, self._next = min(longest, self._next), min(longest, 2 * self._next)
+        return wait * self.dice.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+        self._next = _FIRST
+
+
+T = TypeVar("T")
+
+
+class Listener(Protocol[T]):
+    """Who is told of objects, each as it was read."""
+
+    def read(self, resource: Resource, document: Document) -> T:
+        """Return what is of use of an object as the API gives it; at once, so that no more is kept of a long list."""
+        ...
+
+    def list(self, resource: Resource, found: Mapping[str, T]) -> None:
+        """Take note of all objects of a kind that there are, by key."""
+        ...
+
+    def hear(self, resource: Resource, key: str, found: T | None) -> None:
+        """Take note of one object that is new or changed, or None where it is gone."""
+        ...
+
+
+async def listed(
+    api: Api, resource: Resource, path: str, read: Callable[[Resource, Document], T]
+) -> tuple[dict[str, T], str]:
+    """Return by key what is read of all objects there are, asked for page by page, and their resource version.
+
+    Raises:
+        Gone: it took so long that pages could not be told any more.
+        ApiFault: it could not be told.
+    """
+    found: dict[str, T] = {}
+    more, limit = "", _PAGE
+    while True:
+        try:
+            page = await api.get(path, {"limit": str(limit), **({"continue": more} if more else {})}, "list")
+        except AnswerTooLarge:
+            if limit == 1:
+                raise
+            limit = max(1, limit // 10)
+            continue
+        some, metadata = page.get("items"), mapping(page.get("metadata"))
+        for each in some if isinstance(some, list) else ():
+            if isinstance(each, dict):
+                found[key_in(resource, each)] = read(resource, each)
+        more = text_of(metadata.get("continue"))
+        if not more:
+            return found, text_of(metadata.get("resourceVersion"))
+
+
+@dataclass(slots=True)
+class Watcher(Generic[T]):
+    """Tells a listener of one kind; ``heard`` is called whenever there may be news."""
+
+    api: Api
+    resource: Resource
+    listener: Listener[T]
+    heard: Callable[[], None]
+    dice: Random
+    deaf_since: float | None = None
+    """Since when changes are not heard as they happen, by the loop's clock; None while they are."""
+    _path: str = ""
+    _said: str = ""
+    _backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._path, self._backoff = self.resource.paths[0], Backoff(self.dice)
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        version, self.deaf_since = "", asyncio.get_running_loop().time()
+        while True:
+            try:
+                version = await self._watch(version or await self._list())
+            except Gone:
+                version = ""
+                _LOG.info("listed anew", kind=self.resource.kind)
+                await asyncio.sleep(self._backoff.seconds())
+            except ApiFault as error:
+                if error.code == HTTPStatus.NOT_FOUND and self._path != self.resource.paths[-1]:
+                    self._path = self.resource.paths[-1]
+                    continue
+                self._complain(error)
+                await asyncio.sleep(max(error.wait or 0.0, self._backoff.seconds(answered=error.answered)))
+
+    def _complain(self, error: NodewallError) -> None:
+        """Say once what goes wrong, until something else does or nothing."""
+        if self.deaf_since is None:
+            self.deaf_since = asyncio.get_running_loop().time()
+        if str(error) != self._said:
+            self._said = str(error)
+            _LOG.warning("cluster not heard", kind=self.resource.kind, error=str(error))
+
+    def _succeeded(self) -> None:
+        self._backoff.reset()
+        if self._said:
+            self._said = ""
+            _LOG.info("cluster heard again", kind=self.resource.kind)
+
+    async def _list(self) -> str:
+        """Tell of all that there is, and return its resource version."""
+        found, version = await listed(self.api, self.resource, self._path, self.listener.read)
+        self.listener.list(self.resource, found)
+        self._succeeded()
+        self.heard()
+        return version
+
+    async def _watch(self, version: str) -> str:
+        """Tell of what happens after a resource version until the server ends that, and return the last version."""
+        low, high = _WATCH
+        asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
+        begun, fault = asyncio.get_running_loop().time(), ApiFault("ended", HTTPStatus.OK)
+        try:
+            async for event in self.api.watch(self._path, asked):
+                self._succeeded()
+                self.deaf_since = None
+                found = event.get("object")
+                if not isinstance(found, dict):
+                    continue  # as at the beginning, when the server has answered
+                version = text_of(mapping(found.get("metadata")).get("resourceVersion")) or version
+                if event.get("type") != "BOOKMARK":
+                    gone = event.get("type") == "DELETED"
+                    read = None if gone else self.listener.read(self.resource, found)
+                    self.listener.hear(self.resource, key_in(self.resource, found), read)
+                    self.heard()
+        except ApiFault as error:
+            self._complain(error)
+            fault = error
+        # A server that ends watches as soon as they begin is not to be asked all the time.
+        if fault.wait or asyncio.get_running_loop().time() - begun < _BRIEF:
+            await asyncio.sleep(max(fault.wait or 0.0, self._backoff.seconds(answered=fault.answered)))
+        return version

@@ -1,0 +1,141 @@
+"""What the API has, as far as it was told, and what of that is news for a log. It knows nothing of connections."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from adapters.kubernetes.api.resources import RESOURCES, Document, Resource, read
+from engine.events import EventBody, deleted
+from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
+from engine.state.admission import Faulty, judge
+from engine.state.fold import ClusterState, evolve, evolved
+
+_RANK = {kind: place for place, kind in enumerate(KINDS)}
+"""Kind -> its place among those that others may need before."""
+
+_Key = tuple[str, str]
+Heard = ClusterObject | Faulty
+
+
+@dataclass(slots=True)
+class Mirror:
+    """Keeps what was heard of each of some kinds until it is taken; nothing is news before every kind was listed."""
+
+    resources: Sequence[Resource] = RESOURCES
+    _known: dict[str, set[str]] = field(default_factory=dict)
+    """By kind: the keys that there are."""
+    _heard: dict[_Key, Heard] = field(default_factory=dict)
+    _gone: set[_Key] = field(default_factory=set)
+    _listed: set[str] = field(default_factory=set)
+    """Kinds of which everything was told since it was last taken."""
+    _waiting: dict[_Key, ClusterObject] = field(default_factory=dict)
+    """What was refused for what the cluster has, as a tier that is not there yet; it is judged again with all news."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every kind was listed."""
+        return len(self._known) == len(self.resources)
+
+    def read(self, resource: Resource, document: Document) -> Heard:
+        return read(resource, document)
+
+    def list(self, resource: Resource, found: Mapping[str, Heard]) -> None:
+        self._heard.update({(resource.kind, key): item for key, item in found.items()})
+        self._known[resource.kind] = set(found)
+        self._listed.add(resource.kind)
+
+    def hear(self, resource: Resource, key: str, found: Heard | None) -> None:
+        place = (resource.kind, key)
+        if found is None:
+            self._known.setdefault(resource.kind, set()).discard(key)
+            self._heard.pop(place, None)
+            self._gone.add(place)
+        else:
+            self._known.setdefault(resource.kind, set()).add(key)
+            self._gone.discard(place)
+            self._heard[place] = found
+
+    def take(self, state: ClusterState) -> tuple[EventBody, ...]:
+        """Return the events by which a state becomes what was heard; an object that is refused keeps its last version.
+
+        What cannot go yet, as a tier that a policy is still in, goes with a later one.
+        """
+        heard, gone = {**self._waiting, **self._heard}, self._gone | set(self._missing(state))
+        self._heard, self._gone, self._listed, self._waiting = {}, set(), set(), {}
+        bodies = [*_without(state, gone)]
+        now = evolved(bodies, state)
+        again = _made_again(now, heard)
+        resets = [deleted(kind, key) for kind, key in again]
+        bodies += resets
+        now = evolved(resets, now)
+        heard = {**{key: item for key, item in again.items() if key[0] != "Tier"}, **heard}
+        for body in self._with(now, {key: item for key, item in heard.items() if key not in gone}):
+            bodies.append(body)
+            now = evolve(now, body)
+        bodies += self._without_tiers(now, gone)
+        return tuple(bodies)
+
+    def _with(self, state: ClusterState, heard: Mapping[_Key, Heard]) -> Iterator[EventBody]:
+        """Yield what was heard, all at once where nothing is refused, else one by one."""
+        sound = [item for item in heard.values() if not isinstance(item, Faulty)]
+        whole = judge(state, [(item, None) for item in sound])
+        if not whole.faults:
+            yield from whole.bodies
+            state = evolved(whole.bodies, state)
+        else:
+            for item in sorted(sound, key=lambda each: (_RANK[each.kind], key_of(each))):
+                alone = judge(state, [(item, None)])
+                said: Sequence[EventBody] = alone.refusals if alone.faults else alone.bodies
+                if alone.faults:
+                    self._waiting[item.kind, key_of(item)] = item
+                yield from said
+                state = evolved(said, state)
+        for each in heard.values():
+            if isinstance(each, Faulty):
+                yield from judge(state, (), faulty=(each,)).refusals
+
+    def _without_tiers(self, state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
+        """Yield that tiers are gone, but for those that policies are in, which are asked about again."""
+        used = {policy.spec.tier for policy in state.policies.values()}
+        for kind, key in sorted(gone):
+            if kind != "Tier" or key in RESERVED_TIERS or not _is_there(state, kind, key):
+                continue
+            if key in used:
+                self._gone.add((kind, key))
+            else:
+                yield deleted(kind, key)
+
+    def _missing(self, state: ClusterState) -> Iterator[_Key]:
+        """Yield what a state has of kinds that were listed, and the API has not."""
+        for kind in self._listed:
+            there = self._known[kind]
+            refused = {refusal.name for refusal in state.refusals.values() if refusal.kind == kind}
+            yield from ((kind, key) for key in {*state.objects(kind), *refused} - there)
+
+
+def _is_there(state: ClusterState, kind: str, key: str) -> bool:
+    return key in state.objects(kind) or f"{kind}/{key}" in state.refusals
+
+
+def _made_again(state: ClusterState, heard: Mapping[_Key, Heard]) -> dict[_Key, ClusterObject]:
+    """Return tiers that have another rank than they had, and before them the policies in them.
+
+    A tier cannot change its rank, so it was deleted and made again, which a new list does not tell.
+    """
+    found: dict[_Key, ClusterObject] = {}
+    for item in heard.values():
+        if not isinstance(item, Tier):
+            continue
+        name = item.metadata.name
+        before = state.tiers.get(name)
+        if before is not None and before.spec.priority != item.spec.priority:
+            users = {key: policy for key, policy in state.policies.items() if policy.spec.tier == name}
+            found |= {("ClusterNetworkPolicy", key): policy for key, policy in sorted(users.items())}
+            found["Tier", name] = before
+    return found
+
+
+def _without(state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
+    """Yield that objects are gone, those first that others do not need; tiers come later."""
+    for kind, key in sorted(gone, key=lambda each: (-_RANK[each[0]], each[1])):
+        if kind != "Tier" and _is_there(state, kind, key):
+            yield deleted(kind, key)

@@ -1,0 +1,124 @@
+"""Where the API serves each kind, and its objects as models.
+
+Sources: https://kubernetes.io/docs/reference/using-api/api-concepts/ and Antrea's CRDs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from engine.bounded_json import MAX_OBJECT_DEPTH, defect_of_object
+from engine.errors import Fault, Place
+from engine.objects import KINDS, NAMESPACED, ClusterObject
+from engine.objects.base import UNUSED_METADATA
+from engine.objects.selectors import is_object_name
+from engine.state.admission import Faulty
+from engine.validation_errors import faults_of, path_of
+
+Document = Mapping[str, object]
+"""An object as the API gives it."""
+
+
+def mapping(value: object) -> Document:
+    """Return a part of an object as a mapping, an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: object) -> str:
+    """Return a part of an object as text, an empty one where it is none."""
+    return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind, the version it has in manifests, and the paths of its collection, the newest first."""
+
+    kind: str
+    version: str
+    paths: tuple[str, ...]
+
+    @property
+    def plural(self) -> str:
+        """What rights to it are granted on."""
+        return self.paths[0].rpartition("/")[2]
+
+    @property
+    def group(self) -> str:
+        """Its group, empty for the core."""
+        return self.version.rpartition("/")[0]
+
+
+CRD_GROUP = "crd.antrea.io"
+_CRD = f"{CRD_GROUP}/v1beta1"
+
+OWN_GROUP = "nodewall.io"
+OWN_VERSION = f"{OWN_GROUP}/v1alpha1"
+
+RESOURCES = (
+    *(
+        Resource(kind, _CRD, (f"/apis/{_CRD}/{plural}",))
+        for kind, plural in (
+            ("Tier", "tiers"),
+            ("ClusterGroup", "clustergroups"),
+            ("ClusterNetworkPolicy", "clusternetworkpolicies"),
+        )
+    ),
+    *(
+        Resource(kind, "v1", (f"/api/v1/{plural}",))
+        for kind, plural in (("Node", "nodes"), ("Namespace", "namespaces"), ("Pod", "pods"), ("Service", "services"))
+    ),
+    # Of the fields that are used v1beta1, which servers before 1.21 have alone, is the same.
+    Resource(
+        "EndpointSlice",
+        "discovery.k8s.io/v1",
+        ("/apis/discovery.k8s.io/v1/endpointslices", "/apis/discovery.k8s.io/v1beta1/endpointslices"),
+    ),
+)
+"""Every kind that rules can hang on."""
+
+BY_KIND = {resource.kind: resource for resource in RESOURCES}
+
+NODE_FIREWALLS = Resource("NodeFirewall", OWN_VERSION, (f"/apis/{OWN_VERSION}/nodefirewalls",))
+"""What agents report of their nodes."""
+
+
+def key_in(resource: Resource, document: Document) -> str:
+    """Return the key of an object as the API gives it."""
+    found = mapping(document.get("metadata"))
+    name, namespace = text_of(found.get("name")), text_of(found.get("namespace"))
+    return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
+
+
+def read(resource: Resource, document: Document) -> ClusterObject | Faulty:
+    """Return an object as the API gives it as a model, or why it cannot be one."""
+    # In lists the API leaves out what is the same of all.
+    whole = {**document, "apiVersion": resource.version, "kind": resource.kind}
+    try:
+        if fault := _defect(resource, document):
+            return _faulty(resource, document, (fault,))
+        return KINDS[resource.kind].model_validate(whole, by_alias=True, by_name=False)
+    except ValidationError as error:
+        return _faulty(resource, document, tuple(fault for _, fault in faults_of(error)))
+    except RecursionError:
+        # Nothing that passes the limits above comes here. It is the last resort: one object that a limit misses is
+        # refused like any other, instead of ending the loop that every other object hangs on.
+        return _faulty(resource, document, (Fault("", "nested too deep", f"at most {MAX_OBJECT_DEPTH} levels"),))
+
+
+def _faulty(resource: Resource, document: Document, faults: tuple[Fault, ...]) -> Faulty:
+    key = key_in(resource, document)
+    return Faulty(resource.kind, key if all(map(is_object_name, key.split("/"))) else "", faults, Place("the API"))
+
+
+def _defect(resource: Resource, document: Document) -> Fault | None:
+    """Return what no program could read in the part of an object that people declare, which is read to the last field.
+
+    Of kinds that Kubernetes owns single fields are read, and all else may be as it is.
+    """
+    if resource.group != CRD_GROUP:
+        return None
+    metadata = {key: item for key, item in mapping(document.get("metadata")).items() if key not in UNUSED_METADATA}
+    read_of = {**{key: item for key, item in document.items() if key != "status"}, "metadata": metadata}
+    defect = defect_of_object(read_of)
+    return Fault(path_of(defect.location), defect.problem, defect.expected) if defect else None

@@ -1,0 +1,111 @@
+"""A whole cluster as far as the status of its policies hangs on it: what is declared, its Nodes, and their reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from adapters.kubernetes.api.object_cache import Heard, Mirror
+from adapters.kubernetes.api.resources import BY_KIND, NODE_FIREWALLS, Document, Resource, mapping, read, text_of
+from adapters.kubernetes.nodefirewall import policies_in
+from engine.state.fold import ClusterState, evolved
+from engine.status.policy_status import PolicyStatus
+
+DECLARED = tuple(BY_KIND[kind] for kind in ("Tier", "ClusterGroup", "ClusterNetworkPolicy"))
+"""What people declare, which is judged by itself."""
+
+_CLUSTER = (*DECLARED, BY_KIND["Node"])
+_POLICY = "ClusterNetworkPolicy"
+
+OnNode = Mapping[str, PolicyStatus]
+"""How far policies are on a node, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object of the API: as a model, or the report that it is, and what only the API knows of it."""
+
+    item: Heard | None = None
+    report: OnNode | None = None
+    generation: int = 0
+    uid: str = ""
+    status: Document = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Overview:
+    """Keeps what is heard; ``state`` is as far as :meth:`take` was called."""
+
+    state: ClusterState = field(default_factory=ClusterState)
+    seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    """By kind and name: what is declared."""
+    reports: dict[str, OnNode] = field(default_factory=dict)
+    """By node."""
+    _mirror: Mirror = field(default_factory=lambda: Mirror(_CLUSTER))
+    _reported: bool = False
+    _touched: set[str] = field(default_factory=set)
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Every kind that has to be told of."""
+        return (*_CLUSTER, NODE_FIREWALLS)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every kind was listed."""
+        return self._mirror.complete and self._reported
+
+    def take(self) -> frozenset[str]:
+        """Bring the state up to what was heard, and return the policies whose status may be another now."""
+        before = self.state
+        bodies = self._mirror.take(before)
+        self.state = evolved(bodies, before)
+        everything = {name for kind, name in self.seen if kind == _POLICY}
+        same = (before.nodes, before.groups, before.refusals) == (
+            self.state.nodes,
+            self.state.groups,
+            self.state.refusals,
+        )
+        touched = (self._touched if same else everything) & everything
+        self._touched = set()
+        return frozenset(touched)
+
+    def read(self, resource: Resource, document: Document) -> Seen:
+        if resource is NODE_FIREWALLS:
+            return Seen(report=policies_in(document))
+        known = mapping(document.get("metadata"))
+        generation = known.get("generation")
+        return Seen(
+            item=read(resource, document),
+            generation=generation if isinstance(generation, int) else 0,
+            uid=text_of(known.get("uid")),
+            status=mapping(document.get("status")) if resource.kind == _POLICY else {},
+        )
+
+    def list(self, resource: Resource, found: Mapping[str, Seen]) -> None:
+        if resource is NODE_FIREWALLS:
+            for node in {*self.reports, *found}:
+                self._report(node, found[node].report if node in found else None)
+            self._reported = True
+            return
+        self._mirror.list(resource, {key: each.item for key, each in found.items() if each.item is not None})
+        if resource in DECLARED:
+            kept = {place: each for place, each in self.seen.items() if place[0] != resource.kind}
+            self.seen = {**kept, **{(resource.kind, key): each for key, each in found.items()}}
+            self._touched |= set(found) if resource.kind == _POLICY else set()
+
+    def hear(self, resource: Resource, key: str, found: Seen | None) -> None:
+        if resource is NODE_FIREWALLS:
+            self._report(key, found.report if found else None)
+            return
+        self._mirror.hear(resource, key, found.item if found else None)
+        if resource in DECLARED:
+            if found is None:
+                self.seen.pop((resource.kind, key), None)
+            else:
+                self.seen[resource.kind, key] = found
+            self._touched |= {key} if resource.kind == _POLICY else set()
+
+    def _report(self, node: str, report: OnNode | None) -> None:
+        before, after = self.reports.pop(node, {}), report or {}
+        self._touched |= {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        if report is not None:
+            self.reports[node] = report

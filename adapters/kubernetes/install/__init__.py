@@ -1,0 +1,1 @@
+"""Kubernetes manifests that install nodewall: definitions, RBAC, workloads."""

@@ -1,0 +1,221 @@
+"""What an administrator applies: an agent on every Node, controllers for status, and webhooks where they are wanted.
+
+Each has an account of its own with the rights of :mod:`adapters.kubernetes.install.rbac`. The agent's container may
+do what netfilter needs; no container writes anything but the agent's log and the locks of the tools.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adapters.kubernetes.api.resources import CRD_GROUP
+from adapters.kubernetes.cluster_view import DECLARED
+from adapters.kubernetes.install import rbac
+
+Document = dict[str, object]
+
+NAME = "nodewall"
+LEASE = f"{NAME}-controller"
+_LOG_FOLDER = "/var/lib/nodewall"
+_RBAC = "rbac.authorization.k8s.io"
+_AGENT_PORT, _PAGES_PORT, _WEBHOOK_PORT = 9471, 9472, 9443
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What image runs where; the certificate by which the API server knows webhooks, where there shall be any."""
+
+    image: str
+    namespace: str
+    webhook_ca: bytes | None = None
+
+    def documents(self) -> list[Document]:
+        """Return the documents, in the order in which they are to be applied."""
+        agent, controller = _Part(NAME, self), _Part(LEASE, self)
+        return [
+            *agent.account(rbac.agent()),
+            agent.workload("DaemonSet", _ONE_BY_ONE, _on_node(self.image)),
+            *controller.account(rbac.controller()),
+            *controller.namespaced(rbac.election(LEASE)),
+            controller.workload("Deployment", _TWO, _off_node(_controller(self.image))),
+            *(self._webhook() if self.webhook_ca is not None else ()),
+        ]
+
+    def _webhook(self) -> Sequence[Document]:
+        part = _Part(f"{NAME}-webhook", self)
+        ports = [{"port": 443, "targetPort": _WEBHOOK_PORT}]
+        service = {"selector": part.labels, "ports": ports}
+        return [
+            *part.account(rbac.webhook()),
+            part.workload("Deployment", _TWO, _off_node(_webhook(self.image), secret=f"{part.name}-tls")),
+            {"apiVersion": "v1", "kind": "Service", "metadata": part.metadata(self.namespace), "spec": service},
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingWebhookConfiguration",
+                "metadata": part.metadata(),
+                "webhooks": [self._hook(part.name)],
+            },
+        ]
+
+    def _hook(self, name: str) -> Document:
+        service: Document = {"name": name, "namespace": self.namespace, "path": "/validate"}
+        return {
+            "name": f"{name}.{CRD_GROUP}",
+            "clientConfig": {
+                "service": service,
+                "caBundle": base64.b64encode(self.webhook_ca or b"").decode(),
+            },
+            "rules": [
+                {
+                    "apiGroups": [CRD_GROUP],
+                    "apiVersions": ["*"],
+                    "resources": [resource.plural for resource in DECLARED],
+                    "operations": ["CREATE", "UPDATE", "DELETE"],
+                }
+            ],
+            # Agents refuse the same, and a webhook that is away must not keep anybody from changing policies.
+            "failurePolicy": "Ignore",
+            "matchPolicy": "Equivalent",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "timeoutSeconds": 5,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of nodewall under its name."""
+
+    name: str
+    of: Installation
+
+    @property
+    def labels(self) -> Document:
+        return {"app.kubernetes.io/name": self.name}
+
+    def metadata(self, namespace: str = "") -> Document:
+        where: Document = {"namespace": namespace} if namespace else {}
+        return {"name": self.name, **where, "labels": {**self.labels, "app.kubernetes.io/part-of": NAME}}
+
+    def account(self, rules: rbac.Rules) -> Sequence[Document]:
+        return [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": self.metadata(self.of.namespace)},
+            *self._bound("ClusterRole", rules, ""),
+        ]
+
+    def namespaced(self, rules: rbac.Rules) -> Sequence[Document]:
+        return self._bound("Role", rules, self.of.namespace)
+
+    def _bound(self, kind: str, rules: rbac.Rules, namespace: str) -> Sequence[Document]:
+        account = {"kind": "ServiceAccount", "name": self.name, "namespace": self.of.namespace}
+        api = {"apiVersion": f"{_RBAC}/v1", "metadata": self.metadata(namespace)}
+        reference = {"apiGroup": _RBAC, "kind": kind, "name": self.name}
+        return [
+            {"kind": kind, **api, "rules": rules},
+            {"kind": f"{kind}Binding", **api, "roleRef": reference, "subjects": [account]},
+        ]
+
+    def workload(self, kind: str, spec: Document, pod: Document) -> Document:
+        whole: Document = {
+            "selector": {"matchLabels": self.labels},
+            **spec,
+            "template": {"metadata": {"labels": self.labels}, "spec": {"serviceAccountName": self.name, **pod}},
+        }
+        metadata = self.metadata(self.of.namespace)
+        return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": whole}
+
+
+_ONE_BY_ONE: Document = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}}
+_TWO: Document = {"replicas": 2}
+
+
+def _on_node(image: str) -> Document:
+    """Return the Pod of an agent."""
+    return {
+        "hostNetwork": True,
+        "dnsPolicy": "ClusterFirstWithHostNet",
+        "priorityClassName": "system-node-critical",
+        "tolerations": [{"operator": "Exists"}],  # a Node that is not ready has to be guarded too
+        "terminationGracePeriodSeconds": 30,
+        "containers": [_agent(image)],
+        "volumes": [
+            {"name": "log", "hostPath": {"path": _LOG_FOLDER, "type": "DirectoryOrCreate"}},
+            {"name": "run", "hostPath": {"path": "/run/nodewall", "type": "DirectoryOrCreate"}},
+            {"name": "xtables-lock", "hostPath": {"path": "/run/xtables.lock", "type": "FileOrCreate"}},
+        ],
+    }
+
+
+def _agent(image: str) -> Document:
+    log = f"{_LOG_FOLDER}/events.db"
+    listen = str(_AGENT_PORT)
+    return {
+        "name": "agent",
+        "image": image,
+        "command": ["nodewall", "-v", "agent", "--kubernetes", "--log", log, "--listen", listen],
+        "env": [
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "NODEWALL_LOG", "value": log},
+        ],
+        "securityContext": {**_CONFINED, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}},
+        "resources": {"requests": {"cpu": "50m", "memory": "150Mi"}},
+        **_probes(_AGENT_PORT, "127.0.0.1"),
+        "volumeMounts": [
+            {"name": "log", "mountPath": _LOG_FOLDER},
+            {"name": "run", "mountPath": "/run/nodewall"},
+            {"name": "xtables-lock", "mountPath": "/run/xtables.lock"},
+        ],
+    }
+
+
+def _off_node(container: Document, secret: str = "") -> Document:
+    """Return the Pod of a container that needs nothing of its Node."""
+    pod: Document = {
+        "priorityClassName": "system-cluster-critical",
+        "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "runAsGroup": 65534},
+        "containers": [container],
+    }
+    if secret:
+        pod["volumes"] = [{"name": "tls", "secret": {"secretName": secret}}]
+    return pod
+
+
+def _controller(image: str) -> Document:
+    return {
+        "name": "controller",
+        "image": image,
+        "command": ["nodewall", "-v", "controller", "--listen", f"*:{_PAGES_PORT}"],
+        "env": [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        ],
+        "securityContext": {**_CONFINED, "capabilities": {"drop": ["ALL"]}},
+        "resources": {"requests": {"cpu": "20m", "memory": "100Mi"}},
+        **_probes(_PAGES_PORT),
+    }
+
+
+def _webhook(image: str) -> Document:
+    files = ["--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key"]
+    listen = ["--serve", f"*:{_WEBHOOK_PORT}", "--listen", f"*:{_PAGES_PORT}"]
+    return {
+        "name": "webhook",
+        "image": image,
+        "command": ["nodewall", "-v", "webhook", *listen, *files],
+        "securityContext": {**_CONFINED, "capabilities": {"drop": ["ALL"]}},
+        "resources": {"requests": {"cpu": "20m", "memory": "100Mi"}},
+        **_probes(_PAGES_PORT),
+        "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": True}],
+    }
+
+
+_CONFINED: Document = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False}
+
+
+def _probes(port: int, host: str = "") -> Document:
+    def probe(path: str, period: int) -> Document:
+        where: Document = {"host": host} if host else {}
+        return {"httpGet": {**where, "path": path, "port": port}, "periodSeconds": period}
+
+    return {"livenessProbe": probe("/healthz", 30), "readinessProbe": probe("/readyz", 5)}

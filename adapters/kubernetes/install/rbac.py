@@ -1,0 +1,55 @@
+"""What each part of nodewall may do in a cluster: to read what it reads and write what it writes, and nothing else."""
+
+from collections.abc import Iterable
+
+from adapters.kubernetes.api.resources import BY_KIND, CRD_GROUP, NODE_FIREWALLS, OWN_GROUP, RESOURCES, Resource
+from adapters.kubernetes.cluster_view import DECLARED
+
+Rules = list[dict[str, object]]
+"""Rules of a role."""
+
+
+def agent() -> Rules:
+    """Return the rights of agents: to hear of all that rules hang on, and to report."""
+    plural = NODE_FIREWALLS.plural
+    return [
+        *_heard(RESOURCES),
+        _rule(OWN_GROUP, [plural], "create", "patch"),
+        _rule(OWN_GROUP, [f"{plural}/status"], "patch"),
+        _TELLS,
+    ]
+
+
+def controller() -> Rules:
+    """Return the rights of controllers over the cluster: to hear of policies and reports, and to write status."""
+    return [
+        *_heard((*DECLARED, BY_KIND["Node"], NODE_FIREWALLS)),
+        _rule(CRD_GROUP, [f"{BY_KIND['ClusterNetworkPolicy'].plural}/status"], "patch"),
+        _rule(OWN_GROUP, [NODE_FIREWALLS.plural], "delete"),
+        _TELLS,
+    ]
+
+
+def election(lease: str) -> Rules:
+    """Return the rights of controllers in their namespace: to be the one that leads."""
+    group = "coordination.k8s.io"
+    return [_rule(group, ["leases"], "create"), {**_rule(group, ["leases"], "get", "update"), "resourceNames": [lease]}]
+
+
+def webhook() -> Rules:
+    """Return the rights of webhooks: to hear of what objects are judged by."""
+    return _heard(DECLARED)
+
+
+def _heard(resources: Iterable[Resource]) -> Rules:
+    groups: dict[str, list[str]] = {}
+    for resource in resources:
+        groups.setdefault(resource.group, []).append(resource.plural)
+    return [_rule(group, plurals, "list", "watch") for group, plurals in groups.items()]
+
+
+def _rule(group: str, resources: list[str], *verbs: str) -> dict[str, object]:
+    return {"apiGroups": [group], "resources": resources, "verbs": list(verbs)}
+
+
+_TELLS = _rule("", ["events"], "create", "patch")

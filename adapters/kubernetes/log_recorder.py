@@ -1,0 +1,127 @@
+"""A cluster's changes put on record as they happen, so that a log tells what the cluster was at any time."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import structlog
+
+from adapters.eventlog.handoff import Handover, Reached
+from adapters.eventlog.snapshots import Snapshots
+from adapters.eventlog.sqlite import BEGINNING, Mark, SqliteLog
+from adapters.kubernetes.api.api_client import Api
+from adapters.kubernetes.api.list_watch import Watcher
+from adapters.kubernetes.api.object_cache import Heard, Mirror
+from adapters.kubernetes.api.resources import RESOURCES
+from engine.errors import EventTooLarge, LogConflict, LogError
+from engine.events import Declaration, EventBody, ObjectRefused, Refusal, subject
+from engine.objects import key_of
+from engine.state.fold import ClusterState, evolve
+
+_LOG = structlog.get_logger(__name__)
+
+_GATHERED = 0.02
+"""Seconds for which changes are gathered, which often come several together."""
+
+_AGAIN = 1.0
+"""Seconds until a log that cannot be written is tried again."""
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Records what an API server tells in a log."""
+
+    api: Api
+    log: SqliteLog
+    source: str
+    dice: Random
+    handover: Handover | None = None
+    """For who follows the log: gets what is appended, and the first state of a log that is new."""
+    begun: Reached | None = None
+    """The state that the log has, if that is known."""
+    _mirror: Mirror = field(default_factory=Mirror)
+    _state: ClusterState = field(default_factory=ClusterState)
+    _mark: Mark = BEGINNING
+    _new: bool = False
+    _whole: asyncio.Event = field(default_factory=asyncio.Event)
+    _watchers: list[Watcher[Heard]] = field(default_factory=list)
+
+    async def settled(self) -> None:
+        """Wait until the log has been as the cluster is."""
+        await self._whole.wait()
+
+    def deaf_since(self) -> Mapping[str, float | None]:
+        """Return by kind since when its changes are not heard, by the loop's monotonic clock; None where they are."""
+        return {watcher.resource.kind: watcher.deaf_since for watcher in self._watchers}
+
+    async def run(self) -> None:
+        """Go on until cancelled.
+
+        Raises:
+            LogError: the log there is cannot be read or trusted.
+        """
+        if self.begun is not None:
+            (self._state, self._mark), self.begun = self.begun, None
+        elif self.log.exists:
+            self._state, self._mark = Snapshots(self.log).reached()
+        else:
+            self._new = True
+        news = asyncio.Event()
+        self._watchers = [Watcher(self.api, each, self._mirror, news.set, self.dice) for each in RESOURCES]
+        async with asyncio.TaskGroup() as tasks:
+            for watcher in self._watchers:
+                tasks.create_task(watcher.run())
+            while True:
+                await news.wait()
+                await asyncio.sleep(_GATHERED)
+                news.clear()
+                await self._record()
+
+    async def _record(self) -> None:
+        """Append what is news, once it can be."""
+        if not self._mirror.complete:
+            return
+        self._catch_up()
+        bodies = self._mirror.take(self._state)
+        while bodies:
+            try:
+                events = self.log.append(bodies, source=self.source, expected=self._mark.sequence)
+            except LogConflict:
+                self._catch_up()
+            except EventTooLarge as error:
+                _LOG.error("not on record", error=str(error))
+                bodies = tuple(self._without(error, bodies))
+            except LogError as error:
+                _LOG.error("not on record", error=str(error))
+                await asyncio.sleep(_AGAIN)
+            else:
+                if self.handover is not None:
+                    self.handover.put(events)
+                for event in events:
+                    self._take(event.body, Mark(event.sequence, event.hash))
+                break
+        if self._new and self.handover is not None:
+            self.handover.offer((self._state, self._mark))
+        self._new = False
+        self._whole.set()
+
+    def _without(self, error: EventTooLarge, bodies: Sequence[EventBody]) -> Iterator[EventBody]:
+        """Yield the bodies, with a refusal for the object that is too large, unless that stands already."""
+        for body in bodies:
+            if subject(body) != error.about:
+                yield body
+            elif isinstance(body, Declaration):
+                fault = Refusal(path="", problem=f"found {error.size:,} bytes", expected=f"at most {error.most:,}")
+                refusal = ObjectRefused(kind=body.object.kind, name=key_of(body.object), faults=(fault,))
+                if self._state.refusals.get(error.about) != refusal:
+                    yield refusal
+
+    def _catch_up(self) -> None:
+        """Take into account what others appended, as an agent does what it did."""
+        if self.log.exists and self.log.last_sequence() != self._mark.sequence:
+            for event in self.log.tail(self._mark):
+                self._take(event.body, Mark(event.sequence, event.hash))
+
+    def _take(self, body: EventBody, mark: Mark) -> None:
+        self._state, self._mark = evolve(self._state, body), mark

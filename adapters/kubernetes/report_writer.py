@@ -1,0 +1,94 @@
+"""A node's reports, written to the API: soon where somebody may wait for them, seldom where only counts differ."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from random import Random
+
+import structlog
+
+from adapters.kubernetes.api.api_client import Api, ApiFault, Write
+from adapters.kubernetes.api.list_watch import Backoff
+from adapters.kubernetes.api.resources import NODE_FIREWALLS
+from adapters.kubernetes.nodefirewall import Condition, bare, document_of
+from engine.errors import NodewallError
+from engine.events import timestamp
+from engine.reconcile.interfaces import Clock
+from engine.status.node_report import NodeReport
+
+_LOG = structlog.get_logger(__name__)
+
+_GAP, _SELDOM, _RENEWED = 1.0, 30.0, 600.0
+"""Seconds between two reports: at least, where only counts differ, and where nothing does."""
+
+
+@dataclass(slots=True)
+class Reporting:
+    """Writes the last report it was given; it may be given one at any time, by its own thread."""
+
+    api: Api
+    clock: Clock
+    dice: Random
+    _latest: NodeReport | None = None
+    _sent: NodeReport | None = None
+    _sent_at: float = float("-inf")
+    _conditions: tuple[Condition, ...] = ()
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, report: NodeReport | None) -> None:
+        """Have a report written, or none while the node is not there."""
+        self._latest = report
+        if report is None:
+            self._sent = None  # whoever removes the reports of nodes that are gone removes this one
+        self._news.set()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        backoff, said = Backoff(self.dice), ""
+        while True:
+            await self._until_due()
+            sending = self._latest
+            if sending is None:
+                continue
+            try:
+                await self._send(sending)
+            except NodewallError as error:
+                if str(error) != said:
+                    said = str(error)
+                    _LOG.warning("not reported", error=said)
+                await asyncio.sleep(max(getattr(error, "wait", None) or 0.0, backoff.seconds()))
+                continue
+            backoff.reset()
+            said, self._sent, self._sent_at = "", sending, asyncio.get_running_loop().time()
+
+    async def _until_due(self) -> None:
+        while (wait := self._wait()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+            self._news.clear()
+
+    def _wait(self) -> float:
+        """Return for how many seconds nothing is to be written, if nothing new comes."""
+        if self._latest is None:
+            return _RENEWED
+        since = asyncio.get_running_loop().time() - self._sent_at
+        if self._sent is None:
+            return 0.0
+        if self._latest.gist != self._sent.gist:
+            return _GAP - since
+        return (_SELDOM if self._latest != self._sent else _RENEWED) - since
+
+    async def _send(self, report: NodeReport) -> None:
+        now = timestamp(self.clock.now())
+        document, conditions = document_of(report, self._conditions, now)
+        path = f"{NODE_FIREWALLS.paths[0]}/{report.node}"
+        try:
+            await self.api.write(Write.APPLY, f"{path}/status", document)
+        except ApiFault as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            await self.api.write(Write.APPLY, path, bare(report.node))
+            await self.api.write(Write.APPLY, f"{path}/status", document)
+        self._conditions = conditions

@@ -1,0 +1,1 @@
+"""Scratch networks of network namespaces, and packets injected into them."""

@@ -1,0 +1,240 @@
+"""Scratch networks of network namespaces, made and removed here; the machine's own namespace is never touched.
+
+Every host is a namespace whose ``eth0`` hangs on the bridge of one more namespace, the hub. Hosts reach each other
+directly, whatever their addresses, as if all were on one link. See ip-netns(8), veth(4) and bridge(8).
+"""
+
+import itertools
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import socket
+from types import TracebackType
+from typing import Self
+
+from adapters.system.netns_sockets import Attempt, Outcome, connect_all, inside, listener
+from adapters.system.process import Runner, SystemRunner, namespace_path, namespaces
+
+__all__ = ["Host", "Lab", "Namespaces", "Outcome", "configure"]
+
+PREFIX = "nodewall"
+HUB = "hub"
+
+QUIET: Mapping[str, str] = {
+    "ipv4/conf/all/rp_filter": "0",  # whatever source a packet has, it is judged by the rules only
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/icmp_ratelimit": "0",  # a refusal that was held back would look like a drop
+    "ipv4/icmp_ratemask": "0",
+    "ipv6/icmp/ratelimit": "0",
+    "ipv6/icmp/ratemask": "0",
+    "ipv6/conf/all/accept_dad": "0",  # an address works from the moment it is there
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv6/conf/default/accept_ra": "0",
+}
+"""What every namespace has under /proc/sys/net, see ip-sysctl in the kernel's documentation."""
+
+PATIENT: Mapping[str, str] = {
+    "ipv4/neigh/eth0/mcast_solicit": "60",  # a neighbour who may not answer is a drop, not an unreachable host
+    "ipv6/neigh/eth0/mcast_solicit": "60",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host of a lab and its addresses, of both families."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+class _Closing(ABC):
+    """A context that is made as it is entered, and closed even where that fails half way."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        try:
+            self._make()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _make(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove what was made, as far as it was."""
+
+
+@dataclass(slots=True)
+class Namespaces(_Closing):
+    """Network namespaces ``nodewall-<pid>-<n>-<name>``, there while the context is entered.
+
+    Entering it also removes what processes that are no longer there have left.
+    """
+
+    names: tuple[str, ...]
+    runner: Runner = field(default_factory=SystemRunner)
+    _made: dict[str, str] = field(default_factory=dict, init=False)
+
+    def _make(self) -> None:
+        self._delete(_orphans(namespaces()))
+        number = _free_number(namespaces())
+        self._made = {name: f"{PREFIX}-{os.getpid()}-{number}-{name}" for name in self.names}
+        self.batch([f"netns add {made}" for made in self._made.values()])
+        for made in self._made.values():
+            configure(made, QUIET)
+
+    def __getitem__(self, name: str) -> str:
+        return self._made[name]
+
+    def batch(self, lines: Iterable[str], within: str = "") -> None:
+        """Give ip(8) many commands at once, in the namespace of that name, or in our own.
+
+        Raises:
+            ToolMissing: ip is not there.
+            KernelRefused: a command failed; those after it were not tried.
+        """
+        where = ("-n", self[within]) if within else ()
+        text = "".join(f"{line}\n" for line in lines)
+        self.runner.run(["ip", *where, "-batch", "-"], text).or_refused("ip")
+
+    def close(self) -> None:
+        """Remove what was made, as far as it was."""
+        there = set(namespaces())
+        self._delete([made for made in self._made.values() if made in there])
+        self._made = {}
+
+    def _delete(self, names: Sequence[str]) -> None:
+        """Remove namespaces; one that another process removes at the same moment is no failure."""
+        if names:
+            self.runner.run(["ip", "-force", "-batch", "-"], "".join(f"netns del {name}\n" for name in names))
+
+
+@dataclass(slots=True)
+class Lab(_Closing):
+    """A network of hosts, there while the context is entered; host names fit into a namespace's name."""
+
+    hosts: tuple[Host, ...]
+    runner: Runner = field(default_factory=SystemRunner)
+    _namespaces: Namespaces = field(init=False)
+    _listeners: dict[tuple[str, int, int], socket] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._namespaces = Namespaces((HUB, *(host.name for host in self.hosts)), self.runner)
+
+    def _make(self) -> None:
+        self._namespaces.__enter__()
+        self._build()
+
+    def netns(self, host: str) -> str:
+        """Return the name of a host's network namespace."""
+        return self._namespaces[host]
+
+    def close(self) -> None:
+        """Stop listening and remove the namespaces."""
+        try:
+            self._hang_up(list(self._listeners))
+        finally:
+            self._namespaces.close()
+
+    @contextmanager
+    def listening(self, host: str, ports: Iterable[tuple[int, int]]) -> Iterator[None]:
+        """Listen at ``(protocol, port)`` pairs on all addresses of a host; 6 is TCP, 17 is UDP.
+
+        Listeners answer while `connect` or `connect_all` runs. Raises OSError where a port is taken.
+        """
+        addresses = next(each.addresses for each in self.hosts if each.name == host)
+        mine = [(address, protocol, port) for address in addresses for protocol, port in ports]
+        try:
+            for at in mine:
+                self._listen(host, *at)
+            yield
+        finally:
+            self._hang_up(mine)
+
+    def connect(self, source: str, address: str, port: int, protocol: int, timeout: float = 1) -> Outcome:
+        """Return what becomes of a real connection (TCP) or of a request and its answer (UDP).
+
+        Where a host has the address but does not listen yet, it does from now on.
+        """
+        return self.connect_all([(source, address, port, protocol)], timeout)[0]
+
+    def connect_all(self, attempts: Sequence[tuple[str, str, int, int]], timeout: float = 1) -> list[Outcome]:
+        """Make many connections ``(source host, address, port, protocol)`` at once, as `connect` does one."""
+        owners = {address: host.name for host in self.hosts for address in host.addresses}
+        for _source, address, port, protocol in attempts:
+            if address in owners and (address, protocol, port) not in self._listeners:
+                self._listen(owners[address], address, protocol, port)
+        made = [
+            Attempt(namespace_path(self.netns(source)), address, port, protocol)
+            for source, address, port, protocol in attempts
+        ]
+        return connect_all(made, list(self._listeners.values()), timeout)
+
+    def _listen(self, host: str, address: str, protocol: int, port: int) -> None:
+        where = namespace_path(self.netns(host))
+        self._listeners[address, protocol, port] = listener(where, address, port, protocol)
+
+    def _hang_up(self, places: Iterable[tuple[str, int, int]]) -> None:
+        for place in places:
+            if place in self._listeners:
+                self._listeners.pop(place).close()
+
+    def _build(self) -> None:
+        ports = {host.name: f"port{index}" for index, host in enumerate(self.hosts)}
+        self._namespaces.batch(
+            ["link add br0 type bridge mcast_snooping 0", "link set br0 up", *self._cables(ports)], HUB
+        )
+        for host in self.hosts:
+            self._namespaces.batch(_host_lines(host), host.name)
+            configure(self.netns(host.name), PATIENT)
+
+    def _cables(self, ports: Mapping[str, str]) -> Iterator[str]:
+        for host, port in ports.items():
+            yield f"link add {port} type veth peer name eth0 netns {self.netns(host)}"
+            yield f"link set {port} master br0 up"
+
+
+def configure(netns: str, settings: Mapping[str, str]) -> None:
+    """Write values under /proc/sys/net of a network namespace; what this kernel or user cannot set is left alone."""
+
+    def write() -> None:
+        for name, value in settings.items():
+            with suppress(FileNotFoundError):  # newer kernels have more, ordinary users see fewer
+                Path("/proc/sys/net", name).write_text(value)
+
+    inside(namespace_path(netns), write)
+
+
+def _host_lines(host: Host) -> Iterator[str]:
+    yield "link set lo up"
+    yield "link set eth0 up"
+    for address in host.addresses:
+        yield f"addr add {address}/128 dev eth0 nodad" if ":" in address else f"addr add {address}/32 dev eth0"
+    yield "route add 0.0.0.0/0 dev eth0"
+    yield "route add ::/0 dev eth0"
+
+
+def _free_number(there: Iterable[str]) -> int:
+    taken = {name.split("-")[2] for name in there if name.startswith(f"{PREFIX}-{os.getpid()}-")}
+    return next(number for number in itertools.count() if str(number) not in taken)
+
+
+def _orphans(there: Iterable[str]) -> list[str]:
+    return [name for name in there if _is_orphan(name)]
+
+
+def _is_orphan(name: str) -> bool:
+    words = name.split("-", 3)
+    return len(words) == 4 and words[0] == PREFIX and words[1].isdigit() and not Path("/proc", words[1]).exists()

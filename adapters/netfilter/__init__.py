@@ -1,0 +1,1 @@
+"""Netfilter of one network namespace: rules, sets, connections, counters and changes."""

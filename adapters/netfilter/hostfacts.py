@@ -1,0 +1,171 @@
+"""What a node is seen to have: its network interfaces, addresses and routes, and the DNS servers it uses.
+
+Sources: ip-link(8), ip-address(8), ip-route(8), ip-netns(8), resolv.conf(5).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, IPvAnyAddress, TypeAdapter, ValidationError
+
+from adapters.system.process import Runner
+from engine.errors import Fault, Refused, shown
+from engine.events import HostObserved
+from engine.rulesets.model import Family
+from simulator.context import Host, Route
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
+"""Where systemd-resolved lists the servers that it asks itself."""
+NETNS_FOLDER = Path("/etc/netns")
+
+_MOST = 3  # the resolver library reads no more
+
+
+class _Link(BaseModel):
+    """What ``ip -json link`` says of an interface, as far as it is used."""
+
+    ifname: str
+
+
+_LINKS = TypeAdapter(list[_Link])
+
+
+class _Address(BaseModel):
+    local: IPvAnyAddress
+    prefixlen: int
+
+
+class _Addressed(_Link):
+    """What ``ip -json address`` says of an interface; a deleted one comes without a name."""
+
+    ifname: str = ""
+    addr_info: tuple[_Address, ...] = ()
+
+
+class _Hop(BaseModel):
+    dev: str = ""
+
+
+class _Route(_Hop):
+    """What ``ip -json route`` says of a route; one without an interface refuses its packets."""
+
+    dst: str
+    nexthops: tuple[_Hop, ...] = ()
+
+
+_ADDRESSED = TypeAdapter(list[_Addressed])
+_ROUTES = TypeAdapter(list[_Route])
+_EVERYWHERE, _EVERYWHERE_6 = "0.0.0.0/0", "::/0"
+_COMMANDS = {
+    ("ip", "-json", "address", "show"): Family.IPV4,
+    ("ip", "-json", "-4", "route", "show"): Family.IPV4,
+    ("ip", "-json", "-6", "route", "show"): Family.IPV6,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What the ip command printed as JSON, where that came from, and the family of routes in it."""
+
+    text: str
+    source: str
+    family: Family = Family.IPV4
+
+
+def host_of(addresses: Text, *routes: Text) -> Host:
+    """Return a node's addresses and routes from what ``ip -json address`` and ``ip -json route`` printed.
+
+    Of a route with several next hops the first is taken.
+
+    Raises:
+        Refused: a text is not what they print.
+    """
+    links = _read(_ADDRESSED, addresses, "what ip -json address prints")
+    own = {
+        link.ifname: tuple(ip_interface(f"{each.local}/{each.prefixlen}") for each in link.addr_info) for link in links
+    }
+    return Host(own, tuple(route for text in routes for route in _routes(text)))
+
+
+def _routes(text: Text) -> Iterator[Route]:
+    expected = "what ip -json route prints, or ip -json -6 route"
+    for each in _read(_ROUTES, text, expected):
+        to = (_EVERYWHERE_6 if text.family is Family.IPV6 else _EVERYWHERE) if each.dst == "default" else each.dst
+        try:
+            network = ip_network(to)
+        except ValueError as error:
+            raise Refused((Fault(text.source, f"found destination {shown(to)}", expected),)) from error
+        yield Route(network, each.dev or next((hop.dev for hop in each.nexthops), ""))
+
+
+def _read(kind: TypeAdapter[list[T]], text: Text, expected: str) -> list[T]:
+    try:
+        return kind.validate_json(text.text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Refused((Fault(text.source, f"{where}: {first['msg']}".removeprefix(": "), expected),)) from error
+
+
+def observe_host(runner: Runner) -> Host:
+    """Return the addresses and routes that a network namespace has.
+
+    Raises:
+        KernelError: ip is not there, or failed.
+    """
+    return host_of(
+        *(Text(runner.run(words).or_refused("ip") or "[]", "ip", family) for words, family in _COMMANDS.items())
+    )
+
+
+def observe(node: str, runner: Runner, netns: str = "") -> HostObserved:
+    """Return what a node has, as seen in a network namespace.
+
+    A namespace other than the machine's own has the DNS servers that ip-netns(8) keeps for it; the machine's are not
+    taken for its own.
+
+    Raises:
+        KernelError: ip is not there, or failed.
+    """
+    words = ["ip", "-json", "link", "show"]
+    links = _LINKS.validate_json(runner.run(words).or_refused("ip") or json.dumps([]))
+    return HostObserved(node=node, interfaces=tuple(sorted(link.ifname for link in links)), resolvers=_resolvers(netns))
+
+
+def _resolvers(netns: str) -> tuple[str, ...]:
+    if netns:
+        return servers_of(_text(NETNS_FOLDER / netns / "resolv.conf"))
+    text = _text(RESOLV_CONF)
+    return servers_of(text) or servers_of(_text(UPSTREAM))
+
+
+def servers_of(text: str) -> tuple[str, ...]:
+    """Return the DNS servers that the text of a resolv.conf names, in its order, but for those on this machine."""
+    found: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver" and len(found) < _MOST:
+            found.append(words[1].partition("%")[0])
+    return tuple(dict.fromkeys(address for text in found if (address := _elsewhere(text))))
+
+
+def _elsewhere(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return ""
+    return "" if address.is_loopback else str(address)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

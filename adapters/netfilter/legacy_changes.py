@@ -1,0 +1,155 @@
+"""Whether the rules of iptables-legacy in a network namespace have changed, asked of the kernel without a process.
+
+The kernel tells nobody of changes to them, but gives its whole table in one system call, which takes about a
+millisecond for 1,000 rules. Sources: include/uapi/linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h.
+"""
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.system.libc import LIBC, last_error
+from adapters.system.netns_sockets import inside
+from adapters.system.process import namespace_path
+from engine.rulesets.model import Family
+
+_GET_INFO, _GET_ENTRIES = 64, 65
+_INFO = struct.Struct("=32s13I")  # struct ipt_getinfo: name, hooks, their chains and ends, number of entries, size
+_ASKED = struct.Struct("=32sI4x")  # struct ipt_get_entries, before its entries
+_LENGTH = struct.Struct("=H")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Of one family: its protocol, the list of tables, and where in an entry its length and its counters are."""
+
+    domain: socket.AddressFamily
+    level: int
+    names: str
+    length: int
+    counters: int
+
+
+_LAYOUTS = {
+    Family.IPV4: _Layout(socket.AF_INET, socket.IPPROTO_IP, "ip_tables_names", 90, 96),
+    Family.IPV6: _Layout(socket.AF_INET6, socket.IPPROTO_IPV6, "ip6_tables_names", 142, 152),
+}
+_COUNTERS = 16  # bytes
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The entries of a table with their counters at zero, and where those are."""
+
+    entries: bytearray
+    counters: npt.NDArray[np.intp] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, entries: bytearray, layout: _Layout, known: "_Rules | None") -> "_Rules":
+        """Return them; what is ``known`` from before again, where nothing but counters differs from it."""
+        if known is not None and len(known.entries) == len(entries):
+            fresh = entries.copy()
+            np.frombuffer(fresh, np.uint8)[known.counters] = 0
+            if fresh == known.entries:  # with all lengths, so the counters are where they were
+                return known
+        places = np.fromiter(_counters(entries, layout), np.intp)
+        counters = (places[:, np.newaxis] + np.arange(_COUNTERS)).ravel()
+        np.frombuffer(entries, np.uint8)[counters] = 0
+        return cls(entries, counters)
+
+
+def _counters(entries: bytearray, layout: _Layout) -> Iterator[int]:
+    """Yield where the counters of each entry begin."""
+    begin = 0
+    while begin < len(entries):
+        yield begin + layout.counters
+        (length,) = _LENGTH.unpack_from(entries, begin + layout.length)
+        if not length:
+            raise OSError(errno.EPROTO, "an entry of a table has no end")
+        begin += length
+
+
+class LegacyRules:
+    """Tells of which families the rules have changed, in a network namespace or in our own; it has to be asked."""
+
+    descriptor = None
+
+    def __init__(self, netns: str = "") -> None:
+        self._namespace = os.open(namespace_path(netns), os.O_RDONLY | os.O_CLOEXEC) if netns else None
+        self._sockets = {family: self._there(_opener(layout)) for family, layout in _LAYOUTS.items()}
+        self._lists: dict[Family, int] = {}
+        self._last: dict[Family, dict[str, _Rules]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._sockets.values():
+            each.close()
+        for descriptor in (*self._lists.values(), *(() if self._namespace is None else (self._namespace,))):
+            os.close(descriptor)
+
+    def families(self) -> frozenset[Family]:
+        """Return the families whose rules have changed since this was asked last, or may have: all the first time."""
+        now: dict[Family, dict[str, _Rules]] = {}
+        for family in Family:
+            with suppress(OSError):  # then it is not known, and so may have changed
+                now[family] = self._tables(family)
+        found = frozenset(family for family in Family if family not in now or now[family] != self._last.get(family))
+        self._last = now
+        return found
+
+    def _tables(self, family: Family) -> dict[str, "_Rules"]:
+        layout, known = _LAYOUTS[family], self._last.get(family, {})
+        found = {}
+        # Asking for a table that is not there would have the kernel make it.
+        for name in self._names(family):
+            with suppress(FileNotFoundError):
+                entries = _entries(self._sockets[family], layout, name.encode())
+                found[name] = _Rules.of(entries, layout, known.get(name))
+        return found
+
+    def _names(self, family: Family) -> list[str]:
+        """Return the tables there are; no list is there as long as nothing has asked for the family's tables."""
+        if family not in self._lists:
+            path = f"/proc/thread-self/net/{_LAYOUTS[family].names}"
+            with suppress(FileNotFoundError):
+                self._lists[family] = self._there(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return os.pread(self._lists[family], 4096, 0).decode().split() if family in self._lists else []
+
+    def _there(self, work: Callable[[], T]) -> T:
+        return work() if self._namespace is None else inside(Path(f"/proc/self/fd/{self._namespace}"), work)
+
+
+def _opener(layout: _Layout) -> Callable[[], socket.socket]:
+    return lambda: socket.socket(layout.domain, socket.SOCK_RAW, socket.IPPROTO_RAW)
+
+
+def _entries(asking: socket.socket, layout: _Layout, name: bytes) -> bytearray:
+    """Return the entries of a table."""
+    while True:
+        *_, size = _INFO.unpack(_asked(asking, layout, _GET_INFO, _INFO.pack(name, *[0] * 13)))
+        with suppress(BlockingIOError):  # the table has become another one since
+            return _asked(asking, layout, _GET_ENTRIES, _ASKED.pack(name, size) + bytes(size))[_ASKED.size :]
+
+
+def _asked(asking: socket.socket, layout: _Layout, option: int, question: bytes) -> bytearray:
+    """Return what getsockopt(2) makes of a question, which Python's own cannot ask."""
+    answer = bytearray(question)
+    buffer = (ctypes.c_char * len(answer)).from_buffer(answer)
+    length = ctypes.c_uint32(len(answer))
+    if LIBC.getsockopt(asking.fileno(), layout.level, option, buffer, ctypes.byref(length)):
+        raise last_error()
+    return answer

@@ -1,0 +1,72 @@
+"""Changes to the rules of nftables in a network namespace, told by the kernel as they happen.
+
+nftables tells every change to whoever listens on netlink, and so does iptables-nft by it; for the rules of
+iptables-legacy and for sets there is no such thing. Sources: netlink(7), include/uapi/linux/netfilter/nfnetlink.h.
+"""
+
+import errno
+import socket
+import struct
+from contextlib import suppress
+from typing import Self
+
+from adapters.system.netns_sockets import inside
+from adapters.system.process import namespace_path
+from engine.rulesets.model import Family
+
+_NETLINK_NETFILTER = 12
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_GROUP_NFTABLES = 7
+_SUBSYSTEM_NFTABLES = 10
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_FAMILIES = {int(socket.AF_INET): Family.IPV4, int(socket.AF_INET6): Family.IPV6}
+_BUFFER = 1 << 16
+
+
+class RuleNotifications:
+    """Tells of which families the rules of nftables have changed, in a network namespace or in our own."""
+
+    def __init__(self, netns: str = "") -> None:
+        self._socket = inside(namespace_path(netns), _listening) if netns else _listening()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    @property
+    def descriptor(self) -> int:
+        """What can be read from once there is something to tell."""
+        return self._socket.fileno()
+
+    def families(self) -> frozenset[Family]:
+        """Return the families whose rules have changed since this was asked last."""
+        found: set[Family] = set()
+        with suppress(BlockingIOError):
+            while True:
+                try:
+                    found |= _families_in(self._socket.recv(_BUFFER))
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    found |= set(Family)  # so much has happened that the kernel could not tell it all
+        return frozenset(found)
+
+
+def _listening() -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER)
+    made.bind((0, 0))
+    made.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+    return made
+
+
+def _families_in(data: bytes) -> set[Family]:
+    found: set[Family] = set()
+    while len(data) > _HEADER.size:
+        length, kind, *_ = _HEADER.unpack_from(data)
+        family = data[_HEADER.size]  # the first byte of struct nfgenmsg
+        if kind >> 8 == _SUBSYSTEM_NFTABLES and family in _FAMILIES:
+            found.add(_FAMILIES[family])
+        data = data[max(_HEADER.size, (length + 3) & ~3) :]
+    return found

@@ -1,0 +1,1 @@
+"""Live agent of one Node: loop, drift repair, timed applies, removal and reports."""

@@ -1,0 +1,263 @@
+"""The agent of a node: hears of changes, brings them into force, and undoes what others do to its rules.
+
+One thread and one loop, which sleeps until the kernel tells of a change, a moment comes that was set, or a signal. What
+is in force stays in force until the first plan is proved, whatever fails, and when the agent ends.
+"""
+
+import math
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from adapters.eventlog.sources import Source
+from adapters.netfilter.conntrack import ConnectionTable
+from adapters.netfilter.hostfacts import observe
+from adapters.node.drift import Keeper
+from adapters.system.gc_tuning import give_back
+from adapters.system.inotify import FileWatch
+from adapters.system.process import Runner
+from engine.desired.full import Desired
+from engine.desired.incremental import Derivation, derived
+from engine.errors import NodewallError, SwitchedOff
+from engine.state.fold import ClusterState
+
+_LOG = structlog.get_logger(__name__)
+
+_LISTEN, _LISTEN_BESIDES = 0.05, 0.5
+"""Seconds between two questions for news, and where it is told too that there may be any."""
+
+_EAGER, _SOON = 0.1, 0.004
+"""For how many seconds what was written is waited for, as it can be read only a while later, and asked how often."""
+
+_LOOK, _SHARE = 1.0, 5
+"""Seconds between two looks at sets, which nobody tells of, or so many times what a look takes."""
+
+_ASK = 0.2
+"""Seconds between two questions whether rules have changed, where the kernel does not tell."""
+
+_HOST = 10.0
+"""Seconds between two looks at the host's interfaces and DNS servers."""
+
+_RETRIES = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Seconds until what failed is tried again."""
+
+
+class Switch(Protocol):
+    """Takes a node's rules off it, as somebody there wants it."""
+
+    @property
+    def off(self) -> bool:
+        """Whether it is wanted so."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """What to change so that it is not."""
+        ...
+
+    def withdraw(self) -> object:
+        """Take all rules off the node."""
+        ...
+
+
+@dataclass(slots=True)
+class Agent:
+    """Keeps a node as the source tells of it; ``judge_in`` is told the state that plans are judged in."""
+
+    node: str
+    netns: str
+    runner: Runner
+    source: Source
+    keeper: Keeper
+    judge_in: Callable[[ClusterState], None]
+    told_by: int | None
+    """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
+    written: FileWatch | None
+    """Tells when the source may have news; where it is None the source is asked again and again."""
+    enforced: Callable[[Desired, Sequence[datetime]], object]
+    """Called whenever rules came into force, with the times of the events that wanted them."""
+    switch: Switch
+    """Says whether somebody on the node wants no rules there."""
+    turned: Callable[[Derivation], float | None] = lambda _: None
+    """Called after every turn of the loop with what is wanted now; returns when there has to be another turn."""
+    _derivation: Derivation = field(init=False)
+    _stop: bool = field(default=False, init=False)
+    _due: dict[str, float] = field(default_factory=dict, init=False)
+    _eager_until: float = field(default=0.0, init=False)
+    _failures: int = field(default=0, init=False)
+    _off: bool = field(default=False, init=False)
+    _held: object = field(default=None, init=False)
+    _since: list[datetime] = field(default_factory=list, init=False)
+    """When it was put on record what is not in force yet."""
+    _looked: tuple[float, float] = field(default=(0.0, 0.0), init=False)
+    """When the last look began and ended."""
+    _whole: float = field(default=0.0, init=False)
+    """When the next look has to be at everything."""
+
+    def run(self, state: ClusterState) -> None:
+        """Keep the node until SIGTERM or SIGINT comes."""
+        self._derivation = derived(self._with_host(state), self.node)
+        self._due = {"look": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
+        if self.told_by is None:
+            self._due["ask"] = 0.0
+        with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
+            for each in (wake, self.told_by, self.written.descriptor if self.written else None):
+                if each is not None:
+                    selector.register(each, selectors.EVENT_READ)
+            while not self._stop:
+                self._turn()
+                for key, _ in selector.select(self._sleep()):
+                    if key.fd == wake:
+                        os.read(wake, 1 << 12)
+                    elif self.written and key.fd == self.written.descriptor:
+                        self._wait_for_news(self.written)
+                    else:
+                        self._told()
+
+    def _wait_for_news(self, written: FileWatch) -> None:
+        if written.told():
+            self._eager_until = time.monotonic() + _EAGER
+
+    def _told(self) -> None:
+        """Look at what has changed, but not all the time where others change their rules all the time."""
+        if not self.keeper.kernel.hear():
+            return
+        soon = max(time.monotonic(), self._looked[1] + self._looked[1] - self._looked[0], self.keeper.held_until)
+        self._due["look"] = min(self._due["look"], soon)
+
+    def _end(self) -> None:
+        self._stop = True
+
+    def _sleep(self) -> float:
+        now = time.monotonic()
+        listen = _SOON if now < self._eager_until else _LISTEN if self.written is None else _LISTEN_BESIDES
+        return max(0.0, min(min(self._due.values()) - now, listen))
+
+    def _turn(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        self._hear(now)
+        if now >= self._due.get("ask", now + 1):
+            self._told()
+            self._due["ask"] = time.monotonic() + _ASK
+        if now >= self._due["host"]:
+            self._see_host(now)
+        if self.switch.off:
+            self._switch_off(now)
+        elif now >= self._due.get("enforce", now + 1):
+            self._enforce(now)
+        elif now >= self._due["look"]:
+            self._look(now)
+        self._due["turn"] = self.turned(self._derivation) or math.inf
+
+    def _switch_off(self, now: float) -> None:
+        """Take the rules off the node, once; they come back when the switch is on."""
+        self._held, self._due["enforce"], self._due["look"] = None, now + _LISTEN, now + _LISTEN
+        if self._off:
+            return
+        try:
+            self.switch.withdraw()
+        except NodewallError as error:
+            self._failed(error, now)
+            return
+        self._off = True
+        self.keeper.kernel.distrust_sets()
+        self.keeper.failed(SwitchedOff(self.switch.path))
+
+    def _hear(self, now: float) -> None:
+        try:
+            if news := self.source.news():
+                before, self._derivation = self._derivation, self._derivation.through(each.body for each in news)
+                if self._derivation.desired is not before.desired:
+                    self._since.append(news[0].time)
+                self._eager_until = 0.0
+        except NodewallError as error:
+            _LOG.error("no news", error=str(error))
+            return
+        if self._derivation.desired is not self._held and "enforce" not in self._due:
+            self._due["enforce"] = now
+
+    def _see_host(self, now: float) -> None:
+        self._due["host"] = now + _HOST
+        give_back()  # much is free after the first proof, and after many changes
+        state = self._with_host(self._derivation.state)
+        if state is not self._derivation.state:
+            self._derivation = derived(state, self.node)
+
+    def _with_host(self, state: ClusterState) -> ClusterState:
+        """Return the state with what the node is seen to have, put on record where it is new."""
+        try:
+            seen = observe(self.node, self.runner, self.netns)
+        except NodewallError as error:
+            _LOG.error("host not seen", error=str(error))
+            return state
+        if state.hosts.get(self.node) == seen:
+            return state
+        self.keeper.journal.append(seen)
+        return replace(state, hosts=state.hosts.set(self.node, seen))
+
+    def _enforce(self, now: float) -> None:
+        self._off = False
+        del self._due["enforce"]
+        wanted = self._derivation.desired
+        if wanted is None:
+            return  # the node is not there, or not yet; what is in force stays
+        self.keeper.journal.state = self._derivation.state
+        try:
+            self.judge_in(self._derivation.state)
+            self.keeper.enforce(wanted)
+            if self._derivation.state.config.enforce_established:
+                ConnectionTable(self.runner).enforce(self.keeper.nodes.in_force)
+        except NodewallError as error:
+            self._failed(error, now)
+            return
+        self.enforced(wanted, self._since)
+        self._failures, self._held, self._since = 0, wanted, []
+        if self.keeper.nodes.failed:
+            self._due["enforce"] = now + _RETRIES[-1]  # what the kernel lacks may come
+
+    def _failed(self, error: NodewallError, now: float) -> None:
+        self.keeper.failed(error)
+        self._due["enforce"] = now + _RETRIES[min(self._failures, len(_RETRIES) - 1)]
+        self._failures += 1
+
+    def _look(self, now: float) -> None:
+        """See whether others changed what is ours, and put it right; what is there before the first apply stays."""
+        if self._held is None:
+            self._due["look"] = now + _LOOK
+            return
+        whole = now >= self._whole
+        if whole:
+            self.keeper.kernel.distrust_sets()
+        try:
+            self.keeper.repair()
+        except NodewallError as error:
+            self._failed(error, now)
+        self._looked = (now, time.monotonic())
+        if whole:
+            self._whole = self._looked[1] + max(_LOOK, _SHARE * (self._looked[1] - now))
+        self._due["look"] = max(self._whole, self.keeper.held_until)
+
+
+@contextmanager
+def _woken(end: Callable[[], None]) -> Iterator[int]:
+    """Have signals that end the process end the agent instead, and give a descriptor that they write to."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {each: signal.signal(each, lambda *_: end()) for each in (signal.SIGTERM, signal.SIGINT)}
+    old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(old)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for descriptor in (reader, writer):
+            os.close(descriptor)

@@ -1,0 +1,91 @@
+"""Keeps what is desired in force in one kernel, whatever others do to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from adapters.netfilter.cached import RememberedKernel
+from adapters.node.journal import Journal
+from engine.desired.full import Desired
+from engine.events.outcomes import DriftRepaired
+from engine.reconcile.reconciler import NodeRuleReconciler
+from engine.rulesets.diff import diff
+from engine.rulesets.plan import op_of
+
+_LOG = structlog.get_logger(__name__)
+
+_SHOWN = 20
+"""Operations of a repair that are put on record."""
+
+_WINDOW, _FIGHT = 10.0, 30
+"""So many repairs in so many seconds are a fight: others undo what is repaired, again and again."""
+
+_PAUSES = (0.5, 1.0, 2.0, 5.0)
+"""Seconds for which repairs are held back while a fight goes on, longer each time."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Brings what is desired into force, and back into force; ``now`` is a monotonic clock in seconds."""
+
+    kernel: RememberedKernel
+    nodes: NodeRuleReconciler
+    journal: Journal
+    now: Callable[[], float]
+    _repairs: list[float] = field(default_factory=list, init=False)
+    _pause: int = field(default=0, init=False)
+    _not_optimised: str = field(default="", init=False)
+    held_until: float = field(default=0.0, init=False)
+    """Until when no repair is made."""
+
+    def enforce(self, wanted: Desired) -> None:
+        """Bring what is desired into force, but for rules that the kernel refuses.
+
+        Raises:
+            NodewallError: it could not be; what was in force is.
+        """
+        self.nodes.hold(wanted)
+        self.kernel.expect(self.nodes.latest.wanted)
+        self.journal.applied(self.nodes)
+        if self.nodes.not_optimised != self._not_optimised:
+            self._not_optimised = self.nodes.not_optimised
+            _LOG.warning("layout", linear=bool(self._not_optimised), why=self._not_optimised)
+        for each in self.nodes.failed:
+            _LOG.error("rule not in force", policy=each.policy, rule=each.rule, words=each.words)
+
+    def failed(self, error: Exception) -> None:
+        """Put on record that something could not be brought into force."""
+        _LOG.error("not in force", error=str(error))
+        self.journal.failed(error)
+
+    def repair(self) -> bool:
+        """Undo what others did to what is ours, and return whether there was anything to undo.
+
+        Raises:
+            NodewallError: it could not be undone.
+        """
+        if self.now() < self.held_until:
+            return False
+        changes = diff(self.kernel.observe(), self.nodes.latest.wanted)
+        if not changes:
+            return False
+        self.nodes.batch_reconcile(())
+        pause = self._held_back()
+        found = tuple(str(op_of(change)) for change in changes[:_SHOWN])
+        self.journal.append(DriftRepaired(node=self.journal.node, found=found, operations=len(changes), pause=pause))
+        tell = _LOG.info if pause is None else _LOG.warning
+        tell("drift repaired", found=list(found), operations=len(changes), pause=pause)
+        return True
+
+    def _held_back(self) -> float | None:
+        """Return for how long repairs are held back now, None where they are not."""
+        now = self.now()
+        self._repairs = [time for time in self._repairs if time > now - _WINDOW] + [now]
+        if len(self._repairs) < _FIGHT:
+            self._pause = 0 if len(self._repairs) == 1 else self._pause
+            return None
+        pause = _PAUSES[min(self._pause, len(_PAUSES) - 1)]
+        self._pause += 1
+        self.held_until = now + pause
+        return pause

@@ -1,0 +1,47 @@
+"""Takes what nodewall owns off a node, of one backend or of both."""
+
+from dataclasses import dataclass
+
+from adapters.netfilter.iptables import NetfilterKernel
+from engine.compiler import Options
+from engine.errors import KernelRefused, ToolMissing
+from engine.reconcile.interfaces import Stopwatch
+from engine.reconcile.reconciler import NodeRuleReconciler, Proposal, realize
+from engine.rulesets.diff import diff, owned
+from engine.rulesets.model import Ruleset
+from engine.rulesets.plan import make_plan
+from simulator.guard.guard import TrustingVerifier
+
+_NOTHING = Options(enabled=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How many operations a removal took, and the sets that had to stay because others use them."""
+
+    ops: int = 0
+    left: tuple[str, ...] = ()
+
+
+def remove(kernel: NetfilterKernel, watch: Stopwatch) -> Removed:
+    """Take all that is nodewall's off the node, whichever backend wrote it.
+
+    Raises:
+        KernelError: a tool is missing or refused.
+    """
+    other = clear_rules(kernel.other, watch)
+    nodes = NodeRuleReconciler(kernel, TrustingVerifier(), watch, _NOTHING)
+    nodes.batch_reconcile(())
+    return Removed(other + len(nodes.latest.plan.changes), tuple(sorted(nodes.spared)))
+
+
+def clear_rules(kernel: NetfilterKernel, watch: Stopwatch) -> int:
+    """Take away nodewall's rules of one backend, which leaves the sets, and return by how many operations."""
+    try:
+        observed = kernel.observe()
+    except (ToolMissing, KernelRefused):
+        return 0  # that backend is not on this machine
+    wanted = Ruleset(sets=owned(observed).sets)
+    proposal = Proposal(observed, wanted, make_plan(diff(observed, wanted)))
+    realize(proposal, kernel, watch)
+    return len(proposal.plan.changes)

@@ -1,0 +1,73 @@
+"""What probes and Prometheus ask of a process, by HTTP: ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from adapters.telemetry.health import Check
+from engine.errors import Fault, Refused
+
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Answers at an address, or at every one where that is ``*``, by what is called at every question."""
+
+    address: str
+    port: int
+    health: Check
+    readiness: Check
+    metrics: Callable[[], bytes] | None = None
+
+    async def run(self) -> None:
+        """Go on until cancelled.
+
+        Raises:
+            Refused: somebody else answers there.
+        """
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        if self.metrics is not None:
+            app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await serving(runner, self.address, self.port, "--listen")
+        finally:
+            await runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _checked(self.health)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _checked(self.readiness)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body = await asyncio.to_thread(self.metrics) if self.metrics else b""
+        return web.Response(body=body, headers={"Content-Type": _TYPE})
+
+
+async def serving(
+    runner: web.AppRunner, address: str, port: int, option: str, tls: ssl.SSLContext | None = None
+) -> None:
+    """Answer at an address, or at every one where that is ``*``, until cancelled.
+
+    Raises:
+        Refused: somebody else answers there; ``option`` gave the address.
+    """
+    try:
+        await web.TCPSite(runner, None if address == "*" else address, port, ssl_context=tls).start()
+    except OSError as error:
+        problem = f"{address}:{port}: {error.strerror}"
+        raise Refused((Fault(option, problem, "an address and port that are free"),)) from None
+    await asyncio.Event().wait()
+
+
+def _checked(check: Check) -> web.Response:
+    wrong = check()
+    return web.Response(text=f"{wrong or 'ok'}\n", status=503 if wrong else 200)

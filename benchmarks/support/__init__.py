@@ -1,0 +1,1 @@
+"""Clusters, load and timing that the benchmarks share."""

@@ -1,0 +1,62 @@
+"""Rules that log: their targets, the prefixes that tell who logged, and their limit as iptables-save prints it.
+
+Sources: iptables-extensions(8), LOG, NFLOG and limit; ``print_rate`` of iptables for the limit.
+"""
+
+from engine.compiler.options import LogTarget
+from engine.objects.config import rate_of
+from engine.policy.completed_rules import CompletedRule, Direction
+from engine.rulesets.model import Match, Target
+from engine.rulesets.ownership import digest
+
+_LOG_ROOM = 29  # characters of a LOG prefix
+_NFLOG_ROOM = 63  # characters of an NFLOG prefix, without its closing NUL
+_LETTERS = {Direction.INGRESS: "I", Direction.EGRESS: "O"}
+_UNITS = (("day", 86400), ("hour", 3600), ("min", 60), ("sec", 1))
+_SCALE = 10000  # xt_limit counts in ten-thousandths of a second
+_DEFAULT_BURST = 5
+
+
+def log_target(rule: CompletedRule, log: LogTarget) -> Target:
+    """Return the target that logs a rule's packets."""
+    prefix = log_prefix(rule, log)
+    if log.kernel:
+        return Target("LOG", (Match("", "log-prefix", (prefix,)),))
+    group = (Match("", "nflog-group", (str(log.group),)),) if log.group else ()
+    return Target("NFLOG", (Match("", "nflog-prefix", (prefix,)), *group))
+
+
+def log_prefix(rule: CompletedRule, log: LogTarget) -> str:
+    """Return what comes before a logged packet; what does not fit is cut and marked by a hash.
+
+    LOG: ``nodewall:I:Drop:label:``. NFLOG: ``I:Drop:label:policy/rule``.
+    """
+    label = f"{rule.label}:" if rule.label else ""
+    head = f"{_LETTERS[rule.direction]}:{rule.action}:"
+    if log.kernel:
+        return _fitting(f"nodewall:{head}", label, _LOG_ROOM, ":")
+    return _fitting(head, f"{label}{rule.id}", _NFLOG_ROOM)
+
+
+def label_is_cut(rule: CompletedRule, log: LogTarget) -> bool:
+    """Return whether a rule's label has no room in its prefix."""
+    return rule.logged and bool(rule.label) and f":{rule.label}:" not in log_prefix(rule, log)
+
+
+def _fitting(head: str, rest: str, room: int, end: str = "") -> str:
+    if len(head) + len(rest) <= room:
+        return f"{head}{rest}"
+    mark = f"~{digest(rest, digits=4 if end else 8)}{end}"
+    return f"{head}{rest[: room - len(head) - len(mark)]}{mark}"
+
+
+def limit_matches(log: LogTarget) -> tuple[Match, ...]:
+    """Return the match that bounds how much is logged."""
+    period = _SCALE * rate_of(log.rate)[1] // rate_of(log.rate)[0]
+    name, seconds = _UNITS[0]
+    for unit, size in _UNITS[1:]:
+        if period > size * _SCALE or size * _SCALE // period < size * _SCALE % period:
+            break
+        name, seconds = unit, size
+    burst = () if log.burst == _DEFAULT_BURST else (Match("limit", "limit-burst", (str(log.burst),)),)
+    return (Match("limit", "limit", (f"{seconds * _SCALE // period}/{name}",)), *burst)

@@ -1,0 +1,171 @@
+"""Ports cut into cells on which the same rules decide, and chains that lead a packet to its cell.
+
+The chains are a search tree. Where a range of ports is cut is fixed, and whether it is depends on how many cells it has
+and on nothing else, so the same ports make the same tree however they came, and one more or less touches little of it.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
+from typing import Generic
+
+from engine.compiler.optimised.prefix_index import D
+from engine.policy.completed_rules import PortRange
+from engine.rulesets.ownership import digest
+
+FEWEST, FANOUT = 16, 4
+"""A range of ports with up to as many cells has one chain for all of them; one with more is cut into so many parts.
+
+As measured (``make bench-matches``), a range of ports costs a packet 40 ns in nf_tables and 20 in iptables-legacy, one
+port 16 and 20, another chain 29 and 14. By that a fan-out of 4 is the cheapest, and 16 cells cost hardly more than 8.
+"""
+
+Ranges = Sequence[PortRange]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell(Generic[D]):
+    """Ports from ``first`` to ``last``, and those who decide there, in their order."""
+
+    first: int
+    last: int
+    deciding: tuple[D, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node(Generic[D]):
+    """A chain of the tree: it leads to chains for parts of its ports, or has the cells that have any of them."""
+
+    first: int
+    last: int
+    nodes: "tuple[Node[D], ...]" = ()
+    cells: tuple[Cell[D], ...] = ()
+
+
+class Cells(Generic[D]):
+    """The cells of a range of ports, ascending and without a gap, kept up as those who decide come and go.
+
+    No two that follow each other are alike. A cell in which nothing changes is the same object.
+    """
+
+    def __init__(self, within: PortRange) -> None:
+        self._within = within
+        self._ranges: dict[D, Ranges] = {}
+        self._cells: list[Cell[D]] = [Cell(*within, ())]
+
+    def __iter__(self) -> Iterator[Cell[D]]:
+        """Yield the cells."""
+        return iter(self._cells)
+
+    def change(self, gone: Iterable[D], new: Mapping[D, Ranges]) -> None:
+        """Take some out and put others in, each with the ports that it is about; those who stay keep their order."""
+        touched = [ports for who in gone for ports in self._ranges.pop(who)]
+        touched += [ports for ranges in new.values() for ports in ranges]
+        self._ranges.update(new)
+        if len(touched) * _MANY > len(self._cells):
+            self._cut_anew(self._within, self._ranges)
+            return
+        for ports in dict.fromkeys(touched):
+            self._cut_anew(ports, new)
+
+    def swap(self, instead: Mapping[D, D]) -> None:
+        """Put others in the place of some, who are about the same ports."""
+        for who, other in instead.items():
+            self._ranges[other] = self._ranges.pop(who)
+        for place, cell in enumerate(self._cells if instead else ()):
+            if not instead.keys().isdisjoint(cell.deciding):
+                deciding = tuple(instead.get(who, who) for who in cell.deciding)
+                self._cells[place] = Cell(cell.first, cell.last, deciding)
+
+    def _cut_anew(self, ports: PortRange, new: Iterable[D]) -> None:
+        """Cut the cells anew that have ports of a range."""
+        first, last = max(ports[0], self._within[0]), min(ports[1], self._within[1])
+        if first > last:
+            return
+        begin = bisect_right(self._cells, first, key=_first_of) - 1
+        end = bisect_right(self._cells, last, key=_first_of)
+        old = self._cells[begin:end]
+        there = {who: None for cell in old for who in cell.deciding if who in self._ranges} | dict.fromkeys(new)
+        ranges = {who: self._ranges[who] for who in sorted(there, key=attrgetter("number"))}
+        cut = list(_cut(ranges, (old[0].first, old[-1].last)))
+        # What is cut out may have become like what is beside it.
+        if begin and self._cells[begin - 1].deciding == cut[0].deciding:
+            begin -= 1
+            cut[0] = Cell(self._cells[begin].first, cut[0].last, cut[0].deciding)
+        if end < len(self._cells) and self._cells[end].deciding == cut[-1].deciding:
+            cut[-1] = Cell(cut[-1].first, self._cells[end].last, cut[-1].deciding)
+            end += 1
+        known = {cell.first: cell for cell in self._cells[begin:end]}
+        self._cells[begin:end] = [_same(known.get(cell.first), cell) for cell in cut]
+
+
+_MANY = 4
+"""From one changed range for so many cells on, all are cut anew at once."""
+
+
+def _first_of(cell: Cell[D]) -> int:
+    return cell.first
+
+
+def _last_of(cell: Cell[D]) -> int:
+    return cell.last
+
+
+def _same(known: Cell[D] | None, cell: Cell[D]) -> Cell[D]:
+    same = known is not None and (known.last, known.deciding) == (cell.last, cell.deciding)
+    return known if known is not None and same else cell
+
+
+def _cut(ranges: Mapping[D, Ranges], within: PortRange) -> Iterator[Cell[D]]:
+    """Yield the cells of a range of ports by what each who decides, in their order, is about."""
+    first, last = within
+    deciding = list(ranges)
+    begins: dict[int, list[tuple[int, int]]] = {first: []}
+    for number, who in enumerate(deciding):
+        for low, high in ranges[who]:
+            if high < first or low > last:
+                continue
+            begins.setdefault(max(low, first), []).append((number, 1))
+            if high < last:
+                begins.setdefault(high + 1, []).append((number, -1))
+    held: dict[int, int] = {}
+    begun: int | None = None
+    numbers: list[int] = []
+    for place in sorted(begins):
+        for number, step in begins[place]:
+            held[number] = held.get(number, 0) + step
+            if not held[number]:
+                del held[number]
+        now = sorted(held)
+        if begun is not None and now != numbers:
+            yield Cell(begun, place - 1, tuple(deciding[number] for number in numbers))
+        if begun is None or now != numbers:
+            begun, numbers = place, now
+    yield Cell(first if begun is None else begun, last, tuple(deciding[number] for number in numbers))
+
+
+def tree(leaves: Sequence[Cell[D]], within: PortRange) -> Node[D]:
+    """Return the search tree over some cells in a range of ports, ascending, which need not follow each other.
+
+    A part of a range in which there are no cells has no node, and a range with only one part that has is that part.
+    """
+    first, last = within
+    begin = bisect_left(leaves, first, key=_last_of)
+    end = bisect_right(leaves, last, key=_first_of)
+    if end - begin <= _most(first, last):
+        return Node(first, last, cells=tuple(leaves[begin:end]))
+    size = (last - first + 1) // FANOUT
+    parts = [tree(leaves, (part, part + size - 1)) for part in range(first, last + 1, size)]
+    found = [part for part in parts if part.nodes or part.cells]
+    return found[0] if len(found) == 1 else Node(first, last, nodes=tuple(found))
+
+
+@cache
+def _most(first: int, last: int) -> int:
+    """Return up to how many cells a range of ports stays whole.
+
+    It is another number for each, so that the next cell seldom has one cut, wherever cells come in what numbers.
+    """
+    return FEWEST + int(digest(str(first), str(last)), 16) % (FEWEST * (FANOUT - 1))

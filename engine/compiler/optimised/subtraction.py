@@ -1,0 +1,98 @@
+"""What rules about every protocol leave for those about one that come behind them, kept up as both come and go."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from engine.compiler.optimised.builder import NotFlat
+from engine.compiler.optimised.first_match import left_of
+from engine.compiler.optimised.prefix_index import Entries, Prefixes
+from engine.compiler.optimised.terms import WIDTHS, Place, Term, edit, holdings
+from engine.compiler.rule_parts import address_set
+from engine.rulesets.model import IpSet
+from engine.rulesets.ownership import digest
+
+
+class LeftOver:
+    """For terms about one protocol the addresses that terms about all of them, and before them, do not decide on."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._width = WIDTHS[place.family]
+        self._broad: Sequence[Term] = ()
+        self._before = Prefixes[Term](self._width)
+        self._among: Sequence[Term] = ()
+        self._narrow = Prefixes[Term](self._width)
+        self.size = 0
+        """How many members the sets have of what is left."""
+        self._known: dict[Term, Term | None] = {}
+        self._everybody: dict[int, Term | None] = {}
+        """By how many broad terms stand before: what becomes there of a term about every address."""
+
+    def change(self, broad: Sequence[Term], narrow: Sequence[Term], limit: int, late: Callable[[], bool]) -> list[Term]:
+        """Return the narrow terms that anything reaches, each with what is left for it; those who stay keep order.
+
+        Raises:
+            NotFlat: what is left would take more entries than a limit, or it is late.
+        """
+        changed, self._broad = edit(self._broad, broad), broad
+        gone, new = holdings(changed.gone), holdings(changed.new)
+        self._before.change(gone, new)
+        among, self._among = edit(self._among, narrow), narrow
+        self._narrow.change(holdings(among.gone), holdings(among.new))
+        for term in among.gone:
+            del self._known[term]
+        if changed.gone or changed.new:
+            self._everybody = {}
+            concerned = {term for _, own in (*gone, *new) for term in self._narrow.about(own)}
+            concerned |= {term for term in narrow if term.addresses is None}
+            self._known = {term: left for term, left in self._known.items() if term not in concerned}
+        self._known = dict(self._left(narrow, limit, late))
+        return [left for left in self._known.values() if left is not None]
+
+    def _left(self, narrow: Sequence[Term], limit: int, late: Callable[[], bool]) -> Iterator[tuple[Term, Term | None]]:
+        """Yield each narrow term with what it becomes, None where nothing reaches it."""
+        numbers = [term.number for term in self._broad]
+        sizes: dict[str, int] = {}
+        self.size = 0
+        for term in narrow:
+            left = self._known.get(term)
+            if term not in self._known:
+                if late():
+                    raise NotFlat("working it out would take too long")
+                place = bisect_left(numbers, term.number)
+                if term.addresses is None:
+                    if place not in self._everybody:
+                        self._everybody[place] = self._of(term, place)
+                    left = _like(self._everybody[place], term)
+                else:
+                    left = self._of(term, place)
+            if left is not None and left is not term and left.found is not None:
+                left.number = term.number
+                self.size += len(left.found.members) - sizes.get(left.found.name, 0)
+                sizes[left.found.name] = len(left.found.members)
+            if self.size > limit:
+                raise NotFlat("rules about every protocol stand between too many others")
+            yield term, left
+
+    def _of(self, term: Term, place: int) -> Term | None:
+        """Return a term with what is left for it behind so many."""
+        mine = term.reach(self._place.family)
+        before = self._before.about(mine, term.number)
+        left = left_of(term, mine, before.items(), self._width) if before else mine
+        if left == mine:
+            return term
+        return replace(term, addresses=left, found=self._set_of(term, place, left)) if left else None
+
+    def _set_of(self, term: Term, place: int, left: Entries) -> IpSet:
+        """Return the set of what is left, under a name that stays while it is left by others."""
+        following = self._broad[place].named if place < len(self._broad) else ""
+        whose = term.found.name if term.found is not None else following
+        return address_set(self._place.family, digest(self._place.base, "left", whose), left)
+
+
+def _like(other: Term | None, term: Term) -> Term | None:
+    """Return a term with the addresses that are left for another for which all were."""
+    if other is None or other.addresses is None:
+        return term if other is not None else None
+    return replace(term, addresses=other.addresses, found=other.found)

@@ -1,0 +1,1 @@
+"""Desired ruleset of one Node, compiled in full or kept up event by event."""

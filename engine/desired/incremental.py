@@ -1,0 +1,127 @@
+"""What a node shall have in force, kept up event by event: only what depends on an event is worked out anew.
+
+The result is always what :func:`engine.desired.full.desired` says of the same state. A derivation is a value: the
+one before an event stays as it was.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from engine.compiler import Memories, Options, RulePart, assemble, assemble_like, part_of
+from engine.desired.full import Desired, options_of
+from engine.events import (
+    ConfigDeclared,
+    Deletion,
+    EventBody,
+    HostObserved,
+    ObjectRefused,
+)
+from engine.events.outcomes import LogCompacted, OnNode
+from engine.objects import key_of
+from engine.policy.completed_rules import CompletedRule, Plane
+from engine.policy.incremental import Answers, Change
+from engine.policy.peers import HOST
+from engine.policy.resolve import PolicyRules, roots_of, rules_of
+from engine.rulesets.model import Ruleset
+from engine.state.fold import ClusterState, evolve
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """A state and what one node of it shall have in force: None while the state has no such node.
+
+    ``recomputed`` names the policies whose rules were worked out with the last event, all there are at the start.
+    """
+
+    node: str
+    state: ClusterState
+    desired: Desired | None
+    recomputed: tuple[str, ...]
+    answers: Answers
+    parts: Mapping[str, RulePart] = field(default_factory=dict)
+    memories: Memories = field(default_factory=dict, compare=False)
+    """What compiling remembers, shared by all derivations from one; nothing that is compiled depends on it."""
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """What shall be in force, nothing on a node that is not there."""
+        return self.desired.ruleset if self.desired else Ruleset()
+
+    def after(self, body: EventBody) -> "Derivation":
+        """Return the derivation after one more event; raises what :func:`engine.desired.full.desired` does."""
+        return self.through((body,))
+
+    def through(self, bodies: Iterable[EventBody]) -> "Derivation":
+        """Return the derivation after some more events, of which only the end is worked out; raises as `after`.
+
+        ``recomputed`` names what any of them had worked out anew.
+        """
+        found, names = self, set[str]()
+        answers = self.answers
+        for body in bodies:
+            state, change = evolve(found.state, body), _change_of(found.state, body)
+            if isinstance(body, ConfigDeclared) or (change and (found.desired is None or self.node not in state.nodes)):
+                found = derived(state, self.node)
+                answers, names = found.answers, set(found.recomputed)
+                continue
+            if change is not None:
+                answers, again = answers.after(change, state)
+                names |= {change.key} if change.kind == "ClusterNetworkPolicy" else set()
+                names |= {query.policy for query in again if isinstance(query, PolicyRules)}
+                if len(state.policies) != len(found.state.policies) or not answers.asks_alike(again):
+                    answers = answers.only(roots_of(state, self.node))
+            found = replace(found, state=state)
+        wanted, parts = found.desired, found.parts
+        if wanted is not None and answers is not found.answers:
+            wanted, parts = _compiled(answers, self.node, found.memories, wanted, parts)
+        return replace(found, desired=wanted, recomputed=tuple(sorted(names)), answers=answers, parts=parts)
+
+
+def _change_of(state: ClusterState, body: EventBody) -> Change | None:
+    """Return what an event changes that queries may look at, None where that is nothing."""
+    match body:
+        case ObjectRefused() | OnNode() | LogCompacted() | ConfigDeclared():
+            return None
+        case HostObserved():
+            return Change(HOST, body.node)
+        case Deletion():
+            return Change(body.kind, body.name, state.objects(body.kind).get(body.name))
+        case _:
+            kind, key = body.object.kind, key_of(body.object)
+            return Change(kind, key, state.objects(kind).get(key), body.object)
+
+
+def derived(state: ClusterState, node: str) -> Derivation:
+    """Return the derivation of a state from nothing; raises what :func:`engine.desired.full.desired` does."""
+    answers = Answers(state)
+    if node not in state.nodes:
+        return Derivation(node, state, None, (), answers)
+    memories: Memories = {}
+    wanted, parts = _compiled(answers, node, memories)
+    return Derivation(node, state, wanted, tuple(sorted(state.policies)), answers, parts, memories)
+
+
+def _compiled(
+    answers: Answers,
+    node: str,
+    memories: Memories,
+    before: Desired | None = None,
+    parts: Mapping[str, RulePart] = MappingProxyType({}),
+) -> tuple[Desired, Mapping[str, RulePart]]:
+    """Return what is desired and the part of each rule, the one from before where rule and options are the same."""
+    rules, options = rules_of(answers, node), options_of(answers.state, node)
+    if before is not None and (before.rules, before.options) == (rules, options):
+        return before, parts
+    known = parts if before is not None and before.options == options else {}
+    made = {rule.id: _part(rule, options, known.get(rule.id)) for rule in rules if rule.plane is Plane.NODES}
+    new = tuple(made.values())
+    if before is None or not known:
+        return Desired(rules, options, assemble(new, options, memories)), made
+    return Desired(rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options, memories)), made
+
+
+def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:
+    if known is not None and (known.rule is rule or known.rule == rule):
+        return known
+    return part_of(rule, options)

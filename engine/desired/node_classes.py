@@ -1,0 +1,51 @@
+"""Which nodes need the same rules, found without working out what rules they need.
+
+Only a few things tell nodes apart: which selectors of ``appliedTo`` select them, the DNS servers that they use, and how
+rules are enforced on them. So a fleet of thousands of nodes needs the work of a few.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from engine.desired.full import options_of
+from engine.errors import UnknownNode
+from engine.objects import AppliedTo
+from engine.objects.selectors import Selector
+from engine.policy.incremental import Answers
+from engine.policy.peers import Resolvers
+from engine.state.fold import ClusterState
+
+
+def kinds(state: ClusterState, names: Iterable[str] | None = None) -> tuple[tuple[str, ...], ...]:
+    """Return nodes in groups that have the same rules, all of the state's if none are named; by their first names.
+
+    Raises:
+        UnknownNode: the state has no such node.
+    """
+    selectors = tuple(dict.fromkeys(_selectors(state)))
+    answers = Answers(state)
+    found: dict[object, list[str]] = {}
+    for name in sorted(state.nodes if names is None else set(names)):
+        if name not in state.nodes:
+            raise UnknownNode(name, tuple(sorted(state.nodes)))
+        labels = state.nodes[name].metadata.labels
+        chosen = tuple(selector.matches(labels) for selector in selectors)
+        kind = (chosen, answers.ask(Resolvers(name)), options_of(state, name))
+        found.setdefault(kind, []).append(name)
+    return tuple(map(tuple, found.values()))
+
+
+def _selectors(state: ClusterState) -> Iterator[Selector]:
+    """Yield the node selectors that decide which rules a node has."""
+    for policy in state.policies.values():
+        yield from _of_entries(policy.spec.applied_to)
+        for rule in (*policy.spec.ingress, *policy.spec.egress):
+            yield from _of_entries(rule.applied_to)
+    for privileged in state.config.effective_rules():
+        yield from _of_entries(privileged.applied_to)
+    for group in state.groups.values():
+        if group.spec.node_selector is not None:
+            yield group.spec.node_selector.selector()
+
+
+def _of_entries(entries: Iterable[AppliedTo]) -> Iterator[Selector]:
+    return (entry.node_selector.selector() for entry in entries if entry.node_selector is not None)

@@ -1,0 +1,85 @@
+"""Cluster groups: named sets of Nodes, Pods or addresses. Source: Antrea's ``crd.antrea.io/v1beta1`` ClusterGroup."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from engine.errors import shown
+from engine.objects.base import (
+    CRD_VERSION,
+    Checked,
+    Finding,
+    Given,
+    LabelSelector,
+    Metadata,
+    Model,
+    ObjectName,
+    Status,
+    Unsupported,
+    chosen,
+)
+from engine.objects.ip_block import IPBlock
+from engine.validation_errors import finding
+
+GROUP_VERSIONS = ("crd.antrea.io/v1alpha2", "crd.antrea.io/v1alpha3")
+"""Older versions of ClusterGroup, whose used fields are the same."""
+
+GroupVersion = Annotated[
+    Literal["crd.antrea.io/v1beta1"], BeforeValidator(lambda v: CRD_VERSION if v in GROUP_VERSIONS else v)
+]
+
+
+class ServiceReference(Model):
+    """The Service whose endpoints are meant."""
+
+    name: ObjectName
+    namespace: ObjectName
+
+
+class GroupSpec(Checked):
+    """The one source of a group's members; a parent has ``childGroups``, whose members are its own."""
+
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    node_selector: LabelSelector | None = None
+    external_entity_selector: Unsupported = None
+    ip_blocks: tuple[IPBlock, ...] = Field(default=(), alias="ipBlocks")
+    child_groups: tuple[ObjectName, ...] = ()
+    service_reference: ServiceReference | None = None
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield what is wrong with the number of sources."""
+        pods = ("podSelector", "namespaceSelector")
+        others = ("nodeSelector", "ipBlocks", "childGroups", "serviceReference")
+        names = chosen(given, pods, others)
+        if len(names) != 1:
+            problem = f"found {' and '.join(names)} together" if names else "found no source of members"
+            yield (), finding(problem, f"one of podSelector with or without namespaceSelector, {', '.join(others)}")
+
+    @property
+    def selects_pods(self) -> bool:
+        """Whether its members are Pods."""
+        sources = (self.pod_selector, self.namespace_selector, self.service_reference)
+        return any(source is not None for source in sources)
+
+
+class ClusterGroup(Checked):
+    """Members that policies refer to by name."""
+
+    api_version: GroupVersion
+    kind: Literal["ClusterGroup"]
+    metadata: Metadata
+    spec: GroupSpec
+    status: Status = None
+
+    @classmethod
+    def across(cls, given: Given) -> Iterator[Finding]:
+        """Yield where it names itself as a child."""
+        metadata, spec = given.get("metadata"), given.get("spec")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        children = spec.get("childGroups") if isinstance(spec, dict) else None
+        for index, child in enumerate(children if isinstance(children, list | tuple) else ()):
+            if isinstance(name, str) and child == name:
+                yield ("spec", "childGroups", index), finding(f"found {shown(child)}, the group itself", "other groups")

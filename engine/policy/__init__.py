@@ -1,0 +1,1 @@
+"""Policy resolution: from cluster state to the ordered rules of one Node."""

@@ -1,0 +1,27 @@
+"""What a node must never lose: the traffic that it lives on as a part of its cluster."""
+
+from dataclasses import replace
+
+from engine.objects.config import PrivilegedRules as Configured
+from engine.policy.completed_rules import Action, CompletedRule
+from engine.policy.incremental import Answers
+from engine.policy.resolve import PrivilegedRules
+from engine.state.fold import ClusterState
+
+BUILT_IN = frozenset({"api-server-in", "api-server-out", "kubelet-in", "kubelet-out", "etcd-in", "etcd-out", "dns-out"})
+"""Default static rules whose traffic is a lifeline even where others have replaced them."""
+
+
+def lifelines(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
+    """Return the rules whose traffic is the lifelines of a node: static ones that admit something, and the built-in."""
+    own = _static(state, node)
+    unchanged = state.config.model_copy(update={"privileged_rules": Configured()})
+    defaults = _static(replace(state, config=unchanged), node)
+    meant = {(rule.direction, rule.peers, rule.services) for rule in own}
+    lacking = (rule for rule in defaults if rule.name in BUILT_IN)
+    return (*own, *(rule for rule in lacking if (rule.direction, rule.peers, rule.services) not in meant))
+
+
+def _static(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
+    rules = Answers(state).ask(PrivilegedRules(node))
+    return tuple(rule for rule in rules if rule.action is Action.ALLOW)

@@ -1,0 +1,370 @@
+"""Who is meant: from the selectors and groups of a state to Nodes, Pods and blocks of addresses, as queries.
+
+What a group or a selector finds nothing for is empty, never everything.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from immutables import Map
+
+from engine.objects import (
+    ClusterGroup,
+    ClusterObject,
+    EndpointSlice,
+    IPBlock,
+    LabelSelector,
+    Namespace,
+    Node,
+    Peer,
+    Pod,
+    Service,
+)
+from engine.objects.config import PrivilegedPeer
+from engine.objects.selectors import Operator, Selector
+from engine.policy.completed_rules import Plane
+from engine.policy.incremental import Answers, Change, Topic, marked_by_key, marked_by_label
+from engine.policy.prefix_sets import Block, block_order, single, sorted_blocks
+from engine.state.fold import ClusterState
+
+Blocks = tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddresses:
+    """Every InternalIP and ExternalIP of the nodes that a selector selects."""
+
+    depth: ClassVar[int] = 0
+    selector: Selector
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("Node", ""),)
+
+    def answer(self, answers: Answers) -> Blocks:
+        """Return the addresses."""
+        return sorted_blocks(block for node in answers.state.nodes.values() for block in self._of(node))
+
+    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return whether a node came to mean other addresses."""
+        return change.kind == "Node" and self._of(change.before) != self._of(change.after)
+
+    def _of(self, item: ClusterObject | None) -> Blocks:
+        if not isinstance(item, Node) or not self.selector.matches(item.metadata.labels):
+            return ()
+        return tuple(single(address.address) for address in item.status.addresses if address.is_ip)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Addresses, and how many Pods have each, which tells whether one is gone with a Pod."""
+
+    blocks: Blocks
+    pods: Map[Block, int] = field(compare=False)
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> "Shared":
+        """Return them, given once for each Pod that has them."""
+        return cls(sorted_blocks(blocks), Map(Counter(blocks)))
+
+    def after(self, gone: Sequence[Block], come: Sequence[Block]) -> "Shared":
+        """Return what they are after one Pod's addresses have become others."""
+        pods, blocks = self.pods, list(self.blocks)
+        for block in gone:
+            pods = pods.set(block, pods[block] - 1) if pods[block] > 1 else pods.delete(block)
+        for block in come:
+            pods = pods.set(block, pods.get(block, 0) + 1)
+        for block in {*gone, *come}:
+            at = bisect_left(blocks, block_order(block), key=block_order)
+            there = blocks[at : at + 1] == [block]
+            blocks[at : at + there] = [block] if block in pods else []
+        return Shared(tuple(blocks), pods)
+
+
+@dataclass(frozen=True, slots=True)
+class PodAddresses:
+    """The addresses of the Pods that ``pods`` selects, in the namespaces that ``namespaces`` does; None is in any."""
+
+    depth: ClassVar[int] = 0
+    pods: Selector
+    namespaces: Selector | None = None
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        spaces: tuple[Topic, ...] = () if self.namespaces is None else (("Namespace", ""),)
+        return (_pods_of(self.pods), *spaces)
+
+    def answer(self, answers: Answers) -> Shared:
+        """Return the addresses, by what has changed where they were known."""
+        state, change, known = answers.state, answers.change, answers.before(self)
+        if known is not None and change is not None and change.kind == "Pod":
+            gone, come = (tuple(map(single, self._of(item, state))) for item in (change.before, change.after))
+            return known.after(gone, come)
+        inside = {name for name, namespace in state.namespaces.items() if self._in(namespace)}
+        pods = (pod for pod in state.pods.values() if self._means(pod, inside))
+        return Shared.of([single(text) for pod in pods for text in pod.peer_addresses])
+
+    def touched(self, change: Change, state: ClusterState) -> bool:
+        """Return whether a Pod came to mean other addresses, or a namespace came to be meant or not."""
+        if change.kind == "Namespace":
+            return self.namespaces is not None and self._in(change.before) != self._in(change.after)
+        if change.kind != "Pod":
+            return False
+        return self._of(change.before, state) != self._of(change.after, state)
+
+    def _of(self, item: ClusterObject | None, state: ClusterState) -> tuple[str, ...]:
+        if not isinstance(item, Pod):
+            return ()
+        namespace = state.namespaces.get(item.metadata.namespace)
+        inside = {item.metadata.namespace} if self._in(namespace) else set()
+        return item.peer_addresses if self._means(item, inside) else ()
+
+    def _means(self, pod: Pod, inside: set[str]) -> bool:
+        here = self.namespaces is None or pod.metadata.namespace in inside
+        return here and self.pods.matches(pod.metadata.labels)
+
+    def _in(self, item: ClusterObject | None) -> bool:
+        return isinstance(item, Namespace) and self.namespaces is not None and self.namespaces.matches(item.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountAddresses:
+    """The addresses of the Pods that run as a service account."""
+
+    depth: ClassVar[int] = 0
+    namespace: str
+    name: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("Pod", ""),)
+
+    def answer(self, answers: Answers) -> Blocks:
+        """Return the addresses."""
+        return _pod_blocks(pod for pod in answers.state.pods.values() if self._runs(pod))
+
+    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return whether a Pod came to mean other addresses."""
+        return change.kind == "Pod" and self._of(change.before) != self._of(change.after)
+
+    def _of(self, item: ClusterObject | None) -> tuple[str, ...]:
+        return item.peer_addresses if isinstance(item, Pod) and self._runs(item) else ()
+
+    def _runs(self, pod: Pod) -> bool:
+        return (pod.metadata.namespace, pod.spec.service_account_name) == (self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAddresses:
+    """The addresses of the Pods that a Service selects, or of its endpoints where it has no selector."""
+
+    depth: ClassVar[int] = 0
+    key: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (marked_by_key("Service", self.key), ("EndpointSlice", ""), ("Pod", ""))
+
+    def answer(self, answers: Answers) -> Blocks:
+        """Return the addresses."""
+        state = answers.state
+        service = state.services.get(self.key)
+        if service is None:
+            return ()
+        if service.spec.selector:
+            return _pod_blocks(pod for pod in state.pods.values() if _selects(service, pod))
+        slices = (found for found in state.endpoint_slices.values() if found.service == self.key)
+        return sorted_blocks(single(text) for found in slices for text in found.peer_addresses)
+
+    def touched(self, change: Change, state: ClusterState) -> bool:
+        """Return whether it is about the Service, one of its slices, or a Pod that it selected or selects."""
+        ends = (change.before, change.after)
+        if change.kind == "EndpointSlice":
+            return any(isinstance(item, EndpointSlice) and item.service == self.key for item in ends)
+        if change.kind == "Pod":
+            service = state.services.get(self.key)
+            return service is not None and any(isinstance(item, Pod) and _selects(service, item) for item in ends)
+        return change.kind == "Service" and change.key == self.key
+
+
+def _pods_of(selector: Selector) -> Topic:
+    """Return what all Pods have in common that a selector selects."""
+    for each in selector.requirements:
+        if each.operator is Operator.IN and len(each.values) == 1:
+            return marked_by_label("Pod", each.key, each.values[0])
+    return "Pod", ""
+
+
+def _selects(service: Service, pod: Pod) -> bool:
+    labels = pod.metadata.labels
+    wanted = service.spec.selector
+    here = pod.metadata.namespace == service.metadata.namespace
+    return here and bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAddresses:
+    """The addresses of a group and of its children; of one that is not there, none."""
+
+    depth: ClassVar[int] = 1
+    name: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("ClusterGroup", ""),)
+
+    def answer(self, answers: Answers) -> Blocks:
+        """Return the addresses."""
+        groups = with_children(answers.state, self.name)
+        return sorted_blocks(block for group in groups for block in _of_group(group, answers))
+
+    def touched(self, change: Change, state: ClusterState) -> bool:
+        """Return whether it is about the group or one of its children."""
+        return _about_group(self.name, change, state)
+
+
+def _of_group(group: ClusterGroup, answers: Answers) -> Iterator[Block]:
+    spec = group.spec
+    yield from map(_block, spec.ip_blocks)
+    if spec.node_selector is not None:
+        yield from answers.ask(NodeAddresses(spec.node_selector.selector()))
+    if spec.pod_selector is not None or spec.namespace_selector is not None:
+        yield from answers.ask(_pods(spec.pod_selector, spec.namespace_selector)).blocks
+    if spec.service_reference is not None:
+        reference = spec.service_reference
+        yield from answers.ask(ServiceAddresses(f"{reference.namespace}/{reference.name}"))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlanes:
+    """The data planes of a node that a group and its children select."""
+
+    depth: ClassVar[int] = 1
+    name: str
+    node: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (("ClusterGroup", ""),)
+
+    def answer(self, answers: Answers) -> frozenset[Plane]:
+        """Return the planes."""
+        specs = [group.spec for group in with_children(answers.state, self.name)]
+        selectors = [spec.node_selector for spec in specs if spec.node_selector is not None]
+        ours = any(answers.ask(NodeMatches(self.node, selector.selector())) for selector in selectors)
+        pods = any(spec.selects_pods for spec in specs)
+        return frozenset((*((Plane.NODES,) if ours else ()), *((Plane.PODS,) if pods else ())))
+
+    def touched(self, change: Change, state: ClusterState) -> bool:
+        """Return whether it is about the group or one of its children."""
+        return _about_group(self.name, change, state)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMatches:
+    """Whether a selector selects one node."""
+
+    depth: ClassVar[int] = 0
+    node: str
+    selector: Selector
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (marked_by_key("Node", self.node),)
+
+    def answer(self, answers: Answers) -> bool:
+        """Return whether it does."""
+        return self._selects(answers.state.nodes.get(self.node))
+
+    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return whether the node's labels came to be others."""
+        return change.kind == "Node" and change.key == self.node
+
+    def _selects(self, node: Node | None) -> bool:
+        return node is not None and self.selector.matches(node.metadata.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolvers:
+    """The DNS servers of a node: those it is told to have, or else those it was seen to use."""
+
+    depth: ClassVar[int] = 0
+    node: str
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Return what changes of the answer are about."""
+        return (marked_by_key(HOST, self.node),)
+
+    def answer(self, answers: Answers) -> Blocks:
+        """Return their addresses."""
+        told, host = answers.state.config.resolvers, answers.state.hosts.get(self.node)
+        seen = host.resolvers if host else ()
+        return sorted_blocks(map(single, seen if told is None else told))
+
+    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return whether the node was seen anew."""
+        return change.kind == HOST and change.key == self.node
+
+
+HOST = "Host"
+"""The kind of change that is about what is known of a host."""
+
+
+def addresses_of(peers: Iterable[Peer], node: str, answers: Answers) -> Blocks | None:
+    """Return the union of the peers of a rule on a node, or None (anywhere) where there are none."""
+    found = tuple(peers)
+    if not found:
+        return None
+    return sorted_blocks(block for peer in found for block in _blocks(peer, node, answers))
+
+
+def _blocks(peer: Peer, node: str, answers: Answers) -> Blocks:
+    if isinstance(peer, PrivilegedPeer) and peer.resolvers:
+        return answers.ask(Resolvers(node))
+    if peer.ip_block is not None:
+        return (_block(peer.ip_block),)
+    if peer.node_selector is not None:
+        return answers.ask(NodeAddresses(peer.node_selector.selector()))
+    if peer.group is not None:
+        return answers.ask(GroupAddresses(peer.group))
+    if peer.service_account is not None:
+        return answers.ask(AccountAddresses(peer.service_account.namespace, peer.service_account.name))
+    return answers.ask(_pods(peer.pod_selector, peer.namespace_selector)).blocks
+
+
+def _pods(pods: LabelSelector | None, namespaces: LabelSelector | None) -> PodAddresses:
+    return PodAddresses(pods.selector() if pods else Selector(), namespaces.selector() if namespaces else None)
+
+
+def with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
+    """Yield a group and its children, as far as they are there."""
+    group = state.groups.get(name)
+    if group is not None:
+        yield group
+        yield from (state.groups[child] for child in group.spec.child_groups if child in state.groups)
+
+
+def _about_group(name: str, change: Change, state: ClusterState) -> bool:
+    if change.kind != "ClusterGroup":
+        return False
+    group = state.groups.get(name)
+    return change.key == name or (group is not None and change.key in group.spec.child_groups)
+
+
+def _pod_blocks(pods: Iterable[Pod]) -> Blocks:
+    return sorted_blocks(single(text) for pod in pods for text in pod.peer_addresses)
+
+
+def _block(block: IPBlock) -> Block:
+    return Block(block.network, block.excepted)

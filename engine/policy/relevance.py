@@ -1,0 +1,177 @@
+"""What some packets of one node can hang on, so that a long history can be cut down to what matters for them.
+
+What is cut away makes no difference; what is left may make none. Addresses alone tell who is meant by a peer, so a Pod
+or a Node with other addresses is no far end of these packets; and a policy none of whose rules can match them by
+direction, protocol, port and block decides on none.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from engine.events import (
+    Declaration,
+    Deletion,
+    EventBody,
+    HostObserved,
+    ObjectRefused,
+    deleted,
+)
+from engine.events.outcomes import LogCompacted, OnNode
+from engine.objects import (
+    ClusterNetworkPolicy,
+    ClusterObject,
+    EgressRule,
+    EndpointSlice,
+    IngressRule,
+    Node,
+    Peer,
+    Pod,
+    key_of,
+)
+from engine.policy.completed_rules import ANY_PORT, Direction
+from engine.policy.prefix_sets import Address
+
+Span = tuple[int, int, int]
+"""Version of IP, first and last address as numbers."""
+
+PortSpan = tuple[int, int]
+
+_Rule = IngressRule | EgressRule
+
+_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
+_ICMP, _IGMP, _ICMPV6 = 1, 2, 58
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Packets of a node: which way they go, and what their far ends, protocols and destination ports may be.
+
+    No direction means that no policy's rules see them; None, of protocols and ports, means any.
+    """
+
+    node: str
+    direction: Direction | None
+    far: tuple[Span, ...]
+    protocols: frozenset[int] | None = None
+    ports: tuple[PortSpan, ...] | None = None
+
+    def about(self, item: ClusterObject) -> bool:
+        """Return whether an object, as it is, can touch what becomes of the packets."""
+        match item:
+            case ClusterNetworkPolicy():
+                return any(self._may_match(rule) for rule in self._rules(item))
+            case Node():
+                addresses = (each.address for each in item.status.addresses if each.is_ip)
+                return item.metadata.name == self.node or any(map(self._means, addresses))
+            case Pod() | EndpointSlice():
+                return any(map(self._means, item.peer_addresses))
+            case _:
+                return True
+
+    def _rules(self, policy: ClusterNetworkPolicy) -> Sequence[_Rule]:
+        match self.direction:
+            case Direction.INGRESS:
+                return policy.spec.ingress
+            case Direction.EGRESS:
+                return policy.spec.egress
+            case None:
+                return ()
+
+    def _may_match(self, rule: _Rule) -> bool:
+        traffic = not (rule.ports or rule.protocols) or self._has_port(rule) or self._has_protocol(rule)
+        return traffic and (not rule.peers or any(map(self._may_be, rule.peers)))
+
+    def _has_port(self, rule: _Rule) -> bool:
+        for each in rule.ports:
+            first, last = ANY_PORT if each.port is None else (each.port, each.end_port or each.port)
+            if self.has_port(each.protocol, first, last):
+                return True
+        return False
+
+    def has_port(self, protocol: str, first: int, last: int) -> bool:
+        """Return whether some of the packets may be sent to one of these ports, by a protocol as policies name it."""
+        if not self._has(_NUMBERS[protocol]):
+            return False
+        return self.ports is None or any(low <= last and first <= high for low, high in self.ports)
+
+    def _has_protocol(self, rule: _Rule) -> bool:
+        return bool(rule.protocols) and any(map(self._has, (_ICMP, _IGMP, _ICMPV6)))
+
+    def _has(self, protocol: int) -> bool:
+        return self.protocols is None or protocol in self.protocols
+
+    def _may_be(self, peer: Peer) -> bool:
+        if peer.ip_block is None:
+            return True
+        network = peer.ip_block.network
+        first, last = int(network.network_address), int(network.broadcast_address)
+        return any(version == network.version and low <= last and first <= high for version, low, high in self.far)
+
+    def _means(self, text: str) -> bool:
+        address = ip_address(text)
+        number = int(address)
+        return any(version == address.version and low <= number <= high for version, low, high in self.far)
+
+
+@dataclass(slots=True)
+class Abridged:
+    """A history told again, as far as any of some packets can hang on it."""
+
+    concerns: Sequence[Concern]
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """By kind and key: the objects that are there in the history as it is told."""
+
+    def tells(self, body: EventBody) -> EventBody | None:
+        """Return what the next event says here: the same, that an object is gone for these packets, or nothing."""
+        match body:
+            case ObjectRefused() | OnNode() | LogCompacted():
+                return None
+            case HostObserved():
+                return body if any(body.node == each.node for each in self.concerns) else None
+            case Deletion():
+                return body if self._gone(body.kind, body.name) else None
+            case _ if isinstance(body, Declaration):
+                return self._declared(body)
+            case _:
+                return body
+
+    def _declared(self, body: Declaration) -> EventBody | None:
+        item = body.object
+        kind, key = item.kind, key_of(item)
+        if any(each.about(item) for each in self.concerns):
+            self.told.add((kind, key))
+            return body
+        return deleted(kind, key) if self._gone(kind, key) else None
+
+    def _gone(self, kind: str, key: str) -> bool:
+        if (kind, key) not in self.told:
+            return False
+        self.told.remove((kind, key))
+        return True
+
+
+def single(address: Address) -> Span:
+    """Return one address as a span."""
+    return address.version, int(address), int(address)
+
+
+def beginnings_of(concerns: Iterable[Concern]) -> frozenset[str] | None:
+    """Return with what the usual spellings of all far ends begin, in JSON; None where that may be anything."""
+    found = {_beginning(span) for each in concerns for span in each.far}
+    return None if "" in found else frozenset(found)
+
+
+def _beginning(span: Span) -> str:
+    """Return as much as all addresses of a span have in common, up to a point or colon, after the quote before them."""
+    version, first, last = span
+    if first == last:
+        return f'"{IPv4Address(first) if version == 4 else IPv6Address(first)}"'
+    length, parts, mark = (8, 4, ".") if version == 4 else (16, 8, ":")
+    text = ""
+    for place in range(parts - 1, -1, -1):
+        low, high = (number >> place * length & (1 << length) - 1 for number in (first, last))
+        if low != high or (version == 6 and not low):  # zeros may be left out
+            break
+        text += f"{low:d}{mark}" if version == 4 else f"{low:x}{mark}"
+    return f'"{text}' if text else ""

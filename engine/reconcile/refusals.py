@@ -1,0 +1,130 @@
+"""Whom a kernel's refusal is about: rules that can fail alone, and sets that others hold fast.
+
+A tool names the line that it stumbled over, or only the end of its input. Then rules are tried in a chain of their own
+to which nothing leads, and with sets that are empty, so that no packet fares differently meanwhile.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from engine.compiler.assemble import TABLE
+from engine.errors import KernelBusy, KernelRefused
+from engine.reconcile.interfaces import Kernel
+from engine.rulesets.diff import RuleInserted, SetDestroyed, diff, owned
+from engine.rulesets.model import Chain, Family, Rule, Ruleset, Table
+from engine.rulesets.ownership import CHAIN_PREFIX, owner_of
+from engine.rulesets.plan import Plan, Tool, make_plan
+from engine.rulesets.text import render_rule
+
+Owner = tuple[str, str]
+"""A policy and one of its rules."""
+
+_CHAIN = f"{CHAIN_PREFIX}PROBE"
+
+
+@dataclass(frozen=True, slots=True)
+class Culprits:
+    """The rules that a kernel refuses by themselves, and unwanted sets of ours that it does not let go."""
+
+    owners: frozenset[Owner] = frozenset()
+    sets: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.owners or self.sets)
+
+
+def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) -> Culprits:
+    """Return whom it is about that a step of ``plan``, the way to ``wanted``, was refused; nobody where all may be.
+
+    The kernel must be as it was before the plan, and is again.
+
+    Raises:
+        KernelError: what was tried could not be taken back.
+    """
+    if error.status < 0 or isinstance(error, KernelBusy):
+        return Culprits()  # it says nothing of the rules
+    if error.tool == Tool.IPSET:
+        return _of_sets(error.offending, plan, wanted)
+    new = [(c.family, c.rule) for c in plan.changes if isinstance(c, RuleInserted) and _is_plain(c.rule)]
+    named = frozenset(_owners(rule for _, rule in new if error.offending.endswith(render_rule(rule))))
+    if named:
+        return Culprits(named)
+    trial = _Trial(kernel, wanted, new)
+    return Culprits() if trial.refused(()) else Culprits(frozenset(trial.found(tuple(dict.fromkeys(trial.owners)))))
+
+
+def reach(wanted: Ruleset, kernel: Kernel) -> None:
+    """Bring a kernel by the straight way, unjudged, from whatever it holds to what is wanted of ours.
+
+    Raises:
+        KernelError: a step failed; those before it were carried out.
+    """
+    for step in make_plan(diff(kernel.observe(), wanted)).steps:
+        kernel.run(step)
+
+
+def _of_sets(line: str, plan: Plan, wanted: Ruleset) -> Culprits:
+    _, _, rest = line.partition(" ")
+    name = rest.partition(" ")[0]
+    rules = (rule for _, _, chain in wanted.chains() for rule in chain.rules if name in rule.set_names)
+    gone = {change.name for change in plan.changes if isinstance(change, SetDestroyed) and not change.replaced}
+    return Culprits(frozenset(_owners(rules)), frozenset({name} & gone))
+
+
+def _owners(rules: Iterator[Rule]) -> Iterator[Owner]:
+    return (owner for rule in rules if (owner := owner_of(rule.comment)) is not None)
+
+
+def _is_plain(rule: Rule) -> bool:
+    """Whether a rule can stand in another chain too, and serves a policy; jumps to our chains are never refused."""
+    return owner_of(rule.comment) is not None and not (rule.target is not None and rule.target.owned)
+
+
+class _Trial:
+    """Tries rules in a chain to which nothing leads."""
+
+    def __init__(self, kernel: Kernel, wanted: Ruleset, rules: Sequence[tuple[Family, Rule]]) -> None:
+        self._kernel = kernel
+        self._before = owned(kernel.observe())
+        self._sets = {item.name: replace(item, members=()) for item in wanted.sets}
+        self._rules = [(owner_of(rule.comment), family, rule) for family, rule in rules]
+        self.owners = [owner for owner, _, _ in self._rules if owner is not None]
+
+    def found(self, owners: tuple[Owner, ...]) -> Iterator[Owner]:
+        """Yield those whose rules are refused, by halves."""
+        if not owners or not self.refused(owners):
+            return
+        if len(owners) == 1:
+            yield owners[0]
+            return
+        half = len(owners) // 2
+        yield from self.found(owners[:half])
+        yield from self.found(owners[half:])
+
+    def refused(self, owners: tuple[Owner, ...]) -> bool:
+        """Return whether the kernel refuses the rules of these owners; it holds what it held before then."""
+        chosen = set(owners)
+        rules = [(family, rule) for owner, family, rule in self._rules if owner in chosen]
+        try:
+            reach(self._with(rules), self._kernel)
+        except KernelRefused:
+            return True
+        finally:
+            reach(self._before, self._kernel)
+        return False
+
+    def _with(self, rules: Sequence[tuple[Family, Rule]]) -> Ruleset:
+        there = {item.name for item in self._before.sets}
+        names = sorted({name for _, rule in rules for name in rule.set_names} - there)
+        ipv4, ipv6 = (_joined(self._before.tables(family), rules, family) for family in Family)
+        return Ruleset(ipv4, ipv6, (*self._before.sets, *(self._sets[name] for name in names)))
+
+
+def _joined(tables: tuple[Table, ...], rules: Sequence[tuple[Family, Rule]], family: Family) -> tuple[Table, ...]:
+    """Return the tables with one more chain, beside the compiled ones."""
+    ours = tuple(rule for each, rule in rules if each is family)
+    known = {table.name: table for table in tables}
+    mine = known.get(TABLE, Table(TABLE))
+    known[TABLE] = replace(mine, chains=(*mine.chains, Chain(_CHAIN, ours)))
+    return tuple(known.values())

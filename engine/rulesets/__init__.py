@@ -1,0 +1,1 @@
+"""Rulesets as values: model, text, differences, plans and intermediate states."""

@@ -1,0 +1,400 @@
+"""What has to change so that an observed ruleset becomes the wanted one, as the fewest changes.
+
+Only what bears nodewall's prefix takes part: its chains, its sets, and the jumps into its chains that stand in other
+chains. Everything else in the observed ruleset is somebody else's and stays.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from engine.rulesets.model import Chain, Family, IpSet, Member, Rule, Ruleset, Table
+
+
+@dataclass(frozen=True, slots=True)
+class ChainChange:
+    """A chain of ours appears or goes; when it goes its rules go with it."""
+
+    family: Family
+    table: str
+    chain: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInserted:
+    """A rule comes to stand at ``position`` (from 1) once all edits before it in its chain are made.
+
+    ``at_end`` says that no rule stays behind it, so it may be appended.
+    """
+
+    family: Family
+    table: str
+    chain: str
+    position: int
+    rule: Rule
+    at_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDeleted:
+    """The rule at ``position`` (from 1), once all edits before it are made, goes."""
+
+    family: Family
+    table: str
+    chain: str
+    position: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class JumpPlaced:
+    """A jump into a chain of ours comes to stand first in a built-in chain, or ``last``."""
+
+    family: Family
+    table: str
+    chain: str
+    rule: Rule
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JumpRemoved:
+    """A jump into a chain of ours, wherever it stands in a chain of others, goes."""
+
+    family: Family
+    table: str
+    chain: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class SetCreated:
+    """A set of ours appears, empty."""
+
+    item: IpSet
+
+
+@dataclass(frozen=True, slots=True)
+class SetDestroyed:
+    """A set of ours goes; ``replaced`` says that it comes again under its name, of another kind or size."""
+
+    name: str
+    replaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAdded:
+    """A set of ours gets a member."""
+
+    set_name: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoved:
+    """A set of ours loses a member."""
+
+    set_name: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """A member of a set of ours keeps its element and gets other flags (``nomatch`` comes or goes), in one step."""
+
+    set_name: str
+    member: Member
+
+
+ChainEdit = ChainChange | RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved
+SetEdit = SetCreated | SetDestroyed | MemberAdded | MemberRemoved | MemberChanged
+Change = ChainEdit | SetEdit
+
+
+def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
+    """Return the changes from ``observed`` to ``wanted``, sets first, then IPv4, then IPv6.
+
+    Before all that, sets that have to be made anew go, with the rules that look into them.
+    """
+    removals = _removals(observed, wanted)
+    rest = apply_changes(observed, removals) if removals else observed
+    edits = [edit for family in Family for edit in _family_edits(rest, wanted, family)]
+    return (*removals, *_set_edits(rest, wanted), *edits)
+
+
+def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
+    """Return the changes that take away our sets that have to be made anew, which no rule may look into then."""
+    names = {name for name, old, new in _unlike(observed, wanted) if old and new and _is_made_anew(old, new)}
+    edits: list[ChainEdit] = []
+    for family, table, chain in observed.chains() if names else ():
+        if chain.owned:
+            kept = tuple(rule for rule in chain.rules if names.isdisjoint(rule.set_names))
+            edits += _rule_edits(family, table.name, chain, replace(chain, rules=kept))
+    return (*edits, *(SetDestroyed(name, replaced=True) for name in sorted(names)))
+
+
+def _is_made_anew(before: IpSet, after: IpSet) -> bool:
+    """Return whether a set cannot become another in place: of another kind, or without room for both's members."""
+    if (before.kind, before.options) != (after.kind, after.options):
+        return True
+    room = int(dict(before.options).get("maxelem", _MAX_MEMBERS))
+    few = len(before.members) + len(after.members) <= room
+    return not few and len({*before.members, *after.members}) > room
+
+
+_MAX_MEMBERS = 65536  # what ipset takes where nothing is said
+
+
+def owned(ruleset: Ruleset) -> Ruleset:
+    """Return nodewall's part of a ruleset: its chains, its sets, and its jumps in the chains of others."""
+    return Ruleset(
+        ipv4=_owned_tables(ruleset.ipv4),
+        ipv6=_owned_tables(ruleset.ipv6),
+        sets=tuple(item for item in ruleset.sets if item.owned),
+    )
+
+
+def _owned_tables(tables: Sequence[Table]) -> tuple[Table, ...]:
+    return tuple(table for table in map(_owned_table, tables) if table.chains)
+
+
+def _owned_table(table: Table) -> Table:
+    chains = (chain if chain.owned else _owned_jumps(chain) for chain in table.chains)
+    return Table(table.name, tuple(chain for chain in chains if chain.owned or chain.rules))
+
+
+def _owned_jumps(chain: Chain) -> Chain:
+    return replace(chain, rules=_jumps(chain), policy=None, jumps_last=_jumps_last(chain))
+
+
+def _jumps_last(chain: Chain) -> bool:
+    """Return whether our jumps are to stand last in a chain, or stand there with rules of others before them."""
+    jumps = _jumps(chain)
+    count = len(chain.rules) - len(jumps)
+    return chain.jumps_last or (chain.rules[count:] == jumps != chain.rules[: len(jumps)])
+
+
+def _jumps(chain: Chain) -> tuple[Rule, ...]:
+    return tuple(rule for rule in chain.rules if _is_jump(rule))
+
+
+def _is_jump(rule: Rule) -> bool:
+    return rule.target is not None and rule.target.owned
+
+
+def _family_edits(observed: Ruleset, wanted: Ruleset, family: Family) -> Iterator[ChainEdit]:
+    names = {table.name for ruleset in (observed, wanted) for table in ruleset.tables(family)}
+    for name in sorted(names):
+        old = {chain.name: chain for chain in observed.table(family, name).chains}
+        new = {chain.name: chain for chain in wanted.table(family, name).chains}
+        for chain in sorted(old.keys() | new.keys()):
+            yield from _chain_edits(family, name, old.get(chain), new.get(chain))
+
+
+def _chain_edits(family: Family, table: str, old: Chain | None, new: Chain | None) -> Iterator[ChainEdit]:
+    chain = (old or new or Chain("")).name
+    if not Chain(chain).owned:
+        yield from _jump_edits(family, table, old or Chain(chain), new or Chain(chain))
+    elif new is None:
+        yield ChainChange(family, table, chain, created=False)
+    else:
+        if old is None:
+            yield ChainChange(family, table, chain, created=True)
+        yield from _rule_edits(family, table, old or Chain(chain), new)
+
+
+def _jump_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
+    """Place the wanted jumps first or last; where they are not exactly so, all of ours go and come again."""
+    present, wanted, last = _jumps(old), _jumps(new), _jumps_last(new)
+    there = old.rules[len(old.rules) - len(wanted) :] if last else old.rules[: len(wanted)]
+    if present == wanted == there:
+        return
+    for rule in present:
+        yield JumpRemoved(family, table, old.name, rule)
+    for rule in wanted if last else reversed(wanted):
+        yield JumpPlaced(family, table, new.name, rule, last=last)
+
+
+def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
+    """Walk both chains from the top; deletions of a gap come before its insertions.
+
+    So every insertion but those at the end stands right before a rule that was there before, which is the only kind
+    of place that iptables-nft-restore finds inside a transaction.
+    """
+    if old.rules == new.rules:  # most of the time, and quick to see where they are the same objects
+        return
+    position = 1
+    old_at = new_at = 0
+    for old_next, new_next in [*kept_pairs(old.rules, new.rules), (len(old.rules), len(new.rules))]:
+        for rule in old.rules[old_at:old_next]:
+            yield RuleDeleted(family, table, new.name, position, rule)
+        for rule in new.rules[new_at:new_next]:
+            yield RuleInserted(family, table, new.name, position, rule, at_end=old_next == len(old.rules))
+            position += 1
+        position += 1
+        old_at, new_at = old_next + 1, new_next + 1
+
+
+def kept_pairs(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Return the indices (in ``old``, in ``new``) of a longest common subsequence, ascending.
+
+    Hunt and Szymanski's way (Communications of the ACM 20, 1977): quick where rules hardly repeat, as ours do not.
+    """
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for index in range(len(new) - 1, -1, -1):
+        places[new[index]].append(index)
+    ends: list[int] = []  # for each length, the smallest index in ``new`` at which a subsequence of it ends
+    links: list[_Link] = []
+    for old_index, rule in enumerate(old):
+        for new_index in places.get(rule, ()):
+            length = bisect_left(ends, new_index)
+            link = _Link(old_index, new_index, links[length - 1] if length else None)
+            if length == len(ends):
+                ends.append(new_index)
+                links.append(link)
+            else:
+                ends[length] = new_index
+                links[length] = link
+    return _chain_of(links[-1] if links else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A pair of equal rules and the pair before it in the subsequence."""
+
+    old: int
+    new: int
+    before: "_Link | None"
+
+
+def _chain_of(link: _Link | None) -> list[tuple[int, int]]:
+    pairs = []
+    while link is not None:
+        pairs.append((link.old, link.new))
+        link = link.before
+    return pairs[::-1]
+
+
+def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
+    for name, before, after in _unlike(observed, wanted):
+        if after is None:
+            yield SetDestroyed(name)
+        elif before is None:  # no rule looks into it yet, so its members come in any order, the usual one
+            yield SetCreated(replace(after, members=()))
+            yield from (MemberAdded(name, member) for member in sorted(after.members))
+        elif before.members != after.members:
+            yield from _member_edits(name, before.members, after.members)
+
+
+def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
+    """Yield our sets by name, as they are and as they shall be, but not those that are the same objects."""
+    same = {*map(id, observed.sets)} & {*map(id, wanted.sets)}
+    old = {item.name: item for item in observed.sets if id(item) not in same and item.owned}
+    new = {item.name: item for item in wanted.sets if id(item) not in same and item.owned}
+    for name in sorted(old.keys() | new.keys()):
+        yield name, old.get(name), new.get(name)
+
+
+def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ...]) -> Iterator[SetEdit]:
+    """Yield what turns members into others, narrow networks first and those that go last, the widest of them first.
+
+    A set answers by its most specific member, so in this order an address is in it as before or as after all along.
+    """
+    # A set holds an element once, whatever its flags, so elements are what is compared first.
+    old = {member[0]: member for member in before}
+    new = {member[0]: member for member in after}
+    for element, member in sorted(new.items(), key=lambda item: (-_length(item[0]), item[0])):
+        if element not in old:
+            yield MemberAdded(name, member)
+        elif old[element] != member:
+            yield MemberChanged(name, member)
+    for element in sorted(old.keys() - new.keys(), key=lambda gone: (_length(gone), gone)):
+        yield MemberRemoved(name, old[element])
+
+
+def _length(element: str) -> int:
+    """Return the length of an element's prefix; one without is of single addresses."""
+    length = element.partition("/")[2]
+    return int(length) if length.isdecimal() else _LONGEST
+
+
+_LONGEST = 128
+
+
+def apply_changes(observed: Ruleset, changes: Sequence[Change]) -> Ruleset:
+    """Return what the kernel holds after the changes: the meaning of each, in plain Python, for proofs and tests."""
+    held = _Held(observed)
+    for change in changes:
+        if isinstance(change, SetEdit):
+            held.edit_set(change)
+        else:
+            held.edit_chain(change)
+    return held.ruleset()
+
+
+class _Held:
+    """A ruleset while it changes: the rules and members of what was changed so far, in a form that is quick to edit."""
+
+    def __init__(self, observed: Ruleset) -> None:
+        self._sets = {item.name: item for item in observed.sets}
+        self._members: dict[str, dict[str, Member]] = {}
+        self._tables = {
+            family: {table.name: {c.name: c for c in table.chains} for table in observed.tables(family)}
+            for family in Family
+        }
+        self._rules: dict[tuple[Family, str, str], list[Rule]] = {}
+
+    def edit_set(self, change: SetEdit) -> None:
+        """Make one change to the sets."""
+        match change:
+            case SetCreated(item):
+                self._sets[item.name] = item
+            case SetDestroyed(name):
+                del self._sets[name]
+                self._members.pop(name, None)
+            case MemberAdded(name, member) | MemberChanged(name, member):
+                self._members_of(name)[member[0]] = member
+            case MemberRemoved(name, member):
+                self._members_of(name).pop(member[0], None)
+
+    def edit_chain(self, change: ChainEdit) -> None:
+        """Make one change to the chains."""
+        chains = self._tables[change.family].setdefault(change.table, {})
+        place = (change.family, change.table, change.chain)
+        if isinstance(change, ChainChange):
+            self._rules.pop(place, None)
+            chains.pop(change.chain, None)
+            if change.created:
+                chains[change.chain] = Chain(change.chain)
+            return
+        chain = chains.setdefault(change.chain, Chain(change.chain))
+        rules = self._rules.setdefault(place, list(chain.rules))
+        match change:
+            case RuleInserted(position=position, rule=rule):
+                rules.insert(position - 1, rule)
+            case RuleDeleted(position=position):
+                del rules[position - 1]
+            case JumpPlaced(rule=rule, last=last):
+                rules.insert(len(rules) if last else 0, rule)
+            case JumpRemoved(rule=rule):
+                rules.remove(rule)
+
+    def ruleset(self) -> Ruleset:
+        """Return what it has become."""
+        for (family, table, chain), rules in self._rules.items():
+            chains = self._tables[family][table]
+            chains[chain] = replace(chains[chain], rules=tuple(rules))
+        for name, members in self._members.items():
+            self._sets[name] = replace(self._sets[name], members=tuple(sorted(members.values())))
+        ipv4, ipv6 = (
+            tuple(Table(name, tuple(chains.values())) for name, chains in self._tables[family].items())
+            for family in Family
+        )
+        return Ruleset(ipv4, ipv6, tuple(sorted(self._sets.values())))
+
+    def _members_of(self, name: str) -> dict[str, Member]:
+        if name not in self._members:
+            self._members[name] = {member[0]: member for member in self._sets[name].members}
+        return self._members[name]

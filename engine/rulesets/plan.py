@@ -1,0 +1,299 @@
+"""From changes to ordered steps, each one run of one tool, as few as the dependencies between the changes allow.
+
+A rule needs its sets and its chains before it; a set or a chain can go only when no rule needs it any more. What
+admits packets is there before, what is no longer needed goes after, the rules of a family switch at once between.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from heapq import heappop, heappush
+from itertools import groupby, pairwise
+
+import networkx as nx
+
+from engine.rulesets.diff import (
+    ChainChange,
+    ChainEdit,
+    Change,
+    JumpPlaced,
+    JumpRemoved,
+    MemberAdded,
+    MemberChanged,
+    MemberRemoved,
+    RuleDeleted,
+    RuleInserted,
+    SetCreated,
+    SetDestroyed,
+    SetEdit,
+    diff,
+)
+from engine.rulesets.model import Family, Ruleset
+from engine.rulesets.text import plain_name, render_create, render_member, render_rule
+
+
+class Tool(StrEnum):
+    """A program that changes the kernel, under its usual name."""
+
+    IPSET = "ipset"
+    IPTABLES = "iptables"
+    IP6TABLES = "ip6tables"
+
+
+FAMILY_TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation as users are shown it."""
+
+    tool: Tool
+    op: str
+    object: str
+    detail: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return it under the keys of the command line's contract."""
+        return {"tool": self.tool, "op": self.op, "object": self.object, "detail": self.detail}
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return f"{self.tool} {self.op} {self.object} {self.detail}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One run of a tool's restore command: ``text`` is its input, ``changes`` what it carries out."""
+
+    tool: Tool
+    changes: tuple[Change, ...]
+    text: str
+
+    @property
+    def atomic(self) -> bool:
+        """Whether a refusal means that none of it happened; ipset carries out line after line."""
+        return self.tool is not Tool.IPSET
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in order."""
+
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes in the order in which they happen."""
+        return tuple(change for step in self.steps for change in step.changes)
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """All operations in the order in which they happen."""
+        return tuple(op_of(change) for change in self.changes)
+
+
+def make_plan(changes: Sequence[Change]) -> Plan:
+    """Return the plan that carries out the changes, which :func:`engine.rulesets.diff.diff` made."""
+    # A set can come again only once the old one is gone, and what looked into it before that.
+    replaced = (isinstance(change, SetDestroyed) and change.replaced for change in changes)
+    begin = max((index for index, found in enumerate(replaced, 1) if found), default=0)
+    return Plan((*_steps(changes[:begin]), *_steps(changes[begin:])))
+
+
+def _steps(changes: Sequence[Change]) -> tuple[Step, ...]:
+    schedule = _Schedule(changes)
+    steps: list[Step] = []
+    while schedule.unfinished:
+        steps += [_step(tool, taken) for tool in Tool if (taken := tuple(schedule.take(tool)))]
+    return tuple(steps)
+
+
+def full_text(wanted: Ruleset) -> dict[Tool, str]:
+    """Return for each tool the restore text that brings a whole ruleset into a kernel that has none of it."""
+    texts = dict.fromkeys(Tool, "")
+    for step in make_plan(diff(Ruleset(), wanted)).steps:
+        texts[step.tool] += step.text
+    return texts
+
+
+class _Schedule:
+    """Hands out changes tool by tool, each once all that it depends on were handed out.
+
+    What stands in a row about the same chain, or fills or empties the same set, is handed out together.
+    """
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._rows = [tuple(row) for _, row in groupby(changes, _place)]
+        self._graph = _dependencies([_place(row[0]) for row in self._rows])
+        self._waiting_for = dict(self._graph.in_degree())
+        self._ready: dict[Tool, list[int]] = {tool: [] for tool in Tool}
+        for node in sorted(node for node, count in self._waiting_for.items() if count == 0):
+            self._release(node)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether any change is still to be handed out."""
+        return any(self._ready.values())
+
+    def take(self, tool: Tool) -> Iterator[Change]:
+        """Yield what the tool can do now, and what that makes possible for the same tool."""
+        while self._ready[tool]:
+            node = heappop(self._ready[tool])
+            yield from self._rows[node]
+            self._done(node)
+
+    def _release(self, node: int) -> None:
+        if node >= 0:
+            heappush(self._ready[tool_of(self._rows[node][0])], node)
+        else:
+            self._done(node)  # a milestone takes no time
+
+    def _done(self, node: int) -> None:
+        for after in sorted(self._graph.successors(node)):
+            self._waiting_for[after] -= 1
+            if self._waiting_for[after] == 0:
+                self._release(after)
+
+
+class _Part(Enum):
+    """What a change does: it fills a set, edits a chain, or empties a set."""
+
+    FILL = auto()
+    EDIT = auto()
+    EMPTY = auto()
+
+
+def _place(change: Change) -> tuple[_Part, tuple[str, ...]]:
+    """Return what a change does, and to which set or chain."""
+    if isinstance(change, ChainEdit):
+        return _Part.EDIT, (change.family, change.table, change.chain)
+    return _Part.EMPTY if isinstance(change, MemberRemoved | SetDestroyed) else _Part.FILL, (set_name_of(change),)
+
+
+_SETS_FILLED, _RULES_SWITCHED = -1, -2
+"""Milestones of the graph, told from rows of changes by their sign."""
+
+
+def _dependencies(places: Sequence[tuple[_Part, tuple[str, ...]]]) -> "nx.DiGraph[int]":
+    """Return the graph whose nodes are indices of places (and milestones) and whose edges say what comes first."""
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_nodes_from((*range(len(places)), _SETS_FILLED, _RULES_SWITCHED))
+    graph.add_edge(_SETS_FILLED, _RULES_SWITCHED)
+    alike: dict[tuple[_Part, tuple[str, ...]], list[int]] = {}
+    for index, (part, name) in enumerate(places):
+        if part is _Part.EDIT:
+            graph.add_edge(_SETS_FILLED, index)
+            graph.add_edge(index, _RULES_SWITCHED)
+        elif part is _Part.EMPTY:
+            graph.add_edge(_RULES_SWITCHED, index)
+        else:
+            graph.add_edge(index, _SETS_FILLED)
+        alike.setdefault((part, name), []).append(index)
+    # Positions count from the edits before them in the chain, members need their set.
+    for indices in alike.values():
+        graph.add_edges_from(pairwise(indices))
+    return graph
+
+
+def set_name_of(change: SetEdit) -> str:
+    """Return the name of the set that a change is about."""
+    match change:
+        case SetCreated(item):
+            return item.name
+        case SetDestroyed(name):
+            return name
+        case MemberAdded(name) | MemberChanged(name) | MemberRemoved(name):
+            return name
+
+
+def tool_of(change: Change) -> Tool:
+    """Return the tool that carries out a change."""
+    return FAMILY_TOOL[change.family] if isinstance(change, ChainEdit) else Tool.IPSET
+
+
+def op_of(change: Change) -> Op:
+    """Return the operation a change is shown as."""
+    tool = tool_of(change)
+    if isinstance(change, SetEdit):
+        return _set_op(tool, change)
+    place = f"{change.table}/{change.chain}"
+    match change:
+        case ChainChange():
+            return Op(tool, "new-chain" if change.created else "delete-chain", place)
+        case RuleInserted():
+            return Op(tool, "insert", place, f"{change.position}:{render_rule(change.rule)}")
+        case RuleDeleted():
+            return Op(tool, "delete", place, f"{change.position}:{render_rule(change.rule)}")
+        case JumpPlaced(last=True):
+            return Op(tool, "append", place, render_rule(change.rule).strip())
+        case JumpPlaced():
+            return Op(tool, "insert", place, f"1:{render_rule(change.rule)}")
+        case JumpRemoved():
+            return Op(tool, "delete", place, render_rule(change.rule).strip())
+
+
+def _set_op(tool: Tool, change: SetEdit) -> Op:
+    match change:
+        case SetCreated(item):
+            return Op(tool, "create", item.name, item.type)
+        case SetDestroyed(name):
+            return Op(tool, "destroy", name)
+        case MemberAdded(name, member):
+            return Op(tool, "add", name, " ".join(member))
+        case MemberChanged(name, member):
+            return Op(tool, "change", name, " ".join(member))
+        case MemberRemoved(name, member):
+            return Op(tool, "del", name, " ".join(member))
+
+
+def _step(tool: Tool, changes: tuple[Change, ...]) -> Step:
+    sets = [change for change in changes if isinstance(change, SetEdit)]
+    rules = [change for change in changes if isinstance(change, ChainEdit)]
+    lines = [_set_line(change) for change in sets] if tool is Tool.IPSET else list(_table_lines(rules))
+    return Step(tool, changes, "".join(f"{line}\n" for line in lines))
+
+
+def _set_line(change: SetEdit) -> str:
+    match change:
+        case SetCreated(item):
+            return render_create(item)
+        case SetDestroyed(name):
+            return f"destroy {plain_name(name)}"
+        case MemberAdded(name, member) | MemberChanged(name, member):
+            # -exist makes ipset overwrite the flags of an element that is there. Every line bears it, because ipset
+            # sends the lines of one set together, under the flags of only one of them.
+            return f"add {plain_name(name)} {render_member(member)} -exist"
+        case MemberRemoved(name, member):
+            return f"del {plain_name(name)} {render_member(member[:1])}"
+
+
+def _table_lines(changes: Sequence[ChainEdit]) -> Iterator[str]:
+    for table in sorted({change.table for change in changes}):
+        ours = [change for change in changes if change.table == table]
+        chains = [change for change in ours if isinstance(change, ChainChange)]
+        gone = sorted(plain_name(change.chain) for change in chains if not change.created)
+        yield f"*{plain_name(table)}"
+        yield from (f":{plain_name(change.chain)} - [0:0]" for change in chains if change.created)
+        # Emptied first and removed last, so that chains which jump to each other can go together.
+        yield from (f"-F {name}" for name in gone)
+        yield from (_rule_line(change) for change in ours if not isinstance(change, ChainChange))
+        yield from (f"-X {name}" for name in gone)
+        yield "COMMIT"
+
+
+def _rule_line(change: RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved) -> str:
+    chain = plain_name(change.chain)
+    match change:
+        case RuleInserted(at_end=True):
+            return f"-A {chain}{render_rule(change.rule)}"
+        case RuleInserted():
+            return f"-I {chain} {change.position}{render_rule(change.rule)}"
+        case RuleDeleted():
+            return f"-D {chain} {change.position}"
+        case JumpPlaced(last=True):
+            return f"-A {chain}{render_rule(change.rule)}"
+        case JumpPlaced():
+            return f"-I {chain} 1{render_rule(change.rule)}"
+        case JumpRemoved():
+            # By its words, never by a number: the chain is not ours and may have changed since it was read.
+            return f"-D {chain}{render_rule(change.rule)}"

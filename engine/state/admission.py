@@ -1,0 +1,344 @@
+"""What declared objects would change in a cluster, as events; or why they may not, all reasons at once.
+
+Each object has been validated alone, by its model. Here stands what only the whole cluster can tell: names that
+must exist, ranks that must differ, what must not be deleted, how deep groups may nest. It knows nothing of files, nor
+of who declares.
+
+Sources: https://antrea.io/docs/main/docs/antrea-network-policy/#tier and #clustergroup there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from engine.errors import Fault, Place, Refused, shown
+from engine.events import EventBody, ObjectRefused, Refusal, declared, deleted
+from engine.objects import (
+    DEFAULT_TIER,
+    KINDS,
+    RESERVED_TIERS,
+    ClusterGroup,
+    ClusterNetworkPolicy,
+    ClusterObject,
+    Tier,
+    key_of,
+)
+from engine.state.fold import ClusterState
+from engine.validation_errors import path_of
+
+MAX_TIERS = 20
+"""How many tiers a cluster may have besides the reserved ones."""
+
+MAX_FAULTS = 20
+"""How many faults of one object are recorded; of more, the last entry says how many there are."""
+
+Location = tuple[int | str, ...]
+
+
+class Origin(Protocol):
+    """Where an object was declared."""
+
+    def place(self, location: Location = ()) -> Place:
+        """Return the place of one of its fields, or of the nearest one around it."""
+        ...
+
+
+Given = tuple[ClusterObject, Origin | Place | None]
+"""An object and where it was declared, if that is known."""
+
+_Key = tuple[str, str]
+
+
+class Mode(StrEnum):
+    """What giving an object means."""
+
+    DECLARE = "declare"
+    """It is to be as given; what is not given stays."""
+    SYNC = "sync"
+    """It is to be as given; what is not given is deleted."""
+    DELETE = "delete"
+    """It is to be deleted, whatever else is said of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """An object that is refused for what it says itself; ``tier`` is the one it names, with its place."""
+
+    kind: str
+    key: str
+    faults: tuple[Fault, ...]
+    place: Place
+    tier: tuple[str, Place] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to happen: ``bodies`` where nothing is refused, else ``faults``, and ``refusals`` to put on record."""
+
+    bodies: tuple[EventBody, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    refusals: tuple[ObjectRefused, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Objection:
+    """A fault and the object that it is about."""
+
+    about: _Key
+    fault: Fault
+
+
+def changes(state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DECLARE) -> tuple[EventBody, ...]:
+    """Return the events that make the state what is asked; see :func:`judge`.
+
+    Raises:
+        Refused: for every reason there is.
+    """
+    judgement = judge(state, objects, mode)
+    if judgement.faults:
+        raise Refused(judgement.faults)
+    return judgement.bodies
+
+
+def judge(
+    state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DECLARE, faulty: Sequence[Faulty] = ()
+) -> Judgement:
+    """Return the events that make the state what is asked, or what stands against it.
+
+    Objects that are so already make no event, unless that settles a refusal. The order of the events depends on
+    nothing but the result, and the state after each single event is sound: policies go before anything else changes,
+    what policies need comes before them and goes after everything, and no group is ever nested too deep.
+
+    ``faulty`` are objects that came with the others and are refused already; their own faults are in the refusals,
+    but not among the faults again.
+    """
+    given: dict[_Key, Given] = {}
+    for item, origin in objects:
+        if mode is Mode.DELETE or not _always_there(state, item):
+            given.setdefault(_key(item), (item, origin))
+    objections = [*_twice(objects, faulty), *_refusals(state, given, mode, faulty)]
+    if objections or faulty:
+        own = [_Objection((item.kind, item.key), fault) for item in faulty for fault in item.faults]
+        return Judgement(
+            faults=tuple(objection.fault for objection in objections),
+            refusals=tuple(_on_record(state, [*own, *objections])),
+        )
+    return Judgement(_bodies(state, given, mode))
+
+
+def _bodies(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> tuple[EventBody, ...]:
+    kept = () if mode is Mode.DELETE else given.values()
+    gone = list(_gone(state, given, mode))
+    return (
+        *(deleted(kind, name) for kind, name in gone if kind == "ClusterNetworkPolicy"),
+        *(declared(item) for item in _sorted(state, kept) if _is_news(state, item)),
+        *(deleted(kind, name) for kind, name in gone if kind != "ClusterNetworkPolicy"),
+    )
+
+
+def _on_record(state: ClusterState, objections: Iterable[_Objection]) -> Iterator[ObjectRefused]:
+    """Yield a refusal for each object that can be told, but those that stand already."""
+    faults: dict[_Key, list[Refusal]] = {}
+    for objection in objections:
+        fault = objection.fault
+        faults.setdefault(objection.about, []).append(
+            Refusal(path=fault.path, problem=fault.problem, expected=fault.expected)
+        )
+    for (kind, key), some in sorted(faults.items()):
+        refusal = ObjectRefused(kind=kind, name=key, faults=_bounded(some))
+        if key and state.refusals.get(f"{kind}/{key}") != refusal:
+            yield refusal
+
+
+def _bounded(faults: Sequence[Refusal]) -> tuple[Refusal, ...]:
+    if len(faults) <= MAX_FAULTS:
+        return tuple(faults)
+    kept = tuple(faults[: MAX_FAULTS - 1])
+    return (*kept, Refusal(path="", problem=f"{len(faults) - len(kept)} faults more"))
+
+
+def _is_refused(state: ClusterState, key: _Key) -> bool:
+    return "/".join(key) in state.refusals
+
+
+def _is_news(state: ClusterState, item: ClusterObject) -> bool:
+    return state.objects(item.kind).get(key_of(item)) != item or _is_refused(state, _key(item))
+
+
+def _always_there(state: ClusterState, item: ClusterObject) -> bool:
+    """Return whether it is a reserved tier as every cluster has it, which whoever dumps a cluster gives us too."""
+    return isinstance(item, Tier) and _is_as_reserved(item) and not _is_refused(state, _key(item))
+
+
+def _key(item: ClusterObject) -> _Key:
+    return item.kind, key_of(item)
+
+
+def _sorted(state: ClusterState, given: Iterable[Given]) -> list[ClusterObject]:
+    rank = {kind: position for position, kind in enumerate(KINDS)}
+    items = (item for item, _ in given)
+    return sorted(items, key=lambda item: (rank[item.kind], _depth(state, item), key_of(item)))
+
+
+def _depth(state: ClusterState, item: ClusterObject) -> int:
+    """Return which groups come first: those without children, then those that had some, then those that get some.
+
+    So whoever loses a child does so before that child becomes a parent itself.
+    """
+    if not isinstance(item, ClusterGroup) or not item.spec.child_groups:
+        return 0
+    before = state.groups.get(item.metadata.name)
+    return 1 if before is not None and before.spec.child_groups else 2
+
+
+def _gone(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> Iterator[_Key]:
+    """Yield what is deleted, in reverse of the order in which it would be declared, names ascending.
+
+    An object of which there is nothing but a refusal is deleted too, which settles that.
+    """
+    if mode is Mode.DECLARE:
+        return  # without a look at everything
+    for kind in reversed(KINDS):
+        refused = {refusal.name for refusal in state.refusals.values() if refusal.kind == kind}
+        for name in sorted({*state.objects(kind), *refused}):
+            if kind == "Tier" and name in RESERVED_TIERS:
+                continue
+            named = (kind, name) in given
+            if (mode is Mode.DELETE and named) or (mode is Mode.SYNC and not named):
+                yield kind, name
+
+
+def _twice(objects: Sequence[Given], faulty: Sequence[Faulty]) -> Iterator[_Objection]:
+    first: dict[_Key, Place | None] = {}
+    sound = [(_key(item), _place(origin, ("metadata", "name")), _place(origin)) for item, origin in objects]
+    others = [((item.kind, item.key), item.place, item.place) for item in faulty if item.key]
+    for key, place, whole in [*sound, *others]:
+        if key in first:
+            before = f", first at {first[key]}" if first[key] else ""
+            problem = f"{key[0]} {shown(key[1])} is given twice{before}"
+            yield _Objection(key, Fault("metadata.name", problem, "each object once", place))
+        first.setdefault(key, whole)
+
+
+def _refusals(
+    state: ClusterState, given: Mapping[_Key, Given], mode: Mode, faulty: Sequence[Faulty]
+) -> Iterator[_Objection]:
+    tiers = [(item, origin) for item, origin in given.values() if isinstance(item, Tier)]
+    for tier, origin in tiers:
+        if tier.metadata.name in RESERVED_TIERS and (mode is Mode.DELETE or not _is_as_reserved(tier)):
+            problem = f"found {shown(tier.metadata.name)}, a reserved tier, which cannot change"
+            yield _object((tier, origin), ("metadata", "name"), problem, "a name of your own")
+    if mode is Mode.DELETE:
+        yield from _in_use(state, given, tiers)
+        return
+    yield from _ranks(state, tiers)
+    yield from _tier_count(state, tiers)
+    yield from _unknown_tiers(state, given, mode, faulty)
+    yield from _nested(state, given)
+
+
+def _is_as_reserved(tier: Tier) -> bool:
+    return RESERVED_TIERS.get(tier.metadata.name) == tier.spec.priority
+
+
+def _object(given: Given, location: Location, problem: str, expected: str) -> _Objection:
+    item, origin = given
+    return _Objection(_key(item), Fault(path_of(location), problem, expected, _place(origin, location)))
+
+
+def _place(origin: Origin | Place | None, location: Location = ()) -> Place | None:
+    return origin if origin is None or isinstance(origin, Place) else origin.place(location)
+
+
+_Tiers = Sequence[tuple[Tier, Origin | Place | None]]
+
+
+def _in_use(state: ClusterState, given: Mapping[_Key, Given], tiers: _Tiers) -> Iterator[_Objection]:
+    users: dict[str, list[str]] = {}
+    for name, policy in sorted(state.policies.items()):
+        if ("ClusterNetworkPolicy", name) not in given:
+            users.setdefault(policy.spec.tier, []).append(name)
+    for tier, origin in tiers:
+        policies = users.get(tier.metadata.name)
+        if policies and tier.metadata.name in state.tiers:
+            problem = f"{_named(tier)} is in use by ClusterNetworkPolicy {_listed(policies)}"
+            expected = "these policies deleted, or in another tier, first"
+            yield _object((tier, origin), ("metadata", "name"), problem, expected)
+
+
+def _ranks(state: ClusterState, tiers: _Tiers) -> Iterator[_Objection]:
+    """Yield the faults of tier priorities; tiers that are about to be deleted still count, as in a cluster."""
+    where = ("spec", "priority")
+    holders = {priority: name for name, priority in RESERVED_TIERS.items()}
+    holders |= {tier.spec.priority: name for name, tier in sorted(state.tiers.items())}
+    for tier, origin in tiers:
+        name, priority = tier.metadata.name, tier.spec.priority
+        before = state.tiers.get(name)
+        if name in RESERVED_TIERS:
+            continue
+        if before is not None and before.spec.priority != priority:
+            problem = f"found {priority}, but the priority of {_named(tier)} cannot change"
+            expected = f"{before.spec.priority}; or delete the tier first"
+            yield _object((tier, origin), where, problem, expected)
+        elif holders.setdefault(priority, name) != name:
+            problem = f"found {priority}, which is the priority of tier {shown(holders[priority])}"
+            yield _object((tier, origin), where, problem, "a priority that no other tier has")
+
+
+def _tier_count(state: ClusterState, tiers: _Tiers) -> Iterator[_Objection]:
+    names = set(state.tiers) - set(RESERVED_TIERS)
+    for tier, origin in tiers:
+        if tier.metadata.name in names or tier.metadata.name in RESERVED_TIERS:
+            continue
+        names.add(tier.metadata.name)
+        if len(names) > MAX_TIERS:
+            problem = f"{_named(tier)} would be tier number {len(names)}"
+            expected = f"at most {MAX_TIERS} besides the reserved ones; delete others first"
+            yield _object((tier, origin), (), problem, expected)
+
+
+def _unknown_tiers(
+    state: ClusterState, given: Mapping[_Key, Given], mode: Mode, faulty: Sequence[Faulty]
+) -> Iterator[_Objection]:
+    here = {name for kind, name in given if kind == "Tier"}
+    there = [*RESERVED_TIERS, *sorted((here | set(state.tiers if mode is Mode.DECLARE else ())) - set(RESERVED_TIERS))]
+    # A tier with faults of its own is refused for these; who names it is not to blame.
+    known = {*there, *(item.key for item in faulty if item.kind == "Tier")}
+    expected = f"one of {', '.join(there)}"
+    where = ("spec", "tier")
+    for item, origin in given.values():
+        if isinstance(item, ClusterNetworkPolicy) and item.spec.tier not in known:
+            problem = f"found {shown(item.spec.tier)} in {_named(item)}, a tier that is not declared"
+            yield _object((item, origin), where, problem, expected)
+    for other in faulty:
+        name, place = other.tier or (DEFAULT_TIER, other.place)
+        if name not in known and name.casefold() not in RESERVED_TIERS:  # as SecurityOps, an older spelling
+            problem = f"found {shown(name)}, a tier that is not declared"
+            yield _Objection((other.kind, other.key), Fault(path_of(where), problem, expected, place))
+
+
+def _nested(state: ClusterState, given: Mapping[_Key, Given]) -> Iterator[_Objection]:
+    """Yield where groups would nest three deep; groups that are about to be deleted still count, as in a cluster."""
+    groups = [(item, origin) for item, origin in given.values() if isinstance(item, ClusterGroup)]
+    after = {**state.groups, **{group.metadata.name: group for group, _ in groups}}
+    here = {group.metadata.name for group, _ in groups}
+    parents = {child: name for name in sorted(after) if name not in here for child in after[name].spec.child_groups}
+    for group, origin in groups:
+        children = group.spec.child_groups
+        for index, child in enumerate(children):
+            if child in after and after[child].spec.child_groups:
+                problem = f"found {shown(child)}, which has childGroups itself"
+                yield _object((group, origin), ("spec", "childGroups", index), problem, "groups without childGroups")
+        if children and group.metadata.name in parents:
+            problem = f"found childGroups in a child of ClusterGroup {shown(parents[group.metadata.name])}"
+            yield _object((group, origin), ("spec", "childGroups"), problem, "two levels of groups at most")
+
+
+def _named(item: ClusterObject) -> str:
+    return f"{item.kind} {shown(item.metadata.name)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    some = ", ".join(shown(name) for name in names[:5])
+    return f"{some} and {len(names) - 5} more" if len(names) > 5 else some

@@ -1,0 +1,1 @@
+"""Status of policies per Node and per cluster."""

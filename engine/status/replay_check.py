@@ -1,0 +1,71 @@
+"""Whether what was once in force on a node is what the same history compiles to now.
+
+Outcomes tell what was in force by its fingerprint, so that is what is compared. What a node was seen to have counts as
+of the outcome, since it is put on record no later. Rules that the kernel refused are left out, or stay in the version
+that was in force before, as reconcilers do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from engine.compiler import compile_rules
+from engine.desired.full import Desired, desired
+from engine.events.outcomes import ApplyProposed, RulesetApplied
+from engine.objects.config import Configuration
+from engine.policy.completed_rules import CompletedRule, Plane
+from engine.policy.resolve import in_order
+from engine.rulesets.digest import fingerprint
+from engine.state.fold import ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """What an outcome has on record for the state at sequence ``wanted``, and what that compiles to now."""
+
+    wanted: int
+    recorded: str
+    compiled: str
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing would be otherwise now."""
+        return self.recorded == self.compiled
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as plain values."""
+        return {"wanted": self.wanted, "recorded": self.recorded, "compiled": self.compiled, "same": self.same}
+
+
+@dataclass(slots=True)
+class Rechecker:
+    """Compares the outcomes of a node, in order; ``configured`` says what a configuration on record amounts to."""
+
+    node: str
+    configured: Callable[[Configuration], Configuration]
+    _held: dict[str, CompletedRule] = field(default_factory=dict)
+
+    def check(self, state: ClusterState, outcome: ApplyProposed | RulesetApplied, now: ClusterState) -> Recheck:
+        """Return the comparison for a state that was to be in force by an outcome, with the state at the outcome.
+
+        Raises:
+            UnknownNode: the state has no such node.
+        """
+        hosts = now.hosts if self.node in now.hosts else state.hosts
+        wanted = desired(replace(state, hosts=hosts, config=self.configured(state.config)), self.node)
+        if isinstance(outcome, ApplyProposed):
+            return Recheck(outcome.wanted, outcome.ruleset, fingerprint(wanted.ruleset))
+        return self._applied(wanted, outcome)
+
+    def _applied(self, wanted: Desired, outcome: RulesetApplied) -> Recheck:
+        rules = {rule.id: rule for rule in wanted.rules if rule.plane is Plane.NODES}
+        failed = {f"{each.policy}/{each.rule}" for each in outcome.failed or ()}
+        lacking = {key: rule for key, rule in rules.items() if key not in failed}
+        kept = {key: rule for key, rule in self._held.items() if key in failed & rules.keys()}
+        found = ""
+        for tried in ({**lacking, **kept}, lacking) if kept else (lacking,):
+            ruleset = compile_rules(in_order(tried.values()), wanted.options) if failed else wanted.ruleset
+            found = fingerprint(ruleset)
+            self._held = tried
+            if found == outcome.ruleset:
+                break
+        return Recheck(outcome.realized, outcome.ruleset, found)

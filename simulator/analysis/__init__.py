@@ -1,0 +1,1 @@
+"""Questions about all packets: search, compare, prove, blame and lint."""

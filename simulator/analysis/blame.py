@@ -1,0 +1,77 @@
+"""Which event of a history made the fate of packets what it is: the last one after which it was another."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.desired.incremental import Derivation, derived
+from engine.events import EventBody
+from engine.policy.completed_rules import Direction
+from engine.policy.relevance import Concern, single
+from engine.rulesets.model import Hook, Ruleset
+from engine.state.fold import ClusterState
+from simulator.netfilter import Answer, Walker
+from simulator.netfilter.walker import hook_of
+from simulator.packets import Packet
+
+NOTHING = ClusterState()
+"""What a history begins with that tells everything."""
+
+DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An event of a history, and what became of a packet before it and after it."""
+
+    sequence: int
+    before: Answer
+    after: Answer
+
+
+@dataclass(slots=True)
+class Fate:
+    """What becomes of a packet, and the last two events that changed its verdict, the later one first."""
+
+    answer: Answer
+    last: Turn | None = None
+    earlier: Turn | None = None
+
+    def see(self, sequence: int, answer: Answer) -> None:
+        """Take into account what becomes of the packet after an event."""
+        if answer.verdict is not self.answer.verdict:
+            self.last, self.earlier = Turn(sequence, self.answer, answer), self.last
+        self.answer = answer
+
+
+def concern_of(packet: Packet, node: str) -> Concern:
+    """Return what the fate of a packet on a node can hang on."""
+    direction = DIRECTIONS.get(hook_of(packet))
+    far = packet.dst if direction is Direction.EGRESS else packet.src
+    ports = None if packet.dport is None else ((packet.dport, packet.dport),)
+    return Concern(node, direction, (single(far),), frozenset({packet.protocol}), ports)
+
+
+def rulesets(
+    history: Iterable[tuple[int, EventBody]], node: str, start: ClusterState = NOTHING
+) -> Iterator[tuple[int, Ruleset]]:
+    """Yield what a node shall have in force from the start on, and after each event that changes it."""
+    now: Derivation = derived(start, node)
+    yield start.sequence, now.ruleset
+    for sequence, body in history:
+        before, now = now, now.after(body)
+        if now.ruleset is not before.ruleset and now.ruleset != before.ruleset:
+            yield sequence, now.ruleset
+
+
+def fates(
+    history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet], start: ClusterState = NOTHING
+) -> tuple[Fate, ...]:
+    """Return what became of packets in a history, which may be told as far as it concerns them."""
+    found: list[Fate] = []
+    for sequence, ruleset in rulesets(history, node, start):
+        walker = Walker(ruleset)
+        answers = [walker.verdict(packet) for packet in packets]
+        found = found or [Fate(answer) for answer in answers]
+        for fate, answer in zip(found, answers, strict=True):
+            fate.see(sequence, answer)
+    return tuple(found)

@@ -1,0 +1,256 @@
+"""Which packets two rulesets treat differently: all of them, by those who decided and who decide now."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+
+from engine.errors import plain
+from engine.rulesets.model import Family, Hook, Ruleset
+from simulator.analysis.witness import confirmed, taken
+from simulator.context import LOOPBACK
+from simulator.netfilter import Decision, Verdict
+from simulator.packet_sets.fields import ABSENT, STATES
+from simulator.packet_sets.space import OTHERS, Space
+from simulator.packets import Packet, protocol_names
+from simulator.symbolic import (
+    Atlas,
+    Budget,
+    Decided,
+    Example,
+    Fates,
+    Function,
+    Library,
+    World,
+    count,
+    deciders,
+    example,
+    is_false,
+    labelled,
+    values,
+    within_limits,
+)
+from simulator.symbolic.context import UNLIMITED
+
+Hull = Mapping[str, tuple[str, ...]]
+"""By key of a packet in words, which values there are: networks, ranges or names; keys left out have any value."""
+
+MOST_VALUES = 8
+"""Of a field; more than these are told as one range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Packets of a hook that one rule decided on, and now another one does otherwise; ``count`` is of headers."""
+
+    hook: Hook
+    family: Family
+    was: Verdict
+    now: Verdict
+    count: int
+    example: Packet
+    old_decided_by: Decision | None
+    new_decided_by: Decision | None
+    hull: Hull
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The change as a sentence."""
+        was, now = by(self.was, self.old_decided_by), by(self.now, self.new_decided_by)
+        return f"{traffic(self.hull, self.family)} changes from {was} to {now}"
+
+    def as_json(self) -> dict[str, object]:
+        """Return it under the keys of the command line contract."""
+        return {
+            "hook": self.hook.value,
+            "family": self.family.value,
+            "from": self.was.value,
+            "to": self.now.value,
+            "count": str(self.count),
+            "example": self.example.as_spec(),
+            "old_decided_by": self.old_decided_by.as_json() if self.old_decided_by else None,
+            "new_decided_by": self.new_decided_by.as_json() if self.new_decided_by else None,
+            "summary": self.summary,
+            "hull": {key: list(found) for key, found in self.hull.items()},
+            "assumptions": list(self.assumptions),
+        }
+
+
+def compare(
+    old: Ruleset, new: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
+) -> tuple[Change, ...]:
+    """Return all packets that get another verdict at a hook, the largest groups of each hook first.
+
+    Raises:
+        Refused: a ruleset lacks a set or chain, or has a loop.
+        NoProof: memory or time did not do.
+        Unconfirmed: the simulator of single packets does not agree.
+    """
+    return tuple(change for family in families for change in _of_family(old, new, family, budget))
+
+
+def _of_family(old: Ruleset, new: Ruleset, family: Family, budget: Budget) -> Iterator[Change]:
+    library = Library(family)
+    before, after = library.read(old), library.read(new)
+    if before.hooks == after.hooks:
+        return
+    atlas = Atlas.of(library, [before, after], budget=budget)
+    yield from changes(atlas, before, after)
+
+
+def changes(atlas: Atlas, before: World, after: World) -> Iterator[Change]:
+    """Yield what packets two worlds of an atlas treat differently, as `compare`."""
+    for hook in Hook:
+        if before.hooks[hook] != after.hooks[hook]:
+            found = _at_hook(atlas, before, after, hook)
+            yield from sorted(found, key=lambda change: (-change.count, change.summary))
+
+
+def _at_hook(atlas: Atlas, before: World, after: World, hook: Hook) -> Iterator[Change]:
+    for found, _ in moved(atlas, (before, after), hook):
+        yield found
+
+
+def moved(
+    atlas: Atlas, worlds: tuple[World, World], hook: Hook, among: Function | None = None
+) -> Iterator[tuple[Change, Function]]:
+    """Yield what packets get another verdict at a hook, of those ``among`` a set if one is given, and their set."""
+    before, after = worlds
+    within = atlas.touched(before, after, hook)
+    with within_limits():
+        within = within if among is None else within & among
+    then, now = (atlas.fates(world, hook, within) for world in worlds)
+    with within_limits():
+        for was in Verdict:
+            for becomes in Verdict:
+                both = then.verdicts[was] & now.verdicts[becomes]
+                both = both if among is None else both & among
+                if was is not becomes and not is_false(both):
+                    for first, second, packets in _pairs(then, now, both):
+                        shown = example(atlas.space, packets)
+                        if shown is not None:
+                            yield _change(atlas, worlds, hook, (first, second), shown, packets), packets
+
+
+def _pairs(then: Fates, now: Fates, whose: Function) -> Iterator[tuple[Decided, Decided, Function]]:
+    for first in deciders(then, whose):
+        for second in deciders(now, first.packets):
+            yield first, second, second.packets
+
+
+def _change(
+    atlas: Atlas,
+    worlds: tuple[World, World],
+    hook: Hook,
+    ends: tuple[Decided, Decided],
+    shown: Example,
+    packets: Function,
+) -> Change:
+    (before, after), (first, second) = worlds, ends
+    confirmed(before.ruleset, hook, shown, first.verdict, first)
+    confirmed(after.ruleset, hook, shown, second.verdict, second)
+    return Change(
+        hook,
+        atlas.space.family,
+        first.verdict,
+        second.verdict,
+        count(atlas.space, packets),
+        shown.packet,
+        first.decision,
+        second.decision,
+        hull(atlas.space, packets),
+        tuple(dict.fromkeys((*taken(before.ruleset, shown), *taken(after.ruleset, shown)))),
+    )
+
+
+def hull(space: Space, packets: Function) -> Hull:
+    """Return which values each field has in a set of packets, leaving out those that may be anything."""
+    family = space.family
+    found: dict[str, tuple[str, ...]] = {}
+    for key, name in (("in", "in_interface"), ("out", "out_interface")):
+        told = _interfaces(labelled(space, packets, name), space.axes[name].labels)
+        if told:
+            found[key] = told
+    for name in ("src", "dst"):
+        ranges = values(space, packets, name)
+        if ranges != [(0, space.axes[name].field.last)]:
+            found[name] = _networks(ranges, family)
+    protocols = values(space, packets, "protocol")
+    if protocols != [(0, 0xFF)]:
+        numbers = [number for low, high in protocols for number in range(low, high + 1)]
+        found["proto"] = _few([protocol_names.protocol_name(number, family) for number in numbers[: MOST_VALUES + 1]])
+    for name in ("sport", "dport"):
+        ranges = [(max(low, 0), high) for low, high in values(space, packets, name) if high != ABSENT]
+        if ranges and ranges != [(0, 0xFFFF)]:
+            found[name] = _spans(ranges)
+    messages = [(low, high) for low, high in values(space, packets, "icmp") if high != ABSENT]
+    if messages and messages not in ([(0, 0xFFFF)], [(ABSENT, 0xFFFF)]):
+        found["icmp"] = _few([_message(low, high) for low, high in messages])
+    states = [number for low, high in values(space, packets, "state") for number in range(low, high + 1)]
+    if len(states) < len(STATES):
+        found["state"] = tuple(STATES[number].lower() for number in states)
+    return found
+
+
+def _interfaces(there: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return interfaces by name, or those that are left out; that loopback is goes without saying."""
+    if OTHERS not in there:
+        return tuple(label for label in there if label)
+    lacking = [label for label in labels if label and label not in there]
+    return tuple(f"!{label}" for label in lacking) if set(lacking) - {LOOPBACK} else ()
+
+
+def _networks(ranges: Sequence[tuple[int, int]], family: Family) -> tuple[str, ...]:
+    kind = IPv4Address if family is Family.IPV4 else IPv6Address
+    if len(ranges) <= MOST_VALUES:
+        nets = [net for low, high in ranges for net in summarize_address_range(kind(low), kind(high))]
+        if len(nets) <= MOST_VALUES:
+            return tuple(str(net) if net.prefixlen < net.max_prefixlen else str(net.network_address) for net in nets)
+    return (f"{kind(ranges[0][0])}-{kind(ranges[-1][1])}",)
+
+
+def _spans(ranges: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    if len(ranges) > MOST_VALUES:
+        return (f"{ranges[0][0]}-{ranges[-1][1]}",)
+    return tuple(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def _message(low: int, high: int) -> str:
+    if low >> 8 == high >> 8 and (low & 0xFF, high & 0xFF) != (0, 0xFF):
+        return f"{low >> 8}/{low & 0xFF}" if low == high else f"{low >> 8}/{low & 0xFF}-{high & 0xFF}"
+    return str(low >> 8) if low >> 8 == high >> 8 else f"{low >> 8}-{high >> 8}"
+
+
+def _few(found: Sequence[str]) -> tuple[str, ...]:
+    return tuple(found[:MOST_VALUES]) + (("…",) if len(found) > MOST_VALUES else ())
+
+
+def traffic(found: Hull, family: Family) -> str:
+    """Return in words which packets a hull means."""
+    said = {key: _listed(listed) for key, listed in found.items()}
+    if "new" in found.get("state", ()):
+        del said["state"]  # what begins connections is what people mean by packets
+    protocol = said.get("proto", "").upper() or f"all {family.value}"
+    words = [protocol if "…" not in protocol else f"{family.value} of many protocols"]
+    if "dport" in said or "icmp" in said:
+        words.append(said.get("dport") or said["icmp"])
+    words += [f"{word} {said[key]}" for key, word in _WORDS.items() if key in said]
+    return " ".join(words)
+
+
+def _listed(words: Sequence[str]) -> str:
+    told = plain(", ".join(word.removeprefix("!") for word in words))
+    return f"any but {told}" if words and words[0].startswith("!") else told
+
+
+_WORDS = {"src": "from", "sport": "from port", "dst": "to", "in": "in by", "out": "out by", "state": "in state"}
+
+
+def by(verdict: Verdict, decision: Decision | None) -> str:
+    """Return a verdict in words, with who gives it: a policy, or a rule of the host's own."""
+    if decision is None:
+        return f"{verdict} (nothing decides)"
+    if decision.policy:
+        return f"{verdict} (policy {plain(decision.policy)}, rule {plain(decision.policy_rule or '')})"
+    place = plain(f"{decision.table}/{decision.chain}")
+    return f"{verdict} ({place} rule {decision.rule})" if decision.rule else f"{verdict} (policy of chain {place})"

@@ -1,0 +1,249 @@
+"""Finds rules that make no difference, among all packets and whatever is not known of them.
+
+A rule that never matches is told from what comes to it. One that matches to no effect is guessed from what becomes of
+packets behind it; where packets may come to it again, or rules change them, that is proved by leaving it out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
+
+from engine.policy.completed_rules import STATIC_POLICY
+from engine.rulesets.model import Chain, Family, Hook, Ruleset, Table
+from engine.rulesets.ownership import comment_of
+from simulator.analysis.lint.downstream import Ways
+from simulator.analysis.lint.finding import Finding, Kind
+from simulator.analysis.lint.set_cover import smallest
+from simulator.analysis.prove import witness_of
+from simulator.netfilter import Decision, Verdict
+from simulator.netfilter.targets import Act
+from simulator.symbolic import Atlas, Budget, Function, Library, World, deciders, is_false, within_limits
+from simulator.symbolic.context import UNLIMITED
+from simulator.symbolic.rule_visits import Stop, Tail, Visit, tails, visits
+from simulator.symbolic.symbolic_rules import Block, Row
+
+_FILTER = "filter"
+"""The one table whose rules are there for verdicts alone."""
+
+
+def lint(
+    ruleset: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
+) -> tuple[Finding, ...]:
+    """Return what was found, by family, table, chain and rule.
+
+    Raises:
+        Refused: the ruleset lacks a set or chain, or has a loop.
+        NoProof: memory or time did not do.
+        Unconfirmed: the simulator of single packets does not agree.
+    """
+    return tuple(finding for family in families for finding in _of_family(ruleset, family, budget))
+
+
+def _of_family(ruleset: Ruleset, family: Family, budget: Budget) -> Iterator[Finding]:
+    library = Library(family)
+    world = library.read(ruleset)
+    if not world.blocks:
+        return
+    atlas = Atlas.of(library, [world], budget=budget)
+    fates = {hook: atlas.fates(world, hook) for hook in Hook}
+    with within_limits():
+        met = _Met(atlas, world)
+        for hook in Hook:
+            met.add(hook, visits(fates[hook]))
+        never = list(_never(met))
+        yield from sorted([*never, *_idle(met, {finding.place for finding in never})], key=_order)
+
+
+def _order(finding: Finding) -> tuple[str, str, int]:
+    return (finding.place.table, finding.place.chain, finding.place.rule)
+
+
+@dataclass(slots=True)
+class _Met:
+    """How packets meet rules: the visits of each chain, by hook."""
+
+    atlas: Atlas
+    world: World
+    visits: dict[Hook, list[Visit]] = field(default_factory=dict)
+    chains: dict[Block, list[tuple[Hook, Visit]]] = field(default_factory=dict)
+
+    def add(self, hook: Hook, found: list[Visit]) -> None:
+        """Add the visits of a hook; those that no packet makes are none."""
+        self.visits[hook] = found
+        for visit in found:
+            if not is_false(visit.come):
+                self.chains.setdefault(visit.block, []).append((hook, visit))
+
+    def stops(self, block: Block) -> dict[Row, list[tuple[Hook, Visit, Stop]]]:
+        """Return how packets meet the rules of a chain, without those that only count."""
+        found: dict[Row, list[tuple[Hook, Visit, Stop]]] = {}
+        for hook, visit in self.chains[block]:
+            for stop in visit.stops:
+                found.setdefault(stop.row, []).append((hook, visit, stop))
+        return found
+
+
+# Rules that never match
+
+
+def _never(met: _Met) -> Iterator[Finding]:
+    """Yield chains that are never entered, and rules of others that never match."""
+    family = met.atlas.space.family
+    for block in met.world.blocks.values():
+        if block not in met.chains:
+            yield Finding(Kind.UNREACHABLE, family, Decision(block.table, block.name, 0))
+            continue
+        for row, stops in met.stops(block).items():
+            if not _own(row) and all(is_false(stop.hit) for _, _, stop in stops):
+                yield _unmatched(met, row, stops)
+
+
+def _own(row: Row) -> bool:
+    """Whether a rule is one that nodewall always makes, whatever it is good for."""
+    return row.decision.policy == STATIC_POLICY or row.decision.comment == comment_of()
+
+
+def _unmatched(met: _Met, row: Row, stops: Sequence[tuple[Hook, Visit, Stop]]) -> Finding:
+    family = met.atlas.space.family
+    aimed = [(hook, visit, visit.come & stop.holds) for hook, visit, stop in stops]
+    aimed = [each for each in aimed if not is_false(each[2])]
+    if not aimed:
+        return Finding(Kind.UNREACHABLE, family, row.decision, row.rule)
+    before = _before(row, [visit for _, visit, _ in aimed])
+    whole = tuple(wanted for _, _, wanted in aimed)
+    chosen = smallest(whole, [tuple(stop.taken for stop in stops) for stops in before])
+    causes = tuple(before[place][0].row.decision for place in chosen)
+    taken = [
+        (hook, reduce(or_, (wanted & before[place][at].come & before[place][at].taken for place in chosen)))
+        for at, (hook, _, wanted) in enumerate(aimed)
+    ]
+    # Where rules before the causes get all of it, what these would do is not seen.
+    seen = [each for each in taken if not is_false(each[1])] or [(hook, wanted) for hook, _, wanted in aimed]
+    kind = Kind.CONTRADICTORY if _contradicted(met, row, seen) else Kind.SHADOWED
+    return Finding(kind, family, row.decision, row.rule, causes, witness_of(met.atlas, met.world, *seen[0]))
+
+
+def _before(row: Row, found: Sequence[Visit]) -> list[tuple[Stop, ...]]:
+    """Return the rules before one in its chain, each as it is met at each visit."""
+    each = [{stop.row: stop for stop in visit.stops} for visit in found]
+    rows = [stop.row for stop in found[0].stops]
+    return [tuple(stops[other] for stops in each) for other in rows[: rows.index(row)]]
+
+
+def _contradicted(met: _Met, row: Row, taken: Sequence[tuple[Hook, Function]]) -> bool:
+    """Whether none of the packets that are taken from a rule gets its verdict."""
+    verdict = row.verdict
+    if verdict is None:
+        return False
+    return all(is_false(packets & met.atlas.fates(met.world, hook).verdicts[verdict]) for hook, packets in taken)
+
+
+# Rules that match to no effect
+
+
+def _idle(met: _Met, never: set[Decision]) -> Iterator[Finding]:
+    """Yield rules whose packets fare the same without them."""
+    family = met.atlas.space.family
+    ways = Ways(met.visits.values())
+    for row, hits in list(_guessed(met)):
+        causes = ways.deciders_without(row)
+        if causes is None:
+            changed = met.atlas.library.read(_without(met.world.ruleset, family, row.decision))
+            causes = _instead(met, changed, row, hits)
+        if causes and not never & set(causes):
+            hook, packets = next(iter(hits.items()))
+            witness = witness_of(met.atlas, met.world, hook, packets)
+            yield Finding(Kind.REDUNDANT, family, row.decision, row.rule, causes, witness)
+
+
+Hits = dict[Hook, Function]
+"""By hook, the packets that a rule takes there."""
+
+
+def _guessed(met: _Met) -> Iterator[tuple[Row, Hits]]:
+    """Yield the rules behind which their packets seem to fare the same, with those packets."""
+    taken: dict[Row, Hits] = {}
+    wrong: set[Row] = set()
+    for hook, found in met.visits.items():
+        after = _returning(found)
+        for visit in found:
+            if visit.block.table != _FILTER or is_false(visit.come):
+                continue
+            ends, watched = tails(visit), _watching(visit.block)
+            for place, stop in enumerate(visit.stops):
+                verdict = stop.row.verdict
+                if verdict is None or stop.row in wrong or is_false(hit := stop.hit):
+                    continue
+                if stop.row in watched or _differs(hit, ends[place + 1], after[visit], verdict):
+                    wrong.add(stop.row)
+                hits = taken.setdefault(stop.row, {})
+                hits[hook] = hits[hook] | hit if hook in hits else hit
+    return ((row, hits) for row, hits in taken.items() if row not in wrong and not _own(row))
+
+
+def _differs(packets: Function, tail: Tail, after: Mapping[Verdict, Function], verdict: Verdict) -> bool:
+    others = [other for other in Verdict if other is not verdict]
+    back = packets & tail.returned
+    return any(not is_false((packets & tail.ends[other]) | (back & after[other])) for other in others)
+
+
+def _watching(block: Block) -> frozenset[Row]:
+    """Return rules that have another behind them, such as a log, which is there for more than verdicts."""
+    places = [place for place, row in enumerate(block.rows) if row.act is Act.NEXT and row.rule.target is not None]
+    return frozenset(block.rows[: places[-1]] if places else ())
+
+
+def _returning(found: Sequence[Visit]) -> dict[Visit, dict[Verdict, Function]]:
+    """Return for each visit what becomes of packets that return from it."""
+    by_outcome = {visit.outcome: visit for visit in found}
+    after: dict[Visit, dict[Verdict, Function]] = {}
+    for visit in found:
+        nothing = visit.come & ~visit.come
+        if visit not in after:  # the chain of the hook itself
+            after[visit] = {verdict: ~nothing if verdict is visit.policy else nothing for verdict in Verdict}
+        ends = tails(visit)
+        for place, stop in enumerate(visit.stops):
+            into = by_outcome.get(stop.into) if stop.into is not None else None
+            if into is not None:
+                mine = after.setdefault(into, dict.fromkeys(Verdict, nothing))
+                for verdict in Verdict:
+                    back = after[visit][verdict]
+                    if stop.row.act is Act.JUMP:
+                        back = ends[place + 1].ends[verdict] | (ends[place + 1].returned & back)
+                    mine[verdict] |= stop.hit & back
+    return after
+
+
+def _instead(met: _Met, changed: World, row: Row, hits: Hits) -> tuple[Decision, ...]:
+    """Return who decides on the packets of a rule once it is gone; nobody where any verdict is another then."""
+    causes: dict[Decision, None] = {}
+    for hook in Hook:
+        if changed.hooks[hook] == met.world.hooks[hook]:
+            continue
+        old, new = met.atlas.fates(met.world, hook), met.atlas.fates(changed, hook)
+        if dict(old.verdicts) != dict(new.verdicts):
+            return ()
+        for end in deciders(new, hits[hook]) if hook in hits else ():
+            if end.decision is None or end.reject_with != row.reject_with:
+                return ()
+            causes[_renumbered(end.decision, row.decision)] = None
+    return tuple(causes)
+
+
+def _renumbered(found: Decision, gone: Decision) -> Decision:
+    """Return a rule by its number before another one went."""
+    same = (found.table, found.chain) == (gone.table, gone.chain)
+    return replace(found, rule=found.rule + 1) if same and found.rule >= gone.rule else found
+
+
+def _without(ruleset: Ruleset, family: Family, gone: Decision) -> Ruleset:
+    """Return a ruleset without one rule."""
+
+    def chain(table: Table, each: Chain) -> Chain:
+        if (table.name, each.name) != (gone.table, gone.chain):
+            return each
+        return replace(each, rules=each.rules[: gone.rule - 1] + each.rules[gone.rule :])
+
+    tables = tuple(Table(t.name, tuple(chain(t, each) for each in t.chains)) for t in ruleset.tables(family))
+    return replace(ruleset, ipv4=tables) if family is Family.IPV4 else replace(ruleset, ipv6=tables)

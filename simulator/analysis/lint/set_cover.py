@@ -1,0 +1,99 @@
+"""The smallest choice of sets that together hold all of others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from simulator.symbolic import Function, is_false
+
+Parts = tuple[Function, ...]
+"""Sets of packets side by side: what holds of one must hold of each."""
+
+MOST_TRIALS = 2_000
+"""So many choices are tried; beyond that a small one is returned that need not be the smallest."""
+
+
+def smallest(whole: Parts, candidates: Sequence[Parts]) -> list[int]:
+    """Return the fewest candidates, by place, the first of equals, that together hold the whole, part by part.
+
+    No candidate of the choice can be left out, even where so many choices are possible that not all were tried.
+    """
+    useful = [place for place, each in enumerate(candidates) if _some(_both(whole, each))]
+    alone = next((place for place in useful if not _some(_without(whole, candidates[place]))), None)
+    if alone is not None:
+        return [alone]
+    needed = [place for place in useful if _some(_without(whole, _union(candidates, set(useful) - {place}, whole)))]
+    left = reduce(_without, (candidates[place] for place in needed), whole)
+    rest = [place for place in useful if place not in needed]
+    return sorted([*needed, *_fewest(left, {place: candidates[place] for place in rest})])
+
+
+def _fewest(whole: Parts, candidates: dict[int, Parts]) -> list[int]:
+    if not _some(whole):
+        return []
+    best = _greedy(whole, candidates)
+    search = _Search(candidates)
+    for size in range(1, len(best)):
+        found = search.of(whole, list(candidates), size)
+        if found is not None:
+            return found
+        if search.trials > MOST_TRIALS:
+            break
+    return best
+
+
+@dataclass(slots=True)
+class _Search:
+    """Tries choices of a size, until there were too many."""
+
+    candidates: dict[int, Parts]
+    trials: int = field(default=0)
+
+    def of(self, whole: Parts, places: Sequence[int], size: int) -> list[int] | None:
+        """Return a choice of at most so many that holds the whole, None where there is none or it was not found."""
+        if not _some(whole):
+            return []
+        self.trials += 1
+        if not size or self.trials > MOST_TRIALS:
+            return None
+        for at, place in enumerate(places):
+            left = _without(whole, self.candidates[place])
+            if left != whole:
+                found = self.of(left, places[at + 1 :], size - 1)
+                if found is not None:
+                    return [place, *found]
+        return None
+
+
+def _greedy(whole: Parts, candidates: dict[int, Parts]) -> list[int]:
+    """Return candidates that hold the whole, none of which can be left out."""
+    chosen: list[int] = []
+    left = whole
+    for place, each in candidates.items():
+        if _some(_both(left, each)):
+            chosen.append(place)
+            left = _without(left, each)
+    for place in reversed(list(chosen)):
+        others = [other for other in chosen if other != place]
+        if not _some(reduce(_without, (candidates[other] for other in others), whole)):
+            chosen = others
+    return chosen
+
+
+def _union(candidates: Sequence[Parts], places: set[int], like: Parts) -> Parts:
+    found = tuple(each & ~each for each in like)
+    for place in sorted(places):
+        found = tuple(mine | other for mine, other in zip(found, candidates[place], strict=True))
+    return found
+
+
+def _both(left: Parts, right: Parts) -> Parts:
+    return tuple(mine & other for mine, other in zip(left, right, strict=True))
+
+
+def _without(left: Parts, right: Parts) -> Parts:
+    return tuple(mine & ~other for mine, other in zip(left, right, strict=True))
+
+
+def _some(parts: Parts) -> bool:
+    return not all(is_false(each) for each in parts)

@@ -1,0 +1,85 @@
+"""Whether any packet gets a verdict: an answer about all packets, with one of them as an example."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.rulesets.model import Family, Hook, Ruleset
+from simulator.analysis.witness import confirmed, taken
+from simulator.expression import Expression
+from simulator.netfilter import Decision, Verdict
+from simulator.packets import Packet
+from simulator.symbolic import Atlas, Budget, Function, Library, World, count, example, is_false, within_limits
+from simulator.symbolic.context import UNLIMITED
+
+
+class Mode(StrEnum):
+    """Whether a verdict may be, or must be, whatever matches say that depend on more than the packet."""
+
+    MAY = "may"
+    MUST = "must"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which packets are asked for: those that an expression means and that get a verdict at a hook."""
+
+    hook: Hook
+    where: Expression
+    verdict: Verdict
+    mode: Mode = Mode.MAY
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many headers there are (see `headerspace.count`), one packet, who decides on it, and what that rests on."""
+
+    count: int = 0
+    example: Packet | None = None
+    decided_by: Decision | None = None
+    assumptions: tuple[str, ...] = ()
+
+
+def search(
+    ruleset: Ruleset, asked: Question, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
+) -> Found:
+    """Return what packets of some families there are.
+
+    Raises:
+        Refused: the ruleset lacks a set or chain, or has a loop.
+        NoProof: memory or time did not do, so nothing is proved.
+        Unconfirmed: the simulator of single packets does not agree.
+    """
+    total, first = 0, Found()
+    for family in families:
+        found = _searched(ruleset, asked, family, budget)
+        total += found.count
+        first = found if first.example is None else first
+    return Found(total, first.example, first.decided_by, first.assumptions)
+
+
+def _searched(ruleset: Ruleset, asked: Question, family: Family, budget: Budget) -> Found:
+    library = Library(family)
+    world = library.read(ruleset)
+    atlas = Atlas.of(library, [world], [asked.where], budget)
+    fates = atlas.fates(world, asked.hook)
+    with within_limits():
+        found = fates.verdicts[asked.verdict] & atlas.meant(asked.where)
+        if asked.mode is Mode.MUST:
+            found = atlas.space.anyhow(found)
+        if is_false(found):
+            return Found()
+        return _told(atlas, world, asked, found)
+
+
+def _told(atlas: Atlas, world: World, asked: Question, found: Function) -> Found:
+    must = asked.mode is Mode.MUST
+    # Who decides on a packet that must get a verdict may still hang on what cannot be known; for another it is known.
+    end = None if must else atlas.decided(world, asked.hook, found)
+    shown = example(atlas.space, found if end is None else end.packets)
+    if shown is None:
+        return Found()
+    answer = confirmed(world.ruleset, asked.hook, shown, asked.verdict, end)
+    decision = answer.decided_by if answer else end.decision if end else None
+    assumptions = () if must else (*taken(world.ruleset, shown), *(answer.assumptions if answer else ()))
+    return Found(count(atlas.space, found), shown.packet, decision, assumptions)

@@ -1,0 +1,76 @@
+"""Which known connections of a node its rules would not admit if they were new.
+
+Rules accept what belongs to a connection before any policy is asked; so a connection that a policy forbids lives on
+until its entry in the kernel's table is gone. This module only judges; it knows nothing of how entries are read.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from engine.rulesets.model import Ruleset
+from simulator.netfilter import Verdict, Walker
+from simulator.packets import Address, Packet, protocol_names
+
+Route = Callable[[Address], str]
+"""From a far address to the interface that leads to it, empty where none does."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Flow:
+    """An entry of the connection table: its first packet, and the answer it expects, which differs after NAT.
+
+    ``sport`` and ``dport`` are None where the protocol has no ports; ``icmp`` is type, code and id of a query.
+    """
+
+    protocol: int
+    src: Address
+    dst: Address
+    answer_src: Address
+    answer_dst: Address
+    sport: int | None = None
+    dport: int | None = None
+    answer_sport: int | None = None
+    icmp: tuple[int, int, int] | None = None
+    zone: int = 0
+
+
+def no_longer_admitted(
+    flows: Iterable[Flow], rules: Ruleset, own: Collection[Address], route: Route
+) -> tuple[Flow, ...]:
+    """Return the flows to or from a node's ``own`` addresses whose first packet its policies would now refuse.
+
+    ``rules`` are nodewall's alone: what the host's own rules refuse is none of its business. Flows that are forwarded,
+    and those that never leave the node, are not judged.
+    """
+    walker = Walker(rules)
+    return tuple(flow for flow in flows for packet in _first(flow, own, route) if _refused(walker, packet))
+
+
+def _refused(walker: Walker, packet: Packet) -> bool:
+    answer = walker.verdict(packet)
+    return (
+        answer.verdict is not Verdict.ACCEPT and answer.decided_by is not None and answer.decided_by.policy is not None
+    )
+
+
+def _first(flow: Flow, own: Collection[Address], route: Route) -> Iterator[Packet]:
+    """Yield a flow's first packet as the filter table sees it: with its destination rewritten, its source not yet."""
+    arrives, leaves = flow.answer_src in own, flow.src in own
+    if arrives == leaves:
+        return
+    interface = route(flow.src if arrives else flow.answer_src)
+    if not interface:
+        return
+    has_ports = flow.protocol in protocol_names.PORT_PROTOCOLS
+    yield Packet(
+        src=flow.src,
+        dst=flow.answer_src,
+        protocol=flow.protocol,
+        sport=flow.sport if has_ports else None,
+        dport=flow.answer_sport if has_ports else None,
+        flags=frozenset({"SYN"}) if flow.protocol == protocol_names.TCP else frozenset(),
+        icmp=flow.icmp[:2] if flow.icmp else None,
+        icmp_id=flow.icmp[2] if flow.icmp else None,
+        in_interface=interface if arrives else "",
+        out_interface="" if arrives else interface,
+    )

@@ -1,0 +1,139 @@
+"""An example of an exact packet set, judged once more by the simulator of single packets.
+
+Nothing is shown that this does not confirm. Matches that depend on more than the packet get the answers that the
+example asks for, in a copy of the ruleset whose rules keep their numbers.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from engine.errors import Unconfirmed
+from engine.rulesets.model import Chain, Family, Hook, Match, Rule, Ruleset, Table
+from simulator.matches.base import spelled
+from simulator.netfilter import Answer, Verdict, Walker
+from simulator.symbolic import Decided, Example
+from simulator.symbolic.match_conditions import groups
+
+Answers = Mapping[tuple[object, ...], bool]
+"""To free matches: by table, chain, rule, its place among equal rules of the chain, and the match's text.
+
+Where the packet gives the answer, the text alone stands for all rules that ask.
+"""
+
+_NEVER = (Match("", "protocol", ("0",), negated=True),)
+"""Holds for no packet, as protocol 0 stands for all."""
+
+_OF_THE_PACKET = 1
+_OF_MATCHES = frozenset({_OF_THE_PACKET, 5})
+"""How many parts those keys have; those of values that rules write have more."""
+
+
+def replayed(ruleset: Ruleset, hook: Hook, example: Example) -> Answer | None:
+    """Return what becomes of an example at a hook.
+
+    None if that hangs on a value that cannot be forced: one that a rule wrote and nobody can know.
+    """
+    if any(len(key) not in _OF_MATCHES for key in example.answers):
+        return None
+    return _walker(answered(ruleset, example.packet.family, example.answers)).verdict(example.packet, hook)
+
+
+_KNOWN = deque[tuple[Ruleset, Walker]](maxlen=4)
+
+
+def _walker(ruleset: Ruleset) -> Walker:
+    """Return a walker, the one from before for the very same ruleset: making one takes longer than a walk."""
+    found = next((walker for known, walker in _KNOWN if known is ruleset), None)
+    if found is None:
+        found = Walker(ruleset)
+        _KNOWN.append((ruleset, found))
+    return found
+
+
+def confirmed(
+    ruleset: Ruleset, hook: Hook, example: Example, verdict: Verdict, end: Decided | None = None
+) -> Answer | None:
+    """Return what becomes of an example, which must be what was found out of it; None where it cannot be replayed.
+
+    Without an ``end`` it may be decided by anybody.
+
+    Raises:
+        Unconfirmed: it is not.
+    """
+    answer = replayed(ruleset, hook, example)
+    if answer is None:
+        return None
+    if answer.verdict is not verdict or (end is not None and answer.decided_by != end.decision):
+        claimed = f"{verdict} by {end.decision if end else 'anybody'}"
+        raise Unconfirmed(example.packet.words, claimed, f"{answer.verdict} by {answer.decided_by}")
+    return answer
+
+
+def taken(ruleset: Ruleset, example: Example) -> tuple[str, ...]:
+    """Return in words how free matches have to turn out for an example, each with its rule."""
+    found: list[str] = []
+    for table, chain, number, rule, place in _rules(ruleset, example.packet.family) if example.answers else ():
+        where = f"{table.name}/{chain.name} rule {number}"
+        for key, answer in example.answers.items():
+            if _is_about(key, (table.name, chain.name, rule, place)):
+                what = f"'{key[-1]}' is taken {'to match' if answer else 'not to match'}"
+                found.append(f"{where}: {what if len(key) in _OF_MATCHES else _UNKNOWN.format(key[-2])}")
+    return tuple(dict.fromkeys(found))
+
+
+_UNKNOWN = "what it writes to {} is not known"
+
+
+def _is_about(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> bool:
+    """Whether a question is one of a rule's."""
+    if len(key) != _OF_THE_PACKET:
+        return key[:4] == place
+    matches = place[2].matches
+    return key[0] in {*(spelled(*group) for group in groups(matches)), *map(spelled, matches)}
+
+
+def answered(ruleset: Ruleset, family: Family, answers: Answers) -> Ruleset:
+    """Return a ruleset whose matches need not be asked where there is an answer."""
+    if not answers:
+        return ruleset
+    changed: dict[tuple[str, str, int], Rule] = {}
+    for table, chain, number, rule, place in _rules(ruleset, family):
+        known = (table.name, chain.name, rule, place)
+        texts = {str(key[-1]): held for key, held in answers.items() if _is_about(key, known)}
+        if texts:
+            changed[table.name, chain.name, number] = _answered(rule, texts)
+    tables = tuple(
+        Table(table.name, tuple(_chain(table, chain, changed) for chain in table.chains))
+        for table in ruleset.tables(family)
+    )
+    return replace(ruleset, ipv4=tables) if family is Family.IPV4 else replace(ruleset, ipv6=tables)
+
+
+def _chain(table: Table, chain: Chain, changed: Mapping[tuple[str, str, int], Rule]) -> Chain:
+    numbered = enumerate(chain.rules, 1)
+    rules = tuple(changed.get((table.name, chain.name, number), rule) for number, rule in numbered)
+    return replace(chain, rules=rules)
+
+
+def _answered(rule: Rule, texts: Mapping[str, bool]) -> Rule:
+    if not all(texts.values()):
+        return replace(rule, matches=(*_NEVER, *(match for match in rule.matches if match.module == "comment")))
+    kept = [
+        match
+        for group in groups(rule.matches)
+        if spelled(*group) not in texts
+        for match in group
+        if spelled(match) not in texts
+    ]
+    return replace(rule, matches=tuple(kept))
+
+
+def _rules(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain, int, Rule, int]]:
+    """Yield every rule with its number, and its place among the rules of its chain that are equal to it."""
+    for table in ruleset.tables(family):
+        for chain in table.chains:
+            seen: dict[Rule, int] = {}
+            for number, rule in enumerate(chain.rules, 1):
+                seen[rule] = seen.get(rule, 0) + 1
+                yield table, chain, number, rule, seen[rule]

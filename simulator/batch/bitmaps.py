@@ -1,0 +1,188 @@
+"""Classes of the values of fields, and the tables of bits by them.
+
+Values that are in the same boxes are one class (as in Recursive Flow Classification, Gupta and McKeown, 1999), and
+fields of few classes share a table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.rulesets.model import Family
+from simulator.batch.bit_vectors import Bits, Dimension, Table, packed
+from simulator.batch.breakpoints import KINDS, Kind
+from simulator.batch.columns import Columns, Flags, Numbers, Words
+from simulator.batch.regions import Constraint
+
+_HIGHEST = 0x10000
+"""Of numbers that are looked up; one more than a port can be."""
+
+_MOST_CLASSES, _MOST_WORDS = 4096, 1 << 17
+"""Of a table that fields share."""
+
+Edges = Sequence[Mapping[str, Sequence[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sorter:
+    """Tells the class of a field's values: by number in ``classes``, for addresses after a look into ``edges``."""
+
+    name: str
+    classes: Numbers
+    edges: "AddressEdges | None" = None
+
+    def ids(self, columns: Columns, listed: Mapping[str, Numbers]) -> Numbers:
+        """Return the class of each packet; ``listed`` has the places of values of listed fields."""
+        if self.edges is not None:
+            places = self.edges.places(columns.src if self.name == "src" else columns.dst)
+        elif self.name in KINDS:
+            places = np.minimum(columns.numbers[self.name], _HIGHEST) + 1
+        else:
+            places = listed[self.name]
+        found: Numbers = self.classes[places]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class AddressEdges:
+    """Edges among addresses, in order. In IPv6 each half is ranked first, as no number has 128 bits."""
+
+    upper: Words
+    lower: Words
+    keys: Numbers | Words
+
+    @classmethod
+    def of(cls, edges: Sequence[int], family: Family) -> "AddressEdges":
+        """Prepare edges, of which 0 is the first."""
+        if family is Family.IPV4:
+            keys = np.asarray(edges, np.uint64)
+            return cls(keys[:0], keys, keys)
+        upper = np.asarray([edge >> 64 for edge in edges], np.uint64)
+        lower = np.asarray([edge & 0xFFFFFFFFFFFFFFFF for edge in edges], np.uint64)
+        halves = np.unique(upper), np.unique(lower)
+        return cls(*halves, _ranked(*halves, (upper, lower)))
+
+    def places(self, addresses: tuple[Words, Words]) -> Numbers:
+        """Return the place of the last edge that is not above each address."""
+        if not self.upper.size:
+            return np.searchsorted(self.keys, addresses[1], side="right") - 1
+        return np.searchsorted(self.keys, _ranked(self.upper, self.lower, addresses), side="right") - 1
+
+
+def _ranked(upper: Words, lower: Words, addresses: tuple[Words, Words]) -> Numbers:
+    """Return numbers in the order of addresses, as far as these halves tell them apart."""
+    place = np.searchsorted(upper, addresses[0], side="right") - 1
+    below = np.searchsorted(lower, addresses[1], side="right")
+    # Above the upper half itself, the lower one no longer matters.
+    below = np.where(upper[place] == addresses[0], below, len(lower))
+    return place * (len(lower) + 1) + below
+
+
+@dataclass(slots=True)
+class Builder:
+    """Gathers which boxes ask what of which field, and makes the tables."""
+
+    family: Family
+    edges: Edges
+    sizes: Mapping[str, int]
+    boxes: int = 0
+    asked: dict[str, dict[int, list[Constraint]]] = field(default_factory=dict)
+
+    def add(self, constraints: Sequence[Constraint]) -> None:
+        """Add the next box."""
+        for each in constraints:
+            self.asked.setdefault(each[0], {}).setdefault(self.boxes, []).append(each)
+        self.boxes += 1
+
+    def fields(self) -> list[tuple[Sorter, Table]]:
+        """Return each field that any box asks of, with its table."""
+        return [self._field(name, boxes) for name, boxes in sorted(self.asked.items())]
+
+    def _field(self, name: str, boxes: Mapping[int, Sequence[Constraint]]) -> tuple[Sorter, Table]:
+        cuts = sorted({edge for found in boxes.values() for _, by, _ in found for edge in self._cuts(name, by)})
+        count = len(cuts) if name in KINDS else self.sizes[name]
+        ranks = {edge: place for place, edge in enumerate(cuts)}
+        kept: dict[Constraint, Flags] = {}
+        free = np.ones(self.boxes, np.bool_)
+        free[list(boxes)] = False
+        by_word = np.repeat(packed(free[None, :]).T, count, axis=1)
+        for box, constraints in boxes.items():
+            for each in constraints:
+                if each not in kept:
+                    kept[each] = self._spread(each, ranks, count)
+            inside = np.logical_and.reduce([kept[each] for each in constraints])
+            by_word[box >> 6][inside] |= np.uint64(1 << (box & 63))
+        table, classes = merged(np.ascontiguousarray(by_word.T))
+        return self._sorter(name, cuts, classes), table
+
+    def _cuts(self, name: str, by: int) -> Sequence[int]:
+        return self.edges[by].get(name, ()) if name in KINDS else ()
+
+    def _spread(self, constraint: Constraint, ranks: Mapping[int, int], count: int) -> Flags:
+        """Return which of a field's classes satisfy a constraint."""
+        name, by, places = constraint
+        inside = np.zeros(count, np.bool_)
+        if name not in KINDS:
+            inside[list(places)] = True
+            return inside
+        own = [*(ranks[edge] for edge in self.edges[by][name]), count]
+        for place in places:
+            inside[own[place] : own[place + 1]] = True
+        return inside
+
+    def _sorter(self, name: str, cuts: Sequence[int], classes: Numbers) -> Sorter:
+        kind = KINDS.get(name)
+        if kind is None:
+            return Sorter(name, classes)
+        if kind is Kind.ADDRESS:
+            return Sorter(name, classes, AddressEdges.of(cuts, self.family))
+        return Sorter(name, classes[np.searchsorted(cuts, np.arange(-1, _HIGHEST + 1), side="right") - 1])
+
+
+def merged(bits: Bits) -> tuple[Table, Numbers]:
+    """Return the table of different rows, and the class of each row."""
+    rows = np.ascontiguousarray(bits).view(np.dtype((np.void, bits.shape[1] * 8))).ravel()
+    _, chosen, classes = np.unique(rows, return_index=True, return_inverse=True)
+    return Table.of(bits[chosen]), classes.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A table for some fields together: the class is by the classes of all of them."""
+
+    sorters: tuple[Sorter, ...]
+    sizes: tuple[int, ...]
+    classes: Numbers
+    table: Table
+
+    def dimension(self, columns: Columns, listed: Mapping[str, Numbers]) -> Dimension:
+        """Return the table with the class of each packet."""
+        ids = self.sorters[0].ids(columns, listed)
+        for sorter, size in zip(self.sorters[1:], self.sizes[1:], strict=True):
+            ids = ids * size + sorter.ids(columns, listed)
+        return Dimension(self.table, self.classes[ids] if len(self.sorters) > 1 else ids)
+
+
+def shared(fields: Sequence[tuple[Sorter, Table]], apart: frozenset[str]) -> list[Shared]:
+    """Put fields of few classes together, but for those that have to stay apart as rules write them."""
+    found: list[Shared] = []
+    for sorter, table in sorted(fields, key=lambda each: each[1].classes):
+        alone = Shared((sorter,), (table.classes,), np.arange(table.classes), table)
+        fits = [each for each in found[-1:] if _fit(each, table) and sorter.name not in apart]
+        if fits and not any(each.name in apart for each in fits[0].sorters):
+            found[-1] = _joined(fits[0], alone)
+        else:
+            found.append(alone)
+    return found
+
+
+def _fit(before: Shared, table: Table) -> bool:
+    product = len(before.classes) * table.classes
+    return product <= _MOST_CLASSES and product * table.bits.shape[1] <= _MOST_WORDS
+
+
+def _joined(before: Shared, other: Shared) -> Shared:
+    bits = before.table.bits[before.classes][:, None, :] & other.table.bits[None, :, :]
+    table, classes = merged(bits.reshape(-1, bits.shape[2]))
+    return Shared((*before.sorters, *other.sorters), (*before.sizes, *other.sizes), classes, table)

@@ -1,0 +1,231 @@
+"""A table's chains laid out as one row of boxes, each a region of packets and what becomes of those in it.
+
+Rules that do nothing but count or log take no room, as no verdict hangs on them; that they log is noted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from ipaddress import ip_address
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.rulesets.model import Hook
+from engine.rulesets.ownership import owner_of
+from simulator.batch.bit_vectors import Dimension, Table
+from simulator.batch.bitmaps import Builder, Shared, shared
+from simulator.batch.columns import Columns, Flags, Numbers, Value
+from simulator.batch.domains import MOST_VALUES, Domains
+from simulator.batch.regions import Region, Survey, Truth
+from simulator.context import Surroundings
+from simulator.netfilter.answer import Decision, Verdict
+from simulator.netfilter.program import Block, Line
+from simulator.netfilter.targets import LOGGERS, Act, Effect, Scene
+from simulator.packets import Packet
+
+
+class Move(IntEnum):
+    """How a packet goes on from a box."""
+
+    END = 0
+    RETURN = 1
+    JUMP = 2
+    GOTO = 3
+    NEXT = 4
+    WRITE = 5
+    WALK = 6
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a table may end."""
+
+    verdict: Verdict
+    decision: Decision
+    reject_with: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a target makes of the values of one field: by their places in its domain."""
+
+    name: str
+    places: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The boxes of a table in order, and a last one for packets that are in none, who return.
+
+    ``chosen`` is the place of its end or of what it writes. ``begin`` and ``end`` bound the chain that a box leads to,
+    ``following`` is where its own goes on after its rule, ``last`` where that ends. ``told`` says that there is more to
+    tell of packets in it than their verdict.
+    """
+
+    move: Numbers
+    told: Flags
+    chosen: Numbers
+    begin: Numbers
+    end: Numbers
+    following: Numbers
+    last: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A table made ready for one hook: its boxes, its ends of which the first is the policy, and its bits."""
+
+    name: str
+    base: tuple[int, int]
+    boxes: Boxes
+    ends: tuple[End, ...]
+    writes: tuple[Write, ...]
+    tables: tuple[Shared, ...]
+
+    def dimensions(self, columns: Columns, listed: dict[str, Numbers]) -> list[Dimension]:
+        """Return the bits with the class of each packet; ``listed`` has the places of values of listed fields."""
+        return [each.dimension(columns, listed) for each in self.tables] or [
+            Dimension(_all_ones(len(self.boxes.move)), np.zeros(len(columns), np.int64))
+        ]
+
+
+def _all_ones(boxes: int) -> Table:
+    return Table.of(np.full((1, (boxes + 63) // 64), 0xFFFFFFFFFFFFFFFF, np.uint64))
+
+
+_VERDICTS = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
+_MOVES = {Act.RETURN: Move.RETURN, Act.JUMP: Move.JUMP, Act.GOTO: Move.GOTO}
+
+
+def reached(base: Block) -> list[Block]:
+    """Return a chain and all that it leads to."""
+    found, pending = {base.name: base}, [base]
+    while pending:
+        for line in pending.pop().lines:
+            if line.into is not None and line.into.name not in found:
+                found[line.into.name] = line.into
+                pending.append(line.into)
+    return list(found.values())
+
+
+@dataclass(slots=True)
+class Layout:
+    """Lays one table out; ``final`` says that none comes after it, so that it matters no more how it leaves packets."""
+
+    survey: Survey
+    hook: Hook
+    table: str
+    final: bool
+    ends: list[End] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    _regions: list[Region] = field(default_factory=list)
+    _rows: list[tuple[int, bool, int, str]] = field(default_factory=list)
+    _following: list[int] = field(default_factory=list)
+    _own: list[str] = field(default_factory=list)
+
+    def plan(self, base: Block) -> Plan:
+        """Return the table made ready."""
+        self.ends.append(End(Verdict((base.policy or "ACCEPT").lower()), Decision(self.table, base.name, 0)))
+        spans: dict[str, tuple[int, int]] = {}
+        for block in reached(base):
+            begin = len(self._rows)
+            for line in block.lines:
+                self._line(line, block.name)
+            spans[block.name] = begin, len(self._rows)
+        builder = Builder(self.survey.ground.family, self.survey.edges, sizes_of(self.survey.domains))
+        for constraints, _ in self._regions:
+            builder.add(constraints)
+        apart = frozenset(write.name for write in self.writes)
+        tables = tuple(shared(builder.fields(), apart))
+        return Plan(self.table, spans[base.name], self._boxes(spans), tuple(self.ends), tuple(self.writes), tables)
+
+    def _line(self, line: Line, chain: str) -> None:
+        regions = sorted(self.survey.of_tests(line.tests), key=lambda region: region[1])
+        found = [(region, row) for region in regions for row in self._row(line, region[1])]
+        for region, row in found:
+            self._regions.append(region)
+            self._rows.append(row)
+            self._own.append(chain)
+        self._following += [len(self._rows)] * len(found)
+
+    def _row(self, line: Line, truth: Truth) -> Iterator[tuple[int, bool, int, str]]:
+        effect = line.effect
+        told = bool(effect.assumption) or (line.target in LOGGERS and owner_of(line.decision.comment) is not None)
+        if truth is Truth.UNTOLD and effect.act is Act.NEXT and effect.change is None:
+            yield Move.NEXT, True, 0, ""  # whether it matches or not
+        elif truth is Truth.UNTOLD:
+            yield Move.WALK, False, 0, ""
+        elif truth is Truth.UNKNOWN:
+            yield Move.NEXT, True, 0, ""
+        elif effect.change is not None and not (effect.act is Act.ACCEPT and self.final):
+            yield self._changing(effect)
+        elif effect.act in _VERDICTS:
+            self.ends.append(End(_VERDICTS[effect.act], line.decision, effect.reject_with))
+            yield Move.END, told or effect.change is not None, len(self.ends) - 1, ""
+        elif effect.act in _MOVES:
+            yield _MOVES[effect.act], told, 0, line.into.name if line.into else ""
+        elif told:
+            yield Move.NEXT, True, 0, ""
+
+    def _changing(self, effect: Effect) -> tuple[int, bool, int, str]:
+        places = _places(effect, self.hook, self.survey) if effect.writes and effect.act is Act.NEXT else None
+        if places is None:
+            return Move.WALK, False, 0, ""
+        self.writes.append(Write(effect.writes, places))
+        return Move.WRITE, True, len(self.writes) - 1, ""
+
+    def _boxes(self, spans: dict[str, tuple[int, int]]) -> Boxes:
+        rows = [*self._rows, (int(Move.RETURN), False, 0, "")]
+        into = [spans.get(name, (0, 0)) for *_, name in rows]
+        return Boxes(
+            _numbers([move for move, *_ in rows]),
+            np.asarray([told for _, told, *_ in rows], np.bool_),
+            _numbers([chosen for _, _, chosen, _ in rows]),
+            _numbers([begin for begin, _ in into]),
+            _numbers([end for _, end in into]),
+            _numbers([*self._following, 0]),
+            _numbers([*(spans[name][1] for name in self._own), 0]),
+        )
+
+
+def _numbers(values: Sequence[int]) -> Numbers:
+    return np.asarray(values, np.int64)
+
+
+def sizes_of(domains: Domains) -> dict[str, int]:
+    """Return how many values each listed field has."""
+    return {name: len(values) for name, values in domains.listed.items()}
+
+
+# What targets write
+
+
+def closed(effects: Sequence[Effect], hook: Hook, domains: Domains) -> None:
+    """Add to the domains what targets make of the values in them, and what they make of that, as far as it is few."""
+    grown = True
+    while grown:
+        grown = False
+        for effect in effects:
+            values = domains.listed[effect.writes]
+            if len(values) <= MOST_VALUES:
+                made = [_written(effect, hook, value) for value in values]
+                grown |= domains.add(effect.writes, made)
+
+
+def _places(effect: Effect, hook: Hook, survey: Survey) -> npt.NDArray[np.int64] | None:
+    values = survey.domains.listed[effect.writes]
+    ranks = {value: place for place, value in enumerate(values)}
+    made = [ranks.get(_written(effect, hook, value)) for value in values]
+    return None if None in made else np.asarray(made, np.int64)
+
+
+def _written(effect: Effect, hook: Hook, value: Value) -> Value:
+    """Ask a target what it makes of a value, by a packet that has it."""
+    if effect.change is None:
+        raise ValueError(effect)
+    address = ip_address(0)
+    packet = replace(Packet(src=address, dst=address, protocol=0), **cast("dict[str, Any]", {effect.writes: value}))
+    changed = effect.change(packet, Scene(hook, Surroundings(), lambda _what: None))
+    return getattr(changed, effect.writes)

@@ -1,0 +1,102 @@
+"""Which values of a field make a difference to a ruleset, and the values that packets have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+import numpy as np
+
+from engine.rulesets.model import Family, Hook
+from simulator.batch.breakpoints import KINDS, Edges, Kind
+from simulator.batch.columns import STATES, VALUES, Columns, Numbers, Value
+from simulator.context import UNKNOWN_INTERFACE
+from simulator.netfilter.walker import INTERFACES
+
+SIDES = ("in_interface", "out_interface")
+
+LISTED = ("protocol", "fragment", "flags", "igmp", "ttl", "tos", "mark", "state", *SIDES, "mac", "uid", "gid")
+"""Fields of few values, which are told apart one by one as packets have them; the others go by ranges."""
+
+MOST_VALUES = 1024
+"""Of a listed field; beyond that packets are walked."""
+
+UNLISTED = -1
+"""Of places: the value is in no domain."""
+
+_DENSE = 1 << 16
+
+
+@dataclass(slots=True)
+class Domains:
+    """The values of listed fields that were met so far."""
+
+    listed: dict[str, list[Value]] = field(default_factory=lambda: {name: [] for name in LISTED})
+
+    def __post_init__(self) -> None:
+        self.listed["state"] = list(STATES)
+
+    def ranged(self, edges: Edges | None) -> Mapping[str, Sequence[int]]:
+        """Return the edges for each field that goes by ranges."""
+        return {} if edges is None else {name: edges[kind] for name, kind in KINDS.items()}
+
+    def add(self, name: str, values: Sequence[Value]) -> bool:
+        """Add values as long as they are few; return whether any is new."""
+        known = self.listed[name]
+        new = set(values).difference(known)
+        if not new or len(known) + len(new) > MOST_VALUES:
+            return False
+        known += [value for value in dict.fromkeys(values) if value in new]
+        return True
+
+    def places(self, seen: "Seen", name: str) -> Numbers:
+        """Return the place of each packet's value in a domain, or `UNLISTED`."""
+        ranks = {value: place for place, value in enumerate(self.listed[name])}
+        return seen.through([ranks.get(value, UNLISTED) for value in seen.values])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A column, the different numbers in it, and the values that these stand for at a hook."""
+
+    column: Numbers
+    numbers: Numbers
+    values: Sequence[Value]
+
+    @classmethod
+    def of(cls, columns: Columns, name: str, hook: Hook) -> "Seen":
+        """Look through a column."""
+        column = columns.numbers[name]
+        numbers = _different(column)
+        values = [columns.value(name, int(number)) for number in numbers]
+        if name in SIDES:
+            has = INTERFACES[hook][SIDES.index(name)]
+            values = [(value or UNKNOWN_INTERFACE) if has else "" for value in values]
+        return cls(column, numbers, values)
+
+    def through(self, others: Sequence[int]) -> Numbers:
+        """Return the column with each number replaced by another, given in the order of the numbers."""
+        if len(others) == 1:
+            return np.full(len(self.column), others[0])
+        least, span = int(self.numbers[0]), int(self.numbers[-1]) - int(self.numbers[0])
+        if span > _DENSE:
+            return np.asarray(others)[np.searchsorted(self.numbers, self.column)]
+        table = np.zeros(span + 1, np.int64)
+        table[self.numbers - least] = others
+        return table[self.column - least]
+
+
+def _different(column: Numbers) -> Numbers:
+    """Return the different numbers in order."""
+    if column.strides == (0,):
+        return column[:1]
+    least, most = int(column.min()), int(column.max())
+    if most - least > _DENSE:
+        return np.unique(column)
+    return np.flatnonzero(np.bincount(column - least)) + least
+
+
+def representative(name: str, edge: int, family: Family) -> Value:
+    """Return the value at an edge, as a packet has it."""
+    if KINDS[name] is Kind.ADDRESS:
+        return IPv4Address(edge) if family is Family.IPV4 else IPv6Address(edge)
+    return VALUES[name](edge)

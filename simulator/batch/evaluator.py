@@ -1,0 +1,183 @@
+"""Judges columns of packets by the tables of a hook, all packets at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.rulesets.model import Family, Hook
+from simulator.batch.box_layout import End, Layout, Plan, closed, reached
+from simulator.batch.breakpoints import Ground
+from simulator.batch.columns import STATES, Columns, Flags, Numbers
+from simulator.batch.domains import LISTED, SIDES, UNLISTED, Domains, Seen
+from simulator.batch.execution import Course, run
+from simulator.batch.regions import Survey
+from simulator.context import LOOPBACK, Host, Surroundings
+from simulator.netfilter import Verdict, Walker
+from simulator.netfilter.program import Block
+from simulator.netfilter.walker import TABLES
+from simulator.packets import ConnState
+
+VERDICTS = tuple(Verdict)
+
+NOBODY = -1
+"""Of deciders: the hook has no chain."""
+
+_ACCEPT = VERDICTS.index(Verdict.ACCEPT)
+_NEW, _INVALID, _UNTRACKED = (STATES.index(each) for each in (ConnState.NEW, ConnState.INVALID, ConnState.UNTRACKED))
+
+BLOCK = 1 << 16
+"""Packets that are judged together: so many that their columns stay in the processor's caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Verdicts of packets at a hook, by row: in ``verdicts`` places in `VERDICTS`, in ``deciders`` places in ``ends``.
+
+    ``walked`` marks packets that only a walk could tell of, ``told`` those that left changed, or of whom a walk has
+    more to tell: what was assumed, and which rules logged.
+    """
+
+    hook: Hook
+    verdicts: npt.NDArray[np.int8]
+    deciders: Numbers
+    walked: Flags
+    told: Flags
+    ends: Sequence[End]
+
+    def end(self, row: int) -> End | None:
+        """Return verdict, decider and kind of rejection of one packet; None where the hook has no chain."""
+        place = int(self.deciders[row])
+        return None if place == NOBODY else self.ends[place]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """The tables of a hook, and the listed fields that they read."""
+
+    plans: tuple[Plan, ...]
+    read: frozenset[str]
+
+
+class Judge:
+    """Judges packets of one family, as a `Walker` with fresh surroundings for every packet would."""
+
+    def __init__(self, walker: Walker, family: Family, host: Host | None = None) -> None:
+        self._walker, self._family, self._host = walker, family, host
+        self._ground = Ground(family, {ipset.name: ipset for ipset in walker.ruleset.sets}, host)
+        self._domains = Domains()
+        self._compiled: dict[tuple[Hook, bool], _Compiled] = {}
+        self._ends: dict[End, int] = {}
+
+    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> Judged:
+        """Return the verdicts on columns of the judge's family; ``walk`` says whether to walk where that is needed.
+
+        Raises:
+            Refused: the ruleset of the family lacks a set or chain, or has a loop.
+        """
+        count = len(columns)
+        verdicts, deciders = np.full(count, _ACCEPT, np.int8), np.full(count, NOBODY)
+        walked, told = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        for begin in range(0, count, BLOCK):
+            some = slice(begin, begin + BLOCK)
+            course = self._block(columns.part(begin, begin + BLOCK), hook, verdicts[some], deciders[some])
+            walked[some], told[some] = course.walked, course.told
+        for row in np.flatnonzero(walked) if walk else ():
+            verdicts[row], deciders[row] = self._walk(columns, int(row), hook)
+        return Judged(hook, verdicts, deciders, walked, told, tuple(self._ends))
+
+    def _block(self, columns: Columns, hook: Hook, verdicts: npt.NDArray[np.int8], deciders: Numbers) -> Course:
+        seen: dict[str, Seen] = {}
+        compiled = self._prepared(columns, hook, seen)
+        course = self._begun(columns, seen)
+        filtered = False
+        for plan in compiled.plans:
+            rows = self._table(course, plan, hook)
+            ended = course.ended[rows]
+            verdicts[rows] = np.asarray([VERDICTS.index(end.verdict) for end in plan.ends], np.int8)[ended]
+            accepted = verdicts[rows] == _ACCEPT
+            course.alive[rows[~accepted]] = False
+            # Other tables than filter are not for filtering: one that accepts too decides nothing then.
+            decided = ~accepted if filtered else np.ones(len(rows), np.bool_)
+            ranks = np.asarray([self._ends.setdefault(end, len(self._ends)) for end in plan.ends])
+            deciders[rows[decided]] = ranks[ended[decided]]
+            filtered |= plan.name == "filter"
+        return course
+
+    def _walk(self, columns: Columns, row: int, hook: Hook) -> tuple[int, int]:
+        answer = self._walker.verdict(columns.packet(row), hook, Surroundings(self._host))
+        decider = NOBODY
+        if answer.decided_by is not None:
+            end = End(answer.verdict, answer.decided_by, answer.reject_with)
+            decider = self._ends.setdefault(end, len(self._ends))
+        return VERDICTS.index(answer.verdict), decider
+
+    def _table(self, course: Course, plan: Plan, hook: Hook) -> Numbers:
+        """Send the packets on their way through one table; return the rows of those that came to its end."""
+        state = course.listed["state"]
+        if plan.name == "raw":  # which comes before connection tracking
+            names = self._domains.listed["in_interface"]
+            returns = np.asarray([hook is Hook.PREROUTING and name == LOOPBACK for name in names], np.bool_)
+            course.listed["state"] = np.where(returns[course.listed["in_interface"]], state, _INVALID)
+        rows = np.flatnonzero(course.alive & (state == _NEW) if plan.name == "nat" else course.alive)
+        run(course, plan, rows)
+        if plan.name == "raw":
+            after = course.listed["state"]
+            course.listed["state"] = np.where(after == _UNTRACKED, after, state)
+        return rows[course.alive[rows]]
+
+    def _prepared(self, columns: Columns, hook: Hook, seen: dict[str, Seen]) -> _Compiled:
+        """Compile the hook for all values that packets have; which fields matter is known only once that is done."""
+        while True:
+            found = self._compiled.get((hook, columns.wire)) or self._compile(hook, wire=columns.wire)
+            self._compiled[hook, columns.wire] = found
+            grown = False
+            for name in sorted(found.read):
+                seen[name] = seen.get(name) or Seen.of(columns, name, hook)
+                grown |= self._domains.add(name, seen[name].values)
+            if not grown:
+                return found
+            self._compiled.clear()
+
+    def _compile(self, hook: Hook, *, wire: bool) -> _Compiled:
+        blocks = [(table, self._walker.block(self._family, table, hook)) for table in TABLES[hook]]
+        found = [(table, block) for table, block in blocks if block is not None]
+        effects = {id(line.effect): line.effect for _, base in found for each in reached(base) for line in each.lines}
+        writing = [effect for effect in effects.values() if effect.writes]
+        closed(writing, hook, self._domains)
+        survey = Survey(self._ground, self._domains, wire)
+        plans = _plans(survey, hook, found)
+        while survey.changed:  # what matches change can no longer be told by any of them
+            survey = Survey(self._ground, self._domains, wire, survey.volatile | survey.changed)
+            plans = _plans(survey, hook, found)
+        read = survey.read | {effect.writes for effect in writing} | {"state", *SIDES}
+        return _Compiled(plans, frozenset(read & set(LISTED)))
+
+    def _begun(self, columns: Columns, seen: Mapping[str, Seen]) -> Course:
+        walked = columns.single.copy()
+        listed = {name: self._domains.places(each, name) for name, each in seen.items()}
+        for places in listed.values():
+            walked |= places == UNLISTED
+        count = len(columns)
+        return Course(columns, listed, walked, ~walked, np.zeros(count, np.bool_), np.zeros(count, np.int64))
+
+
+@dataclass(slots=True)
+class Judges:
+    """The judges of both families; each is made when its first packet comes."""
+
+    walker: Walker
+    host: Host | None = None
+    _found: dict[Family, Judge] = field(default_factory=dict)
+
+    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> Judged:
+        """As `Judge.judge`, for columns of either family."""
+        if columns.family not in self._found:
+            self._found[columns.family] = Judge(self.walker, columns.family, self.host)
+        return self._found[columns.family].judge(columns, hook, walk=walk)
+
+
+def _plans(survey: Survey, hook: Hook, bases: Sequence[tuple[str, Block]]) -> tuple[Plan, ...]:
+    """Make the tables of a hook ready, in their order."""
+    return tuple(Layout(survey, hook, name, final=name == bases[-1][0]).plan(base) for name, base in bases)

@@ -1,0 +1,135 @@
+"""A block of packets on its way through the chains of a table, every packet a box at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simulator.batch.bit_vectors import Dimension, first
+from simulator.batch.box_layout import Move, Plan
+from simulator.batch.columns import Columns, Flags, Numbers
+
+
+@dataclass(slots=True)
+class Course:
+    """A block of packets, by row: the places of their values in domains, and what became of them so far.
+
+    ``alive`` are those still on their way. ``ended`` is the place of the end that each met in the last table.
+    """
+
+    columns: Columns
+    listed: dict[str, Numbers]
+    walked: Flags
+    alive: Flags
+    told: Flags
+    ended: Numbers
+
+
+@dataclass(slots=True)
+class _Front:
+    """Where packets stand: their rows, where the search for the next box begins and ends, and who called."""
+
+    rows: Numbers
+    begin: Numbers
+    end: Numbers
+    frame: Numbers
+
+    def some(self, which: Flags) -> "_Front":
+        return _Front(self.rows[which], self.begin[which], self.end[which], self.frame[which])
+
+
+@dataclass(slots=True)
+class _Frames:
+    """Chains that called others: the frame of each itself, and the box that called; frame 0 is the base chain's."""
+
+    callers: list[int] = field(default_factory=lambda: [0])
+    boxes: list[int] = field(default_factory=lambda: [0])
+    _known: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def enter(self, frames: Numbers, boxes: Numbers) -> Numbers:
+        """Return the frames of packets that boxes send into other chains."""
+        width = int(boxes.max()) + 1
+        keys, places = np.unique(frames * width + boxes, return_inverse=True)
+        return np.asarray([self._frame(*divmod(int(key), width)) for key in keys])[places]
+
+    def _frame(self, caller: int, box: int) -> int:
+        if (caller, box) not in self._known:
+            self._known[caller, box] = len(self.callers)
+            self.callers.append(caller)
+            self.boxes.append(box)
+        return self._known[caller, box]
+
+
+def run(course: Course, plan: Plan, rows: Numbers) -> None:
+    """Send packets through a table; those that a walk must judge are no longer alive then."""
+    front = _Front(
+        rows,
+        np.full(len(rows), plan.base[0]),
+        np.full(len(rows), plan.base[1]),
+        np.zeros(len(rows), np.int64),
+    )
+    course.ended[rows] = 0  # the policy, unless a rule decides
+    _Run(course, plan, plan.dimensions(course.columns, course.listed)).go(front)
+
+
+@dataclass(slots=True)
+class _Run:
+    course: Course
+    plan: Plan
+    dimensions: Sequence[Dimension]
+    frames: _Frames = field(default_factory=_Frames)
+
+    def go(self, front: _Front) -> None:
+        while front.rows.size:
+            box = first(self.dimensions, front.rows, front.begin, front.end)
+            front = self._moved(front, box)
+
+    def _moved(self, front: _Front, box: Numbers) -> _Front:
+        """Let packets go on from their boxes; return those that are not at an end."""
+        boxes, course = self.plan.boxes, self.course
+        move = boxes.move[box]
+        course.told[front.rows] |= boxes.told[box]
+        self._end(front.rows, box, move)
+        returns = move == Move.RETURN
+        stays = (move != Move.END) & (move != Move.WALK) & ~(returns & (front.frame == 0))
+        front, box, move, returns = front.some(stays), box[stays], move[stays], returns[stays]
+        self._write(front.rows, box, move)
+        self._enter(front, box, move)
+        back = np.flatnonzero(returns)
+        if back.size:
+            box[back] = np.asarray(self.frames.boxes)[front.frame[back]]
+            front.frame[back] = np.asarray(self.frames.callers)[front.frame[back]]
+        goes_on = np.flatnonzero(returns | (move == Move.NEXT) | (move == Move.WRITE))
+        front.begin[goes_on] = boxes.following[box[goes_on]]
+        front.end[goes_on] = boxes.last[box[goes_on]]
+        return front
+
+    def _end(self, rows: Numbers, box: Numbers, move: Numbers) -> None:
+        ends = np.flatnonzero(move == Move.END)
+        self.course.ended[rows[ends]] = self.plan.boxes.chosen[box[ends]]
+        walks = rows[move == Move.WALK]
+        self.course.walked[walks] = True
+        self.course.alive[walks] = False
+
+    def _enter(self, front: _Front, box: Numbers, move: Numbers) -> None:
+        calls = np.flatnonzero(move == Move.JUMP)
+        if calls.size:
+            front.frame[calls] = self.frames.enter(front.frame[calls], box[calls])
+        enters = np.flatnonzero((move == Move.JUMP) | (move == Move.GOTO))
+        front.begin[enters] = self.plan.boxes.begin[box[enters]]
+        front.end[enters] = self.plan.boxes.end[box[enters]]
+
+    def _write(self, rows: Numbers, box: Numbers, move: Numbers) -> None:
+        writes = move == Move.WRITE
+        if not writes.any():
+            return
+        chosen = self.plan.boxes.chosen[box]
+        for place, write in enumerate(self.plan.writes):
+            some = rows[writes & (chosen == place)]
+            if not some.size:
+                continue
+            values = self.course.listed[write.name]
+            values[some] = write.places[values[some]]
+            for table, dimension in zip(self.plan.tables, self.dimensions, strict=False):
+                if table.sorters[0].name == write.name:
+                    dimension.ids[some] = table.sorters[0].classes[values[some]]

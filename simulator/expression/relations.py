@@ -1,0 +1,231 @@
+"""Relations between a field of a packet and a number, such as ``tcp[tcpflags] & tcp-syn != 0``, as leaves.
+
+Fields and bits are those that matches of iptables can ask for. As in libpcap, brackets behind a protocol with ports or
+behind ``icmp`` mean IPv4 alone, and never a later fragment.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt, ne
+
+from engine.rulesets.model import Family
+from simulator.expression import leaves
+from simulator.expression.ast import Expression, Leaf, Not, all_of, any_of
+
+RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
+    "==": eq,
+    "=": eq,
+    "!=": ne,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
+
+Key = tuple[str, int, int]
+"""What stands ahead of the brackets, the first byte, and how many; ``len`` has no brackets."""
+
+LENGTH: Key = ("len", 0, 4)
+
+
+class NeverError(ValueError):
+    """No packet is such."""
+
+
+class UnaskedError(ValueError):
+    """No match of iptables asks for this; the words say what may be asked of the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Those bits of a field that are in the mask, and how they compare with a number; ``full`` has all its bits."""
+
+    sign: str
+    number: int
+    mask: int
+    full: int
+
+    def whole(self) -> None:
+        """Take no part of the field.
+
+        Raises:
+            UnaskedError: the mask does.
+        """
+        if self.mask != self.full:
+            raise UnaskedError("the whole field, without &")
+
+    def values(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the values the masked field can have for which the relation holds, and the others."""
+        relation = RELATIONS[self.sign]
+        possible = [value for value in range(self.full + 1) if value & ~self.mask == 0]
+        chosen = [value for value in possible if relation(value, self.number)]
+        return chosen, [value for value in possible if not relation(value, self.number)]
+
+    def ranges(self, most: int) -> list[tuple[int, int]]:
+        """Return the ranges of a field from 0 to ``most`` for which the relation holds.
+
+        Raises:
+            NeverError: there are none.
+            UnaskedError: the mask takes a part of the field.
+        """
+        self.whole()
+        below, above = (0, min(self.number - 1, most)), (self.number + 1, most)
+        same = (self.number, self.number) if self.number <= most else (1, 0)
+        ranges = {
+            "<": [below],
+            "<=": [(0, min(self.number, most))],
+            ">": [above],
+            ">=": [(self.number, most)],
+            "!=": [below, above],
+        }.get(self.sign, [same])
+        found = [(low, high) for low, high in ranges if low <= high]
+        if not found:
+            raise NeverError
+        return found
+
+    def equal(self, leaf_of: Callable[[int], Expression], guard: Expression) -> Expression:
+        """Ask for one value, or for any other where the guard holds.
+
+        Raises:
+            NeverError: the mask leaves no such value.
+            UnaskedError: the relation is not ``==`` or ``!=``.
+        """
+        if self.sign not in {"==", "=", "!="}:
+            raise UnaskedError("== or !=")
+        same = self.sign != "!="
+        if self.number & ~self.mask:
+            if same:
+                raise NeverError
+            return guard
+        return leaf_of(self.number) if same else all_of(guard, Not(leaf_of(self.number)))
+
+    def either(
+        self, leaf_of: Callable[[int], Expression], guard: Expression, odd: frozenset[int] = frozenset()
+    ) -> Expression:
+        """Ask for every value that is meant, or for none of the others; of the odd ones only in this way.
+
+        Raises:
+            NeverError: there is no such value.
+        """
+        chosen, others = self.values()
+        if not chosen:
+            raise NeverError
+        if not others:
+            return guard
+        if odd.isdisjoint(chosen) and (len(chosen) <= len(others) or not odd.isdisjoint(others)):
+            return any_of(*map(leaf_of, chosen))
+        return all_of(guard, Not(any_of(*map(leaf_of, others))))
+
+
+def _length(relation: Relation) -> Expression:
+    return any_of(*(leaves.of_lengths(*span) for span in relation.ranges(leaves.MOST_LENGTH)))
+
+
+def _of_ipv4(meaning: Callable[[Relation], Expression]) -> Callable[[Relation], Expression]:
+    return lambda relation: all_of(leaves.of_family(Family.IPV4), meaning(relation))
+
+
+def _port(name: str, side: str) -> Callable[[Relation], Expression]:
+    def meaning(relation: Relation) -> Expression:
+        return any_of(*(leaves.of_ports(name, side, *span) for span in relation.ranges(leaves.MOST_PORT)))
+
+    return _of_ipv4(meaning)
+
+
+def _ttl(family: Family) -> Callable[[Relation], Expression]:
+    def leaf(low: int, high: int) -> Leaf:
+        if low == high:
+            return leaves.of_ttl(family, "eq", low)
+        if low:
+            return leaves.of_ttl(family, "gt", low - 1)
+        return leaves.of_family(family) if high == 0xFF else leaves.of_ttl(family, "lt", high + 1)
+
+    return lambda relation: any_of(*(leaf(*span) for span in relation.ranges(0xFF)))
+
+
+def _tos(relation: Relation) -> Expression:
+    return relation.either(lambda value: leaves.of_tos(value, relation.mask), leaves.of_family(Family.IPV4))
+
+
+def _flags(relation: Relation) -> Expression:
+    return relation.either(lambda value: leaves.of_flags(relation.mask, value), leaves.of_flags(0, 0))
+
+
+def _address(side: str) -> Callable[[Relation], Expression]:
+    return lambda relation: relation.equal(
+        lambda value: leaves.of_masked(side, value, relation.mask), leaves.of_family(Family.IPV4)
+    )
+
+
+def _protocol(relation: Relation) -> Expression:
+    relation.whole()
+    if not relation.number:
+        raise UnaskedError("a number from 1 to 255")
+    return relation.equal(lambda value: leaves.of_protocol(value, Family.IPV4), leaves.of_family(Family.IPV4))
+
+
+def _fragment(relation: Relation) -> Expression:
+    if relation.mask != 0x1FFF or relation.number or relation.sign not in {"==", "=", "!=", ">"}:
+        raise UnaskedError("ip[6:2] & 0x1fff, and == 0 or != 0 behind it")
+    first = relation.sign in {"==", "="}
+    return all_of(leaves.of_family(Family.IPV4), Not(leaves.FRAGMENT)) if first else leaves.FRAGMENT
+
+
+_RESERVED: Mapping[Family, frozenset[int]] = {Family.IPV4: frozenset({255}), Family.IPV6: frozenset()}
+"""The ICMP type that iptables takes for all types."""
+
+
+def _icmp_type(family: Family) -> Callable[[Relation], Expression]:
+    def meaning(relation: Relation) -> Expression:
+        relation.whole()
+        return relation.either(
+            lambda kind: leaves.of_icmp(family, str(kind)), leaves.of_icmp(family), _RESERVED[family]
+        )
+
+    return meaning
+
+
+def _icmp_code(family: Family) -> Callable[[Relation], Expression]:
+    """A code is asked for with its type, so once for each."""
+    kinds = [kind for kind in range(0x100) if kind not in _RESERVED[family]]
+
+    def meaning(relation: Relation) -> Expression:
+        relation.whole()
+        return relation.either(
+            lambda code: any_of(*(leaves.of_icmp(family, f"{kind}/{code}") for kind in kinds)), leaves.of_icmp(family)
+        )
+
+    return meaning
+
+
+def _icmp_both(family: Family) -> Callable[[Relation], Expression]:
+    def meaning(relation: Relation) -> Expression:
+        relation.whole()
+        if relation.number >> 8 in _RESERVED[family]:
+            raise UnaskedError("a type other than 255, which iptables takes for all types")
+        return relation.equal(lambda both: leaves.of_icmp(family, f"{both >> 8}/{both & 0xFF}"), leaves.of_icmp(family))
+
+    return meaning
+
+
+FIELDS: Mapping[Key, Callable[[Relation], Expression]] = {
+    LENGTH: _length,
+    ("ip", 1, 1): _tos,
+    ("ip", 2, 2): _of_ipv4(_length),
+    ("ip", 6, 2): _fragment,
+    ("ip", 8, 1): _ttl(Family.IPV4),
+    ("ip", 9, 1): _protocol,
+    ("ip", 12, 4): _address("src"),
+    ("ip", 16, 4): _address("dst"),
+    ("ip6", 7, 1): _ttl(Family.IPV6),
+    **{(name, 0, 2): _port(name, "src") for name in leaves.PORTED},
+    **{(name, 2, 2): _port(name, "dst") for name in leaves.PORTED},
+    ("tcp", 13, 1): _flags,
+    ("icmp", 0, 1): _icmp_type(Family.IPV4),
+    ("icmp", 1, 1): _icmp_code(Family.IPV4),
+    ("icmp", 0, 2): _icmp_both(Family.IPV4),
+    ("icmp6", 0, 1): _icmp_type(Family.IPV6),
+    ("icmp6", 1, 1): _icmp_code(Family.IPV6),
+    ("icmp6", 0, 2): _icmp_both(Family.IPV6),
+}
+"""What relations mean, by the field."""

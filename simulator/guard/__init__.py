@@ -1,0 +1,1 @@
+"""Lockout guard: proof, before an apply, that the Node stays reachable."""

@@ -1,0 +1,247 @@
+"""The lockout guard: no plan may close a lifeline or break an invariant, nor lead packets astray on its way.
+
+All packets are judged, by the host's own rules together with nodewall's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+
+from engine.errors import NoProof, Refused, plain
+from engine.policy.completed_rules import CompletedRule
+from engine.policy.prefix_sets import Address
+from engine.reconcile.interfaces import Judgement
+from engine.rulesets.model import Family, Hook, Ruleset
+from engine.rulesets.transitions import Passage
+from simulator.analysis.compare import compare
+from simulator.analysis.invariants import Invariant
+from simulator.analysis.prove import breaches, proofs, witness_of
+from simulator.context import LOOPBACK
+from simulator.guard.lifeline_conditions import Lifeline, lifelines_of
+from simulator.netfilter import Verdict
+from simulator.packet_sets.formula import All, Any, Called, Formula, Not, Within, within
+from simulator.symbolic import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
+from simulator.symbolic.context import UNLIMITED, Question
+from simulator.symbolic.slicing import Sieve, moved
+from simulator.symbolic.symbolic_rules import Block
+
+_SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
+"""Which field has the node's own address at a hook, which that of the far end, and by which interface that is."""
+
+_SMALL = 1 << 18
+"""Nodes of diagrams about few packets; what needs more is looked at as a whole."""
+
+_MOST, _FEW = 4, 1_000
+"""A guard forgets once it knows so many times the rules that there are, and a few more."""
+
+
+@dataclass(slots=True)
+class Guard:
+    """Judges plans by the traffic of ``lifelines``, which are rules that admit it, and by ``invariants``.
+
+    A lifeline is lost where packets that were accepted no longer are; an invariant must hold however it was before.
+    ``own`` are the node's addresses, which packets are shown with. What was read for one plan is known for the next.
+    """
+
+    lifelines: Sequence[CompletedRule] = ()
+    own: Sequence[Address] = ()
+    invariants: Sequence[Invariant] = ()
+    budget: Budget = UNLIMITED
+    _families: dict[Family, "_Family"] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
+        """Return what speaks against a plan.
+
+        Raises:
+            Refused: a ruleset lacks a set or chain, or has a loop.
+            Unconfirmed: the simulator of single packets does not agree.
+        """
+        found = Judgement()
+        only_members = len(passages) == 1 and bool(passages[0].moving)
+        for family in Family:
+            if family not in self._families:
+                self._families[family] = _Family(Library(family), self.lifelines, self.own)
+            known = self._families[family]
+            old, new = known.library.read(before), known.library.read(after)
+            ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
+            change = _Change(old, new, tuple(dict.fromkeys(ways)))
+            if not (only_members and self._is_clear(known, change)):
+                found += self._judged(known, change)
+            if known.library.size > _MOST * (len(new.rows) + _FEW):
+                del self._families[family]  # most of what it knows is of rules that are gone
+        return found
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:
+        """Return which packets two rulesets treat differently, found out about all of them."""
+        try:
+            return next((change.summary for change in compare(one, other, budget=self.budget)), "")
+        except NoProof as error:
+            return str(error)
+
+    def _judged(self, known: "_Family", change: "_Change") -> Judgement:
+        same = change.old.hooks == change.new.hooks
+        if same and not (change.ways or self.invariants):
+            return Judgement()
+        found = Judgement()
+        try:
+            atlas = known.atlas_of(change, [each.where for each in self.invariants], self.budget)
+            for line in () if same else known.lines:
+                found += Judgement(lost=tuple(_losses(atlas, change, line, known.ends[line.hook])))
+            kept = self._kept(atlas, change.new)
+            known.kept = change.new.hooks if kept.safe else None
+            return found + kept + Judgement(strays=tuple(_strays(atlas, change)))
+        except NoProof as error:
+            return found + Judgement(unproved=(str(error),))
+
+    def _is_clear(self, known: "_Family", change: "_Change") -> bool:
+        """Return whether nothing speaks against a change of members, by a look at just those packets that it is about.
+
+        If not, or if that cannot be told so, all packets are to be looked at.
+        """
+        if self.invariants and known.kept != change.old.hooks:
+            return False
+        about = moved(change.old, change.new)
+        if about is None:
+            return False
+        try:
+            clear = all(self._is_clear_for(packets, known, change) for packets in about)
+        except NoProof:
+            return False
+        known.kept = change.new.hooks if clear else None
+        return clear
+
+    def _is_clear_for(self, packets: Within, known: "_Family", change: "_Change") -> bool:
+        old, new, *ways = known.sieve.excerpts((change.old, change.new, *change.ways), packets)
+        small = _Change(old, new, tuple(ways))
+        budget = Budget(min(self.budget.nodes, _SMALL), self.budget.patience)
+        asked = [packets, *known.questions, *(each.where for each in self.invariants)]
+        atlas = Atlas.of(known.library, [old, new, *ways], asked, budget)
+        within = atlas.meant(packets)
+        lines = (line for line in known.lines if old.hooks[line.hook] != new.hooks[line.hook])
+        lost = (_lost(atlas, small, line, known.ends[line.hook], within) for line in lines)
+        broken = (breaches(atlas, new, each, within) for each in self.invariants)
+        astray = (_astray(atlas, small, way, hook, within) for way in ways for hook in _strange_hooks(way, old, new))
+        return all(map(is_false, chain(lost, broken, astray)))
+
+    def _kept(self, atlas: Atlas, new: World) -> Judgement:
+        found = Judgement()
+        for proof in proofs(atlas, new, self.invariants):
+            if proof.witness is not None:
+                found += Judgement(broken=(f"{plain(proof.invariant.name)}: {proof.witness.words}",))
+            elif proof.unproved:
+                found += Judgement(unproved=(proof.unproved,))
+        return found
+
+
+class _Family:
+    """What a guard knows of one family: rules that were read, what is asked about them, and the space of last time."""
+
+    def __init__(self, library: Library, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
+        self.library = library
+        self.lines = tuple(lifelines_of(library, rules))
+        self.ends = {hook: _ends(own, sides, library.family) for hook, sides in _SIDES.items()}
+        self.questions = [
+            *(line.traffic for line in self.lines),
+            *(each for pair in self.ends.values() for each in pair),
+        ]
+        self.sieve = Sieve()
+        self.kept: Mapping[Hook, tuple[Block, ...]] | None = None
+        """The rules that were last seen to keep all invariants."""
+        self._atlas: Atlas | None = None
+
+    def atlas_of(self, change: "_Change", more: Sequence[Question], budget: Budget) -> Atlas:
+        """Return the space of a change, in which lifelines and more can be asked about."""
+        worlds = [change.old, change.new, *change.ways]
+        self._atlas = Atlas.of(self.library, worlds, [*self.questions, *more], budget, self._atlas)
+        return self._atlas
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The state before a plan, the state after it, and those between that are like neither."""
+
+    old: World
+    new: World
+    ways: tuple[World, ...]
+
+
+def _read(library: Library, passage: Passage) -> Iterator[World]:
+    """Yield what a kernel does meanwhile, if one can be in such a state: else it refuses the step that leads there."""
+    sets = {each.name: each for each in passage.ruleset.sets}
+    moving = {name: Moving(sets[name], after) for name, after in passage.moving.items()}
+    with suppress(Refused):
+        yield library.read(passage.ruleset, moving)
+
+
+def _strange_hooks(way: World, old: World, new: World) -> list[Hook]:
+    return [hook for hook in Hook if way.hooks[hook] not in (old.hooks[hook], new.hooks[hook])]
+
+
+Ends = tuple[Formula, Formula]
+"""Of a hook: which packets go between the node and others or by loopback, and which have one of its addresses here."""
+
+
+def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> Ends:
+    numbers = [int(address) for address in own if f"IPv{address.version}" == family]
+    here, there = (within(side, *((number, number) for number in numbers)) for side in sides[:2])
+    return Any((Not(there), Called(sides[2], LOOPBACK))), All((here, Not(there)))
+
+
+def _losses(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends) -> Iterator[str]:
+    """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
+    lost = _lost(atlas, change, line, ends)
+    if is_false(lost):
+        return
+    with within_limits():
+        before = _admitted(atlas, change.old, line, ends)
+        few = line.anywhere and 2 * count(atlas.space, lost) < count(atlas.space, before)
+        clear = lost & atlas.meant(ends[1])
+    if not few:
+        shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
+        yield f"{shown.words} ({plain(line.name)})"
+
+
+def _lost(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends, within: Function | None = None) -> Function:
+    """Return the packets of a lifeline that were accepted and are no longer, or those ``within`` a set alone."""
+    now = atlas.fates(change.new, line.hook, within)
+    with within_limits():
+        return _admitted(atlas, change.old, line, ends, within) & ~now.verdicts[Verdict.ACCEPT]
+
+
+def _admitted(atlas: Atlas, world: World, line: Lifeline, ends: Ends, within: Function | None = None) -> Function:
+    accepted = atlas.fates(world, line.hook, within).verdicts[Verdict.ACCEPT]
+    with within_limits():
+        # What others have marked they have marked for something, as kube-proxy does what is to be dropped.
+        return atlas.meant(line.traffic) & atlas.meant(ends[0]) & accepted & atlas.space.unmarked
+
+
+def _strays(atlas: Atlas, change: _Change) -> Iterator[str]:
+    """Yield a packet that on the way gets a verdict which is neither its old nor its new one, if there is one."""
+    for way in change.ways:
+        for hook in _strange_hooks(way, change.old, change.new):
+            found = _astray(atlas, change, way, hook)
+            if not is_false(found):
+                yield witness_of(atlas, way, hook, found).words
+                return
+
+
+def _astray(atlas: Atlas, change: _Change, way: World, hook: Hook, within: Function | None = None) -> Function:
+    then, now, between = (atlas.fates(world, hook, within) for world in (change.old, change.new, way))
+    with within_limits():
+        found = atlas.space.diagram.false
+        for verdict, packets in between.verdicts.items():
+            found |= packets & ~then.verdicts[verdict] & ~now.verdicts[verdict]
+        return found
+
+
+class TrustingVerifier:
+    """Finds no fault in anything: for tests, and for taking nodewall off a node."""
+
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the port's signature
+        """Return nothing."""
+        return Judgement()
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
+        """Return nothing."""
+        return ""

@@ -1,0 +1,242 @@
+"""Matches on IPv6 extension headers: ah, dst, frag, hbh, ipv6header, mh, rt; and ah in IPv4 (iptables-extensions(8)).
+
+Source: the kernel's ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6t_rt, ipt_ah.
+"""
+
+from collections.abc import Callable, Mapping
+
+from engine.rulesets.model import Family
+from simulator.matches.base import Check, Evaluator, Group, Guard, Test, Truth, always, beyond, one, option, spelled
+from simulator.matches.basic import address_number
+from simulator.matches.transport_options import AH, ESP, NO_PAYLOAD, found_in, number_range
+from simulator.packets import Packet, protocol_names
+
+HOP, ROUTING, FRAGMENT, NONE, DESTINATION, MOBILITY = 0, 43, 44, 59, 60, 135
+
+_BITS: Mapping[int, int] = {HOP: 128, DESTINATION: 64, ROUTING: 32, FRAGMENT: 16, AH: 8, ESP: 4, NONE: 2}
+_PROTOCOL_BIT = 1
+
+_HEADER_NAMES: Mapping[str, int] = {
+    "hop": 128,
+    "hop-by-hop": 128,
+    "dst": 64,
+    "ipv6-opts": 64,
+    "route": 32,
+    "ipv6-route": 32,
+    "ah": 8,
+    "auth": 8,
+    "frag": 16,
+    "ipv6-frag": 16,
+    "esp": 4,
+    "none": 2,
+    "ipv6-nonxt": 2,
+    "prot": 1,
+    "proto": 1,
+    "protocol": 1,
+    "0": 128,
+    "60": 64,
+    "43": 32,
+    "44": 16,
+    "51": 8,
+    "50": 4,
+    "59": 2,
+    "255": 1,
+}
+
+_MH_TYPES: Mapping[str, int] = {
+    "binding-refresh-request": 0,
+    "brr": 0,
+    "home-test-init": 1,
+    "hoti": 1,
+    "careof-test-init": 2,
+    "coti": 2,
+    "home-test": 3,
+    "hot": 3,
+    "careof-test": 4,
+    "cot": 4,
+    "binding-update": 5,
+    "bu": 5,
+    "binding-acknowledgement": 6,
+    "ba": 6,
+    "binding-error": 7,
+    "be": 7,
+}
+
+Reads = Callable[[bytes], Truth]
+"""A question about the bytes of one header."""
+
+
+def _about(
+    protocol: int, least: int, ask: Callable[[str, Family], Reads]
+) -> Callable[[tuple[str, ...], Family], Check]:
+    """A check on an extension header; none of such a kind fails, as the guard of the module says."""
+
+    def read(values: tuple[str, ...], family: Family) -> Check:
+        question = ask(one(values) if values else "", family)
+
+        def check(packet: Packet) -> Truth:
+            header = _header(packet, protocol)
+            return beyond(packet) if header is None or len(header) < least else question(header)
+
+        return check
+
+    return read
+
+
+def _header(packet: Packet, protocol: int) -> bytes | None:
+    found = found_in(packet)
+    if found is None:
+        return None
+    if packet.family is Family.IPV6:
+        return found.extension(protocol)
+    return found.payload(12) if packet.protocol == protocol else None
+
+
+def _has(protocol: int) -> Guard:
+    return lambda packet: _header(packet, protocol) is not None
+
+
+def _within(at: int, size: int, scale: Callable[[int], int] = lambda value: value) -> Callable[[str, Family], Reads]:
+    """A number of the header, in a range."""
+
+    def ask(text: str, _family: Family) -> Reads:
+        low, high = number_range(text, 0xFFFFFFFF)
+        return lambda header: low <= scale(int.from_bytes(header[at : at + size])) <= high
+
+    return ask
+
+
+def _zero(at: int, size: int, mask: int = 0xFFFFFFFF) -> Callable[[str, Family], Reads]:
+    return lambda _text, _family: lambda header: not int.from_bytes(header[at : at + size]) & mask
+
+
+def _bit(mask: int, *, wanted: bool) -> Callable[[str, Family], Reads]:
+    return lambda _text, _family: lambda header: bool(int.from_bytes(header[2:4]) & mask) is wanted
+
+
+def _first(_text: str, _family: Family) -> Reads:
+    return lambda header: not int.from_bytes(header[2:4]) & 0xFFF8
+
+
+def _options(text: str, _family: Family) -> Reads:
+    """The options in their order, each a type and perhaps a length, right from the header's start; pads count too."""
+    wanted = [
+        (protocol_names.number(kind, 0xFF), size) for kind, _, size in (word.partition(":") for word in text.split(","))
+    ]
+
+    def ask(header: bytes) -> Truth:
+        at = 2
+        for kind, size in wanted:
+            if at >= len(header) or header[at] != kind:
+                return False
+            length = header[at + 1] if kind and at + 1 < len(header) else 0
+            if kind and size and length != int(size, 0):
+                return False
+            at += 2 + length if kind else 1
+        return True
+
+    return ask
+
+
+def _addresses(text: str, family: Family) -> Reads:
+    """The addresses of a type 0 routing header, from the first, and no others."""
+    wanted = [address_number(word, family).to_bytes(16) for word in text.split(",")]
+    return lambda header: header[2] == 0 and header[8:] == b"".join(wanted)
+
+
+def _header_list(group: Group, _family: Family) -> Test:
+    """Just these kinds of headers, or with ``--soft`` at least these."""
+    wanted = option(group, "header")
+    if wanted is None:
+        raise ValueError(spelled(*group))
+    bits = sum({_HEADER_NAMES.get(word.lower(), -1000) for word in one(wanted.values).split(",")})
+    if bits < 0:
+        raise ValueError(wanted.values)
+    soft = option(group, "soft") is not None
+
+    def check(packet: Packet) -> Truth:
+        found = _headers_of(packet)
+        if soft:
+            return not found & bits if wanted.negated else found & bits == bits
+        return (found == bits) is not wanted.negated
+
+    return Test(spelled(*group), check, "", made_up=NO_PAYLOAD)
+
+
+def _headers_of(packet: Packet) -> int:
+    """Return a bit for each kind of header the packet has; what follows ESP is never seen."""
+    found = found_in(packet)
+    if found is None:
+        return 0
+    bits = sum({_BITS[each.protocol] for each in found.extensions})
+    return bits | _BITS.get(found.protocol, _PROTOCOL_BIT)
+
+
+def _mh_type(values: tuple[str, ...], _family: Family) -> Check:
+    text = one(values).lower()
+    low, colon, high = text.partition(":")
+    if text in _MH_TYPES:
+        least = most = _MH_TYPES[text]
+    else:
+        least, most = number_range(f"{_MH_TYPES.get(low, low)}{colon}{_MH_TYPES.get(high, high)}", 0xFF)
+
+    def check(packet: Packet) -> Truth:
+        found = found_in(packet)
+        header = found.payload(6) if found else None
+        return beyond(packet) if header is None else least <= header[2] <= most
+
+    return check
+
+
+def _octets(value: int) -> int:
+    return (value + 1) * 8
+
+
+def _ah_octets(value: int) -> int:
+    return (value + 2) * 4
+
+
+def _module(
+    name: str, protocol: int, options: Mapping[str, Callable[[str, Family], Reads]]
+) -> Mapping[tuple[str, str], Evaluator]:
+    least = 12 if protocol == AH else 8
+    found: dict[tuple[str, str], Evaluator] = {(name, ""): Evaluator(always, _has(protocol))}
+    for name_of_option, ask in options.items():
+        read = _about(protocol, least, ask)
+        found[name, name_of_option] = Evaluator(read, _has(protocol), "a whole extension header", NO_PAYLOAD)
+    return found
+
+
+_MOBILE: Guard = lambda packet: packet.protocol == MOBILITY and not packet.fragment  # noqa: E731 - a guard, as others
+
+EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    **_module("ah", AH, {"ahspi": _within(4, 4), "ahlen": _within(1, 1, _ah_octets), "ahres": _zero(2, 2)}),
+    **_module(
+        "frag",
+        FRAGMENT,
+        {
+            "fragid": _within(4, 4),
+            "fragres": lambda _t, _f: lambda header: not (header[1] or header[3] & 6),
+            "fragfirst": _first,
+            "fragmore": _bit(1, wanted=True),
+            "fraglast": _bit(1, wanted=False),
+        },
+    ),
+    **_module("hbh", HOP, {"hbh-len": _within(1, 1, _octets), "hbh-opts": _options}),
+    **_module("dst", DESTINATION, {"dst-len": _within(1, 1, _octets), "dst-opts": _options}),
+    **_module(
+        "rt",
+        ROUTING,
+        {
+            "rt-type": _within(2, 1),
+            "rt-segsleft": _within(3, 1),
+            "rt-len": _within(1, 1, _octets),
+            "rt-0-res": _zero(4, 4),
+            "rt-0-addrs": _addresses,
+        },
+    ),
+    ("mh", ""): Evaluator(always, _MOBILE),
+    ("mh", "mh-type"): Evaluator(_mh_type, _MOBILE, "a mobility header", NO_PAYLOAD),
+}
+
+GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {"ipv6header": _header_list}

@@ -1,0 +1,182 @@
+"""Matches on where a packet is and who sent it: addrtype, rpfilter, policy, physdev, pkttype, owner.
+
+Source: iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
+"""
+
+from collections.abc import Callable, Mapping
+
+from engine.policy.prefix_sets import Address
+from engine.rulesets.model import Family, Match
+from simulator.context import LOOPBACK, UNKNOWN_INTERFACE, Host, Surroundings
+from simulator.matches.base import (
+    Check,
+    Evaluator,
+    Group,
+    Test,
+    Truth,
+    always,
+    one,
+    opaque,
+    option,
+    spelled,
+    weighed,
+)
+from simulator.packets import Packet, protocol_names
+
+_HIGHEST_ID = 0xFFFFFFFE
+_NO_HOST = "needs the node's addresses and routes"
+
+Types = frozenset[str]
+
+Kind = Callable[[Host | None, Address, str], tuple[Types, ...]]
+"""What an address may be to the node, on one interface or (empty) on any; more than one where the node is not known."""
+
+
+def _types(host: Host | None, address: Address, interface: str) -> tuple[Types, ...]:
+    """IPv4 has one type per address, asked of the local routing table (``inet_dev_addr_type``)."""
+    if address.is_multicast:
+        return (frozenset({"MULTICAST"}),)
+    if int(address) in {0, 0xFFFFFFFF}:
+        return (frozenset({"BROADCAST"}),)
+    if address.is_loopback:
+        return (frozenset({"LOCAL" if interface in {"", LOOPBACK} else "UNICAST"}),)
+    if host is None:
+        return tuple(frozenset({kind}) for kind in ("LOCAL", "BROADCAST", "UNICAST"))
+    if host.is_local(address, interface):
+        return (frozenset({"LOCAL"}),)
+    return (frozenset({"BROADCAST" if host.is_broadcast(address) else "UNICAST"}),)
+
+
+def _types_6(host: Host | None, address: Address, interface: str) -> tuple[Types, ...]:
+    """IPv6 tells local ones from others by its routes, and all but multicast are unicast too (``match_type6``)."""
+    if address.is_multicast:
+        return (frozenset({"MULTICAST"}),)
+    if int(address) == 0:
+        return (frozenset({"UNSPEC"}),)
+    local, foreign = frozenset({"UNICAST", "LOCAL"}), frozenset({"UNICAST"})
+    if address.is_loopback and not interface:
+        return (local,)
+    if host is None:
+        return local, foreign
+    return (local if host.is_local(address, interface) else foreign,)
+
+
+def _addrtype(group: Group, family: Family) -> Test:
+    sides: dict[str, Callable[[Packet], Address]] = {"src-type": lambda p: p.src, "dst-type": lambda p: p.dst}
+    asked = [(sides[match.option], _wanted(match), match.negated) for match in group if match.option in sides]
+    limit = next((match.option for match in group if match.option.startswith("limit-iface")), "")
+    kind: Kind = _types if family is Family.IPV4 else _types_6
+
+    def weigh(packet: Packet, around: Surroundings) -> Truth:
+        interface = {"limit-iface-in": packet.in_interface, "limit-iface-out": packet.out_interface}.get(limit, "")
+        if interface == UNKNOWN_INTERFACE or (limit and not interface):
+            return None
+        truths: list[Truth] = []
+        for side, wanted, negated in asked:
+            held = {_fits(found, wanted, family) for found in kind(around.host, side(packet), interface)}
+            truths.append(held.pop() is not negated if len(held) == 1 else None)
+        return False if False in truths else None if None in truths else True
+
+    return weighed(group, weigh, _NO_HOST, still=True)
+
+
+def _wanted(match: Match) -> Types:
+    return frozenset(one(match.values).upper().split(","))
+
+
+def _fits(found: Types, wanted: Types, family: Family) -> bool:
+    """In IPv6 unicast, multicast and unspecified must hold together, and one of the others where any is asked for."""
+    if family is Family.IPV4:
+        return bool(found & wanted)
+    by_routes = wanted & {"LOCAL", "ANYCAST", "UNREACHABLE"}
+    return wanted - by_routes <= found and (not by_routes or bool(by_routes & found))
+
+
+def _rpfilter(group: Group, family: Family) -> Test:
+    """Whether an answer would leave by the interface that the packet came in at."""
+    loose, inverted = option(group, "loose") is not None, option(group, "invert") is not None
+    accepts_local = option(group, "accept-local") is not None
+
+    def weigh(packet: Packet, around: Surroundings) -> Truth:
+        if packet.in_interface == LOOPBACK:
+            return not inverted
+        if around.host is None or packet.in_interface == UNKNOWN_INTERFACE:
+            return None
+        if around.host.is_local(packet.src):
+            return accepts_local is not inverted
+        return _answered_by(around.host, packet, family, loose=loose) is not inverted
+
+    return weighed(group, weigh, _NO_HOST, still=True)
+
+
+def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> bool:
+    """IPv4 asks for the best route; IPv6 for any by the interface (``RT6_LOOKUP_F_IFACE``), unless loose."""
+    if family is Family.IPV6 and not loose:
+        return host.leads_to(packet.src, packet.in_interface)
+    way = host.way_to(packet.src)
+    return way is not None and (loose or way == packet.in_interface)
+
+
+def _socket(group: Group, _family: Family) -> Test:
+    return opaque(*group, why="depends on the node's open sockets")
+
+
+def _policy(group: Group, _family: Family) -> Test:
+    """Whether IPsec was used for the packet, or will be: no packet here says so."""
+    asked = option(group, "pol")
+    held = one(asked.values if asked else ()).lower() == "none"
+    return Test(spelled(*group), lambda _packet: held, "", assumed="takes the packet as one that IPsec is not used for")
+
+
+def _not_bridged(_values: tuple[str, ...], _family: Family) -> Check:
+    return lambda _packet: False
+
+
+def _pkttype(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = one(values).lower()
+    if wanted not in {"unicast", "broadcast", "multicast"}:
+        raise ValueError(wanted)
+
+    def check(packet: Packet) -> Truth:
+        if not packet.in_interface:
+            return wanted == "unicast"
+        if packet.dst.is_multicast:
+            return wanted == "multicast"
+        if int(packet.dst) == 0xFFFFFFFF and packet.dst.version == 4:
+            return wanted == "broadcast"
+        return wanted == "unicast"
+
+    return check
+
+
+def _owner(side: Callable[[Packet], int | None]) -> Callable[[tuple[str, ...], Family], Check]:
+    def read(values: tuple[str, ...], _family: Family) -> Check:
+        low, dash, high = one(values).partition("-")
+        first = protocol_names.number(low, _HIGHEST_ID)
+        last = protocol_names.number(high, _HIGHEST_ID) if dash else first
+        return lambda packet: None if (found := side(packet)) is None else first <= found <= last
+
+    return read
+
+
+def _has_owner(_values: tuple[str, ...], _family: Family) -> Check:
+    return lambda packet: None if packet.uid is None else True
+
+
+GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
+    "addrtype": _addrtype,
+    "policy": _policy,
+    "rpfilter": _rpfilter,
+    "socket": _socket,
+}
+
+_BRIDGED = Evaluator(_not_bridged)
+
+EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    **{("physdev", f"physdev-{what}"): _BRIDGED for what in ("in", "out", "is-in", "is-out", "is-bridged")},
+    **{(module, ""): Evaluator(always) for module in ("physdev", "pkttype", "owner")},
+    ("pkttype", "pkt-type"): Evaluator(_pkttype),
+    ("owner", "uid-owner"): Evaluator(_owner(lambda packet: packet.uid), needs="the sender's user (uid)"),
+    ("owner", "gid-owner"): Evaluator(_owner(lambda packet: packet.gid), needs="the sender's group (gid)"),
+    ("owner", "socket-exists"): Evaluator(_has_owner, needs="the sender's user (uid)"),
+}

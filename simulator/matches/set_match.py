@@ -1,0 +1,95 @@
+"""The set match: ``--match-set`` and the options that go with it (iptables-extensions(8), the kernel's xt_set)."""
+
+from collections.abc import Callable, Mapping
+from math import inf
+
+from engine.rulesets.model import Family, Match
+from simulator.context import Surroundings
+from simulator.matches.base import Group, Test, Truth, opaque, option, weighed
+from simulator.packets import Packet, protocol_names
+from simulator.sets import Asked, Count, Counting, Saved, Sets, Visit, is_untouched, plain_test, test
+
+_SIDES: Mapping[str, bool] = {"src": True, "dst": False}
+
+_FITS: Mapping[str, Callable[[int, int], bool]] = {
+    "eq": lambda number, wanted: number == wanted,
+    "lt": lambda number, wanted: number < wanted,
+    "gt": lambda number, wanted: number > wanted,
+}
+
+_LACKS = "needs a port, address, mark or interface that the packet does not give, or is of a set not modelled"
+_RUNS = "counts timeouts from the first packet on, as just saved"
+_CUT = "has members with bits outside its mask, taken as cut by it"
+
+
+def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
+    """Make one ``-m set`` ready.
+
+    Raises:
+        KeyError: it looks into a set that is not in ``sets``.
+    """
+    wanted = option(group, "match-set")
+    if wanted is None or len(wanted.values) != 2:
+        return opaque(*group)
+    saved = sets[wanted.values[0]]
+    try:
+        asked = Asked(
+            wanted.values[0],
+            family,
+            sides_of(wanted.values[1]),
+            option(group, "return-nomatch") is not None,
+            _counting(group),
+        )
+    except ValueError:
+        return opaque(*group)
+    if saved is None:
+        return opaque(*group, why="is of a set type that is not modelled")
+
+    plain = plain_test(saved, asked)
+
+    def weigh(packet: Packet, around: Surroundings) -> Truth:
+        if plain is not None and is_untouched(saved, around.memory):
+            return plain(packet) is not wanted.negated
+        visit = Visit(packet, around.memory.elapsed(packet.time))
+        held = test(sets, asked, visit, around.memory).held
+        return None if held is None else held is not wanted.negated
+
+    concerned = [each for each in (saved, *(sets[name] for name, _ in saved.listed)) if each is not None]
+    assumed = [_RUNS] * any(map(_expires, concerned)) + [_CUT] * any(each.cut for each in concerned)
+    still = not any(each.traits.counters or (each.kind.bitmap and each.kind.tailed) for each in concerned)
+    return weighed(group, weigh, _LACKS, " and ".join(assumed), still=still)
+
+
+def sides_of(text: str) -> tuple[bool, ...]:
+    """Read the dimensions' sides, such as ``src,dst``; true are sources.
+
+    Raises:
+        ValueError: a word is neither ``src`` nor ``dst``.
+    """
+    try:
+        return tuple(_SIDES[word] for word in text.split(","))
+    except KeyError as error:
+        raise ValueError(text) from error
+
+
+_READ = frozenset({"match-set", "return-nomatch", "update-counters", "update-subcounters", ""})
+
+
+def _counting(group: Group) -> Counting:
+    """Whether counters are left alone, and what is asked of them; ValueError where that is not understood."""
+    still = {match.option for match in group if match.negated and match.option.startswith("update-")}
+    counts = tuple(_count(match) for match in group if match.option not in _READ)
+    return Counting("update-counters" not in still, "update-subcounters" not in still, counts)
+
+
+def _count(match: Match) -> Count:
+    what, _, how = match.option.partition("-")
+    if what not in {"packets", "bytes"} or how not in _FITS or len(match.values) != 1:
+        raise ValueError(match.option)
+    number, fits = protocol_names.number(match.values[0], 2**64 - 1), _FITS[how]
+    return Count(what == "bytes", lambda found: fits(found, number) is not match.negated)
+
+
+def _expires(saved: Saved) -> bool:
+    found = (entry for level in saved.levels.values() for entries in level.values() for entry in entries)
+    return saved.traits.timeout is not None and any(entry.until < inf for entry in found)

@@ -1,0 +1,192 @@
+"""Matches on what stands deeper in a packet's bytes: tcp options, tcpmss, sctp chunks, dccp, esp, ah.
+
+Sources: iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp, ipt_ah, ip6t_ah.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.rulesets.model import Family
+from simulator.matches.base import Check, Evaluator, Guard, Truth, always, beyond, one
+from simulator.packets import Layout, Packet, bytes_of, layout, protocol_names
+
+AH, ESP = 51, 50
+
+NO_PAYLOAD = "reads bytes that the packet does not give; taken as headers without options, and no payload"
+
+CHUNKS: Mapping[str, int] = {
+    "DATA": 0,
+    "INIT": 1,
+    "INIT_ACK": 2,
+    "SACK": 3,
+    "HEARTBEAT": 4,
+    "HEARTBEAT_ACK": 5,
+    "ABORT": 6,
+    "SHUTDOWN": 7,
+    "SHUTDOWN_ACK": 8,
+    "ERROR": 9,
+    "COOKIE_ECHO": 10,
+    "COOKIE_ACK": 11,
+    "ECN_ECNE": 12,
+    "ECN_CWR": 13,
+    "SHUTDOWN_COMPLETE": 14,
+    "I_DATA": 64,
+    "RE_CONFIG": 130,
+    "PAD": 132,
+    "ASCONF": 193,
+    "ASCONF_ACK": 128,
+    "FORWARD_TSN": 192,
+    "I_FORWARD_TSN": 194,
+}
+"""Chunk types by the names iptables has for them."""
+
+_CHUNK_FLAGS: Mapping[int, str] = {0: "------UBE"[-8:], 6: "-------T", 14: "-------T"}
+"""Which letter stands for which bit of a chunk's flags, the highest first."""
+
+_DCCP_TYPES = "REQUEST RESPONSE DATA ACK DATAACK CLOSEREQ CLOSE RESET SYNC SYNCACK INVALID".split()
+
+
+def number_range(text: str, highest: int) -> tuple[int, int]:
+    """Read ``N``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    low, colon, high = text.partition(":")
+    least = protocol_names.number(low or "0", highest)
+    return (least, protocol_names.number(high, highest) if high else highest) if colon else (least, least)
+
+
+def found_in(packet: Packet) -> Layout | None:
+    """Return where a packet's headers lie, or None where it has no bytes."""
+    data = bytes_of(packet)
+    return None if data is None else layout(data)
+
+
+def _speaks(*protocols: int) -> Guard:
+    return lambda packet: packet.protocol in protocols and not packet.fragment
+
+
+def _tcp_options(packet: Packet) -> Iterator[tuple[int, bytes]]:
+    """Yield each TCP option as its kind and value."""
+    found = found_in(packet)
+    header = found.payload(20) if found else None
+    whole = found.payload((header[12] >> 4) * 4) if found and header else None
+    data, at = whole[20:] if whole else b"", 0
+    while at < len(data):
+        size = data[at + 1] if data[at] > 1 and at + 1 < len(data) else 1
+        yield data[at], data[at + 2 : at + size]
+        at += max(size, 1)
+
+
+def _tcp_option(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = protocol_names.number(one(values), 0xFF)
+    return lambda packet: any(kind == wanted for kind, _ in _tcp_options(packet))
+
+
+def _mss(values: tuple[str, ...], _family: Family) -> Check:
+    low, high = number_range(one(values), 0xFFFF)
+
+    def check(packet: Packet) -> Truth:
+        given = (int.from_bytes(value) for kind, value in _tcp_options(packet) if kind == 2 and len(value) == 2)
+        size = next(given, None)
+        return size is not None and low <= size <= high
+
+    return check
+
+
+def _chunk_types(values: tuple[str, ...], _family: Family) -> Check:
+    how, text = values
+    wanted = {kind: flags for word in _chunk_words(text) for kind, flags in (_chunk(word),)}
+    if how not in {"all", "any", "only"}:
+        raise ValueError(how)
+
+    def check(packet: Packet) -> Truth:
+        fitting = (
+            (kind, kind in wanted and flags & wanted[kind][0] == wanted[kind][1]) for kind, flags in _chunks(packet)
+        )
+        try:
+            if how == "any":
+                return any(fits for _, fits in fitting)
+            if how == "only":
+                return all(fits for _, fits in fitting)
+            return set(wanted) <= {kind for kind, fits in fitting if fits}
+        except _CutError:
+            return beyond(packet)
+
+    return check
+
+
+def _chunk_words(text: str) -> list[str]:
+    everything = {"ALL": list(CHUNKS), "NONE": []}
+    return everything.get(text.upper(), text.split(","))
+
+
+def _chunk(text: str) -> tuple[int, tuple[int, int]]:
+    """A chunk type, and which bits of its flags are examined and must be set: capitals must, small ones must not."""
+    name, _, letters = text.partition(":")
+    kind = CHUNKS.get(name.upper())
+    if kind is None:
+        raise ValueError(text)
+    places = _CHUNK_FLAGS.get(kind, "--------")
+    bits = {letter: 0x80 >> places.upper().index(letter.upper()) for letter in letters if letter.upper() in places}
+    if set(letters) - set(bits):
+        raise ValueError(text)
+    return kind, (sum(bits.values()), sum(bit for letter, bit in bits.items() if letter.isupper()))
+
+
+class _CutError(Exception):
+    """A chunk is cut, or has no length."""
+
+
+def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
+    """Yield the chunks as type and flags; raise ``_CutError`` after the whole ones where one is not."""
+    found = found_in(packet)
+    data = found.data[found.transport + 12 :] if found and found.transport is not None else b""
+    at = 0
+    while at == 0 or at < len(data):
+        size = int.from_bytes(data[at + 2 : at + 4])
+        if at + 4 > len(data) or not size:
+            raise _CutError
+        yield data[at], data[at + 1]
+        at += (size + 3) // 4 * 4
+
+
+def _dccp_types(values: tuple[str, ...], _family: Family) -> Check:
+    wanted = {_DCCP_TYPES.index(word) for word in one(values).upper().split(",")}
+
+    def check(packet: Packet) -> Truth:
+        found = found_in(packet)
+        header = found.payload(12) if found else None
+        return beyond(packet) if header is None else header[8] >> 1 & 0xF in wanted
+
+    return check
+
+
+def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], Family], Check]:
+    """A check on a number of the transport header; a header that is cut is told of, even by an inverted one."""
+
+    def read(values: tuple[str, ...], _family: Family) -> Check:
+        low, high = number_range(one(values), highest)
+
+        def check(packet: Packet) -> Truth:
+            found = found_in(packet)
+            header = found.payload(at + size) if found else None
+            return beyond(packet) if header is None else low <= int.from_bytes(header[at:]) <= high
+
+        return check
+
+    return read
+
+
+_TCP, _SCTP, _DCCP = _speaks(protocol_names.TCP), _speaks(protocol_names.SCTP), _speaks(protocol_names.DCCP)
+
+EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+    ("tcp", "tcp-option"): Evaluator(_tcp_option, _TCP, made_up=NO_PAYLOAD),
+    ("tcpmss", ""): Evaluator(always, _TCP),
+    ("tcpmss", "mss"): Evaluator(_mss, _TCP, made_up=NO_PAYLOAD),
+    ("sctp", "chunk-types"): Evaluator(_chunk_types, _SCTP, "whole SCTP chunks", drops=True),
+    ("dccp", "dccp-types"): Evaluator(_dccp_types, _DCCP, "a DCCP header", NO_PAYLOAD),
+    ("esp", ""): Evaluator(always, _speaks(ESP)),
+    ("esp", "espspi"): Evaluator(_first_word(0, 4, 0xFFFFFFFF), _speaks(ESP), "an ESP header", NO_PAYLOAD),
+    ("ah", ""): Evaluator(always),
+}

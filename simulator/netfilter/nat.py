@@ -1,0 +1,151 @@
+"""Address translation: what DNAT, SNAT, MASQUERADE, REDIRECT and NETMAP make of a connection's first packet.
+
+Source: iptables-extensions(8); ``nf_nat_setup_info`` of the kernel's nf_nat_core.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from engine.policy.prefix_sets import Address
+from engine.rulesets.model import Family, Hook, Target
+from simulator.context import Host, Surroundings
+from simulator.netfilter.nat_tuples import Assume, Binding, Ports, Range
+from simulator.packets import Packet, protocol_names
+
+Wanted = Callable[[Packet, Hook, Host | None, Assume], Range | None]
+"""From a first packet to what its address is to be chosen from; None leaves it as it is."""
+
+Translate = Callable[[Packet, Hook, Surroundings, Assume], Packet]
+
+DESTINATION_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
+"""Where the destination is rewritten; at the others it is the source."""
+
+_LOOPBACK: Mapping[Family, Address] = {Family.IPV4: IPv4Address("127.0.0.1"), Family.IPV6: IPv6Address("::1")}
+
+
+def range_of(text: str, family: Family) -> Range:
+    """Read ``ADDRESS[-ADDRESS][:PORT[-PORT]]``, with brackets round IPv6 addresses that a port follows.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    if family is Family.IPV6 and text.startswith("["):
+        addresses, _, ports = text[1:].partition("]")
+        addresses, ports = addresses.replace("]-[", "-"), ports.removeprefix(":")
+    elif family is Family.IPV6:
+        addresses, ports = text, ""
+    else:
+        addresses, _, ports = text.partition(":")
+    return Range(_pair(addresses) if addresses else None, ports_of(ports) if ports else None)
+
+
+def _pair(text: str) -> tuple[Address, Address]:
+    low, dash, high = text.partition("-")
+    return ip_address(low), ip_address(high if dash else low)
+
+
+def ports_of(text: str) -> Ports:
+    """Read ``PORT`` or ``PORT-PORT``; a base after a slash shifts them, which is not modelled.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    low, dash, high = text.partition("-")
+    return protocol_names.number(low, 0xFFFF), protocol_names.number(high if dash else low, 0xFFFF)
+
+
+def bound(packet: Packet, hook: Hook, around: Surroundings, assume: Assume, wanted: Range | None = None) -> Packet:
+    """Return a first packet as translation leaves it at a hook; where no rule wants anything, at a free tuple still."""
+    source = hook not in DESTINATION_HOOKS
+    here = packet.src if source else packet.dst
+    return Binding(wanted or Range((here, here)), source, around.connections, assume).bound(packet)
+
+
+def _always(wanted: Range) -> Wanted:
+    return lambda _packet, _hook, _host, _assume: wanted
+
+
+def _dnat(target: Target, family: Family) -> Wanted:
+    return _always(_asked(target, range_of(_value(target, "to-destination"), family)))
+
+
+def _snat(target: Target, family: Family) -> Wanted:
+    return _always(_asked(target, range_of(_value(target, "to-source"), family)))
+
+
+def _asked(target: Target, found: Range) -> Range:
+    persistent = any(option.option == "persistent" for option in target.options)
+    return replace(found, drawn=_drawn(target), persistent=persistent)
+
+
+def _drawn(target: Target) -> bool:
+    """Whether ``--random`` or ``--random-fully`` is set (``NF_NAT_RANGE_PROTO_RANDOM_ALL``)."""
+    return any(option.option.startswith("random") for option in target.options)
+
+
+def _value(target: Target, name: str, default: str | None = None) -> str:
+    options = {option.option: option for option in target.options}
+    if name not in options and default is not None:
+        return default
+    return options[name].values[0]
+
+
+def _masquerade(target: Target, _family: Family) -> Wanted:
+    text = _value(target, "to-ports", "")
+    ports, drawn = ports_of(text) if text else None, _drawn(target)
+
+    def wanted(packet: Packet, _hook: Hook, host: Host | None, assume: Assume) -> Range | None:
+        address = host.source_for(packet.dst, packet.out_interface) if host else None
+        if address is None:
+            assume("MASQUERADE needs the node's address; the source is assumed to stay as it is")
+            return None
+        return Range((address, address), ports, drawn=drawn)
+
+    return wanted
+
+
+def _redirect(target: Target, family: Family) -> Wanted:
+    text = _value(target, "to-ports", "")
+    ports, drawn = ports_of(text) if text else None, _drawn(target)
+
+    def wanted(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Range | None:
+        address: Address | None = _LOOPBACK[family] if hook is Hook.OUTPUT else None
+        if hook is not Hook.OUTPUT and host is not None:
+            address = host.address_of(packet.in_interface, packet.src.version)
+        if address is None:
+            assume("REDIRECT needs the in interface's address; the destination address is assumed to stay as it is")
+            address = packet.dst
+        return Range((address, address), ports, drawn=drawn)
+
+    return wanted
+
+
+def _netmap(target: Target, _family: Family) -> Wanted:
+    network = ip_network(_value(target, "to"), strict=False)
+
+    def wanted(packet: Packet, hook: Hook, _host: Host | None, _assume: Assume) -> Range | None:
+        here = packet.dst if hook in DESTINATION_HOOKS else packet.src
+        address = network[int(here) & int(network.hostmask)]
+        return Range((address, address))
+
+    return wanted
+
+
+def _translation(read: Callable[[Target, Family], Wanted]) -> Callable[[Target, Family], Translate]:
+    def prepared(target: Target, family: Family) -> Translate:
+        wanted = read(target, family)
+        return lambda packet, hook, around, assume: bound(
+            packet, hook, around, assume, wanted(packet, hook, around.host, assume)
+        )
+
+    return prepared
+
+
+TRANSLATIONS: Mapping[str, Callable[[Target, Family], Translate]] = {
+    "DNAT": _translation(_dnat),
+    "SNAT": _translation(_snat),
+    "MASQUERADE": _translation(_masquerade),
+    "REDIRECT": _translation(_redirect),
+    "NETMAP": _translation(_netmap),
+}

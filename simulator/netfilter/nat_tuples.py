@@ -1,0 +1,205 @@
+"""Which tuple address translation gives a connection: one that is free, and as near as can be to what was wanted.
+
+Source: ``get_unique_tuple`` and ``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core. It knows nothing of rules.
+"""
+
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from engine.policy.prefix_sets import Address
+from simulator.context import Connections
+from simulator.packets import Packet, protocol_names, rewritten
+
+Assume = Callable[[str], None]
+Ports = tuple[int, int]
+
+_ALL = 0xFFFFFFFF
+
+_ATTEMPTS = 128
+"""Numbers in a row that the kernel tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The addresses and ports to choose from; None leaves them as they are. A port may be ``drawn`` in any case.
+
+    The choice among addresses is ``persistent`` if a source gets the same one whatever its destination.
+    """
+
+    addresses: tuple[Address, Address] | None
+    ports: Ports | None = None
+    drawn: bool = False
+    persistent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One choice to make: which end of the packet is rewritten, out of what, next to which connections."""
+
+    wanted: Range
+    source: bool
+    connections: Connections | None
+    assume: Assume
+
+    def bound(self, packet: Packet) -> Packet:
+        """Return a first packet with its new source or destination."""
+        drawn = self.wanted.drawn
+        if self.source and not drawn and (found := self._kept(packet)) is not None:
+            return found
+        moved = self._at(packet, _chosen(self.wanted, packet, source=self.source))
+        if not drawn and self._fits(moved):
+            return moved
+        return self._renumbered(moved)
+
+    def _kept(self, packet: Packet) -> Packet | None:
+        """The source as it is, or as it was rewritten in another connection, if that will do."""
+        if self._in_range(packet):
+            return None if self._taken(packet) else packet
+        for address, number in self.connections.mapped(packet) if self.connections else ():
+            found = _numbered(rewritten(packet, src=address), number, source=True)
+            if self._in_range(found):
+                return None if self._taken(found) else found
+        return None
+
+    def _in_range(self, packet: Packet) -> bool:
+        addresses = self.wanted.addresses
+        here = packet.src if self.source else packet.dst
+        inside = addresses is None or int(addresses[0]) <= int(here) <= int(addresses[1])
+        return inside and (self.wanted.ports is None or self._has_port_of(packet, self.wanted.ports))
+
+    def _has_port_of(self, packet: Packet, ports: Ports) -> bool:
+        number = _number(packet, source=self.source)
+        return number is not None and ports[0] <= number <= ports[1]
+
+    def _fits(self, packet: Packet) -> bool:
+        ports = self.wanted.ports
+        if ports is None:
+            return not self._taken(packet)
+        return self._has_port_of(packet, ports) and (ports[0] == ports[1] or not self._taken(packet))
+
+    def _taken(self, packet: Packet, left: int = _ATTEMPTS) -> bool:
+        return self.connections is not None and self.connections.taken(packet, left)
+
+    def _at(self, packet: Packet, address: Address | None) -> Packet:
+        return rewritten(packet, src=address) if self.source else rewritten(packet, dst=address)
+
+    def _renumbered(self, packet: Packet) -> Packet:
+        """Return the packet with the first free number of those that may be tried."""
+        span = self._span(packet)
+        if span is None:
+            return packet
+        low, count = span
+        own = _number(packet, source=self.source) or 0
+        at_random = count > 1 and (self.source or self.wanted.drawn)
+        start = self._drawn(low, count, own) - low if at_random else 0
+        found = packet
+        tries = min(count, _ATTEMPTS)
+        for step in range(tries):
+            found = _numbered(packet, low + (start + step) % count, source=self.source)
+            if not self._taken(found, tries - step):
+                break
+        if at_random:
+            what = f"the kernel draws a free port of {low}-{low + count - 1} at random"
+            self.assume(f"{what}; taken as {_number(found, source=self.source)}")
+        return found
+
+    def _drawn(self, low: int, count: int, own: int) -> int:
+        if self.connections is not None:
+            return self.connections.drawn(low, count, own)
+        return nearest(low, count, own)
+
+    def _span(self, packet: Packet) -> tuple[int, int] | None:
+        """The lowest number that may be tried and how many there are, or None where none may change."""
+        number = _number(packet, source=self.source)
+        if number is None:
+            return None
+        if self.wanted.ports is not None:
+            low, high = self.wanted.ports
+            return low, high - low + 1
+        if packet.icmp_id is not None:
+            return 0, 65536
+        if not self.source:
+            return None
+        return (1, 511) if number < 512 else (600, 424) if number < 1024 else (1024, 64512)
+
+
+def nearest(low: int, count: int, own: int) -> int:
+    """Return a packet's own number if it is among so many from the lowest on, else the lowest."""
+    return own if low <= own < low + count else low
+
+
+def _number(packet: Packet, *, source: bool) -> int | None:
+    """What may be renumbered: a port, or the identifier of an ICMP query whichever end is rewritten."""
+    if packet.icmp_id is not None:
+        return packet.icmp_id
+    return packet.sport if source else packet.dport
+
+
+def _numbered(packet: Packet, number: int, *, source: bool) -> Packet:
+    if packet.icmp_id is not None:
+        return rewritten(packet, icmp_id=number)
+    if packet.protocol not in protocol_names.PORT_PROTOCOLS:
+        return packet
+    return rewritten(packet, sport=number) if source else rewritten(packet, dport=number)
+
+
+def _chosen(wanted: Range, packet: Packet, *, source: bool) -> Address | None:
+    """Return one of several addresses by a hash of source and destination (``find_best_ips_proto``).
+
+    Words are hashed in the byte order of the machine and chosen in that of the network. Where it is the destination
+    that is chosen, each word of it stands in for the old one before the next is.
+    """
+    found = wanted.addresses
+    if found is None or found[0] == found[1]:
+        return found[0] if found else None
+    near, far = (_words(end, "=") for end in (packet.src, packet.dst))
+    hashed = jhash2((*near, 0, 0, 0)[:4], 0 if wanted.persistent else far[-1] ^ packet.zone)
+    chosen, free = [], False
+    for place, (low, high) in enumerate(zip(_words(found[0]), _words(found[1]), strict=True)):
+        count = _ALL if free else high - low + 1 & _ALL
+        chosen.append((0 if free else low) + (hashed * count >> 32) & _ALL)
+        free = free or chosen[-1] != high
+        if not wanted.persistent:
+            hashed ^= far[place] if source else _swapped(chosen[-1])
+    return ip_address(struct.pack(f"!{len(chosen)}I", *chosen))
+
+
+def _words(address: Address, order: str = "!") -> tuple[int, ...]:
+    return struct.unpack(f"{order}{len(address.packed) // 4}I", address.packed)
+
+
+def _swapped(word: int) -> int:
+    """Return a word of the network's byte order as the machine reads it."""
+    return int.from_bytes(word.to_bytes(4), sys.byteorder)
+
+
+def jhash2(words: Sequence[int], start: int) -> int:
+    """Return the hash of 32-bit words that the kernel's jhash.h defines (Bob Jenkins' lookup3, 2006)."""
+    a = b = c = (0xDEADBEEF + 4 * len(words) + start) & _ALL
+    left = list(words)
+    while len(left) > 3:
+        a, b, c = _mixed(a + left[0] & _ALL, b + left[1] & _ALL, c + left[2] & _ALL)
+        left = left[3:]
+    first, second, third = (*left, 0, 0)[:3]
+    return _final(a + first & _ALL, b + second & _ALL, c + third & _ALL)
+
+
+def _mixed(a: int, b: int, c: int) -> tuple[int, int, int]:
+    for shift in (4, 6, 8, 16, 19, 4):
+        a = a - c & _ALL ^ _turned(c, shift)
+        a, b, c = b, c + b & _ALL, a
+    return a, b, c
+
+
+def _final(a: int, b: int, c: int) -> int:
+    for shift in (14, 11, 25, 16, 4, 14, 24):
+        c = (c ^ b) - _turned(b, shift) & _ALL
+        a, b, c = b, c, a
+    return b
+
+
+def _turned(word: int, left: int) -> int:
+    return (word << left | word >> 32 - left) & _ALL

@@ -1,0 +1,69 @@
+"""The SET target: what a rule adds to sets, deletes from them and takes from them (the kernel's xt_set)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from engine.rulesets.model import Family, Match, Target
+from simulator.matches.fields import MARK_BITS
+from simulator.matches.set_match import sides_of
+from simulator.netfilter.targets import Act, Effect, Scene
+from simulator.packets import Packet, protocol_names
+from simulator.sets import Asked, Sets, Visit, delete, insert, test
+
+_MOST = (2**32 - 1) // 1000
+"""The longest timeout in seconds, as the kernel counts in milliseconds."""
+
+Options = Mapping[str, Match]
+
+
+def set_effect(target: Target, family: Family, sets: Sets) -> Effect:
+    """Return what a rule does to its sets, and by ``--map-set`` to the packet.
+
+    Raises:
+        KeyError: it names a set that is not in ``sets``.
+    """
+    options = {option.option: option for option in target.options}
+    try:
+        adds, deletes, maps = (_asked(options, f"{verb}-set", family) for verb in ("add", "del", "map"))
+        timeout = _timeout(options)
+    except ValueError:
+        return Effect(Act.NEXT, assumption="target SET is not understood; assumed to go on with the next rule")
+    for asked in (adds, deletes, maps):
+        if asked is not None and asked.name not in sets:
+            raise KeyError(asked.name)
+    exist, marks = "exist" in options, "map-mark" in options
+
+    def change(packet: Packet, scene: Scene) -> Packet:
+        memory = scene.around.memory
+        visit = Visit(packet, memory.elapsed(packet.time), scene.assume)
+        if adds is not None and insert(sets, adds, visit, memory, timeout, exist=exist) is None:
+            scene.assume(f"what goes into set {adds.name} cannot be known; it is assumed to stay as it is")
+        if deletes is not None and delete(sets, deletes, visit, memory) is None:
+            scene.assume(f"what goes from set {deletes.name} cannot be known; it is assumed to stay as it is")
+        return packet if maps is None else _mapped(packet, scene, maps, sets, visit, marks=marks)
+
+    return Effect(Act.NEXT, change)
+
+
+def _asked(options: Options, name: str, family: Family) -> Asked | None:
+    if name not in options:
+        return None
+    found, sides = options[name].values
+    return Asked(found, family, sides_of(sides))
+
+
+def _timeout(options: Options) -> int | None:
+    if "timeout" not in options:
+        return None
+    return min(_MOST, protocol_names.number(options["timeout"].values[0], 2**32 - 1))
+
+
+def _mapped(packet: Packet, scene: Scene, maps: Asked, sets: Sets, visit: Visit, *, marks: bool) -> Packet:
+    """The packet with the mark that its member has; priorities and queues no rule can see."""
+    reply = test(sets, maps, visit, scene.around.memory)
+    if reply.held is None:
+        scene.assume(f"whether set {maps.name} has the packet cannot be known; its mark is assumed to stay")
+    if not (reply.held and marks):
+        return packet
+    value, mask = reply.mark
+    return replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value)

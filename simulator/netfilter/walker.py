@@ -1,0 +1,269 @@
+"""The walk of one packet through the tables of a hook."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from engine.rulesets.model import Family, Hook, Ruleset
+from simulator.context import UNKNOWN_INTERFACE, Surroundings
+from simulator.matches import Test, Truth
+from simulator.matches.base import MalformedError
+from simulator.netfilter.answer import Answer, Decision, Step, Verdict
+from simulator.netfilter.program import Block, Line, Program, compile_program
+from simulator.netfilter.targets import Act, Scene
+from simulator.packets import ConnState, Packet
+
+TABLES: Mapping[Hook, tuple[str, ...]] = {
+    Hook.PREROUTING: ("raw", "mangle", "nat"),
+    Hook.INPUT: ("mangle", "filter", "security", "nat"),
+    Hook.FORWARD: ("mangle", "filter", "security"),
+    Hook.OUTPUT: ("raw", "mangle", "nat", "filter", "security"),
+    Hook.POSTROUTING: ("mangle", "nat"),
+}
+"""The tables of a hook in the kernel's order (``enum nf_ip_hook_priorities``)."""
+
+INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
+    Hook.PREROUTING: (True, False),
+    Hook.INPUT: (True, False),
+    Hook.FORWARD: (True, True),
+    Hook.OUTPUT: (False, True),
+    Hook.POSTROUTING: (False, True),
+}
+"""Whether a hook's packets have an in and an out interface."""
+
+_DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
+    (True, False): Hook.INPUT,
+    (False, True): Hook.OUTPUT,
+    (True, True): Hook.FORWARD,
+    (False, False): Hook.INPUT,
+}
+
+
+def hook_of(packet: Packet) -> Hook:
+    """Return the hook that a packet's interfaces tell."""
+    return _DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How one table ended."""
+
+    verdict: Verdict
+    decision: Decision
+    reject_with: str | None = None
+
+
+@dataclass(slots=True)
+class Passage:
+    """One packet on its way: as rules have changed it, the path so far, and what was assumed (an ordered set)."""
+
+    packet: Packet
+    around: Surroundings
+    trace: list[Step] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    assumptions: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.around.memory.elapsed(self.packet.time)  # time begins with the first packet, whatever rules it meets
+
+    def table(self, table: str, block: Block, hook: Hook) -> bool:
+        """Walk one table, in the chain of a hook; return whether the packet goes on."""
+        self.ends.append(_walk(self, table, block, hook))
+        return self.ends[-1].verdict is Verdict.ACCEPT
+
+    def assume(self, decision: Decision, what: str) -> None:
+        """Name what has to be assumed at a rule."""
+        self.assumptions[f"{decision.table}/{decision.chain} rule {decision.rule}: {what}"] = None
+
+    def matches(self, line: Line) -> bool:
+        """Whether all checks hold; one that cannot be known counts as failed, and only then it is an assumption."""
+        packet, unknown = self.packet, None
+        noted: list[str] = []
+        for test in line.tests:
+            held = test.check(packet) if test.weigh is None else test.weigh(packet, self.around)
+            if test.assumed or test.made_up:
+                noted += _relied_on(test, packet, known=held is not None)
+            if held is False:
+                # What came before makes no difference then, but this test may.
+                noted = _relied_on(test, packet, known=True)
+                break
+            if held is None:
+                unknown = unknown or test
+        else:
+            if unknown is not None:
+                noted.append(f"'{unknown.text}' {unknown.why}; assumed not to match")
+            for what in noted:
+                self.assume(line.decision, what)
+            return unknown is None
+        for what in noted:
+            self.assume(line.decision, what)
+        return False
+
+    def take(self, line: Line, depth: int, hook: Hook) -> None:
+        """Note a matched rule, and let its target change the packet."""
+        by, effect = line.decision, line.effect
+        self.trace.append(Step(by.table, by.chain, by.rule, line.target, depth, by.comment))
+        if effect.assumption:
+            self.assume(by, effect.assumption)
+        if effect.change is not None:
+            self.packet = effect.change(self.packet, Scene(hook, self.around, lambda what: self.assume(by, what)))
+
+    def dropped(self, line: Line, depth: int) -> End:
+        """Note a rule that dropped the packet by looking at it."""
+        by = line.decision
+        self.trace.append(Step(by.table, by.chain, by.rule, line.target, depth, by.comment, matched=False))
+        return End(Verdict.DROP, by)
+
+    def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
+        """Give the packet just the interfaces the hook has; one it should have but is not named is unknown."""
+        has_in, has_out = INTERFACES[hook]
+        inside = (in_interface or UNKNOWN_INTERFACE) if has_in else ""
+        outside = (out_interface or UNKNOWN_INTERFACE) if has_out else ""
+        if (inside, outside) != (self.packet.in_interface, self.packet.out_interface):
+            self.packet = replace(self.packet, in_interface=inside, out_interface=outside)
+
+    def answer(self, packet: Packet, hook: Hook, in_interface: str, out_interface: str) -> Answer:
+        """Return what became of the packet, which ended its way at a hook between these interfaces."""
+        last = self.ends[-1] if self.ends else None
+        decider, left = last, self.packet
+        if (left.in_interface, left.out_interface) != (in_interface, out_interface):
+            left = replace(left, in_interface=in_interface, out_interface=out_interface)
+        if last is not None and last.verdict is Verdict.ACCEPT:
+            decider = next((end for end in reversed(self.ends) if end.decision.table == "filter"), last)
+        return Answer(
+            packet=packet,
+            hook=hook,
+            verdict=last.verdict if last else Verdict.ACCEPT,
+            left=left,
+            reject_with=last.reject_with if last else None,
+            decided_by=decider.decision if decider else None,
+            trace=tuple(self.trace),
+            assumptions=tuple(self.assumptions),
+        )
+
+
+def _relied_on(test: Test, packet: Packet, *, known: bool) -> list[str]:
+    """What an answer relies on, where it hangs on a test."""
+    noted = [f"'{test.text}' {test.assumed}"] if test.assumed and known else []
+    return [*noted, f"'{test.text}' {test.made_up}"] if test.made_up and packet.wire is None else noted
+
+
+_VERDICTS: Mapping[Act, Verdict] = {
+    Act.ACCEPT: Verdict.ACCEPT,
+    Act.DROP: Verdict.DROP,
+    Act.REJECT: Verdict.REJECT,
+}
+
+
+class Walker:
+    """A ruleset ready for many packets; each family is compiled when its first packet comes."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self.ruleset = ruleset
+        self._programs: dict[Family, Program] = {}
+
+    def verdict(self, packet: Packet, hook: Hook | None = None, around: Surroundings | None = None) -> Answer:
+        """Return what becomes of a packet at a hook, by default the one its interfaces tell.
+
+        Without surroundings the node is unknown, and rules that count or remember begin afresh.
+
+        Raises:
+            Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
+        """
+        hook = hook or hook_of(packet)
+        passage = Passage(packet, around or Surroundings())
+        passage.at(hook, packet.in_interface, packet.out_interface)
+        for table in TABLES[hook]:
+            block = self.block(packet.family, table, hook)
+            if block is None or (table == "nat" and passage.packet.state is not ConnState.NEW):
+                continue  # the nat table sees only the first packet of a connection
+            if not (_raw(passage, block, hook) if table == "raw" else passage.table(table, block, hook)):
+                break
+        return passage.answer(packet, hook, packet.in_interface, packet.out_interface)
+
+    def block(self, family: Family, table: str, hook: Hook) -> Block | None:
+        """Return the chain that a hook begins with in a table, if there is one.
+
+        Raises:
+            Refused: the ruleset of the family lacks a set or chain, or has a loop.
+        """
+        if family not in self._programs:
+            self._programs[family] = compile_program(self.ruleset, family)
+        return self._programs[family].get(table, {}).get(hook)
+
+
+def _raw(passage: Passage, block: Block, hook: Hook) -> bool:
+    """Walk the raw table, which comes before connection tracking, so that a packet has no connection there yet.
+
+    A packet that returns over the loopback interface still has the one it was sent with.
+    """
+    if hook is Hook.PREROUTING and passage.packet.in_interface == "lo":
+        return passage.table("raw", block, hook)
+    state, connection = passage.packet.state, passage.packet.connection
+    passage.packet = replace(passage.packet, state=ConnState.INVALID, connection=None)
+    goes_on = passage.table("raw", block, hook)
+    if passage.packet.state is not ConnState.UNTRACKED:
+        passage.packet = replace(passage.packet, state=state, connection=connection)
+    return goes_on
+
+
+def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
+    block, at, depth = base, 0, 0
+    callers: list[tuple[Block, int, int]] = []
+    while True:
+        try:
+            line = _matching(passage, block, at)
+        except _DroppedError as dropped:
+            return passage.dropped(dropped.line, depth)
+        if line is None:
+            if not callers:
+                return End(Verdict((base.policy or "ACCEPT").lower()), Decision(table, base.name, 0))
+            block, at, depth = callers.pop()
+            continue
+        at = line.decision.rule
+        passage.take(line, depth, hook)
+        act = line.effect.act
+        if act in _VERDICTS:
+            return End(_VERDICTS[act], line.decision, line.effect.reject_with)
+        if act is Act.RETURN:
+            at = len(block.lines)
+        elif line.into is not None:
+            if act is Act.JUMP:  # after a goto the walk returns to where the last jump came from
+                callers.append((block, at, depth))
+            block, at, depth = line.into, 0, depth + 1
+
+
+class _DroppedError(Exception):
+    """A rule dropped the packet by looking at it."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def _matching(passage: Passage, block: Block, at: int) -> Line | None:
+    """Return the next rule of a chain that the packet matches.
+
+    Raises:
+        _DroppedError: the packet ends inside what a rule before that reads.
+    """
+    packet = passage.packet
+    line: Line
+    try:
+        for line in islice(block.lines, at, None):
+            held: Truth = True
+            for check in line.first:
+                held = check(packet)
+                if not held:
+                    break
+            else:
+                for weigh in line.second:
+                    held = weigh(packet, passage.around)
+                    if not held:
+                        break
+            # Most rules are over here. What is not known, or is not for a check alone to tell, takes a closer look.
+            if held is not False and ((held and line.plain) or passage.matches(line)):
+                return line
+    except MalformedError as error:
+        raise _DroppedError(line) from error
+    return None

@@ -1,0 +1,208 @@
+"""What policies say of a packet: every rule considered in order, and the one that decides.
+
+Written from ``docs/reference/semantics.md`` alone, and sharing nothing with resolution and compilation, so that these
+can be held against it. Slow and plain is right here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from engine.errors import UnknownNode
+from engine.objects import ClusterNetworkPolicy, EgressRule, IngressRule
+from engine.objects.config import PrivilegedRule
+from engine.state.fold import ClusterState
+from simulator.oracle.labels import Finding
+from simulator.oracle.peers import is_applied, is_meant
+from simulator.oracle.traffic import is_named
+from simulator.packets import Address, ConnState, Packet
+
+STATIC = "(static)"
+"""Stands for a policy's name in what comes ahead of all policies."""
+
+_BASELINE = "baseline"
+_TCP = 6
+
+Rule = IngressRule | EgressRule | PrivilegedRule
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A rule, or a whole policy where ``index`` is -1, that was looked at: whether it matched, and why."""
+
+    policy: str
+    direction: str
+    index: int
+    rule: str
+    matched: bool
+    why: tuple[str, ...]
+    action: str = ""
+    logs: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as ``ingress[0]``, with its name where it has one."""
+        if self.index < 0:
+            return self.rule
+        return f"{self.direction}[{self.index}]" + (f" {self.rule}" if self.rule else "")
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as the command line prints it."""
+        return {
+            "policy": self.policy,
+            "direction": self.direction,
+            "index": self.index,
+            "rule": self.rule or None,
+            "matched": self.matched,
+            "why": list(self.why),
+            "action": self.action or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What policies say of a packet on a node.
+
+    ``action`` is Allow, Drop or Reject, or empty where no rule matched and the host's own rules decide; ``decided_by``
+    is the last of ``considered`` then, or None.
+    """
+
+    packet: Packet
+    action: str
+    considered: tuple[Considered, ...]
+    decided_by: Considered | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What becomes of the packet on a host without rules of its own."""
+        return {"Drop": "drop", "Reject": "reject"}.get(self.action, "accept")
+
+    @property
+    def reject_with(self) -> str | None:
+        """How a rejection answers."""
+        if self.action != "Reject":
+            return None
+        if self.packet.protocol == _TCP:
+            return "tcp-reset"
+        return "icmp-admin-prohibited" if self.packet.src.version == 4 else "icmp6-adm-prohibited"
+
+    @property
+    def logged_by(self) -> tuple[Considered, ...]:
+        """The rules that log the packet."""
+        return tuple(each for each in self.considered if each.matched and each.logs)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as the command line prints it."""
+        return {
+            "packet": self.packet.as_spec(),
+            "verdict": self.verdict,
+            "reject_with": self.reject_with,
+            "action": self.action or None,
+            "decided_by": self.decided_by.as_json() if self.decided_by else None,
+            "considered": [each.as_json() for each in self.considered],
+        }
+
+
+def evaluate(packet: Packet, state: ClusterState, node: str) -> Explanation:
+    """Return what the policies of a state say of a packet that arrives at a node, or that it sends.
+
+    Raises:
+        UnknownNode: the state has no such node.
+    """
+    if node not in state.nodes:
+        raise UnknownNode(node, tuple(sorted(state.nodes)))
+    considered: list[Considered] = []
+    for each in _considered(packet, state, node):
+        considered.append(each)
+        if each.matched and each.action and each.action != "Pass":
+            return Explanation(packet, each.action, tuple(considered), each)
+    return Explanation(packet, "", tuple(considered))
+
+
+def _considered(packet: Packet, state: ClusterState, node: str) -> Iterator[Considered]:
+    """Yield all that is looked at, in order; what is behind the first that decides is for nobody."""
+    direction = "ingress" if packet.in_interface else "egress"
+    unmanaged = _unmanaged(packet, state)
+    if unmanaged:
+        yield Considered(STATIC, direction, -1, "configuration", matched=False, why=(unmanaged,))
+        return
+    yield _preamble(direction, "loopback", packet, "lo" in {packet.in_interface, packet.out_interface})
+    known = packet.state in {ConnState.ESTABLISHED, ConnState.RELATED}
+    yield _preamble(direction, "established", packet, known)
+    ranked = _ranked(state)
+    above = [policy for policy in ranked if policy.spec.tier != _BASELINE]
+    for each in (*_of_privileged(packet, direction, state, node), *_of_policies(above, packet, direction, state, node)):
+        yield each
+        if each.matched and each.action == "Pass":
+            break
+    last = [policy for policy in ranked if policy.spec.tier == _BASELINE]
+    yield from _of_policies(last, packet, direction, state, node)
+
+
+def _unmanaged(packet: Packet, state: ClusterState) -> str:
+    """Return why nodewall leaves the packet alone, or nothing."""
+    config = state.config
+    if not config.feature_gates.node_network_policy:
+        return "the feature gate NodeNetworkPolicy is shut"
+    if f"IPv{packet.src.version}" not in {family.value for family in config.families}:
+        return f"IPv{packet.src.version} is not among the families that are managed"
+    interface = packet.in_interface or packet.out_interface
+    if config.interfaces and not any(fnmatchcase(interface, glob) for glob in config.interfaces):
+        return f"interface {interface} is none of {', '.join(config.interfaces)}"
+    return ""
+
+
+def _preamble(direction: str, name: str, packet: Packet, matched: bool) -> Considered:  # noqa: FBT001 - one fact
+    why = f"state {packet.state.lower()}, interface {packet.in_interface or packet.out_interface}"
+    return Considered(STATIC, direction, -1, name, matched, (why,), "Allow")
+
+
+def _ranked(state: ClusterState) -> list[ClusterNetworkPolicy]:
+    def rank(policy: ClusterNetworkPolicy) -> tuple[int, float, str]:
+        tier = state.tier_priority(policy.spec.tier)
+        return (-1 if tier is None else tier, policy.spec.priority, policy.metadata.name)
+
+    return sorted(state.policies.values(), key=rank)
+
+
+def _of_privileged(packet: Packet, direction: str, state: ClusterState, node: str) -> Iterator[Considered]:
+    for index, rule in enumerate(state.config.effective_rules()):
+        if rule.direction.lower() != direction:
+            continue
+        applied = is_applied(rule.applied_to, state, node) if rule.applied_to else Finding(holds=True, why="")
+        yield _rule(STATIC, index, rule, applied, (packet, direction, state, node))
+
+
+def _of_policies(
+    policies: list[ClusterNetworkPolicy], packet: Packet, direction: str, state: ClusterState, node: str
+) -> Iterator[Considered]:
+    for policy in policies:
+        name, spec = policy.metadata.name, policy.spec
+        rules: Sequence[Rule] = spec.ingress if direction == "ingress" else spec.egress
+        whole = is_applied(spec.applied_to, state, node) if spec.applied_to else Finding(holds=True, why="")
+        if not whole:
+            why = (f"not applied to node {node}: {whole.why}",)
+            yield Considered(name, direction, -1, "appliedTo", matched=False, why=why)
+            continue
+        for index, rule in enumerate(rules):
+            applied = is_applied(rule.applied_to, state, node) if rule.applied_to else whole
+            yield _rule(name, index, rule, applied, (packet, direction, state, node))
+
+
+def _rule(
+    policy: str, index: int, rule: Rule, applied: Finding, about: tuple[Packet, str, ClusterState, str]
+) -> Considered:
+    packet, direction, state, node = about
+    why = []
+    matched = applied.holds
+    if not matched:
+        why.append(f"not applied to node {node}: {applied.why}")
+    else:
+        for found in (is_named(packet, rule), is_meant(_far(packet, direction), rule.peers, state, node)):
+            why.append(found.why)
+            matched = matched and found.holds
+    return Considered(policy, direction, index, rule.name or "", matched, tuple(why), rule.action, rule.enable_logging)
+
+
+def _far(packet: Packet, direction: str) -> Address:
+    return packet.src if direction == "ingress" else packet.dst

@@ -1,0 +1,1 @@
+"""Packet sets: exact sets of packets as decision diagrams."""

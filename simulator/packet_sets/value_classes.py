@@ -1,0 +1,205 @@
+"""Classes of values that no condition tells apart.
+
+A set of 100,000 addresses splits the addresses into hundreds of thousands of ranges, but if a few sets are all that is
+asked about, there are only a few kinds of addresses. Diagrams over the numbers of such classes are small.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from simulator.packet_sets.formula import Bounds, Numbers, Within
+
+Range = tuple[int, int]
+"""The first and the last value."""
+
+_MACHINE = 1 << 62
+"""Numbers below this fit into columns."""
+
+_MANY = 16
+"""Conditions of more ranges are told apart by columns of bits, the others one by one."""
+
+_WORD = 63
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The values from ``starts[0]`` to ``last`` in ranges, and the class of each range, by its first occurrence."""
+
+    starts: Sequence[int] | Numbers
+    last: int
+    classes: Numbers
+    places: Mapping[Within, tuple[Numbers, Numbers]]
+
+    @cached_property
+    def count(self) -> int:
+        """How many classes there are."""
+        return int(self.classes.max()) + 1
+
+    @cached_property
+    def weights(self) -> list[int]:
+        """How many values are in each class."""
+        if isinstance(self.starts, np.ndarray):  # whose sums are far below what floats tell apart
+            lengths = np.diff(self.starts, append=self.last + 1)
+            sums: list[int] = np.bincount(self.classes, lengths, self.count).astype(np.int64).tolist()
+            return sums
+        found = [0] * self.count
+        ends = [*self.starts[1:], self.last + 1]
+        for start, end, at in zip(self.starts, ends, self.classes.tolist(), strict=True):
+            found[at] += end - start
+        return found
+
+    @cached_property
+    def sums(self) -> list[int]:
+        """How many values are in all classes before each one, and in all of them."""
+        found = [0]
+        for weight in self.weights:
+            found.append(found[-1] + weight)
+        return found
+
+    def members(self, condition: Within) -> Numbers:
+        """Return the classes whose values satisfy a condition, in order.
+
+        Raises:
+            KeyError: some values of a class satisfy it and others do not.
+        """
+        lows, highs = self.places[condition] if condition in self.places else self._found(condition)
+        if len(lows) == 1:
+            return np.unique(self.classes[lows[0] : highs[0]])
+        inside = np.zeros(len(self.classes) + 1, np.int8)
+        inside[lows] += 1
+        inside[highs] -= 1
+        return np.unique(self.classes[np.cumsum(inside[:-1], dtype=np.int8) > 0])
+
+    def _found(self, condition: Within) -> tuple[Numbers, Numbers]:
+        """Return the places of a condition's ranges, if ranges begin and end there."""
+        found = []
+        for bounds, beyond in zip(condition.bounds, (0, 1), strict=True):
+            wanted = [int(value) + beyond for value in bounds]
+            places = [bisect_left(self.starts, value) for value in wanted]
+            edges = (self.starts[place] if place < len(self.starts) else self.last + 1 for place in places)
+            if any(edge != value for edge, value in zip(edges, wanted, strict=True)):
+                raise KeyError(condition)
+            found.append(np.asarray(places, np.int64))
+        return found[0], found[1]
+
+    def class_of(self, value: int) -> int:
+        """Return the class of a value."""
+        return int(self.classes[bisect_right(self.starts, value) - 1])
+
+    def ranges(self, classes: Iterable[int]) -> list[Range]:
+        """Return the values of some classes, as few ranges as there are."""
+        found: list[Range] = []
+        for place in np.flatnonzero(np.isin(self.classes, np.fromiter(classes, np.int64))).tolist():
+            low = int(self.starts[place])
+            high = int(self.starts[place + 1]) - 1 if place + 1 < len(self.starts) else self.last
+            if found and found[-1][1] + 1 == low:
+                found[-1] = (found[-1][0], high)
+            else:
+                found.append((low, high))
+        return found
+
+
+def partition(first: int, last: int, conditions: Sequence[Within]) -> Partition:
+    """Return the classes of the values from ``first`` to ``last`` that the conditions tell apart."""
+    starts, places = _ranked(first, last, conditions)
+    width = len(starts)
+    few = [places[each] for each in conditions if each.count <= _MANY]
+    many = [places[each] for each in conditions if each.count > _MANY]
+    classes = _small(few, width)
+    for begin in range(0, len(many), _WORD):
+        classes = _combined(classes, _words(many[begin : begin + _WORD], width))
+    return Partition(starts, last, _by_occurrence(classes), places)
+
+
+def _ranked(
+    first: int, last: int, conditions: Sequence[Within]
+) -> tuple[Sequence[int] | Numbers, dict[Within, tuple[Numbers, Numbers]]]:
+    """Return where ranges begin, and each condition's ranges by their places: the first, and the first behind."""
+    bounds = [each.bounds for each in conditions]
+    starts: Sequence[int] | Numbers
+    if last < _MACHINE:
+        whole = np.concatenate([[first], *(_both(pair) for pair in bounds)]).astype(np.int64)
+        starts, ranks = _unique(whole)
+        ranks = ranks[1:]
+    else:  # numbers of 128 bits fit in no column
+        values = [number for lows, highs in bounds for number in (*lows, *(high + 1 for high in highs))]
+        starts = sorted({first, *values})
+        rank = {value: place for place, value in enumerate(starts)}
+        ranks = np.fromiter(map(rank.__getitem__, values), np.int64, len(values))
+    found, begin = dict[Within, tuple[Numbers, Numbers]](), 0
+    for each in conditions:
+        middle, end = begin + each.count, begin + 2 * each.count
+        found[each] = ranks[begin:middle], ranks[middle:end]
+        begin = end
+    listed = starts[:-1] if starts[-1] > last else starts  # what ends at the last value ends before nothing
+    return listed, found
+
+
+def _unique(whole: Numbers) -> tuple[Numbers, Numbers]:
+    """Return different numbers in order, and the place of each among them; quick where there are ordered runs."""
+    order = np.argsort(whole, kind="stable")
+    ordered = whole[order]
+    fresh = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    ranks = np.empty(len(whole), np.int64)
+    ranks[order] = np.cumsum(fresh) - 1
+    return ordered[fresh], ranks
+
+
+def _both(bounds: Bounds) -> Numbers:
+    lows, highs = bounds
+    return np.concatenate([np.asarray(lows, np.int64), np.asarray(highs, np.int64) + 1])
+
+
+def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
+    """Tell ranges apart by conditions that begin and end at few places."""
+    flips: dict[int, int] = {}
+    for number, (lows, highs) in enumerate(few):
+        for place in (*lows.tolist(), *highs.tolist()):
+            flips[place] = flips.get(place, 0) ^ 1 << number
+    numbers: dict[int, int] = {}
+    signature, found, lengths, before = 0, [], [], 0
+    for place in sorted(flips):
+        if place > before:
+            found.append(numbers.setdefault(signature, len(numbers)))
+            lengths.append(min(place, width) - before)
+            before = place
+        signature ^= flips[place]
+    if before < width:
+        found.append(numbers.setdefault(signature, len(numbers)))
+        lengths.append(width - before)
+    return np.repeat(np.asarray(found, np.int64), lengths)
+
+
+def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
+    """Tell ranges apart by up to 63 conditions, a bit each."""
+    flips = np.zeros(width + 1, np.int64)
+    for number, (lows, highs) in enumerate(many):
+        flips[lows] ^= 1 << number
+        flips[highs] ^= 1 << number
+    return np.bitwise_xor.accumulate(flips[:-1])
+
+
+def _combined(left: Numbers, right: Numbers) -> Numbers:
+    """Return numbers for the pairs of two columns."""
+    dense = _dense(right)
+    return _dense(left * (int(dense.max()) + 1) + dense)
+
+
+def _dense(column: Numbers) -> Numbers:
+    """Return the places of a column's numbers among those there are, which are few beside its length."""
+    found: Numbers = np.searchsorted(np.unique(column), column)
+    return found
+
+
+def _by_occurrence(classes: Numbers) -> Numbers:
+    """Return classes numbered in the order in which they come first, as neighbours are asked about together."""
+    firsts = np.empty(int(classes.max()) + 1, np.int64)
+    firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last one written is the first that occurs
+    ranks = np.empty(len(firsts), np.int64)
+    ranks[np.argsort(firsts)] = np.arange(len(firsts))
+    found: Numbers = ranks[classes]
+    return found

@@ -1,0 +1,48 @@
+"""Where two worlds can differ at all: packets that meet no rule but those that both have fare the same in both."""
+
+from collections.abc import Iterator
+
+from engine.rulesets.diff import kept_pairs
+from engine.rulesets.model import Hook
+from simulator.packet_sets.bdd import Function
+from simulator.packet_sets.space import UNCHANGED, Space
+from simulator.symbolic.reachability import below
+from simulator.symbolic.symbolic_rules import Block, Row, World
+
+
+def touched(space: Space, old: World, new: World, hook: Hook) -> Function:
+    """Return packets such that all others get the same verdict at a hook in both worlds."""
+    everything = space.diagram.true
+    before, after = old.hooks[hook], new.hooks[hook]
+    if [(block.table, block.policy) for block in before] != [(block.table, block.policy) for block in after]:
+        return everything
+    pairs = list(zip(before, after, strict=True))
+    if any(old.table == "raw" and old is not new for old, new in pairs):
+        return everything  # there a rule asks of a packet that is not tracked yet
+    if any(row.writes for pair in pairs for root in pair for block in below(root) for row in block.rows):
+        return everything  # what a rule asks may be of a field that another has changed
+    found = ~everything
+    for row in _unlike(pairs):
+        found |= space.function(row.condition, UNCHANGED, row.occurrence)
+    return found
+
+
+def _unlike(pairs: list[tuple[Block, Block]]) -> Iterator[Row]:
+    """Yield the rules of chains that the other version of a chain lacks, in order."""
+    done = set(pairs)
+    while pairs:
+        before, after = pairs.pop()
+        if before is after:
+            continue
+        kept = kept_pairs([_key(row) for row in before.rows], [_key(row) for row in after.rows])
+        for block, places in ((before, {old for old, _ in kept}), (after, {new for _, new in kept})):
+            yield from (row for place, row in enumerate(block.rows) if place not in places)
+        for old, new in kept:
+            first, second = before.rows[old].into, after.rows[new].into
+            if first is not None and second is not None and (first, second) not in done:
+                done.add((first, second))
+                pairs.append((first, second))
+
+
+def _key(row: Row) -> tuple[object, ...]:
+    return (row.occurrence, row.condition)

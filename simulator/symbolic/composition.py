@@ -1,0 +1,31 @@
+"""What rules in a row do together, when none of them changes packets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from simulator.netfilter.answer import Verdict
+from simulator.packet_sets.bdd import Function
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rules in a row: which packets they take, and how these end, None for those that return."""
+
+    taken: Function
+    ends: Mapping[Verdict | None, Function]
+
+    def then(self, other: "Part") -> "Part":
+        """Return what both do, one after the other."""
+        ends = dict(self.ends)
+        for end, packets in other.ends.items():
+            left = packets & ~self.taken
+            ends[end] = ends[end] | left if end in ends else left
+        return Part(self.taken | other.taken, ends)
+
+
+def one_after_the_other(parts: Sequence[Part]) -> Part | None:
+    """Return what parts do one after the other, put together by halves; None where there are none."""
+    while len(parts) > 1:
+        pairs = [first.then(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]
+        parts = [*pairs, *parts[2 * len(pairs) :]]
+    return parts[0] if parts else None

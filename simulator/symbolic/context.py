@@ -1,0 +1,120 @@
+"""Several rulesets of one family in one space, so that what they do can be compared; and what users ask about them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from engine.rulesets.model import Hook
+from simulator import expression
+from simulator.expression import Expression
+from simulator.packet_sets.bdd import DEFAULT_NODES, Function, Patience, within_limits
+from simulator.packet_sets.counting import example
+from simulator.packet_sets.formula import FALSE, All, Any, Formula, Not
+from simulator.packet_sets.space import Space
+from simulator.symbolic.changed_rules import touched
+from simulator.symbolic.reachability import Courses, Decided, Fates, deciders
+from simulator.symbolic.symbolic_rules import Library, World
+
+Question = Expression | Formula
+"""Which packets are asked about, in the words of users or of this package."""
+
+
+def _endless() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a space may take: nodes of diagrams (of about 32 bytes each), and whether there is time left."""
+
+    nodes: int = DEFAULT_NODES
+    patience: Patience = _endless
+
+
+UNLIMITED = Budget()
+
+
+@dataclass(eq=False, slots=True)
+class Atlas:
+    """Worlds in one space; all questions must be known from the start, as they tell which packets differ."""
+
+    space: Space
+    library: Library
+    _courses: Courses
+    _formulas: dict[Question, Formula] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        library: Library,
+        worlds: Sequence[World],
+        questions: Iterable[Question] = (),
+        budget: Budget = UNLIMITED,
+        like: "Atlas | None" = None,
+    ) -> "Atlas":
+        """Return the space of these worlds; another one that it is ``like`` spares much of the work.
+
+        Raises:
+            NoProof: the memory did not do.
+        """
+        formulas = {question: formula_of(question, library) for question in questions}
+        conditions = [each for world in worlds for each in world.conditions()] + list(formulas.values())
+        # Where connections are tracked, fragments are put together before any rule sees them.
+        fragments = not any(world.tracked for world in worlds)
+        with within_limits():
+            known = like.space if like is not None else None
+            space = Space.of(library.family, conditions, fragments=fragments, nodes=budget.nodes, like=known)
+        return cls(space, library, Courses(space, budget.patience), formulas)
+
+    def fates(self, world: World, hook: Hook, within: Function | None = None) -> Fates:
+        """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
+
+        Raises:
+            NoProof: memory or time did not do.
+        """
+        with within_limits():
+            return self._courses.fates(world, hook, within)
+
+    def decided(self, world: World, hook: Hook, found: Function) -> Decided:
+        """Return who decides on the most usual packet of a set that has some, with all of the set that it decides on.
+
+        Raises:
+            NoProof: memory or time did not do.
+        """
+        fates = self.fates(world, hook)
+        with within_limits():
+            ends, usual = deciders(fates, found), example(self.space, found)
+            return next((end for end in ends if usual is not None and usual.is_in(end.packets)), ends[0])
+
+    def touched(self, old: World, new: World, hook: Hook) -> Function:
+        """Return packets such that all others get the same verdict at a hook in both worlds.
+
+        Raises:
+            NoProof: the memory did not do.
+        """
+        with within_limits():
+            return touched(self.space, old, new, hook)
+
+    def meant(self, question: Question) -> Function:
+        """Return the packets that are asked about.
+
+        Raises:
+            NoProof: the memory did not do.
+            KeyError: the space was not made for the question.
+        """
+        with within_limits():
+            return self.space.function(self._formulas[question])
+
+
+def formula_of(asked: Question, library: Library) -> Formula:
+    """Return what is asked as a condition on packets of the library's family."""
+    match asked:
+        case expression.Leaf(matches, family):
+            return library.condition(matches) if family in {None, library.family} else FALSE
+        case expression.Not(part):
+            return Not(formula_of(part, library))
+        case expression.All(parts):
+            return All(tuple(formula_of(part, library) for part in parts))
+        case expression.AnyOf(parts):
+            return Any(tuple(formula_of(part, library) for part in parts))
+        case _:
+            return asked

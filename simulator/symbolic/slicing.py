@@ -1,0 +1,160 @@
+"""The part of a world that few packets can come to: where only members of sets change, only rules about them matter.
+
+A rule that is left out holds for none of the packets; one that is kept may not either.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from simulator.packet_sets.formula import All, Any, Bounds, Formula, Not, Within, within
+from simulator.packet_sets.value_classes import Range
+from simulator.symbolic.reachability import below
+from simulator.symbolic.symbolic_rules import Block, Row, World
+
+_MOST = 256
+"""Ranges that packets are told by; with more of them too little would be left out."""
+
+
+def moved(old: World, new: World) -> tuple[Within, ...] | None:
+    """Return conditions such that packets for which none holds fare the same in both worlds.
+
+    None where the worlds differ by more than who is in sets, or so much that it is better to look at all packets.
+    """
+    if old.blocks.keys() != new.blocks.keys():
+        return None
+    found: dict[str, list[Range]] = {}
+    try:
+        for key, block in old.blocks.items():
+            for field, ranges in _between(block, new.blocks[key]):
+                found.setdefault(field, []).extend(ranges)
+    except ValueError:
+        return None
+    if any(len(ranges) > _MOST for ranges in found.values()) or not found.keys().isdisjoint(_written(old, new)):
+        return None
+    return tuple(within(field, *ranges) for field, ranges in found.items())
+
+
+def _written(old: World, new: World) -> set[str]:
+    """Return the fields that rules change at hooks where worlds differ: packets may come there with other values."""
+    roots = [root for hook in old.hooks if old.hooks[hook] != new.hooks[hook] for root in new.hooks[hook]]
+    return {write.name for root in roots for block in below(root) for row in block.rows for write in row.writes}
+
+
+def _between(old: Block, new: Block) -> Iterator[tuple[str, list[Range]]]:
+    """Yield by field where two versions of a chain ask something else.
+
+    Raises:
+        ValueError: they differ by more.
+    """
+    if old is new:
+        return
+    if old.policy != new.policy or len(old.rows) != len(new.rows):
+        raise ValueError(old.name)
+    for before, after in zip(old.rows, new.rows, strict=True):
+        if before is not after:
+            if before.rule != after.rule:
+                raise ValueError(old.name)
+            yield from _unlike(before.condition, after.condition)
+
+
+def _unlike(old: Formula, new: Formula) -> Iterator[tuple[str, list[Range]]]:
+    if old is new:
+        return
+    match old, new:
+        case (All(before), All(after)) | (Any(before), Any(after)) if len(before) == len(after):
+            for first, second in zip(before, after, strict=True):
+                yield from _unlike(first, second)
+        case Not(first), Not(second):
+            yield from _unlike(first, second)
+        case Within(field), Within(other) if field == other:
+            yield field, _apart(old.bounds, new.bounds)
+        case _:
+            raise ValueError(old)
+
+
+def _apart(old: Bounds, new: Bounds) -> list[Range]:
+    """Return the ranges of what is in one of two unions only: there the edges that both have cancel out."""
+    edges = sorted(_edges(old) ^ _edges(new))
+    return [(low, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _edges(bounds: Bounds) -> set[int]:
+    lows, highs = (each.tolist() if isinstance(each, np.ndarray) else each for each in bounds)
+    return {*lows, *(high + 1 for high in highs)}
+
+
+class Sieve:
+    """Leaves out what cannot hold for given packets; what it learnt of a condition it knows the next time."""
+
+    def __init__(self) -> None:
+        self._needed: dict[str, dict[Formula, tuple[Within, ...] | None]] = {}
+
+    def excerpts(self, worlds: Sequence[World], packets: Within) -> list[World]:
+        """Return worlds that do the same with these packets, if rules do not change what they are told by."""
+        blocks: dict[Block, Block] = {}
+        chains = {block for world in worlds for block in world.blocks.values()}
+        kept = self._kept(set().union(*(block.rows for block in chains)), packets)
+
+        def cut(block: Block) -> Block:
+            if block not in blocks:
+                left = (row for row in block.rows if row in kept)
+                rows = (row if row.into is None else replace(row, into=cut(row.into)) for row in left)
+                blocks[block] = replace(block, rows=tuple(rows))
+            return blocks[block]
+
+        found = []
+        for world in worlds:
+            hooks = {hook: tuple(map(cut, roots)) for hook, roots in world.hooks.items()}
+            reached = {(each.table, each.name): cut(each) for each in world.blocks.values()}
+            found.append(World(world.ruleset, hooks, reached, world.tracked))
+        return found
+
+    def _kept(self, rows: set[Row], packets: Within) -> set[Row]:
+        """Return the rules that may hold for some of the packets."""
+        needed = self._needed.setdefault(packets.field, {})
+        kept = set()
+        for row in rows:
+            if row.condition not in needed:
+                needed[row.condition] = _needed(row.condition, packets.field)
+            if _may_meet(needed[row.condition], packets):
+                kept.add(row)
+        return kept
+
+
+def _may_meet(one_of: tuple[Within, ...] | None, packets: Within) -> bool:
+    if one_of is None:
+        return True
+    for each in one_of:  # noqa: SIM110 - this is asked of every rule, and generators take their time
+        if _meet(each.bounds, packets.bounds):
+            return True
+    return False
+
+
+def _needed(formula: Formula, field: str) -> tuple[Within, ...] | None:
+    """Return conditions on a field of which one holds wherever a formula does, None where there are no such."""
+    if isinstance(formula, Within):
+        return (formula,) if formula.field == field else None
+    if isinstance(formula, All):
+        return next((found for part in formula.parts if (found := _needed(part, field)) is not None), None)
+    if isinstance(formula, Any):
+        each_one: list[Within] = []
+        for part in formula.parts:
+            found = _needed(part, field)
+            if found is None:
+                return None
+            each_one += found
+        return tuple(each_one)
+    return None
+
+
+def _meet(some: Bounds, others: Bounds) -> bool:
+    """Whether two unions of ranges have anything in common; the second one has few."""
+    lows, highs = some
+    for low, high in zip(*others, strict=True):
+        place = bisect_right(lows, high) - 1
+        if place >= 0 and highs[place] >= low:
+            return True
+    return False

@@ -1,0 +1,195 @@
+"""Exports tell a history byte by byte, and imports take nothing else."""
+
+import io
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.cli import main
+from adapters.eventlog.jsonl import exported, imported
+from adapters.eventlog.rows import Row
+from adapters.eventlog.sqlite import SqliteLog
+from adapters.system.clock import CountedIds, FixedClock, SystemIds
+from engine.errors import Refused
+from engine.events import EventBody, canonical, declared, deleted
+from engine.objects import ClusterObject, key_of
+from tests.support.policies.object_strategies import clusters
+
+Lines = list[bytes]
+TEXTS = ("time", "id", "source", "type", "previous", "hash")
+BODY = st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=2), max_size=3)
+
+
+def log_at(path: Path, *bodies: EventBody) -> SqliteLog:
+    """A log with some events, one append each."""
+    log = SqliteLog(str(path), FixedClock(), CountedIds())
+    for number, body in enumerate(bodies):
+        log.append([body], source='te"st\n\u2028é', expected=number)
+    return log
+
+
+@pytest.fixture
+def bodies() -> list[EventBody]:
+    """Some events."""
+    return [deleted("Node", f"n{number}") for number in range(5)]
+
+
+@pytest.fixture
+def log(tmp_path: Path, bodies: list[EventBody]) -> SqliteLog:
+    """A log of five events."""
+    return log_at(tmp_path / "one", *bodies)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> SqliteLog:
+    """Where another log is to be."""
+    return SqliteLog(str(tmp_path / "other"), FixedClock(), SystemIds())
+
+
+def brought(log: SqliteLog, lines: Lines) -> tuple[int, int]:
+    """Import lines, and return how many events came and how many were known."""
+    done = imported(log, io.BytesIO(b"".join(lines)), "dump")
+    return done.new, done.known
+
+
+@given(clusters())
+def test_any_history_comes_over_with_all_its_hashes(objects: tuple[ClusterObject, ...]) -> None:
+    """What is exported from the copy is the same bytes."""
+    items: list[EventBody] = [declared(item) for item in objects]
+    items += [deleted(item.kind, key_of(item)) for item in objects]
+    with TemporaryDirectory() as folder:
+        log, other = log_at(Path(folder, "one"), *items), log_at(Path(folder, "other"))
+        if items:
+            lines = list(exported(log))
+            assert brought(other, lines) == (len(items), 0)
+            assert list(exported(other)) == lines
+            assert list(other.read()) == list(log.read())
+
+
+def test_an_import_that_was_cut_off_goes_on(log: SqliteLog, other: SqliteLog) -> None:
+    """What is there already is compared and not appended again, and parts may follow each other."""
+    lines = list(exported(log))
+    assert brought(other, lines[:2]) == (2, 0)
+    assert brought(other, lines[1:3]) == (1, 1)
+    assert brought(other, lines) == (2, 3)
+    assert brought(other, list(exported(log, 3))) == (0, 2)
+    assert list(exported(other)) == lines
+
+
+def test_a_part_is_exported_by_its_bounds(log: SqliteLog) -> None:
+    """From one sequence to another, both with them."""
+    assert [json.loads(line)["sequence"] for line in exported(log, 1, 4)] == [2, 3, 4]
+
+
+def changed(**fields: object) -> Callable[[Lines], Lines]:
+    """Have the third line say something else."""
+
+    def change(lines: Lines) -> Lines:
+        return [*lines[:2], json.dumps({**json.loads(lines[2]), **fields}).encode() + b"\n", *lines[3:]]
+
+    return change
+
+
+def sealed_anew(lines: Lines) -> Lines:
+    """Have the third event be another one with a hash of its own, as a forger would."""
+    row = Row.of_line(changed(source="me")(lines)[2])
+    return [*lines[:2], changed(source="me", hash=row.digest().decode())(lines)[2], *lines[3:]]
+
+
+@pytest.mark.parametrize(
+    "change, number, words",
+    [
+        (changed(source="someone"), 3, "event 3: its content does not match its hash"),
+        (changed(body={"type": "node.deleted", "version": 1, "name": "n9"}), 3, "its content does not match its hash"),
+        (changed(hash="0" * 64), 3, "its content does not match its hash"),
+        (changed(sequence=7), 3, "event 7; expected event 3"),
+        (changed(more=1), 3, "not one of an event"),
+        (changed(time=3), 3, "a field does not hold what it should"),
+        (changed(sequence="3"), 3, "a field does not hold what it should"),
+        (changed(body={"type": "node.exploded", "version": 1}), 3, "does not match any of the expected tags"),
+        (sealed_anew, 4, "event 4: it does not follow the event before it"),
+        (lambda lines: [*lines[:2], *lines[3:]], 3, "event 4; expected event 3"),
+        (lambda lines: [lines[0], lines[2], lines[1]], 2, "event 3; expected event 2"),
+        (lambda lines: [*lines[:2], lines[2][:90]], 3, "expected a line of an export"),
+        (lambda lines: [*lines[:2], b"\x00\xff" * 50_000], 3, "expected a line of an export"),
+        (lambda lines: [*lines[:2], b"[" * 100_000], 3, "too deep"),
+        (lambda lines: [*lines[:2], b"\n", *lines[2:]], 3, "expected a line of an export"),
+        (lambda lines: lines[1:], 1, "event 2, which does not follow event 0"),
+    ],
+)  # fmt: skip
+def test_what_is_no_history_is_refused_by_its_line(
+    log: SqliteLog, other: SqliteLog, change: Callable[[Lines], Lines], number: int, words: str
+) -> None:
+    """Whatever was done to a line is seen there or at the next one, and nothing of the lines is in the log."""
+    lines = list(exported(log))
+    with pytest.raises(Refused) as error:
+        brought(other, change(lines))
+
+    assert f"dump:{number}:" in str(error.value)
+    assert words in str(error.value)
+    assert not other.exists
+    assert brought(other, lines) == (5, 0)
+
+
+def test_a_history_that_forked_is_refused(log: SqliteLog, other: SqliteLog, bodies: list[EventBody]) -> None:
+    """A log that has gone another way takes nothing of this one."""
+    brought(other, list(exported(log, 0, 3)))
+    other.append(bodies[:1], source="here", expected=3)
+    before = list(exported(other))
+
+    with pytest.raises(Refused, match=r"dump:4: another event 4 than .* has; expected the same history"):
+        brought(other, list(exported(log)))
+
+    assert list(exported(other)) == before
+
+
+def test_a_part_that_follows_another_history_is_refused(log: SqliteLog, other: SqliteLog) -> None:
+    """Where the end of the log is not what the first line follows, nothing is appended."""
+    log_at(Path(other.path), deleted("Pod", "a/b"), deleted("Pod", "a/c"))
+
+    with pytest.raises(Refused, match="dump:1: event 3, which does not follow event 2"):
+        brought(other, list(exported(log, 2)))
+
+    assert other.last_sequence() == 2
+
+
+def test_an_event_of_a_megabyte_comes_over(log: SqliteLog, other: SqliteLog) -> None:
+    """As large as it may be."""
+    log.append([deleted("Node", "n" * 1_048_000)], source="test", expected=5)
+
+    assert brought(other, list(exported(log))) == (6, 0)
+    assert other.verify() == 6
+
+
+def test_the_command_says_what_came(
+    log: SqliteLog, other: SqliteLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It counts what is new and what was known, and a file that cannot be read is a fault like any other."""
+    dump = tmp_path / "dump.jsonl"
+    dump.write_bytes(b"".join(exported(log)))
+    for new, known in ((5, 0), (0, 5)):
+        assert main(["log", "import", "--log", other.path, str(dump), "-o", "json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"imported": new, "known": known, "sequence": 5}
+
+    assert main(["log", "import", "--log", other.path, str(tmp_path / "none")]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path}/none: No such file or directory; expected a file to read, or - for stdin\n"
+    )
+
+
+@given(st.fixed_dictionaries({name: st.text() | st.from_regex(r"[ -~]*", fullmatch=True) for name in TEXTS}), BODY)
+def test_a_row_is_hashed_as_its_canonical_json(texts: dict[str, str], body: object) -> None:
+    """Whatever stands in its columns, also where no character needs a look."""
+    row = Row(7, **{name: text.encode() for name, text in texts.items()}, body=canonical(body))
+    plain = {**texts, "sequence": 7, "body": body}
+
+    assert row.line() == canonical(plain) + b"\n"
+    assert row.digest().decode() == sha256(canonical({k: v for k, v in plain.items() if k != "hash"})).hexdigest()
+    assert Row.of_line(row.line()) == row

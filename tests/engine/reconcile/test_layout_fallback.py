@@ -1,0 +1,48 @@
+"""A layout comes into force where it is proved to be equal, and where the kernel takes it."""
+
+from adapters.netfilter.iptables import MemoryKernel
+from engine.compiler import Layout, Options, compile_rules
+from engine.policy.completed_rules import Protocol, Service
+from engine.reconcile.reconciler import NodeRuleReconciler
+from engine.rulesets.model import Ruleset
+from tests.engine.reconcile.test_reconciler import WATCH, TrustingVerifier, in_force, wanted
+from tests.support.rulesets.ruleset_builders import arranged, completed
+
+
+class DoubtingVerifier(TrustingVerifier):
+    """Says that any two rulesets differ."""
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:
+        """Return so."""
+        return "" if one == other else "tcp to port 22 changes"
+
+
+OPTIMISED = Options(layout=Layout.OPTIMISED)
+PORTS = [
+    completed(f"p{n}", f"10.0.{n}.0/24", priority=float(n), services=(Service(Protocol.TCP, (22, 22)),))
+    for n in range(10)
+]
+
+
+def test_the_optimised_layout_is_in_force_only_where_it_is_proved() -> None:
+    """Where the verifier finds a difference the rules stand one after the other, and it is said why."""
+    kernel = MemoryKernel()
+    reconciler = NodeRuleReconciler(kernel, TrustingVerifier(), WATCH, OPTIMISED)
+    reconciler.batch_reconcile(PORTS)
+    assert in_force(kernel) == arranged(compile_rules(PORTS, OPTIMISED)) != wanted(PORTS)
+    assert reconciler.not_optimised == ""
+
+    doubted = NodeRuleReconciler(kernel, DoubtingVerifier(), WATCH, OPTIMISED)
+    doubted.batch_reconcile(PORTS)
+    assert in_force(kernel) == wanted(PORTS)
+    assert doubted.not_optimised == "tcp to port 22 changes"
+
+
+def test_what_is_refused_merged_is_tried_one_by_one() -> None:
+    """Nobody owns a rule that serves many, so where a kernel refuses one it gets the linear layout, and it is said why."""
+    kernel = MemoryKernel(refuse=lambda step: "line 2 failed" if "nodewall merged:" in step.text else "")
+    reconciler = NodeRuleReconciler(kernel, TrustingVerifier(), WATCH, OPTIMISED)
+    reconciler.batch_reconcile(PORTS)
+    assert in_force(kernel) == wanted(PORTS)
+    assert "line 2 failed" in reconciler.not_optimised
+    assert reconciler.failed == ()

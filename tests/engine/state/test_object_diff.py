@@ -1,0 +1,97 @@
+"""What an event changed, field by field."""
+
+import json
+from copy import deepcopy
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.events import ConfigDeclared, declared, deleted
+from engine.objects import Node
+from engine.objects.config import Configuration
+from engine.state.fold import ClusterState, evolve
+from engine.state.object_diff import ABSENT, How, edited, edits
+from tests.support.policies.object_strategies import policies
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from("ab"),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["a", "b", "c.d", "e/f"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def exactly(value: object) -> str:
+    """A value as text, by which True is not 1; the order of keys is nothing."""
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+@given(JSON, JSON)
+@example({"a": None, "c.d": None}, {"c.d": None, "a": None})
+def test_values_are_equal_where_nothing_is_edited(before: object, after: object) -> None:
+    """And each edit is of two different values."""
+    found = list(edits({"x": before}, {"x": after}))
+    assert bool(found) == (exactly(before) != exactly(after))
+    assert all(exactly(each.before) != exactly(each.after) for each in found)
+
+
+@given(JSON)
+def test_a_value_has_no_edits_of_its_own(value: object) -> None:
+    """A copy is the same."""
+    assert list(edits(value, deepcopy(value))) == []
+
+
+@given(st.lists(st.integers(0, 3), max_size=6), st.lists(st.integers(0, 3), max_size=6))
+def test_entries_of_lists_are_those_of_a_shortest_way(before: list[int], after: list[int]) -> None:
+    """What is told to be gone was there, and what is told to be new is there now."""
+    for each in edits(before, after, "x"):
+        place = int(each.path.removeprefix("x[").removesuffix("]"))
+        if each.after is ABSENT:
+            assert before[place] == each.before
+        elif each.before is ABSENT:
+            assert after[place] == each.after
+        else:
+            assert (before[place],) == (each.before,)
+
+
+@given(policies(), policies())
+def test_a_policy_that_is_declared_again_has_edits(first: object, second: object) -> None:
+    """None if it is the same, and each has the path of a field."""
+    state = evolve(ClusterState(), declared(first))  # type: ignore[arg-type] # a policy
+    again = edited(state, declared(first))  # type: ignore[arg-type] # as above
+    assert again is not None
+    assert (again.how, again.edits) == (How.CHANGED, ())
+    assert edited(ClusterState(), declared(second)).how is How.NEW  # type: ignore[arg-type, union-attr] # a policy
+
+
+def test_people_read_it_as_a_patch() -> None:
+    """Fields by their paths; keys that are no plain names in quotes."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"pool": "web", "a.b/c": "1"}}}
+    before = Node.model_validate(node)
+    after = Node.model_validate({**node, "metadata": {"name": "n", "labels": {"pool": "db", "quarantined": "yes"}}})
+    found = edited(evolve(ClusterState(), declared(before)), declared(after))
+    assert found is not None
+    assert found.lines == (
+        '- metadata.labels["a.b/c"]: "1"',
+        '~ metadata.labels.pool: "web" -> "db"',
+        '+ metadata.labels.quarantined: "yes"',
+    )
+    assert found.as_json()["fields"] == [
+        {"path": 'metadata.labels["a.b/c"]', "before": "1"},
+        {"path": "metadata.labels.pool", "before": "web", "after": "db"},
+        {"path": "metadata.labels.quarantined", "after": "yes"},
+    ]
+
+
+def test_objects_come_and_go_and_configurations_change() -> None:
+    """One that is new or gone has no single fields; the configuration has what is declared anew."""
+    node = Node.model_validate({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
+    state = evolve(ClusterState(), declared(node))
+    new, gone = edited(ClusterState(), declared(node)), edited(state, deleted("Node", "n"))
+    other = edited(state, ConfigDeclared(config=Configuration(allow_action="Return")))
+    assert new is not None
+    assert gone is not None
+    assert other is not None
+    assert (new.lines, gone.lines) == (("+ it is new",), ("- it is gone",))
+    assert [(each.path, each.after) for each in other.edits] == [("allowAction", "Return")]

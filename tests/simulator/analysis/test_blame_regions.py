@@ -1,0 +1,84 @@
+"""Which events made the fates of a whole set of packets what they are."""
+
+from dataclasses import replace
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from engine.events import EventBody
+from engine.policy.relevance import Abridged
+from engine.rulesets.model import Hook
+from simulator.analysis.blame import Fate, concern_of, fates, rulesets
+from simulator.analysis.blame_regions import Region, Shift, concerns_of, shifts
+from simulator.expression import parse
+from simulator.netfilter.walker import hook_of
+from simulator.packets import Packet, parse_spec, protocol_names
+from simulator.symbolic.context import UNLIMITED
+from tests.support.policies.random_clusters import NODE
+from tests.support.policies.random_histories import history_of, worlds_of
+
+WHERE = (
+    "",
+    "tcp dst port 22 or udp",
+    "src net 10.0.0.0/8",
+    "ip6 and tcp",
+    "src host 10.1.2.130 and tcp",
+    "icmp or icmp6",
+    "dst host 100.64.0.2",
+)
+
+
+NOBODY = parse_spec("src=192.0.2.99 dst=192.0.2.1 proto=tcp")
+
+
+def fate_of(history: list[EventBody], packet: Packet) -> Fate:
+    """What became of a packet by the whole history."""
+    return fates(enumerate(history, 1), NODE, [packet])[0]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**9), st.sampled_from(WHERE), st.sampled_from([Hook.INPUT, Hook.OUTPUT]))
+def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int, where: str, hook: Hook) -> None:
+    """The example of each change, and of what no event changed."""
+    history = history_of(worlds_of(str(seed), 3), str(seed))
+    region = Region(NODE, hook, parse(where))
+    told = Abridged(concerns_of(region, UNLIMITED))
+    history_told = [(at, said) for at, body in enumerate(history, 1) if (said := told.tells(body)) is not None]
+    found, rests = shifts(list(rulesets(history_told, NODE)), region, 1000, UNLIMITED)
+
+    assert [shift.sequence for shift in found] == sorted({shift.sequence for shift in found}, reverse=True)
+    # Of an example that rests on an assumption, as of IGMP's types, the packet does not tell all.
+    sure = [(change, shift.sequence) for shift in found for change in shift.changes[:3] if not change.assumptions]
+    examples = [(change.example, sequence) for change, sequence in sure]
+    for packet, sequence in [*examples, *((rest.example, 0) for rest in rests)]:
+        if hook_of(packet) is hook and packet.protocol != protocol_names.IGMP:
+            fate = fate_of(history, packet)
+            assert (fate.last.sequence if fate.last else 0) == sequence, packet.words
+
+
+def said(shift: Shift) -> Shift:
+    """A shift without the packets that are examples, which may be others where fewer rulesets are known."""
+    return replace(shift, changes=tuple(replace(change, example=NOBODY) for change in shift.changes))
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10**9))
+@example(268435455)
+def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
+    """A limit leaves the older ones out, and says which packets are left."""
+    history = list(enumerate(history_of(worlds_of(str(seed), 3), str(seed)), 1))
+    region = Region(NODE, Hook.INPUT, parse("tcp"))
+    known = list(rulesets(history, NODE))
+    found, rests = shifts(known, region, 1000, UNLIMITED)
+    some, others = shifts(known, region, 1, UNLIMITED)
+
+    assert [*map(said, some)] == [*map(said, found[:1])]
+    assert sum(rest.count for rest in others) >= sum(rest.count for rest in rests)
+
+
+def test_a_packet_alone_has_a_concern_with_its_far_end() -> None:
+    """What a region of one packet can hang on is what the packet can."""
+    region = Region(NODE, Hook.INPUT, parse("src host 10.0.0.1 and tcp dst port 22"))
+    (found,) = concerns_of(region, UNLIMITED)
+    alone = concern_of(parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22"), NODE)
+    assert found == alone

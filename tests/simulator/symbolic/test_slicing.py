@@ -1,0 +1,209 @@
+"""Where only members of sets change, a guard looks at few packets, and says what it would say of all."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.compiler import compile_rules
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Service
+from engine.policy.prefix_sets import Block
+from engine.reconcile.interfaces import Judgement
+from engine.rulesets.diff import diff
+from engine.rulesets.model import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
+from engine.rulesets.plan import make_plan
+from engine.rulesets.transitions import passages
+from simulator.analysis.invariants import Invariant, Must
+from simulator.expression import parse
+from simulator.guard import guard as guards
+from simulator.guard.guard import Guard
+from simulator.symbolic import Library
+from simulator.symbolic.slicing import moved
+from tests.support.rulesets.ruleset_builders import block, completed
+
+OWN = [ip_address("192.0.2.1"), ip_address("2001:db8::1")]
+BLOCKS = (
+    *map(block, ("10.0.0.0/8", "10.1.2.0/24", "10.1.2.3/32", "10.1.2.4/32", "192.0.2.7/32", "192.0.2.8/32")),
+    *map(block, ("2001:db8::/32", "2001:db8::7/128", "fd00::1/128")),
+    block("192.0.2.0/24", "192.0.2.0/28"),
+    block("10.1.0.0/16", "10.1.2.0/24"),
+)
+SSH, API, DNS = (
+    Service(protocol, (port, port)) for protocol, port in ((Protocol.TCP, 22), (Protocol.TCP, 6443), (Protocol.UDP, 53))
+)
+LIFELINES = [
+    completed("api", "192.0.2.7/32", "2001:db8::7/128", action=Action.ALLOW, services=(API,)),
+    completed("ssh", action=Action.ALLOW, services=(SSH,)),
+    completed("dns", action=Action.ALLOW, services=(DNS,), direction=Direction.EGRESS),
+]
+INVARIANTS = [
+    Invariant("api-stays", Hook.INPUT, parse("tcp dst port 6443 and src host 192.0.2.8"), Must.ACCEPT),
+    Invariant("nobody", Hook.INPUT, parse("tcp dst port 22 and src net 10.1.2.0/24"), Must.BLOCK),
+]
+HOSTS = {
+    "no rules": (),
+    "a ban": (
+        Table("mangle", (Chain("INPUT", (Rule((Match("", "source", ("10.1.2.4/32",)),), Target("DROP")),), "ACCEPT"),)),
+    ),
+    "a translation": (
+        Table(
+            "nat",
+            (
+                Chain(
+                    "OUTPUT",
+                    (
+                        Rule(
+                            (Match("", "protocol", ("udp",)),),
+                            Target("DNAT", (Match("", "to-destination", ("10.1.2.3",)),)),
+                        ),
+                    ),
+                    "ACCEPT",
+                ),
+            ),
+        ),
+    ),
+}
+"""What the host's own rules are, by what they do."""
+
+RULES = st.lists(
+    st.builds(
+        lambda services, direction, action: completed("", services=services, direction=direction, action=action),
+        st.sampled_from([(), (SSH,), (API,), (DNS,)]),
+        st.sampled_from(Direction),
+        st.sampled_from([Action.ALLOW, Action.DROP, Action.REJECT]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+PEERS = st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=6, unique=True).map(tuple)
+
+
+def named(rule: CompletedRule, number: int, peers: tuple[Block, ...]) -> CompletedRule:
+    """A rule with a name and peers of its own."""
+    rank = replace(rule.rank, policy=f"p{number}", index=number)
+    return replace(rule, policy=f"p{number}", peers=peers, rank=rank)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[Ruleset, Ruleset]:
+    """Two rulesets whose rules are the same but for their peers."""
+    rules = draw(RULES)
+    host = draw(st.sampled_from(sorted(HOSTS)))
+    both = []
+    kept = [draw(PEERS) for _ in rules]
+    for peers in (kept, [draw(st.just(each) | PEERS) for each in kept]):
+        found = compile_rules([named(*each) for each in zip(rules, range(len(rules)), peers, strict=True)])
+        both.append(replace(found, ipv4=(*found.ipv4, *HOSTS[host])))
+    return both[0], both[1]
+
+
+def judged(guard: Guard, before: Ruleset, after: Ruleset) -> Judgement:
+    """Return what a guard says of the direct way."""
+    return guard.judge(before, after, tuple(passages(before, make_plan(diff(before, after)))))
+
+
+@given(changes(), st.sampled_from([[], INVARIANTS]))
+def test_a_look_at_few_packets_says_what_a_look_at_all_says(
+    change: tuple[Ruleset, Ruleset], invariants: list[Invariant]
+) -> None:
+    """Whatever members change: what is lost, broken and astray is the same, for a guard that has judged before too."""
+    guard = Guard(LIFELINES, OWN, invariants)
+    with pytest.MonkeyPatch.context() as patch:
+        for before, after in (change, change[::-1], change):
+            quick = judged(guard, before, after)
+            patch.setattr(guards, "moved", lambda *_: None)
+            assert quick == judged(Guard(LIFELINES, OWN, invariants), before, after)
+            patch.undo()
+
+
+def test_a_new_member_is_judged_by_its_packets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address of one Pod is no reason to look at all packets, also where users have invariants that hold."""
+    first, second = (
+        compile_rules(
+            [completed("p", *peers, action=Action.ALLOW, services=(API,)), completed("last", services=(DNS,))]
+        )
+        for peers in (["10.1.2.3/32", "192.0.2.8/32"], ["10.1.2.3/32", "10.1.2.4/32", "192.0.2.8/32"])
+    )
+    guard = Guard(LIFELINES, OWN, INVARIANTS[:1])
+    assert judged(guard, Ruleset(), first) == Judgement()
+
+    monkeypatch.setattr(Guard, "_judged", lambda *_: pytest.fail("all packets were looked at"))
+
+    assert judged(guard, first, second) == judged(guard, second, first) == Judgement()
+
+
+def test_packets_that_fare_otherwise_are_told_by_what_moved() -> None:
+    """The addresses that come and go are the only ones that a change of members is about."""
+    library = Library(Family.IPV4)
+    old, new = (
+        library.read(compile_rules([completed("p", *peers)]))
+        for peers in (["10.0.0.0/30"], ["10.0.0.2/31", "10.9.9.9/32"])
+    )
+    (where,) = moved(old, new) or ()
+
+    assert (where.field, where.bounds) == ("src", ([0x0A000000, 0x0A090909], [0x0A000001, 0x0A090909]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        compile_rules([completed("p", "10.0.0.0/8"), completed("q", "10.0.0.0/8")]),
+        compile_rules([completed("p", "10.0.0.0/8", action=Action.ALLOW)]),
+        Ruleset(),
+    ],
+)
+def test_what_differs_by_rules_is_not_told_by_members(other: Ruleset) -> None:
+    """A rule more, another target, no chains at all: then it takes a look at all packets."""
+    library = Library(Family.IPV4)
+    one = library.read(compile_rules([completed("p", "10.0.0.0/8")]))
+
+    assert moved(one, library.read(other)) is None
+
+
+def with_members(*rules: tuple[str, Action, tuple[str, ...]], direction: Direction = Direction.INGRESS) -> Ruleset:
+    """The rules in order, each with its name, its action and its peers."""
+    made = (completed(name, *peers, action=action, direction=direction) for name, action, peers in rules)
+    return compile_rules([named(rule, number, rule.peers or ()) for number, rule in enumerate(made)])
+
+
+def test_who_gets_in_two_sets_at_once_is_followed_between_them() -> None:
+    """A client that is banned as its network comes in may be in the one set before it is in the other."""
+    before, after = (
+        with_members(("ban", Action.DROP, banned), ("in", Action.ALLOW, clients), ("last", Action.DROP, ("0.0.0.0/0",)))
+        for banned, clients in (
+            (("10.9.9.9/32",), ("10.0.0.0/8",)),
+            (("10.9.9.9/32", "192.0.2.9/32"), ("10.0.0.0/8", "192.0.2.0/24")),
+        )
+    )
+
+    (stray,) = judged(Guard(LIFELINES, OWN), before, after).strays
+
+    assert "src=192.0.2.9 " in stray
+
+
+def test_an_invariant_that_was_broken_before_stays_so() -> None:
+    """Where all packets were not seen to keep it, a change about others does not make it kept."""
+    before, after = (
+        with_members(("last", Action.DROP, ("192.0.2.8/32", "10.1.2.3/32", *more))) for more in ((), ("10.1.2.4/32",))
+    )
+    guard = Guard(LIFELINES, OWN, INVARIANTS[:1])
+
+    for old, new in ((Ruleset(), before), (before, after), (after, before)):
+        assert len(judged(guard, old, new).broken) == 1
+
+
+def test_packets_that_come_to_be_for_a_new_member_are_seen() -> None:
+    """Queries that the host sends on to another address fall to a new ban of that one."""
+    mangle = Chain("OUTPUT", (Rule((Match("", "destination", ("10.1.2.3/32",)),), Target("DROP")),), "ACCEPT")
+    host = (Table("mangle", (mangle,)), *HOSTS["a translation"])
+    before, after = (
+        replace(found, ipv4=(*found.ipv4, *host))
+        for found in (
+            with_members(("ban", Action.DROP, ("10.1.2.4/32", *more)), direction=Direction.EGRESS)
+            for more in ((), ("10.1.2.3/32",))
+        )
+    )
+
+    assert len(judged(Guard(LIFELINES, OWN), before, after).lost) == 1

@@ -1,0 +1,70 @@
+"""A program: writers of a log that are killed at any moment, one after the other, and what each leaves.
+
+In a process of its own, because it forks, which a process with threads had better not do.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+from adapters.eventlog.compaction import compacted
+from adapters.eventlog.sqlite import Mark, SqliteLog
+from adapters.system.clock import SystemClock, SystemIds
+from engine.events import deleted
+
+_LONGEST = 0.02
+"""Seconds for which a writer lives at most."""
+
+
+def write(log: SqliteLog, acknowledged: int, seed: int, *, compacting: bool) -> None:
+    """Append for ever, and tell of each append once it is acknowledged; some compact the log now and then."""
+    dice, last = random.Random(seed), log.last_sequence()
+    while True:
+        bodies = [deleted("Node", "n" * dice.choice((1, 100, 10_000))) for _ in range(dice.randint(1, 4))]
+        last = log.append(bodies, source="test", expected=last)[-1].sequence
+        os.write(acknowledged, last.to_bytes(8))
+        if compacting and dice.random() < 0.3:
+            compacted(log, last - dice.randint(0, 3), None, "test")
+            last = log.last_sequence()
+
+
+def told(reader: int) -> Iterator[int]:
+    """Yield the sequences that a writer told of."""
+    while found := os.read(reader, 8):
+        yield int.from_bytes(found)
+
+
+def main(path: str, count: int, *, compacting: bool) -> None:
+    """Kill so many writers; raise AssertionError where an acknowledged event is lost or one is torn."""
+    log, dice = SqliteLog(path, SystemClock(), SystemIds()), random.Random(count)
+    (newest,) = log.append([deleted("Node", "first")], source="test", expected=0)
+    cut = 0
+    for number in range(count):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            write(log, writer, number, compacting=compacting)
+        os.close(writer)
+        time.sleep(dice.uniform(0, _LONGEST))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        acknowledged = max(told(reader), default=newest.sequence)
+        os.close(reader)
+        begun = max(log.base().mark, Mark(newest.sequence, newest.hash))
+        newest = [newest, *log.tail(begun)][-1]  # verified, one by one
+        assert newest.sequence >= acknowledged, (number, newest.sequence, acknowledged)
+        cut += newest.sequence > acknowledged
+        log.vouch_for_base()
+    assert log.verify() == newest.sequence - log.base().mark.sequence
+    begun = log.base().mark
+    sys.stdout.write(
+        f"{count} writers killed, {newest.sequence} events, {begun.sequence} of them compacted, "
+        f"{cut} killed before they told of an append\n"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), compacting=sys.argv[3:] == ["compacting"])

@@ -1,0 +1,96 @@
+"""An agent in a process of its own that follows a log, and what is recorded for it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from adapters import wiring
+from adapters.eventlog.sqlite import SqliteLog
+from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.system.process import SystemRunner
+from engine.desired.full import Desired
+from engine.desired.incremental import Derivation, derived
+from engine.errors import LogConflict
+from engine.events import EventBody, declared
+from engine.rulesets.diff import diff
+from engine.rulesets.model import Ruleset
+from engine.state.fold import ClusterState, evolve
+from tests.support.kernel.connection_stream import NODE
+from tests.support.rulesets.ruleset_builders import node
+
+NODEWALL = (sys.executable, "-m", "adapters.cli")
+"""The command line as a program of its own."""
+
+
+class AgentProcess:
+    """An agent of a node in a network namespace, and the kernel that it keeps."""
+
+    def __init__(self, netns: str, backend: str, log: Path, node: str = "cp-1", *more: str) -> None:
+        self.kernel = NetfilterKernel(SystemRunner(netns), Backend(backend))
+        self._words = ["agent", "--log", str(log), "--node", node, "--netns", netns, "--backend", backend, *more]
+        self._errors = log.with_suffix(".err")
+        self._agent = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        with self._errors.open("ab") as errors:
+            return subprocess.Popen([*NODEWALL, *self._words], stderr=errors)
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._agent.pid
+
+    def kill(self) -> None:
+        """Kill the agent, wherever it is."""
+        self._agent.kill()
+        self._agent.wait()
+
+    def ends(self) -> int:
+        """Tell the agent to end, and return its exit code."""
+        self._agent.terminate()
+        return self._agent.wait(10)
+
+    def restart(self) -> None:
+        """Have another one."""
+        self._agent = self._started()
+
+    def reaches(self, wanted: Ruleset, seconds: float) -> bool:
+        """Wait until just these rules and sets of ours are in force, and return whether they are in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not diff(self.kernel.observe(), wanted):
+                return True
+            assert self._agent.poll() is None, self._errors.read_text()
+            time.sleep(0.03)
+        return False
+
+
+def append(log: SqliteLog, bodies: Sequence[EventBody]) -> None:
+    """Record events, whatever an agent records meanwhile."""
+    while True:
+        with suppress(LogConflict):
+            log.append(bodies, source="test", expected=log.last_sequence())
+            return
+
+
+def begun_log(path: Path) -> tuple[SqliteLog, Derivation]:
+    """Return a new log that holds the node of the stream, and what shall be in force by it."""
+    log, first = wiring.event_log(str(path)), declared(node("cp-1", *NODE.addresses))
+    log.append([first], source="test", expected=0)
+    return log, derived(evolve(ClusterState(), first), "cp-1")
+
+
+def after(current: Derivation, bodies: Iterable[EventBody]) -> Derivation:
+    """Return what shall be in force after some events."""
+    for body in bodies:
+        current = current.after(body)
+    return current
+
+
+def desired_by(derivation: Derivation) -> Desired:
+    """Return what the node shall have in force."""
+    assert derivation.desired is not None
+    return derivation.desired

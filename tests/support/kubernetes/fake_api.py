@@ -1,0 +1,179 @@
+"""An API server in memory, which does what it is told: answers, fails, cuts off, forgets."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+from adapters.kubernetes.api.api_client import Api, ApiFault, Gone, Write
+from adapters.kubernetes.api.resources import NODE_FIREWALLS, RESOURCES, Resource, key_in
+from engine.bounded_json import parse_objects
+
+WATCHED = {resource.paths[0]: resource for resource in (*RESOURCES, NODE_FIREWALLS)}
+
+Document = dict[str, object]
+
+_RAW = re.compile(r'"@raw:([0-9a-f]*)@"')
+
+
+def raw(text: str) -> str:
+    """Return what stands in an object for a value whose JSON is a text that no encoder writes."""
+    return f"@raw:{text.encode().hex()}@"
+
+
+def nested(levels: int) -> str:
+    """Return what stands in an object for lists in lists."""
+    return raw("[" * levels + "]" * levels)
+
+
+def text_of(document: object) -> bytes:
+    """Return an object as JSON, with raw texts in their places."""
+    return _RAW.sub(lambda found: bytes.fromhex(found[1]).decode(), json.dumps(document)).encode()
+
+
+def answered(document: object) -> Document:
+    """Return an object as a connection reads it."""
+    found = parse_objects(text_of(document))
+    assert isinstance(found, dict)
+    return found
+
+
+@dataclass
+class FakeApi(Api):
+    """Holds objects by path; ``trouble`` may raise before an answer, and between the events of a watch."""
+
+    page: int = 2
+    trouble: Callable[[str, str], None] = lambda *_: None
+    also: str = ""
+    """A path that is served too."""
+    version: int = 1
+    forgotten: int = 0
+    """The version up to which what happened is forgotten."""
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    written: list[tuple[Write, str, Document]] = field(default_factory=list)
+    others: dict[str, Document] = field(default_factory=dict)
+    """By path: objects that nobody watches."""
+    _objects: dict[str, dict[str, Document]] = field(default_factory=dict)
+    _events: list[tuple[int, str, Document]] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, resource: Resource, document: Mapping[str, object]) -> None:
+        """Have an object, or another version of it."""
+        there = self._objects.setdefault(resource.paths[0], {})
+        key = key_in(resource, document)
+        kind = "MODIFIED" if key in there else "ADDED"
+        there[key] = self._happened(resource, kind, document)
+
+    def remove(self, resource: Resource, key: str) -> None:
+        """Have an object no longer."""
+        document = self._objects.get(resource.paths[0], {}).pop(key, None)
+        if document is not None:
+            self._happened(resource, "DELETED", document)
+
+    def bookmark(self) -> None:
+        """Tell all watches how far they are."""
+        for resource in RESOURCES:
+            self._happened(resource, "BOOKMARK", {"metadata": {}})
+
+    def forget(self) -> None:
+        """Forget all that happened, and end the watches."""
+        self.forgotten = self.version
+        self._events.clear()
+        self.end_watches()
+
+    def end_watches(self) -> None:
+        """End all watches, as a server does that is restarted."""
+        self._happened(RESOURCES[0], "END", {"metadata": {}})
+
+    def _happened(self, resource: Resource, kind: str, document: Mapping[str, object]) -> Document:
+        self.version += 1
+        metadata = document.get("metadata")
+        told = {
+            **document,
+            "metadata": {**(metadata if isinstance(metadata, dict) else {}), "resourceVersion": str(self.version)},
+        }
+        self._events.append((self.version, kind, {"path": resource.paths[0], "object": told}))
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        return told
+
+    async def get(self, path: str, params: Mapping[str, str], verb: str) -> dict[str, object]:
+        self.asked.append((verb, path, dict(params)))
+        self.trouble(verb, path)
+        if path in self.others:
+            return answered(self.others[path])
+        if path != self.also and path not in WATCHED:
+            raise ApiFault(f"the API has no {path}", 404)
+        items = list(self._objects.get(path, {}).values())
+        begin = int(params.get("continue", "0"))
+        rest = {"continue": str(begin + self.page)} if begin + self.page < len(items) else {}
+        page = {"items": items[begin : begin + self.page], "metadata": {"resourceVersion": str(self.version), **rest}}
+        return answered(page)
+
+    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+        verb = how.value[0]
+        self.asked.append((verb, path, {}))
+        self.trouble(verb, path)
+        self.written.append((how, path, dict(document)))
+        collection, _, name = path.removesuffix("/status").rpartition("/")
+        if collection in WATCHED:
+            return self._changed(how, collection, name, path, document)
+        if how is Write.CREATE:
+            metadata = document["metadata"]
+            assert isinstance(metadata, dict)
+            path = f"{path}/{metadata['name']}"
+            if path in self.others:
+                raise ApiFault("there is one", 409)
+        elif path not in self.others:
+            raise ApiFault(f"the API has no {path}", 404)
+        elif how is Write.UPDATE and _version(document) != _version(self.others[path]):
+            raise ApiFault("it has changed", 409)
+        self.version += 1
+        before = self.others.get(path, {}) if how in {Write.PATCH, Write.APPLY} else {}
+        whole = {**before, **document}
+        metadata = whole["metadata"]
+        assert isinstance(metadata, dict)
+        self.others[path] = {**whole, "metadata": {**metadata, "resourceVersion": str(self.version)}}
+        return self.others[path]
+
+    def _changed(
+        self, how: Write, collection: str, name: str, path: str, document: Mapping[str, object]
+    ) -> dict[str, object]:
+        resource, there = WATCHED[collection], self._objects.setdefault(collection, {})
+        if how is Write.DELETE:
+            if name not in there:
+                raise ApiFault("gone already", 404)
+            self.remove(resource, name)
+            return {}
+        if path.endswith("/status") and name not in there:
+            raise ApiFault("not there", 404)
+        part = {"status": document["status"]} if path.endswith("/status") else dict(document)
+        self.put(resource, {**there.get(name, {}), **part})
+        return there[name]
+
+    def objects(self, resource: Resource) -> dict[str, Document]:
+        """The objects there are of a kind, by key."""
+        return self._objects.get(resource.paths[0], {})
+
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
+        self.asked.append(("watch", path, dict(params)))
+        last, begun = int(params["resourceVersion"]), self.version
+        if last < self.forgotten:
+            raise Gone
+        yield {}
+        while True:
+            news = self._news
+            for version, kind, told in [each for each in self._events if each[0] > last]:
+                last = version
+                if kind == "END" and version > begun:
+                    return
+                if told["path"] == path:
+                    self.trouble("event", path)
+                    yield answered({"type": kind, "object": told["object"]})
+            await news.wait()
+
+
+def _version(document: Mapping[str, object]) -> object:
+    metadata = document.get("metadata")
+    return metadata.get("resourceVersion") if isinstance(metadata, dict) else None

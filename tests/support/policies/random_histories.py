@@ -1,0 +1,50 @@
+"""Random histories over the whole policy language: one drawn cluster becomes another, and another, event by event."""
+
+import random
+from collections.abc import Sequence
+
+from engine.errors import Refused
+from engine.events import ConfigDeclared, EventBody
+from engine.events.outcomes import ApplyFailed
+from engine.state.admission import Mode, changes
+from engine.state.fold import ClusterState, evolve, evolved
+from simulator.packets import Packet
+from tests.support.packets.edge_packets import packets_of
+from tests.support.policies.random_clusters import NODE, World, drawn
+
+
+def worlds_of(seed: str, count: int = 4) -> tuple[World, ...]:
+    """The clusters that a history leads through; some of them come again."""
+    dice = random.Random(f"{seed} history")
+    return tuple(drawn(f"{seed} {dice.randrange(count)}") for _ in range(count))
+
+
+def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
+    """Every event that leads from nothing through the clusters, each of which is sound; outcomes and all."""
+    dice, state, bodies = random.Random(f"{seed} events"), ClusterState(), list[EventBody]()
+    for world in worlds:
+        mode = dice.choice((Mode.SYNC, Mode.SYNC, Mode.DECLARE))
+        news = [*_towards(state, world, mode), world.host]
+        if dice.random() < 0.5:
+            news.append(ConfigDeclared(config=world.config))
+        if dice.random() < 0.5:
+            news.insert(dice.randrange(len(news)), ApplyFailed(node=NODE, wanted=1, words="no"))
+        for body in news:
+            state = evolve(state, body)
+            bodies.append(body)
+    return bodies
+
+
+def _towards(state: ClusterState, world: World, mode: Mode) -> list[EventBody]:
+    """What leads to a cluster; where it cannot follow on the one before, all of that goes first."""
+    objects = [(item, None) for item in world.objects]
+    try:
+        return list(changes(state, objects, mode))
+    except Refused:
+        gone = list(changes(state, [pair for pair in objects if pair[0].kind == "Node"], Mode.SYNC))
+        return [*gone, *changes(evolved(gone, state), objects)]
+
+
+def packets_about(worlds: Sequence[World], count: int) -> list[Packet]:
+    """Packets aimed at what any of the clusters says."""
+    return [packet for world in worlds for packet in packets_of(world, count)]

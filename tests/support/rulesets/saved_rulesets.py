@@ -1,0 +1,27 @@
+"""Rulesets that real firewalls wrote, as their `make` under ``tests/fixtures/rulesets/`` kept them."""
+
+from pathlib import Path
+
+from engine.rulesets.model import Family, Ruleset
+from engine.rulesets.text import parse_sets, parse_tables
+
+FOLDER = Path(__file__).parent / "fixtures" / "rulesets"
+NAMES = tuple(sorted(path.parent.name for path in FOLDER.glob("*/make")))
+FILES = {Family.IPV4: "rules.v4", Family.IPV6: "rules.v6"}
+
+
+def text_of(name: str, family: Family) -> str:
+    """Return what iptables-save or ip6tables-save printed."""
+    return (FOLDER / name / FILES[family]).read_text()
+
+
+def sets_text(name: str) -> str:
+    """Return what ipset save printed, nothing where there were no sets."""
+    path = FOLDER / name / "ipset"
+    return path.read_text() if path.exists() else ""
+
+
+def ruleset_of(name: str) -> Ruleset:
+    """Return the whole ruleset."""
+    tables = {family: parse_tables(text_of(name, family), FILES[family]) for family in Family}
+    return Ruleset(tables[Family.IPV4], tables[Family.IPV6], parse_sets(sets_text(name)))
