@@ -12,29 +12,29 @@ from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.invariants_file import invariants_of
 from adapters.netfilter.hostfacts import observe_host
 from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.netfilter.nft_changes import RuleNotifications
+from adapters.netfilter.nft_changes import NftRuleChanges
 from adapters.netfilter.ssh_sessions import administrators
 from adapters.system.clock import SystemClock, SystemIds
-from adapters.system.process import Hold, SystemRunner
-from adapters.telemetry.health import Check
+from adapters.system.process import NetnsHold, SystemRunner
+from adapters.telemetry.health import HealthCheck
 from engine.errors import Fault, Refused
 from engine.policy.lifelines import lifelines
 from engine.state.fold import ClusterState
 from simulator.context import Host
 
 if TYPE_CHECKING:
-    from adapters.eventlog.signing import Signer, Trust
+    from adapters.eventlog.signing import PublicKey, Signer
     from adapters.kubernetes.admission.webhook import WebhookServer
-    from adapters.kubernetes.agent_uplink import NodeInCluster
-    from adapters.kubernetes.api.api_client import Api
-    from adapters.kubernetes.api.k8s_events import Notices
+    from adapters.kubernetes.agent_uplink import AgentUplink
+    from adapters.kubernetes.api.api_client import KubernetesApi
+    from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder
     from adapters.kubernetes.api.leader_election import Lease
-    from adapters.kubernetes.log_recorder import Recorder
-    from adapters.kubernetes.status_controller import Controller
-    from adapters.netfilter.legacy_changes import LegacyRules
-    from adapters.telemetry.http import Pages
+    from adapters.kubernetes.log_recorder import LogRecorder
+    from adapters.kubernetes.status_controller import StatusController
+    from adapters.netfilter.legacy_changes import LegacyRuleChanges
+    from adapters.telemetry.http import TelemetryServer
     from adapters.telemetry.metrics import NodeMetrics
-    from simulator.guard.guard import Guard  # which `verifier` imports
+    from simulator.guard.guard import LockoutGuard  # which `verifier` imports
     from simulator.symbolic import Budget
 
 LOG_WAIT = 5.0
@@ -57,12 +57,15 @@ def signer(path: str) -> "Signer":
         return Signer.of(path)
 
 
-def trust(path: str) -> "Trust":
-    """Return the public key in a file; raises as :meth:`adapters.eventlog.signing.Trust.of`, and without the extra."""
-    with _extra("signing"):
-        from adapters.eventlog.signing import Trust  # noqa: PLC0415 - the library is an extra
+def trust(path: str) -> "PublicKey":
+    """Return the public key in a file.
 
-        return Trust.of(path)
+    Raises as :meth:`adapters.eventlog.signing.PublicKey.of`, and without the extra.
+    """
+    with _extra("signing"):
+        from adapters.eventlog.signing import PublicKey  # noqa: PLC0415 - the library is an extra
+
+        return PublicKey.of(path)
 
 
 def new_key(path: str) -> str:
@@ -73,14 +76,14 @@ def new_key(path: str) -> str:
         return made(path)
 
 
-def recorder(path: str, api: "Api", dice: Random) -> "Recorder":
+def recorder(path: str, api: "KubernetesApi", dice: Random) -> "LogRecorder":
     """Return what records a cluster in a log."""
-    from adapters.kubernetes.log_recorder import Recorder  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.log_recorder import LogRecorder  # noqa: PLC0415 - the library is an extra
 
-    return Recorder(api, event_log(path), "nodewall record", dice)
+    return LogRecorder(api, event_log(path), "nodewall record", dice)
 
 
-def api(kubeconfig: str | None, context: str | None) -> "Api":
+def api(kubeconfig: str | None, context: str | None) -> "KubernetesApi":
     """Return an API server; raises as :func:`adapters.kubernetes.api.api_client.connect`, and without the extra."""
     with _extra("kubernetes"):
         from adapters.kubernetes.api.api_client import connect  # noqa: PLC0415 - the library is an extra
@@ -88,38 +91,38 @@ def api(kubeconfig: str | None, context: str | None) -> "Api":
         return connect(kubeconfig, context)
 
 
-def node_in_cluster(node: str, log: str, kubeconfig: str | None, context: str | None, dice: Random) -> "NodeInCluster":
+def node_in_cluster(node: str, log: str, kubeconfig: str | None, context: str | None, dice: Random) -> "AgentUplink":
     """Return what an agent has to do with a cluster; raises as `api`."""
     server = api(kubeconfig, context)
-    from adapters.kubernetes.agent_uplink import NodeInCluster  # noqa: PLC0415 - the library is an extra
-    from adapters.kubernetes.report_writer import Reporting  # noqa: PLC0415 - as above
+    from adapters.kubernetes.agent_uplink import AgentUplink  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.report_writer import ReportWriter  # noqa: PLC0415 - as above
 
-    reporting, told = Reporting(server, SystemClock(), dice), notices(server, dice, "nodewall-agent", node)
-    return NodeInCluster(node, recorder(log, server, dice), reporting, told)
+    reporting, told = ReportWriter(server, SystemClock(), dice), notices(server, dice, "nodewall-agent", node)
+    return AgentUplink(node, recorder(log, server, dice), reporting, told)
 
 
-def notices(api: "Api", dice: Random, component: str, host: str = "") -> "Notices":
+def notices(api: "KubernetesApi", dice: Random, component: str, host: str = "") -> "KubernetesEventRecorder":
     """Return what tells people by an API server."""
-    from adapters.kubernetes.api.k8s_events import Notices  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder  # noqa: PLC0415 - the library is an extra
 
-    return Notices(api, SystemClock(), SystemIds(), dice, component, host)
+    return KubernetesEventRecorder(api, SystemClock(), SystemIds(), dice, component, host)
 
 
-def lease(api: "Api", namespace: str, identity: str, dice: Random) -> "Lease":
+def lease(api: "KubernetesApi", namespace: str, identity: str, dice: Random) -> "Lease":
     """Return the lease by which one controller of many leads."""
     from adapters.kubernetes.api.leader_election import Lease  # noqa: PLC0415 - the library is an extra
 
     return Lease(api, namespace, "nodewall-controller", identity, SystemClock(), dice)
 
 
-def controller(api: "Api", dice: Random) -> "Controller":
+def controller(api: "KubernetesApi", dice: Random) -> "StatusController":
     """Return the controller of a cluster."""
-    from adapters.kubernetes.status_controller import Controller  # noqa: PLC0415 - the library is an extra
+    from adapters.kubernetes.status_controller import StatusController  # noqa: PLC0415 - the library is an extra
 
-    return Controller(api, SystemClock(), dice, notices(api, dice, "nodewall-controller"))
+    return StatusController(api, SystemClock(), dice, notices(api, dice, "nodewall-controller"))
 
 
-def webhook(api: "Api", dice: Random, address: str, port: int, files: tuple[str, str]) -> "WebhookServer":
+def webhook(api: "KubernetesApi", dice: Random, address: str, port: int, files: tuple[str, str]) -> "WebhookServer":
     """Return what judges objects before they are taken; raises ``Refused`` without the extra."""
     with _extra("serve"):
         from adapters.kubernetes.admission.webhook import Webhook, WebhookServer  # noqa: PLC0415 - the library is an extra
@@ -136,13 +139,13 @@ def node_metrics() -> "NodeMetrics":
 
 
 def pages(
-    address: str, port: int, health: Check, readiness: Check, metrics: Callable[[], bytes] | None = None
-) -> "Pages":
+    address: str, port: int, health: HealthCheck, readiness: HealthCheck, metrics: Callable[[], bytes] | None = None
+) -> "TelemetryServer":
     """Return what answers probes and Prometheus; raises ``Refused`` without the extra."""
     with _extra("serve"):
-        from adapters.telemetry.http import Pages  # noqa: PLC0415 - the library is an extra
+        from adapters.telemetry.http import TelemetryServer  # noqa: PLC0415 - the library is an extra
 
-        return Pages(address, port, health, readiness, metrics)
+        return TelemetryServer(address, port, health, readiness, metrics)
 
 
 @contextmanager
@@ -154,16 +157,16 @@ def _extra(name: str) -> Iterator[None]:
         raise Refused((Fault("", f"the library {error.name} is not installed", expected),)) from None
 
 
-def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: Hold | None = None) -> NetfilterKernel:
+def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: NetnsHold | None = None) -> NetfilterKernel:
     """Return the kernel of a network namespace, of the one we are in where none is named; once it is ``held``."""
     return NetfilterKernel(SystemRunner(netns, held), backend)
 
 
-def rule_changes(backend: Backend, netns: str) -> "RuleNotifications | LegacyRules":
+def rule_changes(backend: Backend, netns: str) -> "NftRuleChanges | LegacyRuleChanges":
     """Return what tells of changes to the rules of a network namespace, whoever makes them."""
-    from adapters.netfilter.legacy_changes import LegacyRules  # noqa: PLC0415 - numpy is slow to import, and agents alone need it
+    from adapters.netfilter.legacy_changes import LegacyRuleChanges  # noqa: PLC0415 - numpy is slow to import, and agents alone need it
 
-    return RuleNotifications(netns) if backend is Backend.NFT else LegacyRules(netns)
+    return NftRuleChanges(netns) if backend is Backend.NFT else LegacyRuleChanges(netns)
 
 
 def host(netns: str = "") -> Host:
@@ -171,13 +174,13 @@ def host(netns: str = "") -> Host:
     return observe_host(SystemRunner(netns))
 
 
-def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "Guard":
+def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "LockoutGuard":
     """Return the lockout guard of a node; whoever works on it from afar in this namespace is not locked out either."""
-    from simulator.guard.guard import Guard  # noqa: PLC0415 - slow to import, and most commands judge no plan
+    from simulator.guard.guard import LockoutGuard  # noqa: PLC0415 - slow to import, and most commands judge no plan
 
     own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
     lines = (*lifelines(state, node), *(() if netns else administrators(os.environ)))
-    return Guard(lines, own, invariants_of(state.config.guard.invariants), budget)
+    return LockoutGuard(lines, own, invariants_of(state.config.guard.invariants), budget)
 
 
 class SystemStopwatch:

@@ -18,7 +18,7 @@ import httpx2
 from adapters import wiring
 from adapters.eventlog.snapshots import Snapshots
 from adapters.kubernetes.api.resources import RESOURCES
-from adapters.lab.netns import Host, Lab
+from adapters.lab.netns import Lab, LabHost
 from adapters.system.child_python import child_python
 from adapters.system.process import SystemRunner
 from benchmarks.support.clusters import NODE, node_of, pod_of, selecting_policy_of
@@ -54,7 +54,7 @@ def main() -> None:
         begin = time.perf_counter()
         asyncio.run(_filled(server))
         print(f"  (filled in {time.perf_counter() - begin:.0f} s)")
-        with Lab((Host("node", ("192.168.0.1", "fd00::1")),)) as lab:
+        with Lab((LabHost("node", ("192.168.0.1", "fd00::1")),)) as lab:
             _agent(server, Path(folder), lab.netns("node"))
 
 

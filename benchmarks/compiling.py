@@ -12,17 +12,17 @@ from benchmarks.packet_path import workload
 from benchmarks.support.timing import seconds
 from engine.compiler import (
     DEFAULT_OPTIONS,
+    CompilerOptions,
     Layout,
-    Memories,
-    Options,
+    LayoutCaches,
     RulePart,
     assemble,
     assemble_like,
     compile_rules,
     part_of,
 )
-from engine.policy.completed_rules import Action, CompletedRule, Protocol, Service
-from engine.policy.prefix_sets import Block
+from engine.policy.completed_rules import Action, CompletedRule, Protocol, Traffic
+from engine.policy.prefix_sets import AddressBlock
 from engine.rulesets.diff import diff
 
 COUNTS = (1_000, 5_000)
@@ -49,7 +49,7 @@ def main() -> None:
 def _changed(rules: Sequence[CompletedRule]) -> tuple[float, float]:
     """Return seconds and operations of a change, as a node goes from one to the next."""
     options, dice = replace(DEFAULT_OPTIONS, layout=Layout.OPTIMISED), random.Random(9)  # noqa: S311 - no secret
-    memories: Memories = {}
+    memories: LayoutCaches = {}
     parts = {rule.id: part_of(rule, options) for rule in rules}
     ruleset = assemble(tuple(parts.values()), options, memories)
     took, operations = list[float](), list[float]()
@@ -64,7 +64,7 @@ def _changed(rules: Sequence[CompletedRule]) -> tuple[float, float]:
     return quantiles(took, n=20)[-1], quantiles(operations, n=20)[-1]
 
 
-def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:
+def _part(rule: CompletedRule, options: CompilerOptions, known: RulePart | None) -> RulePart:
     return known if known is not None and known.rule is rule else part_of(rule, options)
 
 
@@ -73,7 +73,7 @@ def with_one_changed(rules: Sequence[CompletedRule], dice: random.Random, number
     changed, place = list(rules), dice.randrange(len(rules))
     rule = rules[place]
     ported = bool(rule.services)
-    more = (Block(ip_network(f"172.16.{number}.{dice.randrange(256)}/32")),)
+    more = (AddressBlock(ip_network(f"172.16.{number}.{dice.randrange(256)}/32")),)
     match dice.choice(("gone", "new", "peer", "action", *(("port",) if ported else ()))):
         case "gone":
             del changed[place]
@@ -85,5 +85,5 @@ def with_one_changed(rules: Sequence[CompletedRule], dice: random.Random, number
             changed[place] = replace(rule, action=Action.DROP if rule.action is Action.ALLOW else Action.ALLOW)
         case _:
             port = dice.randrange(1_024, 65_536)
-            changed[place] = replace(rule, services=(Service(Protocol.TCP, (port, port)),))
+            changed[place] = replace(rule, services=(Traffic(Protocol.TCP, (port, port)),))
     return changed

@@ -10,13 +10,13 @@ from statistics import median
 from time import monotonic, perf_counter
 
 from adapters import wiring
-from adapters.application.node_guard import Guards
-from adapters.lab.netns import Host, Lab
-from adapters.netfilter.cached import RememberedKernel
+from adapters.application.node_guard import NodeGuard
+from adapters.lab.netns import Lab, LabHost
+from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.node.drift import Keeper
+from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
-from adapters.system.process import Finished, Runner, SystemRunner
+from adapters.system.process import FinishedProcess, Runner, SystemRunner
 from benchmarks.support.clusters import NODE, cluster, desired_by, policy_of
 from engine.desired.incremental import derived
 from engine.events import declared
@@ -39,7 +39,7 @@ class Counting:
     processes: int = 0
     seconds: float = 0.0
 
-    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
         """Run one."""
         start = perf_counter()
         try:
@@ -90,11 +90,14 @@ def _compare(ours: Cost, rival: Cost) -> None:
 
 def _ours(state: ClusterState, backend: Backend) -> tuple[Cost, Cost]:
     """Return what the first apply takes, from the cluster's state on, and what a change of one member does."""
-    with Lab((Host("node", ("10.0.0.1",)),)) as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
-        counting, guards = Counting(SystemRunner(lab.netns("node"))), Guards(NODE, lab.netns("node"), lambda: UNLIMITED)
-        kernel = RememberedKernel(NetfilterKernel(counting, backend), changes)
+    with Lab((LabHost("node", ("10.0.0.1",)),)) as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
+        counting, guards = (
+            Counting(SystemRunner(lab.netns("node"))),
+            NodeGuard(NODE, lab.netns("node"), lambda: UNLIMITED),
+        )
+        kernel = CachedKernel(NetfilterKernel(counting, backend), changes)
         nodes = NodeRuleReconciler(kernel, guards, wiring.SystemStopwatch())
-        keeper = Keeper(kernel, nodes, Journal(NODE, state), monotonic)
+        keeper = RulesetEnforcer(kernel, nodes, Journal(NODE, state), monotonic)
         start = perf_counter()
         current = derived(state, NODE)
         guards.judge_in(state)
@@ -157,7 +160,7 @@ class _Rival:
 
 def _rival(wanted: Ruleset, backend: Backend) -> tuple[Cost, Cost]:
     """Return what the rival's first apply takes, by one rule of ``EACH``, and one change of a rule at the end."""
-    with Lab((Host("node", ("10.0.0.1",)),)) as lab:
+    with Lab((LabHost("node", ("10.0.0.1",)),)) as lab:
         runner = SystemRunner(lab.netns("node"))
         rival = _Rival(Counting(runner), backend)
         operations = 0

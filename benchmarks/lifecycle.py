@@ -4,7 +4,7 @@ from functools import partial
 
 from benchmarks.support.clusters import NODE, cluster, node_of, policy_of
 from benchmarks.support.timing import seconds
-from engine.desired.full import Desired, desired
+from engine.desired.full import DesiredRuleset, desired
 from engine.desired.incremental import Derivation, derived
 from engine.events import EventBody, NodeObserved, PolicyDeclared, PolicyDeleted, TierDeclared
 from engine.objects import Tier
@@ -36,5 +36,5 @@ def main() -> None:
         print(f"  {name:20}{kept * 1000:>9.1f} ms{anew * 1000:>9.1f} ms{anew / kept:>8.1f}")
 
 
-def _anew(start: Derivation, body: EventBody) -> Desired:
+def _anew(start: Derivation, body: EventBody) -> DesiredRuleset:
     return desired(evolve(start.state, body), NODE)

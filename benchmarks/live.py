@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter, sleep
 
 from adapters import wiring
-from adapters.application.node_guard import Guards
-from adapters.lab.netns import Host, Lab
-from adapters.netfilter.cached import RememberedKernel
+from adapters.application.node_guard import NodeGuard
+from adapters.lab.netns import Lab, LabHost
+from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.iptables import Backend
-from adapters.node.drift import Keeper
+from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from adapters.system.child_python import child_python
 from adapters.system.process import SystemRunner
@@ -48,17 +48,17 @@ def main() -> None:
 
 
 def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.SystemStopwatch]:
-    lab_of = Lab((Host("node", ("192.168.0.1", "fd00::1")),))
+    lab_of = Lab((LabHost("node", ("192.168.0.1", "fd00::1")),))
     with TemporaryDirectory() as folder, lab_of as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
-        kernel = RememberedKernel(wiring.kernel(lab.netns("node"), backend), changes)
+        kernel = CachedKernel(wiring.kernel(lab.netns("node"), backend), changes)
         watch = wiring.SystemStopwatch()
-        guards = Guards(NODE, lab.netns("node"), lambda: UNLIMITED)
+        guards = NodeGuard(NODE, lab.netns("node"), lambda: UNLIMITED)
         guards.judge_in(start.state)
         log = wiring.event_log(f"{folder}/events.db")
         log.append((), source="bench", expected=0)
         journal = Journal(NODE, start.state, log)
         nodes = NodeRuleReconciler(kernel, guards, watch, begin=journal.begun)
-        keeper = Keeper(kernel, nodes, journal, monotonic)
+        keeper = RulesetEnforcer(kernel, nodes, journal, monotonic)
         current = start
         keeper.enforce(desired_by(current))
         times: list[float] = []
@@ -80,7 +80,7 @@ def _through_an_agent(start: Derivation, backend: Backend) -> list[float]:
     (made,) = (
         item.name for item in start.ruleset.sets if _address_of(_pod(0, 0)) in {each[0] for each in item.members}
     )
-    with TemporaryDirectory() as folder, Lab((Host("node", ("192.168.0.1", "fd00::1")),)) as lab:
+    with TemporaryDirectory() as folder, Lab((LabHost("node", ("192.168.0.1", "fd00::1")),)) as lab:
         log, runner = wiring.event_log(f"{folder}/events.db"), SystemRunner(lab.netns("node"))
         log.append(list(shortest(start.state)), source="bench", expected=0)
         record = Journal(NODE, start.state, log)  # which appends whatever the agent records meanwhile

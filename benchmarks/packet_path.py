@@ -14,8 +14,8 @@ from ipaddress import ip_network
 from adapters.netfilter.iptables import Backend
 from benchmarks.support.tcp_load import CLIENTS, Lacking, Wire, joined, static_rules
 from engine.compiler import DEFAULT_OPTIONS, Layout, compile_rules
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Service
-from engine.policy.prefix_sets import Block
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock
 from engine.rulesets.model import Family
 
 COUNTS = (100, 1_000, 5_000)
@@ -25,7 +25,7 @@ FIGURE = (0, 50, 100, 500, 1_000, 5_000)
 
 ROWS = (*((name, Family.IPV4) for name in ("W1", "W2", "W3", "W4")), ("W4", Family.IPV6))
 
-_ME = tuple(Block(ip_network(network)) for network in CLIENTS)
+_ME = tuple(AddressBlock(ip_network(network)) for network in CLIENTS)
 _KINDS = {"bit rate": "stream", "TCP_RR": "rr", "TCP_CRR": "crr"}
 
 
@@ -122,7 +122,7 @@ def workload(name: str, count: int) -> Workload:
     rules = []
     for number in range(count):
         port = {"W1": (20_000 + number,), "W2": (7_000,)}.get(name, ())
-        services = tuple(Service(Protocol.TCP, (each, each)) for each in port)
+        services = tuple(Traffic(Protocol.TCP, (each, each)) for each in port)
         last = number == count - 1
         action = Action.DROP if name != "W1" and number % 2 == 0 and not last else Action.ALLOW
         rules.append(_rule(number, action, (*_sources(number), *(_ME if last else ())), services))
@@ -135,7 +135,7 @@ def _mixed(count: int) -> Workload:
     for number in range(count - 1):
         share, sources = number / count, _sources(number)
         ports = tuple(
-            Service(dice.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP)), (port, port))
+            Traffic(dice.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP)), (port, port))
             for port in sorted({1_000 + dice.randrange(2_000) for _ in range(dice.randint(1, 2))})
         )
         first = 30_000 + 8 * dice.randrange(2_000)
@@ -146,21 +146,23 @@ def _mixed(count: int) -> Workload:
         elif kind < 0.9:
             rules.append(_rule(number, Action.DROP if kind < 0.85 else Action.REJECT, sources, ports))
         elif kind < 0.98:
-            rules.append(_rule(number, Action.ALLOW, None, (Service(Protocol.TCP, (first, first + 7)),)))
+            rules.append(_rule(number, Action.ALLOW, None, (Traffic(Protocol.TCP, (first, first + 7)),)))
         else:
-            rules.append(_rule(number, Action.ALLOW, sources, (Service(Protocol.ICMP, icmp=(8, -1)),)))
-    rules.append(_rule(count - 1, Action.ALLOW, _ME, (Service(Protocol.TCP, (2_500, 2_500)),)))
+            rules.append(_rule(number, Action.ALLOW, sources, (Traffic(Protocol.ICMP, icmp=(8, -1)),)))
+    rules.append(_rule(count - 1, Action.ALLOW, _ME, (Traffic(Protocol.TCP, (2_500, 2_500)),)))
     return Workload(tuple(rules), 2_500)
 
 
-def _sources(number: int) -> tuple[Block, ...]:
+def _sources(number: int) -> tuple[AddressBlock, ...]:
     four = f"10.{number >> 8}.{number & 255}"
     return (
-        *(Block(ip_network(f"{four}.{host}/32")) for host in range(1, 5)),
-        Block(ip_network(f"fd00:{number:x}::/64")),
+        *(AddressBlock(ip_network(f"{four}.{host}/32")) for host in range(1, 5)),
+        AddressBlock(ip_network(f"fd00:{number:x}::/64")),
     )
 
 
-def _rule(number: int, action: Action, peers: tuple[Block, ...] | None, services: tuple[Service, ...]) -> CompletedRule:
+def _rule(
+    number: int, action: Action, peers: tuple[AddressBlock, ...] | None, services: tuple[Traffic, ...]
+) -> CompletedRule:
     name = f"policy-{number:05}"
     return CompletedRule(name, "r", Rank(50, float(number), name, 0), Direction.INGRESS, action, peers, services)

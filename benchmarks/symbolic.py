@@ -14,8 +14,8 @@ from adapters.system.child_python import processes
 from benchmarks.support.clusters import fleet
 from engine.compiler import compile_rules
 from engine.desired.full import desired
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Service
-from engine.policy.prefix_sets import Block
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
@@ -23,9 +23,9 @@ from engine.rulesets.text import parse_tables
 from engine.rulesets.transitions import passages
 from simulator.analysis.compare import compare
 from simulator.analysis.fleet import compare_fleet
-from simulator.guard.guard import Guard
-from simulator.packet_sets.bdd import Diagram
-from simulator.symbolic import Atlas, Budget, Library, World
+from simulator.guard.guard import LockoutGuard
+from simulator.packet_sets.bdd import Bdd
+from simulator.symbolic import Budget, SymbolicContext, SymbolicRuleset, SymbolicRulesetReader
 
 RULES, CHAINS, CHANGED = 5_500, 90, 200
 POLICY_RULES, SETS, MEMBERS = 1_000, 100, 1_000
@@ -55,7 +55,7 @@ def _synthetic(family: Family, build: float, compared: float) -> None:
     texts = _text(family), _text(family, changed=CHANGED)
     old, new = (_ruleset(text, family) for text in texts)
     start = perf_counter()
-    _worked_out(Library(family), old)
+    _worked_out(SymbolicRulesetReader(family), old)
     first = perf_counter() - start
     _print(f"{family}: {RULES:,} rules in {CHAINS} chains, every packet at every hook", first, build)
     start = perf_counter()
@@ -65,9 +65,9 @@ def _synthetic(family: Family, build: float, compared: float) -> None:
     _print(f"{family}: compared with a version of which {CHANGED} rules changed, on top", both - first, compared, more)
 
 
-def _worked_out(library: Library, ruleset: Ruleset) -> World:
+def _worked_out(library: SymbolicRulesetReader, ruleset: Ruleset) -> SymbolicRuleset:
     world = library.read(ruleset)
-    atlas = Atlas.of(library, [world])
+    atlas = SymbolicContext.of(library, [world])
     for hook in Hook:
         atlas.fates(world, hook)
     return world
@@ -129,13 +129,13 @@ def _node() -> None:
         compile_rules(rules),
         compile_rules([*rules[:500], replace(rules[500], services=_port(7777)), *rules[501:]]),
     )
-    guard = Guard([rules[0]], [ip_address("192.0.2.1")])
+    guard = LockoutGuard([rules[0]], [ip_address("192.0.2.1")])
     fresh, again = _judged(guard, Ruleset(), first), _judged(guard, first, second)
     _print(f"{POLICY_RULES:,} policy rules, {SETS} sets of {MEMBERS:,} members: a first plan proved", fresh, 1.0)
     _print("one rule of them changed: the next plan proved", again, 0.2, f"{fresh / again:.1f}x as fast")
 
 
-def _judged(guard: Guard, before: Ruleset, after: Ruleset) -> float:
+def _judged(guard: LockoutGuard, before: Ruleset, after: Ruleset) -> float:
     way = tuple(passages(before, make_plan(diff(before, after))))
     start = perf_counter()
     if not guard.judge(before, after, way).safe:
@@ -154,16 +154,16 @@ def _policy_rules() -> Iterator[CompletedRule]:
         yield _policy_rule(f"policy-{number}", 250, action, peers, dice.randrange(1, 6000))
 
 
-def _policy_rule(name: str, tier: int, action: Action, peers: tuple[Block, ...], port: int) -> CompletedRule:
+def _policy_rule(name: str, tier: int, action: Action, peers: tuple[AddressBlock, ...], port: int) -> CompletedRule:
     return CompletedRule(name, "rule", Rank(tier, 5.0, name, 0), Direction.INGRESS, action, peers, _port(port))
 
 
-def _block(text: str) -> Block:
-    return Block(ip_network(text))
+def _block(text: str) -> AddressBlock:
+    return AddressBlock(ip_network(text))
 
 
-def _port(port: int) -> tuple[Service, ...]:
-    return (Service(Protocol.TCP, (port, port)),)
+def _port(port: int) -> tuple[Traffic, ...]:
+    return (Traffic(Protocol.TCP, (port, port)),)
 
 
 # Large sets
@@ -182,7 +182,7 @@ def _big_sets() -> None:
     )
     ruleset = Ruleset(ipv4=(Table("filter", (Chain("INPUT", rules, "DROP"),)),), sets=sets)
     start = perf_counter()
-    _worked_out(Library(Family.IPV4), ruleset)
+    _worked_out(SymbolicRulesetReader(Family.IPV4), ruleset)
     seconds = perf_counter() - start
     member = _by_member(members[0][:BY_MEMBER]) / BY_MEMBER * BIG_SETS * BIG_MEMBERS
     _print(
@@ -195,7 +195,7 @@ def _big_sets() -> None:
 
 def _by_member(hosts: Sequence[int]) -> float:
     """Return how long the union of single addresses takes, bit by bit."""
-    diagram = Diagram()
+    diagram = Bdd()
     bits = diagram.variables(32)
     start = perf_counter()
     found = diagram.false

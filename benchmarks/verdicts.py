@@ -15,9 +15,9 @@ from benchmarks.support.clusters import NODE, cluster
 from engine.compiler import compile_rules
 from engine.policy.resolve import resolve
 from engine.rulesets.model import Hook, Ruleset
-from simulator.batch import VERDICTS, Judged, Judges, columns_of_wires, judged_wires
-from simulator.conntrack import Tracker
-from simulator.netfilter import Answer, Walker
+from simulator.batch import VERDICTS, BatchEvaluators, BatchVerdicts, columns_of_wires, judged_wires
+from simulator.conntrack import ConnectionTracker
+from simulator.netfilter import Evaluation, Walker
 from simulator.packets import from_wire
 
 PEERS = 2
@@ -51,7 +51,7 @@ def _singly() -> None:
     for packet in packets:
         walker.verdict(packet, Hook.INPUT)
     walk = WALKED / (perf_counter() - start)
-    tracker = Tracker()
+    tracker = ConnectionTracker()
     start = perf_counter()
     for wire in wires:
         tracker.answer(walker, from_wire(wire, in_interface="eth0"), Hook.INPUT)
@@ -62,7 +62,7 @@ def _singly() -> None:
 def _batch(rules: int) -> float:
     """Print what batches do at a size of ruleset; return the seconds they take."""
     walker, wires = Walker(_rules(rules)), _wires(rules, JUDGED)
-    judges = Judges(walker)
+    judges = BatchEvaluators(walker)
     (few,) = columns_of_wires(wires[:COMPARED], in_interface="eth0").columns
     (columns,) = columns_of_wires(wires, in_interface="eth0").columns
     marks = [perf_counter()]
@@ -84,7 +84,7 @@ def _batch(rules: int) -> float:
     return judging
 
 
-def _compare(judged: Judged, answers: Sequence[Answer]) -> None:
+def _compare(judged: BatchVerdicts, answers: Sequence[Evaluation]) -> None:
     """Make sure that what is measured is right."""
     for row, answer in enumerate(answers):
         end = judged.end(row)

@@ -43,7 +43,7 @@ def plain(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class SourceLocation:
     """Where in the input something stands: source name, document (from 1), line and column (from 1, 0 unknown)."""
 
     source: str
@@ -68,7 +68,7 @@ class Fault:
     path: str
     problem: str
     expected: str = ""
-    place: Place | None = None
+    place: SourceLocation | None = None
 
     def __str__(self) -> str:
         """Return the fault as one line."""
@@ -118,7 +118,7 @@ class TextRefused(Refused):
 
     def __init__(self, source: str, line: int, problem: str, expected: str = "") -> None:
         """Say which line of which text, what stands there and what may."""
-        super().__init__((Fault("", problem, expected, Place(source, line=line)),))
+        super().__init__((Fault("", problem, expected, SourceLocation(source, line=line)),))
 
 
 class WordsRefused(Refused):
@@ -126,7 +126,7 @@ class WordsRefused(Refused):
 
     def __init__(self, source: str, text: str, at: int, problem: str, expected: str = "") -> None:
         """Say where, what stands there and what may."""
-        super().__init__((Fault("", problem, expected, Place(source, line=1, column=at + 1)),))
+        super().__init__((Fault("", problem, expected, SourceLocation(source, line=1, column=at + 1)),))
         self._text, self._at = text, at
 
     @property
@@ -154,7 +154,7 @@ class NoProof(NodewallError):
 _LIMITS = {"time": "seconds"}
 
 
-class Unconfirmed(NodewallError):
+class WitnessMismatch(NodewallError):
     """What was found out about a ``packet`` among all packets is not what becomes of it alone."""
 
     def __init__(self, packet: str, claimed: str, judged: str) -> None:
@@ -167,7 +167,7 @@ class Unconfirmed(NodewallError):
 
 
 @dataclass(eq=False)
-class Unsafe(NodewallError):
+class UnsafePlan(NodewallError):
     """A plan against which there are ``reasons``, such as packets that would be lost; nothing was applied."""
 
     reasons: tuple[str, ...]
@@ -183,7 +183,7 @@ class Unsafe(NodewallError):
 
 
 @dataclass(eq=False)
-class SwitchedOff(NodewallError):
+class EnforcementDisabled(NodewallError):
     """The rules are off a node as long as there is a file."""
 
     path: str
@@ -306,7 +306,7 @@ class KernelBusy(KernelRefused):
 
 
 @dataclass(eq=False)
-class NotInForce(KernelError):
+class ReadBackDiffers(KernelError):
     """What was read back after an apply differs from what was wanted in ``differences`` operations."""
 
     differences: tuple[str, ...]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from engine.errors import Fault, Place, shown
+from engine.errors import Fault, SourceLocation, shown
 
 OWN_FINDING = "nodewall"
 """The type of what :func:`finding` makes, among pydantic's error types."""
@@ -71,7 +71,7 @@ def faults_of(error: ValidationError) -> tuple[tuple[tuple[int | str, ...], Faul
     return tuple((_named(detail["loc"]), _fault(detail)) for detail in real)
 
 
-def placed(fault: Fault, place: Place) -> Fault:
+def placed(fault: Fault, place: SourceLocation) -> Fault:
     """Return the fault with the place where it stands."""
     return Fault(fault.path, fault.problem, fault.expected, place)
 

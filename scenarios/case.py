@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from engine.errors import shown
-from engine.objects import Model, ObjectName, Text
+from engine.objects import DeclaredModel, ObjectName, StrictText
 from engine.rulesets.plan import Tool
 from engine.state.fold import ClusterState
 from engine.validation_errors import finding
 
-HostName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+HostName = Annotated[StrictText, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 """A name that a network namespace's may end with."""
 
 
@@ -27,47 +27,47 @@ def _address(text: str) -> str:
         raise finding(f"found {shown(text)}", "an IPv4 or IPv6 address") from None
 
 
-AddressText = Annotated[Text, AfterValidator(_address)]
+AddressText = Annotated[StrictText, AfterValidator(_address)]
 
 
-InterfaceName = Annotated[Text, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")]
+InterfaceName = Annotated[StrictText, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")]
 
 
-class Expectation(Model):
+class Expectation(DeclaredModel):
     """What must become of a packet: the verdict, and where given the policy and rule that decided, and logging."""
 
     verdict: Literal["accept", "drop", "reject"]
-    policy: Text | None = None
-    rule: Text | None = None
+    policy: StrictText | None = None
+    rule: StrictText | None = None
     logged: bool | None = None
 
 
-class PacketCase(Model):
+class PacketCase(DeclaredModel):
     """One packet in SPEC words, and what must become of it."""
 
-    name: Text
-    packet: Text
+    name: StrictText
+    packet: StrictText
     expect: Expectation
 
 
-class RefusedManifest(Model):
+class RefusedManifest(DeclaredModel):
     """A manifest that comes after the others and must be refused, for reasons that begin like these."""
 
-    manifest: Text
-    faults: Annotated[tuple[Text, ...], Field(min_length=1)]
+    manifest: StrictText
+    faults: Annotated[tuple[StrictText, ...], Field(min_length=1)]
 
 
-class Case(Model):
+class ScenarioFile(DeclaredModel):
     """``scenario.yaml``: the manifests of the world, the node that is asked, and the packets.
 
     ``config`` is the node's configuration file and ``interfaces`` are those it has. ``hosts`` are machines outside the
     cluster and their addresses, for running the packets in a kernel.
     """
 
-    description: Text
+    description: StrictText
     node: ObjectName
-    manifests: Annotated[tuple[Text, ...], Field(min_length=1)]
-    config: Text | None = None
+    manifests: Annotated[tuple[StrictText, ...], Field(min_length=1)]
+    config: StrictText | None = None
     interfaces: Annotated[tuple[InterfaceName, ...], Field(min_length=1)] = ("eth0",)
     refused: tuple[RefusedManifest, ...] = ()
     hosts: dict[HostName, tuple[AddressText, ...]] = Field(default_factory=dict)
@@ -82,7 +82,7 @@ class Scenario:
     """
 
     name: str
-    case: Case
+    case: ScenarioFile
     state: ClusterState
     expected: Mapping[Tool, str]
     unrefused: tuple[str, ...] = ()

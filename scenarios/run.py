@@ -7,7 +7,7 @@ from difflib import unified_diff
 from engine.desired.full import desired
 from engine.rulesets.plan import Tool, full_text
 from scenarios.case import Expectation, PacketCase, Scenario
-from simulator.netfilter import Answer, Walker
+from simulator.netfilter import Evaluation, Walker
 from simulator.packets import parse_spec
 
 
@@ -16,7 +16,7 @@ class PacketResult:
     """One packet of a case and what the simulator says of it."""
 
     case: PacketCase
-    answer: Answer
+    answer: Evaluation
 
     @property
     def found(self) -> Expectation:
@@ -36,7 +36,7 @@ class PacketResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ScenarioReport:
     """What came of a scenario: ``texts`` is what was compiled, ``differences`` how that differs from the record."""
 
     name: str
@@ -67,7 +67,7 @@ class Report:
         }
 
 
-def run(scenario: Scenario) -> Report:
+def run(scenario: Scenario) -> ScenarioReport:
     """Return the report of a scenario.
 
     Raises:
@@ -81,7 +81,7 @@ def run(scenario: Scenario) -> Report:
     )
     texts = full_text(wanted)
     differences = (*scenario.unrefused, *_differences(scenario.expected, texts))
-    return Report(scenario.name, packets, texts, differences)
+    return ScenarioReport(scenario.name, packets, texts, differences)
 
 
 def _differences(expected: Mapping[Tool, str], found: Mapping[Tool, str]) -> tuple[str, ...]:

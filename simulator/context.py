@@ -1,6 +1,7 @@
 """What a verdict depends on beyond rules and packet: the node's addresses and routes, and what rules remember.
 
-Rules such as ``limit``, ``recent`` and ``-j SET`` count and remember; `Memory` holds that for one sequence of packets.
+Rules such as ``limit``, ``recent`` and ``-j SET`` count and remember; `MatchMemory` holds that for one sequence of
+packets.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -96,7 +97,7 @@ class Host:
 
 
 @dataclass(slots=True)
-class Memory:
+class MatchMemory:
     """What rules have counted and remembered so far, by rule or by the name that rules share.
 
     ``began`` and ``latest`` are the first time that a packet told, and the last.
@@ -121,7 +122,7 @@ class Memory:
         return found
 
 
-class Connections(Protocol):
+class ConnectionLookup(Protocol):
     """What address translation asks of the connections that there are already."""
 
     def taken(self, packet: Packet, left: int) -> bool:
@@ -138,9 +139,9 @@ class Connections(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class PacketContext:
     """The node, where it is known, its connections, and the memory of the sequence that a packet belongs to."""
 
     host: Host | None = None
-    memory: Memory = field(default_factory=Memory)
-    connections: Connections | None = None
+    memory: MatchMemory = field(default_factory=MatchMemory)
+    connections: ConnectionLookup | None = None

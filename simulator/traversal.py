@@ -8,9 +8,9 @@ POSTROUTING, and arrive again where they are for the node itself. Source: ``enum
 from dataclasses import dataclass, replace
 
 from engine.rulesets.model import Family, Hook
-from simulator.conntrack.tracker import Tracked, Tracker
+from simulator.conntrack.tracker import ConnectionTracker, TrackedPacket
 from simulator.context import LOOPBACK, Host
-from simulator.netfilter import Answer, Passage, Verdict, Walker
+from simulator.netfilter import Evaluation, PacketWalk, Verdict, Walker
 from simulator.netfilter.nat import DESTINATION_HOOKS, TRANSLATIONS, bound
 from simulator.packets import ConnState, Packet, rewritten
 
@@ -24,13 +24,13 @@ class _Way:
     """One packet on its whole way; ``tracked`` is what conntrack made of it, once it came by there."""
 
     walker: Walker
-    tracker: Tracker
-    passage: Passage
+    tracker: ConnectionTracker
+    passage: PacketWalk
     first: Packet
     hook: Hook
     inside: str = ""
     outside: str = ""
-    tracked: Tracked | None = None
+    tracked: TrackedPacket | None = None
     lost: str = ""
 
     @property
@@ -63,7 +63,7 @@ class _Way:
         if not self.table("raw"):
             return False
         if self.passage.packet.state is ConnState.UNTRACKED:
-            self.tracked = Tracked(self.passage.packet)
+            self.tracked = TrackedPacket(self.passage.packet)
         else:
             self.tracked = self.tracker.track(self.passage.packet)
             self.passage.packet = self.tracked.packet
@@ -123,7 +123,7 @@ class _Way:
         self.lost = why
         return False
 
-    def answer(self) -> Answer:
+    def answer(self) -> Evaluation:
         """Return what became of the packet."""
         if self.tracked is not None:
             self.tracker.remember(self.tracked, self.passage.packet)
@@ -136,7 +136,7 @@ class _Way:
         return replace(found, verdict=Verdict.DROP, decided_by=None, assumptions=(*found.assumptions, self.lost))
 
 
-def arrive(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
+def arrive(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evaluation:
     """Return what becomes of a packet that comes in at its in interface.
 
     ``hook`` of the answer is the last that it came to, ``left`` the packet as it was there.
@@ -149,7 +149,7 @@ def arrive(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
     return way.answer()
 
 
-def send(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
+def send(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evaluation:
     """Return what becomes of a packet that a program of the node sends; answer and errors as of `arrive`."""
     way = _way(walker, tracker, packet)
     way.outside = _way_out(way) or packet.out_interface
@@ -163,9 +163,9 @@ def send(walker: Walker, tracker: Tracker, packet: Packet) -> Answer:
     return way.answer()
 
 
-def _way(walker: Walker, tracker: Tracker, packet: Packet) -> _Way:
+def _way(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> _Way:
     inside, outside = packet.in_interface, packet.out_interface
-    return _Way(walker, tracker, Passage(packet, tracker.around), packet, Hook.PREROUTING, inside, outside)
+    return _Way(walker, tracker, PacketWalk(packet, tracker.around), packet, Hook.PREROUTING, inside, outside)
 
 
 def _arrive(way: _Way) -> bool:

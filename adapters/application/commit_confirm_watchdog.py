@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adapters import wiring
 from adapters.netfilter.iptables import Backend
-from adapters.node.commit_confirm import CANCELLED, READY, Waiting, register
+from adapters.node.commit_confirm import CANCELLED, READY, PendingConfirmation, register
 from adapters.node.journal import Journal
 from adapters.node.node_lock import node_lock, pinned
 from adapters.system.logging_setup import configure
@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
 
 def _wait(words: list[str], home: int) -> int:
     netns, backend, seconds, *record = words
-    waiting, kernel = Waiting(netns), wiring.kernel(netns, Backend(backend))
+    waiting, kernel = PendingConfirmation(netns), wiring.kernel(netns, Backend(backend))
     try:
         before = owned(kernel.observe())
         register(waiting)
@@ -74,7 +74,7 @@ def _hush() -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _asked(waiting: Waiting, end: float) -> bool | None:
+def _asked(waiting: PendingConfirmation, end: float) -> bool | None:
     """Wait until the apply has to be taken back: True if somebody asked for it; None where it was confirmed."""
     while time.monotonic() < end:
         if waiting.asked.exists():

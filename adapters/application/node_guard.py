@@ -3,20 +3,20 @@
 from collections.abc import Callable, Sequence
 
 from adapters import wiring
-from engine.reconcile.interfaces import Judgement
+from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.model import Ruleset
-from engine.rulesets.transitions import Passage
+from engine.rulesets.transitions import IntermediateState
 from engine.state.fold import ClusterState
-from simulator.guard.guard import Guard
+from simulator.guard.guard import LockoutGuard
 from simulator.symbolic import Budget
 
 
-class Guards:
+class NodeGuard:
     """The guard of the state that was named last; each judgement may take what ``budget`` says as it begins."""
 
     def __init__(self, node: str, netns: str, budget: Callable[[], Budget]) -> None:
         self._node, self._netns, self._budget = node, netns, budget
-        self._guard = Guard()
+        self._guard = LockoutGuard()
 
     def judge_in(self, state: ClusterState) -> None:
         """Judge from now on as it is right in this state."""
@@ -24,7 +24,7 @@ class Guards:
         if guard != self._guard:
             self._guard = guard
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
         """Return what speaks against a plan."""
         self._guard.budget = self._budget()
         return self._guard.judge(before, after, passages)

@@ -13,7 +13,7 @@ from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, HostObserved
 from engine.rulesets.plan import Tool
 from engine.state.fold import ClusterState, evolve
-from scenarios.case import Case, RefusedManifest, Scenario
+from scenarios.case import RefusedManifest, Scenario, ScenarioFile
 
 CASE = "scenario.yaml"
 _EXPECTED = "expected"
@@ -48,7 +48,7 @@ def load_scenario(folder: Path) -> Scenario:
     if len(documents) != 1:
         raise Refused((Fault("", f"{source}: {len(documents)} documents", "one"),))
     try:
-        case = Case.model_validate(documents[0].value)
+        case = ScenarioFile.model_validate(documents[0].value)
     except ValidationError as error:
         raise Refused(documents[0].faults(error)) from None
     state = declared_state(str(folder / manifest) for manifest in case.manifests)

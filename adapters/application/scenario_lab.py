@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from adapters import wiring
-from adapters.lab.netns import Host, Lab, Outcome
-from adapters.lab.packet_injection import Rig
+from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
+from adapters.lab.packet_injection import InjectionRig
 from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.system.process import SystemRunner
 from engine.desired.full import desired
@@ -28,7 +28,7 @@ TIMEOUT = 0.6
 
 
 @dataclass(slots=True)
-class Stage:
+class ScenarioLab:
     """A lab in which every node and host of a scenario is a network namespace."""
 
     lab: Lab
@@ -43,12 +43,12 @@ class Stage:
         """The network namespace of the node that is asked."""
         return self.lab.netns(self.node)
 
-    def try_all(self, packets: Sequence[Packet]) -> list[Outcome | None]:
+    def try_all(self, packets: Sequence[Packet]) -> list[DeliveryOutcome | None]:
         """Return what becomes of a real connection for each packet, None where it cannot be one."""
         tried = [index for index, packet in enumerate(packets) if self._possible(packet)]
         ways = [self._way(packets[index]) for index in tried]
         found = self.lab.connect_all(ways, timeout=TIMEOUT)
-        outcomes: list[Outcome | None] = [None] * len(packets)
+        outcomes: list[DeliveryOutcome | None] = [None] * len(packets)
         for index, outcome in zip(tried, found, strict=True):
             outcomes[index] = outcome
         return outcomes
@@ -63,19 +63,19 @@ class Stage:
 
 
 @contextmanager
-def staged(scenario: Scenario) -> Iterator[Stage]:
+def staged(scenario: Scenario) -> Iterator[ScenarioLab]:
     """Build the scenario's network; nothing is in force on its node yet."""
-    others = [Host(name, addresses) for name, addresses in sorted(scenario.case.hosts.items())]
-    nodes = [Host(name, _addresses(scenario, name)) for name in sorted(scenario.state.nodes)]
+    others = [LabHost(name, addresses) for name, addresses in sorted(scenario.case.hosts.items())]
+    nodes = [LabHost(name, _addresses(scenario, name)) for name in sorted(scenario.state.nodes)]
     with Lab((*nodes, *others)) as lab:
-        yield Stage(lab, scenario.case.node)
+        yield ScenarioLab(lab, scenario.case.node)
 
 
 def _addresses(scenario: Scenario, node: str) -> tuple[str, ...]:
     return tuple(str(ip_address(a.address)) for a in scenario.state.nodes[node].status.addresses if a.is_ip)
 
 
-def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[Outcome | None]:
+def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[DeliveryOutcome | None]:
     """Return what a kernel does to the packets with the scenario's rules in force, None where it was not tried."""
     with staged(scenario) as stage:
         _enforce(scenario, stage.netns, backend)
@@ -93,11 +93,11 @@ def _enforce(scenario: Scenario, netns: str, backend: Backend) -> None:
     realize(propose(wanted, kernel, TrustingVerifier(), watch), kernel, watch)
 
 
-def _injected(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[Outcome | None]:
+def _injected(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[DeliveryOutcome | None]:
     """Return what becomes of packets that are injected, None for those of states that none can be brought into."""
     if not any(map(_injectable, packets)):
         return [None] * len(packets)
-    with Rig(_addresses(scenario, scenario.case.node), scenario.case.interfaces) as rig:
+    with InjectionRig(_addresses(scenario, scenario.case.node), scenario.case.interfaces) as rig:
         _enforce(scenario, rig.netns, backend)
         return [
             _judge(rig, _of_its_own(packet, number), backend) if _injectable(packet) else None
@@ -116,19 +116,19 @@ def _of_its_own(packet: Packet, number: int) -> Packet:
     return packet if packet.icmp is None or packet.icmp_id is not None else replace(packet, icmp_id=number + 1)
 
 
-def _judge(rig: Rig, packet: Packet, backend: Backend) -> Outcome:
+def _judge(rig: InjectionRig, packet: Packet, backend: Backend) -> DeliveryOutcome:
     if packet.state is ConnState.ESTABLISHED:
         _establish(rig, packet, backend)
     return _put(rig, packet)
 
 
-def _put(rig: Rig, packet: Packet) -> Outcome:
+def _put(rig: InjectionRig, packet: Packet) -> DeliveryOutcome:
     hook = Hook.INPUT if packet.in_interface else Hook.OUTPUT
     (outcome,) = rig.judge(hook, [to_wire(packet)], packet.in_interface or packet.out_interface)
     return outcome
 
 
-def _establish(rig: Rig, packet: Packet, backend: Backend) -> None:
+def _establish(rig: InjectionRig, packet: Packet, backend: Backend) -> None:
     """Make the connection that a packet belongs to, past the rules: one before them lets all through meanwhile."""
     runner = SystemRunner(rig.netns)
     tables = f"{'iptables' if packet.family is Family.IPV4 else 'ip6tables'}-{backend}"

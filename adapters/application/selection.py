@@ -13,13 +13,13 @@ from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.configfile import load
 from adapters.inputs.manifests import scan
 from adapters.netfilter.iptables import Backend
-from engine.desired.full import Desired, desired
+from engine.desired.full import DesiredRuleset, desired
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.objects.config import Configuration
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
-from engine.state.admission import Judgement, Mode
+from engine.state.admission import AdmissionResult, SubmitMode
 from engine.state.fold import ClusterState, evolve
 
 SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
@@ -27,7 +27,7 @@ _MOMENT = "a sequence or an RFC 3339 time with zone"
 
 
 @dataclass(frozen=True, slots=True)
-class WorldOptions:
+class SelectionOptions:
     """What a user said about the world; see the command line contract for each."""
 
     files: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class WorldOptions:
         return any((self.ipv4, self.ipv6, self.ipset))
 
 
-def state_of(options: WorldOptions) -> ClusterState:
+def state_of(options: SelectionOptions) -> ClusterState:
     """Return the cluster state that manifests or a log give.
 
     Raises:
@@ -64,7 +64,7 @@ def state_of(options: WorldOptions) -> ClusterState:
     return _configured(state, options)
 
 
-def _configured(state: ClusterState, options: WorldOptions) -> ClusterState:
+def _configured(state: ClusterState, options: SelectionOptions) -> ClusterState:
     """Return the state with what the user said of the node; it remains the state at its sequence."""
     config = configured(options, state.config)
     hosts = state.hosts
@@ -74,7 +74,7 @@ def _configured(state: ClusterState, options: WorldOptions) -> ClusterState:
     return replace(state, config=config, hosts=hosts)
 
 
-def configured(options: WorldOptions, config: Configuration) -> Configuration:
+def configured(options: SelectionOptions, config: Configuration) -> Configuration:
     """Return what a configuration amounts to with what the user and the environment say."""
     return load(options.config, os.environ, config).config
 
@@ -90,7 +90,7 @@ def config_changes(state: ClusterState, path: str | None) -> tuple[EventBody, ..
     return (ConfigDeclared(config=config),) if config != state.config else ()
 
 
-def backend_of(options: WorldOptions, state: ClusterState) -> Backend:
+def backend_of(options: SelectionOptions, state: ClusterState) -> Backend:
     """Return the backend that was asked for, on the command line or else by the configuration."""
     return options.backend or Backend(state.config.backend)
 
@@ -103,7 +103,9 @@ def declared_state(files: Iterable[str]) -> ClusterState:
     return state
 
 
-def changes_of(state: ClusterState, files: Iterable[str], mode: Mode = Mode.DECLARE) -> tuple[EventBody, ...]:
+def changes_of(
+    state: ClusterState, files: Iterable[str], mode: SubmitMode = SubmitMode.DECLARE
+) -> tuple[EventBody, ...]:
     """Return the events by which manifests change a state; ``-`` among the files is standard input."""
     judgement = judged(state, files, mode)
     if judgement.faults:
@@ -111,7 +113,7 @@ def changes_of(state: ClusterState, files: Iterable[str], mode: Mode = Mode.DECL
     return judgement.bodies
 
 
-def judged(state: ClusterState, files: Iterable[str], mode: Mode) -> Judgement:
+def judged(state: ClusterState, files: Iterable[str], mode: SubmitMode) -> AdmissionResult:
     """Return what manifests change in a state, or every reason why not; ``-`` is standard input."""
     return scan(tuple(files), sys.stdin).judged(state, mode)
 
@@ -133,19 +135,19 @@ def sequence_of(log: SqliteLog, moment: str | None, option: str) -> int | None:
     return int(moment) if moment.isdecimal() else log.sequence_at(time_of(moment, option, _MOMENT))
 
 
-def node_of(options: WorldOptions) -> str:
+def node_of(options: SelectionOptions) -> str:
     """Return the node asked for; raise ``Refused`` where none was named."""
     if not options.node:
         raise Refused((Fault("--node", "missing", "the name of the node whose rules are meant"),))
     return options.node
 
 
-def ruleset_of(options: WorldOptions) -> Ruleset:
+def ruleset_of(options: SelectionOptions) -> Ruleset:
     """Return the ruleset the world amounts to: compiled for a node, read from text, or observed."""
     return rules_of(options)[0]
 
 
-def rules_of(options: WorldOptions) -> tuple[Ruleset, Desired | None]:
+def rules_of(options: SelectionOptions) -> tuple[Ruleset, DesiredRuleset | None]:
     """Return the ruleset the world amounts to, and what it is compiled from where it is."""
     given = [bool(options.files), bool(options.log), options.raw, options.live]
     if sum(given) != 1:
@@ -158,7 +160,7 @@ def rules_of(options: WorldOptions) -> tuple[Ruleset, Desired | None]:
     return wanted.ruleset, wanted
 
 
-def families_of(options: WorldOptions) -> tuple[Family, ...]:
+def families_of(options: SelectionOptions) -> tuple[Family, ...]:
     """Return the families whose rules a world tells; raw text of one says nothing of the other."""
     if not options.raw:
         return tuple(Family)
@@ -173,7 +175,7 @@ def families_at(*sides: str) -> tuple[Family, ...]:
     return tuple(family for family in Family if family not in lacking)
 
 
-def state_at(where: str, options: WorldOptions) -> ClusterState:
+def state_at(where: str, options: SelectionOptions) -> ClusterState:
     """Return the cluster of one side of a comparison: ``LOG@SEQ`` or the path of manifests.
 
     Raises:
@@ -185,14 +187,14 @@ def state_at(where: str, options: WorldOptions) -> ClusterState:
     return state_of(_cluster_at(where, options))
 
 
-def _cluster_at(where: str, options: WorldOptions) -> WorldOptions:
+def _cluster_at(where: str, options: SelectionOptions) -> SelectionOptions:
     log, at, sequence = where.rpartition("@")
     if at and not Path(where).exists():
         return replace(options, log=log, at=sequence)
     return replace(options, files=(where,))
 
 
-def ruleset_at(where: str, ipset: str | None, options: WorldOptions) -> Ruleset:
+def ruleset_at(where: str, ipset: str | None, options: SelectionOptions) -> Ruleset:
     """Return the ruleset of one side of a comparison.
 
     ``where`` is ``ipv4:FILE``, ``ipv6:FILE`` (sets from ``ipset``), ``live:`` or ``live:NETNS``, ``LOG@SEQ`` or the
@@ -209,7 +211,7 @@ def ruleset_at(where: str, ipset: str | None, options: WorldOptions) -> Ruleset:
     return ruleset_of(_cluster_at(where, options))
 
 
-def _read_raw(options: WorldOptions) -> Ruleset:
+def _read_raw(options: SelectionOptions) -> Ruleset:
     return Ruleset(
         ipv4=parse_tables(read_text(options.ipv4), options.ipv4, Family.IPV4) if options.ipv4 else (),
         ipv6=parse_tables(read_text(options.ipv6), options.ipv6, Family.IPV6) if options.ipv6 else (),

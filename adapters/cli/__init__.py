@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from adapters.system.gc_tuning import look_seldom
-from engine.errors import KernelError, NodewallError, ToolMissing, Unsafe
+from engine.errors import KernelError, NodewallError, ToolMissing, UnsafePlan
 
 _COMMANDS = {
     "compile": "adapters.cli.commands.ask.compile",
@@ -46,7 +46,7 @@ _COMMANDS = {
 """Command -> the module that defines it, as a function of that name."""
 
 _EXIT_CODES: tuple[tuple[type[NodewallError], int], ...] = (
-    (Unsafe, 3),
+    (UnsafePlan, 3),
     (ToolMissing, 2),
     (KernelError, 1),
     (NodewallError, 2),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapters.application.selection import WorldOptions
+from adapters.application.selection import SelectionOptions
 from adapters.cli.options_packets import PacketOptions
-from adapters.eventlog.filter import Came, Wanted, time_of
+from adapters.eventlog.filter import EventFilter, OutcomeFilter, time_of
 from adapters.netfilter.iptables import Backend
 from engine.rulesets.model import Hook
-from engine.state.admission import Mode
+from engine.state.admission import SubmitMode
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance  # there is no such module when the program runs
@@ -99,12 +99,12 @@ _WAY = (
     click.option("--routes6", metavar="FILE", help="Its IPv6 routes, as of ip -json -6 route."),
 )
 
-Function = Callable[..., object]
-Decorator = Callable[[Function], Function]
+CommandFunction = Callable[..., object]
+Decorator = Callable[[CommandFunction], CommandFunction]
 
 
 @dataclass(frozen=True, slots=True)
-class WayOptions:
+class HookOptions:
     """Where packets are judged: at one hook, or at all on their way through a node that may be known."""
 
     hook: str | None = None
@@ -122,11 +122,11 @@ class ModeOptions:
     sync: bool = False
 
     @property
-    def mode(self) -> Mode:
+    def mode(self) -> SubmitMode:
         """It as one word; raise ``UsageError`` where it is contradictory."""
         if self.delete and self.sync:
             raise click.UsageError("--delete and --sync exclude each other")
-        return Mode.DELETE if self.delete else Mode.SYNC if self.sync else Mode.DECLARE
+        return SubmitMode.DELETE if self.delete else SubmitMode.SYNC if self.sync else SubmitMode.DECLARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +138,21 @@ class KubernetesOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ListenAddress:
     """Where a process answers."""
 
     address: str
     port: int
 
 
-def listen_at(_context: click.Context, _option: click.Parameter, value: str | None) -> Listen | None:
+def listen_at(_context: click.Context, _option: click.Parameter, value: str | None) -> ListenAddress | None:
     """Return the address and port that a user gave; click's callback."""
     if value is None:
         return None
     address, _, port = value.rpartition(":")
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
         raise click.BadParameter(f"found {value!r}; expected PORT, ADDRESS:PORT, [ADDRESS]:PORT or *:PORT")
-    return Listen(address.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
+    return ListenAddress(address.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
 
 
 listen_option = click.option(
@@ -183,13 +183,13 @@ def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) 
     """Return a decorator that adds options and passes them on as one value of a kind, under a name."""
     names = {field.name for field in fields(kind)}
 
-    def decorate(function: Function) -> Function:
+    def decorate(function: CommandFunction) -> CommandFunction:
         @wraps(function)
         def call(**values: object) -> object:
             given = {key: values.pop(key) for key in names & values.keys()}
             return function(**{name: kind(**given)}, **values)
 
-        decorated: Function = call
+        decorated: CommandFunction = call
         for option in reversed(options):
             decorated = option(decorated)
         return decorated
@@ -210,31 +210,31 @@ _EVENTS = (
         "--outcome",
         "outcomes",
         multiple=True,
-        type=click.Choice([each.value for each in Came]),
+        type=click.Choice([each.value for each in OutcomeFilter]),
         help="Of which this came; repeatable.",
     ),
 )
 
-cluster_options = _gathering("world", WorldOptions, *_CLUSTER)
+cluster_options = _gathering("world", SelectionOptions, *_CLUSTER)
 """Manifests or a log, and a node."""
 
-status_options = _gathering("world", WorldOptions, _CLUSTER[0], _LOG_OF_AGENT, *_CLUSTER[2:], *_KERNEL, _LIVE)
+status_options = _gathering("world", SelectionOptions, _CLUSTER[0], _LOG_OF_AGENT, *_CLUSTER[2:], *_KERNEL, _LIVE)
 """A cluster, which may be what the agent of this node has on record, and the kernel of a node."""
 
-agent_options = _gathering("world", WorldOptions, *_CLUSTER[:2], *_CLUSTER[3:5], *_KERNEL)
+agent_options = _gathering("world", SelectionOptions, *_CLUSTER[:2], *_CLUSTER[3:5], *_KERNEL)
 """The present of a cluster, and the kernel of one of its nodes, on which the rest is seen."""
 
-wanted_options = _gathering("wanted", Wanted, *_EVENTS)
+wanted_options = _gathering("wanted", EventFilter, *_EVENTS)
 """Which events of a log are meant."""
 
-node_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL)
+node_options = _gathering("world", SelectionOptions, *_CLUSTER, *_KERNEL)
 """A cluster, and the kernel of one of its nodes."""
 
-world_options = _gathering("world", WorldOptions, *_CLUSTER, *_RAW, _LIVE, *_KERNEL)
+world_options = _gathering("world", SelectionOptions, *_CLUSTER, *_RAW, _LIVE, *_KERNEL)
 """Any world that has a ruleset."""
 
 cluster_kernel_options = _gathering(
-    "world", WorldOptions, *(each for each in _CLUSTER if each not in _WHERE_FROM), _KERNEL[1]
+    "world", SelectionOptions, *(each for each in _CLUSTER if each not in _WHERE_FROM), _KERNEL[1]
 )
 """What goes with worlds that are named by arguments."""
 
@@ -256,11 +256,11 @@ packet_options = _gathering("asked", PacketOptions, *_PACKETS)
 followed_options = _gathering("asked", PacketOptions, *_PACKETS[:5])
 """The same, but for writing them."""
 
-way_options = _gathering("way", WayOptions, *_WAY)
+way_options = _gathering("way", HookOptions, *_WAY)
 """A hook, or a packet's whole way through a node."""
 
-plan_options = _gathering("world", WorldOptions, *_CLUSTER, *_KERNEL, _LIVE)
+plan_options = _gathering("world", SelectionOptions, *_CLUSTER, *_KERNEL, _LIVE)
 """The same; ``--live`` says what a plan does anyway."""
 
-kernel_options = _gathering("world", WorldOptions, *_KERNEL)
+kernel_options = _gathering("world", SelectionOptions, *_KERNEL)
 """A kernel alone."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from engine.errors import Fault, Refused
-from simulator.netfilter import Answer, Verdict
+from simulator.netfilter import Evaluation, Verdict
 from simulator.packets import Packet, Skipped, parse_spec, pcap_writer, read_pcap
 
 
@@ -60,7 +60,7 @@ def _captured(path: str, in_interface: str, out_interface: str) -> Iterator[Pack
             yield item
 
 
-def split(answers: Iterator[Answer], folder: str) -> Iterator[Answer]:
+def split(answers: Iterator[Evaluation], folder: str) -> Iterator[Evaluation]:
     """Pass answers on, and write each one's packet to the capture of its verdict in a folder, as it was captured.
 
     Raises:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from adapters.eventlog.checkpoints import Checkpoint, kept
 from adapters.eventlog.snapshots import Snapshots, folded, lines_of
-from adapters.eventlog.sqlite import Base, SqliteLog
+from adapters.eventlog.sqlite import CompactedBase, SqliteLog
 from engine.errors import LogCorrupt
 from engine.events.outcomes import LogCompacted
 
 if TYPE_CHECKING:
-    from adapters.eventlog.signing import Signer, Trust  # which need an extra
+    from adapters.eventlog.signing import PublicKey, Signer  # which need an extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +50,22 @@ def compacted(log: SqliteLog, until: int, signer: "Signer | None", source: str) 
     return Compaction(until, until - begun)
 
 
-def _base_at(log: SqliteLog, until: int) -> Base:
+def _base_at(log: SqliteLog, until: int) -> CompactedBase:
     """Return what a log would begin with where it was compacted up to an event that it has."""
     ((state, mark),) = deque(folded(log, until), maxlen=1)
     (row,) = log.rows(until - 1, until)
-    return Base(mark, row.time.decode(), lines_of(state))
+    return CompactedBase(mark, row.time.decode(), lines_of(state))
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignatureCheck:
     """How many checkpoints a log agrees with, and the sequence up to which it is vouched for by them."""
 
     checkpoints: int = 0
     until: int = 0
 
 
-def judged(log: SqliteLog, trust: "Trust", checkpoints: str) -> Signed:
+def judged(log: SqliteLog, trust: "PublicKey", checkpoints: str) -> SignatureCheck:
     """Return how a log, of which the chain is sound, agrees with what was signed.
 
     Checkpoints of events that were compacted are judged by their signatures alone. States that are kept beside the log
@@ -84,10 +84,10 @@ def judged(log: SqliteLog, trust: "Trust", checkpoints: str) -> Signed:
     if not count or not until:
         raise LogCorrupt(log.path, begun + 1, f"no checkpoint in {checkpoints} vouches for it")
     Snapshots(log).verify()
-    return Signed(count, until)
+    return SignatureCheck(count, until)
 
 
-def _judge(log: SqliteLog, trust: "Trust", checkpoint: Checkpoint, where: str) -> None:
+def _judge(log: SqliteLog, trust: "PublicKey", checkpoint: Checkpoint, where: str) -> None:
     """Raise ``LogCorrupt`` where a checkpoint cannot be trusted, or the log has another event than it says."""
     at = checkpoint.sequence
     if fault := trust.checkpoint_fault(checkpoint):
@@ -100,7 +100,7 @@ def _judge(log: SqliteLog, trust: "Trust", checkpoint: Checkpoint, where: str) -
             raise LogCorrupt(log.path, at, f"it is not the one of {where}")
 
 
-def _vouched_by_compaction(log: SqliteLog, trust: "Trust") -> int:
+def _vouched_by_compaction(log: SqliteLog, trust: "PublicKey") -> int:
     """Return up to which sequence a signed record of what the log begins with vouches for it.
 
     The record has to be signed itself: a signature on another one that says less or otherwise counts for nothing.

@@ -11,7 +11,7 @@ from engine.events import Event, EventBody, ObjectRefused, subject
 from engine.events.outcomes import ApplyFailed, RulesetApplied
 
 
-class Came(StrEnum):
+class OutcomeFilter(StrEnum):
     """What came of something: it was applied, it failed (of an apply, a rule at least), or it was refused."""
 
     APPLIED = "applied"
@@ -19,21 +19,21 @@ class Came(StrEnum):
     REFUSED = "refused"
 
 
-def outcome_of(body: EventBody) -> Came | None:
+def outcome_of(body: EventBody) -> OutcomeFilter | None:
     """Return what came of it, None where an event tells of no outcome."""
     match body:
         case RulesetApplied(failed=failed):
-            return Came.FAILED if failed else Came.APPLIED
+            return OutcomeFilter.FAILED if failed else OutcomeFilter.APPLIED
         case ApplyFailed():
-            return Came.FAILED
+            return OutcomeFilter.FAILED
         case ObjectRefused():
-            return Came.REFUSED
+            return OutcomeFilter.REFUSED
         case _:
             return None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """Events of some types about some objects (both as globs), since and until some time, with some outcomes.
 
     Where nothing is said all are meant.
@@ -43,7 +43,7 @@ class Wanted:
     objects: Sequence[str] = ()
     since: datetime | None = None
     until: datetime | None = None
-    outcomes: Sequence[Came] = ()
+    outcomes: Sequence[OutcomeFilter] = ()
 
     def takes(self, event: Event) -> bool:
         """Return whether an event is meant."""

@@ -7,29 +7,29 @@ a whole cluster.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from adapters.eventlog.sqlite import Mark
+from adapters.eventlog.sqlite import EventMark
 from engine.events import Event, EventBody
 from engine.state.fold import ClusterState
 
 _MOST = 10_000
 """Events that may wait until they are read."""
 
-Reached = tuple[ClusterState, Mark]
+VerifiedState = tuple[ClusterState, EventMark]
 """A state of a log as it is on record, and the event that it is after."""
 
 
 @dataclass(slots=True)
-class Handover:
+class Handoff:
     """Lies between who records what happens and who follows that; each thing in it is taken once."""
 
-    _reached: Reached | None = None
+    _reached: VerifiedState | None = None
     _bodies: dict[bytes, EventBody] = field(default_factory=dict)
 
-    def offer(self, reached: Reached) -> None:
+    def offer(self, reached: VerifiedState) -> None:
         """Have a state taken by who begins to follow."""
         self._reached = reached
 
-    def begin(self) -> Reached | None:
+    def begin(self) -> VerifiedState | None:
         """Return the state that was offered, None where there was none."""
         reached, self._reached = self._reached, None
         return reached

@@ -8,8 +8,8 @@ from typing import IO, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.eventlog.rows import Row
-from adapters.eventlog.sqlite import BEGINNING, Base, Mark, SqliteLog
+from adapters.eventlog.rows import StoredEvent
+from adapters.eventlog.sqlite import BEGINNING, CompactedBase, EventMark, SqliteLog
 from adapters.eventlog.sqlite_file import LogUnusable
 from engine.bounded_json import MAX_BYTES, parse_json
 from engine.errors import Fault, LogError, Refused, shown
@@ -22,7 +22,7 @@ _SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """How many events came, and how many were there already."""
 
     new: int
@@ -41,7 +41,7 @@ def exported(log: SqliteLog, after: int = 0, until: int | None = None) -> Iterat
     yield from (row.line() for row in log.rows(after, until))
 
 
-def _line_of(base: Base) -> bytes:
+def _line_of(base: CompactedBase) -> bytes:
     bodies = [parse_json(line) for line in base.state.splitlines()]
     told = {"hash": base.mark.hash, "sequence": base.mark.sequence, "state": bodies, "time": base.time}
     return canonical({_BEGINS: told}) + b"\n"
@@ -76,7 +76,7 @@ def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
     return last
 
 
-def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:
+def imported(log: SqliteLog, lines: IO[bytes], name: str) -> ImportResult:
     """Append the events of lines that a log lacks; those that it has must be the same.
 
     They are appended in large groups, each whole or not at all, so that an import that was cut off can go on.
@@ -87,7 +87,7 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:
     """
     numbered = _begun(log, enumerate(iter(partial(lines.readline, MAX_BYTES), b""), 1), name)
     last = begun = log.last_sequence() if log.exists else 0
-    known, group = 0, list[Row]()
+    known, group = 0, list[StoredEvent]()
     there: Iterator[bytes] | None = None
     for number, row in _checked(numbered, name):
         where = f"{name}:{number}"
@@ -109,7 +109,7 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> Imported:
         log.adopt(group, expected=last - len(group))
     if last > begun:
         log.vouch_for_base()
-    return Imported(last - begun, known)
+    return ImportResult(last - begun, known)
 
 
 def _forked(log: SqliteLog, sequence: int, where: str) -> Refused:
@@ -133,7 +133,7 @@ def _begun(log: SqliteLog, lines: Iterator[tuple[int, bytes]], name: str) -> Ite
     return lines
 
 
-def _base_of(line: bytes, where: str) -> Base | None:
+def _base_of(line: bytes, where: str) -> CompactedBase | None:
     """Return what a line says that a log begins with, None where it is one of an event."""
     if not line.startswith(b'{"%s":' % _BEGINS.encode()):
         return None
@@ -143,7 +143,7 @@ def _base_of(line: bytes, where: str) -> Base | None:
     except (ValueError, RecursionError) as error:
         problem = f"found {shown(line[:_SHOWN].decode(errors='replace'))}: {shown(str(error).splitlines()[0])}"
         raise Refused((Fault(where, problem, "what a compacted log begins with"),)) from None
-    return Base(Mark(told.sequence, told.hash), told.time, state)
+    return CompactedBase(EventMark(told.sequence, told.hash), told.time, state)
 
 
 class _Told(BaseModel):
@@ -161,9 +161,9 @@ class _Begins(BaseModel):
     begins: _Told
 
 
-def _checked(lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, Row]]:
+def _checked(lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, StoredEvent]]:
     """Yield rows with the numbers of their lines, each of which follows the one before it."""
-    previous: Row | None = None
+    previous: StoredEvent | None = None
     for number, line in lines:
         where = f"{name}:{number}"
         row = _row(line, where)
@@ -175,9 +175,9 @@ def _checked(lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[in
         yield number, row
 
 
-def _row(line: bytes, where: str) -> Row:
+def _row(line: bytes, where: str) -> StoredEvent:
     try:
-        row = Row.of_line(line)
+        row = StoredEvent.of_line(line)
         row.event()
     except ValidationError as error:
         raise Refused((Fault(where, str(error.errors()[0]["msg"]), "the body of an event"),)) from None

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.eventlog.rows import Row
+from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
 from engine.events import EventBody
 from engine.policy.completed_rules import ANY_PORT
-from engine.policy.relevance import Abridged, Concern, beginnings_of
+from engine.policy.relevance import PacketScope, RelevantHistory, beginnings_of
 from engine.state.fold import ClusterState, evolved
 
 _NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused", b"log.")
@@ -30,7 +30,7 @@ _PROTOCOLS, _NO_PROTOCOLS = b'"protocols":[', b'"protocols":[]'
 class _Glance:
     """What can be seen of an event without reading it; by kind, of which objects an event was taken before."""
 
-    concerns: Sequence[Concern]
+    concerns: Sequence[PacketScope]
     beginnings: tuple[bytes, ...] | None
     pods: set[bytes] = field(default_factory=set)
     policies: set[bytes] = field(default_factory=set)
@@ -82,14 +82,14 @@ def _named(body: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RelevantEvents:
     """What is said of some packets: the state that a log begins with, and then event by event, each as it is stored."""
 
     start: ClusterState
-    events: Iterator[tuple[Row, EventBody]]
+    events: Iterator[tuple[StoredEvent, EventBody]]
 
 
-def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = None) -> Told:
+def abridged(log: SqliteLog, concerns: Sequence[PacketScope], until: int | None = None) -> RelevantEvents:
     """Return what a log says of some packets up to a sequence.
 
     Raises:
@@ -98,14 +98,16 @@ def abridged(log: SqliteLog, concerns: Sequence[Concern], until: int | None = No
     base = log.base(until)
     beginnings = beginnings_of(concerns)
     glance = _Glance(concerns, None if beginnings is None else tuple(each.encode() for each in sorted(beginnings)))
-    told = Abridged(concerns)
+    told = RelevantHistory(concerns)
     start = evolved(said for body in base.bodies() if (said := told.tells(body)) is not None)
     for kind, key in told.told:
         glance.has(kind, key)
-    return Told(replace(start, sequence=base.mark.sequence), _events(log, glance, told, until))
+    return RelevantEvents(replace(start, sequence=base.mark.sequence), _events(log, glance, told, until))
 
 
-def _events(log: SqliteLog, glance: _Glance, told: Abridged, until: int | None) -> Iterator[tuple[Row, EventBody]]:
+def _events(
+    log: SqliteLog, glance: _Glance, told: RelevantHistory, until: int | None
+) -> Iterator[tuple[StoredEvent, EventBody]]:
     for row in log.some(glance.takes, until):
         body = told.tells(log.said(row))
         if body is not None:

@@ -19,7 +19,7 @@ _PLAIN = re.compile(rb"[ !#-\[\]-~]*")
 NOT_AFTER = "it does not follow the event before it"
 
 
-class Row(NamedTuple):
+class StoredEvent(NamedTuple):
     """An event as it is stored: every column but the sequence as bytes."""
 
     sequence: int
@@ -54,7 +54,7 @@ class Row(NamedTuple):
         )
 
     @classmethod
-    def of_line(cls, line: bytes) -> "Row":
+    def of_line(cls, line: bytes) -> "StoredEvent":
         """Return the row that a line holds; raise ``ValueError`` where it holds none."""
         found = parse_json(line)
         if not isinstance(found, dict) or found.keys() != set(cls._fields):
@@ -109,7 +109,7 @@ def sealed(
     clock: Clock,
     ids: Ids,
     first: str | None = None,
-) -> Iterator[tuple[Row, Event]]:
+) -> Iterator[tuple[StoredEvent, Event]]:
     """Yield the bodies as events that follow the newest one, of which sequence and hash are given, and their rows.
 
     The first one bears the id ``first`` where there is one.
@@ -123,7 +123,7 @@ def sealed(
         text, kind = canonical(body_as_json(body)), body.type.encode()
         if len(text) > LARGEST:
             raise EventTooLarge(subject(body), len(text), LARGEST)
-        row = Row(
+        row = StoredEvent(
             *(sequence, timestamp(time).encode(), number.encode(), source.encode(), kind, text, previous.encode(), b"")
         )
         digest = row.digest()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from adapters.eventlog.checkpoints import Checkpoint
-from adapters.eventlog.sqlite import Mark
+from adapters.eventlog.sqlite import EventMark
 from engine.errors import Fault, Refused, shown
 from engine.events import canonical
 from engine.events.outcomes import LogCompacted
@@ -57,7 +57,7 @@ class Signer:
         """What the key is known by."""
         return _name(self._key.public_key())
 
-    def checkpoint(self, mark: Mark, time: datetime) -> Checkpoint:
+    def checkpoint(self, mark: EventMark, time: datetime) -> Checkpoint:
         """Return the signed statement that a log has an event."""
         unsigned = Checkpoint(sequence=mark.sequence, hash=mark.hash, time=time, key=self.name)
         return unsigned.model_copy(update={"signature": self._signed(unsigned.statement())})
@@ -72,13 +72,13 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class PublicKey:
     """A public key, by which signatures are judged."""
 
     _key: Ed25519PublicKey
 
     @classmethod
-    def of(cls, path: str) -> "Trust":
+    def of(cls, path: str) -> "PublicKey":
         """Return the key in a file; raise ``Refused`` where it cannot be read or holds none."""
         key = _loaded(path, form.load_pem_public_key, _PUBLIC)
         if not isinstance(key, Ed25519PublicKey):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from adapters.eventlog.sqlite import Mark, SqliteLog
+from adapters.eventlog.sqlite import EventMark, SqliteLog
 from engine.bounded_json import parse_json
 from engine.errors import LogCorrupt
 from engine.events import body_as_json, body_from_json, canonical
@@ -38,7 +38,7 @@ class Snapshots:
         """Where they are kept; it may be removed at any time."""
         return Path(f"{self.log.path}-states")
 
-    def reached(self, until: int | None = None) -> tuple[ClusterState, Mark]:
+    def reached(self, until: int | None = None) -> tuple[ClusterState, EventMark]:
         """Return the state after the events up to a sequence, or after all, and the last of them.
 
         Raises:
@@ -47,7 +47,7 @@ class Snapshots:
         state, mark = self._nearest(until)
         for row in self.log.rows(until=until, known=mark):
             state = evolve(state, self.log.said(row))
-            mark = Mark(row.sequence, row.hash.decode())
+            mark = EventMark(row.sequence, row.hash.decode())
             if row.sequence % self.interval == 0:
                 self._keep(state, mark)
         return state, mark
@@ -59,7 +59,7 @@ class Snapshots:
                 with suppress(OSError):
                     path.unlink()
 
-    def _nearest(self, until: int | None) -> tuple[ClusterState, Mark]:
+    def _nearest(self, until: int | None) -> tuple[ClusterState, EventMark]:
         for path in sorted(self._kept(), reverse=True):
             if until is None or int(path.stem) <= until:
                 found = self._read(path)
@@ -85,14 +85,14 @@ class Snapshots:
         with suppress(OSError):
             yield from (path for path in self.folder.iterdir() if path.suffix == ".z" and path.stem.isdecimal())
 
-    def _read(self, path: Path) -> tuple[ClusterState, Mark] | None:
+    def _read(self, path: Path) -> tuple[ClusterState, EventMark] | None:
         """Return what a file keeps, None where it is not of this log or is not whole."""
         try:
             head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
             told = parse_json(head)
             if not isinstance(told, dict):
                 return None
-            mark = Mark(int(path.stem), told["hash"])
+            mark = EventMark(int(path.stem), told["hash"])
             fits = mark.hash and self.log.hash_at(mark.sequence) == mark.hash.encode()
             if not fits or told["digest"] != hashlib.sha256(rest).hexdigest():
                 return None
@@ -101,7 +101,7 @@ class Snapshots:
             return None
         return replace(state, sequence=mark.sequence), mark
 
-    def _keep(self, state: ClusterState, mark: Mark) -> None:
+    def _keep(self, state: ClusterState, mark: EventMark) -> None:
         """Write a state; where that cannot be, it will be worked out again."""
         rest = lines_of(state)
         head = canonical({"digest": hashlib.sha256(rest).hexdigest(), "hash": mark.hash})
@@ -117,19 +117,19 @@ class Snapshots:
             _LOG.debug("state not kept", folder=str(self.folder), error=str(error))
 
 
-def first_state(log: SqliteLog, until: int | None = None) -> tuple[ClusterState, Mark]:
+def first_state(log: SqliteLog, until: int | None = None) -> tuple[ClusterState, EventMark]:
     """Return the state that a log begins with, and the event that it is after."""
     base = log.base(until)
     return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
 
 
-def folded(log: SqliteLog, until: int) -> Iterator[tuple[ClusterState, Mark]]:
+def folded(log: SqliteLog, until: int) -> Iterator[tuple[ClusterState, EventMark]]:
     """Yield every state up to a sequence, the first one included, from the events alone."""
     state, mark = first_state(log, until)
     yield state, mark
     for row in log.rows(until=until):
         state = evolve(state, log.said(row))
-        yield state, Mark(row.sequence, row.hash.decode())
+        yield state, EventMark(row.sequence, row.hash.decode())
 
 
 def lines_of(state: ClusterState) -> bytes:

@@ -6,30 +6,30 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from adapters.eventlog.handoff import Handover
+from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import BEGINNING, Mark, SqliteLog
+from adapters.eventlog.sqlite import BEGINNING, EventMark, SqliteLog
 from engine.events import ConfigDeclared, Event, EventBody
 from engine.objects.config import Configuration
 from engine.state.fold import ClusterState
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class SourceUpdate:
     """What has happened, and when it was put on record."""
 
     body: EventBody
     time: datetime
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """Tells a cluster's state, and what happens to it."""
 
     def start(self) -> ClusterState:
         """Return the state there is, complete."""
         ...
 
-    def news(self) -> Sequence[News]:
+    def news(self) -> Sequence[SourceUpdate]:
         """Return what has happened since the last call, in order.
 
         Raises:
@@ -49,29 +49,29 @@ class LogSource:
         self,
         log: SqliteLog,
         configured: Callable[[Configuration], Configuration],
-        handover: Handover | None = None,
+        handover: Handoff | None = None,
     ) -> None:
         self.log = log
         self._configured = configured
-        self._handover = handover or Handover()
+        self._handover = handover or Handoff()
         self._last = BEGINNING
 
     def start(self) -> ClusterState:
         state, self._last = self._handover.begin() or Snapshots(self.log).reached()
         return replace(state, config=self._configured(state.config))
 
-    def news(self) -> Sequence[News]:
+    def news(self) -> Sequence[SourceUpdate]:
         if self.log.last_sequence() == self._last.sequence:
             return ()
         rows = list(self.log.rows(known=self._last))
         news = [
-            News(
+            SourceUpdate(
                 self._heard(self._handover.take(row.hash) or self.log.said(row)),
                 datetime.fromisoformat(row.time.decode()),
             )
             for row in rows
         ]
-        self._last = Mark(rows[-1].sequence, rows[-1].hash.decode())
+        self._last = EventMark(rows[-1].sequence, rows[-1].hash.decode())
         return news
 
     def _heard(self, body: EventBody) -> EventBody:
@@ -87,7 +87,7 @@ def followed(log: SqliteLog, after: int, pause: float = 0.2) -> Iterator[Event]:
     last = BEGINNING
     while True:
         for event in log.tail(last):
-            last = Mark(event.sequence, event.hash)
+            last = EventMark(event.sequence, event.hash)
             if event.sequence > after:
                 yield event
         while log.last_sequence() == last.sequence:
@@ -103,5 +103,5 @@ class FixedSource:
     def start(self) -> ClusterState:
         return self._state
 
-    def news(self) -> Sequence[News]:
+    def news(self) -> Sequence[SourceUpdate]:
         return ()

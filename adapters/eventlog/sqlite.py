@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from adapters.eventlog.rows import NOT_AFTER, Row, sealed
-from adapters.eventlog.sqlite_file import NO_DELETE, Compacted, LogFile, LogUnusable, number, run
+from adapters.eventlog.rows import NOT_AFTER, StoredEvent, sealed
+from adapters.eventlog.sqlite_file import NO_DELETE, EventsCompacted, LogFile, LogUnusable, number, run
 from engine.errors import IdTaken, LogConflict, LogCorrupt
 from engine.events import GENESIS, Event, EventBody, body_from_json, timestamp
 from engine.events.outcomes import LogCompacted
@@ -32,27 +32,27 @@ _KNOWN = "SELECT sequence FROM events WHERE id = ?"
 _SUMMARY = "SELECT sequence, hash, time, state FROM summary"
 _MARK = "SELECT sequence, hash FROM summary"
 
-Wanted = Callable[[bytes, bytes], bool]
+RowFilter = Callable[[bytes, bytes], bool]
 """Whether an event is wanted, by its type and its body as they are stored."""
 
 
-class Mark(NamedTuple):
+class EventMark(NamedTuple):
     """An event that is known, by its sequence and its hash."""
 
     sequence: int
     hash: str
 
 
-BEGINNING = Mark(0, GENESIS)
+BEGINNING = EventMark(0, GENESIS)
 
 
-class Base(NamedTuple):
+class CompactedBase(NamedTuple):
     """What a log begins with: the last event that was compacted, its time, and the state that all led to, as lines.
 
     A log that never was compacted begins with nothing.
     """
 
-    mark: Mark = BEGINNING
+    mark: EventMark = BEGINNING
     time: str = ""
     state: bytes = b""
 
@@ -94,12 +94,12 @@ class SqliteLog(EventLog):
         with self.file.reading() as connection, self.file.explained(1):
             return number(connection, _KNOWN, known_by)
 
-    def begun(self) -> Mark:
+    def begun(self) -> EventMark:
         """Return the event that the log begins behind."""
         with self.file.reading() as connection, self.file.explained(1):
             return _mark(connection)
 
-    def base(self, until: int | None = None) -> Base:
+    def base(self, until: int | None = None) -> CompactedBase:
         """Return what the log begins with; only `verify` looks whether that is what was put on record.
 
         Raises:
@@ -108,13 +108,13 @@ class SqliteLog(EventLog):
         with self.file.reading() as connection, self.file.explained(1):
             base = _base(connection)
         if until is not None and until < base.mark.sequence:
-            raise Compacted(self.path, base.mark.sequence)
+            raise EventsCompacted(self.path, base.mark.sequence)
         return base
 
     def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
-        return (self._read(row, Row.event) for row in self.rows(after, until))
+        return (self._read(row, StoredEvent.event) for row in self.rows(after, until))
 
-    def rows(self, after: int = 0, until: int | None = None, known: Mark = BEGINNING) -> Iterator[Row]:
+    def rows(self, after: int = 0, until: int | None = None, known: EventMark = BEGINNING) -> Iterator[StoredEvent]:
         """Yield the events as they are stored; raise as :meth:`read` does, but for bodies that say nothing known.
 
         What is vouched for is all behind an event that is ``known``, or that the log begins with.
@@ -124,7 +124,7 @@ class SqliteLog(EventLog):
                 if row.sequence > after:
                     yield row
 
-    def some(self, wanted: Wanted, until: int | None = None) -> Iterator[Row]:
+    def some(self, wanted: RowFilter, until: int | None = None) -> Iterator[StoredEvent]:
         """Yield the rows of which type and body are wanted, each vouched for; of all others only that they follow.
 
         Raises:
@@ -133,9 +133,9 @@ class SqliteLog(EventLog):
         with self.file.reading() as connection:
             yield from self._rows(connection, until, BEGINNING, wanted)
 
-    def said(self, row: Row) -> EventBody:
+    def said(self, row: StoredEvent) -> EventBody:
         """Return what a row says that is vouched for; raise as :meth:`read` does where that is nothing known."""
-        return self._read(row, Row.said)
+        return self._read(row, StoredEvent.said)
 
     def sequence_at(self, time: datetime) -> int:
         """Return the sequence of the last event that is not later, 0 where there is none; it is not verified.
@@ -164,14 +164,14 @@ class SqliteLog(EventLog):
         """Return the hash of an event, no text where there is none, or where it was compacted and not the last."""
         return next(self.hashes(sequence - 1), b"") if sequence > 0 else b""
 
-    def adopt(self, rows: Sequence[Row], *, expected: int) -> None:
+    def adopt(self, rows: Sequence[StoredEvent], *, expected: int) -> None:
         """Append events of another log as they are, if the newest is still ``expected``; raises as `append`."""
         with self.file.writing() as connection, self.file.explained(expected):
             self._expect(connection, expected)
             self._insert(connection, rows)
             connection.execute("COMMIT")
 
-    def begin_with(self, base: Base) -> None:
+    def begin_with(self, base: CompactedBase) -> None:
         """Have an empty log begin with what another one does.
 
         Raises:
@@ -182,7 +182,7 @@ class SqliteLog(EventLog):
             _set_base(connection, base)
             connection.execute("COMMIT")
 
-    def compact(self, base: Base, body: LogCompacted, *, source: str, expected: int) -> Event:
+    def compact(self, base: CompactedBase, body: LogCompacted, *, source: str, expected: int) -> Event:
         """Have a state stand for the events up to one, and append what says so; raises as `append`."""
         with self.file.writing() as connection, self.file.explained(expected):
             newest = self._expect(connection, expected)
@@ -197,13 +197,13 @@ class SqliteLog(EventLog):
                 connection.execute("VACUUM")
         return event
 
-    def tail(self, after: Mark) -> Iterator[Event]:
+    def tail(self, after: EventMark) -> Iterator[Event]:
         """Yield the events that follow one that is known, which vouches for them.
 
         Raises:
             LogCorrupt: at the first event that the chain does not vouch for.
         """
-        return (self._read(row, Row.event) for row in self.rows(known=after))
+        return (self._read(row, StoredEvent.event) for row in self.rows(known=after))
 
     def verify(self) -> int:
         """Return the number of events, every one of which is as it was appended.
@@ -252,12 +252,12 @@ class SqliteLog(EventLog):
         if not at:
             return ()
         found = connection.execute(f"{_SELECT} WHERE sequence >= ? ORDER BY sequence LIMIT ?", (at, len(bodies)))
-        events = tuple(self._read(Row._make(columns), Row.event) for columns in found)
+        events = tuple(self._read(StoredEvent._make(columns), StoredEvent.event) for columns in found)
         if tuple(event.body for event in events) != tuple(bodies):
             raise IdTaken(self.path, known_by, at)
         return events
 
-    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[StoredEvent]) -> None:
         try:
             connection.executemany(_INSERT, (row.values for row in rows))
         except sqlite3.IntegrityError:
@@ -274,7 +274,7 @@ class SqliteLog(EventLog):
         """Return sequence and hash of the newest event, which has to be the expected one."""
         columns = connection.execute(f"{_SELECT} ORDER BY sequence DESC LIMIT 1").fetchone()
         begun = _mark(connection)
-        row = Row._make(columns) if columns else None
+        row = StoredEvent._make(columns) if columns else None
         sequence = row.sequence if row else begun.sequence
         if _highest(connection, begun) != sequence:
             raise LogCorrupt(self.path, sequence + 1, "the event is missing")
@@ -286,13 +286,13 @@ class SqliteLog(EventLog):
         return sequence, row.hash.decode()
 
     def _rows(
-        self, connection: sqlite3.Connection, until: int | None, known: Mark, wanted: Wanted | None = None
-    ) -> Iterator[Row]:
+        self, connection: sqlite3.Connection, until: int | None, known: EventMark, wanted: RowFilter | None = None
+    ) -> Iterator[StoredEvent]:
         """Yield the rows that the chain vouches for, behind one that is known."""
         with self.file.explained(1):
             begun = _mark(connection)
         if known != BEGINNING and known.sequence < begun.sequence:
-            raise Compacted(self.path, begun.sequence)
+            raise EventsCompacted(self.path, begun.sequence)
         last, mark = max(known, begun)
         previous = mark.encode()
         try:
@@ -303,7 +303,7 @@ class SqliteLog(EventLog):
                 if sequence != last + 1:
                     raise LogCorrupt(self.path, last + 1, "the event is missing")
                 if wanted is None or wanted(kind, body):
-                    row = Row._make(columns)
+                    row = StoredEvent._make(columns)
                     self._vouch(row, previous)
                     yield row
                 elif follows != previous:
@@ -314,7 +314,7 @@ class SqliteLog(EventLog):
         except sqlite3.Error as error:
             raise self.file.error(error, last + 1) from error
 
-    def _vouch(self, row: Row, previous: bytes) -> None:
+    def _vouch(self, row: StoredEvent, previous: bytes) -> None:
         """Raise unless a row is as it was appended, and follows the one with the hash ``previous``."""
         try:
             fault = row.fault(previous)
@@ -323,7 +323,7 @@ class SqliteLog(EventLog):
         if fault:
             raise LogCorrupt(self.path, row.sequence, fault)
 
-    def _read(self, row: Row, how: Callable[[Row], T]) -> T:
+    def _read(self, row: StoredEvent, how: Callable[[StoredEvent], T]) -> T:
         """Return what a row that is vouched for holds."""
         try:
             return how(row)
@@ -336,29 +336,31 @@ class SqliteLog(EventLog):
             raise LogCorrupt(self.path, row.sequence, f"a column does not hold what it should: {error}") from None
 
 
-def _records(body: LogCompacted, row: Row, base: Base) -> bool:
+def _records(body: LogCompacted, row: StoredEvent, base: CompactedBase) -> bool:
     """Whether an event stands where it says, and says of a base just what it is."""
     same = (body.until, body.last, body.state) == (base.mark.sequence, base.mark.hash, base.digest)
     in_place = body.after is None or body.after.encode() == row.previous
     return same and in_place and body.time in {None, base.time}
 
 
-def _base(connection: sqlite3.Connection) -> Base:
+def _base(connection: sqlite3.Connection) -> CompactedBase:
     found = connection.execute(_SUMMARY).fetchone() if _has_summary(connection) else None
-    return Base(Mark(found[0], found[1].decode()), found[2].decode(), found[3]) if found else Base()
+    return (
+        CompactedBase(EventMark(found[0], found[1].decode()), found[2].decode(), found[3]) if found else CompactedBase()
+    )
 
 
-def _mark(connection: sqlite3.Connection) -> Mark:
+def _mark(connection: sqlite3.Connection) -> EventMark:
     """Return the event that a log begins behind."""
     found = connection.execute(_MARK).fetchone() if _has_summary(connection) else None
-    return Mark(found[0], found[1].decode()) if found else BEGINNING
+    return EventMark(found[0], found[1].decode()) if found else BEGINNING
 
 
 def _has_summary(connection: sqlite3.Connection) -> bool:
     return bool(number(connection, "SELECT count(*) FROM sqlite_master WHERE name = 'summary'"))
 
 
-def _set_base(connection: sqlite3.Connection, base: Base) -> None:
+def _set_base(connection: sqlite3.Connection, base: CompactedBase) -> None:
     connection.execute("DELETE FROM summary")
     values = (*base.mark, base.time, base.state.decode())
     connection.execute("INSERT INTO summary (sequence, hash, time, state) VALUES (?, ?, ?, ?)", values)
@@ -368,6 +370,6 @@ def _last(connection: sqlite3.Connection) -> int:
     return number(connection, "SELECT max(sequence) FROM events") or _mark(connection).sequence
 
 
-def _highest(connection: sqlite3.Connection, begun: Mark) -> int:
+def _highest(connection: sqlite3.Connection, begun: EventMark) -> int:
     """Return the highest sequence that there ever was in a log that begins behind an event."""
     return max(number(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'events'"), begun.sequence)

@@ -67,7 +67,7 @@ class LogUnusable(LogError):
 
 
 @dataclass(eq=False)
-class Compacted(LogError):
+class EventsCompacted(LogError):
     """What was asked for lies before the event at ``sequence``, up to which the log was compacted."""
 
     path: str

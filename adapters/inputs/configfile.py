@@ -14,8 +14,8 @@ from typing import get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from adapters.inputs.invariants_file import under, unsound
-from adapters.inputs.yaml_reader import MAX_BYTES, Document, Location, read_yaml
-from engine.errors import Fault, Place, Refused, shown
+from adapters.inputs.yaml_reader import MAX_BYTES, Location, YamlDocument, read_yaml
+from engine.errors import Fault, Refused, SourceLocation, shown
 from engine.objects.config import DEFAULT_CONFIGURATION, Configuration
 from engine.validation_errors import faults_of
 
@@ -26,7 +26,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfiguration:
     """A configuration, and where each of its values comes from, by its path such as ``logging.target``."""
 
     config: Configuration
@@ -34,7 +34,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ConfigKey:
     """One value of the configuration: where it stands, and whether it is a list."""
 
     path: tuple[str, ...]
@@ -46,7 +46,7 @@ class Key:
         return PREFIX + "__".join(_HUMP.sub("_", part).upper() for part in self.path)
 
 
-def keys(model: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) -> Iterator[Key]:
+def keys(model: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) -> Iterator[ConfigKey]:
     """Yield every value that a configuration has, in order."""
     for name, about in model.model_fields.items():
         path = (*above, about.alias or name)
@@ -54,10 +54,12 @@ def keys(model: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) ->
             yield from keys(about.annotation, path)
         else:
             kinds = (about.annotation, *get_args(about.annotation))
-            yield Key(path, any(get_origin(kind) is tuple for kind in kinds))
+            yield ConfigKey(path, any(get_origin(kind) is tuple for kind in kinds))
 
 
-def load(path: str | None, environment: Mapping[str, str], known: Configuration = DEFAULT_CONFIGURATION) -> Loaded:
+def load(
+    path: str | None, environment: Mapping[str, str], known: Configuration = DEFAULT_CONFIGURATION
+) -> LoadedConfiguration:
     """Return the configuration of a file (none where ``path`` is None) and the environment over what is known.
 
     Raises:
@@ -74,7 +76,7 @@ def load(path: str | None, environment: Mapping[str, str], known: Configuration 
 class _Given:
     """Values on their way to a configuration, the later ones over the earlier."""
 
-    document: Document | None
+    document: YamlDocument | None
     known: Configuration
     values: dict[str, object] = field(default_factory=dict)
     variables: dict[tuple[str, ...], str] = field(default_factory=dict)
@@ -88,7 +90,7 @@ class _Given:
             else:
                 self.faults.append(self.document.fault((), f"found {shown(self.document.value)}", "a mapping"))
 
-    def take(self, key: Key, text: str) -> None:
+    def take(self, key: ConfigKey, text: str) -> None:
         """Take the value of an environment variable."""
         self.variables[key.path] = key.variable
         if key.is_list and not text.lstrip().startswith(("[", "-")):
@@ -102,7 +104,7 @@ class _Given:
                 return
         _put(self.values, key.path, value)
 
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedConfiguration:
         """Return the configuration."""
         try:
             config = Configuration.model_validate(self.values, by_alias=True, by_name=False)
@@ -113,12 +115,12 @@ class _Given:
         self.faults += (self._placed(location, under(fault, location)) for location, fault in found)
         if self.faults:
             raise Refused(tuple(self.faults))
-        return Loaded(config, {".".join(key.path): self._origin(key.path) for key in keys()})
+        return LoadedConfiguration(config, {".".join(key.path): self._origin(key.path) for key in keys()})
 
     def _placed(self, location: Location, fault: Fault) -> Fault:
         for path, variable in self.variables.items():
             if location[: len(path)] == path:
-                return Fault(fault.path, fault.problem, fault.expected, Place(variable))
+                return Fault(fault.path, fault.problem, fault.expected, SourceLocation(variable))
         place = self.document.place(location) if self.document is not None else None
         return Fault(fault.path, fault.problem, fault.expected, place)
 
@@ -132,7 +134,7 @@ class _Given:
         return LOG if _has(known, path) else DEFAULT
 
 
-def document_of(path: str) -> Document | None:
+def document_of(path: str) -> YamlDocument | None:
     """Return the one document of a YAML file, None where it is empty.
 
     Raises:
@@ -143,14 +145,14 @@ def document_of(path: str) -> Document | None:
             data = file.read(MAX_BYTES + 1)
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise Refused((Fault("", error.strerror or str(error), "a readable file", Place(path)),)) from None
+        raise Refused((Fault("", error.strerror or str(error), "a readable file", SourceLocation(path)),)) from None
     except UnicodeDecodeError as error:
         raise Refused(
-            (Fault("", f"not text: {error.reason} at byte {error.start + 1}", "UTF-8", Place(path)),)
+            (Fault("", f"not text: {error.reason} at byte {error.start + 1}", "UTF-8", SourceLocation(path)),)
         ) from None
     documents = read_yaml(text, path)
     if len(documents) > 1:
-        raise Refused((Fault("", f"{len(documents)} documents", "one", Place(path)),))
+        raise Refused((Fault("", f"{len(documents)} documents", "one", SourceLocation(path)),))
     return documents[0] if documents else None
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
-from adapters.inputs.yaml_reader import Document
+from adapters.inputs.yaml_reader import YamlDocument
 from engine.errors import Fault, Refused, WordsRefused
 from engine.objects.config import GuardConfig, InvariantEntry
 from engine.rulesets.model import Hook
 from engine.validation_errors import faults_of, path_of
-from simulator.analysis.invariants import Invariant, Must
+from simulator.analysis.invariants import Invariant, InvariantKind
 
 
-def invariants_in(document: Document) -> tuple[Invariant, ...]:
+def invariants_in(document: YamlDocument) -> tuple[Invariant, ...]:
     """Return the invariants that a document lists.
 
     Raises:
@@ -39,7 +39,7 @@ def invariants_of(given: Sequence[InvariantEntry]) -> tuple[Invariant, ...]:
         return ()
     from simulator.expression import parse  # noqa: PLC0415 - slow to import, and few configurations have invariants
 
-    return tuple(Invariant(each.name, Hook(each.hook), parse(each.where), Must(each.must)) for each in given)
+    return tuple(Invariant(each.name, Hook(each.hook), parse(each.where), InvariantKind(each.must)) for each in given)
 
 
 def unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:

@@ -13,11 +13,11 @@ from typing import TextIO
 
 from pydantic import ValidationError
 
-from adapters.inputs.yaml_reader import MAX_BYTES, Document, Location, scan_yaml
-from engine.errors import Fault, Place, Refused, shown
+from adapters.inputs.yaml_reader import MAX_BYTES, Location, YamlDocument, scan_yaml
+from engine.errors import Fault, Refused, SourceLocation, shown
 from engine.objects import KINDS, NAMESPACED, ClusterNetworkPolicy, ClusterObject
 from engine.objects.selectors import is_object_name
-from engine.state.admission import Faulty, Judgement, Mode, judge
+from engine.state.admission import AdmissionResult, InvalidObject, SubmitMode, judge
 from engine.state.fold import ClusterState
 from engine.validation_errors import path_of
 
@@ -34,26 +34,26 @@ _GROUPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ManifestPart:
     """The part of a document that declares one object."""
 
-    document: Document
+    document: YamlDocument
     at: Location
 
-    def place(self, location: Location = ()) -> Place:
+    def place(self, location: Location = ()) -> SourceLocation:
         """Return the place of one of the object's fields, or of the nearest one around it."""
         return self.document.place((*self.at, *location))
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredObject:
     """An object and where it was declared."""
 
     object: ClusterObject
-    origin: Part
+    origin: ManifestPart
 
     @property
-    def place(self) -> Place:
+    def place(self) -> SourceLocation:
         """Where it begins."""
         return self.origin.place()
 
@@ -62,25 +62,25 @@ class Declared:
 class Manifests:
     """What was read: the sound objects, all faults of the others, and those others, as far as they can be told."""
 
-    objects: tuple[Declared, ...]
+    objects: tuple[DeclaredObject, ...]
     faults: tuple[Fault, ...]
-    faulty: tuple[Faulty, ...]
+    faulty: tuple[InvalidObject, ...]
     sources: tuple[str, ...]
     """Every text that was read, in order."""
 
-    def judged(self, state: ClusterState, mode: Mode = Mode.DECLARE) -> Judgement:
+    def judged(self, state: ClusterState, mode: SubmitMode = SubmitMode.DECLARE) -> AdmissionResult:
         """Return what the objects change in a state, or every reason why not, in the order of the input."""
         objects = [(item.object, item.origin) for item in self.objects]
         judgement = judge(state, objects, mode, self.faulty)
         faults = tuple(sorted((*self.faults, *judgement.faults), key=self._order))
-        return Judgement(() if faults else judgement.bodies, faults, judgement.refusals)
+        return AdmissionResult(() if faults else judgement.bodies, faults, judgement.refusals)
 
     def _order(self, fault: Fault) -> tuple[int, int, int, int]:
         source = fault.place.source if fault.place else ""
         return (self.sources.index(source) if source in self.sources else 0, *_order_in_text(fault))
 
 
-def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[Declared, ...]:
+def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[DeclaredObject, ...]:
     """Return the objects of files, of directories with all below them, and of ``-``, which is ``stdin``.
 
     They come in the order of the paths; within a directory, of the file names.
@@ -105,7 +105,7 @@ def scan(paths: Sequence[str], stdin: TextIO | None = None) -> Manifests:
     return Manifests(tuple(found.objects), tuple(found.faults), tuple(found.faulty), tuple(found.sources))
 
 
-def parse(text: str, source: str) -> tuple[Declared, ...]:
+def parse(text: str, source: str) -> tuple[DeclaredObject, ...]:
     """Return the objects of one text.
 
     Raises:
@@ -120,14 +120,14 @@ def parse(text: str, source: str) -> tuple[Declared, ...]:
 
 @dataclass(slots=True)
 class _Found:
-    objects: list[Declared] = field(default_factory=list)
+    objects: list[DeclaredObject] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    faulty: list[Faulty] = field(default_factory=list)
+    faulty: list[InvalidObject] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
 
     def refuse(self, source: str, problem: str, expected: str = "") -> None:
         self.sources.append(source)
-        self.faults.append(Fault("", problem, expected, Place(source)))
+        self.faults.append(Fault("", problem, expected, SourceLocation(source)))
 
 
 def _sources(path: str, found: _Found) -> Iterator[str]:
@@ -194,7 +194,7 @@ def _read(text: str, source: str, found: _Found) -> None:
     faults = list(unsound)
     for document in documents:
         for location, value in _items(document, faults):
-            _object(Part(document, location), value, found, faults)
+            _object(ManifestPart(document, location), value, found, faults)
     found.faults.extend(sorted(faults, key=_order_in_text))
 
 
@@ -203,7 +203,7 @@ def _order_in_text(fault: Fault) -> tuple[int, int, int]:
     return (place.document, place.line, place.column) if place else (0, 0, 0)
 
 
-def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, object]]:
+def _items(document: YamlDocument, faults: list[Fault]) -> Iterator[tuple[Location, object]]:
     value = document.value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _LISTS:
@@ -218,7 +218,7 @@ def _items(document: Document, faults: list[Fault]) -> Iterator[tuple[Location, 
         yield ("items", position), item
 
 
-def _object(part: Part, value: object, found: _Found, faults: list[Fault]) -> None:
+def _object(part: ManifestPart, value: object, found: _Found, faults: list[Fault]) -> None:
     document, at = part.document, part.at
     if not isinstance(value, dict):
         faults.append(document.fault(at, f"found {shown(value)}", "a mapping: a Kubernetes object"))
@@ -231,14 +231,14 @@ def _object(part: Part, value: object, found: _Found, faults: list[Fault]) -> No
         return
     try:
         # Fields have one name in manifests, that of Kubernetes.
-        found.objects.append(Declared(model.model_validate(value, by_alias=True, by_name=False), part))
+        found.objects.append(DeclaredObject(model.model_validate(value, by_alias=True, by_name=False), part))
     except ValidationError as error:
         own = sorted((_clearer(fault) for fault in document.faults(error, at)), key=_order_in_text)
         faults.extend(own)
         spec = value.get("spec") if model is ClusterNetworkPolicy else None
         tier = spec.get("tier") if isinstance(spec, dict) else None
         named = (tier, part.place(("spec", "tier"))) if isinstance(tier, str) else None
-        found.faulty.append(Faulty(model.__name__, _told(value), _below(own, at), part.place(), named))
+        found.faulty.append(InvalidObject(model.__name__, _told(value), _below(own, at), part.place(), named))
 
 
 def _told(value: dict[str, object]) -> str:

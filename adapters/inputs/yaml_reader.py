@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from engine.bounded_json import MAX_OBJECT_DEPTH, parse_json
-from engine.errors import Fault, Place, Refused, shown
+from engine.errors import Fault, Refused, SourceLocation, shown
 from engine.validation_errors import faults_of, path_of, placed
 
 MAX_BYTES = 10_000_000
@@ -69,7 +69,7 @@ class _Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """One document: its plain value, and where each part of it stands."""
 
     source: str
@@ -77,14 +77,14 @@ class Document:
     value: object
     _root: _Node = field(repr=False, compare=False)
 
-    def place(self, location: Location = ()) -> Place:
+    def place(self, location: Location = ()) -> SourceLocation:
         """Return where the field stands, or the nearest one around it that is there."""
         node = self._root
         for part in location:
             if part not in node.children:
                 break
             node = node.children[part]
-        return Place(self.source, self.number, node.line, node.column)
+        return SourceLocation(self.source, self.number, node.line, node.column)
 
     def fault(self, location: Location, problem: str, expected: str = "") -> Fault:
         """Return a fault of the field."""
@@ -99,7 +99,7 @@ class Document:
         return tuple(found)
 
 
-def read_yaml(text: str, source: str) -> tuple[Document, ...]:
+def read_yaml(text: str, source: str) -> tuple[YamlDocument, ...]:
     """Return the documents of the text, without empty ones; numbers count those too.
 
     Raises:
@@ -112,7 +112,7 @@ def read_yaml(text: str, source: str) -> tuple[Document, ...]:
     return documents
 
 
-def scan_yaml(text: str, source: str) -> tuple[tuple[Document, ...], tuple[Fault, ...]]:
+def scan_yaml(text: str, source: str) -> tuple[tuple[YamlDocument, ...], tuple[Fault, ...]]:
     """Return the sound documents of the text and the faults of the others."""
     fault = _unreadable(text, source)
     if fault:
@@ -127,7 +127,7 @@ def scan_yaml(text: str, source: str) -> tuple[tuple[Document, ...], tuple[Fault
     except (yaml.YAMLError, ValueError) as error:
         # ValueError: what PyYAML's own parser says of a character number that is out of range.
         problem = f"not YAML: {' '.join(str(error).split())}"
-        reader.faults.append(Fault("", problem, place=Place(source, reader.number)))
+        reader.faults.append(Fault("", problem, place=SourceLocation(source, reader.number)))
     return tuple(reader.documents), tuple(reader.faults)
 
 
@@ -140,23 +140,25 @@ def _without_pairs(text: str) -> str:
 
 def _unreadable(text: str, source: str) -> Fault | None:
     if len(text) > MAX_BYTES:
-        return Fault("", "too large", f"at most {MAX_BYTES:,} characters in one file", Place(source))
+        return Fault("", "too large", f"at most {MAX_BYTES:,} characters in one file", SourceLocation(source))
     if text.count("\n%") > MAX_DIRECTIVES:
         # libyaml compares each with all before it, ahead of the first event that a limit could look at.
-        return Fault("", "too many directives", f"at most {MAX_DIRECTIVES} lines that begin with %", Place(source))
+        return Fault(
+            "", "too many directives", f"at most {MAX_DIRECTIVES} lines that begin with %", SourceLocation(source)
+        )
     bad = _UNPRINTABLE.search(text)
     if not bad:
         return None
     line = text.count("\n", 0, bad.start()) + 1
     column = bad.start() - text.rfind("\n", 0, bad.start())
     problem = f"not text: found the character U+{ord(bad.group()):04X}"
-    return Fault("", problem, "YAML or JSON", Place(source, line=line, column=column))
+    return Fault("", problem, "YAML or JSON", SourceLocation(source, line=line, column=column))
 
 
 def _not_yaml(error: yaml.MarkedYAMLError, source: str, number: int) -> Fault:
     mark = error.problem_mark or error.context_mark
     words = ", ".join(part for part in (error.context, error.problem) if part)
-    place = Place(source, number, mark.line + 1, mark.column + 1) if mark else Place(source, number)
+    place = SourceLocation(source, number, mark.line + 1, mark.column + 1) if mark else SourceLocation(source, number)
     return Fault("", f"not YAML: {words}", place=place)
 
 
@@ -175,7 +177,7 @@ class _Reader:
         self.source = source
         self.number = 0
         self._total = 0
-        self.documents: list[Document] = []
+        self.documents: list[YamlDocument] = []
         self.faults: list[Fault] = []
         self._start()
 
@@ -211,11 +213,11 @@ class _Reader:
     def _finish(self) -> None:
         root = self._root
         if root is not None and self._sound and root.value is not None:
-            self.documents.append(Document(self.source, self.number, root.value, root))
+            self.documents.append(YamlDocument(self.source, self.number, root.value, root))
 
     def _fault(self, node: _Node, problem: str, expected: str) -> Fault:
         path = path_of(tuple(part for part in self._location() if part != ""))
-        return Fault(path, problem, expected, Place(self.source, self.number, node.line, node.column))
+        return Fault(path, problem, expected, SourceLocation(self.source, self.number, node.line, node.column))
 
     def _unsound(self, node: _Node, problem: str, expected: str) -> None:
         self._sound = False

@@ -5,30 +5,32 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from adapters.eventlog.handoff import Handover
+from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.kubernetes.api.k8s_events import Notices, on_node
-from adapters.kubernetes.log_recorder import Recorder
-from adapters.kubernetes.report_writer import Reporting
-from adapters.node.listeners import Outlets
-from adapters.node.report_throttle import Reporter
-from adapters.system.async_worker import Background
+from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder, on_node
+from adapters.kubernetes.log_recorder import LogRecorder
+from adapters.kubernetes.report_writer import ReportWriter
+from adapters.node.listeners import AgentListeners
+from adapters.node.report_throttle import ReportThrottle
+from adapters.system.async_worker import AsyncWorker
 from engine.events import EventBody
-from engine.events.outcomes import Outcome
+from engine.events.outcomes import OutcomeEvent
 from engine.status.node_report import NodeReport
 
 
-class NodeInCluster:
+class AgentUplink:
     """The work that a background does for an agent of ``node``."""
 
-    def __init__(self, node: str, recorder: Recorder, reporting: Reporting, notices: Notices) -> None:
+    def __init__(
+        self, node: str, recorder: LogRecorder, reporting: ReportWriter, notices: KubernetesEventRecorder
+    ) -> None:
         self._node = node
         self._recorder, self._reporting, self._notices = recorder, reporting, notices
-        self._settled, self._handover = threading.Event(), Handover()
+        self._settled, self._handover = threading.Event(), Handoff()
         self._recorder.handover = self._handover
 
-    def join(self, log: SqliteLog, background: Background, outlets: Outlets) -> None:
+    def join(self, log: SqliteLog, background: AsyncWorker, outlets: AgentListeners) -> None:
         """Have the work done, from what a log says, and hear of what the agent does.
 
         Raises:
@@ -42,18 +44,18 @@ class NodeInCluster:
             background.call(partial(self._reporting.take, what))
 
         def tell(body: EventBody) -> None:
-            for notice in on_node(self._node, body) if isinstance(body, Outcome) else ():
+            for notice in on_node(self._node, body) if isinstance(body, OutcomeEvent) else ():
                 background.call(partial(self._notices.take, notice))
 
         background.add("recorder", self._recorder.run)
         background.add("reports", self._reporting.run)
         background.add("notices", self._notices.run)
         background.add("settling", self._tell_settled)
-        reporter = Reporter(report, time.monotonic)
+        reporter = ReportThrottle(report, time.monotonic)
         outlets.on_did.extend((reporter.did, tell))
         outlets.on_turned.append(reporter.consider)
 
-    def settle(self, log: SqliteLog) -> Handover:
+    def settle(self, log: SqliteLog) -> Handoff:
         """Wait until a log that is new is as the cluster is; return what is handed over to who follows it."""
         if not log.exists:
             self._settled.wait()

@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from adapters.kubernetes.api.object_cache import Heard, Mirror
-from adapters.kubernetes.api.resources import BY_KIND, NODE_FIREWALLS, Document, Resource, mapping, read, text_of
+from adapters.kubernetes.api.object_cache import ObjectCache, ReceivedObject
+from adapters.kubernetes.api.resources import (
+    BY_KIND,
+    NODE_FIREWALLS,
+    KubernetesObject,
+    Resource,
+    mapping,
+    read,
+    text_of,
+)
 from adapters.kubernetes.nodefirewall import policies_in
 from engine.state.fold import ClusterState, evolved
 from engine.status.policy_status import PolicyStatus
@@ -15,31 +23,31 @@ DECLARED = tuple(BY_KIND[kind] for kind in ("Tier", "ClusterGroup", "ClusterNetw
 _CLUSTER = (*DECLARED, BY_KIND["Node"])
 _POLICY = "ClusterNetworkPolicy"
 
-OnNode = Mapping[str, PolicyStatus]
+NodeStatuses = Mapping[str, PolicyStatus]
 """How far policies are on a node, by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ApiObject:
     """An object of the API: as a model, or the report that it is, and what only the API knows of it."""
 
-    item: Heard | None = None
-    report: OnNode | None = None
+    item: ReceivedObject | None = None
+    report: NodeStatuses | None = None
     generation: int = 0
     uid: str = ""
-    status: Document = field(default_factory=dict)
+    status: KubernetesObject = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Overview:
+class ClusterView:
     """Keeps what is heard; ``state`` is as far as :meth:`take` was called."""
 
     state: ClusterState = field(default_factory=ClusterState)
-    seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    seen: dict[tuple[str, str], ApiObject] = field(default_factory=dict)
     """By kind and name: what is declared."""
-    reports: dict[str, OnNode] = field(default_factory=dict)
+    reports: dict[str, NodeStatuses] = field(default_factory=dict)
     """By node."""
-    _mirror: Mirror = field(default_factory=lambda: Mirror(_CLUSTER))
+    _mirror: ObjectCache = field(default_factory=lambda: ObjectCache(_CLUSTER))
     _reported: bool = False
     _touched: set[str] = field(default_factory=set)
 
@@ -68,19 +76,19 @@ class Overview:
         self._touched = set()
         return frozenset(touched)
 
-    def read(self, resource: Resource, document: Document) -> Seen:
+    def read(self, resource: Resource, document: KubernetesObject) -> ApiObject:
         if resource is NODE_FIREWALLS:
-            return Seen(report=policies_in(document))
+            return ApiObject(report=policies_in(document))
         known = mapping(document.get("metadata"))
         generation = known.get("generation")
-        return Seen(
+        return ApiObject(
             item=read(resource, document),
             generation=generation if isinstance(generation, int) else 0,
             uid=text_of(known.get("uid")),
             status=mapping(document.get("status")) if resource.kind == _POLICY else {},
         )
 
-    def list(self, resource: Resource, found: Mapping[str, Seen]) -> None:
+    def list(self, resource: Resource, found: Mapping[str, ApiObject]) -> None:
         if resource is NODE_FIREWALLS:
             for node in {*self.reports, *found}:
                 self._report(node, found[node].report if node in found else None)
@@ -92,7 +100,7 @@ class Overview:
             self.seen = {**kept, **{(resource.kind, key): each for key, each in found.items()}}
             self._touched |= set(found) if resource.kind == _POLICY else set()
 
-    def hear(self, resource: Resource, key: str, found: Seen | None) -> None:
+    def hear(self, resource: Resource, key: str, found: ApiObject | None) -> None:
         if resource is NODE_FIREWALLS:
             self._report(key, found.report if found else None)
             return
@@ -104,7 +112,7 @@ class Overview:
                 self.seen[resource.kind, key] = found
             self._touched |= {key} if resource.kind == _POLICY else set()
 
-    def _report(self, node: str, report: OnNode | None) -> None:
+    def _report(self, node: str, report: NodeStatuses | None) -> None:
         before, after = self.reports.pop(node, {}), report or {}
         self._touched |= {name for name in {*before, *after} if before.get(name) != after.get(name)}
         if report is not None:

@@ -7,12 +7,12 @@ from random import Random
 
 import structlog
 
-from adapters.eventlog.handoff import Handover, Reached
+from adapters.eventlog.handoff import Handoff, VerifiedState
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import BEGINNING, Mark, SqliteLog
-from adapters.kubernetes.api.api_client import Api
+from adapters.eventlog.sqlite import BEGINNING, EventMark, SqliteLog
+from adapters.kubernetes.api.api_client import KubernetesApi
 from adapters.kubernetes.api.list_watch import Watcher
-from adapters.kubernetes.api.object_cache import Heard, Mirror
+from adapters.kubernetes.api.object_cache import ObjectCache, ReceivedObject
 from adapters.kubernetes.api.resources import RESOURCES
 from engine.errors import EventTooLarge, LogConflict, LogError
 from engine.events import Declaration, EventBody, ObjectRefused, Refusal, subject
@@ -29,23 +29,23 @@ _AGAIN = 1.0
 
 
 @dataclass(slots=True)
-class Recorder:
+class LogRecorder:
     """Records what an API server tells in a log."""
 
-    api: Api
+    api: KubernetesApi
     log: SqliteLog
     source: str
     dice: Random
-    handover: Handover | None = None
+    handover: Handoff | None = None
     """For who follows the log: gets what is appended, and the first state of a log that is new."""
-    begun: Reached | None = None
+    begun: VerifiedState | None = None
     """The state that the log has, if that is known."""
-    _mirror: Mirror = field(default_factory=Mirror)
+    _mirror: ObjectCache = field(default_factory=ObjectCache)
     _state: ClusterState = field(default_factory=ClusterState)
-    _mark: Mark = BEGINNING
+    _mark: EventMark = BEGINNING
     _new: bool = False
     _whole: asyncio.Event = field(default_factory=asyncio.Event)
-    _watchers: list[Watcher[Heard]] = field(default_factory=list)
+    _watchers: list[Watcher[ReceivedObject]] = field(default_factory=list)
 
     async def settled(self) -> None:
         """Wait until the log has been as the cluster is."""
@@ -99,7 +99,7 @@ class Recorder:
                 if self.handover is not None:
                     self.handover.put(events)
                 for event in events:
-                    self._take(event.body, Mark(event.sequence, event.hash))
+                    self._take(event.body, EventMark(event.sequence, event.hash))
                 break
         if self._new and self.handover is not None:
             self.handover.offer((self._state, self._mark))
@@ -121,7 +121,7 @@ class Recorder:
         """Take into account what others appended, as an agent does what it did."""
         if self.log.exists and self.log.last_sequence() != self._mark.sequence:
             for event in self.log.tail(self._mark):
-                self._take(event.body, Mark(event.sequence, event.hash))
+                self._take(event.body, EventMark(event.sequence, event.hash))
 
-    def _take(self, body: EventBody, mark: Mark) -> None:
+    def _take(self, body: EventBody, mark: EventMark) -> None:
         self._state, self._mark = evolve(self._state, body), mark

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from adapters.kubernetes.api.resources import OWN_VERSION, Document
+from adapters.kubernetes.api.resources import OWN_VERSION, KubernetesObject
 from engine.status.node_report import NodeReport
 from engine.status.policy_status import Phase, PolicyStatus
 
@@ -21,7 +21,7 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
-class Condition(_Read):
+class StatusCondition(_Read):
     """One thing that is so or is not, since when and why, as Kubernetes has it."""
 
     type: str
@@ -55,7 +55,7 @@ class NodeFirewallStatus(_Read):
     rules: int = 0
     sets: int = 0
     members: int = 0
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[StatusCondition, ...] = ()
     policies: tuple[PolicyOnNode, ...] = ()
     last_refusal: LastRefusal | None = None
 
@@ -66,7 +66,9 @@ class NodeFirewall(_Read):
     status: NodeFirewallStatus = Field(default_factory=NodeFirewallStatus)
 
 
-def document_of(report: NodeReport, before: tuple[Condition, ...], now: str) -> tuple[Document, tuple[Condition, ...]]:
+def document_of(
+    report: NodeReport, before: tuple[StatusCondition, ...], now: str
+) -> tuple[KubernetesObject, tuple[StatusCondition, ...]]:
     """Return a report as an object, and its conditions, which hold since ``now`` unless they did ``before``."""
     conditions = (_since(before, _enforced(report, now)),)
     status = NodeFirewallStatus(
@@ -79,14 +81,14 @@ def document_of(report: NodeReport, before: tuple[Condition, ...], now: str) -> 
         policies=tuple(map(_on_node, report.policies)),
         last_refusal=_refusal(report),
     )
-    whole: Document = {
+    whole: KubernetesObject = {
         **bare(report.node),
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
     return whole, conditions
 
 
-def bare(node: str) -> Document:
+def bare(node: str) -> KubernetesObject:
     """Return the object of a node that has not reported yet."""
     return {"apiVersion": OWN_VERSION, "kind": "NodeFirewall", "metadata": {"name": node}}
 
@@ -117,16 +119,16 @@ def _refusal(report: NodeReport) -> LastRefusal | None:
     return None if refusal is None else LastRefusal(sequence=refusal.wanted, message=_cut(refusal.words) or "failed")
 
 
-def _enforced(report: NodeReport, now: str) -> Condition:
+def _enforced(report: NodeReport, now: str) -> StatusCondition:
     status: Literal["True", "False", "Unknown"] = (
         "Unknown" if report.enforced is None else "True" if report.enforced else "False"
     )
-    return Condition(
+    return StatusCondition(
         type="Enforced", status=status, reason=report.reason, message=_cut(report.message), last_transition_time=now
     )
 
 
-def _since(before: tuple[Condition, ...], condition: Condition) -> Condition:
+def _since(before: tuple[StatusCondition, ...], condition: StatusCondition) -> StatusCondition:
     """Return a condition since it has its status."""
     for each in before:
         if (each.type, each.status) == (condition.type, condition.status):

@@ -8,10 +8,10 @@ from random import Random
 
 import structlog
 
-from adapters.kubernetes.api.api_client import Api, ApiFault, Write
+from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, WriteVerb
 from adapters.kubernetes.api.list_watch import Backoff
 from adapters.kubernetes.api.resources import NODE_FIREWALLS
-from adapters.kubernetes.nodefirewall import Condition, bare, document_of
+from adapters.kubernetes.nodefirewall import StatusCondition, bare, document_of
 from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.reconcile.interfaces import Clock
@@ -24,16 +24,16 @@ _GAP, _SELDOM, _RENEWED = 1.0, 30.0, 600.0
 
 
 @dataclass(slots=True)
-class Reporting:
+class ReportWriter:
     """Writes the last report it was given; it may be given one at any time, by its own thread."""
 
-    api: Api
+    api: KubernetesApi
     clock: Clock
     dice: Random
     _latest: NodeReport | None = None
     _sent: NodeReport | None = None
     _sent_at: float = float("-inf")
-    _conditions: tuple[Condition, ...] = ()
+    _conditions: tuple[StatusCondition, ...] = ()
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, report: NodeReport | None) -> None:
@@ -85,10 +85,10 @@ class Reporting:
         document, conditions = document_of(report, self._conditions, now)
         path = f"{NODE_FIREWALLS.paths[0]}/{report.node}"
         try:
-            await self.api.write(Write.APPLY, f"{path}/status", document)
-        except ApiFault as error:
+            await self.api.write(WriteVerb.APPLY, f"{path}/status", document)
+        except ApiError as error:
             if error.code != HTTPStatus.NOT_FOUND:
                 raise
-            await self.api.write(Write.APPLY, path, bare(report.node))
-            await self.api.write(Write.APPLY, f"{path}/status", document)
+            await self.api.write(WriteVerb.APPLY, path, bare(report.node))
+            await self.api.write(WriteVerb.APPLY, f"{path}/status", document)
         self._conditions = conditions

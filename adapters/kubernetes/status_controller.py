@@ -11,16 +11,16 @@ from random import Random
 
 import structlog
 
-from adapters.kubernetes.api.api_client import Api, ApiFault, Write
-from adapters.kubernetes.api.k8s_events import Notice, Notices, Regarding
+from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, WriteVerb
+from adapters.kubernetes.api.k8s_events import InvolvedObject, KubernetesEvent, KubernetesEventRecorder
 from adapters.kubernetes.api.list_watch import Backoff, Watcher
-from adapters.kubernetes.api.resources import BY_KIND, NODE_FIREWALLS, Document
-from adapters.kubernetes.cluster_view import Overview, Seen
+from adapters.kubernetes.api.resources import BY_KIND, NODE_FIREWALLS, KubernetesObject
+from adapters.kubernetes.cluster_view import ApiObject, ClusterView
 from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.objects.selectors import is_object_name
 from engine.reconcile.interfaces import Clock
-from engine.status.cluster_status import PolicySummary, Rollup
+from engine.status.cluster_status import ClusterStatus, PolicySummary
 from engine.status.policy_status import Phase
 
 _LOG = structlog.get_logger(__name__)
@@ -35,22 +35,22 @@ _RATE, _AT_ONCE = 100, 8
 
 
 @dataclass(slots=True)
-class Controller:
+class StatusController:
     """Keeps the status of every policy that is for nodes; ``notices`` tells what is refused."""
 
-    api: Api
+    api: KubernetesApi
     clock: Clock
     dice: Random
-    notices: Notices
-    _overview: Overview = field(default_factory=Overview)
-    _rollup: Rollup = field(default_factory=Rollup)
+    notices: KubernetesEventRecorder
+    _overview: ClusterView = field(default_factory=ClusterView)
+    _rollup: ClusterStatus = field(default_factory=ClusterStatus)
     _refused: dict[str, str] = field(default_factory=dict)
     _left: set[str] = field(default_factory=set)
     """Policies whose status could not be written."""
 
     async def run(self) -> None:
         """Go on until cancelled, from what the API has now."""
-        self._overview, self._left = Overview(), set()
+        self._overview, self._left = ClusterView(), set()
         news, backoff = asyncio.Event(), Backoff(self.dice)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.notices.run())
@@ -82,7 +82,7 @@ class Controller:
                 try:
                     return await self._write(name)
                 except NodewallError as error:
-                    if not (isinstance(error, ApiFault) and error.code == HTTPStatus.NOT_FOUND):
+                    if not (isinstance(error, ApiError) and error.code == HTTPStatus.NOT_FOUND):
                         self._left.add(name)
                         _LOG.warning("status not written", policy=name, error=str(error))
                     return False
@@ -103,7 +103,7 @@ class Controller:
             "metadata": {"name": name},
             "status": status,
         }
-        await self.api.write(Write.APPLY, f"{_POLICIES.paths[0]}/{name}/status", document)
+        await self.api.write(WriteVerb.APPLY, f"{_POLICIES.paths[0]}/{name}/status", document)
         return True
 
     def _tell_refusals(self) -> None:
@@ -114,8 +114,8 @@ class Controller:
             found[key] = words
             seen = self._overview.seen.get((refusal.kind, refusal.name))
             if seen is not None and self._refused.get(key) != words:
-                about = Regarding(BY_KIND[refusal.kind].version, refusal.kind, refusal.name, seen.uid)
-                self.notices.take(Notice(about, "Refused", f"the last good version stays in force: {words}"))
+                about = InvolvedObject(BY_KIND[refusal.kind].version, refusal.kind, refusal.name, seen.uid)
+                self.notices.take(KubernetesEvent(about, "Refused", f"the last good version stays in force: {words}"))
         self._refused = found
 
     async def _swept(self) -> bool:
@@ -124,15 +124,15 @@ class Controller:
         # Without a name the request would be about all reports.
         for node in filter(is_object_name, sorted(self._overview.reports.keys() - self._overview.state.nodes.keys())):
             try:
-                await self.api.write(Write.DELETE, f"{NODE_FIREWALLS.paths[0]}/{node}", {})
+                await self.api.write(WriteVerb.DELETE, f"{NODE_FIREWALLS.paths[0]}/{node}", {})
             except NodewallError as error:
-                if not (isinstance(error, ApiFault) and error.code == HTTPStatus.NOT_FOUND):
+                if not (isinstance(error, ApiError) and error.code == HTTPStatus.NOT_FOUND):
                     _LOG.warning("report not removed", node=node, error=str(error))
                     done = False
         return done
 
 
-def _status_of(summary: PolicySummary, seen: Seen, now: str) -> Document:
+def _status_of(summary: PolicySummary, seen: ApiObject, now: str) -> KubernetesObject:
     """Return the status of a policy; conditions hold since ``now`` unless they did before."""
     accepted = ("Accepted", not summary.refused, "Refused" if summary.refused else "Accepted", summary.refused)
     realized = ("Realized", summary.phase is Phase.REALIZED, summary.phase.value, summary.message)
@@ -145,7 +145,7 @@ def _status_of(summary: PolicySummary, seen: Seen, now: str) -> Document:
     }
 
 
-def _condition(said: tuple[str, bool, str, str], seen: Seen, now: str) -> Document:
+def _condition(said: tuple[str, bool, str, str], seen: ApiObject, now: str) -> KubernetesObject:
     kind, holds, reason, message = said
     status = str(holds)
     before = seen.status.get("conditions")

@@ -15,10 +15,10 @@ from socket import socket
 from types import TracebackType
 from typing import Self
 
-from adapters.system.netns_sockets import Attempt, Outcome, connect_all, inside, listener
+from adapters.system.netns_sockets import ConnectionAttempt, DeliveryOutcome, connect_all, inside, listener
 from adapters.system.process import Runner, SystemRunner, namespace_path, namespaces
 
-__all__ = ["Host", "Lab", "Namespaces", "Outcome", "configure"]
+__all__ = ["DeliveryOutcome", "Lab", "LabHost", "Namespaces", "configure"]
 
 PREFIX = "nodewall"
 HUB = "hub"
@@ -43,7 +43,7 @@ PATIENT: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class LabHost:
     """A host of a lab and its addresses, of both families."""
 
     name: str
@@ -125,7 +125,7 @@ class Namespaces(_Closing):
 class Lab(_Closing):
     """A network of hosts, there while the context is entered; host names fit into a namespace's name."""
 
-    hosts: tuple[Host, ...]
+    hosts: tuple[LabHost, ...]
     runner: Runner = field(default_factory=SystemRunner)
     _namespaces: Namespaces = field(init=False)
     _listeners: dict[tuple[str, int, int], socket] = field(default_factory=dict, init=False)
@@ -163,21 +163,21 @@ class Lab(_Closing):
         finally:
             self._hang_up(mine)
 
-    def connect(self, source: str, address: str, port: int, protocol: int, timeout: float = 1) -> Outcome:
+    def connect(self, source: str, address: str, port: int, protocol: int, timeout: float = 1) -> DeliveryOutcome:
         """Return what becomes of a real connection (TCP) or of a request and its answer (UDP).
 
         Where a host has the address but does not listen yet, it does from now on.
         """
         return self.connect_all([(source, address, port, protocol)], timeout)[0]
 
-    def connect_all(self, attempts: Sequence[tuple[str, str, int, int]], timeout: float = 1) -> list[Outcome]:
+    def connect_all(self, attempts: Sequence[tuple[str, str, int, int]], timeout: float = 1) -> list[DeliveryOutcome]:
         """Make many connections ``(source host, address, port, protocol)`` at once, as `connect` does one."""
         owners = {address: host.name for host in self.hosts for address in host.addresses}
         for _source, address, port, protocol in attempts:
             if address in owners and (address, protocol, port) not in self._listeners:
                 self._listen(owners[address], address, protocol, port)
         made = [
-            Attempt(namespace_path(self.netns(source)), address, port, protocol)
+            ConnectionAttempt(namespace_path(self.netns(source)), address, port, protocol)
             for source, address, port, protocol in attempts
         ]
         return connect_all(made, list(self._listeners.values()), timeout)
@@ -217,7 +217,7 @@ def configure(netns: str, settings: Mapping[str, str]) -> None:
     inside(namespace_path(netns), write)
 
 
-def _host_lines(host: Host) -> Iterator[str]:
+def _host_lines(host: LabHost) -> Iterator[str]:
     yield "link set lo up"
     yield "link set eth0 up"
     for address in host.addresses:

@@ -41,7 +41,7 @@ from types import TracebackType
 from typing import Self
 
 from adapters.lab.netns import QUIET, Namespaces, configure
-from adapters.system.netns_sockets import Outcome, opened
+from adapters.system.netns_sockets import DeliveryOutcome, opened
 from adapters.system.process import namespace_path
 from engine.rulesets.model import Hook
 
@@ -66,7 +66,7 @@ SETTINGS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class PacketKey:
     """The parts of an IP packet that tell it from others."""
 
     src: bytes
@@ -91,7 +91,7 @@ class Wire:
         return None
 
 
-def parsed(packet: bytes) -> Wire:
+def parsed(packet: bytes) -> PacketKey:
     """Return the parts of an IP packet; what ICMP quotes may be cut short.
 
     Raises:
@@ -100,7 +100,7 @@ def parsed(packet: bytes) -> Wire:
     if packet[0] >> 4 == 4:
         if int.from_bytes(packet[6:8]) & 0x3FFF:
             raise ValueError("fragments cannot be injected")
-        return Wire(
+        return PacketKey(
             packet[12:16], packet[16:20], packet[9], packet[(packet[0] & 0xF) * 4 : int.from_bytes(packet[2:4])]
         )
     if packet[0] >> 4 != 6:
@@ -110,10 +110,10 @@ def parsed(packet: bytes) -> Wire:
         protocol, start = packet[start], start + 8 * (packet[start + 1] + 1)
     if protocol == 44:
         raise ValueError("fragments cannot be injected")
-    return Wire(packet[8:24], packet[24:40], protocol, packet[start : 40 + int.from_bytes(packet[4:6])])
+    return PacketKey(packet[8:24], packet[24:40], protocol, packet[start : 40 + int.from_bytes(packet[4:6])])
 
 
-class Rig:
+class InjectionRig:
     """A node in a scratch network and its verdicts, there while the context is entered; `netns` takes the rules."""
 
     def __init__(self, addresses: Sequence[str], interfaces: Sequence[str] = (ETH0,)) -> None:
@@ -149,7 +149,7 @@ class Rig:
         """The name of the node's network namespace."""
         return self._namespaces["node"]
 
-    def judge(self, hook: Hook, packets: Sequence[bytes], interface: str = "") -> list[Outcome]:
+    def judge(self, hook: Hook, packets: Sequence[bytes], interface: str = "") -> list[DeliveryOutcome]:
         """Return what the kernel does with each IP packet (with right checksums), in order, at INPUT or OUTPUT.
 
         They come in at the interface, by default the first, or go out there, by default where routing leads.
@@ -162,7 +162,7 @@ class Rig:
         self._check(hook, wires)
         for each in wires:
             self._listen(4 if len(each.src) == 4 else 6, each.protocol)
-        outcomes: list[Outcome] = []
+        outcomes: list[DeliveryOutcome] = []
         with _one_cpu():
             for start in range(0, len(packets), WINDOW):
                 part = slice(start, start + WINDOW)
@@ -178,7 +178,9 @@ class Rig:
         if error:
             raise OSError(-error, os.strerror(-error))
 
-    def _window(self, hook: Hook, packets: Sequence[bytes], wires: Sequence[Wire], interface: str) -> list[Outcome]:
+    def _window(
+        self, hook: Hook, packets: Sequence[bytes], wires: Sequence[PacketKey], interface: str
+    ) -> list[DeliveryOutcome]:
         here = interface or self.interfaces[0]
         for packet, wire in zip(packets, wires, strict=True):
             if hook is Hook.INPUT:
@@ -192,7 +194,7 @@ class Rig:
         refused = {each.refused for each in outside + loop}
         return [_outcome(wire, accepted, refused) for wire in wires]
 
-    def _settle(self, interface: str) -> tuple[list[Wire], list[Wire]]:
+    def _settle(self, interface: str) -> tuple[list[PacketKey], list[PacketKey]]:
         """Send a marker behind the packets and back behind their answers; return what passed peer and ``lo``.
 
         All is queued on one CPU, so what comes before the marker was dealt with before it.
@@ -219,10 +221,10 @@ class Rig:
                         heard.add(parsed(data).identity)
                     else:
                         source = inet_pton(AF_INET6, sender[0].partition("%")[0])
-                        heard.add(Wire(source, ancillary[0][2][:16], protocol, data).identity)
+                        heard.add(PacketKey(source, ancillary[0][2][:16], protocol, data).identity)
         return heard
 
-    def _check(self, hook: Hook, wires: Sequence[Wire]) -> None:
+    def _check(self, hook: Hook, wires: Sequence[PacketKey]) -> None:
         seen: set[bytes] = set()
         for index, wire in enumerate(wires):
             identity = wire.identity[:-4] if wire.protocol == 6 else wire.identity  # an RST tells no more
@@ -301,13 +303,13 @@ def _routes(name: str, metric: int) -> Iterator[str]:
     yield f"route add ::/0 via fe80::1 dev {name} onlink metric {metric}"
 
 
-def _outcome(wire: Wire, accepted: set[bytes], refused: set[bytes | None]) -> Outcome:
+def _outcome(wire: PacketKey, accepted: set[bytes], refused: set[bytes | None]) -> DeliveryOutcome:
     if wire.identity in accepted:
-        return Outcome.ACCEPT
+        return DeliveryOutcome.ACCEPT
     by_reset = wire.identity[:-4] if wire.protocol == 6 else None
     if wire.identity in refused or (by_reset and by_reset in refused):
-        return Outcome.REJECT
-    return Outcome.DROP
+        return DeliveryOutcome.REJECT
+    return DeliveryOutcome.DROP
 
 
 def _frame(packet: bytes) -> bytes:
@@ -319,7 +321,7 @@ def _frame(packet: bytes) -> bytes:
     return to + GATEWAY_MAC + ETH_P_IPV6.to_bytes(2) + packet
 
 
-def _until(tap: socket, mark: bytes) -> list[Wire]:
+def _until(tap: socket, mark: bytes) -> list[PacketKey]:
     """Return the IP packets that a tap saw before the marker."""
     found = []
     while (frame := _received(tap)) != mark:

@@ -22,7 +22,7 @@ class RuleChanges(Protocol):
         ...
 
 
-class RememberedKernel:
+class CachedKernel:
     """A network namespace's netfilter, and what is known of it.
 
     The rules of a family are read where ``changes`` tells of any. A set is read once it was written, and all of them

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from adapters.system.process import Runner
 from engine.errors import KernelRefused
 from engine.rulesets.model import Family, Ruleset
-from simulator.analysis.stale_connections import Flow, no_longer_admitted
+from simulator.analysis.stale_connections import TrackedFlow, no_longer_admitted
 from simulator.packets import Address, protocol_names
 
 _FAMILIES = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
@@ -49,19 +49,19 @@ class ConnectionTable:
 
     runner: Runner
 
-    def flows(self) -> tuple[Flow, ...]:
+    def flows(self) -> tuple[TrackedFlow, ...]:
         """Return all entries, sorted.
 
         Raises:
             KernelError: conntrack is not there, or failed.
         """
-        found: list[Flow] = []
+        found: list[TrackedFlow] = []
         for family in _FAMILIES.values():
             words = ["conntrack", "-L", "-f", family, "-o", "extended"]
             found += parsed(self.runner.run(words).or_refused("conntrack"))
         return tuple(sorted(found, key=repr))
 
-    def forget(self, flows: Iterable[Flow]) -> int:
+    def forget(self, flows: Iterable[TrackedFlow]) -> int:
         """Delete entries and return how many; one that ended by itself meanwhile does not count."""
         gone = 0
         for flow in flows:
@@ -96,7 +96,7 @@ class ConnectionTable:
         return next((way.dev for way in _WAYS.validate_json(done.out)), "")
 
 
-def parsed(text: str) -> Iterator[Flow]:
+def parsed(text: str) -> Iterator[TrackedFlow]:
     """Yield the entries that ``conntrack -L -o extended`` prints; lines of protocols it cannot tell are passed over."""
     for line in text.splitlines():
         words = line.split()
@@ -105,7 +105,7 @@ def parsed(text: str) -> Iterator[Flow]:
         answer = dict([pair for pair in pairs if pair[0] in {"src", "dst", "sport", "dport"}])
         if len(words) < 4 or not words[3].isdecimal() or "src" not in first:
             continue
-        yield Flow(
+        yield TrackedFlow(
             protocol=int(words[3]),
             src=ip_address(first["src"]),
             dst=ip_address(first["dst"]),
@@ -127,7 +127,7 @@ def _number(words: dict[str, str], key: str) -> int | None:
     return int(words[key]) if key in words else None
 
 
-def _words(flow: Flow) -> Iterator[str]:
+def _words(flow: TrackedFlow) -> Iterator[str]:
     """Yield the words that mean one entry and no other."""
     family = Family.IPV4 if flow.src.version == 4 else Family.IPV6
     yield from (

@@ -23,7 +23,7 @@ _RULE = re.compile(rf"^\[(\d+):(\d+)\] -A {CHAIN_PREFIX}\S+ (.*)$", re.MULTILINE
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RuleCount:
     """What was counted of one rule of a policy in one family; targets of logs count for themselves, not for it."""
 
     family: Family
@@ -33,7 +33,7 @@ class Count:
     octets: int
 
 
-def counted(runner: Runner, backend: Backend) -> tuple[Count, ...]:
+def counted(runner: Runner, backend: Backend) -> tuple[RuleCount, ...]:
     """Return what was counted since each rule was made, by family, policy and rule.
 
     Raises:
@@ -45,13 +45,13 @@ def counted(runner: Runner, backend: Backend) -> tuple[Count, ...]:
     return counts(saved, runner.run(["ipset", "save"]).or_refused("ipset"))
 
 
-def counts(saved: Mapping[Family, str], sets: str) -> tuple[Count, ...]:
+def counts(saved: Mapping[Family, str], sets: str) -> tuple[RuleCount, ...]:
     """Return what the texts of ``iptables-save --counters`` and of ``ipset save`` say of each rule of a policy."""
     sums: dict[tuple[Family, str, str], tuple[int, int]] = {}
     for owner, packets, octets in chain(_by_rules(saved), _by_members(sets)):
         before = sums.get(owner, (0, 0))
         sums[owner] = before[0] + packets, before[1] + octets
-    return tuple(Count(*owner, *sums[owner]) for owner in sorted(sums))
+    return tuple(RuleCount(*owner, *sums[owner]) for owner in sorted(sums))
 
 
 _Counted = tuple[tuple[Family, str, str], int, int]

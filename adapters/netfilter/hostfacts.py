@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class IpOutput:
     """What the ip command printed as JSON, where that came from, and the family of routes in it."""
 
     text: str
@@ -79,7 +79,7 @@ class Text:
     family: Family = Family.IPV4
 
 
-def host_of(addresses: Text, *routes: Text) -> Host:
+def host_of(addresses: IpOutput, *routes: IpOutput) -> Host:
     """Return a node's addresses and routes from what ``ip -json address`` and ``ip -json route`` printed.
 
     Of a route with several next hops the first is taken.
@@ -94,7 +94,7 @@ def host_of(addresses: Text, *routes: Text) -> Host:
     return Host(own, tuple(route for text in routes for route in _routes(text)))
 
 
-def _routes(text: Text) -> Iterator[Route]:
+def _routes(text: IpOutput) -> Iterator[Route]:
     expected = "what ip -json route prints, or ip -json -6 route"
     for each in _read(_ROUTES, text, expected):
         to = (_EVERYWHERE_6 if text.family is Family.IPV6 else _EVERYWHERE) if each.dst == "default" else each.dst
@@ -105,7 +105,7 @@ def _routes(text: Text) -> Iterator[Route]:
         yield Route(network, each.dev or next((hop.dev for hop in each.nexthops), ""))
 
 
-def _read(kind: TypeAdapter[list[T]], text: Text, expected: str) -> list[T]:
+def _read(kind: TypeAdapter[list[T]], text: IpOutput, expected: str) -> list[T]:
     try:
         return kind.validate_json(text.text)
     except ValidationError as error:
@@ -121,7 +121,7 @@ def observe_host(runner: Runner) -> Host:
         KernelError: ip is not there, or failed.
     """
     return host_of(
-        *(Text(runner.run(words).or_refused("ip") or "[]", "ip", family) for words, family in _COMMANDS.items())
+        *(IpOutput(runner.run(words).or_refused("ip") or "[]", "ip", family) for words, family in _COMMANDS.items())
     )
 
 

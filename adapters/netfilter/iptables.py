@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar, cast
 
-from adapters.system.process import Finished, Runner
+from adapters.system.process import FinishedProcess, Runner
 from engine.errors import KernelBusy, KernelRefused, ToolMissing
 from engine.rulesets.diff import apply_changes
 from engine.rulesets.model import Family, IpSet, Ruleset, Table
@@ -115,7 +115,7 @@ class NetfilterKernel:
         wait = ["-w", _LOCK_SECONDS] if self.backend is Backend.LEGACY else []
         return [f"{tool}-{self.backend}-restore", "--noflush", *wait]
 
-    def _run(self, words: list[str], text: str = "") -> Finished:
+    def _run(self, words: list[str], text: str = "") -> FinishedProcess:
         finished = self._runner.run(words, text)
         if finished.status == 0:
             return finished

@@ -81,7 +81,7 @@ def _counters(entries: bytearray, layout: _Layout) -> Iterator[int]:
         begin += length
 
 
-class LegacyRules:
+class LegacyRuleChanges:
     """Tells of which families the rules have changed, in a network namespace or in our own; it has to be asked."""
 
     descriptor = None

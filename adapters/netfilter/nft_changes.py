@@ -23,7 +23,7 @@ _FAMILIES = {int(socket.AF_INET): Family.IPV4, int(socket.AF_INET6): Family.IPV6
 _BUFFER = 1 << 16
 
 
-class RuleNotifications:
+class NftRuleChanges:
     """Tells of which families the rules of nftables have changed, in a network namespace or in our own."""
 
     def __init__(self, netns: str = "") -> None:

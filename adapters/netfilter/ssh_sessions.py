@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from engine.policy.completed_rules import STATIC_PRIORITY, Action, CompletedRule, Direction, Protocol, Rank, Service
-from engine.policy.prefix_sets import Block
+from engine.policy.completed_rules import STATIC_PRIORITY, Action, CompletedRule, Direction, Protocol, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock
 
 POLICY = "(administrator)"
 """Stands where a policy's name would."""
@@ -38,8 +38,8 @@ def _rule(text: str) -> Iterator[CompletedRule]:
             rank=Rank(STATIC_PRIORITY, 0.0, POLICY, 0),
             direction=Direction.INGRESS,
             action=Action.ALLOW,
-            peers=(Block(ip_network(client)),),
-            services=(Service(Protocol.TCP, (port, port)),),
+            peers=(AddressBlock(ip_network(client)),),
+            services=(Traffic(Protocol.TCP, (port, port)),),
         )
 
 

@@ -17,16 +17,16 @@ from typing import Protocol
 
 import structlog
 
-from adapters.eventlog.sources import Source
+from adapters.eventlog.sources import EventSource
 from adapters.netfilter.conntrack import ConnectionTable
 from adapters.netfilter.hostfacts import observe
-from adapters.node.drift import Keeper
+from adapters.node.drift import RulesetEnforcer
 from adapters.system.gc_tuning import give_back
 from adapters.system.inotify import FileWatch
 from adapters.system.process import Runner
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derived
-from engine.errors import NodewallError, SwitchedOff
+from engine.errors import EnforcementDisabled, NodewallError
 from engine.state.fold import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ _RETRIES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds until what failed is tried again."""
 
 
-class Switch(Protocol):
+class KillSwitch(Protocol):
     """Takes a node's rules off it, as somebody there wants it."""
 
     @property
@@ -75,16 +75,16 @@ class Agent:
     node: str
     netns: str
     runner: Runner
-    source: Source
-    keeper: Keeper
+    source: EventSource
+    keeper: RulesetEnforcer
     judge_in: Callable[[ClusterState], None]
     told_by: int | None
     """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
     written: FileWatch | None
     """Tells when the source may have news; where it is None the source is asked again and again."""
-    enforced: Callable[[Desired, Sequence[datetime]], object]
+    enforced: Callable[[DesiredRuleset, Sequence[datetime]], object]
     """Called whenever rules came into force, with the times of the events that wanted them."""
-    switch: Switch
+    switch: KillSwitch
     """Says whether somebody on the node wants no rules there."""
     turned: Callable[[Derivation], float | None] = lambda _: None
     """Called after every turn of the loop with what is wanted now; returns when there has to be another turn."""
@@ -170,7 +170,7 @@ class Agent:
             return
         self._off = True
         self.keeper.kernel.distrust_sets()
-        self.keeper.failed(SwitchedOff(self.switch.path))
+        self.keeper.failed(EnforcementDisabled(self.switch.path))
 
     def _hear(self, now: float) -> None:
         try:

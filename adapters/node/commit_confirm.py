@@ -26,7 +26,7 @@ _ANSWER = 60.0  # seconds in which a state is surely put back
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingConfirmation:
     """The files of a network namespace: what awaits confirmation, what shall be taken back now, and what came of it."""
 
     netns: str
@@ -69,7 +69,7 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
         yield
         return
     settled(netns)
-    waiting = Waiting(netns)
+    waiting = PendingConfirmation(netns)
     for stale in (waiting.pending, waiting.asked, waiting.done):
         stale.unlink(missing_ok=True)
     with _watchdog(netns, backend, repr(seconds), *record) as process:
@@ -106,7 +106,7 @@ def settled(netns: str) -> None:
     Raises:
         Refused: something does.
     """
-    if Waiting(netns).alive:
+    if PendingConfirmation(netns).alive:
         raise Refused((Fault("", "an apply awaits confirmation", "nodewall confirm or nodewall rollback first"),))
 
 
@@ -131,7 +131,7 @@ def confirm(netns: str) -> None:
     Raises:
         Refused: nothing awaits confirmation.
     """
-    waiting = Waiting(netns)
+    waiting = PendingConfirmation(netns)
     alive = waiting.alive
     try:
         waiting.pending.unlink()
@@ -148,7 +148,7 @@ def rollback(netns: str, seconds: float = _ANSWER) -> None:
         Refused: nothing awaits confirmation.
         KernelRefused: the previous state could not be put back.
     """
-    waiting = Waiting(netns)
+    waiting = PendingConfirmation(netns)
     if not waiting.alive:
         raise _nothing()
     try:
@@ -170,7 +170,7 @@ def _nothing() -> Refused:
     return Refused((Fault("", "nothing awaits confirmation", "an apply with --confirm-timeout before"),))
 
 
-def register(waiting: Waiting) -> None:
+def register(waiting: PendingConfirmation) -> None:
     """Make it known that this process waits for a confirmation."""
     make_folder()
     with waiting.pending.open("x", encoding="ascii") as file:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from adapters.netfilter.cached import RememberedKernel
+from adapters.netfilter.cached import CachedKernel
 from adapters.node.journal import Journal
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.events.outcomes import DriftRepaired
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.diff import diff
@@ -26,10 +26,10 @@ _PAUSES = (0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(slots=True)
-class Keeper:
+class RulesetEnforcer:
     """Brings what is desired into force, and back into force; ``now`` is a monotonic clock in seconds."""
 
-    kernel: RememberedKernel
+    kernel: CachedKernel
     nodes: NodeRuleReconciler
     journal: Journal
     now: Callable[[], float]
@@ -39,7 +39,7 @@ class Keeper:
     held_until: float = field(default=0.0, init=False)
     """Until when no repair is made."""
 
-    def enforce(self, wanted: Desired) -> None:
+    def enforce(self, wanted: DesiredRuleset) -> None:
         """Bring what is desired into force, but for rules that the kernel refuses.
 
         Raises:

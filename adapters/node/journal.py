@@ -11,7 +11,7 @@ from engine.errors import LogConflict, LogError
 from engine.events import EventBody
 from engine.events.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
 from engine.reconcile.reconciler import NodeRuleReconciler, Proposal
-from engine.rulesets.digest import Fingerprints
+from engine.rulesets.digest import RulesetDigests
 from engine.state.fold import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Journal:
     required: bool = True
     told: Callable[[EventBody], None] = lambda _: None
     """Told of everything that was done, also where it could not be put on record."""
-    _fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
+    _fingerprints: RulesetDigests = field(default_factory=RulesetDigests, init=False)
 
     def begun(self, proposal: Proposal) -> None:
         """Record that a way is about to be taken.

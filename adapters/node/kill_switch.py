@@ -17,7 +17,7 @@ def switch_of(netns: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class OffSwitch:
+class FileKillSwitch:
     """The switch of a network namespace, and how all rules are taken off it."""
 
     netns: str

@@ -4,25 +4,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation
 from engine.events import EventBody
 
-Did = Callable[[EventBody], object]
-Turned = Callable[[Derivation], float | None]
+EventListener = Callable[[EventBody], object]
+TurnListener = Callable[[Derivation], float | None]
 """Returns when it wants to be told again at the latest, by the monotonic clock in seconds."""
-InForce = Callable[[Desired, Sequence[datetime]], object]
-Took = Callable[[str, float], object]
+EnforcedListener = Callable[[DesiredRuleset, Sequence[datetime]], object]
+StageListener = Callable[[str, float], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Outlets:
+class AgentListeners:
     """Listeners of each kind, told in the order in which they came."""
 
-    on_did: list[Did] = field(default_factory=list)
-    on_turned: list[Turned] = field(default_factory=list)
-    on_in_force: list[InForce] = field(default_factory=list)
-    on_took: list[Took] = field(default_factory=list)
+    on_did: list[EventListener] = field(default_factory=list)
+    on_turned: list[TurnListener] = field(default_factory=list)
+    on_in_force: list[EnforcedListener] = field(default_factory=list)
+    on_took: list[StageListener] = field(default_factory=list)
 
     def did(self, body: EventBody) -> None:
         """Tell what was done."""
@@ -34,7 +34,7 @@ class Outlets:
         moments = [moment for each in self.on_turned if (moment := each(derivation)) is not None]
         return min(moments, default=None)
 
-    def in_force(self, wanted: Desired, since: Sequence[datetime]) -> None:
+    def in_force(self, wanted: DesiredRuleset, since: Sequence[datetime]) -> None:
         """Tell what came into force, and when that was put on record."""
         for each in self.on_in_force:
             each(wanted, since)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters.system.process import Hold, command_line, namespace_path
+from adapters.system.process import NetnsHold, command_line, namespace_path
 from engine.errors import Fault, Refused, shown
 
 FOLDER = Path("/run/nodewall")
@@ -27,7 +27,7 @@ def make_folder() -> None:
 
 
 @contextmanager
-def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[Hold]:
+def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[NetnsHold]:
     """Hold a namespace for changing its rules, which programs that are started for it are told.
 
     ``patience`` is for how many seconds another nodewall that holds it is waited for.
@@ -38,7 +38,7 @@ def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[Hold]:
     """
     # By the number, so that a namespace is the same by whatever name or way it was entered.
     with pinned(netns) as number, _held(_lock_of(number), patience) as descriptor:
-        yield Hold(descriptor, number)
+        yield NetnsHold(descriptor, number)
 
 
 def holder_of(netns: str = "") -> str:

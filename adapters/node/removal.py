@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from adapters.netfilter.iptables import NetfilterKernel
-from engine.compiler import Options
+from engine.compiler import CompilerOptions
 from engine.errors import KernelRefused, ToolMissing
 from engine.reconcile.interfaces import Stopwatch
 from engine.reconcile.reconciler import NodeRuleReconciler, Proposal, realize
@@ -12,18 +12,18 @@ from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import make_plan
 from simulator.guard.guard import TrustingVerifier
 
-_NOTHING = Options(enabled=False)
+_NOTHING = CompilerOptions(enabled=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovalResult:
     """How many operations a removal took, and the sets that had to stay because others use them."""
 
     ops: int = 0
     left: tuple[str, ...] = ()
 
 
-def remove(kernel: NetfilterKernel, watch: Stopwatch) -> Removed:
+def remove(kernel: NetfilterKernel, watch: Stopwatch) -> RemovalResult:
     """Take all that is nodewall's off the node, whichever backend wrote it.
 
     Raises:
@@ -32,7 +32,7 @@ def remove(kernel: NetfilterKernel, watch: Stopwatch) -> Removed:
     other = clear_rules(kernel.other, watch)
     nodes = NodeRuleReconciler(kernel, TrustingVerifier(), watch, _NOTHING)
     nodes.batch_reconcile(())
-    return Removed(other + len(nodes.latest.plan.changes), tuple(sorted(nodes.spared)))
+    return RemovalResult(other + len(nodes.latest.plan.changes), tuple(sorted(nodes.spared)))
 
 
 def clear_rules(kernel: NetfilterKernel, watch: Stopwatch) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from engine.desired.incremental import Derivation
 from engine.events import EventBody
 from engine.events.outcomes import ApplyFailed
-from engine.rulesets.digest import Fingerprints
+from engine.rulesets.digest import RulesetDigests
 from engine.status.node_report import NodeReport, report_of
 from engine.status.policy_status import Phase, PolicyStatus
 
@@ -22,7 +22,7 @@ _LAG = 5.0
 
 
 @dataclass(slots=True)
-class Reporter:
+class ReportThrottle:
     """Reports to ``tell``, None where the cluster does not have the node; ``now`` is a monotonic clock in seconds."""
 
     tell: Callable[[NodeReport | None], None]
@@ -33,7 +33,7 @@ class Reporter:
     """When something changed first and last that is not reported."""
     _realized: dict[str, PolicyStatus] = field(default_factory=dict)
     _late_since: float | None = None
-    _fingerprints: Fingerprints = field(default_factory=Fingerprints)
+    _fingerprints: RulesetDigests = field(default_factory=RulesetDigests)
 
     def did(self, body: EventBody) -> None:
         """Take note of what was done on the node."""

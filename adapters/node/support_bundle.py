@@ -49,7 +49,7 @@ _FILES = (
     ("host/modules.txt", "/proc/modules"),
     ("host/os.txt", "/etc/os-release"),
 )
-State = Callable[[], ClusterState]
+StateLoader = Callable[[], ClusterState]
 
 _PAGES = ("healthz", "readyz", "metrics")
 
@@ -58,7 +58,7 @@ _SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class SupportBundle:
     """What is asked of a node; ``pages`` is where its agent answers on loopback, None where it is not asked."""
 
     node: str
@@ -114,15 +114,15 @@ class Bundle:
             {"nodewall": version("nodewall"), "python": platform.python_version(), "machine": platform.machine()}
         )
 
-    def _status(self, state: State) -> bytes:
+    def _status(self, state: StateLoader) -> bytes:
         return _as_json([each.as_json() for each in statuses(state(), self.node)])
 
-    def _wanted(self, state: State) -> bytes:
+    def _wanted(self, state: StateLoader) -> bytes:
         texts = full_text(desired(state(), self.node).ruleset)
         return _encoded("".join(f"# {tool}\n{text}" for tool, text in texts.items()))
 
     @staticmethod
-    def _config(state: State) -> bytes:
+    def _config(state: StateLoader) -> bytes:
         return _as_json(state().config.model_dump(mode="json", by_alias=True))
 
     def _events(self) -> bytes:

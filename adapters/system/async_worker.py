@@ -18,19 +18,19 @@ _AGAIN = 5.0
 _END = 10.0
 """Seconds that all is waited for as it ends."""
 
-Work = Callable[[], Coroutine[None, None, None]]
+AsyncWork = Callable[[], Coroutine[None, None, None]]
 
 
-class Background:
+class AsyncWorker:
     """Does pieces of work while the context is entered; whatever one comes upon, the others and the process go on."""
 
     def __init__(self) -> None:
-        self._works: list[tuple[str, Work]] = []
+        self._works: list[tuple[str, AsyncWork]] = []
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
 
-    def add(self, name: str, work: Work) -> None:
+    def add(self, name: str, work: AsyncWork) -> None:
         """Have one more piece of work done, before the context is entered; one that fails begins anew after a while."""
         self._works.append((name, work))
 
@@ -72,7 +72,7 @@ class Background:
                 tasks.create_task(_again_and_again(name, work))
 
 
-async def _again_and_again(name: str, work: Work) -> None:
+async def _again_and_again(name: str, work: AsyncWork) -> None:
     while True:
         try:
             await work()

@@ -28,7 +28,7 @@ ICMP_ORIGINS = (2, 3)  # SO_EE_ORIGIN_ICMP and _ICMP6, in contrast to local erro
 T = TypeVar("T")
 
 
-class Outcome(StrEnum):
+class DeliveryOutcome(StrEnum):
     """What became of a connection or a packet."""
 
     ACCEPT = "accept"
@@ -50,7 +50,7 @@ REFUSALS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ConnectionAttempt:
     """One connection to make, from the namespace in the file ``netns``; protocol 6 is TCP, 17 is UDP."""
 
     netns: Path
@@ -100,13 +100,15 @@ def listener(netns: Path, address: str, port: int, protocol: int) -> socket.sock
     return made
 
 
-def connect_all(attempts: Sequence[Attempt], listeners: Sequence[socket.socket], timeout: float) -> list[Outcome]:
+def connect_all(
+    attempts: Sequence[ConnectionAttempt], listeners: Sequence[socket.socket], timeout: float
+) -> list[DeliveryOutcome]:
     """Make all connections at once and return what became of each, after at most ``timeout`` seconds.
 
     ACCEPT: the answer of the listener arrived, so packets pass both ways. REJECT: an RST or an ICMP error arrived.
     DROP: neither did. Somebody must listen: a closed port answers with an RST just like a rule that rejects.
     """
-    outcomes = [Outcome.DROP] * len(attempts)
+    outcomes = [DeliveryOutcome.DROP] * len(attempts)
     served: list[socket.socket] = []
     clients: dict[socket.socket, int] = {}
     with selectors.DefaultSelector() as selector:
@@ -144,7 +146,7 @@ def _enter(netns: Path) -> None:
         os.close(descriptor)
 
 
-def _client(attempt: Attempt) -> socket.socket:
+def _client(attempt: ConnectionAttempt) -> socket.socket:
     family, kind = _family(attempt.address), _kind(attempt.protocol)
     client = opened(attempt.netns, family, kind)
     if family == socket.AF_INET:
@@ -164,25 +166,25 @@ def _client(attempt: Attempt) -> socket.socket:
     return client
 
 
-def _outcome(client: socket.socket) -> Outcome | None:
+def _outcome(client: socket.socket) -> DeliveryOutcome | None:
     try:
         client.recv(64)
     except BlockingIOError:
         return _queued(client)
     except OSError as error:
         if error.errno in REFUSALS:
-            return Outcome.REJECT
+            return DeliveryOutcome.REJECT
         raise
-    return Outcome.ACCEPT
+    return DeliveryOutcome.ACCEPT
 
 
-def _queued(client: socket.socket) -> Outcome | None:
+def _queued(client: socket.socket) -> DeliveryOutcome | None:
     """Look for an ICMP error in the error queue, where alone it is if it came while the first SYN was being sent."""
     with suppress(BlockingIOError):  # empty
         for _level, _kind, data in client.recvmsg(64, 512, socket.MSG_ERRQUEUE)[1]:
             number, origin = struct.unpack_from("=IB", data)  # struct sock_extended_err
             if number in REFUSALS and origin in ICMP_ORIGINS:
-                return Outcome.REJECT
+                return DeliveryOutcome.REJECT
     return None
 
 

@@ -45,7 +45,7 @@ PASSED_ON = ("XTABLES_LOCKFILE",)
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedProcess:
     """What a program left: its exit status and all it wrote, bytes that are no UTF-8 as lone surrogates."""
 
     status: int = 0
@@ -74,7 +74,7 @@ class Finished:
 class Runner(Protocol):
     """Runs programs."""
 
-    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
         """Run the program ``words[0]`` to its end, for at most ``timeout`` seconds; any status is an answer.
 
         Raises:
@@ -85,7 +85,7 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class NetnsHold:
     """A network namespace that is held: the descriptor of its lock, and the namespace's number."""
 
     descriptor: int
@@ -101,9 +101,9 @@ class SystemRunner:
     """
 
     netns: str = ""
-    held: Hold | None = None
+    held: NetnsHold | None = None
 
-    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
         environment = program_environment()
         command = [*self._entering(environment["PATH"]), found(words[0], environment["PATH"]), *words[1:]]
         given = stdin.encode(errors="surrogateescape")
@@ -133,7 +133,7 @@ class SystemRunner:
             status=done.returncode,
             seconds=round(time.monotonic() - started, 4),
         )
-        return Finished(done.returncode, _text(done.stdout), _text(done.stderr))
+        return FinishedProcess(done.returncode, _text(done.stdout), _text(done.stderr))
 
     def _entering(self, path: str) -> list[str]:
         if not self.netns:
@@ -145,14 +145,14 @@ class SystemRunner:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class RecordedRun:
     """One call of a runner."""
 
     words: tuple[str, ...]
     stdin: str = ""
 
 
-Answers = Callable[[tuple[str, ...], str], Finished]
+ScriptedReplies = Callable[[tuple[str, ...], str], FinishedProcess]
 """From words and standard input to what the program leaves."""
 
 
@@ -160,14 +160,14 @@ Answers = Callable[[tuple[str, ...], str], Finished]
 class ScriptedRunner:
     """Runs nothing: ``answers`` says what each program leaves, and ``ran`` is what was asked, in order."""
 
-    answers: Answers = lambda _words, _stdin: Finished()
-    ran: list[Ran] = field(default_factory=list)
+    answers: ScriptedReplies = lambda _words, _stdin: FinishedProcess()
+    ran: list[RecordedRun] = field(default_factory=list)
 
     @classmethod
-    def of(cls, table: Mapping[tuple[str, ...], Finished]) -> Self:
+    def of(cls, table: Mapping[tuple[str, ...], FinishedProcess]) -> Self:
         """Answer from a table by the words; a program that is not in it is missing."""
 
-        def answer(words: tuple[str, ...], _stdin: str) -> Finished:
+        def answer(words: tuple[str, ...], _stdin: str) -> FinishedProcess:
             if words not in table:
                 raise ToolMissing(
                     f"no answer for {shown(' '.join(words))}", f"there are: {_listed(map(' '.join, table))}"
@@ -176,8 +176,8 @@ class ScriptedRunner:
 
         return cls(answer)
 
-    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:  # noqa: ARG002  # nothing takes time
-        self.ran.append(Ran(tuple(words), stdin))
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:  # noqa: ARG002  # nothing takes time
+        self.ran.append(RecordedRun(tuple(words), stdin))
         return self.answers(tuple(words), stdin)
 
 

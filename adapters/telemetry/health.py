@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Check = Callable[[], str]
+HealthCheck = Callable[[], str]
 """Returns what is wrong, nothing where all is well."""
 
 
@@ -17,7 +17,7 @@ _STUCK = 300.0
 
 
 @dataclass(slots=True)
-class Vitals:
+class AgentHealth:
     """Takes note of signs of life; ``now`` is a monotonic clock in seconds, ``beside`` tells if work beside goes on."""
 
     now: Callable[[], float]

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from adapters.telemetry.health import Check
+from adapters.telemetry.health import HealthCheck
 from engine.errors import Fault, Refused
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
+class TelemetryServer:
     """Answers at an address, or at every one where that is ``*``, by what is called at every question."""
 
     address: str
     port: int
-    health: Check
-    readiness: Check
+    health: HealthCheck
+    readiness: HealthCheck
     metrics: Callable[[], bytes] | None = None
 
     async def run(self) -> None:
@@ -68,6 +68,6 @@ async def serving(
     await asyncio.Event().wait()
 
 
-def _checked(check: Check) -> web.Response:
+def _checked(check: HealthCheck) -> web.Response:
     wrong = check()
     return web.Response(text=f"{wrong or 'ok'}\n", status=503 if wrong else 200)

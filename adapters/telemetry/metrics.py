@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from adapters.netfilter.counters import Count
-from engine.desired.full import Desired
+from adapters.netfilter.counters import RuleCount
+from engine.desired.full import DesiredRuleset
 from engine.errors import NodewallError
 from engine.events import EventBody
 from engine.events.outcomes import ApplyFailed, DriftRepaired, RulesetApplied
@@ -90,7 +90,7 @@ class NodeMetrics:
             case _:
                 pass
 
-    def in_force(self, wanted: Desired, since: Iterable[datetime]) -> None:
+    def in_force(self, wanted: DesiredRuleset, since: Iterable[datetime]) -> None:
         """Take note of what is in force now, by events of these times."""
         now = self._clock.now()
         for time in since:
@@ -101,7 +101,7 @@ class NodeMetrics:
         self._members.set(members)
 
     def watch(
-        self, log: str | None, counted: Callable[[], Iterable[Count]], lag: Callable[[], Mapping[str, float]]
+        self, log: str | None, counted: Callable[[], Iterable[RuleCount]], lag: Callable[[], Mapping[str, float]]
     ) -> None:
         """Find out whenever asked: the size of the log, what the kernel counted, and which kinds are heard how late."""
         self.registry.register(_Asked(log, counted, lag))
@@ -115,7 +115,7 @@ class _Asked(Collector):
     """What is found out when it is asked for."""
 
     def __init__(
-        self, log: str | None, counted: Callable[[], Iterable[Count]], lag: Callable[[], Mapping[str, float]]
+        self, log: str | None, counted: Callable[[], Iterable[RuleCount]], lag: Callable[[], Mapping[str, float]]
     ) -> None:
         self._log, self._counted, self._lag = log, counted, lag
 

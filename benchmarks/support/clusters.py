@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation
 from engine.events import declared
 from engine.objects import ClusterNetworkPolicy, Node, Pod
@@ -24,7 +24,7 @@ def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> C
     return state
 
 
-def desired_by(derivation: Derivation) -> Desired:
+def desired_by(derivation: Derivation) -> DesiredRuleset:
     """Return what the node shall have in force, which is there."""
     if derivation.desired is None:
         raise LookupError(NODE)

@@ -4,10 +4,18 @@
 ``assemble`` puts all of them together.
 """
 
-from engine.compiler.assemble import TABLE, Compiled, Memories, assemble, assemble_like, compile_rules, compile_within
+from engine.compiler.assemble import (
+    TABLE,
+    Compiled,
+    LayoutCaches,
+    assemble,
+    assemble_like,
+    compile_rules,
+    compile_within,
+)
 from engine.compiler.logging import label_is_cut, log_prefix
-from engine.compiler.optimised.builder import Bounds
-from engine.compiler.options import DEFAULT_OPTIONS, Layout, LogTarget, Options
+from engine.compiler.optimised.builder import LayoutLimits
+from engine.compiler.options import DEFAULT_OPTIONS, CompilerOptions, Layout, LogTarget
 from engine.compiler.rule_parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
 
 __all__ = [
@@ -15,12 +23,12 @@ __all__ = [
     "HOOKS",
     "SET_TYPE",
     "TABLE",
-    "Bounds",
     "Compiled",
+    "CompilerOptions",
     "Layout",
+    "LayoutCaches",
+    "LayoutLimits",
     "LogTarget",
-    "Memories",
-    "Options",
     "RulePart",
     "assemble",
     "assemble_like",

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
-from engine.compiler.optimised.builder import DEFAULT_BOUNDS, Bounds, NotFlat
-from engine.compiler.optimised.layout import Flat, Memory, flattened
-from engine.compiler.optimised.terms import Place
-from engine.compiler.options import DEFAULT_OPTIONS, Layout, Options
+from engine.compiler.optimised.builder import DEFAULT_BOUNDS, LayoutLimitExceeded, LayoutLimits
+from engine.compiler.optimised.layout import LayoutCache, OptimisedLayout, flattened
+from engine.compiler.optimised.terms import ChainPlace
+from engine.compiler.options import DEFAULT_OPTIONS, CompilerOptions, Layout
 from engine.compiler.rule_parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
 from engine.policy.completed_rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
@@ -23,7 +23,7 @@ TABLE = "filter"
 _INTERFACE_SIDE = {Direction.INGRESS: "in-interface", Direction.EGRESS: "out-interface"}
 
 
-def compile_rules(rules: Sequence[CompletedRule], options: Options = DEFAULT_OPTIONS) -> Ruleset:
+def compile_rules(rules: Sequence[CompletedRule], options: CompilerOptions = DEFAULT_OPTIONS) -> Ruleset:
     """Return what nodewall owns on a node with these rules, in the order given.
 
     Rules for the Pods on the node are another data plane's and leave no trace here; nor does anything that is off.
@@ -40,19 +40,19 @@ class Compiled:
 
 
 def compile_within(
-    rules: Sequence[CompletedRule], options: Options = DEFAULT_OPTIONS, bounds: Bounds = DEFAULT_BOUNDS
+    rules: Sequence[CompletedRule], options: CompilerOptions = DEFAULT_OPTIONS, bounds: LayoutLimits = DEFAULT_BOUNDS
 ) -> Compiled:
     """Return what :func:`compile_rules` does, of which the optimised layout keeps within bounds, and what did not."""
     parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
     return _assembled(parts, options, {}, bounds)
 
 
-Memories = dict[Place, Memory]
+LayoutCaches = dict[ChainPlace, LayoutCache]
 """What was worked out at last, by place; empty at first. What is compiled does not depend on it, but how soon."""
 
 
 def assemble(
-    parts: Sequence[RulePart], options: Options = DEFAULT_OPTIONS, memories: Memories | None = None
+    parts: Sequence[RulePart], options: CompilerOptions = DEFAULT_OPTIONS, memories: LayoutCaches | None = None
 ) -> Ruleset:
     """Return what the parts amount to, in the order given; each was made with the same options.
 
@@ -61,7 +61,9 @@ def assemble(
     return _assembled(parts, options, {} if memories is None else memories, DEFAULT_BOUNDS).ruleset
 
 
-def _assembled(parts: Sequence[RulePart], options: Options, memories: Memories, bounds: Bounds) -> Compiled:
+def _assembled(
+    parts: Sequence[RulePart], options: CompilerOptions, memories: LayoutCaches, bounds: LayoutLimits
+) -> Compiled:
     if not options.enabled:
         return Compiled(Ruleset())
     laying = _Laying(options, memories, bounds)
@@ -85,7 +87,11 @@ def _assembled(parts: Sequence[RulePart], options: Options, memories: Memories, 
 
 
 def assemble_like(
-    known: Ruleset, before: Sequence[RulePart], parts: Sequence[RulePart], options: Options, memories: Memories
+    known: Ruleset,
+    before: Sequence[RulePart],
+    parts: Sequence[RulePart],
+    options: CompilerOptions,
+    memories: LayoutCaches,
 ) -> Ruleset:
     """Return what :func:`assemble` does, by what it said of the parts before, with the same options.
 
@@ -141,9 +147,9 @@ def _grouped(parts: Sequence[RulePart]) -> dict[Direction, _Group]:
 class _Laying:
     """How directions are laid out, and of which it could not be as it was asked for."""
 
-    options: Options
-    memories: Memories
-    bounds: Bounds
+    options: CompilerOptions
+    memories: LayoutCaches
+    bounds: LayoutLimits
     notes: list[str] = field(default_factory=list)
 
     def direction(self, group: _Group, family: Family) -> tuple[list[Chain], list[IpSet]]:
@@ -152,7 +158,7 @@ class _Laying:
             return list(_chains_of(group, family, self.options)), []
         try:
             return self._flat(group, family)
-        except NotFlat as error:
+        except LayoutLimitExceeded as error:
             self.notes.append(f"{group.direction} of {family} stays linear: {error}")
         sets = _sets([*group.static, *group.tiers, *group.baseline])
         return list(_chains_of(group, family, self.options)), list(sets)
@@ -172,16 +178,16 @@ class _Laying:
             sets += below.sets
         return chains, sets
 
-    def _laid(self, parts: Sequence[RulePart], place: Place, onwards: Target | None) -> Flat:
+    def _laid(self, parts: Sequence[RulePart], place: ChainPlace, onwards: Target | None) -> OptimisedLayout:
         given = [each for part in parts for each in part.given.get(place.family, ())]
-        return flattened(given, place, onwards, self.bounds, self.memories.setdefault(place, Memory(place)))
+        return flattened(given, place, onwards, self.bounds, self.memories.setdefault(place, LayoutCache(place)))
 
 
-def _place(group: _Group, family: Family, tier: str = "") -> Place:
-    return Place(family, f"{CHAIN_PREFIX}{HOOKS[group.direction][0]}{tier}", ADDRESS_SIDE[group.direction])
+def _place(group: _Group, family: Family, tier: str = "") -> ChainPlace:
+    return ChainPlace(family, f"{CHAIN_PREFIX}{HOOKS[group.direction][0]}{tier}", ADDRESS_SIDE[group.direction])
 
 
-def _jumps(direction: Direction, options: Options) -> Iterator[Rule]:
+def _jumps(direction: Direction, options: CompilerOptions) -> Iterator[Rule]:
     """Yield the jumps into a direction's chain: one for every interface, or one each for those that are named."""
     sides = [()] if options.interfaces is None else [(_interface(direction, name),) for name in options.interfaces]
     for side in sides:
@@ -192,7 +198,7 @@ def _interface(direction: Direction, name: str) -> Match:
     return Match("", _INTERFACE_SIDE[direction], (name,))
 
 
-def _chains_of(group: _Group, family: Family, options: Options) -> Iterator[Chain]:
+def _chains_of(group: _Group, family: Family, options: CompilerOptions) -> Iterator[Chain]:
     onwards = [Rule((comment(comment_of()),), group.last)] if group.last is not None else []
     above = (*_preamble(group.direction, options), *_rules([*group.static, *group.tiers], family))
     yield Chain(chain_of(group.direction), (*above, *onwards))
@@ -204,7 +210,7 @@ def _rules(parts: Sequence[RulePart], family: Family) -> Iterator[Rule]:
     return (rule for part in parts for rule in part.rules(family))
 
 
-def _preamble(direction: Direction, options: Options) -> Iterator[Rule]:
+def _preamble(direction: Direction, options: CompilerOptions) -> Iterator[Rule]:
     known = Match("conntrack", "ctstate", ("RELATED,ESTABLISHED",))
     for match, name in ((_interface(direction, "lo"), "loopback"), (known, "established")):
         yield Rule((match, comment(comment_of(STATIC_POLICY, name))), Target(options.allow))

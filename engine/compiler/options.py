@@ -24,7 +24,7 @@ class Layout(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CompilerOptions:
     """What is managed and how.
 
     ``interfaces`` are names as iptables takes them, a trailing ``+`` for any rest; None is every interface. ``allow``
@@ -40,4 +40,4 @@ class Options:
     layout: Layout = Layout.LINEAR
 
 
-DEFAULT_OPTIONS = Options()
+DEFAULT_OPTIONS = CompilerOptions()

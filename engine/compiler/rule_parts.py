@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from engine.compiler.logging import limit_matches, log_target
-from engine.compiler.options import Layout, Options
+from engine.compiler.options import CompilerOptions, Layout
 from engine.compiler.traffic import Matches, protocol_match, traffic_of
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol
-from engine.policy.prefix_sets import Block, Entry, Network, entries
+from engine.policy.prefix_sets import AddressBlock, Network, PrefixEntry, entries
 from engine.rulesets.model import Family, Hook, IpSet, Match, Member, Rule, Target
 from engine.rulesets.ownership import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
 
@@ -35,7 +35,7 @@ _PROHIBITED = {Family.IPV4: "icmp-admin-prohibited", Family.IPV6: "icmp6-adm-pro
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class RuleUnit:
     """What one rule does to packets of one traffic: all that matches and logs, and a line for each target.
 
     The first line that matches decides, and each has what it still has to match in front.
@@ -59,12 +59,12 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class UnitWithSet:
     """A unit with the set that it looks into and what that set has, if it looks into one; told apart by identity."""
 
-    unit: Unit
+    unit: RuleUnit
     found: IpSet | None
-    addresses: tuple[Entry, ...] | None
+    addresses: tuple[PrefixEntry, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class RulePart:
     ipv4: tuple[Rule, ...]
     ipv6: tuple[Rule, ...]
     sets: tuple[IpSet, ...]
-    given: Mapping[Family, tuple[Given, ...]] = field(default_factory=dict, compare=False)
+    given: Mapping[Family, tuple[UnitWithSet, ...]] = field(default_factory=dict, compare=False)
 
     def rules(self, family: Family) -> tuple[Rule, ...]:
         """Return the kernel rules of one family."""
@@ -87,7 +87,7 @@ def chain_of(direction: Direction, *, baseline: bool = False) -> str:
     return f"{CHAIN_PREFIX}{HOOKS[direction]}{'-BASELINE' if baseline else ''}"
 
 
-def part_of(rule: CompletedRule, options: Options) -> RulePart:
+def part_of(rule: CompletedRule, options: CompilerOptions) -> RulePart:
     """Return what a rule compiles to."""
     peers = {family: found for family in options.families if (found := entries(rule.peers or (), family))}
     sets = {family: address_set(family, digest(rule.id), found) for family, found in peers.items()}
@@ -96,7 +96,7 @@ def part_of(rule: CompletedRule, options: Options) -> RulePart:
     if options.layout is Layout.LINEAR:
         return RulePart(rule, ipv4, ipv6, tuple(sets.values()))
     given = {
-        family: tuple(Given(unit, sets.get(family), peers.get(family)) for unit in some)
+        family: tuple(UnitWithSet(unit, sets.get(family), peers.get(family)) for unit in some)
         for family, some in units.items()
     }
     return RulePart(rule, ipv4, ipv6, tuple(sets.values()), given)
@@ -107,7 +107,7 @@ def comment(text: str) -> Match:
     return Match("comment", "comment", (text,))
 
 
-def _units(rule: CompletedRule, family: Family, found: IpSet | None, options: Options) -> Iterator[Unit]:
+def _units(rule: CompletedRule, family: Family, found: IpSet | None, options: CompilerOptions) -> Iterator[RuleUnit]:
     """Yield what a rule does in a family, by the set of its peers there."""
     peers = _peer_match(rule, found)
     if peers is None:
@@ -115,11 +115,11 @@ def _units(rule: CompletedRule, family: Family, found: IpSet | None, options: Op
     told = comment(comment_of(rule.policy, rule.name))
     log = (limit_matches(options.log), log_target(rule, options.log)) if rule.logged else None
     for traffic in traffic_of(rule.services, family):
-        yield Unit(traffic, peers, log, tuple(_targets(rule, traffic, family, options)), told)
+        yield RuleUnit(traffic, peers, log, tuple(_targets(rule, traffic, family, options)), told)
 
 
 def _targets(
-    rule: CompletedRule, traffic: Matches, family: Family, options: Options
+    rule: CompletedRule, traffic: Matches, family: Family, options: CompilerOptions
 ) -> Iterator[tuple[Matches, Target]]:
     """Yield the targets of an action, with what each still has to match."""
     match rule.action:
@@ -150,7 +150,7 @@ def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
     return (Match("set", "match-set", (peers.name, ADDRESS_SIDE[rule.direction])),)
 
 
-def address_set(family: Family, name: str, found: Sequence[Entry]) -> IpSet:
+def address_set(family: Family, name: str, found: Sequence[PrefixEntry]) -> IpSet:
     """Return the set of some entries, under a name of its own among all of a family."""
     return set_with(family, name, tuple(sorted(map(member_of, found))))
 
@@ -167,7 +167,7 @@ def set_with(family: Family, name: str, members: tuple[Member, ...], *, told: bo
     return IpSet(name, SET_TYPE, family, members, (("maxelem", str(most)), *more), hints)
 
 
-def member_of(entry: Entry) -> Member:
+def member_of(entry: PrefixEntry) -> Member:
     """Return the member that a set has for an entry."""
     text = element_of(entry.network)
     return (text,) if entry.matches else (text, *EXCEPTED)
@@ -182,9 +182,9 @@ EXCEPTED = ("nomatch",)
 """What a member has that is an exception."""
 
 
-def everything(family: Family) -> tuple[Entry, ...]:
+def everything(family: Family) -> tuple[PrefixEntry, ...]:
     """Return the entries of a set of all addresses."""
-    return entries((Block(ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")),), family)
+    return entries((AddressBlock(ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")),), family)
 
 
 def _power_of_two(least: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from engine.policy.completed_rules import ANY_PORT, PortRange, Protocol, Service
+from engine.policy.completed_rules import ANY_PORT, PortRange, Protocol, Traffic
 from engine.rulesets.model import Family, Match
 
 Matches = tuple[Match, ...]
@@ -15,7 +15,7 @@ _IGMP_TYPE = "0x0>>0x16&0x3c@0x0>>0x18={:#x}"
 """For u32, as iptables-save prints it: the IPv4 header's length from its first byte, then the first byte behind it."""
 
 
-def traffic_of(services: tuple[Service, ...], family: Family) -> Iterator[Matches]:
+def traffic_of(services: tuple[Traffic, ...], family: Family) -> Iterator[Matches]:
     """Yield the matches of each kernel rule that the services of a rule need; none at all means every packet."""
     if not services:
         yield ()
@@ -37,7 +37,7 @@ def protocol_match(protocol: Protocol) -> Matches:
     return (Match("", "protocol", (protocol.value,)),)
 
 
-def _icmp(service: Service) -> Matches:
+def _icmp(service: Traffic) -> Matches:
     if service.icmp is None:
         return ()
     kind, code = service.icmp
@@ -46,7 +46,7 @@ def _icmp(service: Service) -> Matches:
     return (Match(module, "icmp-type" if module == "icmp" else "icmpv6-type", (value,)),)
 
 
-def _igmp(service: Service) -> Matches:
+def _igmp(service: Traffic) -> Matches:
     kind, group = service.igmp or (-1, "")
     return (
         *((Match("", "destination", (f"{group}/32",)),) if group else ()),
@@ -55,7 +55,7 @@ def _igmp(service: Service) -> Matches:
     )
 
 
-def _port_matches(protocol: Protocol, services: Sequence[Service]) -> Iterator[Matches]:
+def _port_matches(protocol: Protocol, services: Sequence[Traffic]) -> Iterator[Matches]:
     if any(service.ports == service.source_ports == ANY_PORT for service in services):
         yield ()
         return

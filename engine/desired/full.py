@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from engine.compiler import Layout, LogTarget, Options, compile_rules
+from engine.compiler import CompilerOptions, Layout, LogTarget, compile_rules
 from engine.objects.config import Configuration
 from engine.policy.completed_rules import CompletedRule
 from engine.policy.resolve import resolve
@@ -12,15 +12,15 @@ from engine.state.fold import ClusterState
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
+class DesiredRuleset:
     """The effective rules of a node, how they are enforced, and what that amounts to."""
 
     rules: tuple[CompletedRule, ...]
-    options: Options
+    options: CompilerOptions
     ruleset: Ruleset
 
 
-def desired(state: ClusterState, node: str) -> Desired:
+def desired(state: ClusterState, node: str) -> DesiredRuleset:
     """Return what a node shall have in force; nothing at all where the feature gate is shut.
 
     Raises:
@@ -29,20 +29,20 @@ def desired(state: ClusterState, node: str) -> Desired:
     """
     rules = resolve(state, node)
     options = options_of(state, node)
-    return Desired(rules, options, compile_rules(rules, options))
+    return DesiredRuleset(rules, options, compile_rules(rules, options))
 
 
-def linear(wanted: Desired) -> Ruleset:
+def linear(wanted: DesiredRuleset) -> Ruleset:
     """Return what is desired with one kernel rule after the other, each of one rule of a policy."""
     if wanted.options.layout is Layout.LINEAR:
         return wanted.ruleset
     return compile_rules(wanted.rules, replace(wanted.options, layout=Layout.LINEAR))
 
 
-def options_of(state: ClusterState, node: str) -> Options:
+def options_of(state: ClusterState, node: str) -> CompilerOptions:
     """Return how the rules of a node are enforced."""
     config = state.config
-    return Options(
+    return CompilerOptions(
         enabled=config.feature_gates.node_network_policy,
         families=tuple(sorted(config.families)),
         interfaces=_interfaces(config, state.hosts[node].interfaces if node in state.hosts else ()),

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from engine.compiler import Memories, Options, RulePart, assemble, assemble_like, part_of
-from engine.desired.full import Desired, options_of
+from engine.compiler import CompilerOptions, LayoutCaches, RulePart, assemble, assemble_like, part_of
+from engine.desired.full import DesiredRuleset, options_of
 from engine.events import (
     ConfigDeclared,
     Deletion,
@@ -17,12 +17,12 @@ from engine.events import (
     HostObserved,
     ObjectRefused,
 )
-from engine.events.outcomes import LogCompacted, OnNode
+from engine.events.outcomes import LogCompacted, NodeOutcome
 from engine.objects import key_of
 from engine.policy.completed_rules import CompletedRule, Plane
-from engine.policy.incremental import Answers, Change
+from engine.policy.incremental import QueryCache, StateChange
 from engine.policy.peers import HOST
-from engine.policy.resolve import PolicyRules, roots_of, rules_of
+from engine.policy.resolve import PolicyRulesQuery, roots_of, rules_of
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState, evolve
 
@@ -36,11 +36,11 @@ class Derivation:
 
     node: str
     state: ClusterState
-    desired: Desired | None
+    desired: DesiredRuleset | None
     recomputed: tuple[str, ...]
-    answers: Answers
+    answers: QueryCache
     parts: Mapping[str, RulePart] = field(default_factory=dict)
-    memories: Memories = field(default_factory=dict, compare=False)
+    memories: LayoutCaches = field(default_factory=dict, compare=False)
     """What compiling remembers, shared by all derivations from one; nothing that is compiled depends on it."""
 
     @property
@@ -68,7 +68,7 @@ class Derivation:
             if change is not None:
                 answers, again = answers.after(change, state)
                 names |= {change.key} if change.kind == "ClusterNetworkPolicy" else set()
-                names |= {query.policy for query in again if isinstance(query, PolicyRules)}
+                names |= {query.policy for query in again if isinstance(query, PolicyRulesQuery)}
                 if len(state.policies) != len(found.state.policies) or not answers.asks_alike(again):
                     answers = answers.only(roots_of(state, self.node))
             found = replace(found, state=state)
@@ -78,37 +78,37 @@ class Derivation:
         return replace(found, desired=wanted, recomputed=tuple(sorted(names)), answers=answers, parts=parts)
 
 
-def _change_of(state: ClusterState, body: EventBody) -> Change | None:
+def _change_of(state: ClusterState, body: EventBody) -> StateChange | None:
     """Return what an event changes that queries may look at, None where that is nothing."""
     match body:
-        case ObjectRefused() | OnNode() | LogCompacted() | ConfigDeclared():
+        case ObjectRefused() | NodeOutcome() | LogCompacted() | ConfigDeclared():
             return None
         case HostObserved():
-            return Change(HOST, body.node)
+            return StateChange(HOST, body.node)
         case Deletion():
-            return Change(body.kind, body.name, state.objects(body.kind).get(body.name))
+            return StateChange(body.kind, body.name, state.objects(body.kind).get(body.name))
         case _:
             kind, key = body.object.kind, key_of(body.object)
-            return Change(kind, key, state.objects(kind).get(key), body.object)
+            return StateChange(kind, key, state.objects(kind).get(key), body.object)
 
 
 def derived(state: ClusterState, node: str) -> Derivation:
     """Return the derivation of a state from nothing; raises what :func:`engine.desired.full.desired` does."""
-    answers = Answers(state)
+    answers = QueryCache(state)
     if node not in state.nodes:
         return Derivation(node, state, None, (), answers)
-    memories: Memories = {}
+    memories: LayoutCaches = {}
     wanted, parts = _compiled(answers, node, memories)
     return Derivation(node, state, wanted, tuple(sorted(state.policies)), answers, parts, memories)
 
 
 def _compiled(
-    answers: Answers,
+    answers: QueryCache,
     node: str,
-    memories: Memories,
-    before: Desired | None = None,
+    memories: LayoutCaches,
+    before: DesiredRuleset | None = None,
     parts: Mapping[str, RulePart] = MappingProxyType({}),
-) -> tuple[Desired, Mapping[str, RulePart]]:
+) -> tuple[DesiredRuleset, Mapping[str, RulePart]]:
     """Return what is desired and the part of each rule, the one from before where rule and options are the same."""
     rules, options = rules_of(answers, node), options_of(answers.state, node)
     if before is not None and (before.rules, before.options) == (rules, options):
@@ -117,11 +117,13 @@ def _compiled(
     made = {rule.id: _part(rule, options, known.get(rule.id)) for rule in rules if rule.plane is Plane.NODES}
     new = tuple(made.values())
     if before is None or not known:
-        return Desired(rules, options, assemble(new, options, memories)), made
-    return Desired(rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options, memories)), made
+        return DesiredRuleset(rules, options, assemble(new, options, memories)), made
+    return DesiredRuleset(
+        rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options, memories)
+    ), made
 
 
-def _part(rule: CompletedRule, options: Options, known: RulePart | None) -> RulePart:
+def _part(rule: CompletedRule, options: CompilerOptions, known: RulePart | None) -> RulePart:
     if known is not None and (known.rule is rule or known.rule == rule):
         return known
     return part_of(rule, options)

@@ -10,7 +10,7 @@ from engine.desired.full import options_of
 from engine.errors import UnknownNode
 from engine.objects import AppliedTo
 from engine.objects.selectors import Selector
-from engine.policy.incremental import Answers
+from engine.policy.incremental import QueryCache
 from engine.policy.peers import Resolvers
 from engine.state.fold import ClusterState
 
@@ -22,7 +22,7 @@ def kinds(state: ClusterState, names: Iterable[str] | None = None) -> tuple[tupl
         UnknownNode: the state has no such node.
     """
     selectors = tuple(dict.fromkeys(_selectors(state)))
-    answers = Answers(state)
+    answers = QueryCache(state)
     found: dict[object, list[str]] = {}
     for name in sorted(state.nodes if names is None else set(names)):
         if name not in state.nodes:

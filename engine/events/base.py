@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 
-class Body(BaseModel):
+class BaseEventBody(BaseModel):
     """What one event says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -8,16 +8,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.events.base import Body
+from engine.events.base import BaseEventBody
 
 
-class OnNode(Body):
+class NodeOutcome(BaseEventBody):
     """Something was done on ``node``."""
 
     node: str
 
 
-class ApplyProposed(OnNode):
+class ApplyProposed(NodeOutcome):
     """The state at sequence ``wanted`` is about to be put in force, by so many operations and this ``method``.
 
     ``ruleset`` is the SHA-256 of what its rules compile to.
@@ -39,7 +39,7 @@ class FailedRule(BaseModel):
     words: str
 
 
-class RulesetApplied(OnNode):
+class RulesetApplied(NodeOutcome):
     """The state at sequence ``realized`` is in force; ``ruleset`` is the SHA-256 of its text.
 
     Rules that the kernel refused are not in force, nor part of that text; absent where there are none.
@@ -52,7 +52,7 @@ class RulesetApplied(OnNode):
     failed: tuple[FailedRule, ...] | None = None
 
 
-class ApplyFailed(OnNode):
+class ApplyFailed(NodeOutcome):
     """The state at sequence ``wanted`` could not be put in force, or was taken back; ``words`` say why."""
 
     type: Literal["apply.failed"] = "apply.failed"
@@ -60,14 +60,14 @@ class ApplyFailed(OnNode):
     words: str
 
 
-class ApplyConfirmed(OnNode):
+class ApplyConfirmed(NodeOutcome):
     """The state at sequence ``realized`` stays in force, which awaited confirmation."""
 
     type: Literal["apply.confirmed"] = "apply.confirmed"
     realized: int
 
 
-class DriftRepaired(OnNode):
+class DriftRepaired(NodeOutcome):
     """What is nodewall's had been changed by others, and is as it was again.
 
     ``found`` are the first operations that it took, ``operations`` is their number; ``contested`` says that others
@@ -80,7 +80,7 @@ class DriftRepaired(OnNode):
     pause: float | None = None
 
 
-class LogCompacted(Body):
+class LogCompacted(BaseEventBody):
     """The log was compacted: a state stands for the events up to sequence ``until``, so many of which it had.
 
     ``last`` is the hash of the last of them, ``time`` its time and ``state`` the SHA-256 of the state's lines.
@@ -99,5 +99,5 @@ class LogCompacted(Body):
     signature: str | None = None
 
 
-Outcome = ApplyProposed | RulesetApplied | ApplyFailed | ApplyConfirmed | DriftRepaired | LogCompacted
+OutcomeEvent = ApplyProposed | RulesetApplied | ApplyFailed | ApplyConfirmed | DriftRepaired | LogCompacted
 """What was done."""

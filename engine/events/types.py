@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import Fault
-from engine.events.base import Body
-from engine.events.outcomes import LogCompacted, OnNode, Outcome
+from engine.events.base import BaseEventBody
+from engine.events.outcomes import LogCompacted, NodeOutcome, OutcomeEvent
 from engine.objects import (
     ClusterGroup,
     ClusterNetworkPolicy,
@@ -24,14 +24,14 @@ from engine.objects import (
 from engine.objects.config import RecordedConfiguration
 
 
-class Deletion(Body):
+class Deletion(BaseEventBody):
     """An object of ``kind`` is gone; ``name`` is ``namespace/name`` for what lives in a namespace."""
 
     kind: ClassVar[str]
     name: str
 
 
-class PolicyDeclared(Body):
+class PolicyDeclared(BaseEventBody):
     """A policy was declared, new or changed."""
 
     type: Literal["policy.declared"] = "policy.declared"
@@ -50,7 +50,7 @@ class PolicyDeleted(Deletion):
     kind: ClassVar[str] = "ClusterNetworkPolicy"
 
 
-class TierDeclared(Body):
+class TierDeclared(BaseEventBody):
     """A tier was declared, new or changed."""
 
     type: Literal["tier.declared"] = "tier.declared"
@@ -69,7 +69,7 @@ class TierDeleted(Deletion):
     kind: ClassVar[str] = "Tier"
 
 
-class GroupDeclared(Body):
+class GroupDeclared(BaseEventBody):
     """A group was declared, new or changed."""
 
     type: Literal["group.declared"] = "group.declared"
@@ -88,7 +88,7 @@ class GroupDeleted(Deletion):
     kind: ClassVar[str] = "ClusterGroup"
 
 
-class NodeObserved(Body):
+class NodeObserved(BaseEventBody):
     """A node was seen, new or changed."""
 
     type: Literal["node.observed"] = "node.observed"
@@ -107,7 +107,7 @@ class NodeDeleted(Deletion):
     kind: ClassVar[str] = "Node"
 
 
-class NamespaceObserved(Body):
+class NamespaceObserved(BaseEventBody):
     """A namespace was seen, new or changed."""
 
     type: Literal["namespace.observed"] = "namespace.observed"
@@ -126,7 +126,7 @@ class NamespaceDeleted(Deletion):
     kind: ClassVar[str] = "Namespace"
 
 
-class PodObserved(Body):
+class PodObserved(BaseEventBody):
     """A pod was seen, new or changed."""
 
     type: Literal["pod.observed"] = "pod.observed"
@@ -145,7 +145,7 @@ class PodDeleted(Deletion):
     kind: ClassVar[str] = "Pod"
 
 
-class ServiceObserved(Body):
+class ServiceObserved(BaseEventBody):
     """A service was seen, new or changed."""
 
     type: Literal["service.observed"] = "service.observed"
@@ -164,7 +164,7 @@ class ServiceDeleted(Deletion):
     kind: ClassVar[str] = "Service"
 
 
-class EndpointSliceObserved(Body):
+class EndpointSliceObserved(BaseEventBody):
     """A part of a service's endpoints was seen, new or changed."""
 
     type: Literal["endpointslice.observed"] = "endpointslice.observed"
@@ -183,14 +183,14 @@ class EndpointSliceDeleted(Deletion):
     kind: ClassVar[str] = "EndpointSlice"
 
 
-class ConfigDeclared(Body):
+class ConfigDeclared(BaseEventBody):
     """The nodes are to be managed by this configuration."""
 
     type: Literal["config.declared"] = "config.declared"
     config: RecordedConfiguration
 
 
-class HostObserved(Body):
+class HostObserved(BaseEventBody):
     """A node was seen to have these network interfaces and to use these DNS servers."""
 
     type: Literal["host.observed"] = "host.observed"
@@ -212,7 +212,7 @@ class Refusal(BaseModel):
         return str(Fault(self.path, self.problem, self.expected))
 
 
-class ObjectRefused(Body):
+class ObjectRefused(BaseEventBody):
     """A new version of an object, or a deletion, was refused; the last good version stays in force."""
 
     type: Literal["object.refused"] = "object.refused"
@@ -233,7 +233,7 @@ Declaration = (
 )
 """An object as it was declared or observed."""
 
-Gone = (
+DeletionEvent = (
     PolicyDeleted
     | TierDeleted
     | GroupDeleted
@@ -246,7 +246,7 @@ Gone = (
 """An object that is no longer there."""
 
 EventBody = Annotated[
-    Declaration | Gone | ConfigDeclared | HostObserved | ObjectRefused | Outcome,
+    Declaration | DeletionEvent | ConfigDeclared | HostObserved | ObjectRefused | OutcomeEvent,
     Field(discriminator="type"),
 ]
 
@@ -272,9 +272,9 @@ def declared(item: ClusterObject) -> Declaration:
             return EndpointSliceObserved(slice=item)
 
 
-def deleted(kind: str, name: str) -> Gone:
+def deleted(kind: str, name: str) -> DeletionEvent:
     """Return the event that says the object of that kind and key is gone."""
-    bodies: tuple[type[Gone], ...] = (
+    bodies: tuple[type[DeletionEvent], ...] = (
         PolicyDeleted,
         TierDeleted,
         GroupDeleted,
@@ -294,7 +294,7 @@ def subject(body: EventBody) -> str:
             return "Configuration"
         case LogCompacted():
             return "Log"
-        case OnNode() | HostObserved():
+        case NodeOutcome() | HostObserved():
             return f"Node/{body.node}"
         case ObjectRefused() | Deletion():
             return f"{body.kind}/{body.name}"

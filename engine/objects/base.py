@@ -59,13 +59,13 @@ class _Frozen(BaseModel):
         return {key: item for key, item in value.items() if item is not None or key not in known}
 
 
-class Model(_Frozen):
+class DeclaredModel(_Frozen):
     """A frozen model that refuses what it does not know."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Observed(_Frozen):
+class ObservedModel(_Frozen):
     """A frozen part of an object that Kubernetes owns: other fields are none of nodewall's business."""
 
     model_config = ConfigDict(extra="ignore")
@@ -135,24 +135,24 @@ def _whole(value: object) -> object:
 
 
 Unsupported = Annotated[None, BeforeValidator(refuse_unsupported)]
-Text = Annotated[str, Field(strict=True)]
-ObjectName = Annotated[Text, AfterValidator(_object_name)]
-LabelKey = Annotated[Text, AfterValidator(_label_key)]
-LabelValue = Annotated[Text, AfterValidator(_label_value)]
-Cidr = Annotated[Text, AfterValidator(_network)]
+StrictText = Annotated[str, Field(strict=True)]
+ObjectName = Annotated[StrictText, AfterValidator(_object_name)]
+LabelKey = Annotated[StrictText, AfterValidator(_label_key)]
+LabelValue = Annotated[StrictText, AfterValidator(_label_value)]
+Cidr = Annotated[StrictText, AfterValidator(_network)]
 Byte = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=255)]
-Given = Mapping[str, object]
+RawFields = Mapping[str, object]
 """A part of a document as it was read, before anything of it was judged."""
 Location = tuple[int | str, ...]
-Finding = tuple[Location, PydanticCustomError]
+ValidationFinding = tuple[Location, PydanticCustomError]
 """Something wrong, and where below the model that finds it."""
 
 
-class Judged(_Frozen):
+class CrossFieldModel(_Frozen):
     """A model with conditions across its fields, which are judged even where single fields are faulty."""
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong between the fields of a document, any of which may be missing or of any type."""
         raise NotImplementedError
 
@@ -171,7 +171,7 @@ class Judged(_Frozen):
         raise ValidationError.from_exception_data(cls.__name__, details)
 
 
-class Checked(Judged, Model):
+class CheckedModel(CrossFieldModel, DeclaredModel):
     """A model with conditions across its fields that refuses what it does not know."""
 
 
@@ -190,7 +190,7 @@ def _again(detail: ErrorDetails) -> InitErrorDetails:
     return InitErrorDetails(type=error, loc=detail["loc"], input=detail["input"], ctx=context)
 
 
-def entries(given: Given, field: str) -> Iterator[tuple[int, Given]]:
+def entries(given: RawFields, field: str) -> Iterator[tuple[int, RawFields]]:
     """Yield the mappings in the list at a field, with their indices; whatever else is there is passed over."""
     value = given.get(field)
     for index, item in enumerate(value) if isinstance(value, list | tuple) else ():
@@ -198,14 +198,14 @@ def entries(given: Given, field: str) -> Iterator[tuple[int, Given]]:
             yield index, item
 
 
-def chosen(given: Given, together: Sequence[str], alone: Sequence[str]) -> list[str]:
+def chosen(given: RawFields, together: Sequence[str], alone: Sequence[str]) -> list[str]:
     """Return which criteria are given, those that may stand ``together`` as one."""
     joined = [name for name in together if given.get(name) not in (None, [], ())]
     single = [name for name in alone if given.get(name) not in (None, [], ())]
     return [*((" and ".join(joined),) if joined else ()), *single]
 
 
-class Metadata(Model):
+class Metadata(DeclaredModel):
     """The object's name and labels; what else Kubernetes keeps there is dropped."""
 
     name: ObjectName
@@ -219,7 +219,7 @@ class Metadata(Model):
         return value
 
 
-class Expression(Checked):
+class MatchExpression(CheckedModel):
     """One requirement of a label selector."""
 
     key: LabelKey
@@ -227,7 +227,7 @@ class Expression(Checked):
     values: tuple[LabelValue, ...] = ()
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield an operator with too few or too many values."""
         operator, values = given.get("operator"), given.get("values")
         if operator in _OF_VALUES and not values:
@@ -240,11 +240,11 @@ _OF_VALUES = ("In", "NotIn")
 _OF_EXISTENCE = ("Exists", "DoesNotExist")
 
 
-class LabelSelector(Model):
+class LabelSelector(DeclaredModel):
     """A Kubernetes label selector; empty selects everything."""
 
     match_labels: dict[LabelKey, LabelValue] = {}
-    match_expressions: tuple[Expression, ...] = ()
+    match_expressions: tuple[MatchExpression, ...] = ()
 
     def selector(self) -> Selector:
         """Return it as requirements, in an order that does not depend on how it was written."""

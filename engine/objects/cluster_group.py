@@ -8,15 +8,15 @@ from pydantic import BeforeValidator, Field
 from engine.errors import shown
 from engine.objects.base import (
     CRD_VERSION,
-    Checked,
-    Finding,
-    Given,
+    CheckedModel,
+    DeclaredModel,
     LabelSelector,
     Metadata,
-    Model,
     ObjectName,
+    RawFields,
     Status,
     Unsupported,
+    ValidationFinding,
     chosen,
 )
 from engine.objects.ip_block import IPBlock
@@ -30,14 +30,14 @@ GroupVersion = Annotated[
 ]
 
 
-class ServiceReference(Model):
+class ServiceReference(DeclaredModel):
     """The Service whose endpoints are meant."""
 
     name: ObjectName
     namespace: ObjectName
 
 
-class GroupSpec(Checked):
+class GroupSpec(CheckedModel):
     """The one source of a group's members; a parent has ``childGroups``, whose members are its own."""
 
     pod_selector: LabelSelector | None = None
@@ -49,7 +49,7 @@ class GroupSpec(Checked):
     service_reference: ServiceReference | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong with the number of sources."""
         pods = ("podSelector", "namespaceSelector")
         others = ("nodeSelector", "ipBlocks", "childGroups", "serviceReference")
@@ -65,7 +65,7 @@ class GroupSpec(Checked):
         return any(source is not None for source in sources)
 
 
-class ClusterGroup(Checked):
+class ClusterGroup(CheckedModel):
     """Members that policies refer to by name."""
 
     api_version: GroupVersion
@@ -75,7 +75,7 @@ class ClusterGroup(Checked):
     status: Status = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield where it names itself as a child."""
         metadata, spec = given.get("metadata"), given.get("spec")
         name = metadata.get("name") if isinstance(metadata, dict) else None

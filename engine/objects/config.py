@@ -11,7 +11,19 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, WrapSerializer, model_validator
 
 from engine.errors import shown
-from engine.objects import Byte, Checked, Finding, Given, IPText, Model, Peer, PolicyRule, RuleProtocol, Text, entries
+from engine.objects import (
+    Byte,
+    CheckedModel,
+    DeclaredModel,
+    IPText,
+    Peer,
+    PolicyRule,
+    RawFields,
+    RuleProtocol,
+    StrictText,
+    ValidationFinding,
+    entries,
+)
 from engine.rulesets.model import Family
 from engine.validation_errors import finding
 
@@ -46,10 +58,10 @@ def _interface_glob(text: str) -> str:
     return text
 
 
-InterfaceGlob = Annotated[Text, AfterValidator(_interface_glob)]
+InterfaceGlob = Annotated[StrictText, AfterValidator(_interface_glob)]
 
 
-def taken_names(given: Given, key: str, taken: Iterable[str] = ()) -> Iterator[Finding]:
+def taken_names(given: RawFields, key: str, taken: Iterable[str] = ()) -> Iterator[ValidationFinding]:
     """Yield the names of a list's entries that are taken already, by those before them or by others."""
     known = set(taken)
     for index, entry in entries(given, key):
@@ -60,18 +72,18 @@ def taken_names(given: Given, key: str, taken: Iterable[str] = ()) -> Iterator[F
             known.add(name)
 
 
-class FeatureGates(Model):
+class FeatureGates(DeclaredModel):
     """What is switched on at all."""
 
     node_network_policy: bool = Field(default=True, strict=True, alias="NodeNetworkPolicy")
 
 
-class LoggingConfig(Model):
+class LoggingConfig(DeclaredModel):
     """Where rules with ``enableLogging`` log: ``nflog`` to a netlink group, ``kernel`` to the kernel's log."""
 
     target: Literal["nflog", "kernel"] = "nflog"
     group: Annotated[int, Field(strict=True, ge=0, le=65535)] = 1
-    rate: Annotated[Text, AfterValidator(_rate)] = "10/second"
+    rate: Annotated[StrictText, AfterValidator(_rate)] = "10/second"
     burst: Annotated[int, Field(strict=True, ge=1, le=10000)] = 20
 
     @model_validator(mode="after")
@@ -83,7 +95,7 @@ class LoggingConfig(Model):
         return self
 
 
-class ICMPv6Protocol(Model):
+class ICMPv6Protocol(DeclaredModel):
     """One type of ICMPv6, also of its errors, which no policy can name."""
 
     icmp_type: Byte
@@ -96,7 +108,7 @@ class PrivilegedProtocol(RuleProtocol):
     icmpv6: ICMPv6Protocol | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong with the number of protocols."""
         names = [name for name in ("icmp", "icmpv6", "igmp") if given.get(name) is not None]
         if len(names) != 1:
@@ -110,7 +122,7 @@ class PrivilegedPeer(Peer):
     resolvers: Literal[True] | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong with the number of criteria."""
         if given.get("resolvers") is None:
             yield from super().across(given)
@@ -127,7 +139,7 @@ class PrivilegedRule(PolicyRule):
     to: tuple[PrivilegedPeer, ...] = ()
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what a policy's rule may not be either, and peers on the wrong side."""
         yield from super().across(given)
         wrong = {"Ingress": "to", "Egress": "from"}.get(str(given.get("direction")), "")
@@ -140,39 +152,39 @@ class PrivilegedRule(PolicyRule):
         return self.from_ or self.to
 
 
-class PrivilegedRules(Checked):
+class PrivilegedRules(CheckedModel):
     """Rules of one's own: after the defaults (``Extend``), or instead of them (``Replace``)."""
 
     mode: Literal["Extend", "Replace"] = "Extend"
     rules: tuple[PrivilegedRule, ...] = ()
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield names that are taken."""
         yield from taken_names(given, "rules", DEFAULT_NAMES if given.get("mode", "Extend") == "Extend" else ())
 
 
-class InvariantEntry(Model):
+class InvariantEntry(DeclaredModel):
     """What shall become of the packets that an expression means, at a hook; what it says is known to the simulator."""
 
-    name: Annotated[Text, Field(min_length=1)]
+    name: Annotated[StrictText, Field(min_length=1)]
     hook: Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
-    where: Text = ""
+    where: StrictText = ""
     must: Literal["accept", "block"]
 
 
-class GuardConfig(Checked):
+class GuardConfig(CheckedModel):
     """What the lockout guard proves of every plan beside the node's lifelines."""
 
     invariants: tuple[InvariantEntry, ...] = ()
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield names that stand twice."""
         yield from taken_names(given, "invariants")
 
 
-class Configuration(Model):
+class Configuration(DeclaredModel):
     """How one node enforces policies; every field has a default."""
 
     feature_gates: FeatureGates = FeatureGates()

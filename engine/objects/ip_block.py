@@ -5,21 +5,21 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from engine.objects.base import Checked, Cidr, Finding, Given
+from engine.objects.base import CheckedModel, Cidr, RawFields, ValidationFinding
 from engine.validation_errors import finding
 
 Network = IPv4Network | IPv6Network
 _CIDR = TypeAdapter[str](Cidr)
 
 
-class IPBlock(Checked):
+class IPBlock(CheckedModel):
     """The addresses of ``cidr`` without those of ``except``."""
 
     cidr: Cidr
     except_: tuple[Cidr, ...] = Field(default=(), alias="except")
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield the exceptions that are not strictly inside the block."""
         excepted = given.get("except")
         if not isinstance(excepted, list | tuple) or (outer := network_of(given.get("cidr"))) is None:

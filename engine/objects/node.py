@@ -8,14 +8,14 @@ from pydantic import Field
 from engine.errors import shown
 from engine.objects.base import (
     Cidr,
-    Finding,
-    Given,
-    Judged,
+    CrossFieldModel,
     LabelKey,
     LabelValue,
     ObjectName,
-    Observed,
-    Text,
+    ObservedModel,
+    RawFields,
+    StrictText,
+    ValidationFinding,
     address_of,
 )
 from engine.validation_errors import finding
@@ -23,14 +23,14 @@ from engine.validation_errors import finding
 _CARRIED = ("InternalIP", "ExternalIP")
 
 
-class NodeAddress(Judged, Observed):
+class NodeAddress(CrossFieldModel, ObservedModel):
     """One of a Node's addresses, as the API reports it."""
 
-    type: Text
-    address: Text
+    type: StrictText
+    address: StrictText
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what says that it is an address and is none."""
         text = given.get("address")
         if given.get("type") in _CARRIED and isinstance(text, str) and address_of(text) is None:
@@ -42,26 +42,26 @@ class NodeAddress(Judged, Observed):
         return self.type in _CARRIED
 
 
-class NodeStatus(Observed):
+class NodeStatus(ObservedModel):
     """The part of a Node's status that is used: host names are left out."""
 
     addresses: tuple[NodeAddress, ...] = ()
 
 
-class NodeSpec(Observed):
+class NodeSpec(ObservedModel):
     """The part of a Node's spec that is used."""
 
     pod_cidrs: tuple[Cidr, ...] = Field(default=(), alias="podCIDRs")
 
 
-class NodeMetadata(Observed):
+class NodeMetadata(ObservedModel):
     """A Node's name and labels."""
 
     name: ObjectName
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
 
 
-class Node(Observed):
+class Node(ObservedModel):
     """A machine of the cluster."""
 
     api_version: Literal["v1"]

@@ -9,17 +9,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from engine.errors import shown
 from engine.objects.base import (
     Byte,
-    Checked,
+    CheckedModel,
     CrdVersion,
-    Finding,
-    Given,
+    DeclaredModel,
     LabelSelector,
     Metadata,
-    Model,
     ObjectName,
+    RawFields,
     Status,
-    Text,
+    StrictText,
     Unsupported,
+    ValidationFinding,
     address_of,
     chosen,
     entries,
@@ -52,7 +52,7 @@ def _rule_name(text: str) -> str:
 _LABEL_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 PortNumber = Annotated[int, BeforeValidator(_port)]
-RuleName = Annotated[Text, Field(min_length=1, max_length=63), AfterValidator(_rule_name)]
+RuleName = Annotated[StrictText, Field(min_length=1, max_length=63), AfterValidator(_rule_name)]
 
 
 def _namespaces(value: object) -> None:
@@ -79,14 +79,14 @@ def _log_label(text: str) -> str:
     return text
 
 
-class ServiceAccount(Model):
+class ServiceAccount(DeclaredModel):
     """A service account, which stands for the Pods that run as it."""
 
     name: ObjectName
     namespace: ObjectName
 
 
-class Peer(Checked):
+class Peer(CheckedModel):
     """One entry of ``from`` or ``to``."""
 
     ip_block: IPBlock | None = None
@@ -101,12 +101,12 @@ class Peer(Checked):
     scope: Annotated[Literal["Cluster"], BeforeValidator(_scope)] = "Cluster"
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong with the number of criteria."""
         yield from _one_criterion(given, ("ipBlock", "nodeSelector", "serviceAccount", "group"), _ALONE_NOT_YET)
 
 
-class AppliedTo(Checked):
+class AppliedTo(CheckedModel):
     """One entry of ``appliedTo``; those that select Pods are another data plane's."""
 
     node_selector: LabelSelector | None = None
@@ -118,7 +118,7 @@ class AppliedTo(Checked):
     service: Unsupported = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong with the number of criteria."""
         yield from _one_criterion(
             given, ("nodeSelector", "serviceAccount", "group"), ("externalEntitySelector", "service")
@@ -128,7 +128,7 @@ class AppliedTo(Checked):
 _ALONE_NOT_YET = ("namespaces", "externalEntitySelector", "fqdn")
 
 
-def _one_criterion(given: Given, alone: tuple[str, ...], refused: tuple[str, ...]) -> Iterator[Finding]:
+def _one_criterion(given: RawFields, alone: tuple[str, ...], refused: tuple[str, ...]) -> Iterator[ValidationFinding]:
     names = chosen(given, ("podSelector", "namespaceSelector"), alone)
     # What is refused has a fault of its own.
     if len(names) > 1 or not (names or chosen(given, (), refused)):
@@ -136,7 +136,7 @@ def _one_criterion(given: Given, alone: tuple[str, ...], refused: tuple[str, ...
         yield (), finding(problem, f"{', '.join(alone)} alone, or podSelector and namespaceSelector")
 
 
-class Port(Checked):
+class PolicyPort(CheckedModel):
     """One entry of ``ports``; without ``port`` every port of the protocol."""
 
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
@@ -146,13 +146,13 @@ class Port(Checked):
     source_end_port: PortNumber | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield the ends of ranges that do not fit their beginnings."""
         yield from _range(given, "port", "endPort")
         yield from _range(given, "sourcePort", "sourceEndPort")
 
 
-def _range(given: Given, first_name: str, last_name: str) -> Iterator[Finding]:
+def _range(given: RawFields, first_name: str, last_name: str) -> Iterator[ValidationFinding]:
     first, last = given.get(first_name), given.get(last_name)
     if last is None:
         return
@@ -162,34 +162,34 @@ def _range(given: Given, first_name: str, last_name: str) -> Iterator[Finding]:
         yield (), finding(f"{last_name} {last} is below {first_name} {first}", f"{last_name} from {first} to 65535")
 
 
-class ICMPProtocol(Checked):
+class ICMPProtocol(CheckedModel):
     """ICMP and ICMPv6, or one type: below 128 of ICMP, from 128 on of ICMPv6."""
 
     icmp_type: Byte | None = None
     icmp_code: Byte | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield a code that belongs to no type."""
         if given.get("icmpCode") is not None and given.get("icmpType") is None:
             yield ("icmpCode",), finding("icmpCode without icmpType", "icmpType as well")
 
 
-class IGMPProtocol(Model):
+class IGMPProtocol(DeclaredModel):
     """IGMP, or one type of it, or what is sent to one group."""
 
     igmp_type: Byte | None = None
-    group_address: Annotated[Text, AfterValidator(_group_address)] | None = None
+    group_address: Annotated[StrictText, AfterValidator(_group_address)] | None = None
 
 
-class RuleProtocol(Checked):
+class RuleProtocol(CheckedModel):
     """One entry of ``protocols``."""
 
     icmp: ICMPProtocol | None = None
     igmp: IGMPProtocol | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong with the number of protocols."""
         names = chosen(given, (), ("icmp", "igmp"))
         if len(names) != 1:
@@ -197,20 +197,20 @@ class RuleProtocol(Checked):
             yield (), finding(problem, "one of icmp, igmp")
 
 
-class PolicyRule(Checked):
+class PolicyRule(CheckedModel):
     """What an ingress and an egress rule share."""
 
     name: RuleName | None = None
     action: Literal["Allow", "Drop", "Reject", "Pass"]
-    ports: tuple[Port, ...] = ()
+    ports: tuple[PolicyPort, ...] = ()
     protocols: tuple[RuleProtocol, ...] = ()
     applied_to: tuple[AppliedTo, ...] = ()
     l7_protocols: Annotated[None, BeforeValidator(_refused_l7)] = Field(default=None, alias="l7Protocols")
     enable_logging: Annotated[bool, Field(strict=True)] = False
-    log_label: Annotated[Text, AfterValidator(_log_label)] | None = None
+    log_label: Annotated[StrictText, AfterValidator(_log_label)] | None = None
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what cannot stand beside IGMP."""
         igmp = [index for index, item in entries(given, "protocols") if item.get("igmp") is not None]
         if not igmp:
@@ -248,7 +248,7 @@ class EgressRule(PolicyRule):
         return self.to
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what cannot stand beside IGMP, and multicast that would be passed or rejected."""
         yield from super().across(given)
         if given.get("action") not in _NOT_FOR_MULTICAST:
@@ -261,7 +261,7 @@ class EgressRule(PolicyRule):
                 yield ("to", index, "ipBlock", "cidr"), finding(problem, "Allow or Drop")
 
 
-class PolicySpec(Checked):
+class PolicySpec(CheckedModel):
     """What a ClusterNetworkPolicy demands."""
 
     priority: Annotated[float, Field(strict=True, ge=1.0, le=10000.0)]
@@ -271,7 +271,7 @@ class PolicySpec(Checked):
     egress: tuple[EgressRule, ...] = ()
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is wrong between the rules."""
         rules = [((side, index), rule) for side in ("ingress", "egress") for index, rule in entries(given, side)]
         yield from _names_unique(rules)
@@ -282,10 +282,10 @@ class PolicySpec(Checked):
                     yield (*where, "action"), finding("found Pass in the baseline tier", "Allow, Drop or Reject")
 
 
-_Rules = list[tuple[tuple[str, int], Given]]
+_Rules = list[tuple[tuple[str, int], RawFields]]
 
 
-def _names_unique(rules: _Rules) -> Iterator[Finding]:
+def _names_unique(rules: _Rules) -> Iterator[ValidationFinding]:
     first: dict[str, str] = {}
     for where, rule in rules:
         name = rule.get("name")
@@ -295,7 +295,7 @@ def _names_unique(rules: _Rules) -> Iterator[Finding]:
                 yield (*where, "name"), finding(f"found {shown(name)}, the name of {first[name]}", "unique rule names")
 
 
-def _applied_at_one_level(given: Given, rules: _Rules) -> Iterator[Finding]:
+def _applied_at_one_level(given: RawFields, rules: _Rules) -> Iterator[ValidationFinding]:
     whole = given.get("appliedTo")
     parts = [where for where, rule in rules if rule.get("appliedTo")]
     if whole:
@@ -312,7 +312,7 @@ def _applied_at_one_level(given: Given, rules: _Rules) -> Iterator[Finding]:
 _APPLIED = "at least 1 entry, at the policy or at every rule"
 
 
-class ClusterNetworkPolicy(Model):
+class ClusterNetworkPolicy(DeclaredModel):
     """Rules for the Nodes that ``appliedTo`` selects, of the whole policy or rule by rule."""
 
     api_version: CrdVersion

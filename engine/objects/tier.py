@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from engine.objects.base import CrdVersion, Metadata, Model, Status, Text
+from engine.objects.base import CrdVersion, DeclaredModel, Metadata, Status, StrictText
 from engine.validation_errors import finding
 
 RESERVED_TIERS = {
@@ -36,14 +36,14 @@ def _tier_priority(value: int) -> int:
     return value
 
 
-class TierSpec(Model):
+class TierSpec(DeclaredModel):
     """A tier's rank: lower is evaluated first."""
 
     priority: Annotated[int, Field(strict=True, ge=0, le=255), AfterValidator(_tier_priority)]
-    description: Text = ""
+    description: StrictText = ""
 
 
-class Tier(Model):
+class Tier(DeclaredModel):
     """A rank that policies may name."""
 
     api_version: CrdVersion

@@ -11,14 +11,14 @@ from pydantic import AfterValidator, Field
 
 from engine.errors import shown
 from engine.objects.base import (
-    Finding,
-    Given,
-    Judged,
+    CrossFieldModel,
     LabelKey,
     LabelValue,
     ObjectName,
-    Observed,
-    Text,
+    ObservedModel,
+    RawFields,
+    StrictText,
+    ValidationFinding,
     address_of,
     entries,
     ip_text,
@@ -32,18 +32,18 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service."""
 
 
-IPText = Annotated[Text, AfterValidator(ip_text)]
+IPText = Annotated[StrictText, AfterValidator(ip_text)]
 Labels = dict[LabelKey, LabelValue]
 
 
-class NamespaceMetadata(Observed):
+class NamespaceMetadata(ObservedModel):
     """A Namespace's name and labels."""
 
     name: ObjectName
     labels: Labels = Field(default_factory=dict)
 
 
-class Namespace(Observed):
+class Namespace(ObservedModel):
     """A namespace of Pods."""
 
     api_version: Literal["v1"]
@@ -56,7 +56,7 @@ class Namespace(Observed):
         return {**self.metadata.labels, NAMESPACE_NAME_LABEL: self.metadata.name}
 
 
-class NamespacedMetadata(Observed):
+class NamespacedMetadata(ObservedModel):
     """The name, namespace and labels of an object that lives in a namespace."""
 
     name: ObjectName
@@ -64,27 +64,27 @@ class NamespacedMetadata(Observed):
     labels: Labels = Field(default_factory=dict)
 
 
-class PodIP(Observed):
+class PodIP(ObservedModel):
     """One of a Pod's addresses."""
 
     ip: IPText
 
 
-class PodStatus(Observed):
+class PodStatus(ObservedModel):
     """How far a Pod is, and its addresses."""
 
-    phase: Text = "Pending"
+    phase: StrictText = "Pending"
     pod_ips: tuple[PodIP, ...] = Field(default=(), alias="podIPs")
 
 
-class PodSpec(Observed):
+class PodSpec(ObservedModel):
     """The part of a Pod's spec that is used."""
 
     host_network: Annotated[bool, Field(strict=True)] = False
-    service_account_name: Text = "default"
+    service_account_name: StrictText = "default"
 
 
-class Pod(Observed):
+class Pod(ObservedModel):
     """A Pod."""
 
     api_version: Literal["v1"]
@@ -101,13 +101,13 @@ class Pod(Observed):
         return tuple(address.ip for address in self.status.pod_ips)
 
 
-class ServiceSpec(Observed):
+class ServiceSpec(ObservedModel):
     """The part of a Service's spec that is used."""
 
     selector: Labels = Field(default_factory=dict)
 
 
-class Service(Observed):
+class Service(ObservedModel):
     """A Service: a name for the Pods that its selector selects, or else for the endpoints in its slices."""
 
     api_version: Literal["v1"]
@@ -116,16 +116,16 @@ class Service(Observed):
     spec: ServiceSpec = ServiceSpec()
 
 
-class Endpoint(Observed):
+class Endpoint(ObservedModel):
     """One endpoint and its addresses, which are host names in slices of that type."""
 
-    addresses: tuple[Text, ...] = ()
+    addresses: tuple[StrictText, ...] = ()
 
 
 _FAMILIES: dict[str, type[IPv4Address | IPv6Address]] = {"IPv4": IPv4Address, "IPv6": IPv6Address}
 
 
-class EndpointSlice(Judged, Observed):
+class EndpointSlice(CrossFieldModel, ObservedModel):
     """Some of the endpoints of a Service."""
 
     api_version: Literal["discovery.k8s.io/v1"]
@@ -135,7 +135,7 @@ class EndpointSlice(Judged, Observed):
     endpoints: tuple[Endpoint, ...] = ()
 
     @classmethod
-    def across(cls, given: Given) -> Iterator[Finding]:
+    def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield what is no address of the family it says."""
         kind = given.get("addressType")
         family = _FAMILIES.get(kind) if isinstance(kind, str) else None

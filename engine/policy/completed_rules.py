@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from engine.objects import BASELINE_TIER, RESERVED_TIERS
-from engine.policy.prefix_sets import Block
+from engine.policy.prefix_sets import AddressBlock
 
 
 class Direction(StrEnum):
@@ -59,7 +59,7 @@ ANY_PORT: PortRange = (0, 65535)
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class Traffic:
     """Traffic of one protocol.
 
     TCP, UDP and SCTP have ranges of ports; ``icmp`` is a type and a code, -1 for any code, None for every type;
@@ -102,8 +102,8 @@ class CompletedRule:
     rank: Rank
     direction: Direction
     action: Action
-    peers: tuple[Block, ...] | None = None
-    services: tuple[Service, ...] = ()
+    peers: tuple[AddressBlock, ...] | None = None
+    services: tuple[Traffic, ...] = ()
     plane: Plane = Plane.NODES
     logged: bool = False
     label: str = ""

@@ -19,7 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StateChange:
     """What one event changed: an object of ``kind`` at ``key``, absent where None; or what is known of a host."""
 
     kind: str
@@ -42,7 +42,7 @@ def marked_by_label(kind: str, key: str, value: str) -> Topic:
     return kind, f"{key}={value}"
 
 
-def topics_of(change: Change) -> Iterator[Topic]:
+def topics_of(change: StateChange) -> Iterator[Topic]:
     """Yield everything that a change is about, before it and after it."""
     yield change.kind, ""
     yield marked_by_key(change.kind, change.key)
@@ -61,11 +61,11 @@ class Query(Protocol[T_co]):
         """What a change that touches the answer by itself is about."""
         ...
 
-    def answer(self, answers: "Answers") -> T_co:
+    def answer(self, answers: "QueryCache") -> T_co:
         """Return the answer for the state of ``answers``."""
         ...
 
-    def touched(self, change: Change, state: ClusterState) -> bool:
+    def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether the change may touch the answer by itself, not by way of another query's."""
         ...
 
@@ -104,14 +104,14 @@ class _Index:
         return cls(listeners, askers)
 
 
-class Answers:
+class QueryCache:
     """The answers known for a state; asking for one more works it out."""
 
     def __init__(
         self,
         state: ClusterState,
         known: Map[Query[object], _Known] = Map(),
-        change: Change | None = None,
+        change: StateChange | None = None,
         before: Map[Query[object], _Known] = Map(),
     ) -> None:
         self.state = state
@@ -140,10 +140,10 @@ class Answers:
             self._index = None  # which `after` sets where nobody is new
         return cast("T_co", known.value)
 
-    def after(self, change: Change, state: ClusterState) -> tuple["Answers", dict[Query[object], bool]]:
+    def after(self, change: StateChange, state: ClusterState) -> tuple["QueryCache", dict[Query[object], bool]]:
         """Return the answers for the state after a change, and for each query asked again whether its answer is new."""
         index = self._index or _Index.of(self._known)
-        later = Answers(state, self._known, change, self._known)
+        later = QueryCache(state, self._known, change, self._known)
         again: dict[Query[object], bool] = {}
         # Whoever asks a query is deeper than it, so what waits at one depth is complete once all before it is done.
         waiting: list[dict[Query[object], None]] = [{} for _ in DEPTHS]
@@ -164,7 +164,7 @@ class Answers:
         """Return whether for the answers to these the same was asked before the change."""
         return all(query in self._before and self._before[query].asked == self._known[query].asked for query in queries)
 
-    def only(self, roots: Iterable[Query[object]]) -> "Answers":
+    def only(self, roots: Iterable[Query[object]]) -> "QueryCache":
         """Return the answers to the roots and to all that was asked for them, without those nobody needs."""
         kept: dict[Query[object], _Known] = {}
         waiting = list(roots)
@@ -173,7 +173,7 @@ class Answers:
             if query not in kept and query in self._known:
                 kept[query] = self._known[query]
                 waiting += kept[query].asked
-        return Answers(self.state, Map(kept))
+        return QueryCache(self.state, Map(kept))
 
     def __contains__(self, query: Query[object]) -> bool:
         """Return whether the answer is known already."""

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from engine.objects.config import PrivilegedRules as Configured
 from engine.policy.completed_rules import Action, CompletedRule
-from engine.policy.incremental import Answers
-from engine.policy.resolve import PrivilegedRules
+from engine.policy.incremental import QueryCache
+from engine.policy.resolve import PrivilegedRulesQuery
 from engine.state.fold import ClusterState
 
 BUILT_IN = frozenset({"api-server-in", "api-server-out", "kubelet-in", "kubelet-out", "etcd-in", "etcd-out", "dns-out"})
@@ -23,5 +23,5 @@ def lifelines(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
 
 
 def _static(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
-    rules = Answers(state).ask(PrivilegedRules(node))
+    rules = QueryCache(state).ask(PrivilegedRulesQuery(node))
     return tuple(rule for rule in rules if rule.action is Action.ALLOW)

@@ -26,11 +26,11 @@ from engine.objects import (
 from engine.objects.config import PrivilegedPeer
 from engine.objects.selectors import Operator, Selector
 from engine.policy.completed_rules import Plane
-from engine.policy.incremental import Answers, Change, Topic, marked_by_key, marked_by_label
-from engine.policy.prefix_sets import Block, block_order, single, sorted_blocks
+from engine.policy.incremental import QueryCache, StateChange, Topic, marked_by_key, marked_by_label
+from engine.policy.prefix_sets import AddressBlock, block_order, single, sorted_blocks
 from engine.state.fold import ClusterState
 
-Blocks = tuple[Block, ...]
+AddressBlocks = tuple[AddressBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +45,33 @@ class NodeAddresses:
         """Return what changes of the answer are about."""
         return (("Node", ""),)
 
-    def answer(self, answers: Answers) -> Blocks:
+    def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses."""
         return sorted_blocks(block for node in answers.state.nodes.values() for block in self._of(node))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+    def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether a node came to mean other addresses."""
         return change.kind == "Node" and self._of(change.before) != self._of(change.after)
 
-    def _of(self, item: ClusterObject | None) -> Blocks:
+    def _of(self, item: ClusterObject | None) -> AddressBlocks:
         if not isinstance(item, Node) or not self.selector.matches(item.metadata.labels):
             return ()
         return tuple(single(address.address) for address in item.status.addresses if address.is_ip)
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class CountedAddresses:
     """Addresses, and how many Pods have each, which tells whether one is gone with a Pod."""
 
-    blocks: Blocks
-    pods: Map[Block, int] = field(compare=False)
+    blocks: AddressBlocks
+    pods: Map[AddressBlock, int] = field(compare=False)
 
     @classmethod
-    def of(cls, blocks: Sequence[Block]) -> "Shared":
+    def of(cls, blocks: Sequence[AddressBlock]) -> "CountedAddresses":
         """Return them, given once for each Pod that has them."""
         return cls(sorted_blocks(blocks), Map(Counter(blocks)))
 
-    def after(self, gone: Sequence[Block], come: Sequence[Block]) -> "Shared":
+    def after(self, gone: Sequence[AddressBlock], come: Sequence[AddressBlock]) -> "CountedAddresses":
         """Return what they are after one Pod's addresses have become others."""
         pods, blocks = self.pods, list(self.blocks)
         for block in gone:
@@ -82,7 +82,7 @@ class Shared:
             at = bisect_left(blocks, block_order(block), key=block_order)
             there = blocks[at : at + 1] == [block]
             blocks[at : at + there] = [block] if block in pods else []
-        return Shared(tuple(blocks), pods)
+        return CountedAddresses(tuple(blocks), pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class PodAddresses:
         spaces: tuple[Topic, ...] = () if self.namespaces is None else (("Namespace", ""),)
         return (_pods_of(self.pods), *spaces)
 
-    def answer(self, answers: Answers) -> Shared:
+    def answer(self, answers: QueryCache) -> CountedAddresses:
         """Return the addresses, by what has changed where they were known."""
         state, change, known = answers.state, answers.change, answers.before(self)
         if known is not None and change is not None and change.kind == "Pod":
@@ -107,9 +107,9 @@ class PodAddresses:
             return known.after(gone, come)
         inside = {name for name, namespace in state.namespaces.items() if self._in(namespace)}
         pods = (pod for pod in state.pods.values() if self._means(pod, inside))
-        return Shared.of([single(text) for pod in pods for text in pod.peer_addresses])
+        return CountedAddresses.of([single(text) for pod in pods for text in pod.peer_addresses])
 
-    def touched(self, change: Change, state: ClusterState) -> bool:
+    def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether a Pod came to mean other addresses, or a namespace came to be meant or not."""
         if change.kind == "Namespace":
             return self.namespaces is not None and self._in(change.before) != self._in(change.after)
@@ -145,11 +145,11 @@ class AccountAddresses:
         """Return what changes of the answer are about."""
         return (("Pod", ""),)
 
-    def answer(self, answers: Answers) -> Blocks:
+    def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses."""
         return _pod_blocks(pod for pod in answers.state.pods.values() if self._runs(pod))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+    def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether a Pod came to mean other addresses."""
         return change.kind == "Pod" and self._of(change.before) != self._of(change.after)
 
@@ -172,7 +172,7 @@ class ServiceAddresses:
         """Return what changes of the answer are about."""
         return (marked_by_key("Service", self.key), ("EndpointSlice", ""), ("Pod", ""))
 
-    def answer(self, answers: Answers) -> Blocks:
+    def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses."""
         state = answers.state
         service = state.services.get(self.key)
@@ -183,7 +183,7 @@ class ServiceAddresses:
         slices = (found for found in state.endpoint_slices.values() if found.service == self.key)
         return sorted_blocks(single(text) for found in slices for text in found.peer_addresses)
 
-    def touched(self, change: Change, state: ClusterState) -> bool:
+    def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether it is about the Service, one of its slices, or a Pod that it selected or selects."""
         ends = (change.before, change.after)
         if change.kind == "EndpointSlice":
@@ -221,17 +221,17 @@ class GroupAddresses:
         """Return what changes of the answer are about."""
         return (("ClusterGroup", ""),)
 
-    def answer(self, answers: Answers) -> Blocks:
+    def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses."""
         groups = with_children(answers.state, self.name)
         return sorted_blocks(block for group in groups for block in _of_group(group, answers))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:
+    def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether it is about the group or one of its children."""
         return _about_group(self.name, change, state)
 
 
-def _of_group(group: ClusterGroup, answers: Answers) -> Iterator[Block]:
+def _of_group(group: ClusterGroup, answers: QueryCache) -> Iterator[AddressBlock]:
     spec = group.spec
     yield from map(_block, spec.ip_blocks)
     if spec.node_selector is not None:
@@ -256,7 +256,7 @@ class GroupPlanes:
         """Return what changes of the answer are about."""
         return (("ClusterGroup", ""),)
 
-    def answer(self, answers: Answers) -> frozenset[Plane]:
+    def answer(self, answers: QueryCache) -> frozenset[Plane]:
         """Return the planes."""
         specs = [group.spec for group in with_children(answers.state, self.name)]
         selectors = [spec.node_selector for spec in specs if spec.node_selector is not None]
@@ -264,7 +264,7 @@ class GroupPlanes:
         pods = any(spec.selects_pods for spec in specs)
         return frozenset((*((Plane.NODES,) if ours else ()), *((Plane.PODS,) if pods else ())))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:
+    def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether it is about the group or one of its children."""
         return _about_group(self.name, change, state)
 
@@ -282,11 +282,11 @@ class NodeMatches:
         """Return what changes of the answer are about."""
         return (marked_by_key("Node", self.node),)
 
-    def answer(self, answers: Answers) -> bool:
+    def answer(self, answers: QueryCache) -> bool:
         """Return whether it does."""
         return self._selects(answers.state.nodes.get(self.node))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+    def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether the node's labels came to be others."""
         return change.kind == "Node" and change.key == self.node
 
@@ -306,13 +306,13 @@ class Resolvers:
         """Return what changes of the answer are about."""
         return (marked_by_key(HOST, self.node),)
 
-    def answer(self, answers: Answers) -> Blocks:
+    def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return their addresses."""
         told, host = answers.state.config.resolvers, answers.state.hosts.get(self.node)
         seen = host.resolvers if host else ()
         return sorted_blocks(map(single, seen if told is None else told))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+    def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether the node was seen anew."""
         return change.kind == HOST and change.key == self.node
 
@@ -321,7 +321,7 @@ HOST = "Host"
 """The kind of change that is about what is known of a host."""
 
 
-def addresses_of(peers: Iterable[Peer], node: str, answers: Answers) -> Blocks | None:
+def addresses_of(peers: Iterable[Peer], node: str, answers: QueryCache) -> AddressBlocks | None:
     """Return the union of the peers of a rule on a node, or None (anywhere) where there are none."""
     found = tuple(peers)
     if not found:
@@ -329,7 +329,7 @@ def addresses_of(peers: Iterable[Peer], node: str, answers: Answers) -> Blocks |
     return sorted_blocks(block for peer in found for block in _blocks(peer, node, answers))
 
 
-def _blocks(peer: Peer, node: str, answers: Answers) -> Blocks:
+def _blocks(peer: Peer, node: str, answers: QueryCache) -> AddressBlocks:
     if isinstance(peer, PrivilegedPeer) and peer.resolvers:
         return answers.ask(Resolvers(node))
     if peer.ip_block is not None:
@@ -355,16 +355,16 @@ def with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
         yield from (state.groups[child] for child in group.spec.child_groups if child in state.groups)
 
 
-def _about_group(name: str, change: Change, state: ClusterState) -> bool:
+def _about_group(name: str, change: StateChange, state: ClusterState) -> bool:
     if change.kind != "ClusterGroup":
         return False
     group = state.groups.get(name)
     return change.key == name or (group is not None and change.key in group.spec.child_groups)
 
 
-def _pod_blocks(pods: Iterable[Pod]) -> Blocks:
+def _pod_blocks(pods: Iterable[Pod]) -> AddressBlocks:
     return sorted_blocks(single(text) for pod in pods for text in pod.peer_addresses)
 
 
-def _block(block: IPBlock) -> Block:
-    return Block(block.network, block.excepted)
+def _block(block: IPBlock) -> AddressBlock:
+    return AddressBlock(block.network, block.excepted)

@@ -15,7 +15,7 @@ from engine.state.fold import ClusterState
 
 
 @dataclass(slots=True)
-class Spans:
+class PolicySpans:
     """Tells the nodes of policies; what selectors select is kept as long as the nodes of the state are the same."""
 
     _nodes: Map[str, Node] = Map()

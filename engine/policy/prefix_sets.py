@@ -17,7 +17,7 @@ Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class AddressBlock:
     """The addresses of ``network`` without those of every network in ``excepted``, which lie inside it."""
 
     network: Network
@@ -25,7 +25,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PrefixEntry:
     """A prefix, and whether the addresses it is the most specific entry for match."""
 
     network: Network
@@ -37,7 +37,7 @@ def family_of(network: Network) -> Family:
     return Family.IPV4 if isinstance(network, IPv4Network) else Family.IPV6
 
 
-def entries(blocks: Iterable[Block], family: Family) -> tuple[Entry, ...]:
+def entries(blocks: Iterable[AddressBlock], family: Family) -> tuple[PrefixEntry, ...]:
     """Return the entries of a longest-prefix set for the union of the blocks of one family, sorted.
 
     No entry is ``/0``, which ``hash:net`` cannot hold: such a block enters as its two halves.
@@ -45,8 +45,8 @@ def entries(blocks: Iterable[Block], family: Family) -> tuple[Entry, ...]:
     ours = [half for block in blocks if family_of(block.network) is family for half in _halved(block)]
     if not any(block.excepted for block in ours):
         networks = {prefix_of(block.network): block.network for block in ours}
-        return tuple(Entry(networks[prefix]) for prefix in sorted(networks))
-    by_prefix: dict[Prefix, list[Block]] = defaultdict(list)
+        return tuple(PrefixEntry(networks[prefix]) for prefix in sorted(networks))
+    by_prefix: dict[Prefix, list[AddressBlock]] = defaultdict(list)
     for block in ours:
         by_prefix[prefix_of(block.network)].append(block)
     named = {
@@ -62,7 +62,7 @@ def entries(blocks: Iterable[Block], family: Family) -> tuple[Entry, ...]:
         # A declared block always gets its entry, even inside another, so that adding one block adds one entry.
         if covered != surroundings or (covered and prefix in by_prefix):
             kept[prefix] = covered
-    return tuple(Entry(named[prefix], matches) for prefix, matches in kept.items())
+    return tuple(PrefixEntry(named[prefix], matches) for prefix, matches in kept.items())
 
 
 Prefix = tuple[int, int]
@@ -83,16 +83,16 @@ def around(prefix: Prefix, lengths: Sequence[int], width: int) -> Iterator[Prefi
             yield (value >> shift << shift, length)
 
 
-def _halved(block: Block) -> Iterator[Block]:
+def _halved(block: AddressBlock) -> Iterator[AddressBlock]:
     if block.network.prefixlen:
         yield block
         return
     for half in block.network.subnets():
         inside = tuple(net for net in block.excepted if net.prefixlen and _contains(half, net))
-        yield Block(half, inside)
+        yield AddressBlock(half, inside)
 
 
-def _covers(block: Block, network: Network) -> bool:
+def _covers(block: AddressBlock, network: Network) -> bool:
     return not any(_contains(excepted, network) for excepted in block.excepted)
 
 
@@ -106,17 +106,17 @@ def is_within(inner: Prefix, outer: Prefix, width: int) -> bool:
     return inner[1] >= outer[1] and inner[0] >> shift == outer[0] >> shift
 
 
-def single(address: str) -> Block:
+def single(address: str) -> AddressBlock:
     """Return the block of one address, given as text that is known to be one."""
-    return Block(ip_network(address))
+    return AddressBlock(ip_network(address))
 
 
-def sorted_blocks(blocks: Iterable[Block]) -> tuple[Block, ...]:
+def sorted_blocks(blocks: Iterable[AddressBlock]) -> tuple[AddressBlock, ...]:
     """Return the blocks without repetition, IPv4 first, in an order that does not depend on theirs."""
     by_order = {block_order(block): block for block in blocks}
     return tuple(by_order[order] for order in sorted(by_order))
 
 
-def block_order(block: Block) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
+def block_order(block: AddressBlock) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
     """Return what blocks are sorted by."""
     return (block.network.version, prefix_of(block.network), tuple(prefix_of(net) for net in block.excepted))

@@ -17,7 +17,7 @@ from engine.events import (
     ObjectRefused,
     deleted,
 )
-from engine.events.outcomes import LogCompacted, OnNode
+from engine.events.outcomes import LogCompacted, NodeOutcome
 from engine.objects import (
     ClusterNetworkPolicy,
     ClusterObject,
@@ -32,7 +32,7 @@ from engine.objects import (
 from engine.policy.completed_rules import ANY_PORT, Direction
 from engine.policy.prefix_sets import Address
 
-Span = tuple[int, int, int]
+NumberSpan = tuple[int, int, int]
 """Version of IP, first and last address as numbers."""
 
 PortSpan = tuple[int, int]
@@ -44,7 +44,7 @@ _ICMP, _IGMP, _ICMPV6 = 1, 2, 58
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class PacketScope:
     """Packets of a node: which way they go, and what their far ends, protocols and destination ports may be.
 
     No direction means that no policy's rules see them; None, of protocols and ports, means any.
@@ -52,7 +52,7 @@ class Concern:
 
     node: str
     direction: Direction | None
-    far: tuple[Span, ...]
+    far: tuple[NumberSpan, ...]
     protocols: frozenset[int] | None = None
     ports: tuple[PortSpan, ...] | None = None
 
@@ -115,17 +115,17 @@ class Concern:
 
 
 @dataclass(slots=True)
-class Abridged:
+class RelevantHistory:
     """A history told again, as far as any of some packets can hang on it."""
 
-    concerns: Sequence[Concern]
+    concerns: Sequence[PacketScope]
     told: set[tuple[str, str]] = field(default_factory=set)
     """By kind and key: the objects that are there in the history as it is told."""
 
     def tells(self, body: EventBody) -> EventBody | None:
         """Return what the next event says here: the same, that an object is gone for these packets, or nothing."""
         match body:
-            case ObjectRefused() | OnNode() | LogCompacted():
+            case ObjectRefused() | NodeOutcome() | LogCompacted():
                 return None
             case HostObserved():
                 return body if any(body.node == each.node for each in self.concerns) else None
@@ -151,18 +151,18 @@ class Abridged:
         return True
 
 
-def single(address: Address) -> Span:
+def single(address: Address) -> NumberSpan:
     """Return one address as a span."""
     return address.version, int(address), int(address)
 
 
-def beginnings_of(concerns: Iterable[Concern]) -> frozenset[str] | None:
+def beginnings_of(concerns: Iterable[PacketScope]) -> frozenset[str] | None:
     """Return with what the usual spellings of all far ends begin, in JSON; None where that may be anything."""
     found = {_beginning(span) for each in concerns for span in each.far}
     return None if "" in found else frozenset(found)
 
 
-def _beginning(span: Span) -> str:
+def _beginning(span: NumberSpan) -> str:
     """Return as much as all addresses of a span have in common, up to a point or colon, after the quote before them."""
     version, first, last = span
     if first == last:

@@ -14,8 +14,8 @@ from engine.objects import (
     ClusterNetworkPolicy,
     EgressRule,
     IngressRule,
+    PolicyPort,
     PolicyRule,
-    Port,
     RuleProtocol,
 )
 from engine.objects.config import PrivilegedProtocol, PrivilegedRule
@@ -30,21 +30,21 @@ from engine.policy.completed_rules import (
     PortRange,
     Protocol,
     Rank,
-    Service,
+    Traffic,
 )
-from engine.policy.incremental import Answers, Change, Query, Topic, marked_by_key
+from engine.policy.incremental import Query, QueryCache, StateChange, Topic, marked_by_key
 from engine.policy.peers import GroupPlanes, NodeMatches, addresses_of
 from engine.rulesets.ownership import digest
 from engine.state.fold import ClusterState
 
-Rule = IngressRule | EgressRule | PrivilegedRule
+DeclaredRule = IngressRule | EgressRule | PrivilegedRule
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
     """A rule of a policy with its direction and its index in that direction."""
 
-    rule: Rule
+    rule: DeclaredRule
     direction: Direction
     index: int
 
@@ -58,22 +58,22 @@ def resolve(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
         UnknownNode: the state has no such node.
         Refused: a policy names a tier that the state lacks.
     """
-    return rules_of(Answers(state), node)
+    return rules_of(QueryCache(state), node)
 
 
-def rules_of(answers: Answers, node: str) -> tuple[CompletedRule, ...]:
+def rules_of(answers: QueryCache, node: str) -> tuple[CompletedRule, ...]:
     """Return what :func:`resolve` does, from what is known already as far as that goes."""
     state = answers.state
     if node not in state.nodes:
         raise UnknownNode(node, tuple(sorted(state.nodes)))
-    found = [rule for name in state.policies for rule in answers.ask(PolicyRules(name, node))]
-    return (*answers.ask(PrivilegedRules(node)), *in_order(found))
+    found = [rule for name in state.policies for rule in answers.ask(PolicyRulesQuery(name, node))]
+    return (*answers.ask(PrivilegedRulesQuery(node)), *in_order(found))
 
 
 def roots_of(state: ClusterState, node: str) -> Iterator[Query[object]]:
     """Yield the queries that the rules of a node come from."""
-    yield PrivilegedRules(node)
-    yield from (PolicyRules(name, node) for name in state.policies)
+    yield PrivilegedRulesQuery(node)
+    yield from (PolicyRulesQuery(name, node) for name in state.policies)
 
 
 def in_order(rules: Iterable[CompletedRule]) -> list[CompletedRule]:
@@ -87,7 +87,7 @@ def _order(rule: CompletedRule) -> tuple[int, float, str, int, str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class PrivilegedRules:
+class PrivilegedRulesQuery:
     """The rules of a node that come ahead of every policy, in order."""
 
     depth: ClassVar[int] = 2
@@ -98,15 +98,15 @@ class PrivilegedRules:
         """Return what changes of the answer are about."""
         return ()
 
-    def answer(self, answers: Answers) -> tuple[CompletedRule, ...]:
+    def answer(self, answers: QueryCache) -> tuple[CompletedRule, ...]:
         """Return the rules."""
         return tuple(self._rules(answers))
 
-    def touched(self, change: Change, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
+    def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return that nothing touches them but what they ask for; another configuration is another world."""
         return False
 
-    def _rules(self, answers: Answers) -> Iterator[CompletedRule]:
+    def _rules(self, answers: QueryCache) -> Iterator[CompletedRule]:
         rules = answers.state.config.effective_rules()
         placed = (_Placed(rule, Direction(rule.direction.lower()), index) for index, rule in enumerate(rules))
         for each, name in _named(tuple(placed)):
@@ -117,7 +117,7 @@ class PrivilegedRules:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyRules:
+class PolicyRulesQuery:
     """The rules of a policy for one node, for each data plane that they are for."""
 
     depth: ClassVar[int] = 2
@@ -129,19 +129,19 @@ class PolicyRules:
         """Return what changes of the answer are about."""
         return (("Tier", ""), marked_by_key("ClusterNetworkPolicy", self.policy))
 
-    def answer(self, answers: Answers) -> tuple[CompletedRule, ...]:
+    def answer(self, answers: QueryCache) -> tuple[CompletedRule, ...]:
         """Return the rules, none of a policy that is gone; raise ``Refused`` where its tier is not there."""
         policy = answers.state.policies.get(self.policy)
         return tuple(self._rules(policy, answers)) if policy else ()
 
-    def touched(self, change: Change, state: ClusterState) -> bool:
+    def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether it is about the policy or its tier."""
         policy = state.policies.get(self.policy)
         if change.kind == "Tier":
             return policy is not None and policy.spec.tier == change.key
         return change.kind == "ClusterNetworkPolicy" and change.key == self.policy
 
-    def _rules(self, policy: ClusterNetworkPolicy, answers: Answers) -> Iterator[CompletedRule]:
+    def _rules(self, policy: ClusterNetworkPolicy, answers: QueryCache) -> Iterator[CompletedRule]:
         whole = _planes(policy.spec.applied_to, self.node, answers)
         if policy.spec.applied_to and not whole:
             return
@@ -166,7 +166,7 @@ def _completed(
     policy: str,
     rank: Rank,
     node: str,
-    answers: Answers,
+    answers: QueryCache,
     plane: Plane = Plane.NODES,
 ) -> CompletedRule:
     rule = placed.rule
@@ -184,13 +184,13 @@ def _completed(
     )
 
 
-def _planes(entries: Sequence[AppliedTo], node: str, answers: Answers) -> tuple[Plane, ...]:
+def _planes(entries: Sequence[AppliedTo], node: str, answers: QueryCache) -> tuple[Plane, ...]:
     """Return the data planes of a node that ``appliedTo`` selects."""
     found = frozenset[Plane]().union(*(_planes_of(entry, node, answers) for entry in entries))
     return tuple(plane for plane in Plane if plane in found)
 
 
-def _planes_of(entry: AppliedTo, node: str, answers: Answers) -> frozenset[Plane]:
+def _planes_of(entry: AppliedTo, node: str, answers: QueryCache) -> frozenset[Plane]:
     if entry.group is not None:
         return answers.ask(GroupPlanes(entry.group, node))
     if entry.node_selector is not None:
@@ -231,13 +231,13 @@ def _generated(placed: _Placed) -> Iterator[str]:
         occurrence += 1
 
 
-def _services(rule: PolicyRule) -> tuple[Service, ...]:
+def _services(rule: PolicyRule) -> tuple[Traffic, ...]:
     found = {*map(_of_port, rule.ports), *(service for entry in rule.protocols for service in _of_protocol(entry))}
     return tuple(sorted(found, key=lambda service: service.order))
 
 
-def _of_port(port: Port) -> Service:
-    return Service(
+def _of_port(port: PolicyPort) -> Traffic:
+    return Traffic(
         protocol=Protocol(port.protocol.lower()),
         ports=_range(port.port, port.end_port),
         source_ports=_range(port.source_port, port.source_end_port),
@@ -252,19 +252,19 @@ _FIRST_ICMPV6_QUERY = 128
 """ICMPv6 types below are its errors; policies mean ICMP by such a type, see docs/reference/semantics.md."""
 
 
-def _of_protocol(entry: RuleProtocol) -> Iterator[Service]:
+def _of_protocol(entry: RuleProtocol) -> Iterator[Traffic]:
     if entry.igmp is not None:
         kind, group = entry.igmp.igmp_type, entry.igmp.group_address or ""
         unlimited = kind is None and not group
-        yield Service(Protocol.IGMP, igmp=None if unlimited else (-1 if kind is None else kind, group))
+        yield Traffic(Protocol.IGMP, igmp=None if unlimited else (-1 if kind is None else kind, group))
     if entry.icmp is not None:
         kind, icmp = entry.icmp.icmp_type, _icmp(entry.icmp.icmp_type, entry.icmp.icmp_code)
         if kind is None or kind < _FIRST_ICMPV6_QUERY:
-            yield Service(Protocol.ICMP, icmp=icmp)
+            yield Traffic(Protocol.ICMP, icmp=icmp)
         if kind is None or kind >= _FIRST_ICMPV6_QUERY:
-            yield Service(Protocol.ICMPV6, icmp=icmp)
+            yield Traffic(Protocol.ICMPV6, icmp=icmp)
     if isinstance(entry, PrivilegedProtocol) and entry.icmpv6 is not None:
-        yield Service(Protocol.ICMPV6, icmp=_icmp(entry.icmpv6.icmp_type, entry.icmpv6.icmp_code))
+        yield Traffic(Protocol.ICMPV6, icmp=_icmp(entry.icmpv6.icmp_type, entry.icmpv6.icmp_code))
 
 
 def _icmp(kind: int | None, code: int | None) -> tuple[int, int] | None:

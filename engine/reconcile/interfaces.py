@@ -9,7 +9,7 @@ from typing import Protocol
 from engine.events import Event, EventBody
 from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import Step
-from engine.rulesets.transitions import Passage
+from engine.rulesets.transitions import IntermediateState
 
 
 class Clock(Protocol):
@@ -85,7 +85,7 @@ class Kernel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class PlanProof:
     """What speaks against a plan, each in words: nothing where the plan is proved safe.
 
     ``lost`` are packets that would be lost for good, ``broken`` invariants that would not hold, ``strays`` packets
@@ -115,20 +115,20 @@ class Judgement:
             *self.unproved,
         )
 
-    def __add__(self, other: "Judgement") -> "Judgement":
+    def __add__(self, other: "PlanProof") -> "PlanProof":
         """Return all that either says, each once."""
         both = zip(_fields(self), _fields(other), strict=True)
-        return Judgement(*(tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in both))
+        return PlanProof(*(tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in both))
 
 
-def _fields(found: Judgement) -> tuple[tuple[str, ...], ...]:
+def _fields(found: PlanProof) -> tuple[tuple[str, ...], ...]:
     return (found.lost, found.broken, found.strays, found.unproved)
 
 
 class Verifier(Protocol):
     """Judges a plan before it is carried out."""
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
         """Return what speaks against going from ``before`` to ``after`` by these passages."""
         ...
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from engine.compiler import DEFAULT_OPTIONS, Layout, Options, compile_rules
-from engine.desired.full import Desired
-from engine.errors import KernelBusy, KernelError, KernelRefused, NodewallError, NotInForce, Unsafe
+from engine.compiler import DEFAULT_OPTIONS, CompilerOptions, Layout, compile_rules
+from engine.desired.full import DesiredRuleset
+from engine.errors import KernelBusy, KernelError, KernelRefused, NodewallError, ReadBackDiffers, UnsafePlan
 from engine.events.outcomes import FailedRule
 from engine.policy.completed_rules import CompletedRule, Plane
 from engine.policy.resolve import in_order
-from engine.reconcile.interfaces import Judgement, Kernel, Stopwatch, Verifier
+from engine.reconcile.interfaces import Kernel, PlanProof, Stopwatch, Verifier
 from engine.reconcile.refusals import culprits, reach
 from engine.rulesets.diff import SetDestroyed, apply_changes, diff, owned
 from engine.rulesets.model import IpSet, Ruleset
@@ -38,7 +38,7 @@ class Proposal:
     wanted: Ruleset
     plan: Plan
     method: Method = Method.IN_PLACE
-    judgement: Judgement = field(default_factory=Judgement)
+    judgement: PlanProof = field(default_factory=PlanProof)
 
     @property
     def reached(self) -> Ruleset:
@@ -82,7 +82,7 @@ def _tears_out(observed: Ruleset, plan: Plan) -> bool:
     return any(not names.isdisjoint(rule.set_names) for _, _, c in observed.chains() for rule in c.rules if names)
 
 
-def _judged(observed: Ruleset, plan: Plan, verifier: Verifier) -> Judgement:
+def _judged(observed: Ruleset, plan: Plan, verifier: Verifier) -> PlanProof:
     return verifier.judge(observed, apply_changes(observed, plan.changes), tuple(passages(observed, plan)))
 
 
@@ -105,7 +105,7 @@ def realize(
         NotInForce: every tool said yes, yet what is read back differs.
     """
     if not (proposal.judgement.safe or force_unsafe):
-        raise Unsafe(proposal.judgement.reasons)
+        raise UnsafePlan(proposal.judgement.reasons)
     if proposal.plan.steps:
         begin(proposal)
     with watch.stage("apply"):
@@ -118,7 +118,7 @@ def realize(
                     error.aftermath = aftermath or error.aftermath
                 raise
         if proposal.plan.steps and (rest := diff(_read_back(proposal, kernel), proposal.wanted)):
-            raise NotInForce(tuple(str(op_of(change)) for change in rest))
+            raise ReadBackDiffers(tuple(str(op_of(change)) for change in rest))
 
 
 def _read_back(proposal: Proposal, kernel: Kernel) -> Ruleset:
@@ -169,7 +169,7 @@ class NodeRuleReconciler:
         kernel: Kernel,
         verifier: Verifier,
         watch: Stopwatch,
-        options: Options = DEFAULT_OPTIONS,
+        options: CompilerOptions = DEFAULT_OPTIONS,
         *,
         force_unsafe: bool = False,
         begin: Begin = silently,
@@ -205,7 +205,7 @@ class NodeRuleReconciler:
         if rule_id in self._rules:
             self._realize({known: rule for known, rule in self._rules.items() if known != rule_id})
 
-    def hold(self, wanted: Desired) -> None:
+    def hold(self, wanted: DesiredRuleset) -> None:
         """Hold just these rules from now on, which are compiled already, enforced by their options."""
         before, self._options = self._options, wanted.options
         try:
@@ -225,7 +225,7 @@ class NodeRuleReconciler:
             self.latest = propose(attempt.sparing(wanted), self._kernel, self._verifier, self._watch)
             try:
                 realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin)
-            except (KernelRefused, NotInForce) as error:
+            except (KernelRefused, ReadBackDiffers) as error:
                 if not attempt.can_go_on(error, self.latest, self._kernel):
                     if self._options.layout is Layout.LINEAR or attempt.refused or isinstance(error, KernelBusy):
                         raise
@@ -266,9 +266,9 @@ class _Attempt:
         kept = [item for name, item in self._spared.items() if name not in names]
         return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept)))) if kept else wanted
 
-    def can_go_on(self, error: KernelRefused | NotInForce, taken: Proposal, kernel: Kernel) -> bool:
+    def can_go_on(self, error: KernelRefused | ReadBackDiffers, taken: Proposal, kernel: Kernel) -> bool:
         """Return whether it is worth trying again: others interfered, or it is known who is to be left out."""
-        if isinstance(error, NotInForce) or _moved(taken, kernel):
+        if isinstance(error, ReadBackDiffers) or _moved(taken, kernel):
             self._races += 1
             return self._races < _RACES and not isinstance(error, KernelBusy)
         found = culprits(error, taken.plan, taken.wanted, kernel)

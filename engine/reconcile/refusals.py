@@ -16,17 +16,17 @@ from engine.rulesets.ownership import CHAIN_PREFIX, owner_of
 from engine.rulesets.plan import Plan, Tool, make_plan
 from engine.rulesets.text import render_rule
 
-Owner = tuple[str, str]
+RuleOwner = tuple[str, str]
 """A policy and one of its rules."""
 
 _CHAIN = f"{CHAIN_PREFIX}PROBE"
 
 
 @dataclass(frozen=True, slots=True)
-class Culprits:
+class RefusedRules:
     """The rules that a kernel refuses by themselves, and unwanted sets of ours that it does not let go."""
 
-    owners: frozenset[Owner] = frozenset()
+    owners: frozenset[RuleOwner] = frozenset()
     sets: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
@@ -34,7 +34,7 @@ class Culprits:
         return bool(self.owners or self.sets)
 
 
-def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) -> Culprits:
+def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) -> RefusedRules:
     """Return whom it is about that a step of ``plan``, the way to ``wanted``, was refused; nobody where all may be.
 
     The kernel must be as it was before the plan, and is again.
@@ -43,15 +43,19 @@ def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) 
         KernelError: what was tried could not be taken back.
     """
     if error.status < 0 or isinstance(error, KernelBusy):
-        return Culprits()  # it says nothing of the rules
+        return RefusedRules()  # it says nothing of the rules
     if error.tool == Tool.IPSET:
         return _of_sets(error.offending, plan, wanted)
     new = [(c.family, c.rule) for c in plan.changes if isinstance(c, RuleInserted) and _is_plain(c.rule)]
     named = frozenset(_owners(rule for _, rule in new if error.offending.endswith(render_rule(rule))))
     if named:
-        return Culprits(named)
+        return RefusedRules(named)
     trial = _Trial(kernel, wanted, new)
-    return Culprits() if trial.refused(()) else Culprits(frozenset(trial.found(tuple(dict.fromkeys(trial.owners)))))
+    return (
+        RefusedRules()
+        if trial.refused(())
+        else RefusedRules(frozenset(trial.found(tuple(dict.fromkeys(trial.owners)))))
+    )
 
 
 def reach(wanted: Ruleset, kernel: Kernel) -> None:
@@ -64,15 +68,15 @@ def reach(wanted: Ruleset, kernel: Kernel) -> None:
         kernel.run(step)
 
 
-def _of_sets(line: str, plan: Plan, wanted: Ruleset) -> Culprits:
+def _of_sets(line: str, plan: Plan, wanted: Ruleset) -> RefusedRules:
     _, _, rest = line.partition(" ")
     name = rest.partition(" ")[0]
     rules = (rule for _, _, chain in wanted.chains() for rule in chain.rules if name in rule.set_names)
     gone = {change.name for change in plan.changes if isinstance(change, SetDestroyed) and not change.replaced}
-    return Culprits(frozenset(_owners(rules)), frozenset({name} & gone))
+    return RefusedRules(frozenset(_owners(rules)), frozenset({name} & gone))
 
 
-def _owners(rules: Iterator[Rule]) -> Iterator[Owner]:
+def _owners(rules: Iterator[Rule]) -> Iterator[RuleOwner]:
     return (owner for rule in rules if (owner := owner_of(rule.comment)) is not None)
 
 
@@ -91,7 +95,7 @@ class _Trial:
         self._rules = [(owner_of(rule.comment), family, rule) for family, rule in rules]
         self.owners = [owner for owner, _, _ in self._rules if owner is not None]
 
-    def found(self, owners: tuple[Owner, ...]) -> Iterator[Owner]:
+    def found(self, owners: tuple[RuleOwner, ...]) -> Iterator[RuleOwner]:
         """Yield those whose rules are refused, by halves."""
         if not owners or not self.refused(owners):
             return
@@ -102,7 +106,7 @@ class _Trial:
         yield from self.found(owners[:half])
         yield from self.found(owners[half:])
 
-    def refused(self, owners: tuple[Owner, ...]) -> bool:
+    def refused(self, owners: tuple[RuleOwner, ...]) -> bool:
         """Return whether the kernel refuses the rules of these owners; it holds what it held before then."""
         chosen = set(owners)
         rules = [(family, rule) for owner, family, rule in self._rules if owner in chosen]

@@ -110,10 +110,10 @@ class MemberChanged:
 
 ChainEdit = ChainChange | RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved
 SetEdit = SetCreated | SetDestroyed | MemberAdded | MemberRemoved | MemberChanged
-Change = ChainEdit | SetEdit
+RulesetChange = ChainEdit | SetEdit
 
 
-def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
+def diff(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
     """Return the changes from ``observed`` to ``wanted``, sets first, then IPv4, then IPv6.
 
     Before all that, sets that have to be made anew go, with the rules that look into them.
@@ -124,7 +124,7 @@ def diff(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
     return (*removals, *_set_edits(rest, wanted), *edits)
 
 
-def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[Change, ...]:
+def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
     """Return the changes that take away our sets that have to be made anew, which no rule may look into then."""
     names = {name for name, old, new in _unlike(observed, wanted) if old and new and _is_made_anew(old, new)}
     edits: list[ChainEdit] = []
@@ -323,7 +323,7 @@ def _length(element: str) -> int:
 _LONGEST = 128
 
 
-def apply_changes(observed: Ruleset, changes: Sequence[Change]) -> Ruleset:
+def apply_changes(observed: Ruleset, changes: Sequence[RulesetChange]) -> Ruleset:
     """Return what the kernel holds after the changes: the meaning of each, in plain Python, for proofs and tests."""
     held = _Held(observed)
     for change in changes:

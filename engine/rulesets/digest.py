@@ -7,7 +7,7 @@ from engine.rulesets.model import Family, IpSet, Ruleset, Table
 from engine.rulesets.plan import FAMILY_TOOL, Tool, full_text
 
 
-class Fingerprints:
+class RulesetDigests:
     """Gives the hashes of rulesets; the texts of what the last one had too are known for the next."""
 
     def __init__(self) -> None:
@@ -38,4 +38,4 @@ class Fingerprints:
 
 def fingerprint(wanted: Ruleset) -> str:
     """Return the hash of one ruleset."""
-    return Fingerprints().of(wanted)
+    return RulesetDigests().of(wanted)

@@ -15,7 +15,6 @@ import networkx as nx
 from engine.rulesets.diff import (
     ChainChange,
     ChainEdit,
-    Change,
     JumpPlaced,
     JumpRemoved,
     MemberAdded,
@@ -23,6 +22,7 @@ from engine.rulesets.diff import (
     MemberRemoved,
     RuleDeleted,
     RuleInserted,
+    RulesetChange,
     SetCreated,
     SetDestroyed,
     SetEdit,
@@ -66,7 +66,7 @@ class Step:
     """One run of a tool's restore command: ``text`` is its input, ``changes`` what it carries out."""
 
     tool: Tool
-    changes: tuple[Change, ...]
+    changes: tuple[RulesetChange, ...]
     text: str
 
     @property
@@ -82,7 +82,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[RulesetChange, ...]:
         """All changes in the order in which they happen."""
         return tuple(change for step in self.steps for change in step.changes)
 
@@ -92,7 +92,7 @@ class Plan:
         return tuple(op_of(change) for change in self.changes)
 
 
-def make_plan(changes: Sequence[Change]) -> Plan:
+def make_plan(changes: Sequence[RulesetChange]) -> Plan:
     """Return the plan that carries out the changes, which :func:`engine.rulesets.diff.diff` made."""
     # A set can come again only once the old one is gone, and what looked into it before that.
     replaced = (isinstance(change, SetDestroyed) and change.replaced for change in changes)
@@ -100,7 +100,7 @@ def make_plan(changes: Sequence[Change]) -> Plan:
     return Plan((*_steps(changes[:begin]), *_steps(changes[begin:])))
 
 
-def _steps(changes: Sequence[Change]) -> tuple[Step, ...]:
+def _steps(changes: Sequence[RulesetChange]) -> tuple[Step, ...]:
     schedule = _Schedule(changes)
     steps: list[Step] = []
     while schedule.unfinished:
@@ -122,7 +122,7 @@ class _Schedule:
     What stands in a row about the same chain, or fills or empties the same set, is handed out together.
     """
 
-    def __init__(self, changes: Sequence[Change]) -> None:
+    def __init__(self, changes: Sequence[RulesetChange]) -> None:
         self._rows = [tuple(row) for _, row in groupby(changes, _place)]
         self._graph = _dependencies([_place(row[0]) for row in self._rows])
         self._waiting_for = dict(self._graph.in_degree())
@@ -135,7 +135,7 @@ class _Schedule:
         """Whether any change is still to be handed out."""
         return any(self._ready.values())
 
-    def take(self, tool: Tool) -> Iterator[Change]:
+    def take(self, tool: Tool) -> Iterator[RulesetChange]:
         """Yield what the tool can do now, and what that makes possible for the same tool."""
         while self._ready[tool]:
             node = heappop(self._ready[tool])
@@ -163,7 +163,7 @@ class _Part(Enum):
     EMPTY = auto()
 
 
-def _place(change: Change) -> tuple[_Part, tuple[str, ...]]:
+def _place(change: RulesetChange) -> tuple[_Part, tuple[str, ...]]:
     """Return what a change does, and to which set or chain."""
     if isinstance(change, ChainEdit):
         return _Part.EDIT, (change.family, change.table, change.chain)
@@ -206,12 +206,12 @@ def set_name_of(change: SetEdit) -> str:
             return name
 
 
-def tool_of(change: Change) -> Tool:
+def tool_of(change: RulesetChange) -> Tool:
     """Return the tool that carries out a change."""
     return FAMILY_TOOL[change.family] if isinstance(change, ChainEdit) else Tool.IPSET
 
 
-def op_of(change: Change) -> Op:
+def op_of(change: RulesetChange) -> Op:
     """Return the operation a change is shown as."""
     tool = tool_of(change)
     if isinstance(change, SetEdit):
@@ -246,7 +246,7 @@ def _set_op(tool: Tool, change: SetEdit) -> Op:
             return Op(tool, "del", name, " ".join(member))
 
 
-def _step(tool: Tool, changes: tuple[Change, ...]) -> Step:
+def _step(tool: Tool, changes: tuple[RulesetChange, ...]) -> Step:
     sets = [change for change in changes if isinstance(change, SetEdit)]
     rules = [change for change in changes if isinstance(change, ChainEdit)]
     lines = [_set_line(change) for change in sets] if tool is Tool.IPSET else list(_table_lines(rules))

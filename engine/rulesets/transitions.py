@@ -6,14 +6,14 @@ Between two states a packet must always get the verdict of one of them. Whether 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from engine.rulesets.diff import Change, SetEdit, apply_changes, diff
+from engine.rulesets.diff import RulesetChange, SetEdit, apply_changes, diff
 from engine.rulesets.model import Chain, IpSet, Match, Rule, Ruleset, Table
 from engine.rulesets.ownership import SET_PREFIX
 from engine.rulesets.plan import Plan, Step, Tool, make_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class IntermediateState:
     """A while in which a kernel has the rules of ``ruleset``, and its sets but for what moves.
 
     ``moving`` gives by name what those sets become, member by member: an address is in one as it was or as it will be.
@@ -23,16 +23,16 @@ class Passage:
     moving: Mapping[str, IpSet]
 
 
-def passages(observed: Ruleset, plan: Plan) -> Iterator[Passage]:
+def passages(observed: Ruleset, plan: Plan) -> Iterator[IntermediateState]:
     """Yield what the kernel holds on the way, from before the first step to before the last change is made."""
     for step in plan.steps:
         for changes in _transactions(step):
             after = apply_changes(observed, changes)
-            yield Passage(observed, _moving(observed, after) if step.tool is Tool.IPSET else {})
+            yield IntermediateState(observed, _moving(observed, after) if step.tool is Tool.IPSET else {})
             observed = after
 
 
-def _transactions(step: Step) -> Iterator[tuple[Change, ...]]:
+def _transactions(step: Step) -> Iterator[tuple[RulesetChange, ...]]:
     """Yield the changes that happen at once: a restore commits table by table."""
     if step.tool is Tool.IPSET:
         yield step.changes

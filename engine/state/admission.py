@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from engine.errors import Fault, Place, Refused, shown
+from engine.errors import Fault, Refused, SourceLocation, shown
 from engine.events import EventBody, ObjectRefused, Refusal, declared, deleted
 from engine.objects import (
     DEFAULT_TIER,
@@ -36,21 +36,21 @@ MAX_FAULTS = 20
 Location = tuple[int | str, ...]
 
 
-class Origin(Protocol):
+class ObjectOrigin(Protocol):
     """Where an object was declared."""
 
-    def place(self, location: Location = ()) -> Place:
+    def place(self, location: Location = ()) -> SourceLocation:
         """Return the place of one of its fields, or of the nearest one around it."""
         ...
 
 
-Given = tuple[ClusterObject, Origin | Place | None]
+SubmittedObject = tuple[ClusterObject, ObjectOrigin | SourceLocation | None]
 """An object and where it was declared, if that is known."""
 
 _Key = tuple[str, str]
 
 
-class Mode(StrEnum):
+class SubmitMode(StrEnum):
     """What giving an object means."""
 
     DECLARE = "declare"
@@ -62,18 +62,18 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Faulty:
+class InvalidObject:
     """An object that is refused for what it says itself; ``tier`` is the one it names, with its place."""
 
     kind: str
     key: str
     faults: tuple[Fault, ...]
-    place: Place
-    tier: tuple[str, Place] | None = None
+    place: SourceLocation
+    tier: tuple[str, SourceLocation] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class AdmissionResult:
     """What is to happen: ``bodies`` where nothing is refused, else ``faults``, and ``refusals`` to put on record."""
 
     bodies: tuple[EventBody, ...] = ()
@@ -89,7 +89,9 @@ class _Objection:
     fault: Fault
 
 
-def changes(state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DECLARE) -> tuple[EventBody, ...]:
+def changes(
+    state: ClusterState, objects: Sequence[SubmittedObject], mode: SubmitMode = SubmitMode.DECLARE
+) -> tuple[EventBody, ...]:
     """Return the events that make the state what is asked; see :func:`judge`.
 
     Raises:
@@ -102,8 +104,11 @@ def changes(state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DEC
 
 
 def judge(
-    state: ClusterState, objects: Sequence[Given], mode: Mode = Mode.DECLARE, faulty: Sequence[Faulty] = ()
-) -> Judgement:
+    state: ClusterState,
+    objects: Sequence[SubmittedObject],
+    mode: SubmitMode = SubmitMode.DECLARE,
+    faulty: Sequence[InvalidObject] = (),
+) -> AdmissionResult:
     """Return the events that make the state what is asked, or what stands against it.
 
     Objects that are so already make no event, unless that settles a refusal. The order of the events depends on
@@ -113,22 +118,22 @@ def judge(
     ``faulty`` are objects that came with the others and are refused already; their own faults are in the refusals,
     but not among the faults again.
     """
-    given: dict[_Key, Given] = {}
+    given: dict[_Key, SubmittedObject] = {}
     for item, origin in objects:
-        if mode is Mode.DELETE or not _always_there(state, item):
+        if mode is SubmitMode.DELETE or not _always_there(state, item):
             given.setdefault(_key(item), (item, origin))
     objections = [*_twice(objects, faulty), *_refusals(state, given, mode, faulty)]
     if objections or faulty:
         own = [_Objection((item.kind, item.key), fault) for item in faulty for fault in item.faults]
-        return Judgement(
+        return AdmissionResult(
             faults=tuple(objection.fault for objection in objections),
             refusals=tuple(_on_record(state, [*own, *objections])),
         )
-    return Judgement(_bodies(state, given, mode))
+    return AdmissionResult(_bodies(state, given, mode))
 
 
-def _bodies(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> tuple[EventBody, ...]:
-    kept = () if mode is Mode.DELETE else given.values()
+def _bodies(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode) -> tuple[EventBody, ...]:
+    kept = () if mode is SubmitMode.DELETE else given.values()
     gone = list(_gone(state, given, mode))
     return (
         *(deleted(kind, name) for kind, name in gone if kind == "ClusterNetworkPolicy"),
@@ -175,7 +180,7 @@ def _key(item: ClusterObject) -> _Key:
     return item.kind, key_of(item)
 
 
-def _sorted(state: ClusterState, given: Iterable[Given]) -> list[ClusterObject]:
+def _sorted(state: ClusterState, given: Iterable[SubmittedObject]) -> list[ClusterObject]:
     rank = {kind: position for position, kind in enumerate(KINDS)}
     items = (item for item, _ in given)
     return sorted(items, key=lambda item: (rank[item.kind], _depth(state, item), key_of(item)))
@@ -192,12 +197,12 @@ def _depth(state: ClusterState, item: ClusterObject) -> int:
     return 1 if before is not None and before.spec.child_groups else 2
 
 
-def _gone(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> Iterator[_Key]:
+def _gone(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode) -> Iterator[_Key]:
     """Yield what is deleted, in reverse of the order in which it would be declared, names ascending.
 
     An object of which there is nothing but a refusal is deleted too, which settles that.
     """
-    if mode is Mode.DECLARE:
+    if mode is SubmitMode.DECLARE:
         return  # without a look at everything
     for kind in reversed(KINDS):
         refused = {refusal.name for refusal in state.refusals.values() if refusal.kind == kind}
@@ -205,12 +210,12 @@ def _gone(state: ClusterState, given: Mapping[_Key, Given], mode: Mode) -> Itera
             if kind == "Tier" and name in RESERVED_TIERS:
                 continue
             named = (kind, name) in given
-            if (mode is Mode.DELETE and named) or (mode is Mode.SYNC and not named):
+            if (mode is SubmitMode.DELETE and named) or (mode is SubmitMode.SYNC and not named):
                 yield kind, name
 
 
-def _twice(objects: Sequence[Given], faulty: Sequence[Faulty]) -> Iterator[_Objection]:
-    first: dict[_Key, Place | None] = {}
+def _twice(objects: Sequence[SubmittedObject], faulty: Sequence[InvalidObject]) -> Iterator[_Objection]:
+    first: dict[_Key, SourceLocation | None] = {}
     sound = [(_key(item), _place(origin, ("metadata", "name")), _place(origin)) for item, origin in objects]
     others = [((item.kind, item.key), item.place, item.place) for item in faulty if item.key]
     for key, place, whole in [*sound, *others]:
@@ -222,14 +227,14 @@ def _twice(objects: Sequence[Given], faulty: Sequence[Faulty]) -> Iterator[_Obje
 
 
 def _refusals(
-    state: ClusterState, given: Mapping[_Key, Given], mode: Mode, faulty: Sequence[Faulty]
+    state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode, faulty: Sequence[InvalidObject]
 ) -> Iterator[_Objection]:
     tiers = [(item, origin) for item, origin in given.values() if isinstance(item, Tier)]
     for tier, origin in tiers:
-        if tier.metadata.name in RESERVED_TIERS and (mode is Mode.DELETE or not _is_as_reserved(tier)):
+        if tier.metadata.name in RESERVED_TIERS and (mode is SubmitMode.DELETE or not _is_as_reserved(tier)):
             problem = f"found {shown(tier.metadata.name)}, a reserved tier, which cannot change"
             yield _object((tier, origin), ("metadata", "name"), problem, "a name of your own")
-    if mode is Mode.DELETE:
+    if mode is SubmitMode.DELETE:
         yield from _in_use(state, given, tiers)
         return
     yield from _ranks(state, tiers)
@@ -242,19 +247,19 @@ def _is_as_reserved(tier: Tier) -> bool:
     return RESERVED_TIERS.get(tier.metadata.name) == tier.spec.priority
 
 
-def _object(given: Given, location: Location, problem: str, expected: str) -> _Objection:
+def _object(given: SubmittedObject, location: Location, problem: str, expected: str) -> _Objection:
     item, origin = given
     return _Objection(_key(item), Fault(path_of(location), problem, expected, _place(origin, location)))
 
 
-def _place(origin: Origin | Place | None, location: Location = ()) -> Place | None:
-    return origin if origin is None or isinstance(origin, Place) else origin.place(location)
+def _place(origin: ObjectOrigin | SourceLocation | None, location: Location = ()) -> SourceLocation | None:
+    return origin if origin is None or isinstance(origin, SourceLocation) else origin.place(location)
 
 
-_Tiers = Sequence[tuple[Tier, Origin | Place | None]]
+_Tiers = Sequence[tuple[Tier, ObjectOrigin | SourceLocation | None]]
 
 
-def _in_use(state: ClusterState, given: Mapping[_Key, Given], tiers: _Tiers) -> Iterator[_Objection]:
+def _in_use(state: ClusterState, given: Mapping[_Key, SubmittedObject], tiers: _Tiers) -> Iterator[_Objection]:
     users: dict[str, list[str]] = {}
     for name, policy in sorted(state.policies.items()):
         if ("ClusterNetworkPolicy", name) not in given:
@@ -299,10 +304,13 @@ def _tier_count(state: ClusterState, tiers: _Tiers) -> Iterator[_Objection]:
 
 
 def _unknown_tiers(
-    state: ClusterState, given: Mapping[_Key, Given], mode: Mode, faulty: Sequence[Faulty]
+    state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode, faulty: Sequence[InvalidObject]
 ) -> Iterator[_Objection]:
     here = {name for kind, name in given if kind == "Tier"}
-    there = [*RESERVED_TIERS, *sorted((here | set(state.tiers if mode is Mode.DECLARE else ())) - set(RESERVED_TIERS))]
+    there = [
+        *RESERVED_TIERS,
+        *sorted((here | set(state.tiers if mode is SubmitMode.DECLARE else ())) - set(RESERVED_TIERS)),
+    ]
     # A tier with faults of its own is refused for these; who names it is not to blame.
     known = {*there, *(item.key for item in faulty if item.kind == "Tier")}
     expected = f"one of {', '.join(there)}"
@@ -318,7 +326,7 @@ def _unknown_tiers(
             yield _Objection((other.kind, other.key), Fault(path_of(where), problem, expected, place))
 
 
-def _nested(state: ClusterState, given: Mapping[_Key, Given]) -> Iterator[_Objection]:
+def _nested(state: ClusterState, given: Mapping[_Key, SubmittedObject]) -> Iterator[_Objection]:
     """Yield where groups would nest three deep; groups that are about to be deleted still count, as in a cluster."""
     groups = [(item, origin) for item, origin in given.values() if isinstance(item, ClusterGroup)]
     after = {**state.groups, **{group.metadata.name: group for group, _ in groups}}

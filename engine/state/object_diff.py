@@ -13,7 +13,7 @@ from engine.events import ConfigDeclared, Declaration, Deletion, EventBody, Host
 from engine.objects import key_of
 from engine.state.fold import ClusterState
 
-Json = object
+JsonValue = object
 
 
 class _Absent(StrEnum):
@@ -24,7 +24,7 @@ ABSENT = _Absent.ABSENT
 """What a field holds that is not there."""
 
 
-class How(StrEnum):
+class ObjectChangeKind(StrEnum):
     """What became of an object."""
 
     NEW = "new"
@@ -33,15 +33,15 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class FieldChange:
     """One field that came to hold another value; either may be `ABSENT`.
 
     Entries of a list count as the list holds them that they are in, the old one or the new one.
     """
 
     path: str
-    before: Json
-    after: Json
+    before: JsonValue
+    after: JsonValue
 
     def __str__(self) -> str:
         """Return it on one line, as patches have it."""
@@ -58,16 +58,16 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Edited:
+class ObjectDiff:
     """What an event did to its object, and where that was there before and after, which fields are others."""
 
-    how: How
-    edits: tuple[Edit, ...] = ()
+    how: ObjectChangeKind
+    edits: tuple[FieldChange, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
         """It as lines for people."""
-        whole = {How.NEW: "+ it is new", How.GONE: "- it is gone"}
+        whole = {ObjectChangeKind.NEW: "+ it is new", ObjectChangeKind.GONE: "- it is gone"}
         return (whole[self.how],) if self.how in whole else tuple(map(str, self.edits))
 
     def as_json(self) -> dict[str, object]:
@@ -75,7 +75,7 @@ class Edited:
         return {"how": self.how.value, "fields": [each.as_json() for each in self.edits]}
 
 
-def edited(state: ClusterState, body: EventBody) -> Edited | None:
+def edited(state: ClusterState, body: EventBody) -> ObjectDiff | None:
     """Return what an event does to its object as a state has it; None of events that are about no object."""
     before: BaseModel | None
     after: BaseModel | None
@@ -91,17 +91,17 @@ def edited(state: ClusterState, body: EventBody) -> Edited | None:
         case _:
             return None
     if after is None:
-        return Edited(How.GONE)
+        return ObjectDiff(ObjectChangeKind.GONE)
     if before is None:
-        return Edited(How.NEW)
-    return Edited(How.CHANGED, tuple(edits(_plain(before), _plain(after))))
+        return ObjectDiff(ObjectChangeKind.NEW)
+    return ObjectDiff(ObjectChangeKind.CHANGED, tuple(edits(_plain(before), _plain(after))))
 
 
-def _plain(item: BaseModel) -> Json:
+def _plain(item: BaseModel) -> JsonValue:
     return item.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
-def edits(before: Json, after: Json, path: str = "") -> Iterator[Edit]:
+def edits(before: JsonValue, after: JsonValue, path: str = "") -> Iterator[FieldChange]:
     """Yield where two plain JSON values differ, as deep inside as they can be told apart."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
@@ -109,10 +109,10 @@ def edits(before: Json, after: Json, path: str = "") -> Iterator[Edit]:
     elif isinstance(before, list) and isinstance(after, list):
         yield from _of_lists(before, after, path)
     elif before != after or type(before) is not type(after):
-        yield Edit(path, before, after)
+        yield FieldChange(path, before, after)
 
 
-def _of_lists(before: Sequence[Json], after: Sequence[Json], path: str) -> Iterator[Edit]:
+def _of_lists(before: Sequence[JsonValue], after: Sequence[JsonValue], path: str) -> Iterator[FieldChange]:
     old, new = ([json.dumps(item, sort_keys=True) for item in side] for side in (before, after))
     for kind, first, last, low, high in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
@@ -122,9 +122,9 @@ def _of_lists(before: Sequence[Json], after: Sequence[Json], path: str) -> Itera
             if paired:
                 yield from edits(before[place], after[low + place - first], f"{path}[{place}]")
             else:
-                yield Edit(f"{path}[{place}]", before[place], ABSENT)
+                yield FieldChange(f"{path}[{place}]", before[place], ABSENT)
         if not paired:
-            yield from (Edit(f"{path}[{place}]", ABSENT, after[place]) for place in range(low, high))
+            yield from (FieldChange(f"{path}[{place}]", ABSENT, after[place]) for place in range(low, high))
 
 
 def _field(path: str, key: str) -> str:
@@ -135,6 +135,6 @@ def _field(path: str, key: str) -> str:
 _LONGEST = 100
 
 
-def _short(value: Json) -> str:
+def _short(value: JsonValue) -> str:
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.events import ObjectRefused
 from engine.objects import ClusterNetworkPolicy
-from engine.policy.policy_spans import Spans
+from engine.policy.policy_spans import PolicySpans
 from engine.state.fold import ClusterState
 from engine.status.policy_status import Phase, PolicyStatus, version_of
 
@@ -29,11 +29,11 @@ class PolicySummary:
     """What the nodes say that it is not in force on."""
 
 
-class Rollup:
+class ClusterStatus:
     """Gathers what nodes report."""
 
     def __init__(self) -> None:
-        self._spans = Spans()
+        self._spans = PolicySpans()
         self._versions: dict[str, tuple[ClusterNetworkPolicy, str]] = {}
 
     def of(

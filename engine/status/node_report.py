@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.events.outcomes import ApplyFailed, RulesetApplied
-from engine.rulesets.digest import Fingerprints
+from engine.rulesets.digest import RulesetDigests
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 from engine.status.policy_status import PolicyStatus, statuses
@@ -43,9 +43,9 @@ class NodeReport:
 def report_of(
     state: ClusterState,
     node: str,
-    wanted: Desired,
+    wanted: DesiredRuleset,
     refusal: ApplyFailed | None = None,
-    fingerprints: Fingerprints | None = None,
+    fingerprints: RulesetDigests | None = None,
 ) -> NodeReport:
     """Return what a node has to report in a state in which it wants something, and the last that it refused.
 

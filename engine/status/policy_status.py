@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.compiler import Layout, compile_rules, label_is_cut, log_prefix
-from engine.desired.full import Desired, desired, linear
+from engine.desired.full import DesiredRuleset, desired, linear
 from engine.events import ObjectRefused, body_as_json, canonical, declared
 from engine.events.outcomes import ApplyFailed, FailedRule, RulesetApplied
 from engine.objects import AppliedTo, ClusterNetworkPolicy, EgressRule, IngressRule, Peer
 from engine.policy.completed_rules import CompletedRule, Plane
-from engine.rulesets.digest import Fingerprints, fingerprint
+from engine.rulesets.digest import RulesetDigests, fingerprint
 from engine.rulesets.ownership import digest
 from engine.state.fold import ClusterState
 
@@ -59,7 +59,7 @@ def version_of(policy: ClusterNetworkPolicy) -> str:
 
 
 def statuses(
-    state: ClusterState, node: str, wanted: Desired | None = None, fingerprints: Fingerprints | None = None
+    state: ClusterState, node: str, wanted: DesiredRuleset | None = None, fingerprints: RulesetDigests | None = None
 ) -> tuple[PolicyStatus, ...]:
     """Return how far every policy is that is for a node, or was refused, by name.
 
@@ -73,7 +73,7 @@ def statuses(
     for rule in wanted.rules:
         if rule.plane is Plane.NODES:
             by_policy.setdefault(rule.policy, []).append(rule)
-    phase, sequence, words = _phase(state, node, wanted, fingerprints or Fingerprints())
+    phase, sequence, words = _phase(state, node, wanted, fingerprints or RulesetDigests())
     failures = _failures(state, node)
     found = []
     for name in sorted(by_policy.keys() & {*state.policies} | {*_refused(state)}):
@@ -109,7 +109,7 @@ def _reasons(refusal: ObjectRefused | None) -> Iterator[str]:
 
 
 def _phase(
-    state: ClusterState, node: str, wanted: Desired, fingerprints: Fingerprints
+    state: ClusterState, node: str, wanted: DesiredRuleset, fingerprints: RulesetDigests
 ) -> tuple[Phase, int | None, tuple[str, ...]]:
     under_way = state.under_way.get(node)
     notes = (f"an apply of the state at {under_way.wanted} was begun",) if under_way else ()
@@ -130,20 +130,20 @@ def _phase(
 _ONE_BY_ONE = "in force by one rule after the other, not by the optimised layout: the agent's log says why"
 
 
-def _without_failures(state: ClusterState, node: str, wanted: Desired) -> Desired:
+def _without_failures(state: ClusterState, node: str, wanted: DesiredRuleset) -> DesiredRuleset:
     failed = {(each.policy, each.rule) for each in _failures(state, node)}
     if not failed:
         return wanted
     rules = tuple(r for r in wanted.rules if (r.policy, r.name) not in failed)
-    return Desired(rules, wanted.options, compile_rules(rules, wanted.options))
+    return DesiredRuleset(rules, wanted.options, compile_rules(rules, wanted.options))
 
 
-def notes_of(state: ClusterState, wanted: Desired, name: str) -> tuple[str, ...]:
+def notes_of(state: ClusterState, wanted: DesiredRuleset, name: str) -> tuple[str, ...]:
     """Return what is to be known of a policy on a node: what is not there, what is not ours, what is cut."""
     return _notes(state, wanted, name, [r for r in wanted.rules if r.policy == name and r.plane is Plane.NODES])
 
 
-def _notes(state: ClusterState, wanted: Desired, name: str, rules: Iterable[CompletedRule]) -> tuple[str, ...]:
+def _notes(state: ClusterState, wanted: DesiredRuleset, name: str, rules: Iterable[CompletedRule]) -> tuple[str, ...]:
     policy = state.policies.get(name)
     if policy is None:
         return ()
@@ -174,13 +174,13 @@ def _missing(policy: ClusterNetworkPolicy, state: ClusterState) -> Iterator[str]
                 yield f"child group {child} of {name} is not there, so it means nobody"
 
 
-def _labels(wanted: Desired, rules: Iterable[CompletedRule]) -> Iterator[str]:
+def _labels(wanted: DesiredRuleset, rules: Iterable[CompletedRule]) -> Iterator[str]:
     for rule in rules:
         if label_is_cut(rule, wanted.options.log):
             prefix = log_prefix(rule, wanted.options.log)
             yield f"logLabel {rule.label} of rule {rule.name} does not fit; it logs as {prefix}"
 
 
-def _nowhere(wanted: Desired) -> Iterator[str]:
+def _nowhere(wanted: DesiredRuleset) -> Iterator[str]:
     if wanted.options.interfaces == ():
         yield "the node has no interface that the configuration names, so nothing is judged"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engine.compiler import compile_rules
-from engine.desired.full import Desired, desired
+from engine.desired.full import DesiredRuleset, desired
 from engine.events.outcomes import ApplyProposed, RulesetApplied
 from engine.objects.config import Configuration
 from engine.policy.completed_rules import CompletedRule, Plane
@@ -19,7 +19,7 @@ from engine.state.fold import ClusterState
 
 
 @dataclass(frozen=True, slots=True)
-class Recheck:
+class ReplayCheck:
     """What an outcome has on record for the state at sequence ``wanted``, and what that compiles to now."""
 
     wanted: int
@@ -37,14 +37,14 @@ class Recheck:
 
 
 @dataclass(slots=True)
-class Rechecker:
+class ReplayChecker:
     """Compares the outcomes of a node, in order; ``configured`` says what a configuration on record amounts to."""
 
     node: str
     configured: Callable[[Configuration], Configuration]
     _held: dict[str, CompletedRule] = field(default_factory=dict)
 
-    def check(self, state: ClusterState, outcome: ApplyProposed | RulesetApplied, now: ClusterState) -> Recheck:
+    def check(self, state: ClusterState, outcome: ApplyProposed | RulesetApplied, now: ClusterState) -> ReplayCheck:
         """Return the comparison for a state that was to be in force by an outcome, with the state at the outcome.
 
         Raises:
@@ -53,10 +53,10 @@ class Rechecker:
         hosts = now.hosts if self.node in now.hosts else state.hosts
         wanted = desired(replace(state, hosts=hosts, config=self.configured(state.config)), self.node)
         if isinstance(outcome, ApplyProposed):
-            return Recheck(outcome.wanted, outcome.ruleset, fingerprint(wanted.ruleset))
+            return ReplayCheck(outcome.wanted, outcome.ruleset, fingerprint(wanted.ruleset))
         return self._applied(wanted, outcome)
 
-    def _applied(self, wanted: Desired, outcome: RulesetApplied) -> Recheck:
+    def _applied(self, wanted: DesiredRuleset, outcome: RulesetApplied) -> ReplayCheck:
         rules = {rule.id: rule for rule in wanted.rules if rule.plane is Plane.NODES}
         failed = {f"{each.policy}/{each.rule}" for each in outcome.failed or ()}
         lacking = {key: rule for key, rule in rules.items() if key not in failed}
@@ -68,4 +68,4 @@ class Rechecker:
             self._held = tried
             if found == outcome.ruleset:
                 break
-        return Recheck(outcome.realized, outcome.ruleset, found)
+        return ReplayCheck(outcome.realized, outcome.ruleset, found)

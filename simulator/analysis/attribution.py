@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from engine.rulesets.model import Ruleset
 from engine.rulesets.ownership import is_merged
-from simulator.netfilter import Answer, Walker
+from simulator.netfilter import Evaluation, Walker
 
 
 class Attribution:
@@ -16,7 +16,7 @@ class Attribution:
     def __init__(self, linear: Ruleset) -> None:
         self._walker = Walker(linear)
 
-    def of(self, answer: Answer) -> Answer:
+    def of(self, answer: Evaluation) -> Evaluation:
         """Return an answer that names the one rule of a policy that decided, in the place where it stands merged."""
         by = answer.decided_by
         if by is None or not is_merged(by.comment):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from engine.desired.incremental import Derivation, derived
 from engine.events import EventBody
 from engine.policy.completed_rules import Direction
-from engine.policy.relevance import Concern, single
+from engine.policy.relevance import PacketScope, single
 from engine.rulesets.model import Hook, Ruleset
 from engine.state.fold import ClusterState
-from simulator.netfilter import Answer, Walker
+from simulator.netfilter import Evaluation, Walker
 from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet
 
@@ -20,35 +20,35 @@ DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class VerdictEvent:
     """An event of a history, and what became of a packet before it and after it."""
 
     sequence: int
-    before: Answer
-    after: Answer
+    before: Evaluation
+    after: Evaluation
 
 
 @dataclass(slots=True)
-class Fate:
+class BlameResult:
     """What becomes of a packet, and the last two events that changed its verdict, the later one first."""
 
-    answer: Answer
-    last: Turn | None = None
-    earlier: Turn | None = None
+    answer: Evaluation
+    last: VerdictEvent | None = None
+    earlier: VerdictEvent | None = None
 
-    def see(self, sequence: int, answer: Answer) -> None:
+    def see(self, sequence: int, answer: Evaluation) -> None:
         """Take into account what becomes of the packet after an event."""
         if answer.verdict is not self.answer.verdict:
-            self.last, self.earlier = Turn(sequence, self.answer, answer), self.last
+            self.last, self.earlier = VerdictEvent(sequence, self.answer, answer), self.last
         self.answer = answer
 
 
-def concern_of(packet: Packet, node: str) -> Concern:
+def concern_of(packet: Packet, node: str) -> PacketScope:
     """Return what the fate of a packet on a node can hang on."""
     direction = DIRECTIONS.get(hook_of(packet))
     far = packet.dst if direction is Direction.EGRESS else packet.src
     ports = None if packet.dport is None else ((packet.dport, packet.dport),)
-    return Concern(node, direction, (single(far),), frozenset({packet.protocol}), ports)
+    return PacketScope(node, direction, (single(far),), frozenset({packet.protocol}), ports)
 
 
 def rulesets(
@@ -65,13 +65,13 @@ def rulesets(
 
 def fates(
     history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet], start: ClusterState = NOTHING
-) -> tuple[Fate, ...]:
+) -> tuple[BlameResult, ...]:
     """Return what became of packets in a history, which may be told as far as it concerns them."""
-    found: list[Fate] = []
+    found: list[BlameResult] = []
     for sequence, ruleset in rulesets(history, node, start):
         walker = Walker(ruleset)
         answers = [walker.verdict(packet) for packet in packets]
-        found = found or [Fate(answer) for answer in answers]
+        found = found or [BlameResult(answer) for answer in answers]
         for fate, answer in zip(found, answers, strict=True):
             fate.see(sequence, answer)
     return tuple(found)

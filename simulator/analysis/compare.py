@@ -10,17 +10,17 @@ from simulator.analysis.witness import confirmed, taken
 from simulator.context import LOOPBACK
 from simulator.netfilter import Decision, Verdict
 from simulator.packet_sets.fields import ABSENT, STATES
-from simulator.packet_sets.space import OTHERS, Space
+from simulator.packet_sets.space import OTHERS, PacketSpace
 from simulator.packets import Packet, protocol_names
 from simulator.symbolic import (
-    Atlas,
+    BddFunction,
     Budget,
-    Decided,
-    Example,
-    Fates,
-    Function,
-    Library,
-    World,
+    DecidedPackets,
+    ExamplePacket,
+    HookOutcome,
+    SymbolicContext,
+    SymbolicRuleset,
+    SymbolicRulesetReader,
     count,
     deciders,
     example,
@@ -31,7 +31,7 @@ from simulator.symbolic import (
 )
 from simulator.symbolic.context import UNLIMITED
 
-Hull = Mapping[str, tuple[str, ...]]
+FieldHulls = Mapping[str, tuple[str, ...]]
 """By key of a packet in words, which values there are: networks, ranges or names; keys left out have any value."""
 
 MOST_VALUES = 8
@@ -39,7 +39,7 @@ MOST_VALUES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class VerdictChange:
     """Packets of a hook that one rule decided on, and now another one does otherwise; ``count`` is of headers."""
 
     hook: Hook
@@ -50,7 +50,7 @@ class Change:
     example: Packet
     old_decided_by: Decision | None
     new_decided_by: Decision | None
-    hull: Hull
+    hull: FieldHulls
     assumptions: tuple[str, ...] = ()
 
     @property
@@ -78,7 +78,7 @@ class Change:
 
 def compare(
     old: Ruleset, new: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
-) -> tuple[Change, ...]:
+) -> tuple[VerdictChange, ...]:
     """Return all packets that get another verdict at a hook, the largest groups of each hook first.
 
     Raises:
@@ -89,16 +89,16 @@ def compare(
     return tuple(change for family in families for change in _of_family(old, new, family, budget))
 
 
-def _of_family(old: Ruleset, new: Ruleset, family: Family, budget: Budget) -> Iterator[Change]:
-    library = Library(family)
+def _of_family(old: Ruleset, new: Ruleset, family: Family, budget: Budget) -> Iterator[VerdictChange]:
+    library = SymbolicRulesetReader(family)
     before, after = library.read(old), library.read(new)
     if before.hooks == after.hooks:
         return
-    atlas = Atlas.of(library, [before, after], budget=budget)
+    atlas = SymbolicContext.of(library, [before, after], budget=budget)
     yield from changes(atlas, before, after)
 
 
-def changes(atlas: Atlas, before: World, after: World) -> Iterator[Change]:
+def changes(atlas: SymbolicContext, before: SymbolicRuleset, after: SymbolicRuleset) -> Iterator[VerdictChange]:
     """Yield what packets two worlds of an atlas treat differently, as `compare`."""
     for hook in Hook:
         if before.hooks[hook] != after.hooks[hook]:
@@ -106,14 +106,19 @@ def changes(atlas: Atlas, before: World, after: World) -> Iterator[Change]:
             yield from sorted(found, key=lambda change: (-change.count, change.summary))
 
 
-def _at_hook(atlas: Atlas, before: World, after: World, hook: Hook) -> Iterator[Change]:
+def _at_hook(
+    atlas: SymbolicContext, before: SymbolicRuleset, after: SymbolicRuleset, hook: Hook
+) -> Iterator[VerdictChange]:
     for found, _ in moved(atlas, (before, after), hook):
         yield found
 
 
 def moved(
-    atlas: Atlas, worlds: tuple[World, World], hook: Hook, among: Function | None = None
-) -> Iterator[tuple[Change, Function]]:
+    atlas: SymbolicContext,
+    worlds: tuple[SymbolicRuleset, SymbolicRuleset],
+    hook: Hook,
+    among: BddFunction | None = None,
+) -> Iterator[tuple[VerdictChange, BddFunction]]:
     """Yield what packets get another verdict at a hook, of those ``among`` a set if one is given, and their set."""
     before, after = worlds
     within = atlas.touched(before, after, hook)
@@ -132,24 +137,26 @@ def moved(
                             yield _change(atlas, worlds, hook, (first, second), shown, packets), packets
 
 
-def _pairs(then: Fates, now: Fates, whose: Function) -> Iterator[tuple[Decided, Decided, Function]]:
+def _pairs(
+    then: HookOutcome, now: HookOutcome, whose: BddFunction
+) -> Iterator[tuple[DecidedPackets, DecidedPackets, BddFunction]]:
     for first in deciders(then, whose):
         for second in deciders(now, first.packets):
             yield first, second, second.packets
 
 
 def _change(
-    atlas: Atlas,
-    worlds: tuple[World, World],
+    atlas: SymbolicContext,
+    worlds: tuple[SymbolicRuleset, SymbolicRuleset],
     hook: Hook,
-    ends: tuple[Decided, Decided],
-    shown: Example,
-    packets: Function,
-) -> Change:
+    ends: tuple[DecidedPackets, DecidedPackets],
+    shown: ExamplePacket,
+    packets: BddFunction,
+) -> VerdictChange:
     (before, after), (first, second) = worlds, ends
     confirmed(before.ruleset, hook, shown, first.verdict, first)
     confirmed(after.ruleset, hook, shown, second.verdict, second)
-    return Change(
+    return VerdictChange(
         hook,
         atlas.space.family,
         first.verdict,
@@ -163,7 +170,7 @@ def _change(
     )
 
 
-def hull(space: Space, packets: Function) -> Hull:
+def hull(space: PacketSpace, packets: BddFunction) -> FieldHulls:
     """Return which values each field has in a set of packets, leaving out those that may be anything."""
     family = space.family
     found: dict[str, tuple[str, ...]] = {}
@@ -225,7 +232,7 @@ def _few(found: Sequence[str]) -> tuple[str, ...]:
     return tuple(found[:MOST_VALUES]) + (("…",) if len(found) > MOST_VALUES else ())
 
 
-def traffic(found: Hull, family: Family) -> str:
+def traffic(found: FieldHulls, family: Family) -> str:
     """Return in words which packets a hull means."""
     said = {key: _listed(listed) for key, listed in found.items()}
     if "new" in found.get("state", ()):

@@ -8,34 +8,36 @@ from engine.desired.full import desired
 from engine.desired.node_classes import kinds
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
-from simulator.analysis.compare import Change, compare
+from simulator.analysis.compare import VerdictChange, compare
 from simulator.analysis.invariants import Invariant
-from simulator.analysis.prove import Proof, prove
+from simulator.analysis.prove import InvariantProof, prove
 from simulator.symbolic import Budget
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class NodeGroup:
     """Nodes for which the outcome is the same, by name."""
 
     nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared(Share):
+class GroupComparison(NodeGroup):
     """Nodes and what changes on each of them."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[VerdictChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Proved(Share):
+class GroupProof(NodeGroup):
     """Nodes and what was found out about invariants on each of them."""
 
-    proofs: tuple[Proof, ...]
+    proofs: tuple[InvariantProof, ...]
 
 
-def compare_fleet(old: ClusterState, new: ClusterState, executor: Executor, budget: Budget) -> tuple[Compared, ...]:
+def compare_fleet(
+    old: ClusterState, new: ClusterState, executor: Executor, budget: Budget
+) -> tuple[GroupComparison, ...]:
     """Return what changes on the nodes that both states have, by their first names.
 
     Raises:
@@ -46,12 +48,12 @@ def compare_fleet(old: ClusterState, new: ClusterState, executor: Executor, budg
     shares = list(_shared(old, new, set(old.nodes) & set(new.nodes)))
     sides = [tuple(desired(state, nodes[0]).ruleset for state in (old, new)) for nodes in shares]
     work = [executor.submit(_compared, before, after, budget) for before, after in sides]
-    return tuple(Compared(nodes, done.result()) for nodes, done in zip(shares, work, strict=True))
+    return tuple(GroupComparison(nodes, done.result()) for nodes, done in zip(shares, work, strict=True))
 
 
 def prove_fleet(
     state: ClusterState, invariants: tuple[Invariant, ...], executor: Executor, budget: Budget
-) -> tuple[Proved, ...]:
+) -> tuple[GroupProof, ...]:
     """Return what was found out about invariants on every node, by first names.
 
     Raises:
@@ -60,7 +62,7 @@ def prove_fleet(
     """
     shares = kinds(state)
     work = [executor.submit(_proved, desired(state, nodes[0]).ruleset, invariants, budget) for nodes in shares]
-    return tuple(Proved(nodes, done.result()) for nodes, done in zip(shares, work, strict=True))
+    return tuple(GroupProof(nodes, done.result()) for nodes, done in zip(shares, work, strict=True))
 
 
 def _shared(old: ClusterState, new: ClusterState, names: set[str]) -> Iterator[tuple[str, ...]]:
@@ -74,9 +76,9 @@ def _shared(old: ClusterState, new: ClusterState, names: set[str]) -> Iterator[t
     yield from map(tuple, found.values())
 
 
-def _compared(before: Ruleset, after: Ruleset, budget: Budget) -> tuple[Change, ...]:
+def _compared(before: Ruleset, after: Ruleset, budget: Budget) -> tuple[VerdictChange, ...]:
     return compare(before, after, budget=budget)
 
 
-def _proved(ruleset: Ruleset, invariants: tuple[Invariant, ...], budget: Budget) -> tuple[Proof, ...]:
+def _proved(ruleset: Ruleset, invariants: tuple[Invariant, ...], budget: Budget) -> tuple[InvariantProof, ...]:
     return prove(ruleset, invariants, budget=budget)

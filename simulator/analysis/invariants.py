@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from simulator.expression import Expression  # whoever has one has imported it
 
 
-class Must(StrEnum):
+class InvariantKind(StrEnum):
     """What shall become of packets."""
 
     ACCEPT = "accept"
@@ -24,4 +24,4 @@ class Invariant:
     name: str
     hook: Hook
     where: "Expression"
-    must: Must
+    must: InvariantKind

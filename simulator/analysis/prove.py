@@ -5,11 +5,21 @@ from dataclasses import dataclass
 
 from engine.errors import NoProof, plain
 from engine.rulesets.model import Family, Hook, Ruleset
-from simulator.analysis.invariants import Invariant, Must
+from simulator.analysis.invariants import Invariant, InvariantKind
 from simulator.analysis.witness import confirmed, taken
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet
-from simulator.symbolic import Atlas, Budget, Function, Library, World, count, example, is_false, within_limits
+from simulator.symbolic import (
+    BddFunction,
+    Budget,
+    SymbolicContext,
+    SymbolicRuleset,
+    SymbolicRulesetReader,
+    count,
+    example,
+    is_false,
+    within_limits,
+)
 from simulator.symbolic.context import UNLIMITED
 
 
@@ -31,7 +41,7 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class InvariantProof:
     """What was found out about an invariant in one family: broken by so many headers, one of them in the witness.
 
     Where there is neither proof nor witness, ``unproved`` says why.
@@ -54,7 +64,7 @@ def prove(
     invariants: Sequence[Invariant],
     families: Sequence[Family] = tuple(Family),
     budget: Budget = UNLIMITED,
-) -> tuple[Proof, ...]:
+) -> tuple[InvariantProof, ...]:
     """Return what was found out about each invariant in each family; what the budget does not do for is unproved.
 
     Raises:
@@ -65,27 +75,31 @@ def prove(
     return tuple(sorted(found, key=lambda proof: invariants.index(proof.invariant)))
 
 
-def _of_family(ruleset: Ruleset, invariants: Sequence[Invariant], family: Family, budget: Budget) -> Iterator[Proof]:
-    library = Library(family)
+def _of_family(
+    ruleset: Ruleset, invariants: Sequence[Invariant], family: Family, budget: Budget
+) -> Iterator[InvariantProof]:
+    library = SymbolicRulesetReader(family)
     world = library.read(ruleset)
     try:
-        atlas = Atlas.of(library, [world], [each.where for each in invariants], budget)
+        atlas = SymbolicContext.of(library, [world], [each.where for each in invariants], budget)
     except NoProof as error:
-        yield from (Proof(each, family, unproved=str(error)) for each in invariants)
+        yield from (InvariantProof(each, family, unproved=str(error)) for each in invariants)
         return
     yield from proofs(atlas, world, invariants)
 
 
-def proofs(atlas: Atlas, world: World, invariants: Sequence[Invariant]) -> Iterator[Proof]:
+def proofs(atlas: SymbolicContext, world: SymbolicRuleset, invariants: Sequence[Invariant]) -> Iterator[InvariantProof]:
     """Yield what was found out about invariants in a world of an atlas that was made for their expressions."""
     for invariant in invariants:
         try:
             yield _proof(atlas, world, invariant)
         except NoProof as error:
-            yield Proof(invariant, atlas.space.family, unproved=str(error))
+            yield InvariantProof(invariant, atlas.space.family, unproved=str(error))
 
 
-def breaches(atlas: Atlas, world: World, invariant: Invariant, within: Function | None = None) -> Function:
+def breaches(
+    atlas: SymbolicContext, world: SymbolicRuleset, invariant: Invariant, within: BddFunction | None = None
+) -> BddFunction:
     """Return the packets that break an invariant, or those ``within`` a set alone.
 
     Raises:
@@ -95,16 +109,16 @@ def breaches(atlas: Atlas, world: World, invariant: Invariant, within: Function 
     with within_limits():
         accepted = fates.verdicts[Verdict.ACCEPT]
         meant = atlas.meant(invariant.where) & fates.packets
-        return meant & (~accepted if invariant.must is Must.ACCEPT else accepted)
+        return meant & (~accepted if invariant.must is InvariantKind.ACCEPT else accepted)
 
 
-def _proof(atlas: Atlas, world: World, invariant: Invariant) -> Proof:
+def _proof(atlas: SymbolicContext, world: SymbolicRuleset, invariant: Invariant) -> InvariantProof:
     family, broken = atlas.space.family, breaches(atlas, world, invariant)
     with within_limits():
         if is_false(broken):
-            return Proof(invariant, family)
+            return InvariantProof(invariant, family)
         surely = atlas.space.anyhow(broken)
-        return Proof(
+        return InvariantProof(
             invariant,
             family,
             count(atlas.space, broken),
@@ -112,7 +126,13 @@ def _proof(atlas: Atlas, world: World, invariant: Invariant) -> Proof:
         )
 
 
-def witness_of(atlas: Atlas, world: World, hook: Hook, found: Function, before: World | None = None) -> Witness:
+def witness_of(
+    atlas: SymbolicContext,
+    world: SymbolicRuleset,
+    hook: Hook,
+    found: BddFunction,
+    before: SymbolicRuleset | None = None,
+) -> Witness:
     """Return one of the packets found, of which there are some, as evidence of what becomes of it in a world.
 
     It is confirmed to get that verdict alone too, and to have been accepted ``before``, where that is claimed.

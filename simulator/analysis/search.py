@@ -9,11 +9,21 @@ from simulator.analysis.witness import confirmed, taken
 from simulator.expression import Expression
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet
-from simulator.symbolic import Atlas, Budget, Function, Library, World, count, example, is_false, within_limits
+from simulator.symbolic import (
+    BddFunction,
+    Budget,
+    SymbolicContext,
+    SymbolicRuleset,
+    SymbolicRulesetReader,
+    count,
+    example,
+    is_false,
+    within_limits,
+)
 from simulator.symbolic.context import UNLIMITED
 
 
-class Mode(StrEnum):
+class SearchMode(StrEnum):
     """Whether a verdict may be, or must be, whatever matches say that depend on more than the packet."""
 
     MAY = "may"
@@ -21,17 +31,17 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SearchQuestion:
     """Which packets are asked for: those that an expression means and that get a verdict at a hook."""
 
     hook: Hook
     where: Expression
     verdict: Verdict
-    mode: Mode = Mode.MAY
+    mode: SearchMode = SearchMode.MAY
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """How many headers there are (see `headerspace.count`), one packet, who decides on it, and what that rests on."""
 
     count: int = 0
@@ -41,8 +51,8 @@ class Found:
 
 
 def search(
-    ruleset: Ruleset, asked: Question, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
-) -> Found:
+    ruleset: Ruleset, asked: SearchQuestion, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
+) -> SearchResult:
     """Return what packets of some families there are.
 
     Raises:
@@ -50,36 +60,36 @@ def search(
         NoProof: memory or time did not do, so nothing is proved.
         Unconfirmed: the simulator of single packets does not agree.
     """
-    total, first = 0, Found()
+    total, first = 0, SearchResult()
     for family in families:
         found = _searched(ruleset, asked, family, budget)
         total += found.count
         first = found if first.example is None else first
-    return Found(total, first.example, first.decided_by, first.assumptions)
+    return SearchResult(total, first.example, first.decided_by, first.assumptions)
 
 
-def _searched(ruleset: Ruleset, asked: Question, family: Family, budget: Budget) -> Found:
-    library = Library(family)
+def _searched(ruleset: Ruleset, asked: SearchQuestion, family: Family, budget: Budget) -> SearchResult:
+    library = SymbolicRulesetReader(family)
     world = library.read(ruleset)
-    atlas = Atlas.of(library, [world], [asked.where], budget)
+    atlas = SymbolicContext.of(library, [world], [asked.where], budget)
     fates = atlas.fates(world, asked.hook)
     with within_limits():
         found = fates.verdicts[asked.verdict] & atlas.meant(asked.where)
-        if asked.mode is Mode.MUST:
+        if asked.mode is SearchMode.MUST:
             found = atlas.space.anyhow(found)
         if is_false(found):
-            return Found()
+            return SearchResult()
         return _told(atlas, world, asked, found)
 
 
-def _told(atlas: Atlas, world: World, asked: Question, found: Function) -> Found:
-    must = asked.mode is Mode.MUST
+def _told(atlas: SymbolicContext, world: SymbolicRuleset, asked: SearchQuestion, found: BddFunction) -> SearchResult:
+    must = asked.mode is SearchMode.MUST
     # Who decides on a packet that must get a verdict may still hang on what cannot be known; for another it is known.
     end = None if must else atlas.decided(world, asked.hook, found)
     shown = example(atlas.space, found if end is None else end.packets)
     if shown is None:
-        return Found()
+        return SearchResult()
     answer = confirmed(world.ruleset, asked.hook, shown, asked.verdict, end)
     decision = answer.decided_by if answer else end.decision if end else None
     assumptions = () if must else (*taken(world.ruleset, shown), *(answer.assumptions if answer else ()))
-    return Found(count(atlas.space, found), shown.packet, decision, assumptions)
+    return SearchResult(count(atlas.space, found), shown.packet, decision, assumptions)

@@ -11,12 +11,12 @@ from engine.rulesets.model import Ruleset
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import Address, Packet, protocol_names
 
-Route = Callable[[Address], str]
+RouteLookup = Callable[[Address], str]
 """From a far address to the interface that leads to it, empty where none does."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Flow:
+class TrackedFlow:
     """An entry of the connection table: its first packet, and the answer it expects, which differs after NAT.
 
     ``sport`` and ``dport`` are None where the protocol has no ports; ``icmp`` is type, code and id of a query.
@@ -35,8 +35,8 @@ class Flow:
 
 
 def no_longer_admitted(
-    flows: Iterable[Flow], rules: Ruleset, own: Collection[Address], route: Route
-) -> tuple[Flow, ...]:
+    flows: Iterable[TrackedFlow], rules: Ruleset, own: Collection[Address], route: RouteLookup
+) -> tuple[TrackedFlow, ...]:
     """Return the flows to or from a node's ``own`` addresses whose first packet its policies would now refuse.
 
     ``rules`` are nodewall's alone: what the host's own rules refuse is none of its business. Flows that are forwarded,
@@ -53,7 +53,7 @@ def _refused(walker: Walker, packet: Packet) -> bool:
     )
 
 
-def _first(flow: Flow, own: Collection[Address], route: Route) -> Iterator[Packet]:
+def _first(flow: TrackedFlow, own: Collection[Address], route: RouteLookup) -> Iterator[Packet]:
     """Yield a flow's first packet as the filter table sees it: with its destination rewritten, its source not yet."""
     arrives, leaves = flow.answer_src in own, flow.src in own
     if arrives == leaves:

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from engine.errors import Unconfirmed
+from engine.errors import WitnessMismatch
 from engine.rulesets.model import Chain, Family, Hook, Match, Rule, Ruleset, Table
 from simulator.matches.base import spelled
-from simulator.netfilter import Answer, Verdict, Walker
-from simulator.symbolic import Decided, Example
+from simulator.netfilter import Evaluation, Verdict, Walker
+from simulator.symbolic import DecidedPackets, ExamplePacket
 from simulator.symbolic.match_conditions import groups
 
-Answers = Mapping[tuple[object, ...], bool]
+FreeMatchAnswers = Mapping[tuple[object, ...], bool]
 """To free matches: by table, chain, rule, its place among equal rules of the chain, and the match's text.
 
 Where the packet gives the answer, the text alone stands for all rules that ask.
@@ -29,7 +29,7 @@ _OF_MATCHES = frozenset({_OF_THE_PACKET, 5})
 """How many parts those keys have; those of values that rules write have more."""
 
 
-def replayed(ruleset: Ruleset, hook: Hook, example: Example) -> Answer | None:
+def replayed(ruleset: Ruleset, hook: Hook, example: ExamplePacket) -> Evaluation | None:
     """Return what becomes of an example at a hook.
 
     None if that hangs on a value that cannot be forced: one that a rule wrote and nobody can know.
@@ -52,8 +52,8 @@ def _walker(ruleset: Ruleset) -> Walker:
 
 
 def confirmed(
-    ruleset: Ruleset, hook: Hook, example: Example, verdict: Verdict, end: Decided | None = None
-) -> Answer | None:
+    ruleset: Ruleset, hook: Hook, example: ExamplePacket, verdict: Verdict, end: DecidedPackets | None = None
+) -> Evaluation | None:
     """Return what becomes of an example, which must be what was found out of it; None where it cannot be replayed.
 
     Without an ``end`` it may be decided by anybody.
@@ -66,11 +66,11 @@ def confirmed(
         return None
     if answer.verdict is not verdict or (end is not None and answer.decided_by != end.decision):
         claimed = f"{verdict} by {end.decision if end else 'anybody'}"
-        raise Unconfirmed(example.packet.words, claimed, f"{answer.verdict} by {answer.decided_by}")
+        raise WitnessMismatch(example.packet.words, claimed, f"{answer.verdict} by {answer.decided_by}")
     return answer
 
 
-def taken(ruleset: Ruleset, example: Example) -> tuple[str, ...]:
+def taken(ruleset: Ruleset, example: ExamplePacket) -> tuple[str, ...]:
     """Return in words how free matches have to turn out for an example, each with its rule."""
     found: list[str] = []
     for table, chain, number, rule, place in _rules(ruleset, example.packet.family) if example.answers else ():
@@ -93,7 +93,7 @@ def _is_about(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> boo
     return key[0] in {*(spelled(*group) for group in groups(matches)), *map(spelled, matches)}
 
 
-def answered(ruleset: Ruleset, family: Family, answers: Answers) -> Ruleset:
+def answered(ruleset: Ruleset, family: Family, answers: FreeMatchAnswers) -> Ruleset:
     """Return a ruleset whose matches need not be asked where there is an answer."""
     if not answers:
         return ruleset

@@ -5,18 +5,18 @@ time, and becomes bits by classes of values. What columns cannot tell is left to
 """
 
 from simulator.batch.columns import Columns, columns_of
-from simulator.batch.evaluator import NOBODY, VERDICTS, Judge, Judged, Judges
+from simulator.batch.evaluator import NOBODY, VERDICTS, BatchEvaluator, BatchEvaluators, BatchVerdicts
 from simulator.batch.stream import answers, judged_wires
-from simulator.batch.wire_columns import Reading, columns_of_wires
+from simulator.batch.wire_columns import WireColumns, columns_of_wires
 
 __all__ = [
     "NOBODY",
     "VERDICTS",
+    "BatchEvaluator",
+    "BatchEvaluators",
+    "BatchVerdicts",
     "Columns",
-    "Judge",
-    "Judged",
-    "Judges",
-    "Reading",
+    "WireColumns",
     "answers",
     "columns_of",
     "columns_of_wires",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from simulator.batch.columns import Flags, Numbers, Words
+from simulator.batch.columns import BoolColumn, IntColumn, WordColumn
 
 NONE = -1
 """Of boxes: a packet is in none."""
@@ -19,18 +19,18 @@ NONE = -1
 _ONE = np.uint64(1)
 _EMPTY, _FULL = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
 
-Bits = npt.NDArray[np.uint64]
+BitMatrix = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class BitTable:
     """The bits of one field or of several together: ``bits`` by class and word, ``marks`` the words that are not 0."""
 
-    bits: Bits
-    marks: Bits
+    bits: BitMatrix
+    marks: BitMatrix
 
     @classmethod
-    def of(cls, bits: Bits) -> "Table":
+    def of(cls, bits: BitMatrix) -> "BitTable":
         """Make a table of its bits."""
         return cls(np.ascontiguousarray(bits), packed(bits != 0))
 
@@ -40,7 +40,7 @@ class Table:
         return len(self.bits)
 
 
-def packed(truths: Flags) -> Bits:
+def packed(truths: BoolColumn) -> BitMatrix:
     """Return rows of truths as rows of words, the first in the lowest bit."""
     count, width = truths.shape
     padded = np.zeros((count, (width + 63) // 64 * 64), np.bool_)
@@ -48,7 +48,7 @@ def packed(truths: Flags) -> Bits:
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def lowest(words: Words) -> Numbers:
+def lowest(words: WordColumn) -> IntColumn:
     """Return the place of the lowest bit set; there must be one."""
     return np.bitwise_count((words & (~words + _ONE)) - _ONE).astype(np.int64)
 
@@ -57,8 +57,8 @@ def lowest(words: Words) -> Numbers:
 class Dimension:
     """A table and the class of every packet in it."""
 
-    table: Table
-    ids: Numbers
+    table: BitTable
+    ids: IntColumn
 
 
 @dataclass(slots=True)
@@ -68,14 +68,14 @@ class _Seekers:
     ``group`` is of 64 words, ``marks`` those in it that are still worth a look.
     """
 
-    places: Numbers
-    rows: Numbers
-    begin: Numbers
-    last: Numbers
-    group: Numbers
-    marks: Words
+    places: IntColumn
+    rows: IntColumn
+    begin: IntColumn
+    last: IntColumn
+    group: IntColumn
+    marks: WordColumn
 
-    def some(self, which: Flags) -> "_Seekers":
+    def some(self, which: BoolColumn) -> "_Seekers":
         return _Seekers(
             self.places[which],
             self.rows[which],
@@ -86,7 +86,7 @@ class _Seekers:
         )
 
 
-def first(dimensions: Sequence[Dimension], rows: Numbers, begin: Numbers, end: Numbers) -> Numbers:
+def first(dimensions: Sequence[Dimension], rows: IntColumn, begin: IntColumn, end: IntColumn) -> IntColumn:
     """Return, for each of some packets, the first box it is in from ``begin`` on and before ``end``, or `NONE`."""
     found = np.full(len(rows), NONE)
     places = np.flatnonzero(begin < end)
@@ -117,7 +117,7 @@ def _marked(dimensions: Sequence[Dimension], seekers: _Seekers) -> _Seekers:
         seekers.marks[moving] = _all_of(tables, seekers.rows[moving], seekers.group[moving])
 
 
-def _look(dimensions: Sequence[Dimension], seekers: _Seekers) -> Numbers:
+def _look(dimensions: Sequence[Dimension], seekers: _Seekers) -> IntColumn:
     """Return the first box of each packet in its next marked word, or `NONE`."""
     word, last = (seekers.group << 6) + lowest(seekers.marks), seekers.last >> 6
     bits = _all_of([(each.table.bits, each.ids) for each in dimensions], seekers.rows, word)
@@ -126,15 +126,15 @@ def _look(dimensions: Sequence[Dimension], seekers: _Seekers) -> Numbers:
     return np.where(bits != 0, (word << 6) + lowest(bits), NONE)
 
 
-def _from(place: Numbers) -> Words:
+def _from(place: IntColumn) -> WordColumn:
     return _FULL << place.astype(np.uint64)
 
 
-def _to(place: Numbers) -> Words:
+def _to(place: IntColumn) -> WordColumn:
     return _FULL >> (63 - place).astype(np.uint64)
 
 
-def _all_of(tables: Sequence[tuple[Bits, Numbers]], rows: Numbers, column: Numbers) -> Words:
+def _all_of(tables: Sequence[tuple[BitMatrix, IntColumn]], rows: IntColumn, column: IntColumn) -> WordColumn:
     """Return the bits that are set in one column of all tables, each in the row of the packet's class."""
     found = np.full(len(rows), _FULL)
     for bits, ids in tables:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.rulesets.model import Family
-from simulator.batch.bit_vectors import Bits, Dimension, Table, packed
-from simulator.batch.breakpoints import KINDS, Kind
-from simulator.batch.columns import Columns, Flags, Numbers, Words
+from simulator.batch.bit_vectors import BitMatrix, BitTable, Dimension, packed
+from simulator.batch.breakpoints import KINDS, FieldKind
+from simulator.batch.columns import BoolColumn, Columns, IntColumn, WordColumn
 from simulator.batch.regions import Constraint
 
 _HIGHEST = 0x10000
@@ -21,18 +21,18 @@ _HIGHEST = 0x10000
 _MOST_CLASSES, _MOST_WORDS = 4096, 1 << 17
 """Of a table that fields share."""
 
-Edges = Sequence[Mapping[str, Sequence[int]]]
+FieldEdges = Sequence[Mapping[str, Sequence[int]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sorter:
+class ValueClassifier:
     """Tells the class of a field's values: by number in ``classes``, for addresses after a look into ``edges``."""
 
     name: str
-    classes: Numbers
+    classes: IntColumn
     edges: "AddressEdges | None" = None
 
-    def ids(self, columns: Columns, listed: Mapping[str, Numbers]) -> Numbers:
+    def ids(self, columns: Columns, listed: Mapping[str, IntColumn]) -> IntColumn:
         """Return the class of each packet; ``listed`` has the places of values of listed fields."""
         if self.edges is not None:
             places = self.edges.places(columns.src if self.name == "src" else columns.dst)
@@ -40,7 +40,7 @@ class Sorter:
             places = np.minimum(columns.numbers[self.name], _HIGHEST) + 1
         else:
             places = listed[self.name]
-        found: Numbers = self.classes[places]
+        found: IntColumn = self.classes[places]
         return found
 
 
@@ -48,9 +48,9 @@ class Sorter:
 class AddressEdges:
     """Edges among addresses, in order. In IPv6 each half is ranked first, as no number has 128 bits."""
 
-    upper: Words
-    lower: Words
-    keys: Numbers | Words
+    upper: WordColumn
+    lower: WordColumn
+    keys: IntColumn | WordColumn
 
     @classmethod
     def of(cls, edges: Sequence[int], family: Family) -> "AddressEdges":
@@ -63,14 +63,14 @@ class AddressEdges:
         halves = np.unique(upper), np.unique(lower)
         return cls(*halves, _ranked(*halves, (upper, lower)))
 
-    def places(self, addresses: tuple[Words, Words]) -> Numbers:
+    def places(self, addresses: tuple[WordColumn, WordColumn]) -> IntColumn:
         """Return the place of the last edge that is not above each address."""
         if not self.upper.size:
             return np.searchsorted(self.keys, addresses[1], side="right") - 1
         return np.searchsorted(self.keys, _ranked(self.upper, self.lower, addresses), side="right") - 1
 
 
-def _ranked(upper: Words, lower: Words, addresses: tuple[Words, Words]) -> Numbers:
+def _ranked(upper: WordColumn, lower: WordColumn, addresses: tuple[WordColumn, WordColumn]) -> IntColumn:
     """Return numbers in the order of addresses, as far as these halves tell them apart."""
     place = np.searchsorted(upper, addresses[0], side="right") - 1
     below = np.searchsorted(lower, addresses[1], side="right")
@@ -80,11 +80,11 @@ def _ranked(upper: Words, lower: Words, addresses: tuple[Words, Words]) -> Numbe
 
 
 @dataclass(slots=True)
-class Builder:
+class BitmapBuilder:
     """Gathers which boxes ask what of which field, and makes the tables."""
 
     family: Family
-    edges: Edges
+    edges: FieldEdges
     sizes: Mapping[str, int]
     boxes: int = 0
     asked: dict[str, dict[int, list[Constraint]]] = field(default_factory=dict)
@@ -95,15 +95,15 @@ class Builder:
             self.asked.setdefault(each[0], {}).setdefault(self.boxes, []).append(each)
         self.boxes += 1
 
-    def fields(self) -> list[tuple[Sorter, Table]]:
+    def fields(self) -> list[tuple[ValueClassifier, BitTable]]:
         """Return each field that any box asks of, with its table."""
         return [self._field(name, boxes) for name, boxes in sorted(self.asked.items())]
 
-    def _field(self, name: str, boxes: Mapping[int, Sequence[Constraint]]) -> tuple[Sorter, Table]:
+    def _field(self, name: str, boxes: Mapping[int, Sequence[Constraint]]) -> tuple[ValueClassifier, BitTable]:
         cuts = sorted({edge for found in boxes.values() for _, by, _ in found for edge in self._cuts(name, by)})
         count = len(cuts) if name in KINDS else self.sizes[name]
         ranks = {edge: place for place, edge in enumerate(cuts)}
-        kept: dict[Constraint, Flags] = {}
+        kept: dict[Constraint, BoolColumn] = {}
         free = np.ones(self.boxes, np.bool_)
         free[list(boxes)] = False
         by_word = np.repeat(packed(free[None, :]).T, count, axis=1)
@@ -119,7 +119,7 @@ class Builder:
     def _cuts(self, name: str, by: int) -> Sequence[int]:
         return self.edges[by].get(name, ()) if name in KINDS else ()
 
-    def _spread(self, constraint: Constraint, ranks: Mapping[int, int], count: int) -> Flags:
+    def _spread(self, constraint: Constraint, ranks: Mapping[int, int], count: int) -> BoolColumn:
         """Return which of a field's classes satisfy a constraint."""
         name, by, places = constraint
         inside = np.zeros(count, np.bool_)
@@ -131,32 +131,32 @@ class Builder:
             inside[own[place] : own[place + 1]] = True
         return inside
 
-    def _sorter(self, name: str, cuts: Sequence[int], classes: Numbers) -> Sorter:
+    def _sorter(self, name: str, cuts: Sequence[int], classes: IntColumn) -> ValueClassifier:
         kind = KINDS.get(name)
         if kind is None:
-            return Sorter(name, classes)
-        if kind is Kind.ADDRESS:
-            return Sorter(name, classes, AddressEdges.of(cuts, self.family))
-        return Sorter(name, classes[np.searchsorted(cuts, np.arange(-1, _HIGHEST + 1), side="right") - 1])
+            return ValueClassifier(name, classes)
+        if kind is FieldKind.ADDRESS:
+            return ValueClassifier(name, classes, AddressEdges.of(cuts, self.family))
+        return ValueClassifier(name, classes[np.searchsorted(cuts, np.arange(-1, _HIGHEST + 1), side="right") - 1])
 
 
-def merged(bits: Bits) -> tuple[Table, Numbers]:
+def merged(bits: BitMatrix) -> tuple[BitTable, IntColumn]:
     """Return the table of different rows, and the class of each row."""
     rows = np.ascontiguousarray(bits).view(np.dtype((np.void, bits.shape[1] * 8))).ravel()
     _, chosen, classes = np.unique(rows, return_index=True, return_inverse=True)
-    return Table.of(bits[chosen]), classes.astype(np.int64)
+    return BitTable.of(bits[chosen]), classes.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class JointBitmap:
     """A table for some fields together: the class is by the classes of all of them."""
 
-    sorters: tuple[Sorter, ...]
+    sorters: tuple[ValueClassifier, ...]
     sizes: tuple[int, ...]
-    classes: Numbers
-    table: Table
+    classes: IntColumn
+    table: BitTable
 
-    def dimension(self, columns: Columns, listed: Mapping[str, Numbers]) -> Dimension:
+    def dimension(self, columns: Columns, listed: Mapping[str, IntColumn]) -> Dimension:
         """Return the table with the class of each packet."""
         ids = self.sorters[0].ids(columns, listed)
         for sorter, size in zip(self.sorters[1:], self.sizes[1:], strict=True):
@@ -164,11 +164,11 @@ class Shared:
         return Dimension(self.table, self.classes[ids] if len(self.sorters) > 1 else ids)
 
 
-def shared(fields: Sequence[tuple[Sorter, Table]], apart: frozenset[str]) -> list[Shared]:
+def shared(fields: Sequence[tuple[ValueClassifier, BitTable]], apart: frozenset[str]) -> list[JointBitmap]:
     """Put fields of few classes together, but for those that have to stay apart as rules write them."""
-    found: list[Shared] = []
+    found: list[JointBitmap] = []
     for sorter, table in sorted(fields, key=lambda each: each[1].classes):
-        alone = Shared((sorter,), (table.classes,), np.arange(table.classes), table)
+        alone = JointBitmap((sorter,), (table.classes,), np.arange(table.classes), table)
         fits = [each for each in found[-1:] if _fit(each, table) and sorter.name not in apart]
         if fits and not any(each.name in apart for each in fits[0].sorters):
             found[-1] = _joined(fits[0], alone)
@@ -177,12 +177,12 @@ def shared(fields: Sequence[tuple[Sorter, Table]], apart: frozenset[str]) -> lis
     return found
 
 
-def _fit(before: Shared, table: Table) -> bool:
+def _fit(before: JointBitmap, table: BitTable) -> bool:
     product = len(before.classes) * table.classes
     return product <= _MOST_CLASSES and product * table.bits.shape[1] <= _MOST_WORDS
 
 
-def _joined(before: Shared, other: Shared) -> Shared:
+def _joined(before: JointBitmap, other: JointBitmap) -> JointBitmap:
     bits = before.table.bits[before.classes][:, None, :] & other.table.bits[None, :, :]
     table, classes = merged(bits.reshape(-1, bits.shape[2]))
-    return Shared((*before.sorters, *other.sorters), (*before.sizes, *other.sizes), classes, table)
+    return JointBitmap((*before.sorters, *other.sorters), (*before.sizes, *other.sizes), classes, table)

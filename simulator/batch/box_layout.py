@@ -14,19 +14,19 @@ import numpy.typing as npt
 
 from engine.rulesets.model import Hook
 from engine.rulesets.ownership import owner_of
-from simulator.batch.bit_vectors import Dimension, Table
-from simulator.batch.bitmaps import Builder, Shared, shared
-from simulator.batch.columns import Columns, Flags, Numbers, Value
+from simulator.batch.bit_vectors import BitTable, Dimension
+from simulator.batch.bitmaps import BitmapBuilder, JointBitmap, shared
+from simulator.batch.columns import BoolColumn, Columns, ColumnValue, IntColumn
 from simulator.batch.domains import MOST_VALUES, Domains
-from simulator.batch.regions import Region, Survey, Truth
-from simulator.context import Surroundings
+from simulator.batch.regions import MatchRegion, RegionFinder, RegionTruth
+from simulator.context import PacketContext
 from simulator.netfilter.answer import Decision, Verdict
-from simulator.netfilter.program import Block, Line
-from simulator.netfilter.targets import LOGGERS, Act, Effect, Scene
+from simulator.netfilter.program import ProgramChain, ProgramRule
+from simulator.netfilter.targets import LOGGERS, TargetAction, TargetContext, TargetEffect
 from simulator.packets import Packet
 
 
-class Move(IntEnum):
+class BoxMove(IntEnum):
     """How a packet goes on from a box."""
 
     END = 0
@@ -39,7 +39,7 @@ class Move(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class TableEnd:
     """How a table may end."""
 
     verdict: Verdict
@@ -48,11 +48,11 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class ColumnWrite:
     """What a target makes of the values of one field: by their places in its domain."""
 
     name: str
-    places: Numbers
+    places: IntColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +64,42 @@ class Boxes:
     tell of packets in it than their verdict.
     """
 
-    move: Numbers
-    told: Flags
-    chosen: Numbers
-    begin: Numbers
-    end: Numbers
-    following: Numbers
-    last: Numbers
+    move: IntColumn
+    told: BoolColumn
+    chosen: IntColumn
+    begin: IntColumn
+    end: IntColumn
+    following: IntColumn
+    last: IntColumn
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BoxLayout:
     """A table made ready for one hook: its boxes, its ends of which the first is the policy, and its bits."""
 
     name: str
     base: tuple[int, int]
     boxes: Boxes
-    ends: tuple[End, ...]
-    writes: tuple[Write, ...]
-    tables: tuple[Shared, ...]
+    ends: tuple[TableEnd, ...]
+    writes: tuple[ColumnWrite, ...]
+    tables: tuple[JointBitmap, ...]
 
-    def dimensions(self, columns: Columns, listed: dict[str, Numbers]) -> list[Dimension]:
+    def dimensions(self, columns: Columns, listed: dict[str, IntColumn]) -> list[Dimension]:
         """Return the bits with the class of each packet; ``listed`` has the places of values of listed fields."""
         return [each.dimension(columns, listed) for each in self.tables] or [
             Dimension(_all_ones(len(self.boxes.move)), np.zeros(len(columns), np.int64))
         ]
 
 
-def _all_ones(boxes: int) -> Table:
-    return Table.of(np.full((1, (boxes + 63) // 64), 0xFFFFFFFFFFFFFFFF, np.uint64))
+def _all_ones(boxes: int) -> BitTable:
+    return BitTable.of(np.full((1, (boxes + 63) // 64), 0xFFFFFFFFFFFFFFFF, np.uint64))
 
 
-_VERDICTS = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
-_MOVES = {Act.RETURN: Move.RETURN, Act.JUMP: Move.JUMP, Act.GOTO: Move.GOTO}
+_VERDICTS = {TargetAction.ACCEPT: Verdict.ACCEPT, TargetAction.DROP: Verdict.DROP, TargetAction.REJECT: Verdict.REJECT}
+_MOVES = {TargetAction.RETURN: BoxMove.RETURN, TargetAction.JUMP: BoxMove.JUMP, TargetAction.GOTO: BoxMove.GOTO}
 
 
-def reached(base: Block) -> list[Block]:
+def reached(base: ProgramChain) -> list[ProgramChain]:
     """Return a chain and all that it leads to."""
     found, pending = {base.name: base}, [base]
     while pending:
@@ -111,37 +111,37 @@ def reached(base: Block) -> list[Block]:
 
 
 @dataclass(slots=True)
-class Layout:
+class BoxLayoutBuilder:
     """Lays one table out; ``final`` says that none comes after it, so that it matters no more how it leaves packets."""
 
-    survey: Survey
+    survey: RegionFinder
     hook: Hook
     table: str
     final: bool
-    ends: list[End] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-    _regions: list[Region] = field(default_factory=list)
+    ends: list[TableEnd] = field(default_factory=list)
+    writes: list[ColumnWrite] = field(default_factory=list)
+    _regions: list[MatchRegion] = field(default_factory=list)
     _rows: list[tuple[int, bool, int, str]] = field(default_factory=list)
     _following: list[int] = field(default_factory=list)
     _own: list[str] = field(default_factory=list)
 
-    def plan(self, base: Block) -> Plan:
+    def plan(self, base: ProgramChain) -> BoxLayout:
         """Return the table made ready."""
-        self.ends.append(End(Verdict((base.policy or "ACCEPT").lower()), Decision(self.table, base.name, 0)))
+        self.ends.append(TableEnd(Verdict((base.policy or "ACCEPT").lower()), Decision(self.table, base.name, 0)))
         spans: dict[str, tuple[int, int]] = {}
         for block in reached(base):
             begin = len(self._rows)
             for line in block.lines:
                 self._line(line, block.name)
             spans[block.name] = begin, len(self._rows)
-        builder = Builder(self.survey.ground.family, self.survey.edges, sizes_of(self.survey.domains))
+        builder = BitmapBuilder(self.survey.ground.family, self.survey.edges, sizes_of(self.survey.domains))
         for constraints, _ in self._regions:
             builder.add(constraints)
         apart = frozenset(write.name for write in self.writes)
         tables = tuple(shared(builder.fields(), apart))
-        return Plan(self.table, spans[base.name], self._boxes(spans), tuple(self.ends), tuple(self.writes), tables)
+        return BoxLayout(self.table, spans[base.name], self._boxes(spans), tuple(self.ends), tuple(self.writes), tables)
 
-    def _line(self, line: Line, chain: str) -> None:
+    def _line(self, line: ProgramRule, chain: str) -> None:
         regions = sorted(self.survey.of_tests(line.tests), key=lambda region: region[1])
         found = [(region, row) for region in regions for row in self._row(line, region[1])]
         for region, row in found:
@@ -150,34 +150,34 @@ class Layout:
             self._own.append(chain)
         self._following += [len(self._rows)] * len(found)
 
-    def _row(self, line: Line, truth: Truth) -> Iterator[tuple[int, bool, int, str]]:
+    def _row(self, line: ProgramRule, truth: RegionTruth) -> Iterator[tuple[int, bool, int, str]]:
         effect = line.effect
         told = bool(effect.assumption) or (line.target in LOGGERS and owner_of(line.decision.comment) is not None)
-        if truth is Truth.UNTOLD and effect.act is Act.NEXT and effect.change is None:
-            yield Move.NEXT, True, 0, ""  # whether it matches or not
-        elif truth is Truth.UNTOLD:
-            yield Move.WALK, False, 0, ""
-        elif truth is Truth.UNKNOWN:
-            yield Move.NEXT, True, 0, ""
-        elif effect.change is not None and not (effect.act is Act.ACCEPT and self.final):
+        if truth is RegionTruth.UNTOLD and effect.act is TargetAction.NEXT and effect.change is None:
+            yield BoxMove.NEXT, True, 0, ""  # whether it matches or not
+        elif truth is RegionTruth.UNTOLD:
+            yield BoxMove.WALK, False, 0, ""
+        elif truth is RegionTruth.UNKNOWN:
+            yield BoxMove.NEXT, True, 0, ""
+        elif effect.change is not None and not (effect.act is TargetAction.ACCEPT and self.final):
             yield self._changing(effect)
         elif effect.act in _VERDICTS:
-            self.ends.append(End(_VERDICTS[effect.act], line.decision, effect.reject_with))
-            yield Move.END, told or effect.change is not None, len(self.ends) - 1, ""
+            self.ends.append(TableEnd(_VERDICTS[effect.act], line.decision, effect.reject_with))
+            yield BoxMove.END, told or effect.change is not None, len(self.ends) - 1, ""
         elif effect.act in _MOVES:
             yield _MOVES[effect.act], told, 0, line.into.name if line.into else ""
         elif told:
-            yield Move.NEXT, True, 0, ""
+            yield BoxMove.NEXT, True, 0, ""
 
-    def _changing(self, effect: Effect) -> tuple[int, bool, int, str]:
-        places = _places(effect, self.hook, self.survey) if effect.writes and effect.act is Act.NEXT else None
+    def _changing(self, effect: TargetEffect) -> tuple[int, bool, int, str]:
+        places = _places(effect, self.hook, self.survey) if effect.writes and effect.act is TargetAction.NEXT else None
         if places is None:
-            return Move.WALK, False, 0, ""
-        self.writes.append(Write(effect.writes, places))
-        return Move.WRITE, True, len(self.writes) - 1, ""
+            return BoxMove.WALK, False, 0, ""
+        self.writes.append(ColumnWrite(effect.writes, places))
+        return BoxMove.WRITE, True, len(self.writes) - 1, ""
 
     def _boxes(self, spans: dict[str, tuple[int, int]]) -> Boxes:
-        rows = [*self._rows, (int(Move.RETURN), False, 0, "")]
+        rows = [*self._rows, (int(BoxMove.RETURN), False, 0, "")]
         into = [spans.get(name, (0, 0)) for *_, name in rows]
         return Boxes(
             _numbers([move for move, *_ in rows]),
@@ -190,7 +190,7 @@ class Layout:
         )
 
 
-def _numbers(values: Sequence[int]) -> Numbers:
+def _numbers(values: Sequence[int]) -> IntColumn:
     return np.asarray(values, np.int64)
 
 
@@ -202,7 +202,7 @@ def sizes_of(domains: Domains) -> dict[str, int]:
 # What targets write
 
 
-def closed(effects: Sequence[Effect], hook: Hook, domains: Domains) -> None:
+def closed(effects: Sequence[TargetEffect], hook: Hook, domains: Domains) -> None:
     """Add to the domains what targets make of the values in them, and what they make of that, as far as it is few."""
     grown = True
     while grown:
@@ -214,18 +214,18 @@ def closed(effects: Sequence[Effect], hook: Hook, domains: Domains) -> None:
                 grown |= domains.add(effect.writes, made)
 
 
-def _places(effect: Effect, hook: Hook, survey: Survey) -> npt.NDArray[np.int64] | None:
+def _places(effect: TargetEffect, hook: Hook, survey: RegionFinder) -> npt.NDArray[np.int64] | None:
     values = survey.domains.listed[effect.writes]
     ranks = {value: place for place, value in enumerate(values)}
     made = [ranks.get(_written(effect, hook, value)) for value in values]
     return None if None in made else np.asarray(made, np.int64)
 
 
-def _written(effect: Effect, hook: Hook, value: Value) -> Value:
+def _written(effect: TargetEffect, hook: Hook, value: ColumnValue) -> ColumnValue:
     """Ask a target what it makes of a value, by a packet that has it."""
     if effect.change is None:
         raise ValueError(effect)
     address = ip_address(0)
     packet = replace(Packet(src=address, dst=address, protocol=0), **cast("dict[str, Any]", {effect.writes: value}))
-    changed = effect.change(packet, Scene(hook, Surroundings(), lambda _what: None))
+    changed = effect.change(packet, TargetContext(hook, PacketContext(), lambda _what: None))
     return getattr(changed, effect.writes)

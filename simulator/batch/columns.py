@@ -10,11 +10,11 @@ from engine.rulesets.model import Family
 from simulator.packets import ConnState, Packet, protocol_names
 from simulator.packets.dissect import FLAGS
 
-Numbers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
+IntColumn = npt.NDArray[np.int64]
+WordColumn = npt.NDArray[np.uint64]
+BoolColumn = npt.NDArray[np.bool_]
 
-Value = object
+ColumnValue = object
 """A field of a packet, as `Packet` has it."""
 
 NOT_GIVEN = -1
@@ -37,18 +37,18 @@ class Columns:
 
     family: Family
     at: npt.NDArray[np.intp]
-    src: tuple[Words, Words]
-    dst: tuple[Words, Words]
-    numbers: Mapping[str, Numbers]
+    src: tuple[WordColumn, WordColumn]
+    dst: tuple[WordColumn, WordColumn]
+    numbers: Mapping[str, IntColumn]
     words: Mapping[str, tuple[str | None, ...]]
-    single: Flags
+    single: BoolColumn
     wire: bool
     packet: Callable[[int], Packet]
 
     def __len__(self) -> int:
         return len(self.at)
 
-    def value(self, field: str, number: int) -> Value:
+    def value(self, field: str, number: int) -> ColumnValue:
         """Return what a number of a column stands for."""
         if field in self.words:
             return self.words[field][number]
@@ -76,7 +76,7 @@ def _icmp(number: int) -> tuple[int, int] | None:
     return None if number == NOT_GIVEN else (number >> 8, number & 0xFF)
 
 
-VALUES: Mapping[str, Callable[[int], Value]] = {
+VALUES: Mapping[str, Callable[[int], ColumnValue]] = {
     "protocol": int,
     "fragment": bool,
     "flags": FLAGS.__getitem__,
@@ -153,19 +153,19 @@ def _of_family(family: Family, packets: Sequence[Packet], at: npt.NDArray[np.int
     )
 
 
-def _addresses(found: Sequence[int]) -> tuple[Words, Words]:
+def _addresses(found: Sequence[int]) -> tuple[WordColumn, WordColumn]:
     upper = np.fromiter((number >> 64 for number in found), np.uint64, len(found))
     return upper, np.fromiter((number & _LOW for number in found), np.uint64, len(found))
 
 
-def incomplete(numbers: Mapping[str, Numbers], family: Family) -> Flags:
+def incomplete(numbers: Mapping[str, IntColumn], family: Family) -> BoolColumn:
     """Return the rows that lack a field which their protocol has."""
     protocol, whole = numbers["protocol"], numbers["fragment"] == 0
     ported = HAS_PORTS[protocol] & ((numbers["sport"] == NOT_GIVEN) | (numbers["dport"] == NOT_GIVEN))
     untyped = (protocol == protocol_names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)
-    lacking: Flags = whole & (ported | untyped)
+    lacking: BoolColumn = whole & (ported | untyped)
     return lacking
 
 
-HAS_PORTS: Flags = np.isin(np.arange(256), sorted(protocol_names.PORT_PROTOCOLS))
+HAS_PORTS: BoolColumn = np.isin(np.arange(256), sorted(protocol_names.PORT_PROTOCOLS))
 """By protocol, whether its header begins with both ports."""

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 import numpy as np
 
 from engine.rulesets.model import Family, Hook
-from simulator.batch.breakpoints import KINDS, Edges, Kind
-from simulator.batch.columns import STATES, VALUES, Columns, Numbers, Value
+from simulator.batch.breakpoints import KINDS, Breakpoints, FieldKind
+from simulator.batch.columns import STATES, VALUES, Columns, ColumnValue, IntColumn
 from simulator.context import UNKNOWN_INTERFACE
 from simulator.netfilter.walker import INTERFACES
 
@@ -30,16 +30,16 @@ _DENSE = 1 << 16
 class Domains:
     """The values of listed fields that were met so far."""
 
-    listed: dict[str, list[Value]] = field(default_factory=lambda: {name: [] for name in LISTED})
+    listed: dict[str, list[ColumnValue]] = field(default_factory=lambda: {name: [] for name in LISTED})
 
     def __post_init__(self) -> None:
         self.listed["state"] = list(STATES)
 
-    def ranged(self, edges: Edges | None) -> Mapping[str, Sequence[int]]:
+    def ranged(self, edges: Breakpoints | None) -> Mapping[str, Sequence[int]]:
         """Return the edges for each field that goes by ranges."""
         return {} if edges is None else {name: edges[kind] for name, kind in KINDS.items()}
 
-    def add(self, name: str, values: Sequence[Value]) -> bool:
+    def add(self, name: str, values: Sequence[ColumnValue]) -> bool:
         """Add values as long as they are few; return whether any is new."""
         known = self.listed[name]
         new = set(values).difference(known)
@@ -48,22 +48,22 @@ class Domains:
         known += [value for value in dict.fromkeys(values) if value in new]
         return True
 
-    def places(self, seen: "Seen", name: str) -> Numbers:
+    def places(self, seen: "ColumnValues", name: str) -> IntColumn:
         """Return the place of each packet's value in a domain, or `UNLISTED`."""
         ranks = {value: place for place, value in enumerate(self.listed[name])}
         return seen.through([ranks.get(value, UNLISTED) for value in seen.values])
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ColumnValues:
     """A column, the different numbers in it, and the values that these stand for at a hook."""
 
-    column: Numbers
-    numbers: Numbers
-    values: Sequence[Value]
+    column: IntColumn
+    numbers: IntColumn
+    values: Sequence[ColumnValue]
 
     @classmethod
-    def of(cls, columns: Columns, name: str, hook: Hook) -> "Seen":
+    def of(cls, columns: Columns, name: str, hook: Hook) -> "ColumnValues":
         """Look through a column."""
         column = columns.numbers[name]
         numbers = _different(column)
@@ -73,7 +73,7 @@ class Seen:
             values = [(value or UNKNOWN_INTERFACE) if has else "" for value in values]
         return cls(column, numbers, values)
 
-    def through(self, others: Sequence[int]) -> Numbers:
+    def through(self, others: Sequence[int]) -> IntColumn:
         """Return the column with each number replaced by another, given in the order of the numbers."""
         if len(others) == 1:
             return np.full(len(self.column), others[0])
@@ -85,7 +85,7 @@ class Seen:
         return table[self.column - least]
 
 
-def _different(column: Numbers) -> Numbers:
+def _different(column: IntColumn) -> IntColumn:
     """Return the different numbers in order."""
     if column.strides == (0,):
         return column[:1]
@@ -95,8 +95,8 @@ def _different(column: Numbers) -> Numbers:
     return np.flatnonzero(np.bincount(column - least)) + least
 
 
-def representative(name: str, edge: int, family: Family) -> Value:
+def representative(name: str, edge: int, family: Family) -> ColumnValue:
     """Return the value at an edge, as a packet has it."""
-    if KINDS[name] is Kind.ADDRESS:
+    if KINDS[name] is FieldKind.ADDRESS:
         return IPv4Address(edge) if family is Family.IPV4 else IPv6Address(edge)
     return VALUES[name](edge)

@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.rulesets.model import Family, Hook
-from simulator.batch.box_layout import End, Layout, Plan, closed, reached
-from simulator.batch.breakpoints import Ground
-from simulator.batch.columns import STATES, Columns, Flags, Numbers
-from simulator.batch.domains import LISTED, SIDES, UNLISTED, Domains, Seen
-from simulator.batch.execution import Course, run
-from simulator.batch.regions import Survey
-from simulator.context import LOOPBACK, Host, Surroundings
+from simulator.batch.box_layout import BoxLayout, BoxLayoutBuilder, TableEnd, closed, reached
+from simulator.batch.breakpoints import MatchScope
+from simulator.batch.columns import STATES, BoolColumn, Columns, IntColumn
+from simulator.batch.domains import LISTED, SIDES, UNLISTED, ColumnValues, Domains
+from simulator.batch.execution import BatchExecution, run
+from simulator.batch.regions import RegionFinder
+from simulator.context import LOOPBACK, Host, PacketContext
 from simulator.netfilter import Verdict, Walker
-from simulator.netfilter.program import Block
+from simulator.netfilter.program import ProgramChain
 from simulator.netfilter.walker import TABLES
 from simulator.packets import ConnState
 
@@ -32,7 +32,7 @@ BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class BatchVerdicts:
     """Verdicts of packets at a hook, by row: in ``verdicts`` places in `VERDICTS`, in ``deciders`` places in ``ends``.
 
     ``walked`` marks packets that only a walk could tell of, ``told`` those that left changed, or of whom a walk has
@@ -41,12 +41,12 @@ class Judged:
 
     hook: Hook
     verdicts: npt.NDArray[np.int8]
-    deciders: Numbers
-    walked: Flags
-    told: Flags
-    ends: Sequence[End]
+    deciders: IntColumn
+    walked: BoolColumn
+    told: BoolColumn
+    ends: Sequence[TableEnd]
 
-    def end(self, row: int) -> End | None:
+    def end(self, row: int) -> TableEnd | None:
         """Return verdict, decider and kind of rejection of one packet; None where the hook has no chain."""
         place = int(self.deciders[row])
         return None if place == NOBODY else self.ends[place]
@@ -56,21 +56,21 @@ class Judged:
 class _Compiled:
     """The tables of a hook, and the listed fields that they read."""
 
-    plans: tuple[Plan, ...]
+    plans: tuple[BoxLayout, ...]
     read: frozenset[str]
 
 
-class Judge:
+class BatchEvaluator:
     """Judges packets of one family, as a `Walker` with fresh surroundings for every packet would."""
 
     def __init__(self, walker: Walker, family: Family, host: Host | None = None) -> None:
         self._walker, self._family, self._host = walker, family, host
-        self._ground = Ground(family, {ipset.name: ipset for ipset in walker.ruleset.sets}, host)
+        self._ground = MatchScope(family, {ipset.name: ipset for ipset in walker.ruleset.sets}, host)
         self._domains = Domains()
         self._compiled: dict[tuple[Hook, bool], _Compiled] = {}
-        self._ends: dict[End, int] = {}
+        self._ends: dict[TableEnd, int] = {}
 
-    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> Judged:
+    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> BatchVerdicts:
         """Return the verdicts on columns of the judge's family; ``walk`` says whether to walk where that is needed.
 
         Raises:
@@ -85,10 +85,12 @@ class Judge:
             walked[some], told[some] = course.walked, course.told
         for row in np.flatnonzero(walked) if walk else ():
             verdicts[row], deciders[row] = self._walk(columns, int(row), hook)
-        return Judged(hook, verdicts, deciders, walked, told, tuple(self._ends))
+        return BatchVerdicts(hook, verdicts, deciders, walked, told, tuple(self._ends))
 
-    def _block(self, columns: Columns, hook: Hook, verdicts: npt.NDArray[np.int8], deciders: Numbers) -> Course:
-        seen: dict[str, Seen] = {}
+    def _block(
+        self, columns: Columns, hook: Hook, verdicts: npt.NDArray[np.int8], deciders: IntColumn
+    ) -> BatchExecution:
+        seen: dict[str, ColumnValues] = {}
         compiled = self._prepared(columns, hook, seen)
         course = self._begun(columns, seen)
         filtered = False
@@ -106,14 +108,14 @@ class Judge:
         return course
 
     def _walk(self, columns: Columns, row: int, hook: Hook) -> tuple[int, int]:
-        answer = self._walker.verdict(columns.packet(row), hook, Surroundings(self._host))
+        answer = self._walker.verdict(columns.packet(row), hook, PacketContext(self._host))
         decider = NOBODY
         if answer.decided_by is not None:
-            end = End(answer.verdict, answer.decided_by, answer.reject_with)
+            end = TableEnd(answer.verdict, answer.decided_by, answer.reject_with)
             decider = self._ends.setdefault(end, len(self._ends))
         return VERDICTS.index(answer.verdict), decider
 
-    def _table(self, course: Course, plan: Plan, hook: Hook) -> Numbers:
+    def _table(self, course: BatchExecution, plan: BoxLayout, hook: Hook) -> IntColumn:
         """Send the packets on their way through one table; return the rows of those that came to its end."""
         state = course.listed["state"]
         if plan.name == "raw":  # which comes before connection tracking
@@ -127,14 +129,14 @@ class Judge:
             course.listed["state"] = np.where(after == _UNTRACKED, after, state)
         return rows[course.alive[rows]]
 
-    def _prepared(self, columns: Columns, hook: Hook, seen: dict[str, Seen]) -> _Compiled:
+    def _prepared(self, columns: Columns, hook: Hook, seen: dict[str, ColumnValues]) -> _Compiled:
         """Compile the hook for all values that packets have; which fields matter is known only once that is done."""
         while True:
             found = self._compiled.get((hook, columns.wire)) or self._compile(hook, wire=columns.wire)
             self._compiled[hook, columns.wire] = found
             grown = False
             for name in sorted(found.read):
-                seen[name] = seen.get(name) or Seen.of(columns, name, hook)
+                seen[name] = seen.get(name) or ColumnValues.of(columns, name, hook)
                 grown |= self._domains.add(name, seen[name].values)
             if not grown:
                 return found
@@ -146,38 +148,38 @@ class Judge:
         effects = {id(line.effect): line.effect for _, base in found for each in reached(base) for line in each.lines}
         writing = [effect for effect in effects.values() if effect.writes]
         closed(writing, hook, self._domains)
-        survey = Survey(self._ground, self._domains, wire)
+        survey = RegionFinder(self._ground, self._domains, wire)
         plans = _plans(survey, hook, found)
         while survey.changed:  # what matches change can no longer be told by any of them
-            survey = Survey(self._ground, self._domains, wire, survey.volatile | survey.changed)
+            survey = RegionFinder(self._ground, self._domains, wire, survey.volatile | survey.changed)
             plans = _plans(survey, hook, found)
         read = survey.read | {effect.writes for effect in writing} | {"state", *SIDES}
         return _Compiled(plans, frozenset(read & set(LISTED)))
 
-    def _begun(self, columns: Columns, seen: Mapping[str, Seen]) -> Course:
+    def _begun(self, columns: Columns, seen: Mapping[str, ColumnValues]) -> BatchExecution:
         walked = columns.single.copy()
         listed = {name: self._domains.places(each, name) for name, each in seen.items()}
         for places in listed.values():
             walked |= places == UNLISTED
         count = len(columns)
-        return Course(columns, listed, walked, ~walked, np.zeros(count, np.bool_), np.zeros(count, np.int64))
+        return BatchExecution(columns, listed, walked, ~walked, np.zeros(count, np.bool_), np.zeros(count, np.int64))
 
 
 @dataclass(slots=True)
-class Judges:
+class BatchEvaluators:
     """The judges of both families; each is made when its first packet comes."""
 
     walker: Walker
     host: Host | None = None
-    _found: dict[Family, Judge] = field(default_factory=dict)
+    _found: dict[Family, BatchEvaluator] = field(default_factory=dict)
 
-    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> Judged:
-        """As `Judge.judge`, for columns of either family."""
+    def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> BatchVerdicts:
+        """As `BatchEvaluator.judge`, for columns of either family."""
         if columns.family not in self._found:
-            self._found[columns.family] = Judge(self.walker, columns.family, self.host)
+            self._found[columns.family] = BatchEvaluator(self.walker, columns.family, self.host)
         return self._found[columns.family].judge(columns, hook, walk=walk)
 
 
-def _plans(survey: Survey, hook: Hook, bases: Sequence[tuple[str, Block]]) -> tuple[Plan, ...]:
+def _plans(survey: RegionFinder, hook: Hook, bases: Sequence[tuple[str, ProgramChain]]) -> tuple[BoxLayout, ...]:
     """Make the tables of a hook ready, in their order."""
-    return tuple(Layout(survey, hook, name, final=name == bases[-1][0]).plan(base) for name, base in bases)
+    return tuple(BoxLayoutBuilder(survey, hook, name, final=name == bases[-1][0]).plan(base) for name, base in bases)

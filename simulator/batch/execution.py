@@ -6,35 +6,35 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simulator.batch.bit_vectors import Dimension, first
-from simulator.batch.box_layout import Move, Plan
-from simulator.batch.columns import Columns, Flags, Numbers
+from simulator.batch.box_layout import BoxLayout, BoxMove
+from simulator.batch.columns import BoolColumn, Columns, IntColumn
 
 
 @dataclass(slots=True)
-class Course:
+class BatchExecution:
     """A block of packets, by row: the places of their values in domains, and what became of them so far.
 
     ``alive`` are those still on their way. ``ended`` is the place of the end that each met in the last table.
     """
 
     columns: Columns
-    listed: dict[str, Numbers]
-    walked: Flags
-    alive: Flags
-    told: Flags
-    ended: Numbers
+    listed: dict[str, IntColumn]
+    walked: BoolColumn
+    alive: BoolColumn
+    told: BoolColumn
+    ended: IntColumn
 
 
 @dataclass(slots=True)
 class _Front:
     """Where packets stand: their rows, where the search for the next box begins and ends, and who called."""
 
-    rows: Numbers
-    begin: Numbers
-    end: Numbers
-    frame: Numbers
+    rows: IntColumn
+    begin: IntColumn
+    end: IntColumn
+    frame: IntColumn
 
-    def some(self, which: Flags) -> "_Front":
+    def some(self, which: BoolColumn) -> "_Front":
         return _Front(self.rows[which], self.begin[which], self.end[which], self.frame[which])
 
 
@@ -46,7 +46,7 @@ class _Frames:
     boxes: list[int] = field(default_factory=lambda: [0])
     _known: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def enter(self, frames: Numbers, boxes: Numbers) -> Numbers:
+    def enter(self, frames: IntColumn, boxes: IntColumn) -> IntColumn:
         """Return the frames of packets that boxes send into other chains."""
         width = int(boxes.max()) + 1
         keys, places = np.unique(frames * width + boxes, return_inverse=True)
@@ -60,7 +60,7 @@ class _Frames:
         return self._known[caller, box]
 
 
-def run(course: Course, plan: Plan, rows: Numbers) -> None:
+def run(course: BatchExecution, plan: BoxLayout, rows: IntColumn) -> None:
     """Send packets through a table; those that a walk must judge are no longer alive then."""
     front = _Front(
         rows,
@@ -74,8 +74,8 @@ def run(course: Course, plan: Plan, rows: Numbers) -> None:
 
 @dataclass(slots=True)
 class _Run:
-    course: Course
-    plan: Plan
+    course: BatchExecution
+    plan: BoxLayout
     dimensions: Sequence[Dimension]
     frames: _Frames = field(default_factory=_Frames)
 
@@ -84,14 +84,14 @@ class _Run:
             box = first(self.dimensions, front.rows, front.begin, front.end)
             front = self._moved(front, box)
 
-    def _moved(self, front: _Front, box: Numbers) -> _Front:
+    def _moved(self, front: _Front, box: IntColumn) -> _Front:
         """Let packets go on from their boxes; return those that are not at an end."""
         boxes, course = self.plan.boxes, self.course
         move = boxes.move[box]
         course.told[front.rows] |= boxes.told[box]
         self._end(front.rows, box, move)
-        returns = move == Move.RETURN
-        stays = (move != Move.END) & (move != Move.WALK) & ~(returns & (front.frame == 0))
+        returns = move == BoxMove.RETURN
+        stays = (move != BoxMove.END) & (move != BoxMove.WALK) & ~(returns & (front.frame == 0))
         front, box, move, returns = front.some(stays), box[stays], move[stays], returns[stays]
         self._write(front.rows, box, move)
         self._enter(front, box, move)
@@ -99,28 +99,28 @@ class _Run:
         if back.size:
             box[back] = np.asarray(self.frames.boxes)[front.frame[back]]
             front.frame[back] = np.asarray(self.frames.callers)[front.frame[back]]
-        goes_on = np.flatnonzero(returns | (move == Move.NEXT) | (move == Move.WRITE))
+        goes_on = np.flatnonzero(returns | (move == BoxMove.NEXT) | (move == BoxMove.WRITE))
         front.begin[goes_on] = boxes.following[box[goes_on]]
         front.end[goes_on] = boxes.last[box[goes_on]]
         return front
 
-    def _end(self, rows: Numbers, box: Numbers, move: Numbers) -> None:
-        ends = np.flatnonzero(move == Move.END)
+    def _end(self, rows: IntColumn, box: IntColumn, move: IntColumn) -> None:
+        ends = np.flatnonzero(move == BoxMove.END)
         self.course.ended[rows[ends]] = self.plan.boxes.chosen[box[ends]]
-        walks = rows[move == Move.WALK]
+        walks = rows[move == BoxMove.WALK]
         self.course.walked[walks] = True
         self.course.alive[walks] = False
 
-    def _enter(self, front: _Front, box: Numbers, move: Numbers) -> None:
-        calls = np.flatnonzero(move == Move.JUMP)
+    def _enter(self, front: _Front, box: IntColumn, move: IntColumn) -> None:
+        calls = np.flatnonzero(move == BoxMove.JUMP)
         if calls.size:
             front.frame[calls] = self.frames.enter(front.frame[calls], box[calls])
-        enters = np.flatnonzero((move == Move.JUMP) | (move == Move.GOTO))
+        enters = np.flatnonzero((move == BoxMove.JUMP) | (move == BoxMove.GOTO))
         front.begin[enters] = self.plan.boxes.begin[box[enters]]
         front.end[enters] = self.plan.boxes.end[box[enters]]
 
-    def _write(self, rows: Numbers, box: Numbers, move: Numbers) -> None:
-        writes = move == Move.WRITE
+    def _write(self, rows: IntColumn, box: IntColumn, move: IntColumn) -> None:
+        writes = move == BoxMove.WRITE
         if not writes.any():
             return
         chosen = self.plan.boxes.chosen[box]

@@ -12,17 +12,17 @@ from itertools import product
 from typing import TypeVar, cast
 
 from engine.rulesets.model import Family
-from simulator.batch.breakpoints import Ground, edges_of
-from simulator.batch.columns import Value
+from simulator.batch.breakpoints import MatchScope, edges_of
+from simulator.batch.columns import ColumnValue
 from simulator.batch.domains import Domains, representative
-from simulator.context import Memory, Surroundings
-from simulator.matches import Test
+from simulator.context import MatchMemory, PacketContext
+from simulator.matches import CompiledMatch
 from simulator.packets import Packet, protocol_names
 
 T = TypeVar("T")
 
 
-class Truth(IntEnum):
+class RegionTruth(IntEnum):
     """Whether a match holds in a region, from best known to least: for the last, a packet must be walked to tell."""
 
     HOLDS = 0
@@ -33,10 +33,10 @@ class Truth(IntEnum):
 Constraint = tuple[str, int, frozenset[int]]
 """A field, the match that asks, and which of its values: by their place among those the match was asked for."""
 
-Region = tuple[tuple[Constraint, ...], Truth]
+MatchRegion = tuple[tuple[Constraint, ...], RegionTruth]
 """Packets that satisfy all constraints, and what a match says of them."""
 
-_EVERYWHERE_UNTOLD: tuple[Region, ...] = (((), Truth.UNTOLD),)
+_EVERYWHERE_UNTOLD: tuple[MatchRegion, ...] = (((), RegionTruth.UNTOLD),)
 
 _MOST_QUESTIONS = 100_000
 _MOST_REGIONS = 12
@@ -75,7 +75,7 @@ _TIME = _AnyTime()
 
 
 @dataclass(slots=True)
-class _Watched(Memory):
+class _Watched(MatchMemory):
     """A memory that knows what in it is no longer as it was at first, and hides what is known to change."""
 
     volatile: frozenset[Hashable] = frozenset()
@@ -86,7 +86,7 @@ class _Watched(Memory):
             raise _HiddenError("memory")
         if key not in self.cells:
             self.fresh[key] = deepcopy(fresh)
-        return Memory.cell(self, key, fresh)
+        return MatchMemory.cell(self, key, fresh)
 
     @property
     def changed(self) -> frozenset[Hashable]:
@@ -104,10 +104,10 @@ class _Shown:
     def __hash__(self) -> int:
         raise _HiddenError("wire")
 
-    def __init__(self, known: Mapping[str, Value]) -> None:
+    def __init__(self, known: Mapping[str, ColumnValue]) -> None:
         self._known = known
 
-    def __getattr__(self, name: str) -> Value:
+    def __getattr__(self, name: str) -> ColumnValue:
         try:
             return self._known[name]
         except KeyError:
@@ -115,7 +115,7 @@ class _Shown:
 
 
 @dataclass(slots=True)
-class Survey:
+class RegionFinder:
     """Asks matches for their regions; ``wire`` says that packets know their bytes.
 
     ``volatile`` is what matches change of what rules remember, so that a packet finds another answer at a later rule.
@@ -123,32 +123,32 @@ class Survey:
     ``read`` the fields that any match has read.
     """
 
-    ground: Ground
+    ground: MatchScope
     domains: Domains
     wire: bool
     volatile: frozenset[Hashable] = frozenset()
     changed: set[Hashable] = field(default_factory=set)
     edges: list[Mapping[str, Sequence[int]]] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
-    _kept: dict[str, tuple[Region, ...]] = field(default_factory=dict)
+    _kept: dict[str, tuple[MatchRegion, ...]] = field(default_factory=dict)
 
-    def of_tests(self, tests: Sequence[Test]) -> tuple[Region, ...]:
+    def of_tests(self, tests: Sequence[CompiledMatch]) -> tuple[MatchRegion, ...]:
         """Return where all of a rule's matches hold, or may hold; the regions do not overlap."""
         # Behind a match of which something must be noted, a walk has to tell, as what is noted hangs on their order.
         noting = next((place for place, test in enumerate(tests) if self._notes(test)), len(tests) - 1)
         found = [self.of_test(test) for test in tests[: noting + 1]]
-        regions: list[Region] = []
+        regions: list[MatchRegion] = []
         for parts in product(*found):
             if len(regions) == _MOST_REGIONS:
                 return _EVERYWHERE_UNTOLD
             constraints = tuple(each for part, _ in parts for each in part)
-            regions.append((constraints, max((truth for _, truth in parts), default=Truth.HOLDS)))
+            regions.append((constraints, max((truth for _, truth in parts), default=RegionTruth.HOLDS)))
         return tuple(regions)
 
-    def _notes(self, test: Test) -> bool:
+    def _notes(self, test: CompiledMatch) -> bool:
         return bool(test.assumed or (test.made_up and not self.wire))
 
-    def of_test(self, test: Test) -> tuple[Region, ...]:
+    def of_test(self, test: CompiledMatch) -> tuple[MatchRegion, ...]:
         """Return where one match holds, or may hold."""
         if self._notes(test):
             return _EVERYWHERE_UNTOLD  # an answer names what it relies on, even where the match then fails
@@ -160,7 +160,7 @@ class Survey:
 class _Question:
     """One match being asked."""
 
-    def __init__(self, survey: Survey, test: Test) -> None:
+    def __init__(self, survey: RegionFinder, test: CompiledMatch) -> None:
         self._survey, self._test, self._asked = survey, test, 0
         self._memory = _Watched(volatile=survey.volatile)
         edges = edges_of(test.matches, survey.ground) if test.matches else None
@@ -168,8 +168,13 @@ class _Question:
         self._place = len(survey.edges)
         survey.edges.append(self._ranges)
 
-    def regions(self) -> tuple[Region, ...]:
-        known: dict[str, Value] = {"family": self._survey.ground.family, "zone": 0, "connection": None, "time": _TIME}
+    def regions(self) -> tuple[MatchRegion, ...]:
+        known: dict[str, ColumnValue] = {
+            "family": self._survey.ground.family,
+            "zone": 0,
+            "connection": None,
+            "time": _TIME,
+        }
         if not self._survey.wire:
             known["wire"] = None
         try:
@@ -177,7 +182,7 @@ class _Question:
         except _TooManyError:
             return _EVERYWHERE_UNTOLD
 
-    def _regions(self, known: Mapping[str, Value]) -> tuple[Region, ...]:
+    def _regions(self, known: Mapping[str, ColumnValue]) -> tuple[MatchRegion, ...]:
         self._asked += 1
         if self._asked > _MOST_QUESTIONS:
             raise _TooManyError
@@ -187,23 +192,23 @@ class _Question:
             return self._divided(known, hidden.name)
         return () if truth is None else (((), truth),)
 
-    def _ask(self, packet: Packet) -> Truth | None:
-        test, around = self._test, Surroundings(self._survey.ground.host, self._memory)
+    def _ask(self, packet: Packet) -> RegionTruth | None:
+        test, around = self._test, PacketContext(self._survey.ground.host, self._memory)
         held = test.check(packet) if test.weigh is None else test.weigh(packet, around)
         changed = self._memory.changed
         if changed:
             self._survey.changed |= changed
             self._memory = _Watched(volatile=self._survey.volatile)
-            return Truth.UNTOLD
-        return Truth.UNKNOWN if held is None else Truth.HOLDS if held else None
+            return RegionTruth.UNTOLD
+        return RegionTruth.UNKNOWN if held is None else RegionTruth.HOLDS if held else None
 
-    def _divided(self, known: Mapping[str, Value], name: str) -> tuple[Region, ...]:
+    def _divided(self, known: Mapping[str, ColumnValue], name: str) -> tuple[MatchRegion, ...]:
         """Ask again for each value of a field, and put together those of which the same is said."""
         self._survey.read.add(name)
         values = self._values(name)
         if values is None:
             return _EVERYWHERE_UNTOLD
-        groups: dict[tuple[Region, ...], list[int]] = {}
+        groups: dict[tuple[MatchRegion, ...], list[int]] = {}
         for place, value in enumerate(values):
             if value is not None or not _must_be_given(known, name):
                 groups.setdefault(self._regions({**known, name: value}), []).append(place)
@@ -218,14 +223,14 @@ class _Question:
             for constraints, truth in inside
         )
 
-    def _values(self, name: str) -> Sequence[Value] | None:
+    def _values(self, name: str) -> Sequence[ColumnValue] | None:
         if name in self._ranges:
             family = self._survey.ground.family
             return [representative(name, edge, family) for edge in self._ranges[name]]
         return self._survey.domains.listed.get(name)
 
 
-def _must_be_given(known: Mapping[str, Value], name: str) -> bool:
+def _must_be_given(known: Mapping[str, ColumnValue], name: str) -> bool:
     """Whether no packet in columns can lack a field that its protocol has: see `columns.incomplete`."""
     if known.get("fragment") is not False:
         return False

@@ -6,10 +6,10 @@ from itertools import islice
 from engine.errors import Refused
 from engine.rulesets.model import Hook
 from simulator.batch.columns import columns_of
-from simulator.batch.evaluator import BLOCK, VERDICTS, Judged, Judges
-from simulator.batch.wire_columns import Reading, columns_of_wires
-from simulator.context import Host, Surroundings
-from simulator.netfilter import Answer, Walker
+from simulator.batch.evaluator import BLOCK, VERDICTS, BatchEvaluators, BatchVerdicts
+from simulator.batch.wire_columns import WireColumns, columns_of_wires
+from simulator.context import Host, PacketContext
+from simulator.netfilter import Evaluation, Walker
 from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet
 
@@ -22,7 +22,7 @@ FEW = 500
 
 def answers(
     walker: Walker, packets: Iterable[Packet], hook: Hook | None = None, host: Host | None = None
-) -> Iterator[Answer]:
+) -> Iterator[Evaluation]:
     """Yield the answer to each packet in order, each packet for itself, as ``Walker.verdict`` gives it without a trace.
 
     It is for packets that give their connection state; those whose state follows from packets before are the
@@ -34,10 +34,10 @@ def answers(
     Raises:
         Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
     """
-    judges = Judges(walker, host)
+    judges = BatchEvaluators(walker, host)
     for chunk in _chunks(packets):
         if len(chunk) < FEW:
-            yield from (walker.verdict(packet, hook, Surroundings(host)) for packet in chunk)
+            yield from (walker.verdict(packet, hook, PacketContext(host)) for packet in chunk)
         else:
             yield from _chunk(judges, chunk, hook)
 
@@ -57,8 +57,8 @@ def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
     yield chunk
 
 
-def _chunk(judges: Judges, packets: Sequence[Packet], hook: Hook | None) -> Iterator[Answer]:
-    found: list[Answer | None] = [None] * len(packets)
+def _chunk(judges: BatchEvaluators, packets: Sequence[Packet], hook: Hook | None) -> Iterator[Evaluation]:
+    found: list[Evaluation | None] = [None] * len(packets)
     for at, places in _by_hook(packets, hook):
         for columns in columns_of([packets[place] for place in places], places):
             judged = judges.judge(columns, at, walk=False)
@@ -68,9 +68,9 @@ def _chunk(judges: Judges, packets: Sequence[Packet], hook: Hook | None) -> Iter
                     end, packet = judged.end(row), packets[place]
                     verdict = VERDICTS[judged.verdicts[row]]
                     decider, how = (end.decision, end.reject_with) if end else (None, None)
-                    found[place] = Answer(packet, at, verdict, packet, how, decider)
+                    found[place] = Evaluation(packet, at, verdict, packet, how, decider)
     for packet, answer in zip(packets, found, strict=True):
-        yield answer or judges.walker.verdict(packet, hook, Surroundings(judges.host))
+        yield answer or judges.walker.verdict(packet, hook, PacketContext(judges.host))
 
 
 def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hook, Sequence[int]]]:
@@ -85,8 +85,8 @@ def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hoo
 
 
 def judged_wires(
-    judges: Judges, wires: Iterable[bytes], hook: Hook, *, in_interface: str = "", out_interface: str = ""
-) -> Iterator[tuple[Reading, tuple[Judged, ...]]]:
+    judges: BatchEvaluators, wires: Iterable[bytes], hook: Hook, *, in_interface: str = "", out_interface: str = ""
+) -> Iterator[tuple[WireColumns, tuple[BatchVerdicts, ...]]]:
     """Judge IP bytes of any number, each packet as new at the interfaces given; yield block by block what they are.
 
     Each reading's columns come with their verdicts, in the same order. Memory does not grow with the number.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.errors import Refused
 from engine.rulesets.model import Family
-from simulator.batch.columns import HAS_PORTS, NOT_GIVEN, STATES, Columns, Flags, Numbers, Words, columns_of
+from simulator.batch.columns import HAS_PORTS, NOT_GIVEN, STATES, BoolColumn, Columns, IntColumn, WordColumn, columns_of
 from simulator.packets import ConnState, Packet, from_wire, protocol_names
 
 _HEAD = 64
@@ -25,18 +25,18 @@ _HEADS = struct.Struct(f"{_HEAD}s")
 
 _SIZES = {Family.IPV4: 20, Family.IPV6: 40}
 
-Heads = npt.NDArray[np.uint8]
+HeaderBytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WireColumns:
     """What bytes were read as; ``unreadable`` are the places of those that are no packet or are cut in a header."""
 
     columns: tuple[Columns, ...]
     unreadable: tuple[int, ...]
 
 
-def columns_of_wires(wires: Sequence[bytes], *, in_interface: str = "", out_interface: str = "") -> Reading:
+def columns_of_wires(wires: Sequence[bytes], *, in_interface: str = "", out_interface: str = "") -> WireColumns:
     """Read packets as seen at the interfaces given, as `from_wire` does: the state is NEW and the mark 0."""
     interfaces = in_interface, out_interface
     heads = np.frombuffer(b"".join(map(_HEADS.pack, wires)), np.uint8)
@@ -55,11 +55,11 @@ def columns_of_wires(wires: Sequence[bytes], *, in_interface: str = "", out_inte
             places.append(place)
     plain[places] = True
     found = (*(columns for columns in several if len(columns)), *columns_of(packets, places))
-    return Reading(found, tuple(np.flatnonzero(~plain).tolist()))
+    return WireColumns(found, tuple(np.flatnonzero(~plain).tolist()))
 
 
 def _plain(
-    family: Family, wires: Sequence[bytes], heads: Heads, lengths: Numbers, interfaces: tuple[str, str]
+    family: Family, wires: Sequence[bytes], heads: HeaderBytes, lengths: IntColumn, interfaces: tuple[str, str]
 ) -> Columns:
     """Read the plain packets of one family."""
     size = _SIZES[family]
@@ -99,16 +99,16 @@ _CONSTANT = {
 }
 
 
-def _same(value: int, count: int) -> Numbers:
+def _same(value: int, count: int) -> IntColumn:
     return np.broadcast_to(np.int64(value), count)
 
 
-def _word(heads: Heads, at: int) -> Numbers:
+def _word(heads: HeaderBytes, at: int) -> IntColumn:
     """Return 16 bits of each packet as a number."""
     return heads[:, at].astype(np.int64) << 8 | heads[:, at + 1]
 
 
-def _network_4(heads: Heads, lengths: Numbers) -> tuple[dict[str, Numbers], Flags]:
+def _network_4(heads: HeaderBytes, lengths: IntColumn) -> tuple[dict[str, IntColumn], BoolColumn]:
     told = _word(heads, 2)
     length = np.where(told == 0, lengths, told)  # offloading network cards leave 0 to be filled in
     columns = {"protocol": heads[:, 9], "ttl": heads[:, 8], "tos": heads[:, 1]}
@@ -116,7 +116,7 @@ def _network_4(heads: Heads, lengths: Numbers) -> tuple[dict[str, Numbers], Flag
     return {"length": length, **{name: column.astype(np.int64) for name, column in columns.items()}}, whole
 
 
-def _network_6(heads: Heads, lengths: Numbers) -> tuple[dict[str, Numbers], Flags]:
+def _network_6(heads: HeaderBytes, lengths: IntColumn) -> tuple[dict[str, IntColumn], BoolColumn]:
     told = _word(heads, 4)
     length = np.where(told == 0, lengths, told + _SIZES[Family.IPV6])
     tos = _word(heads, 0) >> 4 & 0xFF
@@ -124,16 +124,16 @@ def _network_6(heads: Heads, lengths: Numbers) -> tuple[dict[str, Numbers], Flag
     return {**numbers, "tos": tos}, ~_EXTENDS[heads[:, 6]]
 
 
-_NETWORK: dict[Family, Callable[[Heads, Numbers], tuple[dict[str, Numbers], Flags]]] = {
+_NETWORK: dict[Family, Callable[[HeaderBytes, IntColumn], tuple[dict[str, IntColumn], BoolColumn]]] = {
     Family.IPV4: _network_4,
     Family.IPV6: _network_6,
 }
 
-_EXTENDS: Flags = np.isin(np.arange(256), sorted(protocol_names.EXTENSION_HEADERS))
+_EXTENDS: BoolColumn = np.isin(np.arange(256), sorted(protocol_names.EXTENSION_HEADERS))
 """By protocol, whether it is an IPv6 extension header."""
 
 
-def _least(protocol: Numbers, family: Family) -> Numbers:
+def _least(protocol: IntColumn, family: Family) -> IntColumn:
     """Return how many bytes each packet's transport header has at least."""
     sizes = np.where(HAS_PORTS, 4, 0)
     sizes[protocol_names.TCP] = 20
@@ -143,7 +143,7 @@ def _least(protocol: Numbers, family: Family) -> Numbers:
     return sizes[protocol]
 
 
-def _transport(protocol: Numbers, payload: Heads, family: Family) -> dict[str, Numbers]:
+def _transport(protocol: IntColumn, payload: HeaderBytes, family: Family) -> dict[str, IntColumn]:
     ported, typed = HAS_PORTS[protocol], protocol == protocol_names.ICMP_OF[family]
     first = _word(payload, 0)
     grouped = (protocol == protocol_names.IGMP) & (family is Family.IPV4)
@@ -156,13 +156,13 @@ def _transport(protocol: Numbers, payload: Heads, family: Family) -> dict[str, N
     }
 
 
-def _addresses_4(heads: Heads) -> tuple[tuple[Words, Words], tuple[Words, Words]]:
+def _addresses_4(heads: HeaderBytes) -> tuple[tuple[WordColumn, WordColumn], tuple[WordColumn, WordColumn]]:
     pairs = np.ascontiguousarray(heads[:, 12:20]).view(">u4").astype(np.uint64)
     upper = np.broadcast_to(np.uint64(0), len(heads))
     return (upper, np.ascontiguousarray(pairs[:, 0])), (upper, np.ascontiguousarray(pairs[:, 1]))
 
 
-def _addresses_6(heads: Heads) -> tuple[tuple[Words, Words], tuple[Words, Words]]:
+def _addresses_6(heads: HeaderBytes) -> tuple[tuple[WordColumn, WordColumn], tuple[WordColumn, WordColumn]]:
     halves = np.ascontiguousarray(np.ascontiguousarray(heads[:, 8:40]).view(">u8").astype(np.uint64).T)
     return (halves[0], halves[1]), (halves[2], halves[3])
 

@@ -6,7 +6,7 @@ directions. Where packets tell the time, connections expire; else no time passes
 modelled.
 """
 
-from simulator.conntrack.entry import Entry
-from simulator.conntrack.tracker import Tracker, follow
+from simulator.conntrack.entry import ConnectionEntry
+from simulator.conntrack.tracker import ConnectionTracker, follow
 
-__all__ = ["Entry", "Tracker", "follow"]
+__all__ = ["ConnectionEntry", "ConnectionTracker", "follow"]

@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 from simulator.conntrack import sctp, tcp
 from simulator.conntrack.tuples import opposite, tuple_of
-from simulator.packets import Connection, Packet, Tuple, protocol_names, rewritten
+from simulator.packets import Connection, ConnectionTuple, Packet, protocol_names, rewritten
 
 _UDP, _UDP_STREAM, _ICMP, _OTHER = 30, 120, 30, 600
 """Seconds without a packet after which an entry goes, the kernel's defaults (nf_conntrack-sysctl)."""
 
-Keys = tuple[tuple[int, Tuple], tuple[int, Tuple]]
+EntryKeys = tuple[tuple[int, ConnectionTuple], tuple[int, ConnectionTuple]]
 
 
 @dataclass(slots=True)
-class Entry:
+class ConnectionEntry:
     """One connection: the tuples of both directions, each with the zone, and what was seen of it.
 
     Where both are the same, as from a port to itself, the kernel takes every later packet for a reply. ``settled`` has
@@ -22,8 +22,8 @@ class Entry:
     whether it replied, and the flag it goes by.
     """
 
-    original: Tuple
-    reply: Tuple
+    original: ConnectionTuple
+    reply: ConnectionTuple
     zone: int = 0
     replied: bool = False
     assured: bool = False
@@ -39,7 +39,7 @@ class Entry:
     until: float | None = None
 
     @property
-    def keys(self) -> Keys:
+    def keys(self) -> EntryKeys:
         """What it is found by."""
         return (self.zone, self.original), (self.zone, self.reply)
 
@@ -107,16 +107,16 @@ class Entry:
         return replace(outer, inner=inner)
 
 
-def _aimed(packet: Packet, target: Tuple) -> Packet:
+def _aimed(packet: Packet, target: ConnectionTuple) -> Packet:
     port = target[4] if packet.protocol in protocol_names.PORT_PROTOCOLS else None
     return rewritten(packet, dst=target[2], dport=port, icmp_id=_identifier(packet, target))
 
 
-def _from(packet: Packet, target: Tuple) -> Packet:
+def _from(packet: Packet, target: ConnectionTuple) -> Packet:
     port = target[3] if packet.protocol in protocol_names.PORT_PROTOCOLS else None
     return rewritten(packet, src=target[1], sport=port, icmp_id=_identifier(packet, target))
 
 
-def _identifier(packet: Packet, target: Tuple) -> int | None:
+def _identifier(packet: Packet, target: ConnectionTuple) -> int | None:
     """An identifier is the same in both directions, so it is rewritten with either address."""
     return target[3] if packet.icmp_id is not None else None

@@ -6,12 +6,12 @@ from itertools import islice
 
 from engine.rulesets.model import Family, Hook
 from simulator.conntrack import sctp, tcp
-from simulator.conntrack.entry import Entry
+from simulator.conntrack.entry import ConnectionEntry
 from simulator.conntrack.tuples import REPLY_OF, opposite, tuple_of
-from simulator.context import Host, Surroundings
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.context import Host, PacketContext
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.netfilter.nat_tuples import nearest
-from simulator.packets import Address, ConnState, Packet, Tuple, protocol_names
+from simulator.packets import Address, ConnectionTuple, ConnState, Packet, protocol_names
 from simulator.packets.dissect import ICMP_ERRORS
 
 _FRAGMENT = "connection tracking puts fragments together before the hooks; this one is judged by itself, as INVALID"
@@ -23,7 +23,7 @@ _UNTRACKED_ICMPV6 = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 MOST_CONNECTIONS = 262_144
 """What a node of a few GB keeps at most (``nf_conntrack_max``)."""
 
-Source = tuple[int, int, Address, int]
+NatSource = tuple[int, int, Address, int]
 """Zone, protocol, address, and port or ICMP identifier."""
 
 _HARDER = 32
@@ -39,16 +39,16 @@ _SWEEP = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class TrackedPacket:
     """A packet with its connection state, the entry it belongs to or would open, and its direction."""
 
     packet: Packet
-    entry: Entry | None = None
+    entry: ConnectionEntry | None = None
     replying: bool = False
 
 
 @dataclass(slots=True)
-class Tracker:
+class ConnectionTracker:
     """The connections of one node, and what its rules remember.
 
     ``draw`` picks one of so many numbers from the lowest on, where the kernel draws one at random instead of a packet's
@@ -58,13 +58,13 @@ class Tracker:
     host: Host | None = None
     most: int = MOST_CONNECTIONS
     draw: Callable[[int, int, int], int] = nearest
-    around: Surroundings = field(init=False)
-    _connections: dict[tuple[int, Tuple], Entry] = field(default_factory=dict)
-    _by_source: dict[Source, list[Entry]] = field(default_factory=dict)
+    around: PacketContext = field(init=False)
+    _connections: dict[tuple[int, ConnectionTuple], ConnectionEntry] = field(default_factory=dict)
+    _by_source: dict[NatSource, list[ConnectionEntry]] = field(default_factory=dict)
     _opened: int = 0
 
     def __post_init__(self) -> None:
-        self.around = Surroundings(self.host, connections=self)
+        self.around = PacketContext(self.host, connections=self)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -76,13 +76,13 @@ class Tracker:
         """
         return self.track(packet).packet
 
-    def track(self, packet: Packet) -> Tracked:
+    def track(self, packet: Packet) -> TrackedPacket:
         """Return the packet with its connection, which it moves on if that is known."""
         found = self._tracked(packet)
         seen = found.entry.seen_as(replying=found.replying) if found.entry else None
         return replace(found, packet=replace(found.packet, connection=seen))
 
-    def confirm(self, found: Tracked) -> bool:
+    def confirm(self, found: TrackedPacket) -> bool:
         """Keep the connection that a NEW packet opens, as it got through all hooks; return whether one had to go."""
         entry, packet = found.entry, found.packet
         if entry is None:
@@ -99,14 +99,14 @@ class Tracker:
             self._by_source.setdefault(_source(entry.zone, entry.original), []).append(entry)
         return self._make_room(packet.time)
 
-    def clashes(self, found: Tracked) -> bool:
+    def clashes(self, found: TrackedPacket) -> bool:
         """Whether another connection has a tuple of one that begins; the kernel then drops its packet."""
         entry = found.entry
         if entry is None or entry.confirmed:
             return False
         return any(self._known(key, found.packet.time) is not None for key in entry.keys)
 
-    def remember(self, found: Tracked, packet: Packet) -> None:
+    def remember(self, found: TrackedPacket, packet: Packet) -> None:
         """Keep the mark that rules gave the connection, even if they then dropped the packet."""
         if found.entry is not None and packet.connection is not None:
             found.entry.mark = packet.connection.mark
@@ -125,7 +125,7 @@ class Tracker:
         self._forget(found)
         return False
 
-    def refuse(self, found: Tracked, answer: Answer) -> None:
+    def refuse(self, found: TrackedPacket, answer: Evaluation) -> None:
         """Close the TCP connection of a packet that a rule rejected by an RST, which goes by here too.
 
         The RST that answers an untracked packet is tracked, whatever the raw table says (``nf_conntrack_attach``).
@@ -153,7 +153,7 @@ class Tracker:
         """As of `Connections`."""
         return self.draw(low, count, own)
 
-    def answer(self, walker: Walker, packet: Packet, hook: Hook | None = None) -> Answer:
+    def answer(self, walker: Walker, packet: Packet, hook: Hook | None = None) -> Evaluation:
         """Judge the next packet of the sequence in its connection state, and keep its connection if accepted."""
         found = self.track(packet)
         answer = walker.verdict(found.packet, hook, self.around)
@@ -175,7 +175,7 @@ class Tracker:
             self._forget(entry)
         return full
 
-    def _tracked(self, packet: Packet) -> Tracked:
+    def _tracked(self, packet: Packet) -> TrackedPacket:
         if packet.fragment:
             return _stateless(packet, ConnState.INVALID)
         if packet.icmp is not None and packet.protocol == protocol_names.ICMP_OF[packet.family]:
@@ -185,7 +185,7 @@ class Tracker:
                 return self._of_error(packet)
         return self._of_connection(packet)
 
-    def _of_error(self, packet: Packet) -> Tracked:
+    def _of_error(self, packet: Packet) -> TrackedPacket:
         """An error belongs to the connection of the packet it quotes, if sent to where that came from."""
         quoted = tuple_of(packet.inner) if packet.inner else None
         back = opposite(quoted) if quoted else None
@@ -193,16 +193,16 @@ class Tracker:
         if entry is None or packet.inner is None or packet.dst != packet.inner.src:
             return _stateless(packet, ConnState.INVALID)
         replying = (packet.zone, back) == entry.keys[1]
-        return Tracked(replace(packet, state=ConnState.RELATED), entry, replying)
+        return TrackedPacket(replace(packet, state=ConnState.RELATED), entry, replying)
 
-    def _known(self, key: tuple[int, Tuple], now: float | None) -> Entry | None:
+    def _known(self, key: tuple[int, ConnectionTuple], now: float | None) -> ConnectionEntry | None:
         entry = self._connections.get(key)
         if entry is not None and now is not None and entry.until is not None and entry.until < now:
             self._forget(entry)
             return None
         return entry
 
-    def _of_connection(self, packet: Packet) -> Tracked:
+    def _of_connection(self, packet: Packet) -> TrackedPacket:
         key = tuple_of(packet)
         reply = opposite(key) if key else None
         if key is None or reply is None or not tcp.valid(packet):
@@ -216,17 +216,17 @@ class Tracker:
             state = _opening(packet)
             moved = tcp.following("NO", packet, reply=False) if state is ConnState.NEW else "NO"
             association = sctp.Association() if packet.protocol == protocol_names.SCTP else None
-            opened = Entry(key, reply, packet.zone, tcp=moved, association=association)
+            opened = ConnectionEntry(key, reply, packet.zone, tcp=moved, association=association)
             if state is ConnState.INVALID or (association is not None and not association.opens(packet)):
                 return _stateless(packet, ConnState.INVALID)
-            return Tracked(replace(packet, state=state), opened)
+            return TrackedPacket(replace(packet, state=state), opened)
         aborted = "RST" in packet.flags and not entry.replied
         found = _moved(entry, zoned, packet)
         if aborted and found.packet.state is not ConnState.INVALID:  # the kernel keeps nothing of what never was
             self._forget(entry)
         return found
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: ConnectionEntry) -> None:
         for key in entry.keys:
             self._connections.pop(key, None)
         if "SNAT" in entry.settled:
@@ -236,14 +236,14 @@ class Tracker:
 
 def follow(
     walker: Walker, packets: Iterable[Packet], hook: Hook | None = None, host: Host | None = None
-) -> Iterator[Answer]:
+) -> Iterator[Evaluation]:
     """Yield the answer to each packet of a sequence, in the connection state that those before have led to."""
-    tracker = Tracker(host)
+    tracker = ConnectionTracker(host)
     for packet in packets:
         yield tracker.answer(walker, packet, hook)
 
 
-def _source(zone: int, key: Tuple) -> Source:
+def _source(zone: int, key: ConnectionTuple) -> NatSource:
     return zone, key[0], key[1], key[3]
 
 
@@ -253,17 +253,17 @@ def _resetting(packet: Packet) -> Packet:
     return replace(back, flags=frozenset({"RST"}), zone=0, connection=None, wire=None)
 
 
-def _stateless(packet: Packet, state: ConnState) -> Tracked:
-    return Tracked(replace(packet, state=state))
+def _stateless(packet: Packet, state: ConnState) -> TrackedPacket:
+    return TrackedPacket(replace(packet, state=state))
 
 
-def _reopens(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> bool:
+def _reopens(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Packet) -> bool:
     """A SYN on a connection that was closed, or that its own side has reset, begins a new one under the same tuple."""
     reply = key == entry.keys[1]
     return _begins_anew(entry, packet, reply=reply) and (entry.closing or entry.last == (reply, "RST"))
 
 
-def _begins_anew(entry: Entry, packet: Packet, *, reply: bool) -> bool:
+def _begins_anew(entry: ConnectionEntry, packet: Packet, *, reply: bool) -> bool:
     return entry.over and tcp.following(entry.tcp, packet, reply=reply) == "SS"
 
 
@@ -276,7 +276,7 @@ def _opening(packet: Packet) -> ConnState:
     return ConnState.NEW if opens else ConnState.INVALID
 
 
-def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
+def _moved(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Packet) -> TrackedPacket:
     """Move the connection on by one of its packets, and return that packet with its state."""
     reply = key == entry.keys[1]
     before, after = entry.tcp, _following(entry, packet, reply=reply)
@@ -290,17 +290,17 @@ def _moved(entry: Entry, key: tuple[int, Tuple], packet: Packet) -> Tracked:
     entry.replied = entry.replied or reply
     entry.touch(packet.time)
     state = ConnState.ESTABLISHED if entry.replied else ConnState.NEW
-    return Tracked(replace(packet, state=state), entry, reply)
+    return TrackedPacket(replace(packet, state=state), entry, reply)
 
 
-def _following(entry: Entry, packet: Packet, *, reply: bool) -> str:
+def _following(entry: ConnectionEntry, packet: Packet, *, reply: bool) -> str:
     """The state that a packet leads to; where both sides sent a SYN, an ACK of either is the last of the handshake."""
     after = tcp.following(entry.tcp, packet, reply=reply)
     last = entry.simultaneous and after == "SR" and tcp.flag_of(packet) == "ACK"
     return "ES" if last else after
 
 
-def _move_tcp(entry: Entry, packet: Packet, after: str, *, reply: bool) -> None:
+def _move_tcp(entry: ConnectionEntry, packet: Packet, after: str, *, reply: bool) -> None:
     """Move a TCP connection on, but for a SYN of which no one knows yet if it is valid, and for what challenges one."""
     flag = tcp.flag_of(packet)
     if entry.tcp == "LA" and reply and flag == "ACK" and entry.last == (False, "SYN"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from engine.rulesets.model import Family
-from simulator.packets import Packet, Tuple, protocol_names
+from simulator.packets import ConnectionTuple, Packet, protocol_names
 
 REPLY_OF: Mapping[Family, Mapping[int, int]] = {
     Family.IPV4: {8: 0, 13: 14, 15: 16, 17: 18},
@@ -16,7 +16,7 @@ _PARTNER: Mapping[Family, Mapping[int, int]] = {
 }
 
 
-def tuple_of(packet: Packet) -> Tuple | None:
+def tuple_of(packet: Packet) -> ConnectionTuple | None:
     """Return what tells a packet's connection; None where the packet lacks a field for that."""
     numbers: tuple[int | None, int | None] = (0, 0)
     if packet.protocol in protocol_names.PORT_PROTOCOLS:
@@ -29,7 +29,7 @@ def tuple_of(packet: Packet) -> Tuple | None:
     return (packet.protocol, packet.src, packet.dst, first, second)
 
 
-def opposite(key: Tuple) -> Tuple | None:
+def opposite(key: ConnectionTuple) -> ConnectionTuple | None:
     """Return the tuple of the answer; None for an ICMP type that has none."""
     protocol, src, dst, first, second = key
     family = Family.IPV4 if src.version == 4 else Family.IPV6

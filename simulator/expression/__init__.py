@@ -3,17 +3,28 @@
 An expression is made of matches of iptables, so that what its leaves mean is written once, in `simulator.matches`.
 """
 
-from simulator.expression.ast import EVERYTHING, All, AnyOf, Expression, Leaf, Not, all_of, any_of, check_of, holds
+from simulator.expression.ast import (
+    EVERYTHING,
+    AllOf,
+    AnyOf,
+    Expression,
+    Leaf,
+    Negated,
+    all_of,
+    any_of,
+    check_of,
+    holds,
+)
 from simulator.expression.parser import parse
 from simulator.expression.unparse import spelled
 
 __all__ = [
     "EVERYTHING",
-    "All",
+    "AllOf",
     "AnyOf",
     "Expression",
     "Leaf",
-    "Not",
+    "Negated",
     "all_of",
     "any_of",
     "check_of",

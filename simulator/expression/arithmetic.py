@@ -8,7 +8,14 @@ from operator import add, and_, floordiv, lshift, mul, or_, rshift, sub
 from simulator.expression.ast import Expression
 from simulator.expression.cursor import Cursor
 from simulator.expression.primitives import number
-from simulator.expression.relations import FIELDS, LENGTH, Key, NeverError, Relation, UnaskedError
+from simulator.expression.relations import (
+    FIELDS,
+    LENGTH,
+    NeverTrueError,
+    Relation,
+    RelationKey,
+    UnsupportedRelationError,
+)
 from simulator.expression.vocabulary import CONSTANTS
 
 _BITS = 0xFFFFFFFF
@@ -53,7 +60,7 @@ _RELATED = "=, ==, !=, <, <=, > or >="
 class _Field:
     """A field and the bits of it that are taken."""
 
-    key: Key
+    key: RelationKey
     mask: int
 
     @property
@@ -94,9 +101,9 @@ def relation(cursor: Cursor) -> Expression:
         raise cursor.refused("a field on one side and a number on the other", at=right_at)
     try:
         return FIELDS[left.key](Relation(sign, right, left.mask, left.full))
-    except NeverError:
+    except NeverTrueError:
         raise cursor.refused("a number that the field can have", "no packet is such", at) from None
-    except UnaskedError as error:
+    except UnsupportedRelationError as error:
         raise cursor.refused(str(error), "this cannot be asked for by iptables", at) from None
 
 

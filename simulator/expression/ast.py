@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from engine.rulesets.model import Family, Match
-from simulator.matches import Check, Truth, compile_matches
+from simulator.matches import PacketCheck, Truth, compile_matches
 from simulator.packets import Packet
 
 
@@ -18,15 +18,15 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Not:
+class Negated:
     """The part does not hold."""
 
     part: "Expression"
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """Every part holds; without parts it holds for every packet. No part is itself an `All`."""
+class AllOf:
+    """Every part holds; without parts it holds for every packet. No part is itself an `AllOf`."""
 
     parts: tuple["Expression", ...]
 
@@ -38,16 +38,16 @@ class AnyOf:
     parts: tuple["Expression", ...]
 
 
-Expression = Leaf | Not | All | AnyOf
+Expression = Leaf | Negated | AllOf | AnyOf
 
-EVERYTHING = All(())
+EVERYTHING = AllOf(())
 """What an empty expression means."""
 
 
 def all_of(*parts: Expression) -> Expression:
     """Join parts so that all must hold."""
-    flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, All) else (part,)))
-    return flat[0] if len(flat) == 1 else All(flat)
+    flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, AllOf) else (part,)))
+    return flat[0] if len(flat) == 1 else AllOf(flat)
 
 
 def any_of(*parts: Expression) -> Expression:
@@ -62,35 +62,35 @@ def holds(expression: Expression, packet: Packet) -> Truth:
 
 
 @lru_cache(maxsize=64)
-def check_of(expression: Expression) -> Check:
+def check_of(expression: Expression) -> PacketCheck:
     """Make an expression ready to be asked about many packets, as `holds`."""
     return _check(expression)
 
 
-def _check(expression: Expression) -> Check:
+def _check(expression: Expression) -> PacketCheck:
     match expression:
         case Leaf():
             return _leaf(expression)
-        case Not(part):
+        case Negated(part):
             inner = _check(part)
             return lambda packet: None if (held := inner(packet)) is None else not held
-        case All(parts):
+        case AllOf(parts):
             return _until([_check(part) for part in parts], decisive=False)
         case AnyOf(parts):
             return _until([_check(part) for part in parts], decisive=True)
 
 
-def _leaf(leaf: Leaf) -> Check:
+def _leaf(leaf: Leaf) -> PacketCheck:
     families = tuple(Family) if leaf.family is None else (leaf.family,)
-    checks: Mapping[Family, Check] = {family: _conjunction(leaf.matches, family) for family in families}
+    checks: Mapping[Family, PacketCheck] = {family: _conjunction(leaf.matches, family) for family in families}
     return lambda packet: (check := checks.get(packet.family)) is not None and check(packet)
 
 
-def _conjunction(matches: tuple[Match, ...], family: Family) -> Check:
+def _conjunction(matches: tuple[Match, ...], family: Family) -> PacketCheck:
     return _until([test.check for test in compile_matches(matches, family, {})], decisive=False)
 
 
-def _until(checks: list[Check], *, decisive: bool) -> Callable[[Packet], Truth]:
+def _until(checks: list[PacketCheck], *, decisive: bool) -> Callable[[Packet], Truth]:
     """Ask one check after the other until one gives the decisive answer; else what is unknown stays so."""
 
     def check(packet: Packet) -> Truth:

@@ -12,10 +12,10 @@ from engine.errors import WordsRefused, shown
 from engine.rulesets.model import Family
 from simulator.expression import leaves
 from simulator.expression.arithmetic import begins, relation
-from simulator.expression.ast import EVERYTHING, All, AnyOf, Expression, Not, all_of, any_of
+from simulator.expression.ast import EVERYTHING, AllOf, AnyOf, Expression, Negated, all_of, any_of
 from simulator.expression.cursor import Cursor
-from simulator.expression.primitives import BOTH, EITHER, EXTENSIONS, Asked, number
-from simulator.expression.relations import FIELDS, LENGTH, NeverError, Relation
+from simulator.expression.primitives import BOTH, EITHER, EXTENSIONS, Qualifiers, number
+from simulator.expression.relations import FIELDS, LENGTH, NeverTrueError, Relation
 from simulator.expression.vocabulary import FAMILIES, PROTOCOLS, UNSEEN
 
 _KEPT = r"(?![\w.:/-])"
@@ -63,10 +63,10 @@ class _Row:
     """Parts joined so far; another kind of joint makes them the first part of what follows."""
 
     parts: list[Expression]
-    joint: type[All | AnyOf] = All
+    joint: type[AllOf | AnyOf] = AllOf
     switches: int = 0
 
-    def add(self, joint: type[All | AnyOf], part: Expression) -> None:
+    def add(self, joint: type[AllOf | AnyOf], part: Expression) -> None:
         if len(self.parts) > 1 and joint is not self.joint:
             self.parts = [self.joined()]
             self.switches += 1
@@ -74,19 +74,19 @@ class _Row:
         self.parts.append(part)
 
     def joined(self) -> Expression:
-        return (all_of if self.joint is All else any_of)(*self.parts)
+        return (all_of if self.joint is AllOf else any_of)(*self.parts)
 
 
 def _joined(cursor: Cursor, read: Callable[[], Expression]) -> Expression:
     """Read parts and what joins them; a change of the joint puts what is before it deeper."""
     row = _Row([read()])
     while joint := cursor.take(_JOINT):
-        row.add(All if _AND.match(joint) else AnyOf, read())
+        row.add(AllOf if _AND.match(joint) else AnyOf, read())
         cursor.bear(row.switches)
     return row.joined()
 
 
-def _sequence(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
+def _sequence(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qualifiers | None]:
     """Read terms and what joins them; return with the keywords that are kept."""
 
     def term() -> Expression:
@@ -97,11 +97,11 @@ def _sequence(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | 
     return _joined(cursor, term), asked
 
 
-def _term(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
+def _term(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qualifiers | None]:
     if cursor.take(_NOT):
         with cursor.inside():
             part, asked = _term(cursor, asked)
-        return Not(part), asked
+        return Negated(part), asked
     if begins(cursor):
         return relation(cursor), None
     if cursor.take(_OPEN):
@@ -112,11 +112,11 @@ def _term(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None
     return _primitive(cursor, asked)
 
 
-def _primitive(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked | None]:
+def _primitive(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qualifiers | None]:
     if word := cursor.take(_BOUND):
         return _bound(cursor, word), None
     if word := cursor.take(_EXTENSION):
-        own = Asked(word)
+        own = Qualifiers(word)
         return _ids(cursor, own), own
     start = cursor.at
     protocol = cursor.take(_PROTOCOL)
@@ -133,7 +133,7 @@ def _primitive(cursor: Cursor, asked: Asked | None) -> tuple[Expression, Asked |
     return _bare(cursor, asked), asked
 
 
-def _bare(cursor: Cursor, asked: Asked) -> Expression:
+def _bare(cursor: Cursor, asked: Qualifiers) -> Expression:
     """Read an id whose keywords stand further ahead; where it is none, other keywords may have been meant."""
     start = cursor.at
     try:
@@ -162,7 +162,7 @@ def _direction(cursor: Cursor) -> str:
     return cursor.take(_SIDE)
 
 
-def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str) -> Asked:
+def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str) -> Qualifiers:
     """Refuse keywords that do not go together; without a kind, hosts are meant."""
     kind = kind or "host"
     if direction and kind not in _SIDED:
@@ -170,14 +170,14 @@ def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str)
     if protocol and protocol not in (FAMILIES if kind in _FAMILIAR else leaves.PORTED):
         allowed = ", ".join(FAMILIES if kind in _FAMILIAR else leaves.PORTED)
         raise cursor.refused(f"one of {allowed} or nothing", f"{protocol} does not go with {kind}", start)
-    return Asked(kind, direction or EITHER, protocol)
+    return Qualifiers(kind, direction or EITHER, protocol)
 
 
-def _ids(cursor: Cursor, asked: Asked) -> Expression:
+def _ids(cursor: Cursor, asked: Qualifiers) -> Expression:
     """Read what stands behind keywords: an id, one that is negated, or several in parentheses."""
     if cursor.take(_NOT):
         with cursor.inside():
-            return Not(_ids(cursor, asked))
+            return Negated(_ids(cursor, asked))
     if not cursor.take(_OPEN):
         return asked.read(cursor)
     with cursor.inside():
@@ -194,7 +194,7 @@ def _bound(cursor: Cursor, word: str) -> Expression:
     cursor.take_run()
     try:
         return FIELDS[LENGTH](Relation("<=" if word == "less" else ">=", most, 0xFFFFFFFF, 0xFFFFFFFF))
-    except NeverError:
+    except NeverTrueError:
         raise cursor.refused("a number of bytes up to 65535", "no packet is that long", at) from None
 
 

@@ -1,6 +1,6 @@
 """What stands behind keywords: addresses, networks, ports, protocols, interfaces, states and marks.
 
-`Asked` is the keywords. They are kept from one id to the next: ``tcp port 22 or 80`` asks for ``tcp port`` twice.
+`Qualifiers` is the keywords. They are kept from one id to the next: ``tcp port 22 or 80`` asks for ``tcp port`` twice.
 """
 
 import re
@@ -34,7 +34,7 @@ _MARK = "a number, or a number and a mask with / between"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Qualifiers:
     """The keywords ahead of an id: ``kind`` such as ``port``, a direction, and what limits the protocol or family."""
 
     kind: str
@@ -62,7 +62,7 @@ class Asked:
         return join(*map(leaf_of, leaves.SIDES))
 
 
-def _host(asked: Asked, cursor: Cursor) -> Expression:
+def _host(asked: Qualifiers, cursor: Cursor) -> Expression:
     at, word = cursor.at, cursor.run
     if "/" in word or word.isdigit():
         hint = "net ahead of a network" if "/" in word else "an address or port, proto ahead of a number"
@@ -75,7 +75,7 @@ def _host(asked: Asked, cursor: Cursor) -> Expression:
     return _of_network(asked, cursor, at, network)
 
 
-def _net(asked: Asked, cursor: Cursor) -> Expression:
+def _net(asked: Qualifiers, cursor: Cursor) -> Expression:
     at, word = cursor.at, cursor.run
     network = _network(word)
     if network is None:
@@ -88,7 +88,7 @@ def _net(asked: Asked, cursor: Cursor) -> Expression:
     return _masked(asked, cursor, at, int(network.network_address))
 
 
-def _masked(asked: Asked, cursor: Cursor, at: int, address: int) -> Expression:
+def _masked(asked: Qualifiers, cursor: Cursor, at: int, address: int) -> Expression:
     mask = _short(cursor.run)
     if mask is None:
         raise cursor.refused("a mask, such as 255.255.0.0")
@@ -101,7 +101,7 @@ def _masked(asked: Asked, cursor: Cursor, at: int, address: int) -> Expression:
     return asked.sided(lambda side: leaves.of_masked(side, address, bits))
 
 
-def _of_network(asked: Asked, cursor: Cursor, at: int, network: leaves.Network) -> Expression:
+def _of_network(asked: Qualifiers, cursor: Cursor, at: int, network: leaves.Network) -> Expression:
     family = Family.IPV4 if network.version == 4 else Family.IPV6
     if asked.family not in {None, family}:
         raise cursor.refused(f"an address of {asked.family} behind {asked.protocol}", at=at)
@@ -151,7 +151,7 @@ def number(text: str, highest: int) -> int | None:
     return value if value <= highest else None
 
 
-def _port(asked: Asked, cursor: Cursor) -> Expression:
+def _port(asked: Qualifiers, cursor: Cursor) -> Expression:
     word = cursor.run
     port, protocols = SERVICES.get(word, (number(word, leaves.MOST_PORT), tuple(leaves.PORTED)))
     if port is None:
@@ -162,7 +162,7 @@ def _port(asked: Asked, cursor: Cursor) -> Expression:
     return _ports(asked, protocols, port, port)
 
 
-def _portrange(asked: Asked, cursor: Cursor) -> Expression:
+def _portrange(asked: Qualifiers, cursor: Cursor) -> Expression:
     low_text, dash, high_text = cursor.run.partition("-")
     low, high = number(low_text, leaves.MOST_PORT), number(high_text if dash else low_text, leaves.MOST_PORT)
     if low is None or high is None:
@@ -171,7 +171,7 @@ def _portrange(asked: Asked, cursor: Cursor) -> Expression:
     return _ports(asked, tuple(leaves.PORTED), min(low, high), max(low, high))
 
 
-def _ports(asked: Asked, protocols: tuple[str, ...], low: int, high: int) -> Expression:
+def _ports(asked: Qualifiers, protocols: tuple[str, ...], low: int, high: int) -> Expression:
     meant = [asked.protocol] if asked.protocol else protocols
     return any_of(*(asked.sided(_of_ports(name, low, high)) for name in meant))
 
@@ -180,7 +180,7 @@ def _of_ports(name: str, low: int, high: int) -> Callable[[str], Leaf]:
     return lambda side: leaves.of_ports(name, side, low, high)
 
 
-def _proto(asked: Asked, cursor: Cursor) -> Expression:
+def _proto(asked: Qualifiers, cursor: Cursor) -> Expression:
     """A backslash tells libpcap that a name is no keyword; here it may be left out."""
     word = cursor.run.removeprefix("\\")
     known = PROTOCOLS[word][0] if word in PROTOCOLS else protocol_names.PROTOCOLS.get(word, number(word, 255))
@@ -190,7 +190,7 @@ def _proto(asked: Asked, cursor: Cursor) -> Expression:
     return leaves.of_protocol(known, asked.family)
 
 
-def _interface(asked: Asked, cursor: Cursor) -> Expression:
+def _interface(asked: Qualifiers, cursor: Cursor) -> Expression:
     """As ``dev_valid_name`` in the kernel; iptables takes no +, which would stand for every interface, as a name."""
     word = cursor.run
     if not 0 < len(word) < 16 or word in {".", ".."} or not word.isprintable() or set(word) & set("/:"):
@@ -199,7 +199,7 @@ def _interface(asked: Asked, cursor: Cursor) -> Expression:
     return leaves.of_interface(asked.kind, word)
 
 
-def _ctstate(_asked: Asked, cursor: Cursor) -> Expression:
+def _ctstate(_asked: Qualifiers, cursor: Cursor) -> Expression:
     words = cursor.run.split(",")
     if not _STATE_WORDS.issuperset(words):
         raise cursor.refused(_STATES)
@@ -210,7 +210,7 @@ def _ctstate(_asked: Asked, cursor: Cursor) -> Expression:
 _STATE_WORDS = frozenset(map(str.lower, leaves.STATES))
 
 
-def _mark(_asked: Asked, cursor: Cursor) -> Expression:
+def _mark(_asked: Qualifiers, cursor: Cursor) -> Expression:
     value_text, slash, mask_text = cursor.run.partition("/")
     value, mask = number(value_text, 0xFFFFFFFF), number(mask_text if slash else "0xffffffff", 0xFFFFFFFF)
     if value is None or mask is None:
@@ -221,7 +221,7 @@ def _mark(_asked: Asked, cursor: Cursor) -> Expression:
     return leaves.of_mark(value, mask)
 
 
-_READERS: Mapping[str, Callable[[Asked, Cursor], Expression]] = {
+_READERS: Mapping[str, Callable[[Qualifiers, Cursor], Expression]] = {
     "host": _host,
     "net": _net,
     "port": _port,

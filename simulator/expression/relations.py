@@ -10,7 +10,7 @@ from operator import eq, ge, gt, le, lt, ne
 
 from engine.rulesets.model import Family
 from simulator.expression import leaves
-from simulator.expression.ast import Expression, Leaf, Not, all_of, any_of
+from simulator.expression.ast import Expression, Leaf, Negated, all_of, any_of
 
 RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
     "==": eq,
@@ -22,17 +22,17 @@ RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
     ">=": ge,
 }
 
-Key = tuple[str, int, int]
+RelationKey = tuple[str, int, int]
 """What stands ahead of the brackets, the first byte, and how many; ``len`` has no brackets."""
 
-LENGTH: Key = ("len", 0, 4)
+LENGTH: RelationKey = ("len", 0, 4)
 
 
-class NeverError(ValueError):
+class NeverTrueError(ValueError):
     """No packet is such."""
 
 
-class UnaskedError(ValueError):
+class UnsupportedRelationError(ValueError):
     """No match of iptables asks for this; the words say what may be asked of the field."""
 
 
@@ -52,7 +52,7 @@ class Relation:
             UnaskedError: the mask does.
         """
         if self.mask != self.full:
-            raise UnaskedError("the whole field, without &")
+            raise UnsupportedRelationError("the whole field, without &")
 
     def values(self) -> tuple[Sequence[int], Sequence[int]]:
         """Return the values the masked field can have for which the relation holds, and the others."""
@@ -80,7 +80,7 @@ class Relation:
         }.get(self.sign, [same])
         found = [(low, high) for low, high in ranges if low <= high]
         if not found:
-            raise NeverError
+            raise NeverTrueError
         return found
 
     def equal(self, leaf_of: Callable[[int], Expression], guard: Expression) -> Expression:
@@ -91,13 +91,13 @@ class Relation:
             UnaskedError: the relation is not ``==`` or ``!=``.
         """
         if self.sign not in {"==", "=", "!="}:
-            raise UnaskedError("== or !=")
+            raise UnsupportedRelationError("== or !=")
         same = self.sign != "!="
         if self.number & ~self.mask:
             if same:
-                raise NeverError
+                raise NeverTrueError
             return guard
-        return leaf_of(self.number) if same else all_of(guard, Not(leaf_of(self.number)))
+        return leaf_of(self.number) if same else all_of(guard, Negated(leaf_of(self.number)))
 
     def either(
         self, leaf_of: Callable[[int], Expression], guard: Expression, odd: frozenset[int] = frozenset()
@@ -109,12 +109,12 @@ class Relation:
         """
         chosen, others = self.values()
         if not chosen:
-            raise NeverError
+            raise NeverTrueError
         if not others:
             return guard
         if odd.isdisjoint(chosen) and (len(chosen) <= len(others) or not odd.isdisjoint(others)):
             return any_of(*map(leaf_of, chosen))
-        return all_of(guard, Not(any_of(*map(leaf_of, others))))
+        return all_of(guard, Negated(any_of(*map(leaf_of, others))))
 
 
 def _length(relation: Relation) -> Expression:
@@ -160,15 +160,15 @@ def _address(side: str) -> Callable[[Relation], Expression]:
 def _protocol(relation: Relation) -> Expression:
     relation.whole()
     if not relation.number:
-        raise UnaskedError("a number from 1 to 255")
+        raise UnsupportedRelationError("a number from 1 to 255")
     return relation.equal(lambda value: leaves.of_protocol(value, Family.IPV4), leaves.of_family(Family.IPV4))
 
 
 def _fragment(relation: Relation) -> Expression:
     if relation.mask != 0x1FFF or relation.number or relation.sign not in {"==", "=", "!=", ">"}:
-        raise UnaskedError("ip[6:2] & 0x1fff, and == 0 or != 0 behind it")
+        raise UnsupportedRelationError("ip[6:2] & 0x1fff, and == 0 or != 0 behind it")
     first = relation.sign in {"==", "="}
-    return all_of(leaves.of_family(Family.IPV4), Not(leaves.FRAGMENT)) if first else leaves.FRAGMENT
+    return all_of(leaves.of_family(Family.IPV4), Negated(leaves.FRAGMENT)) if first else leaves.FRAGMENT
 
 
 _RESERVED: Mapping[Family, frozenset[int]] = {Family.IPV4: frozenset({255}), Family.IPV6: frozenset()}
@@ -202,13 +202,13 @@ def _icmp_both(family: Family) -> Callable[[Relation], Expression]:
     def meaning(relation: Relation) -> Expression:
         relation.whole()
         if relation.number >> 8 in _RESERVED[family]:
-            raise UnaskedError("a type other than 255, which iptables takes for all types")
+            raise UnsupportedRelationError("a type other than 255, which iptables takes for all types")
         return relation.equal(lambda both: leaves.of_icmp(family, f"{both >> 8}/{both & 0xFF}"), leaves.of_icmp(family))
 
     return meaning
 
 
-FIELDS: Mapping[Key, Callable[[Relation], Expression]] = {
+FIELDS: Mapping[RelationKey, Callable[[Relation], Expression]] = {
     LENGTH: _length,
     ("ip", 1, 1): _tos,
     ("ip", 2, 2): _of_ipv4(_length),

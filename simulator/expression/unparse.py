@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from engine.rulesets.model import Family, Match
 from simulator.expression import leaves
-from simulator.expression.ast import All, AnyOf, Expression, Leaf, Not
+from simulator.expression.ast import AllOf, AnyOf, Expression, Leaf, Negated
 from simulator.expression.vocabulary import FAMILIES
 from simulator.matches.transport import flag_mask
 from simulator.packets import TCP_FLAGS, protocol_names
@@ -21,16 +21,16 @@ def spelled(expression: Expression) -> str:
     match expression:
         case Leaf():
             return _leaf(expression)
-        case Not(part):
+        case Negated(part):
             return f"not {_enclosed(part)}"
-        case All(parts):
+        case AllOf(parts):
             return " and ".join(map(_enclosed, parts))
         case AnyOf(parts):
             return " or ".join(map(_enclosed, parts))
 
 
 def _enclosed(part: Expression) -> str:
-    return f"({spelled(part)})" if isinstance(part, All | AnyOf) else spelled(part)
+    return f"({spelled(part)})" if isinstance(part, AllOf | AnyOf) else spelled(part)
 
 
 def _leaf(leaf: Leaf) -> str:

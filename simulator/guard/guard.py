@@ -11,20 +11,30 @@ from itertools import chain
 from engine.errors import NoProof, Refused, plain
 from engine.policy.completed_rules import CompletedRule
 from engine.policy.prefix_sets import Address
-from engine.reconcile.interfaces import Judgement
+from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.model import Family, Hook, Ruleset
-from engine.rulesets.transitions import Passage
+from engine.rulesets.transitions import IntermediateState
 from simulator.analysis.compare import compare
 from simulator.analysis.invariants import Invariant
 from simulator.analysis.prove import breaches, proofs, witness_of
 from simulator.context import LOOPBACK
 from simulator.guard.lifeline_conditions import Lifeline, lifelines_of
 from simulator.netfilter import Verdict
-from simulator.packet_sets.formula import All, Any, Called, Formula, Not, Within, within
-from simulator.symbolic import Atlas, Budget, Function, Library, Moving, World, count, is_false, within_limits
-from simulator.symbolic.context import UNLIMITED, Question
-from simulator.symbolic.slicing import Sieve, moved
-from simulator.symbolic.symbolic_rules import Block
+from simulator.packet_sets.formula import And, Formula, NameCondition, Not, Or, Within, within
+from simulator.symbolic import (
+    BddFunction,
+    Budget,
+    ChangingSet,
+    SymbolicContext,
+    SymbolicRuleset,
+    SymbolicRulesetReader,
+    count,
+    is_false,
+    within_limits,
+)
+from simulator.symbolic.context import UNLIMITED, PacketQuestion
+from simulator.symbolic.slicing import RulesetSlicer, moved
+from simulator.symbolic.symbolic_rules import SymbolicChain
 
 _SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
 """Which field has the node's own address at a hook, which that of the far end, and by which interface that is."""
@@ -37,7 +47,7 @@ _MOST, _FEW = 4, 1_000
 
 
 @dataclass(slots=True)
-class Guard:
+class LockoutGuard:
     """Judges plans by the traffic of ``lifelines``, which are rules that admit it, and by ``invariants``.
 
     A lifeline is lost where packets that were accepted no longer are; an invariant must hold however it was before.
@@ -50,18 +60,18 @@ class Guard:
     budget: Budget = UNLIMITED
     _families: dict[Family, "_Family"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
         """Return what speaks against a plan.
 
         Raises:
             Refused: a ruleset lacks a set or chain, or has a loop.
             Unconfirmed: the simulator of single packets does not agree.
         """
-        found = Judgement()
+        found = PlanProof()
         only_members = len(passages) == 1 and bool(passages[0].moving)
         for family in Family:
             if family not in self._families:
-                self._families[family] = _Family(Library(family), self.lifelines, self.own)
+                self._families[family] = _Family(SymbolicRulesetReader(family), self.lifelines, self.own)
             known = self._families[family]
             old, new = known.library.read(before), known.library.read(after)
             ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
@@ -79,20 +89,20 @@ class Guard:
         except NoProof as error:
             return str(error)
 
-    def _judged(self, known: "_Family", change: "_Change") -> Judgement:
+    def _judged(self, known: "_Family", change: "_Change") -> PlanProof:
         same = change.old.hooks == change.new.hooks
         if same and not (change.ways or self.invariants):
-            return Judgement()
-        found = Judgement()
+            return PlanProof()
+        found = PlanProof()
         try:
             atlas = known.atlas_of(change, [each.where for each in self.invariants], self.budget)
             for line in () if same else known.lines:
-                found += Judgement(lost=tuple(_losses(atlas, change, line, known.ends[line.hook])))
+                found += PlanProof(lost=tuple(_losses(atlas, change, line, known.ends[line.hook])))
             kept = self._kept(atlas, change.new)
             known.kept = change.new.hooks if kept.safe else None
-            return found + kept + Judgement(strays=tuple(_strays(atlas, change)))
+            return found + kept + PlanProof(strays=tuple(_strays(atlas, change)))
         except NoProof as error:
-            return found + Judgement(unproved=(str(error),))
+            return found + PlanProof(unproved=(str(error),))
 
     def _is_clear(self, known: "_Family", change: "_Change") -> bool:
         """Return whether nothing speaks against a change of members, by a look at just those packets that it is about.
@@ -116,7 +126,7 @@ class Guard:
         small = _Change(old, new, tuple(ways))
         budget = Budget(min(self.budget.nodes, _SMALL), self.budget.patience)
         asked = [packets, *known.questions, *(each.where for each in self.invariants)]
-        atlas = Atlas.of(known.library, [old, new, *ways], asked, budget)
+        atlas = SymbolicContext.of(known.library, [old, new, *ways], asked, budget)
         within = atlas.meant(packets)
         lines = (line for line in known.lines if old.hooks[line.hook] != new.hooks[line.hook])
         lost = (_lost(atlas, small, line, known.ends[line.hook], within) for line in lines)
@@ -124,20 +134,20 @@ class Guard:
         astray = (_astray(atlas, small, way, hook, within) for way in ways for hook in _strange_hooks(way, old, new))
         return all(map(is_false, chain(lost, broken, astray)))
 
-    def _kept(self, atlas: Atlas, new: World) -> Judgement:
-        found = Judgement()
+    def _kept(self, atlas: SymbolicContext, new: SymbolicRuleset) -> PlanProof:
+        found = PlanProof()
         for proof in proofs(atlas, new, self.invariants):
             if proof.witness is not None:
-                found += Judgement(broken=(f"{plain(proof.invariant.name)}: {proof.witness.words}",))
+                found += PlanProof(broken=(f"{plain(proof.invariant.name)}: {proof.witness.words}",))
             elif proof.unproved:
-                found += Judgement(unproved=(proof.unproved,))
+                found += PlanProof(unproved=(proof.unproved,))
         return found
 
 
 class _Family:
     """What a guard knows of one family: rules that were read, what is asked about them, and the space of last time."""
 
-    def __init__(self, library: Library, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
+    def __init__(self, library: SymbolicRulesetReader, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
         self.library = library
         self.lines = tuple(lifelines_of(library, rules))
         self.ends = {hook: _ends(own, sides, library.family) for hook, sides in _SIDES.items()}
@@ -145,15 +155,15 @@ class _Family:
             *(line.traffic for line in self.lines),
             *(each for pair in self.ends.values() for each in pair),
         ]
-        self.sieve = Sieve()
-        self.kept: Mapping[Hook, tuple[Block, ...]] | None = None
+        self.sieve = RulesetSlicer()
+        self.kept: Mapping[Hook, tuple[SymbolicChain, ...]] | None = None
         """The rules that were last seen to keep all invariants."""
-        self._atlas: Atlas | None = None
+        self._atlas: SymbolicContext | None = None
 
-    def atlas_of(self, change: "_Change", more: Sequence[Question], budget: Budget) -> Atlas:
+    def atlas_of(self, change: "_Change", more: Sequence[PacketQuestion], budget: Budget) -> SymbolicContext:
         """Return the space of a change, in which lifelines and more can be asked about."""
         worlds = [change.old, change.new, *change.ways]
-        self._atlas = Atlas.of(self.library, worlds, [*self.questions, *more], budget, self._atlas)
+        self._atlas = SymbolicContext.of(self.library, worlds, [*self.questions, *more], budget, self._atlas)
         return self._atlas
 
 
@@ -161,34 +171,34 @@ class _Family:
 class _Change:
     """The state before a plan, the state after it, and those between that are like neither."""
 
-    old: World
-    new: World
-    ways: tuple[World, ...]
+    old: SymbolicRuleset
+    new: SymbolicRuleset
+    ways: tuple[SymbolicRuleset, ...]
 
 
-def _read(library: Library, passage: Passage) -> Iterator[World]:
+def _read(library: SymbolicRulesetReader, passage: IntermediateState) -> Iterator[SymbolicRuleset]:
     """Yield what a kernel does meanwhile, if one can be in such a state: else it refuses the step that leads there."""
     sets = {each.name: each for each in passage.ruleset.sets}
-    moving = {name: Moving(sets[name], after) for name, after in passage.moving.items()}
+    moving = {name: ChangingSet(sets[name], after) for name, after in passage.moving.items()}
     with suppress(Refused):
         yield library.read(passage.ruleset, moving)
 
 
-def _strange_hooks(way: World, old: World, new: World) -> list[Hook]:
+def _strange_hooks(way: SymbolicRuleset, old: SymbolicRuleset, new: SymbolicRuleset) -> list[Hook]:
     return [hook for hook in Hook if way.hooks[hook] not in (old.hooks[hook], new.hooks[hook])]
 
 
-Ends = tuple[Formula, Formula]
+EndFormulas = tuple[Formula, Formula]
 """Of a hook: which packets go between the node and others or by loopback, and which have one of its addresses here."""
 
 
-def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> Ends:
+def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> EndFormulas:
     numbers = [int(address) for address in own if f"IPv{address.version}" == family]
     here, there = (within(side, *((number, number) for number in numbers)) for side in sides[:2])
-    return Any((Not(there), Called(sides[2], LOOPBACK))), All((here, Not(there)))
+    return Or((Not(there), NameCondition(sides[2], LOOPBACK))), And((here, Not(there)))
 
 
-def _losses(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends) -> Iterator[str]:
+def _losses(atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas) -> Iterator[str]:
     """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
     lost = _lost(atlas, change, line, ends)
     if is_false(lost):
@@ -202,21 +212,25 @@ def _losses(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends) -> Iterat
         yield f"{shown.words} ({plain(line.name)})"
 
 
-def _lost(atlas: Atlas, change: _Change, line: Lifeline, ends: Ends, within: Function | None = None) -> Function:
+def _lost(
+    atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas, within: BddFunction | None = None
+) -> BddFunction:
     """Return the packets of a lifeline that were accepted and are no longer, or those ``within`` a set alone."""
     now = atlas.fates(change.new, line.hook, within)
     with within_limits():
         return _admitted(atlas, change.old, line, ends, within) & ~now.verdicts[Verdict.ACCEPT]
 
 
-def _admitted(atlas: Atlas, world: World, line: Lifeline, ends: Ends, within: Function | None = None) -> Function:
+def _admitted(
+    atlas: SymbolicContext, world: SymbolicRuleset, line: Lifeline, ends: EndFormulas, within: BddFunction | None = None
+) -> BddFunction:
     accepted = atlas.fates(world, line.hook, within).verdicts[Verdict.ACCEPT]
     with within_limits():
         # What others have marked they have marked for something, as kube-proxy does what is to be dropped.
         return atlas.meant(line.traffic) & atlas.meant(ends[0]) & accepted & atlas.space.unmarked
 
 
-def _strays(atlas: Atlas, change: _Change) -> Iterator[str]:
+def _strays(atlas: SymbolicContext, change: _Change) -> Iterator[str]:
     """Yield a packet that on the way gets a verdict which is neither its old nor its new one, if there is one."""
     for way in change.ways:
         for hook in _strange_hooks(way, change.old, change.new):
@@ -226,7 +240,9 @@ def _strays(atlas: Atlas, change: _Change) -> Iterator[str]:
                 return
 
 
-def _astray(atlas: Atlas, change: _Change, way: World, hook: Hook, within: Function | None = None) -> Function:
+def _astray(
+    atlas: SymbolicContext, change: _Change, way: SymbolicRuleset, hook: Hook, within: BddFunction | None = None
+) -> BddFunction:
     then, now, between = (atlas.fates(world, hook, within) for world in (change.old, change.new, way))
     with within_limits():
         found = atlas.space.diagram.false
@@ -238,9 +254,9 @@ def _astray(atlas: Atlas, change: _Change, way: World, hook: Hook, within: Funct
 class TrustingVerifier:
     """Finds no fault in anything: for tests, and for taking nodewall off a node."""
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the port's signature
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the port's signature
         """Return nothing."""
-        return Judgement()
+        return PlanProof()
 
     def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
         """Return nothing."""

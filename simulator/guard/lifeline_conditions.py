@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from engine.compiler import HOOKS, Options, part_of
+from engine.compiler import HOOKS, CompilerOptions, part_of
 from engine.policy.completed_rules import CompletedRule, Direction
 from engine.rulesets.model import Hook, Match, Rule
-from simulator.packet_sets.formula import All, Any, Formula, Not
+from simulator.packet_sets.formula import And, Formula, Not, Or
 from simulator.packet_sets.space import state_condition
 from simulator.packets import ConnState
-from simulator.symbolic import Library
+from simulator.symbolic import SymbolicRulesetReader
 
 _OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PAIRS = (("source", "destination"), ("sport", "dport"), ("sports", "dports"), ("src", "dst"))
@@ -31,17 +31,17 @@ class Lifeline:
     anywhere: bool
 
 
-def lifelines_of(library: Library, rules: Sequence[CompletedRule]) -> Iterator[Lifeline]:
+def lifelines_of(library: SymbolicRulesetReader, rules: Sequence[CompletedRule]) -> Iterator[Lifeline]:
     """Yield the lifelines of one family: both directions of what rules admit."""
-    options = Options(families=(library.family,))
+    options = CompilerOptions(families=(library.family,))
     for rule in rules:
         part = part_of(replace(rule, logged=False), options)
         kernel_rules = part.rules(library.family)
-        there: Formula = Any(tuple(library.condition(each.matches, part.sets) for each in kernel_rules))
-        anywhere, there = rule.peers is None, All((there, Not(state_condition(ConnState.INVALID))))
+        there: Formula = Or(tuple(library.condition(each.matches, part.sets) for each in kernel_rules))
+        anywhere, there = rule.peers is None, And((there, Not(state_condition(ConnState.INVALID))))
         yield Lifeline(rule.name, HOOKS[rule.direction], there, anywhere)
         answers = [library.condition(_mirrored(each), part.sets) for each in kernel_rules if _is_answered(each)]
-        back = All((Any(tuple(answers)), state_condition(ConnState.ESTABLISHED)))
+        back = And((Or(tuple(answers)), state_condition(ConnState.ESTABLISHED)))
         yield Lifeline(f"answers to {rule.name}", HOOKS[_OPPOSITE[rule.direction]], back, anywhere)
 
 

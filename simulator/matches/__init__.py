@@ -21,13 +21,33 @@ from simulator.matches import (
     transport,
     transport_options,
 )
-from simulator.matches.base import Check, Evaluator, Group, Test, Truth, Weigh, guarded, inverted, opaque, spelled
+from simulator.matches.base import (
+    CompiledMatch,
+    ContextCheck,
+    MatchEvaluator,
+    MatchGroup,
+    PacketCheck,
+    Truth,
+    guarded,
+    inverted,
+    opaque,
+    spelled,
+)
 from simulator.matches.set_match import compile_set_match
-from simulator.sets import Sets
+from simulator.sets import SetRegistry
 
-__all__ = ["EVALUATORS", "Check", "Evaluator", "Group", "Test", "Truth", "Weigh", "compile_matches"]
+__all__ = [
+    "EVALUATORS",
+    "CompiledMatch",
+    "ContextCheck",
+    "MatchEvaluator",
+    "MatchGroup",
+    "PacketCheck",
+    "Truth",
+    "compile_matches",
+]
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
     **basic.EVALUATORS,
     **transport.EVALUATORS,
     **transport_options.EVALUATORS,
@@ -39,7 +59,7 @@ EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
 }
 """Every option that is judged by itself, by module and option."""
 
-GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
+GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
     **connection.GROUPS,
     **payload.GROUPS,
     **stateful.GROUPS,
@@ -49,7 +69,7 @@ GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
 """Every module whose options are judged together, but for the set match."""
 
 
-def compile_matches(matches: tuple[Match, ...], family: Family, sets: Sets) -> tuple[Test, ...]:
+def compile_matches(matches: tuple[Match, ...], family: Family, sets: SetRegistry) -> tuple[CompiledMatch, ...]:
     """Make a rule's matches ready; the rule matches a packet for which every check holds.
 
     Raises:
@@ -65,12 +85,12 @@ _OF_A_RULE = frozenset({"set", *stateful.GROUPS})
 
 
 @lru_cache(maxsize=1 << 14)
-def _plain(matches: tuple[Match, ...], family: Family) -> tuple[Test, ...]:
+def _plain(matches: tuple[Match, ...], family: Family) -> tuple[CompiledMatch, ...]:
     """Make matches ready that mean the same in every rule: many have the same, and rulesets the same rules."""
     return tuple(test for group in _instances(matches) for test in _tests(group, family, {}))
 
 
-def _instances(matches: tuple[Match, ...]) -> Iterator[Group]:
+def _instances(matches: tuple[Match, ...]) -> Iterator[MatchGroup]:
     """Options of one ``-m``: those side by side of one module; a bare ``-m`` or another set begins the next."""
     begun = 0
 
@@ -83,7 +103,7 @@ def _instances(matches: tuple[Match, ...]) -> Iterator[Group]:
         yield tuple(group)
 
 
-def _tests(group: Group, family: Family, sets: Sets) -> tuple[Test, ...]:
+def _tests(group: MatchGroup, family: Family, sets: SetRegistry) -> tuple[CompiledMatch, ...]:
     module = group[0].module
     if module == "set":
         return (replace(compile_set_match(group, family, sets), matches=group),)
@@ -95,17 +115,17 @@ def _tests(group: Group, family: Family, sets: Sets) -> tuple[Test, ...]:
     return tests
 
 
-def _together(group: Group, family: Family) -> Test:
+def _together(group: MatchGroup, family: Family) -> CompiledMatch:
     options = tuple(match for match in group if match.option)
     if not options:
-        return Test(spelled(*group), lambda _packet: True, "")
+        return CompiledMatch(spelled(*group), lambda _packet: True, "")
     try:
         return replace(GROUPS[group[0].module](options, family), matches=options)
     except (ValueError, IndexError):
         return opaque(*group)
 
 
-def _test(match: Match, family: Family) -> Test:
+def _test(match: Match, family: Family) -> CompiledMatch:
     evaluator = EVALUATORS.get((match.module, match.option))
     if evaluator is None:
         return opaque(match)
@@ -115,4 +135,4 @@ def _test(match: Match, family: Family) -> Test:
         return opaque(match)
     check = guarded(inverted(check) if match.negated else check, evaluator.applies)
     why = f"needs {evaluator.needs}, which the packet does not give"
-    return Test(spelled(match), check, why, made_up=evaluator.made_up, drops=evaluator.drops, matches=(match,))
+    return CompiledMatch(spelled(match), check, why, made_up=evaluator.made_up, drops=evaluator.drops, matches=(match,))

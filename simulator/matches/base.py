@@ -4,28 +4,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.rulesets.model import Family, Match
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.packets import Packet
 
 Truth = bool | None
 """Whether a match holds; None where that cannot be known from the packet."""
 
-Check = Callable[[Packet], Truth]
-Weigh = Callable[[Packet, Surroundings], Truth]
+PacketCheck = Callable[[Packet], Truth]
+ContextCheck = Callable[[Packet, PacketContext], Truth]
 """A check that needs more than the packet: the node's addresses and routes, or what rules remember."""
 
-Guard = Callable[[Packet], bool]
-Reader = Callable[[tuple[str, ...], Family], Check]
+Applicability = Callable[[Packet], bool]
+CheckReader = Callable[[tuple[str, ...], Family], PacketCheck]
 """From a match's values to its check; ValueError where the values are not understood."""
 
-Group = tuple[Match, ...]
+MatchGroup = tuple[Match, ...]
 """The options of one ``-m``."""
 
 UNMODELLED = "is not modelled"
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluator:
+class MatchEvaluator:
     """How one option is evaluated.
 
     Where ``applies`` is false the match fails even when negated: ``! --dport 22`` is still about TCP. ``needs``
@@ -33,15 +33,15 @@ class Evaluator:
     known. ``drops`` says that the check may find that the packet ends too soon.
     """
 
-    read: Reader
-    applies: Guard | None = None
+    read: CheckReader
+    applies: Applicability | None = None
     needs: str = ""
     made_up: str = ""
     drops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class CompiledMatch:
     """One match made ready: its text as iptables prints it, its check, and why the check may return None.
 
     ``weigh`` stands in for the check where that is not None. ``assumed`` is what an answer relies on, ``made_up`` what
@@ -50,14 +50,14 @@ class Test:
     """
 
     text: str
-    check: Check
+    check: PacketCheck
     why: str
-    weigh: Weigh | None = None
+    weigh: ContextCheck | None = None
     assumed: str = ""
     made_up: str = ""
     still: bool = False
     drops: bool = False
-    matches: Group = ()
+    matches: MatchGroup = ()
 
     @property
     def plain(self) -> bool:
@@ -85,32 +85,34 @@ def unknown(_packet: Packet) -> Truth:
     return None
 
 
-def opaque(*matches: Match, why: str = UNMODELLED) -> Test:
+def opaque(*matches: Match, why: str = UNMODELLED) -> CompiledMatch:
     """Return the test of a match that cannot be decided."""
-    return Test(spelled(*matches), unknown, why)
+    return CompiledMatch(spelled(*matches), unknown, why)
 
 
-def weighed(group: Group, weigh: Weigh, why: str = "", assumed: str = "", *, still: bool = False) -> Test:
+def weighed(
+    group: MatchGroup, weigh: ContextCheck, why: str = "", assumed: str = "", *, still: bool = False
+) -> CompiledMatch:
     """Return the test of a match that needs more than the packet."""
-    return Test(spelled(*group), unknown, why, weigh, assumed, still=still)
+    return CompiledMatch(spelled(*group), unknown, why, weigh, assumed, still=still)
 
 
-def inverted(check: Check) -> Check:
+def inverted(check: PacketCheck) -> PacketCheck:
     """Return the opposite check; what is not known stays so."""
     return lambda packet: None if (held := check(packet)) is None else not held
 
 
-def guarded(check: Check, applies: Guard | None) -> Check:
+def guarded(check: PacketCheck, applies: Applicability | None) -> PacketCheck:
     """Return a check that fails where the match does not apply."""
     return check if applies is None else lambda packet: applies(packet) and check(packet)
 
 
-def option(group: Group, name: str) -> Match | None:
+def option(group: MatchGroup, name: str) -> Match | None:
     """Return the option of a group by its name."""
     return next((match for match in group if match.option == name), None)
 
 
-def value(group: Group, name: str, default: str) -> str:
+def value(group: MatchGroup, name: str, default: str) -> str:
     """Return the only value of an option.
 
     Raises:
@@ -145,6 +147,6 @@ def holds(_packet: Packet) -> Truth:
     return True
 
 
-def always(_values: tuple[str, ...], _family: Family) -> Check:
+def always(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     """Read nothing, and hold for every packet."""
     return holds

@@ -8,10 +8,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 from engine.rulesets.model import Family
 from simulator.context import UNKNOWN_INTERFACE
-from simulator.matches.base import Check, Evaluator, one
+from simulator.matches.base import MatchEvaluator, PacketCheck, one
 from simulator.packets import Packet, protocol_names
 
-Masked = tuple[int, int]
+MaskedAddress = tuple[int, int]
 """An address and a mask as numbers; the address has no bit outside the mask."""
 
 BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
@@ -30,7 +30,7 @@ def address_number(text: str, family: Family) -> int:
     return int(_ADDRESS[family](text))
 
 
-def masked(text: str, family: Family) -> Masked:
+def masked(text: str, family: Family) -> MaskedAddress:
     """Read ``ADDRESS``, ``ADDRESS/PREFIX`` or ``ADDRESS/MASK``, whose mask may have holes.
 
     Raises:
@@ -50,7 +50,7 @@ def _mask(text: str, family: Family) -> int:
     return ((1 << prefix) - 1) << (bits - prefix)
 
 
-def _source(values: tuple[str, ...], family: Family) -> Check:
+def _source(values: tuple[str, ...], family: Family) -> PacketCheck:
     ranges = _alternatives(values, family)
     if len(ranges) == 1:  # the usual case, and the one that runs for every packet
         address, mask = ranges[0]
@@ -58,7 +58,7 @@ def _source(values: tuple[str, ...], family: Family) -> Check:
     return lambda packet: any(int(packet.src) & mask == address for address, mask in ranges)
 
 
-def _destination(values: tuple[str, ...], family: Family) -> Check:
+def _destination(values: tuple[str, ...], family: Family) -> PacketCheck:
     ranges = _alternatives(values, family)
     if len(ranges) == 1:
         address, mask = ranges[0]
@@ -66,15 +66,15 @@ def _destination(values: tuple[str, ...], family: Family) -> Check:
     return lambda packet: any(int(packet.dst) & mask == address for address, mask in ranges)
 
 
-def _alternatives(values: tuple[str, ...], family: Family) -> tuple[Masked, ...]:
+def _alternatives(values: tuple[str, ...], family: Family) -> tuple[MaskedAddress, ...]:
     """``-s A,B`` stands for one rule per address; iptables-save never prints it."""
     return tuple(masked(text, family) for text in one(values).split(","))
 
 
-def _interface(side: Callable[[Packet], str]) -> Callable[[tuple[str, ...], Family], Check]:
+def _interface(side: Callable[[Packet], str]) -> Callable[[tuple[str, ...], Family], PacketCheck]:
     """A trailing ``+`` stands for any ending, alone for any interface or none."""
 
-    def read(values: tuple[str, ...], _family: Family) -> Check:
+    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         name = one(values)
         if not name.endswith("+"):
             return lambda packet: None if side(packet) == UNKNOWN_INTERFACE else side(packet) == name
@@ -86,7 +86,7 @@ def _interface(side: Callable[[Packet], str]) -> Callable[[tuple[str, ...], Fami
     return read
 
 
-def _protocol(values: tuple[str, ...], _family: Family) -> Check:
+def _protocol(values: tuple[str, ...], _family: Family) -> PacketCheck:
     """0 and ``all`` are every protocol; ``icmp`` is number 1 in ip6tables too."""
     protocol = protocol_names.protocol_number(one(values))
     if protocol == 0:
@@ -94,15 +94,15 @@ def _protocol(values: tuple[str, ...], _family: Family) -> Check:
     return lambda packet: packet.protocol == protocol
 
 
-def _fragment(_values: tuple[str, ...], _family: Family) -> Check:
+def _fragment(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda packet: packet.fragment
 
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
-    ("", "source"): Evaluator(_source),
-    ("", "destination"): Evaluator(_destination),
-    ("", "in-interface"): Evaluator(_interface(lambda packet: packet.in_interface), needs="the in interface"),
-    ("", "out-interface"): Evaluator(_interface(lambda packet: packet.out_interface), needs="the out interface"),
-    ("", "protocol"): Evaluator(_protocol),
-    ("", "fragment"): Evaluator(_fragment),
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
+    ("", "source"): MatchEvaluator(_source),
+    ("", "destination"): MatchEvaluator(_destination),
+    ("", "in-interface"): MatchEvaluator(_interface(lambda packet: packet.in_interface), needs="the in interface"),
+    ("", "out-interface"): MatchEvaluator(_interface(lambda packet: packet.out_interface), needs="the out interface"),
+    ("", "protocol"): MatchEvaluator(_protocol),
+    ("", "fragment"): MatchEvaluator(_fragment),
 }

@@ -8,23 +8,23 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from engine.rulesets.model import Family, Match
-from simulator.matches.base import Check, Evaluator, Group, Test, Truth, always, one, spelled
+from simulator.matches.base import CompiledMatch, MatchEvaluator, MatchGroup, PacketCheck, Truth, always, one, spelled
 from simulator.matches.basic import masked
 from simulator.matches.fields import mark_and_mask
 from simulator.matches.transport import port_range
-from simulator.packets import Connection, ConnState, Packet, Tuple, protocol_names
+from simulator.packets import Connection, ConnectionTuple, ConnState, Packet, protocol_names
 
 _TRANSLATED = frozenset({"SNAT", "DNAT"})
 _WITHOUT = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
 _STATUS = frozenset({"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
 
-Known = Connection | None
+KnownConnection = Connection | None
 
-Ask = Callable[[Connection], Truth]
+ConnectionCheck = Callable[[Connection], Truth]
 """A question about a connection."""
 
 
-def connection_of(packet: Packet) -> Known:
+def connection_of(packet: Packet) -> KnownConnection:
     """Return a packet's connection: given, or the one that a first packet opens; None where it is not known."""
     if packet.connection is not None:
         return packet.connection
@@ -34,7 +34,7 @@ def connection_of(packet: Packet) -> Known:
     return own and Connection(own, (own[0], own[2], own[1], own[4], own[3]))
 
 
-def _own_tuple(packet: Packet) -> Tuple | None:
+def _own_tuple(packet: Packet) -> ConnectionTuple | None:
     if packet.protocol in protocol_names.PORT_PROTOCOLS:
         if packet.sport is None or packet.dport is None:
             return None
@@ -42,7 +42,7 @@ def _own_tuple(packet: Packet) -> Tuple | None:
     return (packet.protocol, packet.src, packet.dst, 0, 0)
 
 
-def _states(match: Match) -> Check:
+def _states(match: Match) -> PacketCheck:
     """``SNAT`` and ``DNAT`` tell how the connection was rewritten, which a packet alone does not say."""
     words = frozenset(one(match.values).upper().split(","))
     states, rewritten = frozenset(ConnState(word) for word in words - _TRANSLATED), words & _TRANSLATED
@@ -57,14 +57,18 @@ def _states(match: Match) -> Check:
     return check
 
 
-def _state_group(group: Group, _family: Family) -> Test:
+def _state_group(group: MatchGroup, _family: Family) -> CompiledMatch:
     (match,) = group
     states = _states(match)
-    check: Check = (lambda packet: None if (held := states(packet)) is None else not held) if match.negated else states
-    return Test(spelled(match), check, "needs the connection's address translation, which the packet does not give")
+    check: PacketCheck = (
+        (lambda packet: None if (held := states(packet)) is None else not held) if match.negated else states
+    )
+    return CompiledMatch(
+        spelled(match), check, "needs the connection's address translation, which the packet does not give"
+    )
 
 
-def _conntrack_group(group: Group, family: Family) -> Test:
+def _conntrack_group(group: MatchGroup, family: Family) -> CompiledMatch:
     """A packet without a connection fails, unless its state was asked for too: then that alone counts."""
     states = [match for match in group if match.option in {"ctstate", "state"}]
     asked = [(match.negated, _asks(match, family)) for match in group if match not in states]
@@ -82,33 +86,33 @@ def _conntrack_group(group: Group, family: Family) -> Test:
         truths = [held, *(None if known is None else _turned(ask(known), negated) for negated, ask in asked)]
         return False if False in truths else None if None in truths else True
 
-    return Test(spelled(*group), check, "needs the packet's connection, which it does not give")
+    return CompiledMatch(spelled(*group), check, "needs the packet's connection, which it does not give")
 
 
 def _turned(truth: Truth, negated: bool) -> Truth:  # noqa: FBT001 - the same type as the truth it turns
     return None if truth is None else truth is not negated
 
 
-def _asks(match: Match, family: Family) -> Ask:
+def _asks(match: Match, family: Family) -> ConnectionCheck:
     return _ASKS[match.option](one(match.values), family) if match.option in _ASKS else _unknown(match)
 
 
-def _unknown(match: Match) -> Ask:
+def _unknown(match: Match) -> ConnectionCheck:
     if match.option != "ctexpire":
         raise ValueError(match.option)
     return lambda _connection: None
 
 
-def _address(which: Callable[[Connection], Tuple], place: int) -> Callable[[str, Family], Ask]:
-    def read(text: str, family: Family) -> Ask:
+def _address(which: Callable[[Connection], ConnectionTuple], place: int) -> Callable[[str, Family], ConnectionCheck]:
+    def read(text: str, family: Family) -> ConnectionCheck:
         address, mask = masked(text, family)
         return lambda connection: int(ip_address(which(connection)[place])) & mask == address
 
     return read
 
 
-def _port(which: Callable[[Connection], Tuple], *, source: bool) -> Callable[[str, Family], Ask]:
-    def read(text: str, _family: Family) -> Ask:
+def _port(which: Callable[[Connection], ConnectionTuple], *, source: bool) -> Callable[[str, Family], ConnectionCheck]:
+    def read(text: str, _family: Family) -> ConnectionCheck:
         low, high = port_range(text)
 
         def ask(connection: Connection) -> Truth:
@@ -120,12 +124,12 @@ def _port(which: Callable[[Connection], Tuple], *, source: bool) -> Callable[[st
     return read
 
 
-def _protocol(text: str, _family: Family) -> Ask:
+def _protocol(text: str, _family: Family) -> ConnectionCheck:
     number = protocol_names.protocol_number(text)
     return lambda connection: connection.original[0] == number
 
 
-def _status(text: str, _family: Family) -> Ask:
+def _status(text: str, _family: Family) -> ConnectionCheck:
     """``NONE`` stands for no bit at all, and a connection has never one of these."""
     wanted = frozenset(text.upper().split(",")) - {"NONE"}
     if not wanted <= _STATUS:
@@ -133,22 +137,22 @@ def _status(text: str, _family: Family) -> Ask:
     return lambda connection: bool(wanted & connection.status)
 
 
-def _direction(text: str, _family: Family) -> Ask:
+def _direction(text: str, _family: Family) -> ConnectionCheck:
     replying = {"ORIGINAL": False, "REPLY": True}.get(text.upper())
     if replying is None:
         raise ValueError(text)
     return lambda connection: connection.replying is replying
 
 
-def _original(connection: Connection) -> Tuple:
+def _original(connection: Connection) -> ConnectionTuple:
     return connection.original
 
 
-def _reply(connection: Connection) -> Tuple:
+def _reply(connection: Connection) -> ConnectionTuple:
     return connection.reply
 
 
-_ASKS: Mapping[str, Callable[[str, Family], Ask]] = {
+_ASKS: Mapping[str, Callable[[str, Family], ConnectionCheck]] = {
     "ctproto": _protocol,
     "ctorigsrc": _address(_original, 1),
     "ctorigdst": _address(_original, 2),
@@ -163,7 +167,7 @@ _ASKS: Mapping[str, Callable[[str, Family], Ask]] = {
 }
 
 
-def _connmark(values: tuple[str, ...], _family: Family) -> Check:
+def _connmark(values: tuple[str, ...], _family: Family) -> PacketCheck:
     """A connection that a first packet opens has no mark yet."""
     mark, mask = mark_and_mask(one(values))
 
@@ -174,7 +178,7 @@ def _connmark(values: tuple[str, ...], _family: Family) -> Check:
     return check
 
 
-def _helper(values: tuple[str, ...], _family: Family) -> Check:
+def _helper(values: tuple[str, ...], _family: Family) -> PacketCheck:
     """Whether a helper has expected the connection: none does here, so only a connection that is told may be one."""
     one(values)
     return lambda packet: False if packet.connection is not None or packet.state in _NEVER_EXPECTED else None
@@ -182,13 +186,16 @@ def _helper(values: tuple[str, ...], _family: Family) -> Check:
 
 _NEVER_EXPECTED = frozenset({ConnState.NEW, *_WITHOUT})
 
-GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {"conntrack": _conntrack_group, "state": _state_group}
+GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
+    "conntrack": _conntrack_group,
+    "state": _state_group,
+}
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
-    ("helper", ""): Evaluator(always),
-    ("helper", "helper"): Evaluator(_helper, needs="the connection that a helper has expected it in"),
-    ("connmark", ""): Evaluator(always),
-    ("connmark", "mark"): Evaluator(
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
+    ("helper", ""): MatchEvaluator(always),
+    ("helper", "helper"): MatchEvaluator(_helper, needs="the connection that a helper has expected it in"),
+    ("connmark", ""): MatchEvaluator(always),
+    ("connmark", "mark"): MatchEvaluator(
         _connmark, lambda packet: packet.state not in _WITHOUT, "the connection, which has the mark"
     ),
 }

@@ -6,7 +6,19 @@ Source: the kernel's ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6
 from collections.abc import Callable, Mapping
 
 from engine.rulesets.model import Family
-from simulator.matches.base import Check, Evaluator, Group, Guard, Test, Truth, always, beyond, one, option, spelled
+from simulator.matches.base import (
+    Applicability,
+    CompiledMatch,
+    MatchEvaluator,
+    MatchGroup,
+    PacketCheck,
+    Truth,
+    always,
+    beyond,
+    one,
+    option,
+    spelled,
+)
 from simulator.matches.basic import address_number
 from simulator.matches.transport_options import AH, ESP, NO_PAYLOAD, found_in, number_range
 from simulator.packets import Packet, protocol_names
@@ -62,16 +74,16 @@ _MH_TYPES: Mapping[str, int] = {
     "be": 7,
 }
 
-Reads = Callable[[bytes], Truth]
+HeaderCheck = Callable[[bytes], Truth]
 """A question about the bytes of one header."""
 
 
 def _about(
-    protocol: int, least: int, ask: Callable[[str, Family], Reads]
-) -> Callable[[tuple[str, ...], Family], Check]:
+    protocol: int, least: int, ask: Callable[[str, Family], HeaderCheck]
+) -> Callable[[tuple[str, ...], Family], PacketCheck]:
     """A check on an extension header; none of such a kind fails, as the guard of the module says."""
 
-    def read(values: tuple[str, ...], family: Family) -> Check:
+    def read(values: tuple[str, ...], family: Family) -> PacketCheck:
         question = ask(one(values) if values else "", family)
 
         def check(packet: Packet) -> Truth:
@@ -92,33 +104,35 @@ def _header(packet: Packet, protocol: int) -> bytes | None:
     return found.payload(12) if packet.protocol == protocol else None
 
 
-def _has(protocol: int) -> Guard:
+def _has(protocol: int) -> Applicability:
     return lambda packet: _header(packet, protocol) is not None
 
 
-def _within(at: int, size: int, scale: Callable[[int], int] = lambda value: value) -> Callable[[str, Family], Reads]:
+def _within(
+    at: int, size: int, scale: Callable[[int], int] = lambda value: value
+) -> Callable[[str, Family], HeaderCheck]:
     """A number of the header, in a range."""
 
-    def ask(text: str, _family: Family) -> Reads:
+    def ask(text: str, _family: Family) -> HeaderCheck:
         low, high = number_range(text, 0xFFFFFFFF)
         return lambda header: low <= scale(int.from_bytes(header[at : at + size])) <= high
 
     return ask
 
 
-def _zero(at: int, size: int, mask: int = 0xFFFFFFFF) -> Callable[[str, Family], Reads]:
+def _zero(at: int, size: int, mask: int = 0xFFFFFFFF) -> Callable[[str, Family], HeaderCheck]:
     return lambda _text, _family: lambda header: not int.from_bytes(header[at : at + size]) & mask
 
 
-def _bit(mask: int, *, wanted: bool) -> Callable[[str, Family], Reads]:
+def _bit(mask: int, *, wanted: bool) -> Callable[[str, Family], HeaderCheck]:
     return lambda _text, _family: lambda header: bool(int.from_bytes(header[2:4]) & mask) is wanted
 
 
-def _first(_text: str, _family: Family) -> Reads:
+def _first(_text: str, _family: Family) -> HeaderCheck:
     return lambda header: not int.from_bytes(header[2:4]) & 0xFFF8
 
 
-def _options(text: str, _family: Family) -> Reads:
+def _options(text: str, _family: Family) -> HeaderCheck:
     """The options in their order, each a type and perhaps a length, right from the header's start; pads count too."""
     wanted = [
         (protocol_names.number(kind, 0xFF), size) for kind, _, size in (word.partition(":") for word in text.split(","))
@@ -138,13 +152,13 @@ def _options(text: str, _family: Family) -> Reads:
     return ask
 
 
-def _addresses(text: str, family: Family) -> Reads:
+def _addresses(text: str, family: Family) -> HeaderCheck:
     """The addresses of a type 0 routing header, from the first, and no others."""
     wanted = [address_number(word, family).to_bytes(16) for word in text.split(",")]
     return lambda header: header[2] == 0 and header[8:] == b"".join(wanted)
 
 
-def _header_list(group: Group, _family: Family) -> Test:
+def _header_list(group: MatchGroup, _family: Family) -> CompiledMatch:
     """Just these kinds of headers, or with ``--soft`` at least these."""
     wanted = option(group, "header")
     if wanted is None:
@@ -160,7 +174,7 @@ def _header_list(group: Group, _family: Family) -> Test:
             return not found & bits if wanted.negated else found & bits == bits
         return (found == bits) is not wanted.negated
 
-    return Test(spelled(*group), check, "", made_up=NO_PAYLOAD)
+    return CompiledMatch(spelled(*group), check, "", made_up=NO_PAYLOAD)
 
 
 def _headers_of(packet: Packet) -> int:
@@ -172,7 +186,7 @@ def _headers_of(packet: Packet) -> int:
     return bits | _BITS.get(found.protocol, _PROTOCOL_BIT)
 
 
-def _mh_type(values: tuple[str, ...], _family: Family) -> Check:
+def _mh_type(values: tuple[str, ...], _family: Family) -> PacketCheck:
     text = one(values).lower()
     low, colon, high = text.partition(":")
     if text in _MH_TYPES:
@@ -197,19 +211,19 @@ def _ah_octets(value: int) -> int:
 
 
 def _module(
-    name: str, protocol: int, options: Mapping[str, Callable[[str, Family], Reads]]
-) -> Mapping[tuple[str, str], Evaluator]:
+    name: str, protocol: int, options: Mapping[str, Callable[[str, Family], HeaderCheck]]
+) -> Mapping[tuple[str, str], MatchEvaluator]:
     least = 12 if protocol == AH else 8
-    found: dict[tuple[str, str], Evaluator] = {(name, ""): Evaluator(always, _has(protocol))}
+    found: dict[tuple[str, str], MatchEvaluator] = {(name, ""): MatchEvaluator(always, _has(protocol))}
     for name_of_option, ask in options.items():
         read = _about(protocol, least, ask)
-        found[name, name_of_option] = Evaluator(read, _has(protocol), "a whole extension header", NO_PAYLOAD)
+        found[name, name_of_option] = MatchEvaluator(read, _has(protocol), "a whole extension header", NO_PAYLOAD)
     return found
 
 
-_MOBILE: Guard = lambda packet: packet.protocol == MOBILITY and not packet.fragment  # noqa: E731 - a guard, as others
+_MOBILE: Applicability = lambda packet: packet.protocol == MOBILITY and not packet.fragment  # noqa: E731 - a guard, as others
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
     **_module("ah", AH, {"ahspi": _within(4, 4), "ahlen": _within(1, 1, _ah_octets), "ahres": _zero(2, 2)}),
     **_module(
         "frag",
@@ -235,8 +249,8 @@ EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
             "rt-0-addrs": _addresses,
         },
     ),
-    ("mh", ""): Evaluator(always, _MOBILE),
-    ("mh", "mh-type"): Evaluator(_mh_type, _MOBILE, "a mobility header", NO_PAYLOAD),
+    ("mh", ""): MatchEvaluator(always, _MOBILE),
+    ("mh", "mh-type"): MatchEvaluator(_mh_type, _MOBILE, "a mobility header", NO_PAYLOAD),
 }
 
-GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {"ipv6header": _header_list}
+GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {"ipv6header": _header_list}

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 
 from engine.policy.prefix_sets import Address
 from engine.rulesets.model import Family, Match
-from simulator.context import LOOPBACK, UNKNOWN_INTERFACE, Host, Surroundings
+from simulator.context import LOOPBACK, UNKNOWN_INTERFACE, Host, PacketContext
 from simulator.matches.base import (
-    Check,
-    Evaluator,
-    Group,
-    Test,
+    CompiledMatch,
+    MatchEvaluator,
+    MatchGroup,
+    PacketCheck,
     Truth,
     always,
     one,
@@ -26,13 +26,13 @@ from simulator.packets import Packet, protocol_names
 _HIGHEST_ID = 0xFFFFFFFE
 _NO_HOST = "needs the node's addresses and routes"
 
-Types = frozenset[str]
+AddressTypes = frozenset[str]
 
-Kind = Callable[[Host | None, Address, str], tuple[Types, ...]]
+AddressTypeFinder = Callable[[Host | None, Address, str], tuple[AddressTypes, ...]]
 """What an address may be to the node, on one interface or (empty) on any; more than one where the node is not known."""
 
 
-def _types(host: Host | None, address: Address, interface: str) -> tuple[Types, ...]:
+def _types(host: Host | None, address: Address, interface: str) -> tuple[AddressTypes, ...]:
     """IPv4 has one type per address, asked of the local routing table (``inet_dev_addr_type``)."""
     if address.is_multicast:
         return (frozenset({"MULTICAST"}),)
@@ -47,7 +47,7 @@ def _types(host: Host | None, address: Address, interface: str) -> tuple[Types, 
     return (frozenset({"BROADCAST" if host.is_broadcast(address) else "UNICAST"}),)
 
 
-def _types_6(host: Host | None, address: Address, interface: str) -> tuple[Types, ...]:
+def _types_6(host: Host | None, address: Address, interface: str) -> tuple[AddressTypes, ...]:
     """IPv6 tells local ones from others by its routes, and all but multicast are unicast too (``match_type6``)."""
     if address.is_multicast:
         return (frozenset({"MULTICAST"}),)
@@ -61,13 +61,13 @@ def _types_6(host: Host | None, address: Address, interface: str) -> tuple[Types
     return (local if host.is_local(address, interface) else foreign,)
 
 
-def _addrtype(group: Group, family: Family) -> Test:
+def _addrtype(group: MatchGroup, family: Family) -> CompiledMatch:
     sides: dict[str, Callable[[Packet], Address]] = {"src-type": lambda p: p.src, "dst-type": lambda p: p.dst}
     asked = [(sides[match.option], _wanted(match), match.negated) for match in group if match.option in sides]
     limit = next((match.option for match in group if match.option.startswith("limit-iface")), "")
-    kind: Kind = _types if family is Family.IPV4 else _types_6
+    kind: AddressTypeFinder = _types if family is Family.IPV4 else _types_6
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         interface = {"limit-iface-in": packet.in_interface, "limit-iface-out": packet.out_interface}.get(limit, "")
         if interface == UNKNOWN_INTERFACE or (limit and not interface):
             return None
@@ -80,11 +80,11 @@ def _addrtype(group: Group, family: Family) -> Test:
     return weighed(group, weigh, _NO_HOST, still=True)
 
 
-def _wanted(match: Match) -> Types:
+def _wanted(match: Match) -> AddressTypes:
     return frozenset(one(match.values).upper().split(","))
 
 
-def _fits(found: Types, wanted: Types, family: Family) -> bool:
+def _fits(found: AddressTypes, wanted: AddressTypes, family: Family) -> bool:
     """In IPv6 unicast, multicast and unspecified must hold together, and one of the others where any is asked for."""
     if family is Family.IPV4:
         return bool(found & wanted)
@@ -92,12 +92,12 @@ def _fits(found: Types, wanted: Types, family: Family) -> bool:
     return wanted - by_routes <= found and (not by_routes or bool(by_routes & found))
 
 
-def _rpfilter(group: Group, family: Family) -> Test:
+def _rpfilter(group: MatchGroup, family: Family) -> CompiledMatch:
     """Whether an answer would leave by the interface that the packet came in at."""
     loose, inverted = option(group, "loose") is not None, option(group, "invert") is not None
     accepts_local = option(group, "accept-local") is not None
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         if packet.in_interface == LOOPBACK:
             return not inverted
         if around.host is None or packet.in_interface == UNKNOWN_INTERFACE:
@@ -117,22 +117,24 @@ def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> 
     return way is not None and (loose or way == packet.in_interface)
 
 
-def _socket(group: Group, _family: Family) -> Test:
+def _socket(group: MatchGroup, _family: Family) -> CompiledMatch:
     return opaque(*group, why="depends on the node's open sockets")
 
 
-def _policy(group: Group, _family: Family) -> Test:
+def _policy(group: MatchGroup, _family: Family) -> CompiledMatch:
     """Whether IPsec was used for the packet, or will be: no packet here says so."""
     asked = option(group, "pol")
     held = one(asked.values if asked else ()).lower() == "none"
-    return Test(spelled(*group), lambda _packet: held, "", assumed="takes the packet as one that IPsec is not used for")
+    return CompiledMatch(
+        spelled(*group), lambda _packet: held, "", assumed="takes the packet as one that IPsec is not used for"
+    )
 
 
-def _not_bridged(_values: tuple[str, ...], _family: Family) -> Check:
+def _not_bridged(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda _packet: False
 
 
-def _pkttype(values: tuple[str, ...], _family: Family) -> Check:
+def _pkttype(values: tuple[str, ...], _family: Family) -> PacketCheck:
     wanted = one(values).lower()
     if wanted not in {"unicast", "broadcast", "multicast"}:
         raise ValueError(wanted)
@@ -149,8 +151,8 @@ def _pkttype(values: tuple[str, ...], _family: Family) -> Check:
     return check
 
 
-def _owner(side: Callable[[Packet], int | None]) -> Callable[[tuple[str, ...], Family], Check]:
-    def read(values: tuple[str, ...], _family: Family) -> Check:
+def _owner(side: Callable[[Packet], int | None]) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         low, dash, high = one(values).partition("-")
         first = protocol_names.number(low, _HIGHEST_ID)
         last = protocol_names.number(high, _HIGHEST_ID) if dash else first
@@ -159,24 +161,24 @@ def _owner(side: Callable[[Packet], int | None]) -> Callable[[tuple[str, ...], F
     return read
 
 
-def _has_owner(_values: tuple[str, ...], _family: Family) -> Check:
+def _has_owner(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda packet: None if packet.uid is None else True
 
 
-GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
+GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
     "addrtype": _addrtype,
     "policy": _policy,
     "rpfilter": _rpfilter,
     "socket": _socket,
 }
 
-_BRIDGED = Evaluator(_not_bridged)
+_BRIDGED = MatchEvaluator(_not_bridged)
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
     **{("physdev", f"physdev-{what}"): _BRIDGED for what in ("in", "out", "is-in", "is-out", "is-bridged")},
-    **{(module, ""): Evaluator(always) for module in ("physdev", "pkttype", "owner")},
-    ("pkttype", "pkt-type"): Evaluator(_pkttype),
-    ("owner", "uid-owner"): Evaluator(_owner(lambda packet: packet.uid), needs="the sender's user (uid)"),
-    ("owner", "gid-owner"): Evaluator(_owner(lambda packet: packet.gid), needs="the sender's group (gid)"),
-    ("owner", "socket-exists"): Evaluator(_has_owner, needs="the sender's user (uid)"),
+    **{(module, ""): MatchEvaluator(always) for module in ("physdev", "pkttype", "owner")},
+    ("pkttype", "pkt-type"): MatchEvaluator(_pkttype),
+    ("owner", "uid-owner"): MatchEvaluator(_owner(lambda packet: packet.uid), needs="the sender's user (uid)"),
+    ("owner", "gid-owner"): MatchEvaluator(_owner(lambda packet: packet.gid), needs="the sender's group (gid)"),
+    ("owner", "socket-exists"): MatchEvaluator(_has_owner, needs="the sender's user (uid)"),
 }

@@ -9,7 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.rulesets.model import Family
-from simulator.matches.base import Check, Evaluator, Group, Test, Truth, always, one, option, spelled, value
+from simulator.matches.base import (
+    CompiledMatch,
+    MatchEvaluator,
+    MatchGroup,
+    PacketCheck,
+    Truth,
+    always,
+    one,
+    option,
+    spelled,
+    value,
+)
 from simulator.matches.transport_options import NO_PAYLOAD
 from simulator.packets import Packet, bytes_of, known_bits, protocol_names
 
@@ -18,9 +29,9 @@ _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _BITS = 0xFFFFFFFF
 _LIMIT = 11  # tests in one match, operations in one location
 
-Range = tuple[int, int]
+ByteRange = tuple[int, int]
 
-Word = tuple[int, int]
+ByteWord = tuple[int, int]
 """32 bits read from a packet, and which of them are known."""
 
 
@@ -30,7 +41,7 @@ class _Comparison:
 
     start: int
     steps: tuple[tuple[str, int], ...]
-    ranges: tuple[Range, ...]
+    ranges: tuple[ByteRange, ...]
 
     def holds(self, data: bytes, known: bytes) -> Truth:
         """Return whether the bytes of a packet satisfy it; None where that hangs on bits that are not known."""
@@ -50,20 +61,20 @@ class _Comparison:
         return None if word[1] != _BITS else any(low <= word[0] <= high for low, high in self.ranges)
 
 
-_ARITHMETIC: Mapping[str, Callable[[int, int, int], Word]] = {
+_ARITHMETIC: Mapping[str, Callable[[int, int, int], ByteWord]] = {
     "&": lambda value, known, number: (value & number, known | _BITS ^ number),
     "<<": lambda value, known, number: (value << number & _BITS, (known << number | (1 << number) - 1) & _BITS),
     ">>": lambda value, known, number: (value >> number, known >> number | _BITS ^ _BITS >> number),
 }
 
 
-def _read(data: bytes, known: bytes, at: int) -> Word | None:
+def _read(data: bytes, known: bytes, at: int) -> ByteWord | None:
     if at + 4 > len(data):
         return None
     return int.from_bytes(data[at : at + 4]), int.from_bytes(known[at : at + 4])
 
 
-def _u32(values: tuple[str, ...], _family: Family) -> Check:
+def _u32(values: tuple[str, ...], _family: Family) -> PacketCheck:
     comparisons = tuple(_comparison(text) for text in one(values).split("&&"))
     if len(comparisons) > _LIMIT:
         raise ValueError(values)
@@ -93,13 +104,13 @@ def _comparison(text: str) -> _Comparison:
     )
 
 
-def _range(text: str) -> Range:
+def _range(text: str) -> ByteRange:
     low, colon, high = text.partition(":")
     first = protocol_names.number(low, _BITS)
     return first, protocol_names.number(high, _BITS) if colon else first
 
 
-def _string(group: Group, _family: Family) -> Test:
+def _string(group: MatchGroup, _family: Family) -> CompiledMatch:
     """The pattern has to lie between both offsets, counted from the network header."""
     wanted = option(group, "string") or option(group, "hex-string")
     if wanted is None:
@@ -119,7 +130,7 @@ def _string(group: Group, _family: Family) -> Test:
         found = (data.lower() if folded else data).find(pattern.lower() if folded else pattern, first)
         return (found >= 0 and found + len(pattern) <= last) is not wanted.negated
 
-    return Test(spelled(*group), check, "needs bytes that can exist on the wire", made_up=NO_PAYLOAD)
+    return CompiledMatch(spelled(*group), check, "needs bytes that can exist on the wire", made_up=NO_PAYLOAD)
 
 
 def _unhexed(text: str) -> bytes:
@@ -130,9 +141,9 @@ def _unhexed(text: str) -> bytes:
     return b"".join(bytes.fromhex(part) if place % 2 else part.encode("latin-1") for place, part in enumerate(parts))
 
 
-GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {"string": _string}
+GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {"string": _string}
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
-    ("u32", ""): Evaluator(always),
-    ("u32", "u32"): Evaluator(_u32, needs="bytes"),
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
+    ("u32", ""): MatchEvaluator(always),
+    ("u32", "u32"): MatchEvaluator(_u32, needs="bytes"),
 }

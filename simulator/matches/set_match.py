@@ -4,10 +4,20 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from engine.rulesets.model import Family, Match
-from simulator.context import Surroundings
-from simulator.matches.base import Group, Test, Truth, opaque, option, weighed
+from simulator.context import PacketContext
+from simulator.matches.base import CompiledMatch, MatchGroup, Truth, opaque, option, weighed
 from simulator.packets import Packet, protocol_names
-from simulator.sets import Asked, Count, Counting, Saved, Sets, Visit, is_untouched, plain_test, test
+from simulator.sets import (
+    CounterCondition,
+    CountingMode,
+    SetLookup,
+    SetLookupContext,
+    SetRegistry,
+    StaticSet,
+    is_untouched,
+    plain_test,
+    test,
+)
 
 _SIDES: Mapping[str, bool] = {"src": True, "dst": False}
 
@@ -22,7 +32,7 @@ _RUNS = "counts timeouts from the first packet on, as just saved"
 _CUT = "has members with bits outside its mask, taken as cut by it"
 
 
-def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
+def compile_set_match(group: MatchGroup, family: Family, sets: SetRegistry) -> CompiledMatch:
     """Make one ``-m set`` ready.
 
     Raises:
@@ -33,7 +43,7 @@ def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
         return opaque(*group)
     saved = sets[wanted.values[0]]
     try:
-        asked = Asked(
+        asked = SetLookup(
             wanted.values[0],
             family,
             sides_of(wanted.values[1]),
@@ -47,10 +57,10 @@ def compile_set_match(group: Group, family: Family, sets: Sets) -> Test:
 
     plain = plain_test(saved, asked)
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         if plain is not None and is_untouched(saved, around.memory):
             return plain(packet) is not wanted.negated
-        visit = Visit(packet, around.memory.elapsed(packet.time))
+        visit = SetLookupContext(packet, around.memory.elapsed(packet.time))
         held = test(sets, asked, visit, around.memory).held
         return None if held is None else held is not wanted.negated
 
@@ -75,21 +85,21 @@ def sides_of(text: str) -> tuple[bool, ...]:
 _READ = frozenset({"match-set", "return-nomatch", "update-counters", "update-subcounters", ""})
 
 
-def _counting(group: Group) -> Counting:
+def _counting(group: MatchGroup) -> CountingMode:
     """Whether counters are left alone, and what is asked of them; ValueError where that is not understood."""
     still = {match.option for match in group if match.negated and match.option.startswith("update-")}
     counts = tuple(_count(match) for match in group if match.option not in _READ)
-    return Counting("update-counters" not in still, "update-subcounters" not in still, counts)
+    return CountingMode("update-counters" not in still, "update-subcounters" not in still, counts)
 
 
-def _count(match: Match) -> Count:
+def _count(match: Match) -> CounterCondition:
     what, _, how = match.option.partition("-")
     if what not in {"packets", "bytes"} or how not in _FITS or len(match.values) != 1:
         raise ValueError(match.option)
     number, fits = protocol_names.number(match.values[0], 2**64 - 1), _FITS[how]
-    return Count(what == "bytes", lambda found: fits(found, number) is not match.negated)
+    return CounterCondition(what == "bytes", lambda found: fits(found, number) is not match.negated)
 
 
-def _expires(saved: Saved) -> bool:
+def _expires(saved: StaticSet) -> bool:
     found = (entry for level in saved.levels.values() for entries in level.values() for entry in entries)
     return saved.traits.timeout is not None and any(entry.until < inf for entry in found)

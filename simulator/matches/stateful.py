@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 from ipaddress import ip_address
 
 from engine.rulesets.model import Family
-from simulator.context import Surroundings
-from simulator.matches.base import Group, Test, Truth, opaque, option, spelled, value, weighed
+from simulator.context import PacketContext
+from simulator.matches.base import CompiledMatch, MatchGroup, Truth, opaque, option, spelled, value, weighed
 from simulator.matches.basic import BITS, masked
 from simulator.packets import Address, Packet, protocol_names
 
@@ -51,12 +51,12 @@ def seconds_per_packet(text: str) -> float:
     return _UNITS[unit[:1] or "s"] / max(1, protocol_names.number(number, 10**6))
 
 
-def _limit(group: Group, _family: Family) -> Test:
+def _limit(group: MatchGroup, _family: Family) -> CompiledMatch:
     every = seconds_per_packet(value(group, "limit", "3/hour"))
     burst = protocol_names.number(value(group, "limit-burst", str(_BURST)), 10_000)
     key = object()
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         return around.memory.cell(key, _Bucket(burst)).take(packet.time, every, burst)
 
     return weighed(group, weigh, assumed=_FRESH)
@@ -70,7 +70,7 @@ _MODES: Mapping[str, Callable[[Packet, int, int], Hashable]] = {
 }
 
 
-def _hashlimit(group: Group, family: Family) -> Test:
+def _hashlimit(group: MatchGroup, family: Family) -> CompiledMatch:
     rate = option(group, "hashlimit-upto") or option(group, "hashlimit-above") or option(group, "hashlimit")
     if rate is None or any(match.option.startswith("hashlimit-rate") for match in group):
         return opaque(*group)
@@ -81,7 +81,7 @@ def _hashlimit(group: Group, family: Family) -> Test:
     src_mask, dst_mask = (_prefix(value(group, f"hashlimit-{side}mask", ""), family) for side in ("src", "dst"))
     name = value(group, "hashlimit-name", "")
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         key = ("hashlimit", family, name, *(mode(packet, src_mask, dst_mask) for mode in modes))
         return around.memory.cell(key, _Bucket(burst)).take(packet.time, every, burst) is not above
 
@@ -94,14 +94,14 @@ def _prefix(text: str, family: Family) -> int:
     return (1 << bits) - (1 << bits - length)
 
 
-def _quota(group: Group, _family: Family) -> Test:
+def _quota(group: MatchGroup, _family: Family) -> CompiledMatch:
     """Bytes left; one packet too many takes what is left, so that no smaller one gets through after it."""
     asked = option(group, "quota")
     if asked is None:
         raise ValueError(spelled(*group))
     whole, key = protocol_names.number(asked.values[0], 2**64 - 1), object()
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         if packet.length is None:
             return None
         left = around.memory.cell(key, [whole])
@@ -112,7 +112,7 @@ def _quota(group: Group, _family: Family) -> Test:
     return weighed(group, weigh, "needs the length, which the packet does not give", _FRESH)
 
 
-def _statistic(group: Group, _family: Family) -> Test:
+def _statistic(group: MatchGroup, _family: Family) -> CompiledMatch:
     """Every n-th packet, from number ``--packet`` on, as of 0; which of many by chance cannot be known."""
     if value(group, "mode", "") != "nth":
         return _chance(group)
@@ -122,7 +122,7 @@ def _statistic(group: Group, _family: Family) -> Test:
     last = protocol_names.number(every.values[0], 2**31 - 1) - 1
     first, key = protocol_names.number(value(group, "packet", "0"), 2**31 - 1), object()
 
-    def weigh(_packet: Packet, around: Surroundings) -> Truth:
+    def weigh(_packet: Packet, around: PacketContext) -> Truth:
         count = around.memory.cell(key, [last - first])  # as the tool tells the kernel, to which --packet means nothing
         count[0] = 0 if count[0] == last else count[0] + 1
         return (count[0] == 0) is not every.negated
@@ -130,13 +130,13 @@ def _statistic(group: Group, _family: Family) -> Test:
     return weighed(group, weigh, assumed=_FRESH)
 
 
-def _chance(group: Group) -> Test:
+def _chance(group: MatchGroup) -> CompiledMatch:
     asked = option(group, "probability")
     share = float(asked.values[0]) if asked else -1.0
     certain = {0.0: False, 1.0: True}.get(share)
     if asked is None or certain is None:
         return opaque(*group, why="is left to chance")
-    return Test(spelled(*group), lambda _packet: certain is not asked.negated, "")
+    return CompiledMatch(spelled(*group), lambda _packet: certain is not asked.negated, "")
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ class _Seen:
     stamps: list[float | None] = field(default_factory=list)
 
 
-def _recent(group: Group, family: Family) -> Test:
+def _recent(group: MatchGroup, family: Family) -> CompiledMatch:
     """Lists of addresses by name, shared by rules."""
     asked = next(match for match in group if match.option in {"set", "rcheck", "update", "remove"})
     seconds, hits = (int(value(group, name, "0")) for name in ("seconds", "hitcount"))
@@ -158,7 +158,7 @@ def _recent(group: Group, family: Family) -> Test:
     )
     same_ttl = option(group, "rttl") is not None and asked.option in {"rcheck", "update"}
 
-    def weigh(packet: Packet, around: Surroundings) -> Truth:
+    def weigh(packet: Packet, around: PacketContext) -> Truth:
         seen = around.memory.cell(listed, dict[int, _Seen]())
         address = int(side(packet)) & mask[1]
         entry = seen.get(address)
@@ -191,7 +191,7 @@ _DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 _DAY = 86400
 
 
-def _time(group: Group, _family: Family) -> Test:
+def _time(group: MatchGroup, _family: Family) -> CompiledMatch:
     """The packet's time in UTC; a time of day that ends before it starts goes over midnight."""
     if option(group, "kerneltz") is not None or option(group, "localtz") is not None:
         return opaque(*group, why="depends on the node's time zone")
@@ -200,7 +200,7 @@ def _time(group: Group, _family: Family) -> Test:
     weekdays, monthdays = _numbered(group, "weekdays", _DAYS, 8), _numbered(group, "monthdays", [], 32)
     contiguous = option(group, "contiguous") is not None
 
-    def weigh(packet: Packet, _around: Surroundings) -> Truth:
+    def weigh(packet: Packet, _around: PacketContext) -> Truth:
         if packet.time is None:
             return None
         now = int(packet.time)
@@ -234,7 +234,7 @@ def _moment(text: str) -> int:
     return int(begun.timestamp()) + (_seconds(clock) if clock else 0)
 
 
-def _numbered(group: Group, name: str, words: list[str], end: int) -> frozenset[int]:
+def _numbered(group: MatchGroup, name: str, words: list[str], end: int) -> frozenset[int]:
     """The days a list names, by number or word; without the list all of them."""
     asked = option(group, name)
     if asked is None:
@@ -243,7 +243,7 @@ def _numbered(group: Group, name: str, words: list[str], end: int) -> frozenset[
     return frozenset(range(1, end)) - found if asked.negated else found
 
 
-GROUPS: Mapping[str, Callable[[Group, Family], Test]] = {
+GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
     "limit": _limit,
     "hashlimit": _hashlimit,
     "quota": _quota,

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 
 from engine.rulesets.model import Family
-from simulator.matches.base import Check, Evaluator, Guard, Truth, one
+from simulator.matches.base import Applicability, MatchEvaluator, PacketCheck, Truth, one
 from simulator.packets import TCP_FLAGS, Packet, protocol_names
 
-PortRange = tuple[int, int]
+PortInterval = tuple[int, int]
 """The lowest and the highest port."""
 
-Port = Callable[[Packet], int | None]
+PortReader = Callable[[Packet], int | None]
 
 _FLAG_WORDS: Mapping[str, frozenset[str]] = {
     "ALL": frozenset(TCP_FLAGS[:6]),
@@ -24,7 +24,7 @@ _FLAG_WORDS: Mapping[str, frozenset[str]] = {
 }
 
 
-def port_range(text: str) -> PortRange:
+def port_range(text: str) -> PortInterval:
     """Read ``PORT``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
 
     Raises:
@@ -40,7 +40,7 @@ def port_range(text: str) -> PortRange:
     return (low, high)
 
 
-def port_ranges(text: str) -> tuple[PortRange, ...]:
+def port_ranges(text: str) -> tuple[PortInterval, ...]:
     """Read what multiport takes: `port_range` texts with commas between."""
     return tuple(port_range(part) for part in text.split(","))
 
@@ -63,27 +63,27 @@ def _flags(text: str) -> frozenset[str]:
 
 
 # In C, as they run for every packet and rule.
-_sport: Port = attrgetter("sport")
-_dport: Port = attrgetter("dport")
+_sport: PortReader = attrgetter("sport")
+_dport: PortReader = attrgetter("dport")
 
 
-def _within(port: Port) -> Callable[[tuple[str, ...], Family], Check]:
-    def read(values: tuple[str, ...], _family: Family) -> Check:
+def _within(port: PortReader) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         low, high = port_range(one(values))
         return lambda packet: None if (found := port(packet)) is None else low <= found <= high
 
     return read
 
 
-def _among(*ports: Port) -> Callable[[tuple[str, ...], Family], Check]:
-    def read(values: tuple[str, ...], _family: Family) -> Check:
+def _among(*ports: PortReader) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         ranges = port_ranges(one(values))
         return lambda packet: _any(_listed(port(packet), ranges) for port in ports)
 
     return read
 
 
-def _listed(port: int | None, ranges: tuple[PortRange, ...]) -> Truth:
+def _listed(port: int | None, ranges: tuple[PortInterval, ...]) -> Truth:
     if port is None:
         return None
     return any(low <= port <= high for low, high in ranges)
@@ -96,16 +96,16 @@ def _any(truths: Iterator[Truth]) -> Truth:
     return None if None in found else False
 
 
-def _tcp_flags(values: tuple[str, ...], _family: Family) -> Check:
+def _tcp_flags(values: tuple[str, ...], _family: Family) -> PacketCheck:
     examined, wanted = flag_mask(values)
     return lambda packet: packet.flags & examined == wanted
 
 
-def _syn(_values: tuple[str, ...], family: Family) -> Check:
+def _syn(_values: tuple[str, ...], family: Family) -> PacketCheck:
     return _tcp_flags(("FIN,SYN,RST,ACK", "SYN"), family)
 
 
-def _icmp_type(values: tuple[str, ...], family: Family) -> Check:
+def _icmp_type(values: tuple[str, ...], family: Family) -> PacketCheck:
     """In IPv4 ``any`` holds for all, and so does 255, which is how the kernel stores it."""
     text = one(values)
     if family is Family.IPV4 and text.lower() in {"any", "255"}:
@@ -114,11 +114,11 @@ def _icmp_type(values: tuple[str, ...], family: Family) -> Check:
     return lambda packet: None if packet.icmp is None else packet.icmp[0] == kind and low <= packet.icmp[1] <= high
 
 
-def _always(_values: tuple[str, ...], _family: Family) -> Check:
+def _always(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda _packet: True
 
 
-def _speaks(*protocols: int) -> Guard:
+def _speaks(*protocols: int) -> Applicability:
     if len(protocols) == 1:
         (protocol,) = protocols
         return lambda packet: packet.protocol == protocol and not packet.fragment
@@ -129,12 +129,12 @@ _SPORT, _DPORT, _PORTS = "the source port", "the destination port", "both ports"
 _ICMP_TYPE = "the ICMP type"
 
 
-def _port_options(applies: Guard) -> dict[str, Evaluator]:
+def _port_options(applies: Applicability) -> dict[str, MatchEvaluator]:
     """The options tcp, udp and sctp share; the long and the short name are both accepted by iptables."""
-    sport = Evaluator(_within(_sport), applies, _SPORT)
-    dport = Evaluator(_within(_dport), applies, _DPORT)
+    sport = MatchEvaluator(_within(_sport), applies, _SPORT)
+    dport = MatchEvaluator(_within(_dport), applies, _DPORT)
     return {
-        "": Evaluator(_always, applies),
+        "": MatchEvaluator(_always, applies),
         "sport": sport,
         "source-port": sport,
         "dport": dport,
@@ -142,31 +142,31 @@ def _port_options(applies: Guard) -> dict[str, Evaluator]:
     }
 
 
-def _multiport_options(applies: Guard) -> dict[str, Evaluator]:
-    sports = Evaluator(_among(_sport), applies, _SPORT)
-    dports = Evaluator(_among(_dport), applies, _DPORT)
+def _multiport_options(applies: Applicability) -> dict[str, MatchEvaluator]:
+    sports = MatchEvaluator(_among(_sport), applies, _SPORT)
+    dports = MatchEvaluator(_among(_dport), applies, _DPORT)
     return {
-        "": Evaluator(_always, applies),
+        "": MatchEvaluator(_always, applies),
         "sports": sports,
         "source-ports": sports,
         "dports": dports,
         "destination-ports": dports,
-        "ports": Evaluator(_among(_sport, _dport), applies, _PORTS),
+        "ports": MatchEvaluator(_among(_sport, _dport), applies, _PORTS),
     }
 
 
-def _icmp_options(option: str, applies: Guard) -> dict[str, Evaluator]:
-    return {"": Evaluator(_always, applies), option: Evaluator(_icmp_type, applies, _ICMP_TYPE)}
+def _icmp_options(option: str, applies: Applicability) -> dict[str, MatchEvaluator]:
+    return {"": MatchEvaluator(_always, applies), option: MatchEvaluator(_icmp_type, applies, _ICMP_TYPE)}
 
 
 _TCP = _speaks(protocol_names.TCP)
 _ICMPV6 = _icmp_options("icmpv6-type", _speaks(protocol_names.ICMPV6))
 
-_MODULES: Mapping[str, Mapping[str, Evaluator]] = {
+_MODULES: Mapping[str, Mapping[str, MatchEvaluator]] = {
     "tcp": {
         **_port_options(_TCP),
-        "tcp-flags": Evaluator(_tcp_flags, _TCP),
-        "syn": Evaluator(_syn, _TCP),
+        "tcp-flags": MatchEvaluator(_tcp_flags, _TCP),
+        "syn": MatchEvaluator(_syn, _TCP),
     },
     "udp": _port_options(_speaks(protocol_names.UDP)),
     "sctp": _port_options(_speaks(protocol_names.SCTP)),
@@ -177,6 +177,6 @@ _MODULES: Mapping[str, Mapping[str, Evaluator]] = {
     "ipv6-icmp": _ICMPV6,
 }
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
     (module, option): evaluator for module, options in _MODULES.items() for option, evaluator in options.items()
 }

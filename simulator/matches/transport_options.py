@@ -6,8 +6,8 @@ Sources: iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sct
 from collections.abc import Callable, Iterator, Mapping
 
 from engine.rulesets.model import Family
-from simulator.matches.base import Check, Evaluator, Guard, Truth, always, beyond, one
-from simulator.packets import Layout, Packet, bytes_of, layout, protocol_names
+from simulator.matches.base import Applicability, MatchEvaluator, PacketCheck, Truth, always, beyond, one
+from simulator.packets import HeaderLayout, Packet, bytes_of, layout, protocol_names
 
 AH, ESP = 51, 50
 
@@ -56,13 +56,13 @@ def number_range(text: str, highest: int) -> tuple[int, int]:
     return (least, protocol_names.number(high, highest) if high else highest) if colon else (least, least)
 
 
-def found_in(packet: Packet) -> Layout | None:
+def found_in(packet: Packet) -> HeaderLayout | None:
     """Return where a packet's headers lie, or None where it has no bytes."""
     data = bytes_of(packet)
     return None if data is None else layout(data)
 
 
-def _speaks(*protocols: int) -> Guard:
+def _speaks(*protocols: int) -> Applicability:
     return lambda packet: packet.protocol in protocols and not packet.fragment
 
 
@@ -78,12 +78,12 @@ def _tcp_options(packet: Packet) -> Iterator[tuple[int, bytes]]:
         at += max(size, 1)
 
 
-def _tcp_option(values: tuple[str, ...], _family: Family) -> Check:
+def _tcp_option(values: tuple[str, ...], _family: Family) -> PacketCheck:
     wanted = protocol_names.number(one(values), 0xFF)
     return lambda packet: any(kind == wanted for kind, _ in _tcp_options(packet))
 
 
-def _mss(values: tuple[str, ...], _family: Family) -> Check:
+def _mss(values: tuple[str, ...], _family: Family) -> PacketCheck:
     low, high = number_range(one(values), 0xFFFF)
 
     def check(packet: Packet) -> Truth:
@@ -94,7 +94,7 @@ def _mss(values: tuple[str, ...], _family: Family) -> Check:
     return check
 
 
-def _chunk_types(values: tuple[str, ...], _family: Family) -> Check:
+def _chunk_types(values: tuple[str, ...], _family: Family) -> PacketCheck:
     how, text = values
     wanted = {kind: flags for word in _chunk_words(text) for kind, flags in (_chunk(word),)}
     if how not in {"all", "any", "only"}:
@@ -151,7 +151,7 @@ def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
         at += (size + 3) // 4 * 4
 
 
-def _dccp_types(values: tuple[str, ...], _family: Family) -> Check:
+def _dccp_types(values: tuple[str, ...], _family: Family) -> PacketCheck:
     wanted = {_DCCP_TYPES.index(word) for word in one(values).upper().split(",")}
 
     def check(packet: Packet) -> Truth:
@@ -162,10 +162,10 @@ def _dccp_types(values: tuple[str, ...], _family: Family) -> Check:
     return check
 
 
-def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], Family], Check]:
+def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], Family], PacketCheck]:
     """A check on a number of the transport header; a header that is cut is told of, even by an inverted one."""
 
-    def read(values: tuple[str, ...], _family: Family) -> Check:
+    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         low, high = number_range(one(values), highest)
 
         def check(packet: Packet) -> Truth:
@@ -180,13 +180,13 @@ def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], 
 
 _TCP, _SCTP, _DCCP = _speaks(protocol_names.TCP), _speaks(protocol_names.SCTP), _speaks(protocol_names.DCCP)
 
-EVALUATORS: Mapping[tuple[str, str], Evaluator] = {
-    ("tcp", "tcp-option"): Evaluator(_tcp_option, _TCP, made_up=NO_PAYLOAD),
-    ("tcpmss", ""): Evaluator(always, _TCP),
-    ("tcpmss", "mss"): Evaluator(_mss, _TCP, made_up=NO_PAYLOAD),
-    ("sctp", "chunk-types"): Evaluator(_chunk_types, _SCTP, "whole SCTP chunks", drops=True),
-    ("dccp", "dccp-types"): Evaluator(_dccp_types, _DCCP, "a DCCP header", NO_PAYLOAD),
-    ("esp", ""): Evaluator(always, _speaks(ESP)),
-    ("esp", "espspi"): Evaluator(_first_word(0, 4, 0xFFFFFFFF), _speaks(ESP), "an ESP header", NO_PAYLOAD),
-    ("ah", ""): Evaluator(always),
+EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
+    ("tcp", "tcp-option"): MatchEvaluator(_tcp_option, _TCP, made_up=NO_PAYLOAD),
+    ("tcpmss", ""): MatchEvaluator(always, _TCP),
+    ("tcpmss", "mss"): MatchEvaluator(_mss, _TCP, made_up=NO_PAYLOAD),
+    ("sctp", "chunk-types"): MatchEvaluator(_chunk_types, _SCTP, "whole SCTP chunks", drops=True),
+    ("dccp", "dccp-types"): MatchEvaluator(_dccp_types, _DCCP, "a DCCP header", NO_PAYLOAD),
+    ("esp", ""): MatchEvaluator(always, _speaks(ESP)),
+    ("esp", "espspi"): MatchEvaluator(_first_word(0, 4, 0xFFFFFFFF), _speaks(ESP), "an ESP header", NO_PAYLOAD),
+    ("ah", ""): MatchEvaluator(always),
 }

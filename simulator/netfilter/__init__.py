@@ -5,14 +5,14 @@ What is not modelled is assumed not to match or not to act, and the answer names
 """
 
 from engine.rulesets.model import Hook, Ruleset
-from simulator.netfilter.answer import Answer, Decision, Step, Verdict
-from simulator.netfilter.walker import Passage, Walker
+from simulator.netfilter.answer import Decision, Evaluation, TraceStep, Verdict
+from simulator.netfilter.walker import PacketWalk, Walker
 from simulator.packets import Packet
 
-__all__ = ["Answer", "Decision", "Passage", "Step", "Verdict", "Walker", "simulate"]
+__all__ = ["Decision", "Evaluation", "PacketWalk", "TraceStep", "Verdict", "Walker", "simulate"]
 
 
-def simulate(ruleset: Ruleset, packet: Packet, hook: Hook | None = None) -> Answer:
+def simulate(ruleset: Ruleset, packet: Packet, hook: Hook | None = None) -> Evaluation:
     """Return what the ruleset does to one packet; for many packets keep a `Walker`.
 
     Raises:

@@ -51,7 +51,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """A rule the packet matched; ``depth`` counts the chains entered to get there, ``target`` may be empty.
 
     One that is not ``matched`` dropped the packet, which ends inside what the rule's matches read.
@@ -77,7 +77,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Evaluation:
     """What a ruleset does to ``packet`` at ``hook``.
 
     ``decided_by`` is the filter table's decider when the packet is accepted there, as other tables are not for
@@ -91,7 +91,7 @@ class Answer:
     left: Packet
     reject_with: str | None = None
     decided_by: Decision | None = None
-    trace: tuple[Step, ...] = ()
+    trace: tuple[TraceStep, ...] = ()
     assumptions: tuple[str, ...] = ()
 
     def as_json(self, *, trace: bool = True) -> dict[str, object]:

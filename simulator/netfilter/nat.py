@@ -9,14 +9,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from engine.policy.prefix_sets import Address
 from engine.rulesets.model import Family, Hook, Target
-from simulator.context import Host, Surroundings
-from simulator.netfilter.nat_tuples import Assume, Binding, Ports, Range
+from simulator.context import Host, PacketContext
+from simulator.netfilter.nat_tuples import Assume, NatBinding, NatRange, PortBounds
 from simulator.packets import Packet, protocol_names
 
-Wanted = Callable[[Packet, Hook, Host | None, Assume], Range | None]
+NatRangeReader = Callable[[Packet, Hook, Host | None, Assume], NatRange | None]
 """From a first packet to what its address is to be chosen from; None leaves it as it is."""
 
-Translate = Callable[[Packet, Hook, Surroundings, Assume], Packet]
+Translation = Callable[[Packet, Hook, PacketContext, Assume], Packet]
 
 DESTINATION_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 """Where the destination is rewritten; at the others it is the source."""
@@ -24,7 +24,7 @@ DESTINATION_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 _LOOPBACK: Mapping[Family, Address] = {Family.IPV4: IPv4Address("127.0.0.1"), Family.IPV6: IPv6Address("::1")}
 
 
-def range_of(text: str, family: Family) -> Range:
+def range_of(text: str, family: Family) -> NatRange:
     """Read ``ADDRESS[-ADDRESS][:PORT[-PORT]]``, with brackets round IPv6 addresses that a port follows.
 
     Raises:
@@ -37,7 +37,7 @@ def range_of(text: str, family: Family) -> Range:
         addresses, ports = text, ""
     else:
         addresses, _, ports = text.partition(":")
-    return Range(_pair(addresses) if addresses else None, ports_of(ports) if ports else None)
+    return NatRange(_pair(addresses) if addresses else None, ports_of(ports) if ports else None)
 
 
 def _pair(text: str) -> tuple[Address, Address]:
@@ -45,7 +45,7 @@ def _pair(text: str) -> tuple[Address, Address]:
     return ip_address(low), ip_address(high if dash else low)
 
 
-def ports_of(text: str) -> Ports:
+def ports_of(text: str) -> PortBounds:
     """Read ``PORT`` or ``PORT-PORT``; a base after a slash shifts them, which is not modelled.
 
     Raises:
@@ -55,26 +55,26 @@ def ports_of(text: str) -> Ports:
     return protocol_names.number(low, 0xFFFF), protocol_names.number(high if dash else low, 0xFFFF)
 
 
-def bound(packet: Packet, hook: Hook, around: Surroundings, assume: Assume, wanted: Range | None = None) -> Packet:
+def bound(packet: Packet, hook: Hook, around: PacketContext, assume: Assume, wanted: NatRange | None = None) -> Packet:
     """Return a first packet as translation leaves it at a hook; where no rule wants anything, at a free tuple still."""
     source = hook not in DESTINATION_HOOKS
     here = packet.src if source else packet.dst
-    return Binding(wanted or Range((here, here)), source, around.connections, assume).bound(packet)
+    return NatBinding(wanted or NatRange((here, here)), source, around.connections, assume).bound(packet)
 
 
-def _always(wanted: Range) -> Wanted:
+def _always(wanted: NatRange) -> NatRangeReader:
     return lambda _packet, _hook, _host, _assume: wanted
 
 
-def _dnat(target: Target, family: Family) -> Wanted:
+def _dnat(target: Target, family: Family) -> NatRangeReader:
     return _always(_asked(target, range_of(_value(target, "to-destination"), family)))
 
 
-def _snat(target: Target, family: Family) -> Wanted:
+def _snat(target: Target, family: Family) -> NatRangeReader:
     return _always(_asked(target, range_of(_value(target, "to-source"), family)))
 
 
-def _asked(target: Target, found: Range) -> Range:
+def _asked(target: Target, found: NatRange) -> NatRange:
     persistent = any(option.option == "persistent" for option in target.options)
     return replace(found, drawn=_drawn(target), persistent=persistent)
 
@@ -91,49 +91,49 @@ def _value(target: Target, name: str, default: str | None = None) -> str:
     return options[name].values[0]
 
 
-def _masquerade(target: Target, _family: Family) -> Wanted:
+def _masquerade(target: Target, _family: Family) -> NatRangeReader:
     text = _value(target, "to-ports", "")
     ports, drawn = ports_of(text) if text else None, _drawn(target)
 
-    def wanted(packet: Packet, _hook: Hook, host: Host | None, assume: Assume) -> Range | None:
+    def wanted(packet: Packet, _hook: Hook, host: Host | None, assume: Assume) -> NatRange | None:
         address = host.source_for(packet.dst, packet.out_interface) if host else None
         if address is None:
             assume("MASQUERADE needs the node's address; the source is assumed to stay as it is")
             return None
-        return Range((address, address), ports, drawn=drawn)
+        return NatRange((address, address), ports, drawn=drawn)
 
     return wanted
 
 
-def _redirect(target: Target, family: Family) -> Wanted:
+def _redirect(target: Target, family: Family) -> NatRangeReader:
     text = _value(target, "to-ports", "")
     ports, drawn = ports_of(text) if text else None, _drawn(target)
 
-    def wanted(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> Range | None:
+    def wanted(packet: Packet, hook: Hook, host: Host | None, assume: Assume) -> NatRange | None:
         address: Address | None = _LOOPBACK[family] if hook is Hook.OUTPUT else None
         if hook is not Hook.OUTPUT and host is not None:
             address = host.address_of(packet.in_interface, packet.src.version)
         if address is None:
             assume("REDIRECT needs the in interface's address; the destination address is assumed to stay as it is")
             address = packet.dst
-        return Range((address, address), ports, drawn=drawn)
+        return NatRange((address, address), ports, drawn=drawn)
 
     return wanted
 
 
-def _netmap(target: Target, _family: Family) -> Wanted:
+def _netmap(target: Target, _family: Family) -> NatRangeReader:
     network = ip_network(_value(target, "to"), strict=False)
 
-    def wanted(packet: Packet, hook: Hook, _host: Host | None, _assume: Assume) -> Range | None:
+    def wanted(packet: Packet, hook: Hook, _host: Host | None, _assume: Assume) -> NatRange | None:
         here = packet.dst if hook in DESTINATION_HOOKS else packet.src
         address = network[int(here) & int(network.hostmask)]
-        return Range((address, address))
+        return NatRange((address, address))
 
     return wanted
 
 
-def _translation(read: Callable[[Target, Family], Wanted]) -> Callable[[Target, Family], Translate]:
-    def prepared(target: Target, family: Family) -> Translate:
+def _translation(read: Callable[[Target, Family], NatRangeReader]) -> Callable[[Target, Family], Translation]:
+    def prepared(target: Target, family: Family) -> Translation:
         wanted = read(target, family)
         return lambda packet, hook, around, assume: bound(
             packet, hook, around, assume, wanted(packet, hook, around.host, assume)
@@ -142,7 +142,7 @@ def _translation(read: Callable[[Target, Family], Wanted]) -> Callable[[Target, 
     return prepared
 
 
-TRANSLATIONS: Mapping[str, Callable[[Target, Family], Translate]] = {
+TRANSLATIONS: Mapping[str, Callable[[Target, Family], Translation]] = {
     "DNAT": _translation(_dnat),
     "SNAT": _translation(_snat),
     "MASQUERADE": _translation(_masquerade),

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from engine.policy.prefix_sets import Address
-from simulator.context import Connections
+from simulator.context import ConnectionLookup
 from simulator.packets import Packet, protocol_names, rewritten
 
 Assume = Callable[[str], None]
-Ports = tuple[int, int]
+PortBounds = tuple[int, int]
 
 _ALL = 0xFFFFFFFF
 
@@ -23,25 +23,25 @@ _ATTEMPTS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class NatRange:
     """The addresses and ports to choose from; None leaves them as they are. A port may be ``drawn`` in any case.
 
     The choice among addresses is ``persistent`` if a source gets the same one whatever its destination.
     """
 
     addresses: tuple[Address, Address] | None
-    ports: Ports | None = None
+    ports: PortBounds | None = None
     drawn: bool = False
     persistent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
+class NatBinding:
     """One choice to make: which end of the packet is rewritten, out of what, next to which connections."""
 
-    wanted: Range
+    wanted: NatRange
     source: bool
-    connections: Connections | None
+    connections: ConnectionLookup | None
     assume: Assume
 
     def bound(self, packet: Packet) -> Packet:
@@ -70,7 +70,7 @@ class Binding:
         inside = addresses is None or int(addresses[0]) <= int(here) <= int(addresses[1])
         return inside and (self.wanted.ports is None or self._has_port_of(packet, self.wanted.ports))
 
-    def _has_port_of(self, packet: Packet, ports: Ports) -> bool:
+    def _has_port_of(self, packet: Packet, ports: PortBounds) -> bool:
         number = _number(packet, source=self.source)
         return number is not None and ports[0] <= number <= ports[1]
 
@@ -146,7 +146,7 @@ def _numbered(packet: Packet, number: int, *, source: bool) -> Packet:
     return rewritten(packet, sport=number) if source else rewritten(packet, dport=number)
 
 
-def _chosen(wanted: Range, packet: Packet, *, source: bool) -> Address | None:
+def _chosen(wanted: NatRange, packet: Packet, *, source: bool) -> Address | None:
     """Return one of several addresses by a hash of source and destination (``find_best_ips_proto``).
 
     Words are hashed in the byte order of the machine and chosen in that of the network. Where it is the destination

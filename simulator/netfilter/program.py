@@ -6,29 +6,29 @@ from itertools import takewhile
 
 from engine.errors import Fault, Refused, shown
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.matches import Check, Test, Weigh, compile_matches
+from simulator.matches import CompiledMatch, ContextCheck, PacketCheck, compile_matches
 from simulator.matches.base import holds
 from simulator.netfilter.answer import Decision
 from simulator.netfilter.set_target import set_effect
-from simulator.netfilter.targets import LOGGERS, Act, Effect, effect_of
-from simulator.sets import Sets, read_set
+from simulator.netfilter.targets import LOGGERS, TargetAction, TargetEffect, effect_of
+from simulator.sets import SetRegistry, read_set
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ProgramRule:
     """One rule made ready; ``into`` is the chain that a jump or goto leads to.
 
     ``first`` are checks that may be made before all else, ``second`` what may be weighed then, as nothing hangs on
     their order; ``plain`` says that the rule has no others.
     """
 
-    tests: tuple[Test, ...]
-    effect: Effect
+    tests: tuple[CompiledMatch, ...]
+    effect: TargetEffect
     target: str
     decision: Decision
-    into: "Block | None" = None
-    first: tuple[Check, ...] = field(init=False)
-    second: tuple[Weigh, ...] = field(init=False)
+    into: "ProgramChain | None" = None
+    first: tuple[PacketCheck, ...] = field(init=False)
+    second: tuple[ContextCheck, ...] = field(init=False)
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,15 +40,15 @@ class Line:
 
 
 @dataclass(eq=False, slots=True)
-class Block:
+class ProgramChain:
     """One chain made ready; its lines are filled in once every chain of the table is known."""
 
     name: str
     policy: str | None
-    lines: list[Line] = field(default_factory=list)
+    lines: list[ProgramRule] = field(default_factory=list)
 
 
-Program = Mapping[str, Mapping[str, Block]]
+Program = Mapping[str, Mapping[str, ProgramChain]]
 """Chains by table and name."""
 
 
@@ -61,7 +61,7 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
     check_program(ruleset, family)
     sets = _sets(ruleset, family)
     program = {
-        table.name: {chain.name: Block(chain.name, chain.policy) for chain in table.chains}
+        table.name: {chain.name: ProgramChain(chain.name, chain.policy) for chain in table.chains}
         for table in ruleset.tables(family)
     }
     for table, chain, number, rule in _rules(ruleset, family):
@@ -89,7 +89,7 @@ def _judged(rule: Rule) -> tuple[Match, ...]:
     return tuple(match for match in rule.matches if match.module != "limit") if logs else rule.matches
 
 
-def _sets(ruleset: Ruleset, family: Family) -> Sets:
+def _sets(ruleset: Ruleset, family: Family) -> SetRegistry:
     """All sets that rules name, and those that lists among them name."""
     by_name = {ipset.name: ipset for ipset in ruleset.sets}
     used = {name for *_, rule in _rules(ruleset, family) for name in rule.set_names}
@@ -97,19 +97,21 @@ def _sets(ruleset: Ruleset, family: Family) -> Sets:
     return {name: read_set(by_name[name]) for name in sorted(used)}
 
 
-def _effect(target: Target | None, family: Family, sets: Sets, *, chains: Container[str]) -> Effect | None:
+def _effect(target: Target | None, family: Family, sets: SetRegistry, *, chains: Container[str]) -> TargetEffect | None:
     """What a target does, or None where it is a chain."""
     if target is None or target.name not in chains:
         return effect_of(target, family) if target is None or target.name != "SET" else set_effect(target, family, sets)
     return None
 
 
-def _line(tests: tuple[Test, ...], rule: Rule, decision: Decision, program: Program, effect: Effect | None) -> Line:
+def _line(
+    tests: tuple[CompiledMatch, ...], rule: Rule, decision: Decision, program: Program, effect: TargetEffect | None
+) -> ProgramRule:
     name = rule.target.name if rule.target else ""
     if rule.target is None or effect is not None:
-        return Line(tests, effect or Effect(Act.NEXT), name, decision)
-    act = Act.GOTO if rule.target.goto else Act.JUMP
-    return Line(tests, Effect(act), name, decision, program[decision.table][name])
+        return ProgramRule(tests, effect or TargetEffect(TargetAction.NEXT), name, decision)
+    act = TargetAction.GOTO if rule.target.goto else TargetAction.JUMP
+    return ProgramRule(tests, TargetEffect(act), name, decision, program[decision.table][name])
 
 
 def _rules(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain, int, Rule]]:

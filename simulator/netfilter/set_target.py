@@ -6,17 +6,17 @@ from dataclasses import replace
 from engine.rulesets.model import Family, Match, Target
 from simulator.matches.fields import MARK_BITS
 from simulator.matches.set_match import sides_of
-from simulator.netfilter.targets import Act, Effect, Scene
+from simulator.netfilter.targets import TargetAction, TargetContext, TargetEffect
 from simulator.packets import Packet, protocol_names
-from simulator.sets import Asked, Sets, Visit, delete, insert, test
+from simulator.sets import SetLookup, SetLookupContext, SetRegistry, delete, insert, test
 
 _MOST = (2**32 - 1) // 1000
 """The longest timeout in seconds, as the kernel counts in milliseconds."""
 
-Options = Mapping[str, Match]
+SetTargetOptions = Mapping[str, Match]
 
 
-def set_effect(target: Target, family: Family, sets: Sets) -> Effect:
+def set_effect(target: Target, family: Family, sets: SetRegistry) -> TargetEffect:
     """Return what a rule does to its sets, and by ``--map-set`` to the packet.
 
     Raises:
@@ -27,38 +27,42 @@ def set_effect(target: Target, family: Family, sets: Sets) -> Effect:
         adds, deletes, maps = (_asked(options, f"{verb}-set", family) for verb in ("add", "del", "map"))
         timeout = _timeout(options)
     except ValueError:
-        return Effect(Act.NEXT, assumption="target SET is not understood; assumed to go on with the next rule")
+        return TargetEffect(
+            TargetAction.NEXT, assumption="target SET is not understood; assumed to go on with the next rule"
+        )
     for asked in (adds, deletes, maps):
         if asked is not None and asked.name not in sets:
             raise KeyError(asked.name)
     exist, marks = "exist" in options, "map-mark" in options
 
-    def change(packet: Packet, scene: Scene) -> Packet:
+    def change(packet: Packet, scene: TargetContext) -> Packet:
         memory = scene.around.memory
-        visit = Visit(packet, memory.elapsed(packet.time), scene.assume)
+        visit = SetLookupContext(packet, memory.elapsed(packet.time), scene.assume)
         if adds is not None and insert(sets, adds, visit, memory, timeout, exist=exist) is None:
             scene.assume(f"what goes into set {adds.name} cannot be known; it is assumed to stay as it is")
         if deletes is not None and delete(sets, deletes, visit, memory) is None:
             scene.assume(f"what goes from set {deletes.name} cannot be known; it is assumed to stay as it is")
         return packet if maps is None else _mapped(packet, scene, maps, sets, visit, marks=marks)
 
-    return Effect(Act.NEXT, change)
+    return TargetEffect(TargetAction.NEXT, change)
 
 
-def _asked(options: Options, name: str, family: Family) -> Asked | None:
+def _asked(options: SetTargetOptions, name: str, family: Family) -> SetLookup | None:
     if name not in options:
         return None
     found, sides = options[name].values
-    return Asked(found, family, sides_of(sides))
+    return SetLookup(found, family, sides_of(sides))
 
 
-def _timeout(options: Options) -> int | None:
+def _timeout(options: SetTargetOptions) -> int | None:
     if "timeout" not in options:
         return None
     return min(_MOST, protocol_names.number(options["timeout"].values[0], 2**32 - 1))
 
 
-def _mapped(packet: Packet, scene: Scene, maps: Asked, sets: Sets, visit: Visit, *, marks: bool) -> Packet:
+def _mapped(
+    packet: Packet, scene: TargetContext, maps: SetLookup, sets: SetRegistry, visit: SetLookupContext, *, marks: bool
+) -> Packet:
     """The packet with the mark that its member has; priorities and queues no rule can see."""
     reply = test(sets, maps, visit, scene.around.memory)
     if reply.held is None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from engine.rulesets.model import Family, Hook, Match, Target
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.matches.connection import connection_of
 from simulator.matches.fields import MARK_BITS, dscp_class, mark_and_mask, tos_and_mask
-from simulator.netfilter.nat import TRANSLATIONS, Translate
+from simulator.netfilter.nat import TRANSLATIONS, Translation
 from simulator.packets import ConnState, Packet, protocol_names, rewritten
 
 
-class Act(Enum):
+class TargetAction(Enum):
     """How the walk goes on after a rule has matched."""
 
     ACCEPT = auto()
@@ -25,38 +25,38 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TargetContext:
     """Where a target acts: the hook, the node around it, and whom to tell what has to be assumed."""
 
     hook: Hook
-    around: Surroundings
+    around: PacketContext
     assume: Callable[[str], None]
 
 
-Change = Callable[[Packet, Scene], Packet]
+PacketRewrite = Callable[[Packet, TargetContext], Packet]
 """What a target makes of a packet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class TargetEffect:
     """A target's effect: how the walk goes on, how the packet changes, and what is assumed.
 
     ``writes`` names the field that alone changes, where what it becomes hangs on nothing but what it was. (What remains
     of a packet that knows no connection and no zone may be left out of account.)
     """
 
-    act: Act
-    change: Change | None = None
+    act: TargetAction
+    change: PacketRewrite | None = None
     assumption: str = ""
     reject_with: str | None = None
     writes: str = ""
 
 
-Options = Mapping[str, Match]
-Read = Callable[[Target, Family], Effect]
+TargetOptions = Mapping[str, Match]
+TargetReader = Callable[[Target, Family], TargetEffect]
 """From a target's words to its effect; ValueError, KeyError or IndexError where they are not understood."""
 
-_NEXT = Effect(Act.NEXT)
+_NEXT = TargetEffect(TargetAction.NEXT)
 
 _REJECT_WITH: Mapping[Family, str] = {
     Family.IPV4: "icmp-port-unreachable",
@@ -80,7 +80,7 @@ _UNMODELLED = frozenset(
 WITHOUT_CONNECTION = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
 
 
-def effect_of(target: Target | None, family: Family) -> Effect | None:
+def effect_of(target: Target | None, family: Family) -> TargetEffect | None:
     """Return what a target other than a chain does, or None where no such target is known."""
     if target is None:
         return _NEXT
@@ -92,16 +92,16 @@ def effect_of(target: Target | None, family: Family) -> Effect | None:
     return _unmodelled(target, family) if target.name in _UNMODELLED or target.options else None
 
 
-def _options(target: Target) -> Options:
+def _options(target: Target) -> TargetOptions:
     return {option.option: option for option in target.options}
 
 
-def _word(options: Options, name: str, default: str = "") -> str:
+def _word(options: TargetOptions, name: str, default: str = "") -> str:
     return options[name].values[0] if name in options else default
 
 
-def _reject(target: Target, family: Family) -> Effect:
-    return Effect(Act.REJECT, reject_with=_word(_options(target), "reject-with", _REJECT_WITH[family]))
+def _reject(target: Target, family: Family) -> TargetEffect:
+    return TargetEffect(TargetAction.REJECT, reject_with=_word(_options(target), "reject-with", _REJECT_WITH[family]))
 
 
 # Marks. Every form is the kernel's one: clear the mask, then exclusive-or the value.
@@ -121,8 +121,8 @@ def _set_xmark(option: Match) -> tuple[int, int]:
     return mask, value
 
 
-def _writes(name: str, change: Change) -> Effect:
-    return Effect(Act.NEXT, change, writes=name)
+def _writes(name: str, change: PacketRewrite) -> TargetEffect:
+    return TargetEffect(TargetAction.NEXT, change, writes=name)
 
 
 _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
@@ -135,19 +135,19 @@ _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
 """Per option of MARK and CONNMARK: the bits to clear and the bits to flip."""
 
 
-def _mark(target: Target, _family: Family) -> Effect:
+def _mark(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
     mask, value = _MARKS[option.option](option)
     return _writes("mark", lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
 
 
-def _connmark(target: Target, _family: Family) -> Effect:
+def _connmark(target: Target, _family: Family) -> TargetEffect:
     options = _options(target)
     mask = _word(options, "mask", hex(MARK_BITS))
     packet_bits = protocol_names.number(_word(options, "nfmask", mask), MARK_BITS)
     kept_bits = protocol_names.number(_word(options, "ctmask", mask), MARK_BITS)
     if "restore-mark" in options:
-        return Effect(Act.NEXT, lambda packet, scene: _restored(packet, scene, packet_bits, kept_bits))
+        return TargetEffect(TargetAction.NEXT, lambda packet, scene: _restored(packet, scene, packet_bits, kept_bits))
     if "save-mark" in options:
         return _connection_mark(lambda packet, mark: mark & (MARK_BITS ^ kept_bits) ^ (packet.mark & packet_bits))
     (option,) = target.options
@@ -155,8 +155,8 @@ def _connmark(target: Target, _family: Family) -> Effect:
     return _connection_mark(lambda _packet, mark: mark & (MARK_BITS ^ cleared) ^ flipped)
 
 
-def _connection_mark(marked: Callable[[Packet, int], int]) -> Effect:
-    def change(packet: Packet, scene: Scene) -> Packet:
+def _connection_mark(marked: Callable[[Packet, int], int]) -> TargetEffect:
+    def change(packet: Packet, scene: TargetContext) -> Packet:
         known = connection_of(packet)
         if packet.state in WITHOUT_CONNECTION:
             return packet
@@ -165,10 +165,10 @@ def _connection_mark(marked: Callable[[Packet, int], int]) -> Effect:
             return packet
         return replace(packet, connection=replace(known, mark=marked(packet, known.mark)))
 
-    return Effect(Act.NEXT, change)
+    return TargetEffect(TargetAction.NEXT, change)
 
 
-def _restored(packet: Packet, scene: Scene, packet_bits: int, kept_bits: int) -> Packet:
+def _restored(packet: Packet, scene: TargetContext, packet_bits: int, kept_bits: int) -> Packet:
     known = connection_of(packet)
     if packet.state in WITHOUT_CONNECTION:
         return packet
@@ -181,22 +181,25 @@ def _restored(packet: Packet, scene: Scene, packet_bits: int, kept_bits: int) ->
 # Connection tracking: what the raw table says first counts.
 
 
-def _untracked(packet: Packet, _scene: Scene) -> Packet:
+def _untracked(packet: Packet, _scene: TargetContext) -> Packet:
     return packet if _is_known(packet) else replace(packet, state=ConnState.UNTRACKED)
 
 
-def _ct(target: Target, _family: Family) -> Effect:
+def _ct(target: Target, _family: Family) -> TargetEffect:
     options = _options(target)
     if "notrack" in options:
-        return Effect(Act.NEXT, _untracked, writes="state")
+        return TargetEffect(TargetAction.NEXT, _untracked, writes="state")
     zone = next((protocol_names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
     if any(name.startswith("zone-") for name in options):
         raise ValueError(target)  # a zone for one direction only
     if "helper" in options:
-        return Effect(
-            Act.NEXT, assumption=f"helper {_word(options, 'helper')} is not modelled; assumed to expect nothing"
+        return TargetEffect(
+            TargetAction.NEXT,
+            assumption=f"helper {_word(options, 'helper')} is not modelled; assumed to expect nothing",
         )
-    return Effect(Act.NEXT, lambda packet, _: packet if _is_known(packet) else replace(packet, zone=zone))
+    return TargetEffect(
+        TargetAction.NEXT, lambda packet, _: packet if _is_known(packet) else replace(packet, zone=zone)
+    )
 
 
 def _is_known(packet: Packet) -> bool:
@@ -207,10 +210,12 @@ def _is_known(packet: Packet) -> bool:
 # Header fields
 
 
-def _ttl(target: Target, _family: Family) -> Effect:
+def _ttl(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
     change, number = _TTLS[option.option.partition("-")[2]], protocol_names.number(option.values[0], 0xFF)
-    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)), writes="ttl")
+    return TargetEffect(
+        TargetAction.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)), writes="ttl"
+    )
 
 
 _TTLS: Mapping[str, Callable[[int, int], int]] = {
@@ -220,7 +225,7 @@ _TTLS: Mapping[str, Callable[[int, int], int]] = {
 }
 
 
-def _tos(target: Target, _family: Family) -> Effect:
+def _tos(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
     text = option.values[0]
     if option.option == "set-tos":
@@ -228,48 +233,60 @@ def _tos(target: Target, _family: Family) -> Effect:
     else:
         number = protocol_names.number(text, 0xFF)
         value, mask = {"and-tos": (0, 0xFF ^ number), "or-tos": (number, number), "xor-tos": (number, 0)}[option.option]
-    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value), writes="tos")
+    return TargetEffect(
+        TargetAction.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value), writes="tos"
+    )
 
 
-def _dscp(target: Target, _family: Family) -> Effect:
+def _dscp(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
     text = option.values[0]
     value = dscp_class(text) if option.option == "set-dscp-class" else protocol_names.number(text, 0x3F)
-    return Effect(Act.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2), writes="tos")
+    return TargetEffect(
+        TargetAction.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2), writes="tos"
+    )
 
 
-def _queue(target: Target, _family: Family) -> Effect:
-    return Effect(Act.ACCEPT, assumption=f"{target.name}: the program behind the queue is assumed to accept")
+def _queue(target: Target, _family: Family) -> TargetEffect:
+    return TargetEffect(
+        TargetAction.ACCEPT, assumption=f"{target.name}: the program behind the queue is assumed to accept"
+    )
 
 
-def _unmodelled(target: Target, _family: Family) -> Effect:
-    return Effect(Act.NEXT, assumption=f"target {target.name} is not modelled; assumed to go on with the next rule")
+def _unmodelled(target: Target, _family: Family) -> TargetEffect:
+    return TargetEffect(
+        TargetAction.NEXT, assumption=f"target {target.name} is not modelled; assumed to go on with the next rule"
+    )
 
 
-def _untranslated(target: Target) -> Effect:
-    return Effect(Act.ACCEPT, assumption=f"{target.name} is not modelled; the packet is assumed to stay as it is")
+def _untranslated(target: Target) -> TargetEffect:
+    return TargetEffect(
+        TargetAction.ACCEPT, assumption=f"{target.name} is not modelled; the packet is assumed to stay as it is"
+    )
 
 
-def _translation(read: Callable[[Target, Family], Translate]) -> Read:
-    def effect(target: Target, family: Family) -> Effect:
+def _translation(read: Callable[[Target, Family], Translation]) -> TargetReader:
+    def effect(target: Target, family: Family) -> TargetEffect:
         translate = read(target, family)
-        return Effect(Act.ACCEPT, lambda packet, scene: translate(packet, scene.hook, scene.around, scene.assume))
+        return TargetEffect(
+            TargetAction.ACCEPT, lambda packet, scene: translate(packet, scene.hook, scene.around, scene.assume)
+        )
 
     return effect
 
 
-def _always(effect: Effect) -> Read:
+def _always(effect: TargetEffect) -> TargetReader:
     return lambda _target, _family: effect
 
 
-TARGETS: Mapping[str, Read] = {
-    "ACCEPT": _always(Effect(Act.ACCEPT)),
-    "DROP": _always(Effect(Act.DROP)),
-    "RETURN": _always(Effect(Act.RETURN)),
+TARGETS: Mapping[str, TargetReader] = {
+    "ACCEPT": _always(TargetEffect(TargetAction.ACCEPT)),
+    "DROP": _always(TargetEffect(TargetAction.DROP)),
+    "RETURN": _always(TargetEffect(TargetAction.RETURN)),
     "REJECT": _reject,
     "MARK": _mark,
     "CONNMARK": _connmark,
-    "NOTRACK": _always(Effect(Act.NEXT, _untracked, writes="state")),
+    "NOTRACK": _always(TargetEffect(TargetAction.NEXT, _untracked, writes="state")),
     "CT": _ct,
     "TTL": _ttl,
     "HL": _ttl,

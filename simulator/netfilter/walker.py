@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from engine.rulesets.model import Family, Hook, Ruleset
-from simulator.context import UNKNOWN_INTERFACE, Surroundings
-from simulator.matches import Test, Truth
+from simulator.context import UNKNOWN_INTERFACE, PacketContext
+from simulator.matches import CompiledMatch, Truth
 from simulator.matches.base import MalformedError
-from simulator.netfilter.answer import Answer, Decision, Step, Verdict
-from simulator.netfilter.program import Block, Line, Program, compile_program
-from simulator.netfilter.targets import Act, Scene
+from simulator.netfilter.answer import Decision, Evaluation, TraceStep, Verdict
+from simulator.netfilter.program import Program, ProgramChain, ProgramRule, compile_program
+from simulator.netfilter.targets import TargetAction, TargetContext
 from simulator.packets import ConnState, Packet
 
 TABLES: Mapping[Hook, tuple[str, ...]] = {
@@ -45,7 +45,7 @@ def hook_of(packet: Packet) -> Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class TableResult:
     """How one table ended."""
 
     verdict: Verdict
@@ -54,19 +54,19 @@ class End:
 
 
 @dataclass(slots=True)
-class Passage:
+class PacketWalk:
     """One packet on its way: as rules have changed it, the path so far, and what was assumed (an ordered set)."""
 
     packet: Packet
-    around: Surroundings
-    trace: list[Step] = field(default_factory=list)
-    ends: list[End] = field(default_factory=list)
+    around: PacketContext
+    trace: list[TraceStep] = field(default_factory=list)
+    ends: list[TableResult] = field(default_factory=list)
     assumptions: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.around.memory.elapsed(self.packet.time)  # time begins with the first packet, whatever rules it meets
 
-    def table(self, table: str, block: Block, hook: Hook) -> bool:
+    def table(self, table: str, block: ProgramChain, hook: Hook) -> bool:
         """Walk one table, in the chain of a hook; return whether the packet goes on."""
         self.ends.append(_walk(self, table, block, hook))
         return self.ends[-1].verdict is Verdict.ACCEPT
@@ -75,7 +75,7 @@ class Passage:
         """Name what has to be assumed at a rule."""
         self.assumptions[f"{decision.table}/{decision.chain} rule {decision.rule}: {what}"] = None
 
-    def matches(self, line: Line) -> bool:
+    def matches(self, line: ProgramRule) -> bool:
         """Whether all checks hold; one that cannot be known counts as failed, and only then it is an assumption."""
         packet, unknown = self.packet, None
         noted: list[str] = []
@@ -99,20 +99,22 @@ class Passage:
             self.assume(line.decision, what)
         return False
 
-    def take(self, line: Line, depth: int, hook: Hook) -> None:
+    def take(self, line: ProgramRule, depth: int, hook: Hook) -> None:
         """Note a matched rule, and let its target change the packet."""
         by, effect = line.decision, line.effect
-        self.trace.append(Step(by.table, by.chain, by.rule, line.target, depth, by.comment))
+        self.trace.append(TraceStep(by.table, by.chain, by.rule, line.target, depth, by.comment))
         if effect.assumption:
             self.assume(by, effect.assumption)
         if effect.change is not None:
-            self.packet = effect.change(self.packet, Scene(hook, self.around, lambda what: self.assume(by, what)))
+            self.packet = effect.change(
+                self.packet, TargetContext(hook, self.around, lambda what: self.assume(by, what))
+            )
 
-    def dropped(self, line: Line, depth: int) -> End:
+    def dropped(self, line: ProgramRule, depth: int) -> TableResult:
         """Note a rule that dropped the packet by looking at it."""
         by = line.decision
-        self.trace.append(Step(by.table, by.chain, by.rule, line.target, depth, by.comment, matched=False))
-        return End(Verdict.DROP, by)
+        self.trace.append(TraceStep(by.table, by.chain, by.rule, line.target, depth, by.comment, matched=False))
+        return TableResult(Verdict.DROP, by)
 
     def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
         """Give the packet just the interfaces the hook has; one it should have but is not named is unknown."""
@@ -122,7 +124,7 @@ class Passage:
         if (inside, outside) != (self.packet.in_interface, self.packet.out_interface):
             self.packet = replace(self.packet, in_interface=inside, out_interface=outside)
 
-    def answer(self, packet: Packet, hook: Hook, in_interface: str, out_interface: str) -> Answer:
+    def answer(self, packet: Packet, hook: Hook, in_interface: str, out_interface: str) -> Evaluation:
         """Return what became of the packet, which ended its way at a hook between these interfaces."""
         last = self.ends[-1] if self.ends else None
         decider, left = last, self.packet
@@ -130,7 +132,7 @@ class Passage:
             left = replace(left, in_interface=in_interface, out_interface=out_interface)
         if last is not None and last.verdict is Verdict.ACCEPT:
             decider = next((end for end in reversed(self.ends) if end.decision.table == "filter"), last)
-        return Answer(
+        return Evaluation(
             packet=packet,
             hook=hook,
             verdict=last.verdict if last else Verdict.ACCEPT,
@@ -142,16 +144,16 @@ class Passage:
         )
 
 
-def _relied_on(test: Test, packet: Packet, *, known: bool) -> list[str]:
+def _relied_on(test: CompiledMatch, packet: Packet, *, known: bool) -> list[str]:
     """What an answer relies on, where it hangs on a test."""
     noted = [f"'{test.text}' {test.assumed}"] if test.assumed and known else []
     return [*noted, f"'{test.text}' {test.made_up}"] if test.made_up and packet.wire is None else noted
 
 
-_VERDICTS: Mapping[Act, Verdict] = {
-    Act.ACCEPT: Verdict.ACCEPT,
-    Act.DROP: Verdict.DROP,
-    Act.REJECT: Verdict.REJECT,
+_VERDICTS: Mapping[TargetAction, Verdict] = {
+    TargetAction.ACCEPT: Verdict.ACCEPT,
+    TargetAction.DROP: Verdict.DROP,
+    TargetAction.REJECT: Verdict.REJECT,
 }
 
 
@@ -162,7 +164,7 @@ class Walker:
         self.ruleset = ruleset
         self._programs: dict[Family, Program] = {}
 
-    def verdict(self, packet: Packet, hook: Hook | None = None, around: Surroundings | None = None) -> Answer:
+    def verdict(self, packet: Packet, hook: Hook | None = None, around: PacketContext | None = None) -> Evaluation:
         """Return what becomes of a packet at a hook, by default the one its interfaces tell.
 
         Without surroundings the node is unknown, and rules that count or remember begin afresh.
@@ -171,7 +173,7 @@ class Walker:
             Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
         """
         hook = hook or hook_of(packet)
-        passage = Passage(packet, around or Surroundings())
+        passage = PacketWalk(packet, around or PacketContext())
         passage.at(hook, packet.in_interface, packet.out_interface)
         for table in TABLES[hook]:
             block = self.block(packet.family, table, hook)
@@ -181,7 +183,7 @@ class Walker:
                 break
         return passage.answer(packet, hook, packet.in_interface, packet.out_interface)
 
-    def block(self, family: Family, table: str, hook: Hook) -> Block | None:
+    def block(self, family: Family, table: str, hook: Hook) -> ProgramChain | None:
         """Return the chain that a hook begins with in a table, if there is one.
 
         Raises:
@@ -192,7 +194,7 @@ class Walker:
         return self._programs[family].get(table, {}).get(hook)
 
 
-def _raw(passage: Passage, block: Block, hook: Hook) -> bool:
+def _raw(passage: PacketWalk, block: ProgramChain, hook: Hook) -> bool:
     """Walk the raw table, which comes before connection tracking, so that a packet has no connection there yet.
 
     A packet that returns over the loopback interface still has the one it was sent with.
@@ -207,9 +209,9 @@ def _raw(passage: Passage, block: Block, hook: Hook) -> bool:
     return goes_on
 
 
-def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
+def _walk(passage: PacketWalk, table: str, base: ProgramChain, hook: Hook) -> TableResult:
     block, at, depth = base, 0, 0
-    callers: list[tuple[Block, int, int]] = []
+    callers: list[tuple[ProgramChain, int, int]] = []
     while True:
         try:
             line = _matching(passage, block, at)
@@ -217,18 +219,18 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
             return passage.dropped(dropped.line, depth)
         if line is None:
             if not callers:
-                return End(Verdict((base.policy or "ACCEPT").lower()), Decision(table, base.name, 0))
+                return TableResult(Verdict((base.policy or "ACCEPT").lower()), Decision(table, base.name, 0))
             block, at, depth = callers.pop()
             continue
         at = line.decision.rule
         passage.take(line, depth, hook)
         act = line.effect.act
         if act in _VERDICTS:
-            return End(_VERDICTS[act], line.decision, line.effect.reject_with)
-        if act is Act.RETURN:
+            return TableResult(_VERDICTS[act], line.decision, line.effect.reject_with)
+        if act is TargetAction.RETURN:
             at = len(block.lines)
         elif line.into is not None:
-            if act is Act.JUMP:  # after a goto the walk returns to where the last jump came from
+            if act is TargetAction.JUMP:  # after a goto the walk returns to where the last jump came from
                 callers.append((block, at, depth))
             block, at, depth = line.into, 0, depth + 1
 
@@ -236,19 +238,19 @@ def _walk(passage: Passage, table: str, base: Block, hook: Hook) -> End:
 class _DroppedError(Exception):
     """A rule dropped the packet by looking at it."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ProgramRule) -> None:
         super().__init__(line)
         self.line = line
 
 
-def _matching(passage: Passage, block: Block, at: int) -> Line | None:
+def _matching(passage: PacketWalk, block: ProgramChain, at: int) -> ProgramRule | None:
     """Return the next rule of a chain that the packet matches.
 
     Raises:
         _DroppedError: the packet ends inside what a rule before that reads.
     """
     packet = passage.packet
-    line: Line
+    line: ProgramRule
     try:
         for line in islice(block.lines, at, None):
             held: Truth = True

@@ -4,6 +4,6 @@
 selector holds, all with reasons for people.
 """
 
-from simulator.oracle.evaluate import Considered, Explanation, evaluate
+from simulator.oracle.evaluate import Explanation, RuleConsideration, evaluate
 
-__all__ = ["Considered", "Explanation", "evaluate"]
+__all__ = ["Explanation", "RuleConsideration", "evaluate"]

@@ -12,7 +12,7 @@ from engine.errors import UnknownNode
 from engine.objects import ClusterNetworkPolicy, EgressRule, IngressRule
 from engine.objects.config import PrivilegedRule
 from engine.state.fold import ClusterState
-from simulator.oracle.labels import Finding
+from simulator.oracle.labels import ReasonedResult
 from simulator.oracle.peers import is_applied, is_meant
 from simulator.oracle.traffic import is_named
 from simulator.packets import Address, ConnState, Packet
@@ -23,11 +23,11 @@ STATIC = "(static)"
 _BASELINE = "baseline"
 _TCP = 6
 
-Rule = IngressRule | EgressRule | PrivilegedRule
+OracleRule = IngressRule | EgressRule | PrivilegedRule
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class RuleConsideration:
     """A rule, or a whole policy where ``index`` is -1, that was looked at: whether it matched, and why."""
 
     policy: str
@@ -69,8 +69,8 @@ class Explanation:
 
     packet: Packet
     action: str
-    considered: tuple[Considered, ...]
-    decided_by: Considered | None = None
+    considered: tuple[RuleConsideration, ...]
+    decided_by: RuleConsideration | None = None
 
     @property
     def verdict(self) -> str:
@@ -87,7 +87,7 @@ class Explanation:
         return "icmp-admin-prohibited" if self.packet.src.version == 4 else "icmp6-adm-prohibited"
 
     @property
-    def logged_by(self) -> tuple[Considered, ...]:
+    def logged_by(self) -> tuple[RuleConsideration, ...]:
         """The rules that log the packet."""
         return tuple(each for each in self.considered if each.matched and each.logs)
 
@@ -111,7 +111,7 @@ def evaluate(packet: Packet, state: ClusterState, node: str) -> Explanation:
     """
     if node not in state.nodes:
         raise UnknownNode(node, tuple(sorted(state.nodes)))
-    considered: list[Considered] = []
+    considered: list[RuleConsideration] = []
     for each in _considered(packet, state, node):
         considered.append(each)
         if each.matched and each.action and each.action != "Pass":
@@ -119,12 +119,12 @@ def evaluate(packet: Packet, state: ClusterState, node: str) -> Explanation:
     return Explanation(packet, "", tuple(considered))
 
 
-def _considered(packet: Packet, state: ClusterState, node: str) -> Iterator[Considered]:
+def _considered(packet: Packet, state: ClusterState, node: str) -> Iterator[RuleConsideration]:
     """Yield all that is looked at, in order; what is behind the first that decides is for nobody."""
     direction = "ingress" if packet.in_interface else "egress"
     unmanaged = _unmanaged(packet, state)
     if unmanaged:
-        yield Considered(STATIC, direction, -1, "configuration", matched=False, why=(unmanaged,))
+        yield RuleConsideration(STATIC, direction, -1, "configuration", matched=False, why=(unmanaged,))
         return
     yield _preamble(direction, "loopback", packet, "lo" in {packet.in_interface, packet.out_interface})
     known = packet.state in {ConnState.ESTABLISHED, ConnState.RELATED}
@@ -152,9 +152,9 @@ def _unmanaged(packet: Packet, state: ClusterState) -> str:
     return ""
 
 
-def _preamble(direction: str, name: str, packet: Packet, matched: bool) -> Considered:  # noqa: FBT001 - one fact
+def _preamble(direction: str, name: str, packet: Packet, matched: bool) -> RuleConsideration:  # noqa: FBT001 - one fact
     why = f"state {packet.state.lower()}, interface {packet.in_interface or packet.out_interface}"
-    return Considered(STATIC, direction, -1, name, matched, (why,), "Allow")
+    return RuleConsideration(STATIC, direction, -1, name, matched, (why,), "Allow")
 
 
 def _ranked(state: ClusterState) -> list[ClusterNetworkPolicy]:
@@ -165,24 +165,24 @@ def _ranked(state: ClusterState) -> list[ClusterNetworkPolicy]:
     return sorted(state.policies.values(), key=rank)
 
 
-def _of_privileged(packet: Packet, direction: str, state: ClusterState, node: str) -> Iterator[Considered]:
+def _of_privileged(packet: Packet, direction: str, state: ClusterState, node: str) -> Iterator[RuleConsideration]:
     for index, rule in enumerate(state.config.effective_rules()):
         if rule.direction.lower() != direction:
             continue
-        applied = is_applied(rule.applied_to, state, node) if rule.applied_to else Finding(holds=True, why="")
+        applied = is_applied(rule.applied_to, state, node) if rule.applied_to else ReasonedResult(holds=True, why="")
         yield _rule(STATIC, index, rule, applied, (packet, direction, state, node))
 
 
 def _of_policies(
     policies: list[ClusterNetworkPolicy], packet: Packet, direction: str, state: ClusterState, node: str
-) -> Iterator[Considered]:
+) -> Iterator[RuleConsideration]:
     for policy in policies:
         name, spec = policy.metadata.name, policy.spec
-        rules: Sequence[Rule] = spec.ingress if direction == "ingress" else spec.egress
-        whole = is_applied(spec.applied_to, state, node) if spec.applied_to else Finding(holds=True, why="")
+        rules: Sequence[OracleRule] = spec.ingress if direction == "ingress" else spec.egress
+        whole = is_applied(spec.applied_to, state, node) if spec.applied_to else ReasonedResult(holds=True, why="")
         if not whole:
             why = (f"not applied to node {node}: {whole.why}",)
-            yield Considered(name, direction, -1, "appliedTo", matched=False, why=why)
+            yield RuleConsideration(name, direction, -1, "appliedTo", matched=False, why=why)
             continue
         for index, rule in enumerate(rules):
             applied = is_applied(rule.applied_to, state, node) if rule.applied_to else whole
@@ -190,8 +190,8 @@ def _of_policies(
 
 
 def _rule(
-    policy: str, index: int, rule: Rule, applied: Finding, about: tuple[Packet, str, ClusterState, str]
-) -> Considered:
+    policy: str, index: int, rule: OracleRule, applied: ReasonedResult, about: tuple[Packet, str, ClusterState, str]
+) -> RuleConsideration:
     packet, direction, state, node = about
     why = []
     matched = applied.holds
@@ -201,7 +201,9 @@ def _rule(
         for found in (is_named(packet, rule), is_meant(_far(packet, direction), rule.peers, state, node)):
             why.append(found.why)
             matched = matched and found.holds
-    return Considered(policy, direction, index, rule.name or "", matched, tuple(why), rule.action, rule.enable_logging)
+    return RuleConsideration(
+        policy, direction, index, rule.name or "", matched, tuple(why), rule.action, rule.enable_logging
+    )
 
 
 def _far(packet: Packet, direction: str) -> Address:

@@ -6,11 +6,11 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.objects import Expression, LabelSelector
+from engine.objects import LabelSelector, MatchExpression
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReasonedResult:
     """Whether something holds, and why."""
 
     holds: bool
@@ -21,20 +21,20 @@ class Finding:
         return self.holds
 
 
-def satisfies(labels: Mapping[str, str], selector: LabelSelector) -> Finding:
+def satisfies(labels: Mapping[str, str], selector: LabelSelector) -> ReasonedResult:
     """Return whether labels satisfy a selector; the first condition that fails is the reason."""
     for key, value in selector.match_labels.items():
         if labels.get(key) != value:
-            return Finding(holds=False, why=f"{_label(labels, key)}, not {value!r}")
+            return ReasonedResult(holds=False, why=f"{_label(labels, key)}, not {value!r}")
     for expression in selector.match_expressions:
         if not _holds(labels, expression):
-            return Finding(holds=False, why=f"{_label(labels, expression.key)}, not {_wanted(expression)}")
+            return ReasonedResult(holds=False, why=f"{_label(labels, expression.key)}, not {_wanted(expression)}")
     conditions = [f"{key}={value}" for key, value in selector.match_labels.items()]
     conditions += [f"{expression.key} {_wanted(expression)}" for expression in selector.match_expressions]
-    return Finding(holds=True, why=" and ".join(conditions) or "an empty selector selects all")
+    return ReasonedResult(holds=True, why=" and ".join(conditions) or "an empty selector selects all")
 
 
-def _holds(labels: Mapping[str, str], expression: Expression) -> bool:
+def _holds(labels: Mapping[str, str], expression: MatchExpression) -> bool:
     if expression.operator == "Exists":
         return expression.key in labels
     if expression.operator == "DoesNotExist":
@@ -44,7 +44,7 @@ def _holds(labels: Mapping[str, str], expression: Expression) -> bool:
     return expression.key not in labels or labels[expression.key] not in expression.values
 
 
-def _wanted(expression: Expression) -> str:
+def _wanted(expression: MatchExpression) -> str:
     values = f" ({', '.join(expression.values)})" if expression.values else ""
     return f"{expression.operator}{values}"
 

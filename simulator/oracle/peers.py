@@ -9,28 +9,28 @@ from ipaddress import ip_address, ip_network
 from engine.objects import AppliedTo, ClusterGroup, IPBlock, LabelSelector, Node, Peer, Pod, ServiceReference
 from engine.objects.config import PrivilegedPeer
 from engine.state.fold import ClusterState
-from simulator.oracle.labels import Finding, satisfies
+from simulator.oracle.labels import ReasonedResult, satisfies
 from simulator.packets import Address
 
 
-def is_meant(address: Address, peers: Sequence[Peer], state: ClusterState, node: str) -> Finding:
+def is_meant(address: Address, peers: Sequence[Peer], state: ClusterState, node: str) -> ReasonedResult:
     """Return whether any of the peers of a rule means an address; no peers mean every address."""
     if not peers:
-        return Finding(holds=True, why="no peers: any address")
+        return ReasonedResult(holds=True, why="no peers: any address")
     return _any("peers", (_peer(address, peer, state, node) for peer in peers))
 
 
-def _any(what: str, findings: Iterable[Finding]) -> Finding:
+def _any(what: str, findings: Iterable[ReasonedResult]) -> ReasonedResult:
     """Return the first that holds, or all reasons why none does."""
     reasons = []
     for found in findings:
         if found:
             return found
         reasons.append(found.why)
-    return Finding(holds=False, why="; ".join(reasons) or f"{what}: nobody")
+    return ReasonedResult(holds=False, why="; ".join(reasons) or f"{what}: nobody")
 
 
-def _peer(address: Address, peer: Peer, state: ClusterState, node: str) -> Finding:
+def _peer(address: Address, peer: Peer, state: ClusterState, node: str) -> ReasonedResult:
     if isinstance(peer, PrivilegedPeer) and peer.resolvers:
         return _resolver(address, state, node)
     if peer.ip_block is not None:
@@ -47,34 +47,34 @@ def _peer(address: Address, peer: Peer, state: ClusterState, node: str) -> Findi
     return _of_selected_pods(address, peer.pod_selector, peer.namespace_selector, state)
 
 
-def _resolver(address: Address, state: ClusterState, node: str) -> Finding:
+def _resolver(address: Address, state: ClusterState, node: str) -> ReasonedResult:
     seen = state.hosts[node].resolvers if node in state.hosts else ()
     resolvers = seen if state.config.resolvers is None else state.config.resolvers
     found = str(address) in {str(ip_address(text)) for text in resolvers}
-    return Finding(found, f"{address} is {'a' if found else 'no'} resolver of the node")
+    return ReasonedResult(found, f"{address} is {'a' if found else 'no'} resolver of the node")
 
 
-def _in_block(address: Address, block: IPBlock) -> Finding:
+def _in_block(address: Address, block: IPBlock) -> ReasonedResult:
     outer = ip_network(block.cidr)
     if address.version != outer.version or address not in outer:
-        return Finding(holds=False, why=f"{address} is outside {block.cidr}")
+        return ReasonedResult(holds=False, why=f"{address} is outside {block.cidr}")
     for text in block.except_:
         if address in ip_network(text):
-            return Finding(holds=False, why=f"{address} is in {block.cidr}, but in its exception {text}")
-    return Finding(holds=True, why=f"{address} is in {block.cidr}")
+            return ReasonedResult(holds=False, why=f"{address} is in {block.cidr}, but in its exception {text}")
+    return ReasonedResult(holds=True, why=f"{address} is in {block.cidr}")
 
 
-def _of_node(address: Address, selector: LabelSelector, state: ClusterState) -> Finding:
+def _of_node(address: Address, selector: LabelSelector, state: ClusterState) -> ReasonedResult:
     for name, node in sorted(state.nodes.items()):
         if address in _node_addresses(node):
             found = satisfies(node.metadata.labels, selector)
             if found:
-                return Finding(holds=True, why=f"{address} is Node {name}: {found.why}")
+                return ReasonedResult(holds=True, why=f"{address} is Node {name}: {found.why}")
     owners = [name for name, node in sorted(state.nodes.items()) if address in _node_addresses(node)]
     if not owners:
-        return Finding(holds=False, why=f"{address} is no Node's")
+        return ReasonedResult(holds=False, why=f"{address} is no Node's")
     reasons = (f"Node {name}: {satisfies(state.nodes[name].metadata.labels, selector).why}" for name in owners)
-    return Finding(holds=False, why=f"{address} is " + ", ".join(reasons))
+    return ReasonedResult(holds=False, why=f"{address} is " + ", ".join(reasons))
 
 
 def _node_addresses(node: Node) -> set[Address]:
@@ -83,7 +83,7 @@ def _node_addresses(node: Node) -> set[Address]:
 
 def _of_selected_pods(
     address: Address, pods: LabelSelector | None, namespaces: LabelSelector | None, state: ClusterState
-) -> Finding:
+) -> ReasonedResult:
     selected = []
     for pod in state.pods.values():
         if pods is not None and not satisfies(pod.metadata.labels, pods):
@@ -96,23 +96,23 @@ def _of_selected_pods(
     return _of_pods(address, selected, "the Pod selector")
 
 
-def _of_pods(address: Address, pods: Iterable[Pod], what: str) -> Finding:
+def _of_pods(address: Address, pods: Iterable[Pod], what: str) -> ReasonedResult:
     for pod in pods:
         name = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
         if address not in {ip_address(item.ip) for item in pod.status.pod_ips}:
             continue
         if pod.status.phase == "Running" and not pod.spec.host_network:
-            return Finding(holds=True, why=f"{address} is {name} of {what}")
-    return Finding(holds=False, why=f"{address} is no running Pod of {what}")
+            return ReasonedResult(holds=True, why=f"{address} is {name} of {what}")
+    return ReasonedResult(holds=False, why=f"{address} is no running Pod of {what}")
 
 
-def _in_group(address: Address, name: str, state: ClusterState) -> Finding:
+def _in_group(address: Address, name: str, state: ClusterState) -> ReasonedResult:
     group = state.groups.get(name)
     if group is None:
-        return Finding(holds=False, why=f"group {name} is not there")
+        return ReasonedResult(holds=False, why=f"group {name} is not there")
     found = _in_one_group(address, group, state)
     if found:
-        return Finding(holds=True, why=f"group {name}: {found.why}")
+        return ReasonedResult(holds=True, why=f"group {name}: {found.why}")
     reasons = [found.why] if not group.spec.child_groups else []
     for child in group.spec.child_groups:
         if child not in state.groups:
@@ -120,12 +120,12 @@ def _in_group(address: Address, name: str, state: ClusterState) -> Finding:
             continue
         inside = _in_one_group(address, state.groups[child], state)
         if inside:
-            return Finding(holds=True, why=f"group {name}, child {child}: {inside.why}")
+            return ReasonedResult(holds=True, why=f"group {name}, child {child}: {inside.why}")
         reasons.append(f"child {child}: {inside.why}")
-    return Finding(holds=False, why=f"group {name}: {'; '.join(reasons)}")
+    return ReasonedResult(holds=False, why=f"group {name}: {'; '.join(reasons)}")
 
 
-def _in_one_group(address: Address, group: ClusterGroup, state: ClusterState) -> Finding:
+def _in_one_group(address: Address, group: ClusterGroup, state: ClusterState) -> ReasonedResult:
     spec = group.spec
     if spec.ip_blocks:
         return _any("blocks", (_in_block(address, block) for block in spec.ip_blocks))
@@ -135,14 +135,14 @@ def _in_one_group(address: Address, group: ClusterGroup, state: ClusterState) ->
         return _of_service(address, spec.service_reference, state)
     if spec.pod_selector is not None or spec.namespace_selector is not None:
         return _of_selected_pods(address, spec.pod_selector, spec.namespace_selector, state)
-    return Finding(holds=False, why="no members of its own")
+    return ReasonedResult(holds=False, why="no members of its own")
 
 
-def _of_service(address: Address, reference: ServiceReference, state: ClusterState) -> Finding:
+def _of_service(address: Address, reference: ServiceReference, state: ClusterState) -> ReasonedResult:
     key = f"{reference.namespace}/{reference.name}"
     service = state.services.get(key)
     if service is None:
-        return Finding(holds=False, why=f"Service {key} is not there")
+        return ReasonedResult(holds=False, why=f"Service {key} is not there")
     if service.spec.selector:
         selector = LabelSelector(match_labels=service.spec.selector)
         pods = [p for p in state.pods.values() if p.metadata.namespace == reference.namespace]
@@ -153,24 +153,24 @@ def _of_service(address: Address, reference: ServiceReference, state: ClusterSta
         if part.metadata.labels.get("kubernetes.io/service-name") != reference.name or part.address_type == "FQDN":
             continue
         if any(address == ip_address(text) for endpoint in part.endpoints for text in endpoint.addresses):
-            return Finding(holds=True, why=f"{address} is an endpoint of Service {key}")
-    return Finding(holds=False, why=f"{address} is no endpoint of Service {key}")
+            return ReasonedResult(holds=True, why=f"{address} is an endpoint of Service {key}")
+    return ReasonedResult(holds=False, why=f"{address} is no endpoint of Service {key}")
 
 
-def is_applied(entries: Sequence[AppliedTo], state: ClusterState, name: str) -> Finding:
+def is_applied(entries: Sequence[AppliedTo], state: ClusterState, name: str) -> ReasonedResult:
     """Return whether any entry of ``appliedTo`` selects a node as such; entries for Pods do not."""
     labels = state.nodes[name].metadata.labels
     return _any("appliedTo", (_applied(entry, labels, state) for entry in entries))
 
 
-def _applied(entry: AppliedTo, labels: dict[str, str], state: ClusterState) -> Finding:
+def _applied(entry: AppliedTo, labels: dict[str, str], state: ClusterState) -> ReasonedResult:
     if entry.node_selector is not None:
         return satisfies(labels, entry.node_selector)
     if entry.group is None:
-        return Finding(holds=False, why="it selects Pods")
+        return ReasonedResult(holds=False, why="it selects Pods")
     group = state.groups.get(entry.group)
     if group is None:
-        return Finding(holds=False, why=f"group {entry.group} is not there")
+        return ReasonedResult(holds=False, why=f"group {entry.group} is not there")
     groups = [group, *(state.groups[child] for child in group.spec.child_groups if child in state.groups)]
     selectors = [found.spec.node_selector for found in groups if found.spec.node_selector is not None]
     return _any(f"group {entry.group}", (satisfies(labels, selector) for selector in selectors))

@@ -1,6 +1,6 @@
 """Boolean functions as decision diagrams. This is the one module that knows the library behind them.
 
-Functions of one `Diagram` are combined by ``&``, ``|``, ``^`` and ``~``; equal ones compare equal. Variables are asked
+Functions of one `Bdd` are combined by ``&``, ``|``, ``^`` and ``~``; equal ones compare equal. Variables are asked
 in the order in which they were made.
 """
 
@@ -12,7 +12,7 @@ from oxidd.util import DDMemoryError
 
 from engine.errors import NoProof
 
-Function = BCDDFunction
+BddFunction = BCDDFunction
 """A set of packets, or any other function of variables."""
 
 NODE_BYTES = 32
@@ -24,7 +24,7 @@ DEFAULT_NODES = 1 << 25
 _KNOWN = 1 << 18
 """Operations whose results are kept at hand. Eight times as many take 70 MB more and make nothing faster."""
 
-Patience = Callable[[], bool]
+TimeCheck = Callable[[], bool]
 """Whether there is still time."""
 
 
@@ -45,7 +45,7 @@ def within_limits() -> Iterator[None]:
         raise NoProof(MEMORY) from error
 
 
-class Diagram:
+class Bdd:
     """A forest of functions that share what they have in common, in at most so many nodes."""
 
     def __init__(self, nodes: int = DEFAULT_NODES) -> None:
@@ -53,27 +53,27 @@ class Diagram:
         self.true = self._manager.true()
         self.false = self._manager.false()
 
-    def variables(self, count: int) -> tuple[Function, ...]:
+    def variables(self, count: int) -> tuple[BddFunction, ...]:
         """Make variables, asked after all there were."""
         return tuple(self._manager.var(number) for number in self._manager.add_vars(count))
 
-    def all_of(self, functions: Iterable[Function]) -> Function:
+    def all_of(self, functions: Iterable[BddFunction]) -> BddFunction:
         """Return the conjunction."""
         found = self.true
         for function in functions:
             found &= function
         return found
 
-    def some(self, function: Function, variables: Sequence[Function]) -> Function:
+    def some(self, function: BddFunction, variables: Sequence[BddFunction]) -> BddFunction:
         """Return for which values of the other variables some values of these make a function true."""
         return function.exists(self.all_of(reversed(variables))) if variables else function
 
-    def every(self, function: Function, variables: Sequence[Function]) -> Function:
+    def every(self, function: BddFunction, variables: Sequence[BddFunction]) -> BddFunction:
         """Return for which values of the other variables all values of these make a function true."""
         return function.forall(self.all_of(reversed(variables))) if variables else function
 
 
-def number_of(variable: Function) -> int:
+def number_of(variable: BddFunction) -> int:
     """Return the place of a variable in the order."""
     level = variable.node_level()
     if level is None:
@@ -81,33 +81,33 @@ def number_of(variable: Function) -> int:
     return level
 
 
-def top(function: Function) -> int | None:
+def top(function: BddFunction) -> int | None:
     """Return the place of the first variable that a function asks, or None where it asks none."""
     return function.node_level()
 
 
-def halves(function: Function) -> tuple[Function, Function]:
+def halves(function: BddFunction) -> tuple[BddFunction, BddFunction]:
     """Return what is left of a function once its first variable is true, and once it is false."""
     found = function.cofactors()
     return (function, function) if found is None else found
 
 
-def is_true(function: Function) -> bool:
+def is_true(function: BddFunction) -> bool:
     """Whether a function holds whatever the variables are."""
     return function.valid()
 
 
-def is_false(function: Function) -> bool:
+def is_false(function: BddFunction) -> bool:
     """Whether a function holds never."""
     return not function.satisfiable()
 
 
-def size(function: Function) -> int:
+def size(function: BddFunction) -> int:
     """Return how many nodes a function has."""
     return function.node_count()
 
 
-def way(function: Function) -> Iterator[tuple[int, bool]] | None:
+def way(function: BddFunction) -> Iterator[tuple[int, bool]] | None:
     """Return one way to make a function true: which variables have to be what; None where there is none."""
     found = function.pick_cube()
     if found is None:
@@ -115,7 +115,7 @@ def way(function: Function) -> Iterator[tuple[int, bool]] | None:
     return ((place, value) for place, value in enumerate(found) if value is not None)
 
 
-def holds(function: Function, chosen: Mapping[int, bool]) -> bool:
+def holds(function: BddFunction, chosen: Mapping[int, bool]) -> bool:
     """Whether a function holds for a choice of variables, by their places; what is not chosen counts as false."""
     # All are given, as oxidd 0.13 is not consistent about those that are left out.
     return function.eval((place, chosen.get(place, False)) for place in range(function.manager.num_vars()))

@@ -6,28 +6,28 @@ from ipaddress import IPv4Address, IPv6Address
 from math import prod
 
 from engine.rulesets.model import Family
-from simulator.packet_sets.bdd import Function, halves, holds, is_false, is_true, top, way
-from simulator.packet_sets.fields import ABSENT, STATES, Sort
-from simulator.packet_sets.formula import Bits, Formula, Within, within
-from simulator.packet_sets.space import Axis, Occurrence, Space, state_condition
-from simulator.packet_sets.value_classes import Range
+from simulator.packet_sets.bdd import BddFunction, halves, holds, is_false, is_true, top, way
+from simulator.packet_sets.fields import ABSENT, STATES, FieldSort
+from simulator.packet_sets.formula import Formula, MaskedBits, Within, within
+from simulator.packet_sets.space import FieldAxis, Occurrence, PacketSpace, state_condition
+from simulator.packet_sets.value_classes import ValueRange
 from simulator.packets import TCP_FLAGS, ConnState, Packet, protocol_names
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExamplePacket:
     """A packet of a set, and for questions that packets do not answer what has to be answered for it to be in it."""
 
     packet: Packet
     answers: Mapping[Occurrence, bool]
     chosen: Mapping[int, bool]
 
-    def is_in(self, found: Function) -> bool:
+    def is_in(self, found: BddFunction) -> bool:
         """Whether it is in another set of the same space."""
         return holds(found, self.chosen)
 
 
-def count(space: Space, found: Function) -> int:
+def count(space: PacketSpace, found: BddFunction) -> int:
     """Return how many headers there are: source, destination, protocol, and ports or ICMP type and code.
 
     Interfaces, states, marks and what else tells how a packet comes are not counted: a header counts once if it is in
@@ -43,12 +43,12 @@ def count(space: Space, found: Function) -> int:
 class _Count:
     """Weighs the ways through a diagram by how many values each class stands for."""
 
-    def __init__(self, axes: Sequence[Axis]) -> None:
+    def __init__(self, axes: Sequence[FieldAxis]) -> None:
         self._axes = axes
-        self._known: dict[tuple[Function, int, int, int], int] = {}
+        self._known: dict[tuple[BddFunction, int, int, int], int] = {}
         self._sums = [_sums(axis) for axis in axes]
 
-    def of(self, found: Function, place: int = 0, at: int = 0, low: int = 0) -> int:
+    def of(self, found: BddFunction, place: int = 0, at: int = 0, low: int = 0) -> int:
         """Return the weight of what is below one bit of a field, whose bits before stand for classes from ``low``."""
         if is_false(found):
             return 0
@@ -59,7 +59,7 @@ class _Count:
             self._known[key] = self._counted(found, place, at, low)
         return self._known[key]
 
-    def _counted(self, found: Function, place: int, at: int, low: int) -> int:
+    def _counted(self, found: BddFunction, place: int, at: int, low: int) -> int:
         axis, sums = self._axes[place], self._sums[place]
         size = 1 << len(axis.variables) - at
         begin, end = min(low, len(sums) - 1), min(low + size, len(sums) - 1)
@@ -80,11 +80,11 @@ class _Count:
         return self.of(upper, place, at + 1, low + half) + self.of(lower, place, at + 1, low)
 
 
-def _sums(axis: Axis) -> Sequence[int]:
+def _sums(axis: FieldAxis) -> Sequence[int]:
     return axis.partition.sums if axis.partition is not None else range((1 << len(axis.bits)) + 1)
 
 
-def values(space: Space, found: Function, name: str) -> list[Range]:
+def values(space: PacketSpace, found: BddFunction, name: str) -> list[ValueRange]:
     """Return the values that a field of numbers has in a set, as few ranges as there are."""
     axis = space.axes[name]
     if axis.partition is None:
@@ -92,19 +92,19 @@ def values(space: Space, found: Function, name: str) -> list[Range]:
     return axis.partition.ranges(_classes(space, found, axis))
 
 
-def labelled(space: Space, found: Function, name: str) -> list[str]:
+def labelled(space: PacketSpace, found: BddFunction, name: str) -> list[str]:
     """Return what names a field of names has in a set, by the labels of its axis."""
     axis = space.axes[name]
     return [axis.labels[place] for place in _classes(space, found, axis)]
 
 
-def _classes(space: Space, found: Function, axis: Axis) -> list[int]:
+def _classes(space: PacketSpace, found: BddFunction, axis: FieldAxis) -> list[int]:
     """Return the classes of a field's values that occur in a set."""
     others = [bit for each in space.axes.values() if each is not axis for bit in each.variables]
     found = space.diagram.some(space.somehow(found), others)
     classes: list[int] = []
 
-    def collect(function: Function, at: int, low: int) -> None:
+    def collect(function: BddFunction, at: int, low: int) -> None:
         if is_false(function):
             return
         size = 1 << len(axis.variables) - at
@@ -151,17 +151,17 @@ _NICE_NUMBERS: Mapping[str, Sequence[int]] = {
 def _preferences() -> list[tuple[str, Formula]]:
     """What a packet in an example is, if the set has such: a first one, of TCP, and so on."""
     return [
-        ("fragment", Bits("fragment", 1, 0)),
+        ("fragment", MaskedBits("fragment", 1, 0)),
         ("state", state_condition(ConnState.NEW)),
         *(("protocol", within("protocol", (number, number))) for number in (protocol_names.TCP, protocol_names.UDP)),
-        ("flags", Bits("flags", 0xFF, 1 << TCP_FLAGS.index("SYN"))),
-        ("flags", Bits("flags", 0xFF, 1 << TCP_FLAGS.index("ACK"))),
-        ("mark", Bits("mark", 0xFFFFFFFF, 0)),
-        ("tos", Bits("tos", 0xFF, 0)),
+        ("flags", MaskedBits("flags", 0xFF, 1 << TCP_FLAGS.index("SYN"))),
+        ("flags", MaskedBits("flags", 0xFF, 1 << TCP_FLAGS.index("ACK"))),
+        ("mark", MaskedBits("mark", 0xFFFFFFFF, 0)),
+        ("tos", MaskedBits("tos", 0xFF, 0)),
     ]
 
 
-def example(space: Space, found: Function) -> Example | None:
+def example(space: PacketSpace, found: BddFunction) -> ExamplePacket | None:
     """Return a packet of a set, as usual a one as there is, or None where the set is empty."""
     if is_false(found):
         return None
@@ -181,34 +181,34 @@ def example(space: Space, found: Function) -> Example | None:
         found = _narrowed(found, _at(space, axis, axis.count - 1))
     chosen = dict(way(found) or ())
     answers = {key: chosen[place] for key, place in _free_places(space) if place in chosen}
-    return Example(packet_of(space, chosen), answers, chosen)
+    return ExamplePacket(packet_of(space, chosen), answers, chosen)
 
 
-def _narrowed(found: Function, wished: Function) -> Function:
+def _narrowed(found: BddFunction, wished: BddFunction) -> BddFunction:
     narrower = found & wished
     return found if is_false(narrower) else narrower
 
 
-def _wished(space: Space, name: str, condition: Formula) -> Function:
+def _wished(space: PacketSpace, name: str, condition: Formula) -> BddFunction:
     """Return a condition as a function, where the space may not have been made for it."""
     axis = space.axes[name]
-    if isinstance(condition, Bits):
+    if isinstance(condition, MaskedBits):
         return space.function(condition)
     if isinstance(condition, Within) and axis.partition is not None:
         return _at(space, axis, axis.partition.class_of(int(condition.bounds[0][0])))
     raise TypeError(condition)
 
 
-def _at(space: Space, axis: Axis, place: int) -> Function:
+def _at(space: PacketSpace, axis: FieldAxis, place: int) -> BddFunction:
     return space.among(axis.variables, [place])
 
 
-def _free_places(space: Space) -> list[tuple[Occurrence, int]]:
+def _free_places(space: PacketSpace) -> list[tuple[Occurrence, int]]:
     found = ((key, top(variable)) for key, variable in space.free_variables.items())
     return [(key, place) for key, place in found if place is not None]
 
 
-def packet_of(space: Space, chosen: Mapping[int, bool]) -> Packet:
+def packet_of(space: PacketSpace, chosen: Mapping[int, bool]) -> Packet:
     """Return the packet that a choice of variables stands for; those left open may be anything."""
     numbers = {name: _chosen(space, axis, chosen) for name, axis in space.axes.items()}
     address = IPv4Address if space.family is Family.IPV4 else IPv6Address
@@ -242,10 +242,10 @@ def _given(number: int) -> int | None:
     return None if number == ABSENT else number
 
 
-def _chosen(space: Space, axis: Axis, chosen: Mapping[int, bool]) -> int:
+def _chosen(space: PacketSpace, axis: FieldAxis, chosen: Mapping[int, bool]) -> int:
     """Return a value of a field that a choice stands for; of names their place."""
     bits = [chosen.get(place, False) for place in axis.span]
-    if axis.field.sort is Sort.BITS:
+    if axis.field.sort is FieldSort.BITS:
         return sum(1 << place for place, bit in zip(axis.bits, bits, strict=True) if bit)
     place = sum(1 << at for at, bit in enumerate(reversed(bits)) if bit)
     if axis.partition is None:
@@ -253,7 +253,7 @@ def _chosen(space: Space, axis: Axis, chosen: Mapping[int, bool]) -> int:
     return _usual(space.family, axis, axis.partition.ranges([place]))
 
 
-def _usual(family: Family, axis: Axis, ranges: Sequence[Range]) -> int:
+def _usual(family: Family, axis: FieldAxis, ranges: Sequence[ValueRange]) -> int:
     """Return a value in one of the ranges, as usual a one as there is."""
     name = axis.field.name
     for value in (*_NICE[family].get(name, ()), *_NICE_NUMBERS.get(name, ())):

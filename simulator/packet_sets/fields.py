@@ -18,7 +18,7 @@ ABSENT = -1
 STATES = tuple(ConnState)
 
 
-class Sort(Enum):
+class FieldSort(Enum):
     """How the values of a field are told apart."""
 
     NUMBER = auto()
@@ -27,38 +27,38 @@ class Sort(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class PacketField:
     """A field: its numbers run from ``first`` to ``last``.
 
     ``counted`` says that it tells headers apart when packets are counted; others only say where and how one comes.
     """
 
     name: str
-    sort: Sort
+    sort: FieldSort
     first: int = 0
     last: int = 0
     counted: bool = False
 
 
-def fields(family: Family) -> Mapping[str, Field]:
+def fields(family: Family) -> Mapping[str, PacketField]:
     """Return the fields of packets of a family, in the order in which diagrams ask for them."""
     top = (1 << BITS[family]) - 1
     found = (
-        Field("in_interface", Sort.NAME),
-        Field("out_interface", Sort.NAME),
-        Field("dst", Sort.NUMBER, 0, top, counted=True),
-        Field("src", Sort.NUMBER, 0, top, counted=True),
-        Field("state", Sort.NUMBER, 0, len(STATES) - 1),
-        Field("protocol", Sort.NUMBER, 0, 255, counted=True),
-        Field("fragment", Sort.BITS, counted=True),
-        Field("dport", Sort.NUMBER, ABSENT, 0xFFFF, counted=True),
-        Field("icmp", Sort.NUMBER, ABSENT, 0xFFFF, counted=True),
-        Field("sport", Sort.NUMBER, ABSENT, 0xFFFF, counted=True),
-        Field("flags", Sort.BITS),
-        Field("mark", Sort.BITS),
-        Field("tos", Sort.BITS),
-        Field("ttl", Sort.NUMBER, 0, 0xFF),
-        Field("length", Sort.NUMBER, 0, 0xFFFF),
-        Field("mac", Sort.NAME),
+        PacketField("in_interface", FieldSort.NAME),
+        PacketField("out_interface", FieldSort.NAME),
+        PacketField("dst", FieldSort.NUMBER, 0, top, counted=True),
+        PacketField("src", FieldSort.NUMBER, 0, top, counted=True),
+        PacketField("state", FieldSort.NUMBER, 0, len(STATES) - 1),
+        PacketField("protocol", FieldSort.NUMBER, 0, 255, counted=True),
+        PacketField("fragment", FieldSort.BITS, counted=True),
+        PacketField("dport", FieldSort.NUMBER, ABSENT, 0xFFFF, counted=True),
+        PacketField("icmp", FieldSort.NUMBER, ABSENT, 0xFFFF, counted=True),
+        PacketField("sport", FieldSort.NUMBER, ABSENT, 0xFFFF, counted=True),
+        PacketField("flags", FieldSort.BITS),
+        PacketField("mark", FieldSort.BITS),
+        PacketField("tos", FieldSort.BITS),
+        PacketField("ttl", FieldSort.NUMBER, 0, 0xFF),
+        PacketField("length", FieldSort.NUMBER, 0, 0xFFFF),
+        PacketField("mac", FieldSort.NAME),
     )
     return {field.name: field for field in found}

@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int64]
 
-Bounds = tuple[Sequence[int], Sequence[int]] | tuple[Numbers, Numbers]
+RangeBounds = tuple[Sequence[int], Sequence[int]] | tuple[IntArray, IntArray]
 """The first and the last value of each of several ranges, in order, none touching another."""
 
 
@@ -22,7 +22,7 @@ class Within:
     """A number is in one of several ranges."""
 
     field: str
-    bounds: Bounds
+    bounds: RangeBounds
 
     @cached_property
     def count(self) -> int:
@@ -31,7 +31,7 @@ class Within:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Called:
+class NameCondition:
     """A name is a given one, or begins with it where a ``+`` stands last."""
 
     field: str
@@ -39,7 +39,7 @@ class Called:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Bits:
+class MaskedBits:
     """A number has just these bits of those that the mask has."""
 
     field: str
@@ -47,7 +47,7 @@ class Bits:
     value: int
 
 
-class Answer(Enum):
+class AnswerScope(Enum):
     """Where the answer to a question is the same."""
 
     HERE = auto()
@@ -59,23 +59,23 @@ class Answer(Enum):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Free:
+class FreeCondition:
     """What fields do not decide; ``text`` is the match as iptables prints it, ``why`` ends a sentence about it."""
 
     text: str
     why: str
-    answer: Answer = Answer.HERE
+    answer: AnswerScope = AnswerScope.HERE
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class All:
+class And:
     """All parts hold."""
 
     parts: tuple["Formula", ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Any:
+class Or:
     """Some part holds."""
 
     parts: tuple["Formula", ...] = ()
@@ -88,11 +88,11 @@ class Not:
     part: "Formula"
 
 
-Atom = Within | Called | Bits | Free
-Formula = Atom | All | Any | Not
+Atom = Within | NameCondition | MaskedBits | FreeCondition
+Formula = Atom | And | Or | Not
 
-TRUE: Formula = All()
-FALSE: Formula = Any()
+TRUE: Formula = And()
+FALSE: Formula = Or()
 
 
 def within(field: str, *ranges: tuple[int, int]) -> Within:
@@ -118,7 +118,7 @@ def atoms(formula: Formula) -> Iterator[Atom]:
     pending = [formula]
     while pending:
         node = pending.pop()
-        if isinstance(node, All | Any):
+        if isinstance(node, And | Or):
             pending += node.parts
         elif isinstance(node, Not):
             pending.append(node.part)

@@ -10,35 +10,35 @@ from functools import cached_property
 
 from engine.rulesets.model import Family
 from simulator.context import LOOPBACK
-from simulator.packet_sets.bdd import DEFAULT_NODES, Diagram, Function, is_false, number_of
-from simulator.packet_sets.fields import ABSENT, STATES, Field, Sort, fields
+from simulator.packet_sets.bdd import DEFAULT_NODES, Bdd, BddFunction, is_false, number_of
+from simulator.packet_sets.fields import ABSENT, STATES, FieldSort, PacketField, fields
 from simulator.packet_sets.formula import (
-    All,
-    Answer,
-    Any,
-    Bits,
-    Called,
+    And,
+    AnswerScope,
     Formula,
-    Free,
+    FreeCondition,
+    IntArray,
+    MaskedBits,
+    NameCondition,
     Not,
-    Numbers,
+    Or,
     Within,
     atoms,
     within,
 )
-from simulator.packet_sets.value_classes import Partition, partition
+from simulator.packet_sets.value_classes import ValuePartition, partition
 from simulator.packets import ConnState, protocol_names
 
-Word = tuple[Function, ...]
+BddWord = tuple[BddFunction, ...]
 """A field's number: the functions of its bits, the highest first."""
 
-Scene = Mapping[str, Word]
+FieldWords = Mapping[str, BddWord]
 """What fields have become on a packet's way, for those that rules have changed."""
 
 Occurrence = tuple[object, ...]
 """Where a rule asks for more than the packet."""
 
-UNCHANGED: Scene = {}
+UNCHANGED: FieldWords = {}
 
 OTHERS = "+"
 """The label of all names that no rule tells apart from others."""
@@ -48,22 +48,22 @@ _CARDS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:01:0")
 _LONGEST_NAME = 15
 
 
-Condition = Within | Called | Bits
+FieldCondition = Within | NameCondition | MaskedBits
 """What can be asked of one field."""
 
 
 @dataclass(frozen=True)
-class Axis:
+class FieldAxis:
     """One field of a space: its variables, and the values that they tell apart, by the kind of field.
 
     ``names`` are examples, one of each class, and ``labels`` what each stands for: itself, all that begin so as
     ``eth+``, or, the last one, all others.
     """
 
-    field: Field
-    variables: Word
-    asked: frozenset[Condition]
-    partition: Partition | None = None
+    field: PacketField
+    variables: BddWord
+    asked: frozenset[FieldCondition]
+    partition: ValuePartition | None = None
     names: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
@@ -85,15 +85,15 @@ class Axis:
 
 
 @dataclass(eq=False)
-class Space:
+class PacketSpace:
     """Packets of one family; ``fragments`` says that there are others than first ones."""
 
     family: Family
-    axes: Mapping[str, Axis]
-    diagram: Diagram
+    axes: Mapping[str, FieldAxis]
+    diagram: Bdd
     fragments: bool = False
-    _known: dict[Formula | tuple[Formula, Word], Function] = field(default_factory=dict)
-    _free: dict[Occurrence, Function] = field(default_factory=dict)
+    _known: dict[Formula | tuple[Formula, BddWord], BddFunction] = field(default_factory=dict)
+    _free: dict[Occurrence, BddFunction] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -103,49 +103,49 @@ class Space:
         *,
         fragments: bool = False,
         nodes: int = DEFAULT_NODES,
-        like: "Space | None" = None,
-    ) -> "Space":
+        like: "PacketSpace | None" = None,
+    ) -> "PacketSpace":
         """Return the space in which these conditions can be asked, and no others.
 
         What another space is ``like`` this one in is taken over from it, if it has room.
         """
-        asked: dict[str, list[Condition]] = {name: [] for name in fields(family)}
+        asked: dict[str, list[FieldCondition]] = {name: [] for name in fields(family)}
         for atom in dict.fromkeys(atom for each in (*conditions, *_ALWAYS) for atom in atoms(each)):
-            if not isinstance(atom, Free):
+            if not isinstance(atom, FreeCondition):
                 asked[atom.field].append(atom)
         if like is not None:
             axes = {name: _same_axis(like.axes[name], asked[name]) for name in asked}
             fitting = {name: axis for name, axis in axes.items() if axis is not None}
             if len(fitting) == len(axes):
                 return cls(family, fitting, like.diagram, fragments, like.kept(fitting), like._free)  # noqa: SLF001 - its own kind
-        diagram = Diagram(nodes)
+        diagram = Bdd(nodes)
         found = {name: _axis(each, asked[name], diagram) for name, each in fields(family).items()}
         return cls(family, found, diagram, fragments)
 
-    def kept(self, axes: Mapping[str, Axis]) -> "dict[Formula | tuple[Formula, Word], Function]":
+    def kept(self, axes: Mapping[str, FieldAxis]) -> "dict[Formula | tuple[Formula, BddWord], BddFunction]":
         """Return what is known of conditions on fields that are the same on these axes."""
         return {
             key: function
             for key, function in self._known.items()
-            if isinstance(key, Within | Called | Bits) and axes[key.field] is self.axes[key.field]
+            if isinstance(key, Within | NameCondition | MaskedBits) and axes[key.field] is self.axes[key.field]
         }
 
-    def function(self, formula: Formula, scene: Scene = UNCHANGED, occurrence: Occurrence = ()) -> Function:
+    def function(self, formula: Formula, scene: FieldWords = UNCHANGED, occurrence: Occurrence = ()) -> BddFunction:
         """Return the packets for which a condition holds, where rules have changed fields as the scene says.
 
         Raises:
             KeyError: the space was not made for the condition.
         """
-        if isinstance(formula, All):
+        if isinstance(formula, And):
             return self.diagram.all_of(self._parts(formula.parts, scene, occurrence))
-        if isinstance(formula, Any):
+        if isinstance(formula, Or):
             found = self.diagram.false
             for part in self._parts(formula.parts, scene, occurrence):
                 found |= part
             return found
         if isinstance(formula, Not):
             return ~self.function(formula.part, scene, occurrence)
-        if isinstance(formula, Free):
+        if isinstance(formula, FreeCondition):
             return self.free(_key(formula, scene, occurrence))
         axis = self.axes[formula.field]
         word = scene.get(formula.field)
@@ -154,31 +154,31 @@ class Space:
             self._known[key] = self._atom(formula, axis, axis.variables if word is None else word)
         return self._known[key]
 
-    def free(self, occurrence: Occurrence) -> Function:
+    def free(self, occurrence: Occurrence) -> BddFunction:
         """Return what stands for the truth of a question that the packet does not answer."""
         if occurrence not in self._free:
             (self._free[occurrence],) = self.diagram.variables(1)
         return self._free[occurrence]
 
     @property
-    def free_variables(self) -> Mapping[Occurrence, Function]:
+    def free_variables(self) -> Mapping[Occurrence, BddFunction]:
         """The questions that packets do not answer, and what stands for their truth."""
         return self._free
 
-    def somehow(self, function: Function) -> Function:
+    def somehow(self, function: BddFunction) -> BddFunction:
         """Return the packets that are in a set for some answers to what packets do not tell."""
         return self.diagram.some(function, tuple(self._free.values()))
 
-    def anyhow(self, function: Function) -> Function:
+    def anyhow(self, function: BddFunction) -> BddFunction:
         """Return the packets that are in a set whatever the answers to what packets do not tell are."""
         return self.diagram.every(function, tuple(self._free.values()))
 
     @property
-    def unmarked(self) -> Function:
+    def unmarked(self) -> BddFunction:
         """The packets that bear no mark which any rule asks about."""
         return self.function(_NO_MARK)
 
-    def packets(self, *, in_interface: bool, out_interface: bool) -> Function:
+    def packets(self, *, in_interface: bool, out_interface: bool) -> BddFunction:
         """Return all packets there are where packets have these interfaces."""
         found = self._well_formed
         for name, has in (("in_interface", in_interface), ("out_interface", out_interface)):
@@ -186,7 +186,7 @@ class Space:
             found &= ~nameless if has else nameless
         return found
 
-    def word(self, name: str, value: int) -> Word:
+    def word(self, name: str, value: int) -> BddWord:
         """Return the bits that stand for a value of a field, or for the class it is in."""
         axis = self.axes[name]
         if axis.partition is not None:
@@ -196,11 +196,11 @@ class Space:
             places = axis.bits
         return tuple(self.diagram.true if value >> place & 1 else self.diagram.false for place in places)
 
-    def _parts(self, parts: Sequence[Formula], scene: Scene, occurrence: Occurrence) -> Iterator[Function]:
+    def _parts(self, parts: Sequence[Formula], scene: FieldWords, occurrence: Occurrence) -> Iterator[BddFunction]:
         return (self.function(part, scene, occurrence) for part in parts)
 
-    def _atom(self, atom: Within | Called | Bits, axis: Axis, word: Word) -> Function:
-        if isinstance(atom, Bits):
+    def _atom(self, atom: Within | NameCondition | MaskedBits, axis: FieldAxis, word: BddWord) -> BddFunction:
+        if isinstance(atom, MaskedBits):
             return self._bits(atom, axis, word)
         if isinstance(atom, Within):
             if axis.partition is None:
@@ -209,17 +209,17 @@ class Space:
         fits = [place for place, name in enumerate(axis.names) if called(atom.pattern, name)]
         return self.among(word, fits)
 
-    def _bits(self, atom: Bits, axis: Axis, word: Word) -> Function:
+    def _bits(self, atom: MaskedBits, axis: FieldAxis, word: BddWord) -> BddFunction:
         if atom.value & ~atom.mask:
             return self.diagram.false
         wanted = [(bit, place) for bit, place in zip(word, axis.bits, strict=True) if atom.mask >> place & 1]
         return self.diagram.all_of(bit if atom.value >> place & 1 else ~bit for bit, place in reversed(wanted))
 
-    def among(self, word: Word, classes: Sequence[int]) -> Function:
+    def among(self, word: BddWord, classes: Sequence[int]) -> BddFunction:
         """Return where a word is one of several numbers, which stand in order."""
         return self._among(word, 0, classes, 0)
 
-    def _among(self, word: Word, at: int, classes: Sequence[int] | Numbers, low: int) -> Function:
+    def _among(self, word: BddWord, at: int, classes: Sequence[int] | IntArray, low: int) -> BddFunction:
         if not len(classes):
             return self.diagram.false
         size = 1 << len(word) - at
@@ -230,11 +230,11 @@ class Space:
         upper = self._among(word, at + 1, classes[middle:], half)
         return word[at].ite(upper, self._among(word, at + 1, classes[:middle], low))
 
-    def _class(self, axis: Axis, place: int) -> Function:
+    def _class(self, axis: FieldAxis, place: int) -> BddFunction:
         return self.among(axis.variables, [place])
 
     @cached_property
-    def _well_formed(self) -> Function:
+    def _well_formed(self) -> BddFunction:
         """All packets: each field has a value there is, and only headers that are there have fields."""
         found = self.diagram.true
         for axis in reversed(tuple(self.axes.values())):
@@ -242,15 +242,15 @@ class Space:
                 found &= self.among(axis.variables, range(axis.count))
         for rule in _RULES:
             found &= self.function(rule)
-        return found if self.fragments else found & self.function(Bits("fragment", 1, 0))
+        return found if self.fragments else found & self.function(MaskedBits("fragment", 1, 0))
 
 
-def _key(question: Free, scene: Scene, occurrence: Occurrence) -> Occurrence:
+def _key(question: FreeCondition, scene: FieldWords, occurrence: Occurrence) -> Occurrence:
     """Return what a question's answer is known by: one that the packet gives is the same while the packet is."""
     match question.answer:
-        case Answer.EVERYWHERE:
+        case AnswerScope.EVERYWHERE:
             return ("", question.text)
-        case Answer.PACKET if scene.keys() <= _BESIDE_THE_PACKET:
+        case AnswerScope.PACKET if scene.keys() <= _BESIDE_THE_PACKET:
             return (question.text,)
         case _:
             return (*occurrence, question.text)
@@ -265,7 +265,7 @@ def called(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
-def _first_from(classes: Sequence[int] | Numbers, least: int) -> int:
+def _first_from(classes: Sequence[int] | IntArray, least: int) -> int:
     low, high = 0, len(classes)
     while low < high:
         middle = (low + high) // 2
@@ -276,13 +276,13 @@ def _first_from(classes: Sequence[int] | Numbers, least: int) -> int:
     return low
 
 
-def _axis(found: Field, asked: Sequence[Condition], diagram: Diagram) -> Axis:
+def _axis(found: PacketField, asked: Sequence[FieldCondition], diagram: Bdd) -> FieldAxis:
     whole = _unbound(found, asked)
-    width = len(whole.bits) if found.sort is Sort.BITS else (whole.count - 1).bit_length()
+    width = len(whole.bits) if found.sort is FieldSort.BITS else (whole.count - 1).bit_length()
     return replace(whole, variables=diagram.variables(width))
 
 
-def _same_axis(axis: Axis, asked: Sequence[Condition]) -> Axis | None:
+def _same_axis(axis: FieldAxis, asked: Sequence[FieldCondition]) -> FieldAxis | None:
     """Return an axis for other conditions on the same variables, itself where it has them; None where they are too few.
 
     An axis tells classes by the numbers of its variables, so more of these than it needs do no harm.
@@ -290,26 +290,26 @@ def _same_axis(axis: Axis, asked: Sequence[Condition]) -> Axis | None:
     if axis.asked.issuperset(asked):
         return axis
     whole = _unbound(axis.field, asked)
-    if axis.field.sort is Sort.BITS or (whole.count - 1).bit_length() > len(axis.variables):
+    if axis.field.sort is FieldSort.BITS or (whole.count - 1).bit_length() > len(axis.variables):
         return None
     return replace(whole, variables=axis.variables)
 
 
-def _unbound(found: Field, asked: Sequence[Condition]) -> Axis:
+def _unbound(found: PacketField, asked: Sequence[FieldCondition]) -> FieldAxis:
     """Return the values that conditions tell apart, without variables."""
     known = frozenset(asked)
-    if found.sort is Sort.BITS:
+    if found.sort is FieldSort.BITS:
         mask = 0
         for bit in asked:
-            mask |= bit.mask if isinstance(bit, Bits) else 0
+            mask |= bit.mask if isinstance(bit, MaskedBits) else 0
         bits = tuple(place for place in reversed(range(mask.bit_length())) if mask >> place & 1)
-        return Axis(found, (), known, bits=bits)
-    if found.sort is Sort.NAME:
+        return FieldAxis(found, (), known, bits=bits)
+    if found.sort is FieldSort.NAME:
         others = _CARDS if found.name == "mac" else _INTERFACES
-        names_of = _representatives(tuple(each.pattern for each in asked if isinstance(each, Called)), others)
-        return Axis(found, (), known, names=tuple(names_of), labels=tuple(names_of.values()))
+        names_of = _representatives(tuple(each.pattern for each in asked if isinstance(each, NameCondition)), others)
+        return FieldAxis(found, (), known, names=tuple(names_of), labels=tuple(names_of.values()))
     parts = partition(found.first, found.last, [each for each in asked if isinstance(each, Within)])
-    return Axis(found, (), known, parts)
+    return FieldAxis(found, (), known, parts)
 
 
 def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str, str]:
@@ -332,16 +332,16 @@ def _taken(name: str, exact: set[str], starts: set[str], own: str) -> bool:
 
 def _rules() -> Iterator[Formula]:
     """What holds for every packet: which of them have ports, an ICMP type, TCP flags or a hardware address."""
-    whole = Bits("fragment", 1, 0)
-    ported = All((within("protocol", *((each, each) for each in protocol_names.PORT_PROTOCOLS)), whole))
-    messages = All((within("protocol", *((each, each) for each in protocol_names.ICMP_OF.values())), whole))
+    whole = MaskedBits("fragment", 1, 0)
+    ported = And((within("protocol", *((each, each) for each in protocol_names.PORT_PROTOCOLS)), whole))
+    messages = And((within("protocol", *((each, each) for each in protocol_names.ICMP_OF.values())), whole))
     for name, having in (("sport", ported), ("dport", ported), ("icmp", messages)):
         absent = within(name, (ABSENT, ABSENT))
-        yield Any((All((having, Not(absent))), All((Not(having), absent))))
-    yield Any((All((within("protocol", (protocol_names.TCP, protocol_names.TCP)), whole)), Bits("flags", 0xFF, 0)))
-    framed = Not(Any((Called("in_interface", ""), Called("in_interface", LOOPBACK))))
-    nameless = Called("mac", "")
-    yield Any((All((framed, Not(nameless))), All((Not(framed), nameless))))
+        yield Or((And((having, Not(absent))), And((Not(having), absent))))
+    yield Or((And((within("protocol", (protocol_names.TCP, protocol_names.TCP)), whole)), MaskedBits("flags", 0xFF, 0)))
+    framed = Not(Or((NameCondition("in_interface", ""), NameCondition("in_interface", LOOPBACK))))
+    nameless = NameCondition("mac", "")
+    yield Or((And((framed, Not(nameless))), And((Not(framed), nameless))))
 
 
 def state_condition(*states: ConnState) -> Within:
@@ -349,12 +349,12 @@ def state_condition(*states: ConnState) -> Within:
     return within("state", *((STATES.index(state), STATES.index(state)) for state in states))
 
 
-_NO_MARK = Bits("mark", 0xFFFFFFFF, 0)
+_NO_MARK = MaskedBits("mark", 0xFFFFFFFF, 0)
 _RULES = tuple(_rules())
 _ALWAYS = (*_RULES, *(state_condition(state) for state in STATES))
 """What is asked in every space."""
 
 
-def empty(function: Function) -> bool:
+def empty(function: BddFunction) -> bool:
     """Whether there are no such packets."""
     return is_false(function)

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from simulator.packet_sets.formula import Bounds, Numbers, Within
+from simulator.packet_sets.formula import IntArray, RangeBounds, Within
 
-Range = tuple[int, int]
+ValueRange = tuple[int, int]
 """The first and the last value."""
 
 _MACHINE = 1 << 62
@@ -26,13 +26,13 @@ _WORD = 63
 
 
 @dataclass(frozen=True)
-class Partition:
+class ValuePartition:
     """The values from ``starts[0]`` to ``last`` in ranges, and the class of each range, by its first occurrence."""
 
-    starts: Sequence[int] | Numbers
+    starts: Sequence[int] | IntArray
     last: int
-    classes: Numbers
-    places: Mapping[Within, tuple[Numbers, Numbers]]
+    classes: IntArray
+    places: Mapping[Within, tuple[IntArray, IntArray]]
 
     @cached_property
     def count(self) -> int:
@@ -60,7 +60,7 @@ class Partition:
             found.append(found[-1] + weight)
         return found
 
-    def members(self, condition: Within) -> Numbers:
+    def members(self, condition: Within) -> IntArray:
         """Return the classes whose values satisfy a condition, in order.
 
         Raises:
@@ -74,7 +74,7 @@ class Partition:
         inside[highs] -= 1
         return np.unique(self.classes[np.cumsum(inside[:-1], dtype=np.int8) > 0])
 
-    def _found(self, condition: Within) -> tuple[Numbers, Numbers]:
+    def _found(self, condition: Within) -> tuple[IntArray, IntArray]:
         """Return the places of a condition's ranges, if ranges begin and end there."""
         found = []
         for bounds, beyond in zip(condition.bounds, (0, 1), strict=True):
@@ -90,9 +90,9 @@ class Partition:
         """Return the class of a value."""
         return int(self.classes[bisect_right(self.starts, value) - 1])
 
-    def ranges(self, classes: Iterable[int]) -> list[Range]:
+    def ranges(self, classes: Iterable[int]) -> list[ValueRange]:
         """Return the values of some classes, as few ranges as there are."""
-        found: list[Range] = []
+        found: list[ValueRange] = []
         for place in np.flatnonzero(np.isin(self.classes, np.fromiter(classes, np.int64))).tolist():
             low = int(self.starts[place])
             high = int(self.starts[place + 1]) - 1 if place + 1 < len(self.starts) else self.last
@@ -103,7 +103,7 @@ class Partition:
         return found
 
 
-def partition(first: int, last: int, conditions: Sequence[Within]) -> Partition:
+def partition(first: int, last: int, conditions: Sequence[Within]) -> ValuePartition:
     """Return the classes of the values from ``first`` to ``last`` that the conditions tell apart."""
     starts, places = _ranked(first, last, conditions)
     width = len(starts)
@@ -112,15 +112,15 @@ def partition(first: int, last: int, conditions: Sequence[Within]) -> Partition:
     classes = _small(few, width)
     for begin in range(0, len(many), _WORD):
         classes = _combined(classes, _words(many[begin : begin + _WORD], width))
-    return Partition(starts, last, _by_occurrence(classes), places)
+    return ValuePartition(starts, last, _by_occurrence(classes), places)
 
 
 def _ranked(
     first: int, last: int, conditions: Sequence[Within]
-) -> tuple[Sequence[int] | Numbers, dict[Within, tuple[Numbers, Numbers]]]:
+) -> tuple[Sequence[int] | IntArray, dict[Within, tuple[IntArray, IntArray]]]:
     """Return where ranges begin, and each condition's ranges by their places: the first, and the first behind."""
     bounds = [each.bounds for each in conditions]
-    starts: Sequence[int] | Numbers
+    starts: Sequence[int] | IntArray
     if last < _MACHINE:
         whole = np.concatenate([[first], *(_both(pair) for pair in bounds)]).astype(np.int64)
         starts, ranks = _unique(whole)
@@ -130,7 +130,7 @@ def _ranked(
         starts = sorted({first, *values})
         rank = {value: place for place, value in enumerate(starts)}
         ranks = np.fromiter(map(rank.__getitem__, values), np.int64, len(values))
-    found, begin = dict[Within, tuple[Numbers, Numbers]](), 0
+    found, begin = dict[Within, tuple[IntArray, IntArray]](), 0
     for each in conditions:
         middle, end = begin + each.count, begin + 2 * each.count
         found[each] = ranks[begin:middle], ranks[middle:end]
@@ -139,7 +139,7 @@ def _ranked(
     return listed, found
 
 
-def _unique(whole: Numbers) -> tuple[Numbers, Numbers]:
+def _unique(whole: IntArray) -> tuple[IntArray, IntArray]:
     """Return different numbers in order, and the place of each among them; quick where there are ordered runs."""
     order = np.argsort(whole, kind="stable")
     ordered = whole[order]
@@ -149,12 +149,12 @@ def _unique(whole: Numbers) -> tuple[Numbers, Numbers]:
     return ordered[fresh], ranks
 
 
-def _both(bounds: Bounds) -> Numbers:
+def _both(bounds: RangeBounds) -> IntArray:
     lows, highs = bounds
     return np.concatenate([np.asarray(lows, np.int64), np.asarray(highs, np.int64) + 1])
 
 
-def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
+def _small(few: Sequence[tuple[IntArray, IntArray]], width: int) -> IntArray:
     """Tell ranges apart by conditions that begin and end at few places."""
     flips: dict[int, int] = {}
     for number, (lows, highs) in enumerate(few):
@@ -174,7 +174,7 @@ def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
     return np.repeat(np.asarray(found, np.int64), lengths)
 
 
-def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
+def _words(many: Sequence[tuple[IntArray, IntArray]], width: int) -> IntArray:
     """Tell ranges apart by up to 63 conditions, a bit each."""
     flips = np.zeros(width + 1, np.int64)
     for number, (lows, highs) in enumerate(many):
@@ -183,23 +183,23 @@ def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
     return np.bitwise_xor.accumulate(flips[:-1])
 
 
-def _combined(left: Numbers, right: Numbers) -> Numbers:
+def _combined(left: IntArray, right: IntArray) -> IntArray:
     """Return numbers for the pairs of two columns."""
     dense = _dense(right)
     return _dense(left * (int(dense.max()) + 1) + dense)
 
 
-def _dense(column: Numbers) -> Numbers:
+def _dense(column: IntArray) -> IntArray:
     """Return the places of a column's numbers among those there are, which are few beside its length."""
-    found: Numbers = np.searchsorted(np.unique(column), column)
+    found: IntArray = np.searchsorted(np.unique(column), column)
     return found
 
 
-def _by_occurrence(classes: Numbers) -> Numbers:
+def _by_occurrence(classes: IntArray) -> IntArray:
     """Return classes numbered in the order in which they come first, as neighbours are asked about together."""
     firsts = np.empty(int(classes.max()) + 1, np.int64)
     firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last one written is the first that occurs
     ranks = np.empty(len(firsts), np.int64)
     ranks[np.argsort(firsts)] = np.arange(len(firsts))
-    found: Numbers = ranks[classes]
+    found: IntArray = ranks[classes]
     return found

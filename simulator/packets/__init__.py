@@ -10,8 +10,8 @@ from pathlib import Path
 
 from simulator.packets import capture
 from simulator.packets.dissect import from_wire
-from simulator.packets.header_layout import Layout, bytes_of, known_bits, layout, rewritten
-from simulator.packets.model import TCP_FLAGS, Address, Connection, ConnState, Packet, Skipped, Tuple
+from simulator.packets.header_layout import HeaderLayout, bytes_of, known_bits, layout, rewritten
+from simulator.packets.model import TCP_FLAGS, Address, Connection, ConnectionTuple, ConnState, Packet, Skipped
 from simulator.packets.spec import parse_spec
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "Address",
     "ConnState",
     "Connection",
-    "Layout",
+    "ConnectionTuple",
+    "HeaderLayout",
     "Packet",
     "Skipped",
-    "Tuple",
     "bytes_of",
     "from_wire",
     "known_bits",

@@ -14,10 +14,10 @@ from engine.errors import Fault, Refused, shown
 from simulator.packets.link_layer import Frame, packet_of
 from simulator.packets.model import Packet, Skipped
 
-Take = Callable[[int], bytes]
+ByteReader = Callable[[int], bytes]
 """Reads so many bytes, fewer at the end of the file."""
 
-Records = Iterator[Frame | str]
+CaptureRecords = Iterator[Frame | str]
 """Frames, or why one cannot be read."""
 
 _CHUNK = 1 << 20
@@ -51,7 +51,7 @@ def _unreadable(path: Path, problem: str) -> Refused:
     return Refused((Fault(str(path), f"cannot be read: {problem}", "a pcap or pcapng file"),))
 
 
-def _records(file: BinaryIO, path: Path) -> Records:
+def _records(file: BinaryIO, path: Path) -> CaptureRecords:
     """Read the beginning of the file; return what follows.
 
     Raises:
@@ -84,7 +84,7 @@ def _records(file: BinaryIO, path: Path) -> Records:
     return _pcap(take, header, *_PCAP[magic])
 
 
-def _pcap(take: Take, header: bytes, order: str, parts: float) -> Records:
+def _pcap(take: ByteReader, header: bytes, order: str, parts: float) -> CaptureRecords:
     link = struct.unpack_from(f"{order}I", header, 16)[0] & 0xFFFF  # above it stands how long check sums are
     while record := take(16):
         if len(record) < 16:
@@ -115,11 +115,11 @@ class _Interface:
 class _Section:
     """One section of a pcapng file; the next begins with a byte order and interfaces of its own."""
 
-    take: Take
+    take: ByteReader
     order: str = ">"
     interfaces: list[_Interface] = field(default_factory=list)
 
-    def records(self, section: bytes) -> Records:
+    def records(self, section: bytes) -> CaptureRecords:
         """Yield the frames from a section header on, of which the type and 8 bytes were read."""
         try:
             self._begin(section)

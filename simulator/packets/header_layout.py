@@ -35,7 +35,7 @@ class Extension:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class HeaderLayout:
     """The bytes of a packet; ``transport`` is None in a later fragment, or where the bytes end before it."""
 
     data: bytes
@@ -58,23 +58,23 @@ class Layout:
 
 
 @lru_cache(maxsize=1024)
-def layout(data: bytes) -> Layout:
+def layout(data: bytes) -> HeaderLayout:
     """Find the headers in the bytes of an IP packet that is known to be one."""
     if data[0] >> 4 == 4:
         at = (data[0] & 0xF) * 4
         later = int.from_bytes(data[6:8]) & 0x1FFF
-        return Layout(data, data[9], None if later or at > len(data) else at)
+        return HeaderLayout(data, data[9], None if later or at > len(data) else at)
     return _layout_6(data)
 
 
-def _layout_6(data: bytes) -> Layout:
+def _layout_6(data: bytes) -> HeaderLayout:
     protocol, at, found, later = data[6], 40, [], False
     while protocol in protocol_names.EXTENSION_HEADERS - {59} and not later and at + 8 <= len(data):
         size = _size(protocol, data[at + 1])
         later = protocol == 44 and bool(int.from_bytes(data[at + 2 : at + 4]) & 0xFFF8)
         found.append(Extension(protocol, at, size))
         protocol, at = data[at], at + size
-    return Layout(data, protocol, None if later or at > len(data) else at, tuple(found))
+    return HeaderLayout(data, protocol, None if later or at > len(data) else at, tuple(found))
 
 
 def _size(protocol: int, length: int) -> int:

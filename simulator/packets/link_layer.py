@@ -36,7 +36,7 @@ def packet_of(frame: Frame, in_interface: str, out_interface: str) -> Packet | s
 _VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
 _IP_KINDS = frozenset({0x0800, 0x86DD})
 
-Link = tuple[int, int, str | None]
+LinkHeader = tuple[int, int, str | None]
 """The EtherType of what a frame carries, where that begins, and the sender's MAC address."""
 
 
@@ -44,32 +44,32 @@ def _mac(data: bytes) -> str | None:
     return data.hex(":") if len(data) == 6 else None
 
 
-def _ethernet(data: bytes) -> Link:
+def _ethernet(data: bytes) -> LinkHeader:
     return int.from_bytes(data[12:14]), 14, _mac(data[6:12])
 
 
-def _cooked(data: bytes) -> Link:
+def _cooked(data: bytes) -> LinkHeader:
     """Linux cooked capture, version 1 (LINKTYPE_LINUX_SLL of tcpdump.org)."""
     size = int.from_bytes(data[4:6])
     return int.from_bytes(data[14:16]), 16, _mac(data[6 : 6 + min(size, 8)])
 
 
-def _cooked_2(data: bytes) -> Link:
+def _cooked_2(data: bytes) -> LinkHeader:
     """Linux cooked capture, version 2 (LINKTYPE_LINUX_SLL2)."""
     return int.from_bytes(data[0:2]), 20, _mac(data[12 : 12 + min(data[11], 8)]) if len(data) >= 20 else None
 
 
-def _raw(data: bytes) -> Link:
+def _raw(data: bytes) -> LinkHeader:
     version = data[0] >> 4 if data else 0
     return {4: 0x0800, 6: 0x86DD}.get(version, version), 0, None
 
 
-def _loopback(data: bytes) -> Link:
+def _loopback(data: bytes) -> LinkHeader:
     """BSD loopback: the address family as a word, in the byte order of the host that captured."""
     return _raw(data[4:])[0], 4, None
 
 
-_LINKS: Mapping[int, Callable[[bytes], Link]] = {
+_LINKS: Mapping[int, Callable[[bytes], LinkHeader]] = {
     0: _loopback,
     1: _ethernet,
     12: _raw,

@@ -26,7 +26,7 @@ class ConnState(StrEnum):
     UNTRACKED = "UNTRACKED"
 
 
-Tuple = tuple[int, Address, Address, int, int]
+ConnectionTuple = tuple[int, Address, Address, int, int]
 """Protocol, source, destination, and two numbers by protocol: ports, or ICMP type and code with the identifier."""
 
 
@@ -37,8 +37,8 @@ class Connection:
     ``status`` holds words of ``--ctstatus``; ``rewritten`` is of ``SNAT`` and ``DNAT``.
     """
 
-    original: Tuple
-    reply: Tuple
+    original: ConnectionTuple
+    reply: ConnectionTuple
     replying: bool = False
     status: frozenset[str] = frozenset()
     rewritten: frozenset[str] = frozenset()

@@ -4,18 +4,18 @@ This package knows nothing of rules; `simulator.matches.set_match` looks into se
 changes them. Of the types, those that the tests' kernel has are held against it; the others follow its source.
 """
 
-from simulator.sets.dynamic import Count, Counting, Visit
-from simulator.sets.registry import Asked, Reply, Sets, delete, insert, is_untouched, plain_test, test
-from simulator.sets.static import Saved, read_set
+from simulator.sets.dynamic import CounterCondition, CountingMode, SetLookupContext
+from simulator.sets.registry import LookupResult, SetLookup, SetRegistry, delete, insert, is_untouched, plain_test, test
+from simulator.sets.static import StaticSet, read_set
 
 __all__ = [
-    "Asked",
-    "Count",
-    "Counting",
-    "Reply",
-    "Saved",
-    "Sets",
-    "Visit",
+    "CounterCondition",
+    "CountingMode",
+    "LookupResult",
+    "SetLookup",
+    "SetLookupContext",
+    "SetRegistry",
+    "StaticSet",
     "delete",
     "insert",
     "is_untouched",

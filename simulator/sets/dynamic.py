@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from simulator.packets import Packet
-from simulator.sets.lookup_keys import Fields, Missing
-from simulator.sets.static import Entries, Entry, Key, Prefixes, Saved
+from simulator.sets.lookup_keys import LookupKey, MissingValue
+from simulator.sets.static import MemberKey, PrefixLengths, SetEntries, SetEntry, StaticSet
 
 
 @dataclass(slots=True)
-class Changes:
+class SetChanges:
     """How a set differs from what was saved: by prefix lengths and key its members, and how many more there are."""
 
-    entries: dict[Prefixes, dict[Key, Entries]] = field(default_factory=dict)
-    grown: dict[Prefixes, int] = field(default_factory=dict)
+    entries: dict[PrefixLengths, dict[MemberKey, SetEntries]] = field(default_factory=dict)
+    grown: dict[PrefixLengths, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class SetLookupContext:
     """A packet that comes by at a time, in seconds after the sequence began; and whom to tell what is assumed."""
 
     packet: Packet
@@ -30,7 +30,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class CounterCondition:
     """What a rule asks of a member's packets or bytes."""
 
     octets: bool
@@ -38,7 +38,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class CountingMode:
     """Whether a look-up counts, whether it counts in the sets of a list, and what it asks of the counts after it.
 
     Older kernels than 5.4 asked before they counted.
@@ -46,51 +46,51 @@ class Counting:
 
     updates: bool = True
     below: bool = True
-    wanted: tuple[Count, ...] = ()
+    wanted: tuple[CounterCondition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class DynamicSet:
     """One set as it is by now."""
 
-    saved: Saved
-    changes: Changes
+    saved: StaticSet
+    changes: SetChanges
 
     @property
-    def order(self) -> tuple[Prefixes, ...]:
+    def order(self) -> tuple[PrefixLengths, ...]:
         """The prefix lengths in the order of the search."""
         if self.changes.entries.keys() <= self.saved.levels.keys():
             return self.saved.order
         return tuple(sorted(self.saved.levels.keys() | self.changes.entries.keys(), reverse=True))
 
-    def entries(self, prefixes: Prefixes, key: Key) -> Entries:
+    def entries(self, prefixes: PrefixLengths, key: MemberKey) -> SetEntries:
         """Return the members with a key."""
         changed = self.changes.entries.get(prefixes, {}).get(key)
         return self.saved.levels.get(prefixes, {}).get(key, ()) if changed is None else changed
 
-    def put(self, prefixes: Prefixes, key: Key, entries: Entries) -> None:
+    def put(self, prefixes: PrefixLengths, key: MemberKey, entries: SetEntries) -> None:
         """Let a key have these members."""
         more = len(entries) - len(self.entries(prefixes, key))
         self.changes.grown[prefixes] = self.changes.grown.get(prefixes, 0) + more
         self.changes.entries.setdefault(prefixes, {})[key] = entries
 
-    def size(self, prefixes: Prefixes) -> int:
+    def size(self, prefixes: PrefixLengths) -> int:
         """Return how many members have these prefix lengths."""
         return self.saved.sizes.get(prefixes, 0) + self.changes.grown.get(prefixes, 0)
 
     @property
-    def finest(self) -> Prefixes:
+    def finest(self) -> PrefixLengths:
         """The longest prefix of each dimension, by which rules add and delete; whole addresses where none is."""
         found = [prefixes for prefixes in self.order if self.size(prefixes)]
         if not found:
             return (self.saved.bits,) * len(self.saved.kind.nets)
         return tuple(max(lengths) for lengths in zip(*found, strict=True))
 
-    def waits(self, entry: Entry) -> bool:
+    def waits(self, entry: SetEntry) -> bool:
         """Whether a member waits for a packet to tell its MAC address, from when on its time runs."""
         return self.saved.kind.bitmap and self.saved.kind.tailed and not entry.tail
 
-    def expired(self, entry: Entry, now: float) -> bool:
+    def expired(self, entry: SetEntry, now: float) -> bool:
         """Whether a member's time is over."""
         return self.saved.traits.timeout is not None and now > entry.until and not self.waits(entry)
 
@@ -116,7 +116,9 @@ class Held:
                     self.put(prefixes, key, left)
 
 
-def find(held: Held, fields: Fields, counting: Counting, visit: Visit) -> Entry | Missing:
+def find(
+    held: DynamicSet, fields: LookupKey, counting: CountingMode, visit: SetLookupContext
+) -> SetEntry | MissingValue:
     """Return the member that a packet finds, which may be an exception, and count it."""
     kind = held.saved.kind
     if kind.bitmap and kind.tailed:
@@ -130,25 +132,27 @@ def find(held: Held, fields: Fields, counting: Counting, visit: Visit) -> Entry 
             hides = kind.tailed
             if _fits_tail(entry, fields.tail):
                 found = counted(held, (prefixes, key, number), counting, visit)
-                if found is not Missing.ABSENT:
+                if found is not MissingValue.ABSENT:
                     return found
                 hides = False
         if hides:
-            return Missing.ABSENT
-    return Missing.ABSENT
+            return MissingValue.ABSENT
+    return MissingValue.ABSENT
 
 
-Place = tuple[Prefixes, Key, int]
+MemberSlot = tuple[PrefixLengths, MemberKey, int]
 """Where a member stands: by what it is found, and its number among those with the same key."""
 
 
-def counted(held: Held, place: Place, counting: Counting, visit: Visit) -> Entry | Missing:
+def counted(
+    held: DynamicSet, place: MemberSlot, counting: CountingMode, visit: SetLookupContext
+) -> SetEntry | MissingValue:
     """Count a member, and return it unless it has expired or its counts are not those that are asked for."""
     prefixes, key, number = place
     entries = held.entries(prefixes, key)
     entry = entries[number]
     if held.expired(entry, visit.now):
-        return Missing.ABSENT
+        return MissingValue.ABSENT
     if not held.saved.traits.counters:
         return entry
     if counting.updates:
@@ -156,46 +160,50 @@ def counted(held: Held, place: Place, counting: Counting, visit: Visit) -> Entry
         held.put(prefixes, key, (*entries[:number], entry, *entries[number + 1 :]))
     truths = [_fits_count(entry, count) for count in counting.wanted]
     if False in truths or None in truths:
-        return Missing.ABSENT if False in truths else Missing.UNKNOWN
+        return MissingValue.ABSENT if False in truths else MissingValue.UNKNOWN
     return entry
 
 
-def _fits_count(entry: Entry, count: Count) -> bool | None:
+def _fits_count(entry: SetEntry, count: CounterCondition) -> bool | None:
     """Whether a member's packets or bytes are as a rule asks; None where the bytes are not known."""
     number = entry.octets if count.octets else entry.packets
     return None if number is None else count.fits(number)
 
 
-def _tallied(entry: Entry, packet: Packet) -> Entry:
+def _tallied(entry: SetEntry, packet: Packet) -> SetEntry:
     """A member with one more packet."""
     known = entry.octets is not None and packet.length is not None
     octets = (entry.octets or 0) + (packet.length or 0) if known else None
     return replace(entry, packets=entry.packets + 1, octets=octets)
 
 
-def _fits_tail(entry: Entry, tail: str) -> bool:
+def _fits_tail(entry: SetEntry, tail: str) -> bool:
     return tail.startswith(entry.tail) if entry.wildcard else tail == entry.tail
 
 
-def _find_by_mac(held: Held, fields: Fields, counting: Counting, visit: Visit) -> Entry | Missing:
+def _find_by_mac(
+    held: DynamicSet, fields: LookupKey, counting: CountingMode, visit: SetLookupContext
+) -> SetEntry | MissingValue:
     """A member without a MAC address takes that of the first packet."""
     entries = held.entries((), fields.key)
     if not entries:
-        return Missing.ABSENT
+        return MissingValue.ABSENT
     if held.waits(entries[0]):
         found = _fresh(held, visit, fields.tail, visit.now + entries[0].until)
         held.put((), fields.key, (found,))
         return found
-    return counted(held, ((), fields.key, 0), counting, visit) if entries[0].tail == fields.tail else Missing.ABSENT
+    return (
+        counted(held, ((), fields.key, 0), counting, visit) if entries[0].tail == fields.tail else MissingValue.ABSENT
+    )
 
 
-def _fresh(held: Held, visit: Visit, tail: str, until: float) -> Entry:
+def _fresh(held: DynamicSet, visit: SetLookupContext, tail: str, until: float) -> SetEntry:
     """A member that a rule adds, which counts its packet."""
-    entry = Entry(until=until, tail=tail)
+    entry = SetEntry(until=until, tail=tail)
     return _tallied(entry, visit.packet) if held.saved.traits.counters else entry
 
 
-def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exist: bool) -> bool:
+def add(held: DynamicSet, fields: LookupKey, visit: SetLookupContext, timeout: float | None, *, exist: bool) -> bool:
     """Add what a packet tells, and return whether the kernel would say so; with ``exist`` over what is there."""
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)
@@ -223,7 +231,7 @@ def add(held: Held, fields: Fields, visit: Visit, timeout: float | None, *, exis
     return True
 
 
-def _number(held: Held, entries: Entries, tail: str) -> int | None:
+def _number(held: DynamicSet, entries: SetEntries, tail: str) -> int | None:
     """Which member a rule means; of ``bitmap:ip,mac`` the only one, whatever its MAC address."""
     if held.saved.kind.bitmap:
         return 0 if entries else None
@@ -231,7 +239,7 @@ def _number(held: Held, entries: Entries, tail: str) -> int | None:
     return next(meant, None)
 
 
-def remove(held: Held, fields: Fields, visit: Visit) -> bool:
+def remove(held: DynamicSet, fields: LookupKey, visit: SetLookupContext) -> bool:
     """Delete what a packet tells, and return whether it was there."""
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)

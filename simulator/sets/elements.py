@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
-from simulator.sets.set_types import Kind, Part
+from simulator.sets.set_types import SetDimension, SetType
 
 BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
 
@@ -72,15 +72,15 @@ def ports(text: str) -> range:
     return range(min(first, last), max(first, last) + 1)
 
 
-def alternatives(text: str, part: Part, kind: Kind, family: Family, keep: int) -> Iterator[Element]:
+def alternatives(text: str, part: SetDimension, kind: SetType, family: Family, keep: int) -> Iterator[Element]:
     """Yield what a dimension's text stands for, one by one; ``keep`` is the mask of addresses that a set keeps.
 
     Raises:
         ValueError: it does not fit the dimension.
     """
-    if part is Part.IP:
+    if part is SetDimension.IP:
         return (Element(number) for number in _addresses(text, family, keep))
-    if part is Part.PORT and kind.bitmap:
+    if part is SetDimension.PORT and kind.bitmap:
         return (Element(number) for number in ports(text))
     return iter(_READERS[part](text, family))
 
@@ -158,10 +158,10 @@ def _interface(text: str, _family: Family) -> Iterable[Element]:
     return (Element(0, text=text),)
 
 
-_READERS: Mapping[Part, Callable[[str, Family], Iterable[Element]]] = {
-    Part.NET: _networks,
-    Part.PORT: _transport,
-    Part.MAC: _mac,
-    Part.MARK: _mark,
-    Part.IFACE: _interface,
+_READERS: Mapping[SetDimension, Callable[[str, Family], Iterable[Element]]] = {
+    SetDimension.NET: _networks,
+    SetDimension.PORT: _transport,
+    SetDimension.MAC: _mac,
+    SetDimension.MARK: _mark,
+    SetDimension.IFACE: _interface,
 }

@@ -11,67 +11,71 @@ from engine.rulesets.model import Family
 from simulator.context import LOOPBACK, UNKNOWN_INTERFACE
 from simulator.packets import Packet, layout, protocol_names
 from simulator.sets.elements import mac_number
-from simulator.sets.set_types import Kind, Part
-from simulator.sets.static import Key, Saved, kept
+from simulator.sets.set_types import SetDimension, SetType
+from simulator.sets.static import MemberKey, StaticSet, kept
 
 
-class Missing(Enum):
+class MissingValue(Enum):
     """Why a dimension has no value: the packet has no such thing, so no set holds it; or it does not say."""
 
     ABSENT = auto()
     UNKNOWN = auto()
 
 
-Value = int | str | Missing
-Sides = tuple[bool, ...]
+LookupValue = int | str | MissingValue
+LookupSides = tuple[bool, ...]
 """For each dimension, whether the source is asked for, else the destination."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class LookupKey:
     """What a packet is looked up by: the key at full length, and the interface or MAC address that is compared."""
 
-    key: Key
+    key: MemberKey
     tail: str = ""
 
 
-def fields_of(packet: Packet, saved: Saved, sides: Sides) -> Fields | Missing:
+def fields_of(packet: Packet, saved: StaticSet, sides: LookupSides) -> LookupKey | MissingValue:
     """Return what a set looks a packet up by."""
     kind = saved.kind
     read = [_seen(packet, part, kind, source=side) for part, side in zip(kind.parts, sides, strict=False)]
-    if Missing.ABSENT in read:
-        return Missing.ABSENT
-    if Missing.UNKNOWN in read:
-        return Missing.UNKNOWN
+    if MissingValue.ABSENT in read:
+        return MissingValue.ABSENT
+    if MissingValue.UNKNOWN in read:
+        return MissingValue.UNKNOWN
     numbers = [each for each in read if isinstance(each, int)]
     key = tuple(kept(value, part, saved.traits) for value, part in zip(numbers, kind.parts, strict=False))
     if _is_null(key, saved) or _outside(key, saved):
-        return Missing.ABSENT
-    return Fields(key, next((each for each in read if isinstance(each, str)), ""))
+        return MissingValue.ABSENT
+    return LookupKey(key, next((each for each in read if isinstance(each, str)), ""))
 
 
-def _seen(packet: Packet, part: Part, kind: Kind, *, source: bool) -> Value:
-    if part in {Part.IP, Part.NET}:
+def _seen(packet: Packet, part: SetDimension, kind: SetType, *, source: bool) -> LookupValue:
+    if part in {SetDimension.IP, SetDimension.NET}:
         return int(packet.src if source else packet.dst)
-    if part is Part.PORT and kind.bitmap:
+    if part is SetDimension.PORT and kind.bitmap:
         found = _port(packet, source=source)
-        if isinstance(found, Missing):
+        if isinstance(found, MissingValue):
             return found
-        return found & 0xFFFF if found >> 16 in {protocol_names.TCP, protocol_names.UDP} else Missing.ABSENT
-    if part is Part.MAC and kind.bitmap:
+        return found & 0xFFFF if found >> 16 in {protocol_names.TCP, protocol_names.UDP} else MissingValue.ABSENT
+    if part is SetDimension.MAC and kind.bitmap:
         return _mac(packet, source=source)
     return _READERS[part](packet, source)
 
 
-def _is_null(key: Key, saved: Saved) -> bool:
+def _is_null(key: MemberKey, saved: StaticSet) -> bool:
     """Whether all bits that the set keeps are zero, which some types take for no address."""
     return key[0] == 0 and (
-        (saved.kind.parts[0] is Part.IP and not saved.kind.bitmap and saved.kind.parts[1:] in {(), (Part.PORT,)})
-        or (saved.kind.parts == (Part.NET, Part.NET) and saved.family is Family.IPV6)
+        (
+            saved.kind.parts[0] is SetDimension.IP
+            and not saved.kind.bitmap
+            and saved.kind.parts[1:] in {(), (SetDimension.PORT,)}
+        )
+        or (saved.kind.parts == (SetDimension.NET, SetDimension.NET) and saved.family is Family.IPV6)
     )
 
 
-def _outside(key: Key, saved: Saved) -> bool:
+def _outside(key: MemberKey, saved: StaticSet) -> bool:
     bounds = saved.traits.bounds
     return bounds is not None and not bounds[0] <= key[0] <= bounds[1]
 
@@ -87,7 +91,7 @@ _HEADER: Mapping[int, int] = {
 """How many bytes of a transport header must be there for the kernel to read its port; other protocols have none."""
 
 
-def _port(packet: Packet, *, source: bool) -> int | Missing:
+def _port(packet: Packet, *, source: bool) -> int | MissingValue:
     """Protocol and port as one number; of ICMP type and code stand for the port, of protocols without one zero."""
     protocol = packet.protocol
     none = (
@@ -96,21 +100,21 @@ def _port(packet: Packet, *, source: bool) -> int | Missing:
         else {protocol_names.PROTOCOLS["ipv6-nonxt"]}
     )
     if packet.fragment or protocol in none or _cut(packet):
-        return Missing.ABSENT
+        return MissingValue.ABSENT
     if protocol not in _HEADER:
         return protocol << 16
     if protocol in protocol_names.ICMP_OF.values():
         return _icmp(packet)
     port = packet.sport if source else packet.dport
-    return Missing.UNKNOWN if port is None else protocol << 16 | port
+    return MissingValue.UNKNOWN if port is None else protocol << 16 | port
 
 
-def _icmp(packet: Packet) -> int | Missing:
+def _icmp(packet: Packet) -> int | MissingValue:
     """The kernel reads ICMP by its number, even where it is that of the other family."""
     if packet.icmp is not None:
         return packet.protocol << 16 | packet.icmp[0] << 8 | packet.icmp[1]
     payload = layout(packet.wire).payload(2) if packet.wire is not None else None
-    return Missing.UNKNOWN if payload is None else packet.protocol << 16 | int.from_bytes(payload)
+    return MissingValue.UNKNOWN if payload is None else packet.protocol << 16 | int.from_bytes(payload)
 
 
 def _cut(packet: Packet) -> bool:
@@ -121,28 +125,28 @@ def _cut(packet: Packet) -> bool:
     return layout(packet.wire).payload(size) is None
 
 
-def _mac(packet: Packet, *, source: bool) -> str | Missing:
+def _mac(packet: Packet, *, source: bool) -> str | MissingValue:
     """The MAC address; what passes the loopback interface has none but zeroes, which no set holds."""
     if packet.in_interface == LOOPBACK:
-        return Missing.ABSENT
+        return MissingValue.ABSENT
     if packet.mac is None or not source:
-        return Missing.UNKNOWN
-    return packet.mac.lower() if mac_number(packet.mac) else Missing.ABSENT
+        return MissingValue.UNKNOWN
+    return packet.mac.lower() if mac_number(packet.mac) else MissingValue.ABSENT
 
 
-def _mac_value(packet: Packet, source: bool) -> Value:  # noqa: FBT001 - the table's signature
+def _mac_value(packet: Packet, source: bool) -> LookupValue:  # noqa: FBT001 - the table's signature
     found = _mac(packet, source=source)
     return mac_number(found) if isinstance(found, str) else found
 
 
-def _interface(packet: Packet, source: bool) -> Value:  # noqa: FBT001 - the table's signature
+def _interface(packet: Packet, source: bool) -> LookupValue:  # noqa: FBT001 - the table's signature
     name = packet.in_interface if source else packet.out_interface
-    return Missing.UNKNOWN if name == UNKNOWN_INTERFACE else name or Missing.ABSENT
+    return MissingValue.UNKNOWN if name == UNKNOWN_INTERFACE else name or MissingValue.ABSENT
 
 
-_READERS: Mapping[Part, Callable[[Packet, bool], Value]] = {
-    Part.PORT: lambda packet, source: _port(packet, source=source),
-    Part.MAC: _mac_value,
-    Part.MARK: lambda packet, _source: packet.mark,
-    Part.IFACE: _interface,
+_READERS: Mapping[SetDimension, Callable[[Packet, bool], LookupValue]] = {
+    SetDimension.PORT: lambda packet, source: _port(packet, source=source),
+    SetDimension.MAC: _mac_value,
+    SetDimension.MARK: lambda packet, _source: packet.mark,
+    SetDimension.IFACE: _interface,
 }

@@ -7,60 +7,60 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from engine.rulesets.model import Family
-from simulator.context import Memory
+from simulator.context import MatchMemory
 from simulator.packets import Packet
-from simulator.sets.dynamic import Changes, Counting, Held, Visit, add, counted, find, remove
-from simulator.sets.lookup_keys import Fields, Missing, Sides, fields_of
-from simulator.sets.set_types import Part
-from simulator.sets.static import Entry, Mark, Saved
+from simulator.sets.dynamic import CountingMode, DynamicSet, SetChanges, SetLookupContext, add, counted, find, remove
+from simulator.sets.lookup_keys import LookupKey, LookupSides, MissingValue, fields_of
+from simulator.sets.set_types import SetDimension
+from simulator.sets.static import MarkAndMask, SetEntry, StaticSet
 
-Sets = Mapping[str, Saved | None]
+SetRegistry = Mapping[str, StaticSet | None]
 """The sets by their names; None one that is not modelled."""
 
 Truth = bool | None
 
-_ALL_COUNTED = Counting()
+_ALL_COUNTED = CountingMode()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SetLookup:
     """How a rule names a set: for a family's packets, by which sides, and what else it asks for."""
 
     name: str
     family: Family
-    sides: Sides
+    sides: LookupSides
     exceptions: bool = False
-    counting: Counting = _ALL_COUNTED
+    counting: CountingMode = _ALL_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class LookupResult:
     """Whether a packet is in a set, None where that cannot be known, and the mark that its member has."""
 
     held: Truth
-    mark: Mark = (0, 0)
+    mark: MarkAndMask = (0, 0)
 
 
-_NO = Reply(held=False)
-_UNKNOWN = Reply(held=None)
+_NO = LookupResult(held=False)
+_UNKNOWN = LookupResult(held=None)
 
 
-def held_now(saved: Saved, memory: Memory) -> Held:
+def held_now(saved: StaticSet, memory: MatchMemory) -> DynamicSet:
     """Return a set as the packets of a sequence have left it."""
-    return Held(saved, memory.cell(("set", saved.name), Changes()))
+    return DynamicSet(saved, memory.cell(("set", saved.name), SetChanges()))
 
 
-def _fits(saved: Saved, asked: Asked) -> bool:
+def _fits(saved: StaticSet, asked: SetLookup) -> bool:
     """Whether a set can hold the packet at all: it must be of its family, and no dimension left open."""
     return len(asked.sides) >= len(saved.kind.parts) and saved.family in {None, asked.family}
 
 
-def is_untouched(saved: Saved, memory: Memory) -> bool:
+def is_untouched(saved: StaticSet, memory: MatchMemory) -> bool:
     """Whether the packets of a sequence have left a set as it was saved."""
     return ("set", saved.name) not in memory.cells
 
 
-def plain_test(saved: Saved, asked: Asked) -> Callable[[Packet], bool] | None:
+def plain_test(saved: StaticSet, asked: SetLookup) -> Callable[[Packet], bool] | None:
     """Return `test` for a set as it was saved where nothing but an address is looked up in it: the usual case."""
     levels = saved.addresses
     if levels is None or not _fits(saved, asked) or asked.counting.wanted:
@@ -78,57 +78,73 @@ def plain_test(saved: Saved, asked: Asked) -> Callable[[Packet], bool] | None:
     return held
 
 
-def test(sets: Sets, asked: Asked, visit: Visit, memory: Memory) -> Reply:
+def test(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory) -> LookupResult:
     """Return whether a packet is in a set."""
     saved = sets[asked.name]
     if saved is None or not _fits(saved, asked):
         return _UNKNOWN if saved is None else _NO
     held = held_now(saved, memory)
-    if saved.kind.parts == (Part.SET,):
+    if saved.kind.parts == (SetDimension.SET,):
         return _test_list(sets, held, asked, visit, memory)
     fields = fields_of(visit.packet, saved, asked.sides)
-    found = find(held, fields, asked.counting, visit) if isinstance(fields, Fields) else fields
-    if isinstance(found, Missing):
-        return _NO if found is Missing.ABSENT else _UNKNOWN
+    found = find(held, fields, asked.counting, visit) if isinstance(fields, LookupKey) else fields
+    if isinstance(found, MissingValue):
+        return _NO if found is MissingValue.ABSENT else _UNKNOWN
     wanted = saved.kind.exceptions and asked.exceptions
-    return Reply(found.nomatch is wanted, found.mark if saved.traits.skbinfo else (0, 0))
+    return LookupResult(found.nomatch is wanted, found.mark if saved.traits.skbinfo else (0, 0))
 
 
-def _test_list(sets: Sets, held: Held, asked: Asked, visit: Visit, memory: Memory) -> Reply:
+def _test_list(
+    sets: SetRegistry, held: DynamicSet, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory
+) -> LookupResult:
     """The first set that holds the packet decides; what the rule asks of counts is asked of the list's own."""
     counting = asked.counting
-    inner = replace(asked, counting=Counting(counting.updates and counting.below, counting.below))
+    inner = replace(asked, counting=CountingMode(counting.updates and counting.below, counting.below))
     reply = _NO
     for number, (name, _) in enumerate(held.saved.listed):
         found = test(sets, replace(inner, name=name), visit, memory)
-        entry = counted(held, ((), (number,), 0), counting, visit) if found.held else Missing.ABSENT
-        if isinstance(entry, Entry):
+        entry = counted(held, ((), (number,), 0), counting, visit) if found.held else MissingValue.ABSENT
+        if isinstance(entry, SetEntry):
             return replace(found, mark=entry.mark) if held.saved.traits.skbinfo else found
-        if found.held is None or entry is Missing.UNKNOWN:
+        if found.held is None or entry is MissingValue.UNKNOWN:
             reply = _UNKNOWN
     return reply
 
 
-def insert(sets: Sets, asked: Asked, visit: Visit, memory: Memory, timeout: float | None, *, exist: bool) -> Truth:
+def insert(
+    sets: SetRegistry,
+    asked: SetLookup,
+    visit: SetLookupContext,
+    memory: MatchMemory,
+    timeout: float | None,
+    *,
+    exist: bool,
+) -> Truth:
     """Add a packet to a set, of a list to the first that takes it; return whether one did, None if not known."""
     return _changed(sets, asked, visit, memory, lambda held, fields: add(held, fields, visit, timeout, exist=exist))
 
 
-def delete(sets: Sets, asked: Asked, visit: Visit, memory: Memory) -> Truth:
+def delete(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory) -> Truth:
     """Delete a packet from a set, of a list from the first that has it; return whether one did, None if not known."""
     return _changed(sets, asked, visit, memory, lambda held, fields: remove(held, fields, visit))
 
 
-def _changed(sets: Sets, asked: Asked, visit: Visit, memory: Memory, change: Callable[[Held, Fields], bool]) -> Truth:
+def _changed(
+    sets: SetRegistry,
+    asked: SetLookup,
+    visit: SetLookupContext,
+    memory: MatchMemory,
+    change: Callable[[DynamicSet, LookupKey], bool],
+) -> Truth:
     saved = sets[asked.name]
     if saved is None or not _fits(saved, asked):
         return None if saved is None else False
     held = held_now(saved, memory)
-    if saved.kind.parts == (Part.SET,):
+    if saved.kind.parts == (SetDimension.SET,):
         names = [name for name, entry in saved.listed if not held.expired(entry, visit.now)]
         truths = (_changed(sets, replace(asked, name=name), visit, memory, change) for name in names)
         return next((truth for truth in truths if truth is not False), False)
     fields = fields_of(visit.packet, saved, asked.sides)
-    if isinstance(fields, Missing):
-        return None if fields is Missing.UNKNOWN else False
+    if isinstance(fields, MissingValue):
+        return None if fields is MissingValue.UNKNOWN else False
     return change(held, fields)

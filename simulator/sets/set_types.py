@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 
 
-class Part(StrEnum):
+class SetDimension(StrEnum):
     """What one dimension of a set holds, under the word that type names have for it."""
 
     IP = "ip"
@@ -19,16 +19,16 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True)
-class Kind:
+class SetType:
     """A type of sets: how it stores its members, and what each of their dimensions holds."""
 
     storage: str
-    parts: tuple[Part, ...]
+    parts: tuple[SetDimension, ...]
 
     @cached_property
     def nets(self) -> tuple[int, ...]:
         """Which dimensions hold networks."""
-        return tuple(at for at, part in enumerate(self.parts) if part is Part.NET)
+        return tuple(at for at, part in enumerate(self.parts) if part is SetDimension.NET)
 
     @cached_property
     def exceptions(self) -> bool:
@@ -43,12 +43,14 @@ class Kind:
     @cached_property
     def tailed(self) -> bool:
         """Whether the last dimension is compared once a member is found by the others, not searched by."""
-        return self.parts[-1] is Part.IFACE or (self.bitmap and self.parts[-1] is Part.MAC)
+        return self.parts[-1] is SetDimension.IFACE or (self.bitmap and self.parts[-1] is SetDimension.MAC)
 
     @cached_property
     def of_both_families(self) -> bool:
         """Whether a set of it holds packets of either family."""
-        return self.parts in {(Part.SET,), (Part.MAC,)} or (self.bitmap and self.parts == (Part.PORT,))
+        return self.parts in {(SetDimension.SET,), (SetDimension.MAC,)} or (
+            self.bitmap and self.parts == (SetDimension.PORT,)
+        )
 
 
 _NAMES = (
@@ -57,10 +59,10 @@ _NAMES = (
 ).split()
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> SetType:
     storage, _, parts = name.partition(":")
-    return Kind(storage, tuple(Part(part) for part in parts.split(",")))
+    return SetType(storage, tuple(SetDimension(part) for part in parts.split(",")))
 
 
-KINDS: Mapping[str, Kind] = {name: _kind(name) for name in _NAMES}
+KINDS: Mapping[str, SetType] = {name: _kind(name) for name in _NAMES}
 """Every type, by its name."""

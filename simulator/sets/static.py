@@ -13,20 +13,20 @@ from engine.errors import Fault, Refused, shown
 from engine.rulesets.model import Family, IpSet, Member
 from simulator.packets import protocol_names
 from simulator.sets.elements import BITS, PHYSDEV, Element, address_number, alternatives, mask, mask_of, ports
-from simulator.sets.set_types import KINDS, Kind, Part
+from simulator.sets.set_types import KINDS, SetDimension, SetType
 
-Prefixes = tuple[int, ...]
+PrefixLengths = tuple[int, ...]
 """The prefix length of each dimension that holds networks."""
 
-Key = tuple[int, ...]
+MemberKey = tuple[int, ...]
 """What a member is found by, a number for each dimension; networks without their host bits."""
 
-Mark = tuple[int, int]
+MarkAndMask = tuple[int, int]
 """A packet mark and the bits of it that count, as ``skbmark`` of ipset(8)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SetEntry:
     """What a member has beside its key.
 
     ``until`` is when it expires, in seconds after the sequence began; while ``bitmap:ip,mac`` waits for a MAC address,
@@ -38,7 +38,7 @@ class Entry:
     until: float = inf
     packets: int = 0
     octets: int | None = 0
-    mark: Mark = (0, 0)
+    mark: MarkAndMask = (0, 0)
     wildcard: bool = False
     tail: str = ""
 
@@ -48,12 +48,12 @@ class Entry:
         return self.tail.startswith(PHYSDEV)
 
 
-Entries = tuple[Entry, ...]
+SetEntries = tuple[SetEntry, ...]
 """The members with one key; several only where interfaces tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class SetOptions:
     """The create options that matter; ``mask`` is of ``netmask`` or ``bitmask``, ``bounds`` of ``range``."""
 
     mask: int
@@ -72,7 +72,7 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Saved:
+class StaticSet:
     """A set as it was saved; ``family`` is None where it holds packets of both.
 
     ``listed`` are the sets of a list in their order; their numbers are its keys. ``cut`` says that some member had bits
@@ -80,20 +80,20 @@ class Saved:
     """
 
     name: str
-    kind: Kind
+    kind: SetType
     family: Family | None
-    traits: Traits
-    levels: Mapping[Prefixes, Mapping[Key, Entries]]
-    listed: tuple[tuple[str, Entry], ...] = ()
+    traits: SetOptions
+    levels: Mapping[PrefixLengths, Mapping[MemberKey, SetEntries]]
+    listed: tuple[tuple[str, SetEntry], ...] = ()
     cut: bool = False
 
     @cached_property
-    def order(self) -> tuple[Prefixes, ...]:
+    def order(self) -> tuple[PrefixLengths, ...]:
         """The prefix lengths in the order of the kernel's search: the longest first, the first dimension first."""
         return tuple(sorted(self.levels, reverse=True))
 
     @cached_property
-    def sizes(self) -> Mapping[Prefixes, int]:
+    def sizes(self) -> Mapping[PrefixLengths, int]:
         """How many members there are of each prefix length."""
         return {prefixes: sum(map(len, found.values())) for prefixes, found in self.levels.items()}
 
@@ -103,13 +103,13 @@ class Saved:
 
         None where more than an address is looked up, or something becomes of members.
         """
-        if self.kind.parts not in {(Part.IP,), (Part.NET,)} or self.kind.bitmap or self.traits.changes:
+        if self.kind.parts not in {(SetDimension.IP,), (SetDimension.NET,)} or self.kind.bitmap or self.traits.changes:
             return None
         found = []
         for prefixes in self.order:
             bits = self.traits.mask & (mask(prefixes[0], self.bits) if prefixes else self.traits.mask)
             members = {key: not entries[0].nomatch for (key,), entries in self.levels[prefixes].items()}
-            if self.kind.parts == (Part.IP,):
+            if self.kind.parts == (SetDimension.IP,):
                 members.pop(0, None)  # which is no address to the kernel
             found.append((bits, members))
         return tuple(found)
@@ -119,7 +119,7 @@ class Saved:
         """How long its addresses are."""
         return BITS[self.family or Family.IPV4]
 
-    def at(self, key: Key, prefixes: Prefixes) -> Key:
+    def at(self, key: MemberKey, prefixes: PrefixLengths) -> MemberKey:
         """Return a key with its networks cut to prefix lengths."""
         if not prefixes:
             return key
@@ -129,7 +129,7 @@ class Saved:
         return tuple(cut)
 
 
-def read_set(ipset: IpSet) -> Saved | None:
+def read_set(ipset: IpSet) -> StaticSet | None:
     """Make a set ready for look-ups, or return None where its type or an option is not modelled.
 
     Raises:
@@ -144,22 +144,25 @@ def read_set(ipset: IpSet) -> Saved | None:
     except ValueError:
         return None
     whose = None if kind.of_both_families else family
-    if kind.parts == (Part.SET,):
+    if kind.parts == (SetDimension.SET,):
         listed = tuple((member[0], _entry(ipset, member, traits)) for member in ipset.members)
-        by_number: dict[Key, Entries] = {(number,): (entry,) for number, (_, entry) in enumerate(listed)}
-        return Saved(ipset.name, kind, whose, traits, {(): by_number}, listed)
-    levels: dict[Prefixes, dict[Key, Entries]] = {}
-    cut, alike = False, dict[Member, Entries]()  # one entry stands for all that are alike, as most of a large set are
+        by_number: dict[MemberKey, SetEntries] = {(number,): (entry,) for number, (_, entry) in enumerate(listed)}
+        return StaticSet(ipset.name, kind, whose, traits, {(): by_number}, listed)
+    levels: dict[PrefixLengths, dict[MemberKey, SetEntries]] = {}
+    cut, alike = (
+        False,
+        dict[Member, SetEntries](),
+    )  # one entry stands for all that are alike, as most of a large set are
     for member in ipset.members:
         alone = alike.get(member[1:]) or alike.setdefault(member[1:], (_entry(ipset, member, traits),))
         for place in _elements(ipset, member, kind, traits):
             tailed = (replace(alone[0], tail=place.tail),) if place.tail else alone
             _keep(levels.setdefault(place.prefixes, {}), place.key, tailed, kind)
             cut = cut or place.cut
-    return Saved(ipset.name, kind, whose, traits, levels, cut=cut and kind.parts in _MASKED_LATE)
+    return StaticSet(ipset.name, kind, whose, traits, levels, cut=cut and kind.parts in _MASKED_LATE)
 
 
-_MASKED_LATE = frozenset({(Part.IP, Part.PORT), (Part.NET, Part.NET)})
+_MASKED_LATE = frozenset({(SetDimension.IP, SetDimension.PORT), (SetDimension.NET, SetDimension.NET)})
 """Where the kernel masks only the first address of a range that is added."""
 
 
@@ -167,22 +170,22 @@ _MASKED_LATE = frozenset({(Part.IP, Part.PORT), (Part.NET, Part.NET)})
 class _Place:
     """Where a member is kept, and whether the set's mask cut bits off for that."""
 
-    prefixes: Prefixes
-    key: Key
+    prefixes: PrefixLengths
+    key: MemberKey
     tail: str
     cut: bool
 
 
-def _keep(level: dict[Key, Entries], key: Key, alone: Entries, kind: Kind) -> None:
+def _keep(level: dict[MemberKey, SetEntries], key: MemberKey, alone: SetEntries, kind: SetType) -> None:
     """Keep a member; only interfaces can tell two of one key apart."""
-    level[key] = level.get(key, ()) + alone if kind.parts[-1] is Part.IFACE else alone
+    level[key] = level.get(key, ()) + alone if kind.parts[-1] is SetDimension.IFACE else alone
 
 
 def _refused(ipset: IpSet, member: Member, expected: str) -> Refused:
     return Refused((Fault(f"set {ipset.name}", f"found member {shown(' '.join(member))}", expected),))
 
 
-def _traits(ipset: IpSet, kind: Kind, family: Family) -> Traits:
+def _traits(ipset: IpSet, kind: SetType, family: Family) -> SetOptions:
     """The create options; ValueError where one is not understood."""
     options = dict(ipset.options)
     if options.keys() - _OPTIONS:
@@ -190,7 +193,7 @@ def _traits(ipset: IpSet, kind: Kind, family: Family) -> Traits:
     by_bits = options.get("bitmask")
     limits, timeout = options.get("range"), options.get("timeout")
     bounds = _bounds(limits, kind, family) if limits else None
-    return Traits(
+    return SetOptions(
         address_number(by_bits, family) if by_bits else mask_of(options.get("netmask", str(BITS[family])), family),
         protocol_names.number(options.get("markmask", "0xffffffff"), 0xFFFFFFFF),
         bounds[1] - bounds[0] + 1 if bounds else protocol_names.number(options.get("maxelem", "65536"), 0xFFFFFFFF),
@@ -205,8 +208,8 @@ def _traits(ipset: IpSet, kind: Kind, family: Family) -> Traits:
 _OPTIONS = frozenset("bitmask netmask markmask range maxelem size timeout counters comment skbinfo forceadd".split())
 
 
-def _bounds(text: str, kind: Kind, family: Family) -> tuple[int, int]:
-    if kind.parts == (Part.PORT,):
+def _bounds(text: str, kind: SetType, family: Family) -> tuple[int, int]:
+    if kind.parts == (SetDimension.PORT,):
         found = ports(text)
         return found[0], found[-1]
     low, dash, high = text.partition("-")
@@ -217,7 +220,7 @@ def _bounds(text: str, kind: Kind, family: Family) -> tuple[int, int]:
     return first & ~hosts, last | hosts
 
 
-def _elements(ipset: IpSet, member: Member, kind: Kind, traits: Traits) -> Iterator[_Place]:
+def _elements(ipset: IpSet, member: Member, kind: SetType, traits: SetOptions) -> Iterator[_Place]:
     """What a member's text stands for: one member, or as many as its ranges have."""
     family = ipset.family or Family.IPV4
     texts = member[0].split(",", len(kind.parts) - 1)
@@ -234,12 +237,14 @@ def _elements(ipset: IpSet, member: Member, kind: Kind, traits: Traits) -> Itera
         yield _placed(chosen, kind, traits)
 
 
-def _alternatives(pair: tuple[str, Part], kind: Kind, family: Family, traits: Traits) -> Iterator[Element]:
+def _alternatives(
+    pair: tuple[str, SetDimension], kind: SetType, family: Family, traits: SetOptions
+) -> Iterator[Element]:
     text, part = pair
     return alternatives(text, part, kind, family, traits.mask)
 
 
-def _placed(chosen: tuple[Element, ...], kind: Kind, traits: Traits) -> _Place:
+def _placed(chosen: tuple[Element, ...], kind: SetType, traits: SetOptions) -> _Place:
     keyed = chosen[:-1] if kind.tailed else chosen
     whole = tuple(each.value for each in keyed)
     key = tuple(kept(value, part, traits) for value, part in zip(whole, kind.parts, strict=False))
@@ -247,18 +252,18 @@ def _placed(chosen: tuple[Element, ...], kind: Kind, traits: Traits) -> _Place:
     return _Place(prefixes, key, chosen[-1].text if kind.tailed else "", cut=key != whole)
 
 
-def kept(value: int, part: Part, traits: Traits) -> int:
+def kept(value: int, part: SetDimension, traits: SetOptions) -> int:
     """Return a dimension's value as the set keeps it, by its ``netmask``, ``bitmask`` or ``markmask``."""
-    if part is Part.MARK:
+    if part is SetDimension.MARK:
         return value & traits.markmask
-    return value & traits.mask if part in {Part.IP, Part.NET} else value
+    return value & traits.mask if part in {SetDimension.IP, SetDimension.NET} else value
 
 
 _FLAGS = frozenset({"nomatch", "wildcard"})
 _VALUED = frozenset("timeout packets bytes comment skbmark skbprio skbqueue".split())
 
 
-def _entry(ipset: IpSet, member: Member, traits: Traits) -> Entry:
+def _entry(ipset: IpSet, member: Member, traits: SetOptions) -> SetEntry:
     """What a member's options say."""
     words, told = iter(member[1:]), dict[str, str]()
     for word in words:
@@ -268,7 +273,7 @@ def _entry(ipset: IpSet, member: Member, traits: Traits) -> Entry:
     mark, _, bits = told.get("skbmark", "0/0").partition("/")
     try:
         timeout = protocol_names.number(told.get("timeout", str(traits.timeout or 0)), 0xFFFFFFFF)
-        return Entry(
+        return SetEntry(
             "nomatch" in told,
             timeout if timeout and traits.timeout is not None else inf,
             protocol_names.number(told.get("packets", "0"), 2**64 - 1),

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from engine.rulesets.diff import kept_pairs
 from engine.rulesets.model import Hook
-from simulator.packet_sets.bdd import Function
-from simulator.packet_sets.space import UNCHANGED, Space
+from simulator.packet_sets.bdd import BddFunction
+from simulator.packet_sets.space import UNCHANGED, PacketSpace
 from simulator.symbolic.reachability import below
-from simulator.symbolic.symbolic_rules import Block, Row, World
+from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset
 
 
-def touched(space: Space, old: World, new: World, hook: Hook) -> Function:
+def touched(space: PacketSpace, old: SymbolicRuleset, new: SymbolicRuleset, hook: Hook) -> BddFunction:
     """Return packets such that all others get the same verdict at a hook in both worlds."""
     everything = space.diagram.true
     before, after = old.hooks[hook], new.hooks[hook]
@@ -27,7 +27,7 @@ def touched(space: Space, old: World, new: World, hook: Hook) -> Function:
     return found
 
 
-def _unlike(pairs: list[tuple[Block, Block]]) -> Iterator[Row]:
+def _unlike(pairs: list[tuple[SymbolicChain, SymbolicChain]]) -> Iterator[SymbolicRule]:
     """Yield the rules of chains that the other version of a chain lacks, in order."""
     done = set(pairs)
     while pairs:
@@ -44,5 +44,5 @@ def _unlike(pairs: list[tuple[Block, Block]]) -> Iterator[Row]:
                 pairs.append((first, second))
 
 
-def _key(row: Row) -> tuple[object, ...]:
+def _key(row: SymbolicRule) -> tuple[object, ...]:
     return (row.occurrence, row.condition)

@@ -4,26 +4,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simulator.netfilter.answer import Verdict
-from simulator.packet_sets.bdd import Function
+from simulator.packet_sets.bdd import BddFunction
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RuleSequence:
     """Some rules in a row: which packets they take, and how these end, None for those that return."""
 
-    taken: Function
-    ends: Mapping[Verdict | None, Function]
+    taken: BddFunction
+    ends: Mapping[Verdict | None, BddFunction]
 
-    def then(self, other: "Part") -> "Part":
+    def then(self, other: "RuleSequence") -> "RuleSequence":
         """Return what both do, one after the other."""
         ends = dict(self.ends)
         for end, packets in other.ends.items():
             left = packets & ~self.taken
             ends[end] = ends[end] | left if end in ends else left
-        return Part(self.taken | other.taken, ends)
+        return RuleSequence(self.taken | other.taken, ends)
 
 
-def one_after_the_other(parts: Sequence[Part]) -> Part | None:
+def one_after_the_other(parts: Sequence[RuleSequence]) -> RuleSequence | None:
     """Return what parts do one after the other, put together by halves; None where there are none."""
     while len(parts) > 1:
         pairs = [first.then(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]

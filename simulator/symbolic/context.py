@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from engine.rulesets.model import Hook
 from simulator import expression
 from simulator.expression import Expression
-from simulator.packet_sets.bdd import DEFAULT_NODES, Function, Patience, within_limits
+from simulator.packet_sets.bdd import DEFAULT_NODES, BddFunction, TimeCheck, within_limits
 from simulator.packet_sets.counting import example
-from simulator.packet_sets.formula import FALSE, All, Any, Formula, Not
-from simulator.packet_sets.space import Space
+from simulator.packet_sets.formula import FALSE, And, Formula, Not, Or
+from simulator.packet_sets.space import PacketSpace
 from simulator.symbolic.changed_rules import touched
-from simulator.symbolic.reachability import Courses, Decided, Fates, deciders
-from simulator.symbolic.symbolic_rules import Library, World
+from simulator.symbolic.reachability import DecidedPackets, HookOutcome, Reachability, deciders
+from simulator.symbolic.symbolic_rules import SymbolicRuleset, SymbolicRulesetReader
 
-Question = Expression | Formula
+PacketQuestion = Expression | Formula
 """Which packets are asked about, in the words of users or of this package."""
 
 
@@ -27,30 +27,30 @@ class Budget:
     """How much a space may take: nodes of diagrams (of about 32 bytes each), and whether there is time left."""
 
     nodes: int = DEFAULT_NODES
-    patience: Patience = _endless
+    patience: TimeCheck = _endless
 
 
 UNLIMITED = Budget()
 
 
 @dataclass(eq=False, slots=True)
-class Atlas:
+class SymbolicContext:
     """Worlds in one space; all questions must be known from the start, as they tell which packets differ."""
 
-    space: Space
-    library: Library
-    _courses: Courses
-    _formulas: dict[Question, Formula] = field(default_factory=dict)
+    space: PacketSpace
+    library: SymbolicRulesetReader
+    _courses: Reachability
+    _formulas: dict[PacketQuestion, Formula] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
-        library: Library,
-        worlds: Sequence[World],
-        questions: Iterable[Question] = (),
+        library: SymbolicRulesetReader,
+        worlds: Sequence[SymbolicRuleset],
+        questions: Iterable[PacketQuestion] = (),
         budget: Budget = UNLIMITED,
-        like: "Atlas | None" = None,
-    ) -> "Atlas":
+        like: "SymbolicContext | None" = None,
+    ) -> "SymbolicContext":
         """Return the space of these worlds; another one that it is ``like`` spares much of the work.
 
         Raises:
@@ -62,10 +62,10 @@ class Atlas:
         fragments = not any(world.tracked for world in worlds)
         with within_limits():
             known = like.space if like is not None else None
-            space = Space.of(library.family, conditions, fragments=fragments, nodes=budget.nodes, like=known)
-        return cls(space, library, Courses(space, budget.patience), formulas)
+            space = PacketSpace.of(library.family, conditions, fragments=fragments, nodes=budget.nodes, like=known)
+        return cls(space, library, Reachability(space, budget.patience), formulas)
 
-    def fates(self, world: World, hook: Hook, within: Function | None = None) -> Fates:
+    def fates(self, world: SymbolicRuleset, hook: Hook, within: BddFunction | None = None) -> HookOutcome:
         """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
 
         Raises:
@@ -74,7 +74,7 @@ class Atlas:
         with within_limits():
             return self._courses.fates(world, hook, within)
 
-    def decided(self, world: World, hook: Hook, found: Function) -> Decided:
+    def decided(self, world: SymbolicRuleset, hook: Hook, found: BddFunction) -> DecidedPackets:
         """Return who decides on the most usual packet of a set that has some, with all of the set that it decides on.
 
         Raises:
@@ -85,7 +85,7 @@ class Atlas:
             ends, usual = deciders(fates, found), example(self.space, found)
             return next((end for end in ends if usual is not None and usual.is_in(end.packets)), ends[0])
 
-    def touched(self, old: World, new: World, hook: Hook) -> Function:
+    def touched(self, old: SymbolicRuleset, new: SymbolicRuleset, hook: Hook) -> BddFunction:
         """Return packets such that all others get the same verdict at a hook in both worlds.
 
         Raises:
@@ -94,7 +94,7 @@ class Atlas:
         with within_limits():
             return touched(self.space, old, new, hook)
 
-    def meant(self, question: Question) -> Function:
+    def meant(self, question: PacketQuestion) -> BddFunction:
         """Return the packets that are asked about.
 
         Raises:
@@ -105,16 +105,16 @@ class Atlas:
             return self.space.function(self._formulas[question])
 
 
-def formula_of(asked: Question, library: Library) -> Formula:
+def formula_of(asked: PacketQuestion, library: SymbolicRulesetReader) -> Formula:
     """Return what is asked as a condition on packets of the library's family."""
     match asked:
         case expression.Leaf(matches, family):
             return library.condition(matches) if family in {None, library.family} else FALSE
-        case expression.Not(part):
+        case expression.Negated(part):
             return Not(formula_of(part, library))
-        case expression.All(parts):
-            return All(tuple(formula_of(part, library) for part in parts))
+        case expression.AllOf(parts):
+            return And(tuple(formula_of(part, library) for part in parts))
         case expression.AnyOf(parts):
-            return Any(tuple(formula_of(part, library) for part in parts))
+            return Or(tuple(formula_of(part, library) for part in parts))
         case _:
             return asked

@@ -11,71 +11,71 @@ from engine.errors import NoProof
 from engine.rulesets.model import Hook
 from simulator.context import LOOPBACK
 from simulator.netfilter.answer import Decision, Verdict
-from simulator.netfilter.targets import Act
+from simulator.netfilter.targets import TargetAction
 from simulator.netfilter.walker import INTERFACES
-from simulator.packet_sets.bdd import TIME, Function, Patience, is_false
+from simulator.packet_sets.bdd import TIME, BddFunction, TimeCheck, is_false
 from simulator.packet_sets.fields import STATES
-from simulator.packet_sets.formula import Called
-from simulator.packet_sets.space import UNCHANGED, Scene, Space, Word, state_condition
+from simulator.packet_sets.formula import NameCondition
+from simulator.packet_sets.space import UNCHANGED, BddWord, FieldWords, PacketSpace, state_condition
 from simulator.packets import ConnState
-from simulator.symbolic.composition import Part, one_after_the_other
-from simulator.symbolic.symbolic_rules import Block, Row, World, Write
+from simulator.symbolic.composition import RuleSequence, one_after_the_other
+from simulator.symbolic.symbolic_rules import FieldWrite, SymbolicChain, SymbolicRule, SymbolicRuleset
 from simulator.symbolic.topological import callers_first
 
-SceneKey = tuple[tuple[str, Word], ...]
+FieldWordsKey = tuple[tuple[str, BddWord], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
+class ChainOutcome:
     """What becomes of packets in a chain if all enter it that may: by verdict, those that return, what they become.
 
     ``rows`` are the rules in order, each with the packets it holds for, and the outcome of the chain it leads to.
     """
 
-    ends: Mapping[Verdict, Function]
-    returned: Function
-    scene: Scene
-    rows: tuple[tuple[Row, Function, "Outcome | None"], ...]
+    ends: Mapping[Verdict, BddFunction]
+    returned: BddFunction
+    scene: FieldWords
+    rows: tuple[tuple[SymbolicRule, BddFunction, "ChainOutcome | None"], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Stage:
+class TableReach:
     """One table at a hook: which packets come to it, and what becomes of them."""
 
-    block: Block
-    seen: Function
-    outcome: Outcome
+    block: SymbolicChain
+    seen: BddFunction
+    outcome: ChainOutcome
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Fates:
+class HookOutcome:
     """What becomes of all packets at a hook; the verdicts share them out. What it took is in ``stages``."""
 
-    packets: Function
-    verdicts: Mapping[Verdict, Function]
-    stages: tuple[Stage, ...]
+    packets: BddFunction
+    verdicts: Mapping[Verdict, BddFunction]
+    stages: tuple[TableReach, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Decided:
+class DecidedPackets:
     """Packets on which one rule, or a chain's policy, decides; ``decision`` is None where the hook has no chain."""
 
-    packets: Function
+    packets: BddFunction
     verdict: Verdict
     decision: Decision | None
     reject_with: str | None = None
 
 
 @dataclass(eq=False)
-class Courses:
+class Reachability:
     """Works out what becomes of packets in a space; chains that were met before are known."""
 
-    space: Space
-    patience: Patience = lambda: True
-    _known: dict[tuple[Block, SceneKey, Function], Outcome] = field(default_factory=dict)
-    _fates: dict[tuple[World, Hook, Function], Fates] = field(default_factory=dict)
+    space: PacketSpace
+    patience: TimeCheck = lambda: True
+    _known: dict[tuple[SymbolicChain, FieldWordsKey, BddFunction], ChainOutcome] = field(default_factory=dict)
+    _fates: dict[tuple[SymbolicRuleset, Hook, BddFunction], HookOutcome] = field(default_factory=dict)
 
-    def fates(self, world: World, hook: Hook, within: Function | None = None) -> Fates:
+    def fates(self, world: SymbolicRuleset, hook: Hook, within: BddFunction | None = None) -> HookOutcome:
         """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
 
         Raises:
@@ -86,7 +86,7 @@ class Courses:
             self._fates[world, hook, whole] = self._worked_out(world, hook, whole)
         return self._fates[world, hook, whole]
 
-    def _worked_out(self, world: World, hook: Hook, within: Function) -> Fates:
+    def _worked_out(self, world: SymbolicRuleset, hook: Hook, within: BddFunction) -> HookOutcome:
         space = self.space
         has_in, has_out = INTERFACES[hook]
         packets = alive = space.packets(in_interface=has_in, out_interface=has_out) & within
@@ -98,7 +98,7 @@ class Courses:
             if block.table == "nat":  # which sees only the first packet of a connection
                 seen = alive & space.function(state_condition(ConnState.NEW), scene)
             outcome = self._outcome(block, begun, self._callers(block, begun, within))
-            stages.append(Stage(block, seen, outcome))
+            stages.append(TableReach(block, seen, outcome))
             policy = Verdict((block.policy or "ACCEPT").lower())
             for verdict in (Verdict.DROP, Verdict.REJECT):
                 found = outcome.ends[verdict]
@@ -108,24 +108,26 @@ class Courses:
             left = self._retracked(scene, outcome.scene) if block.table == "raw" else outcome.scene
             scene = self._merged(scene, left, seen)
         ends[Verdict.ACCEPT] = alive
-        return Fates(packets, ends, tuple(stages))
+        return HookOutcome(packets, ends, tuple(stages))
 
-    def _untracked(self, scene: Scene, hook: Hook) -> Scene:
+    def _untracked(self, scene: FieldWords, hook: Hook) -> FieldWords:
         """The raw table comes before connection tracking; only what returns over loopback has a connection there."""
         invalid = self.space.word("state", STATES.index(ConnState.INVALID))
         if hook is Hook.PREROUTING:
-            returns = self.space.function(Called("in_interface", LOOPBACK), scene)
+            returns = self.space.function(NameCondition("in_interface", LOOPBACK), scene)
             now = scene.get("state", self.space.axes["state"].variables)
             invalid = tuple(returns.ite(kept, new) for kept, new in zip(now, invalid, strict=True))
         return {**scene, "state": invalid}
 
-    def _retracked(self, before: Scene, after: Scene) -> Scene:
+    def _retracked(self, before: FieldWords, after: FieldWords) -> FieldWords:
         untracked = self.space.function(state_condition(ConnState.UNTRACKED), after)
         now = before.get("state", self.space.axes["state"].variables)
         state = tuple(untracked.ite(new, kept) for new, kept in zip(after["state"], now, strict=True))
         return {**after, "state": state}
 
-    def _callers(self, root: Block, scene: Scene, within: Function) -> Mapping[Block, Function]:
+    def _callers(
+        self, root: SymbolicChain, scene: FieldWords, within: BddFunction
+    ) -> Mapping[SymbolicChain, BddFunction]:
         """Return for each chain below one which packets its callers are about: no others come to it."""
         everything, nothing = self.space.diagram.true, self.space.diagram.false
         blocks = below(root)
@@ -139,7 +141,9 @@ class Courses:
                     found[row.into] |= found[block] & about
         return found
 
-    def _outcome(self, block: Block, scene: Scene, callers: Mapping[Block, Function]) -> Outcome:
+    def _outcome(
+        self, block: SymbolicChain, scene: FieldWords, callers: Mapping[SymbolicChain, BddFunction]
+    ) -> ChainOutcome:
         key = block, tuple(sorted(scene.items(), key=lambda item: item[0])), callers[block]
         if key not in self._known:
             if not self.patience():
@@ -148,7 +152,9 @@ class Courses:
             self._known[key] = walk(block, scene, callers)
         return self._known[key]
 
-    def _in_halves(self, block: Block, scene: Scene, callers: Mapping[Block, Function]) -> Outcome:
+    def _in_halves(
+        self, block: SymbolicChain, scene: FieldWords, callers: Mapping[SymbolicChain, BddFunction]
+    ) -> ChainOutcome:
         """Work out a chain whose rules change nothing: what its halves do, then what they do one after the other.
 
         So most of the work is on small sets, and only the last steps are on those of the whole chain.
@@ -164,12 +170,14 @@ class Courses:
             if not is_false(hit):
                 parts.append(_part(row, hit, into))
         nothing = self.space.diagram.false
-        whole = one_after_the_other(parts) or Part(nothing, {})
+        whole = one_after_the_other(parts) or RuleSequence(nothing, {})
         ends = {verdict: whole.ends.get(verdict, nothing) for verdict in Verdict}
         returned = whole.ends.get(None, nothing) | (callers[block] & ~whole.taken)
-        return Outcome(ends, returned, scene, tuple(rows))
+        return ChainOutcome(ends, returned, scene, tuple(rows))
 
-    def _in_order(self, block: Block, scene: Scene, callers: Mapping[Block, Function]) -> Outcome:
+    def _in_order(
+        self, block: SymbolicChain, scene: FieldWords, callers: Mapping[SymbolicChain, BddFunction]
+    ) -> ChainOutcome:
         nothing = self.space.diagram.false
         rest, returned = callers[block], nothing
         ends = dict.fromkeys(Verdict, nothing)
@@ -183,22 +191,22 @@ class Courses:
             rows.append((row, holds, into))
             if is_false(hit):
                 continue
-            if row.act is not Act.NEXT:
+            if row.act is not TargetAction.NEXT:
                 rest &= ~holds
             if row.verdict is not None:
                 ends[row.verdict] |= hit
-            elif row.act is Act.RETURN:
+            elif row.act is TargetAction.RETURN:
                 returned |= hit
             elif into is not None:
                 ends = {verdict: found | (hit & into.ends[verdict]) for verdict, found in ends.items()}
                 back = hit & into.returned
-                rest, returned = (rest | back, returned) if row.act is Act.JUMP else (rest, returned | back)
+                rest, returned = (rest | back, returned) if row.act is TargetAction.JUMP else (rest, returned | back)
                 scene = self._merged(scene, into.scene, hit)
             for write in row.writes:
                 scene = self._written(scene, write, hit, row)
-        return Outcome(ends, returned | rest, scene, tuple(rows))
+        return ChainOutcome(ends, returned | rest, scene, tuple(rows))
 
-    def _merged(self, before: Scene, after: Scene, whose: Function) -> Scene:
+    def _merged(self, before: FieldWords, after: FieldWords, whose: BddFunction) -> FieldWords:
         """Return what fields are if they changed for some packets only."""
         if before is after:
             return before
@@ -209,7 +217,7 @@ class Courses:
                 found[name] = tuple(whose.ite(new, old) for new, old in zip(word, now, strict=True))
         return found
 
-    def _written(self, scene: Scene, write: Write, hit: Function, row: Row) -> Scene:
+    def _written(self, scene: FieldWords, write: FieldWrite, hit: BddFunction, row: SymbolicRule) -> FieldWords:
         axis = self.space.axes[write.name]
         if not axis.variables:
             return scene  # nothing that is asked depends on it
@@ -218,7 +226,7 @@ class Courses:
         now = scene.get(write.name, axis.variables)
         if write.value is None:
             keys = ((*row.occurrence, write.name, place) for place in range(len(now)))
-            new: Word = tuple(self.space.free(key) for key in keys)
+            new: BddWord = tuple(self.space.free(key) for key in keys)
         else:
             new = self.space.word(write.name, write.value)
             if axis.bits:
@@ -229,35 +237,37 @@ class Courses:
         return {**scene, write.name: tuple(hit.ite(bit, old) for bit, old in zip(new, now, strict=True))}
 
 
-def _part(row: Row, hit: Function, into: Outcome | None) -> Part:
+def _part(row: SymbolicRule, hit: BddFunction, into: ChainOutcome | None) -> RuleSequence:
     if row.verdict is not None:
-        return Part(hit, {row.verdict: hit})
+        return RuleSequence(hit, {row.verdict: hit})
     if into is None:
-        return Part(hit, {None: hit})
-    ends: dict[Verdict | None, Function] = {end: hit & found for end, found in into.ends.items() if not is_false(found)}
+        return RuleSequence(hit, {None: hit})
+    ends: dict[Verdict | None, BddFunction] = {
+        end: hit & found for end, found in into.ends.items() if not is_false(found)
+    }
     back = hit & into.returned
-    if row.act is Act.GOTO:
-        return Part(hit, {**ends, None: back})
-    return Part(hit & ~back, ends)
+    if row.act is TargetAction.GOTO:
+        return RuleSequence(hit, {**ends, None: back})
+    return RuleSequence(hit & ~back, ends)
 
 
-def _writing(block: Block) -> bool:
+def _writing(block: SymbolicChain) -> bool:
     """Whether rules of a chain, or of those that it leads to, change packets."""
     return any(row.writes for each in below(block) for row in each.rows)
 
 
-def below(root: Block) -> list[Block]:
+def below(root: SymbolicChain) -> list[SymbolicChain]:
     """Return a chain and all that it leads to, each before those that it leads to itself."""
     return callers_first((root,), lambda block: (row.into for row in block.rows if row.into is not None))
 
 
-def deciders(fates: Fates, whose: Function) -> list[Decided]:
+def deciders(fates: HookOutcome, whose: BddFunction) -> list[DecidedPackets]:
     """Share packets out by the rule that decides on them, as an answer about one packet names it."""
-    found: dict[Decision | None, Decided] = {}
-    groups: list[tuple[Function, Decision | None]] = [(whose & fates.packets, None)]
+    found: dict[Decision | None, DecidedPackets] = {}
+    groups: list[tuple[BddFunction, Decision | None]] = [(whose & fates.packets, None)]
     filtered = False
     for stage in fates.stages:
-        fresh: list[tuple[Function, Decision | None]] = []
+        fresh: list[tuple[BddFunction, Decision | None]] = []
         for packets, before in groups:
             beside = packets & ~stage.seen
             if not is_false(beside):
@@ -272,47 +282,47 @@ def deciders(fates: Fates, whose: Function) -> list[Decided]:
                     fresh.append((end.packets, end.decision))
         groups = _joined(fresh)
         filtered |= stage.block.table == "filter"
-    accepted = (Decided(packets, Verdict.ACCEPT, decision) for packets, decision in groups)
+    accepted = (DecidedPackets(packets, Verdict.ACCEPT, decision) for packets, decision in groups)
     return [*found.values(), *(end for end in accepted if not is_false(end.packets))]
 
 
-def _joined(groups: list[tuple[Function, Decision | None]]) -> list[tuple[Function, Decision | None]]:
-    found: dict[Decision | None, Function] = {}
+def _joined(groups: list[tuple[BddFunction, Decision | None]]) -> list[tuple[BddFunction, Decision | None]]:
+    found: dict[Decision | None, BddFunction] = {}
     for packets, decision in groups:
         found[decision] = found[decision] | packets if decision in found else packets
     return [(packets, decision) for decision, packets in found.items()]
 
 
-def _ends(stage: Stage, packets: Function) -> Iterator[Decided]:
+def _ends(stage: TableReach, packets: BddFunction) -> Iterator[DecidedPackets]:
     """Yield how one table ends for packets."""
     if is_false(packets):
         return
-    ends: dict[Decision, Decided] = {}
+    ends: dict[Decision, DecidedPackets] = {}
     left = followed(stage.outcome, packets, ends)
     yield from ends.values()
     if not is_false(left):
         block = stage.block
-        yield Decided(left, Verdict((block.policy or "ACCEPT").lower()), Decision(block.table, block.name, 0))
+        yield DecidedPackets(left, Verdict((block.policy or "ACCEPT").lower()), Decision(block.table, block.name, 0))
 
 
-def followed(outcome: Outcome, packets: Function, ends: dict[Decision, Decided]) -> Function:
+def followed(outcome: ChainOutcome, packets: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
     """Follow packets through a chain; add to the ends, and return those that come back."""
     rest, returned = packets, packets & ~packets
     for row, holds, into in outcome.rows:
         hit = rest & holds
         if is_false(hit):
             continue
-        if row.act is not Act.NEXT:
+        if row.act is not TargetAction.NEXT:
             rest &= ~holds
         if row.verdict is not None:
             known = ends.get(row.decision)
             whole = hit if known is None else hit | known.packets
-            ends[row.decision] = Decided(whole, row.verdict, row.decision, row.reject_with)
-        elif row.act is Act.RETURN:
+            ends[row.decision] = DecidedPackets(whole, row.verdict, row.decision, row.reject_with)
+        elif row.act is TargetAction.RETURN:
             returned |= hit
         elif into is not None:
             back = followed(into, hit, ends)
-            rest, returned = (rest | back, returned) if row.act is Act.JUMP else (rest, returned | back)
+            rest, returned = (rest | back, returned) if row.act is TargetAction.JUMP else (rest, returned | back)
         if is_false(rest):
             break
     return returned | rest

@@ -4,40 +4,40 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from simulator.netfilter.answer import Verdict
-from simulator.netfilter.targets import Act
-from simulator.packet_sets.bdd import Function, is_false
-from simulator.symbolic.reachability import Fates, Outcome
-from simulator.symbolic.symbolic_rules import Block, Row
+from simulator.netfilter.targets import TargetAction
+from simulator.packet_sets.bdd import BddFunction, is_false
+from simulator.symbolic.reachability import ChainOutcome, HookOutcome
+from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule
 from simulator.symbolic.topological import callers_first
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Stop:
+class RuleVisit:
     """A rule as packets meet it: those that come to it, those it is about, and what its chain does with those.
 
     ``taken`` are the packets that do not come to the next rule if they come to this one.
     """
 
-    row: Row
-    come: Function
-    holds: Function
-    taken: Function
-    into: Outcome | None
+    row: SymbolicRule
+    come: BddFunction
+    holds: BddFunction
+    taken: BddFunction
+    into: ChainOutcome | None
 
     @property
-    def hit(self) -> Function:
+    def hit(self) -> BddFunction:
         """The packets that come and match."""
         return self.come & self.holds
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Visit:
+class ChainVisit:
     """A chain as packets meet it that are in one state when they come: those packets, and its rules in order."""
 
-    block: Block
-    outcome: Outcome
-    come: Function
-    stops: tuple[Stop, ...]
+    block: SymbolicChain
+    outcome: ChainOutcome
+    come: BddFunction
+    stops: tuple[RuleVisit, ...]
 
     @property
     def policy(self) -> Verdict:
@@ -45,7 +45,7 @@ class Visit:
         return Verdict((self.block.policy or "ACCEPT").lower())
 
 
-def visits(fates: Fates) -> list[Visit]:
+def visits(fates: HookOutcome) -> list[ChainVisit]:
     """Return all chains that packets of a hook may come to, each before those that it leads to."""
     blocks = {stage.outcome: stage.block for stage in fates.stages}
     come = {stage.outcome: stage.seen for stage in fates.stages}
@@ -53,7 +53,7 @@ def visits(fates: Fates) -> list[Visit]:
     for outcome in callers_first((stage.outcome for stage in fates.stages), _inner):
         whole = come[outcome]
         stops = tuple(_stops(outcome, whole))
-        found.append(Visit(blocks[outcome], outcome, whole, stops))
+        found.append(ChainVisit(blocks[outcome], outcome, whole, stops))
         for stop in stops:
             if stop.into is not None and stop.row.into is not None:
                 blocks[stop.into] = stop.row.into
@@ -61,38 +61,38 @@ def visits(fates: Fates) -> list[Visit]:
     return found
 
 
-def _inner(outcome: Outcome) -> Iterator[Outcome]:
+def _inner(outcome: ChainOutcome) -> Iterator[ChainOutcome]:
     return (into for _, _, into in outcome.rows if into is not None)
 
 
-def _stops(outcome: Outcome, come: Function) -> Iterator[Stop]:
+def _stops(outcome: ChainOutcome, come: BddFunction) -> Iterator[RuleVisit]:
     for row, holds, into in outcome.rows:
         taken = _taken(row, holds, into)
-        yield Stop(row, come, holds, taken, into)
+        yield RuleVisit(row, come, holds, taken, into)
         if not is_false(come):
             come &= ~taken
 
 
-def _taken(row: Row, holds: Function, into: Outcome | None) -> Function:
-    if row.act is Act.NEXT:
+def _taken(row: SymbolicRule, holds: BddFunction, into: ChainOutcome | None) -> BddFunction:
+    if row.act is TargetAction.NEXT:
         return holds & ~holds
-    if row.act is Act.JUMP and into is not None:
+    if row.act is TargetAction.JUMP and into is not None:
         return holds & ~into.returned
     return holds
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Tail:
+class ChainTail:
     """What becomes of packets from some place in a chain on, if they come there: by verdict, and those that return."""
 
-    ends: Mapping[Verdict, Function]
-    returned: Function
+    ends: Mapping[Verdict, BddFunction]
+    returned: BddFunction
 
 
-def tails(visit: Visit) -> list[Tail]:
+def tails(visit: ChainVisit) -> list[ChainTail]:
     """Return what becomes of packets from each rule of a chain on, and, last, from its end."""
     nothing = visit.come & ~visit.come
-    tail = Tail(dict.fromkeys(Verdict, nothing), ~nothing)
+    tail = ChainTail(dict.fromkeys(Verdict, nothing), ~nothing)
     found = [tail]
     for stop in reversed(visit.stops):
         tail = _before(stop, tail)
@@ -100,9 +100,9 @@ def tails(visit: Visit) -> list[Tail]:
     return found[::-1]
 
 
-def _before(stop: Stop, after: Tail) -> Tail:
+def _before(stop: RuleVisit, after: ChainTail) -> ChainTail:
     holds, act, into = stop.holds, stop.row.act, stop.into
-    if act is Act.NEXT:
+    if act is TargetAction.NEXT:
         return after
     ends = {verdict: found & ~stop.taken for verdict, found in after.ends.items()}
     returned = after.returned & ~stop.taken
@@ -110,7 +110,7 @@ def _before(stop: Stop, after: Tail) -> Tail:
         ends[stop.row.verdict] |= holds
     elif into is not None:
         ends = {verdict: found | (holds & into.ends[verdict]) for verdict, found in ends.items()}
-        returned = returned | (holds & into.returned) if act is Act.GOTO else returned
+        returned = returned | (holds & into.returned) if act is TargetAction.GOTO else returned
     else:
         returned |= holds
-    return Tail(ends, returned)
+    return ChainTail(ends, returned)

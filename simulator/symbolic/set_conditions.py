@@ -14,24 +14,24 @@ import numpy as np
 from engine.rulesets.model import Family, IpSet, Member
 from simulator.packet_sets.formula import (
     FALSE,
-    All,
-    Answer,
-    Any,
-    Bits,
-    Bounds,
-    Called,
+    And,
+    AnswerScope,
     Formula,
-    Free,
+    FreeCondition,
+    IntArray,
+    MaskedBits,
+    NameCondition,
     Not,
-    Numbers,
+    Or,
+    RangeBounds,
     Within,
     within,
 )
 from simulator.packets import protocol_names
-from simulator.sets import Saved, read_set
+from simulator.sets import StaticSet, read_set
 from simulator.sets.elements import BITS, PHYSDEV, mask
-from simulator.sets.set_types import Part
-from simulator.sets.static import Entry, Key, Prefixes
+from simulator.sets.set_types import SetDimension
+from simulator.sets.static import MemberKey, PrefixLengths, SetEntry
 
 _PLAIN_OPTIONS = frozenset("maxelem comment counters timeout skbinfo forceadd".split())
 _NOMATCH = ("nomatch",)
@@ -39,7 +39,7 @@ _COMMENT = ("comment",)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SetQuery:
     """How a set is asked: which side in each dimension, for packets of which family, for members or exceptions."""
 
     sides: Sequence[bool]
@@ -58,19 +58,19 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
+class ChangingSet:
     """A set while its members change one by one, from what it was to what it will be."""
 
     before: IpSet
     after: IpSet
 
 
-Known = IpSet | Moving
+SymbolicSet = IpSet | ChangingSet
 """What is known of a set."""
 
 
 def membership(
-    sets: Mapping[str, Known], name: str, sides: Sequence[bool], family: Family, *, excepted: bool = False
+    sets: Mapping[str, SymbolicSet], name: str, sides: Sequence[bool], family: Family, *, excepted: bool = False
 ) -> Formula:
     """Return the condition that a packet is found in a set.
 
@@ -78,18 +78,20 @@ def membership(
         KeyError: there is no such set.
         ValueError: what is in the set hangs on more than the packet.
     """
-    return _membership(sets, name, Look(sides, family, excepted))
+    return _membership(sets, name, SetQuery(sides, family, excepted))
 
 
-def _membership(sets: Mapping[str, Known], name: str, look: Look) -> Formula:
+def _membership(sets: Mapping[str, SymbolicSet], name: str, look: SetQuery) -> Formula:
     ipset = sets[name]
-    if isinstance(ipset, Moving):
+    if isinstance(ipset, ChangingSet):
         before, after = (_membership({**sets, name: each}, name, look) for each in (ipset.before, ipset.after))
         sides = ",".join("src" if side else "dst" for side in look.sides)
-        moved = Free(f"-m set --match-set {name} {sides}", "changes member by member meanwhile", Answer.EVERYWHERE)
-        return Any((All((before, after)), All((moved, Any((before, after))))))
+        moved = FreeCondition(
+            f"-m set --match-set {name} {sides}", "changes member by member meanwhile", AnswerScope.EVERYWHERE
+        )
+        return Or((And((before, after)), And((moved, Or((before, after))))))
     if ipset.is_list:
-        return Any(tuple(_membership(sets, each, look) for each in ipset.set_names))
+        return Or(tuple(_membership(sets, each, look) for each in ipset.set_names))
     if ipset.type in {"hash:ip", "hash:net"} and (ipset.family or Family.IPV4) is not look.family:
         return FALSE
     bounds = bulk_bounds(ipset, excepted=look.excepted)
@@ -106,7 +108,7 @@ def _membership(sets: Mapping[str, Known], name: str, look: Look) -> Formula:
 # Addresses in bulk
 
 
-def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> Bounds | None:
+def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> RangeBounds | None:
     """Return the addresses in a set as ranges, or None where it is not one of plain addresses or networks."""
     if ipset.type not in {"hash:ip", "hash:net"} or {name for name, _ in ipset.options} - _PLAIN_OPTIONS:
         return None
@@ -136,7 +138,7 @@ def _untold(ipset: IpSet) -> Sequence[Member]:
     return [(member[0], *member[3:]) if member[1:2] == _COMMENT else member for member in ipset.members]
 
 
-def _addresses(members: Sequence[Member]) -> Numbers | None:
+def _addresses(members: Sequence[Member]) -> IntArray | None:
     """Return members as numbers where all are plain IPv4 addresses, as most large sets have them; else None."""
     if any(map(_FURTHER, members)):
         return None
@@ -150,7 +152,7 @@ _FURTHER = itemgetter(slice(1, None))
 """The flags of a member."""
 
 
-def _runs(numbers: Numbers) -> Bounds:
+def _runs(numbers: IntArray) -> RangeBounds:
     """Return single numbers as ranges."""
     if not len(numbers):
         return [], []
@@ -183,7 +185,7 @@ def _blocks(members: Sequence[Member], family: Family) -> tuple[Sequence[int], S
     return [start & ~tail for start, tail in pairs], [start | tail for start, tail in pairs], excluded
 
 
-def _union(blocks: Iterable[tuple[int, int]], family: Family) -> Bounds:
+def _union(blocks: Iterable[tuple[int, int]], family: Family) -> RangeBounds:
     """Return blocks, of which none overlaps another but to contain it, as ranges."""
     found = list(blocks)
     if family is Family.IPV6 or not found:
@@ -192,11 +194,11 @@ def _union(blocks: Iterable[tuple[int, int]], family: Family) -> Bounds:
     table = table[np.argsort(table[:, 0], kind="stable")]
     ends = np.maximum.accumulate(table[:, 1])
     fresh = np.concatenate([[True], table[1:, 0] > ends[:-1] + 1])
-    last: Numbers = np.concatenate([np.flatnonzero(fresh)[1:] - 1, [len(table) - 1]])
+    last: IntArray = np.concatenate([np.flatnonzero(fresh)[1:] - 1, [len(table) - 1]])
     return table[fresh, 0], ends[last]
 
 
-def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted: bool) -> Bounds:
+def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted: bool) -> RangeBounds:
     """Return as ranges where the smallest block around an address is an exception, or where it is none."""
     lows: list[int] = []
     highs: list[int] = []
@@ -229,11 +231,11 @@ def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted:
 # Every other type: level by level, the most specific first
 
 
-def _by_levels(saved: Saved, look: Look) -> Formula:
+def _by_levels(saved: StaticSet, look: SetQuery) -> Formula:
     found: Formula = FALSE
     for prefixes in reversed(saved.order):
-        members: list[tuple[Key, Entry]] = []
-        exceptions: list[tuple[Key, Entry]] = []
+        members: list[tuple[MemberKey, SetEntry]] = []
+        exceptions: list[tuple[MemberKey, SetEntry]] = []
         for key, entries in saved.levels[prefixes].items():
             for entry in entries:
                 (exceptions if entry.nomatch else members).append((key, entry))
@@ -246,53 +248,63 @@ def _by_levels(saved: Saved, look: Look) -> Formula:
                 saved, look, prefixes, [(key, replace(entry, tail="", wildcard=True)) for key, entry in keyed]
             )
         if look.excepted and saved.kind.exceptions:
-            inside, hidden = outside, Any((hidden, inside))
-        found = Any((inside, All((Not(hidden), found))))
+            inside, hidden = outside, Or((hidden, inside))
+        found = Or((inside, And((Not(hidden), found))))
     return found
 
 
-def _level(saved: Saved, look: Look, prefixes: Prefixes, members: list[tuple[Key, Entry]]) -> Formula:
+def _level(
+    saved: StaticSet, look: SetQuery, prefixes: PrefixLengths, members: list[tuple[MemberKey, SetEntry]]
+) -> Formula:
     """Return what members of the same prefix lengths hold: those that differ in the first dimension alone together."""
-    if saved.kind.parts[0] not in {Part.IP, Part.NET}:
-        return Any(tuple(_dimensions(saved, look, prefixes, each) for each in members))
+    if saved.kind.parts[0] not in {SetDimension.IP, SetDimension.NET}:
+        return Or(tuple(_dimensions(saved, look, prefixes, each) for each in members))
     rest = sorted(members, key=lambda each: (each[0][1:], each[1].tail, each[1].wildcard, each[0][0]))
     alike = groupby(rest, key=lambda each: (each[0][1:], each[1].tail, each[1].wildcard))
-    return Any(tuple(_together(saved, look, prefixes, list(group)) for _, group in alike))
+    return Or(tuple(_together(saved, look, prefixes, list(group)) for _, group in alike))
 
 
-def _together(saved: Saved, look: Look, prefixes: Prefixes, members: Sequence[tuple[Key, Entry]]) -> Formula:
+def _together(
+    saved: StaticSet, look: SetQuery, prefixes: PrefixLengths, members: Sequence[tuple[MemberKey, SetEntry]]
+) -> Formula:
     ranges = [_block(saved, prefixes, 0, key[0]) for key, _ in members if not _never(saved, key)]
     field = look.field(0, "src", "dst")
-    return All((within(field, *ranges), _dimensions(saved, look, prefixes, members[0], begin=1)))
+    return And((within(field, *ranges), _dimensions(saved, look, prefixes, members[0], begin=1)))
 
 
-def _never(saved: Saved, key: Key) -> bool:
+def _never(saved: StaticSet, key: MemberKey) -> bool:
     """Whether a key is one that no packet is looked up by (``_is_null`` of `simulator.sets.lookup_keys`)."""
-    plain = saved.kind.parts[0] is Part.IP and not saved.kind.bitmap and saved.kind.parts[1:] in {(), (Part.PORT,)}
-    pair = saved.kind.parts == (Part.NET, Part.NET) and saved.family is Family.IPV6
+    plain = (
+        saved.kind.parts[0] is SetDimension.IP
+        and not saved.kind.bitmap
+        and saved.kind.parts[1:] in {(), (SetDimension.PORT,)}
+    )
+    pair = saved.kind.parts == (SetDimension.NET, SetDimension.NET) and saved.family is Family.IPV6
     return key[0] == 0 and (plain or pair)
 
 
-def _dimensions(saved: Saved, look: Look, prefixes: Prefixes, member: tuple[Key, Entry], *, begin: int = 0) -> Formula:
+def _dimensions(
+    saved: StaticSet, look: SetQuery, prefixes: PrefixLengths, member: tuple[MemberKey, SetEntry], *, begin: int = 0
+) -> Formula:
     key, entry = member
     parts: list[Formula] = []
     for at, part in enumerate(saved.kind.parts):
         if at < begin:
             continue
-        if part in {Part.IP, Part.NET}:
+        if part in {SetDimension.IP, SetDimension.NET}:
             parts.append(within(look.field(at, "src", "dst"), _block(saved, prefixes, at, key[at])))
-        elif part is Part.IFACE:
+        elif part is SetDimension.IFACE:
             parts.append(_interface(look.field(at, "in_interface", "out_interface"), entry))
-        elif part is Part.MARK:
-            parts.append(Bits("mark", saved.traits.markmask, key[at]))
-        elif part is Part.PORT:
+        elif part is SetDimension.MARK:
+            parts.append(MaskedBits("mark", saved.traits.markmask, key[at]))
+        elif part is SetDimension.PORT:
             parts.append(_port(saved, look, at, key[at]))
         else:
             parts.append(_hardware(saved, look, at, key, entry))
-    return All(tuple(parts))
+    return And(tuple(parts))
 
 
-def _block(saved: Saved, prefixes: Prefixes, at: int, value: int) -> tuple[int, int]:
+def _block(saved: StaticSet, prefixes: PrefixLengths, at: int, value: int) -> tuple[int, int]:
     kept = saved.traits.mask
     if at in saved.kind.nets:
         kept &= mask(prefixes[saved.kind.nets.index(at)], saved.bits)
@@ -302,19 +314,19 @@ def _block(saved: Saved, prefixes: Prefixes, at: int, value: int) -> tuple[int, 
     return value & kept, value & kept | hosts
 
 
-def _interface(field: str, entry: Entry) -> Formula:
+def _interface(field: str, entry: SetEntry) -> Formula:
     if entry.tail.startswith(PHYSDEV):
         return FALSE
-    return Called(field, f"{entry.tail}+" if entry.wildcard else entry.tail)
+    return NameCondition(field, f"{entry.tail}+" if entry.wildcard else entry.tail)
 
 
-def _hardware(saved: Saved, look: Look, at: int, key: Key, entry: Entry) -> Formula:
+def _hardware(saved: StaticSet, look: SetQuery, at: int, key: MemberKey, entry: SetEntry) -> Formula:
     if not look.sides[at]:
         raise ValueError(saved.name)  # the destination's is not known
     text = entry.tail if saved.kind.bitmap else ":".join(f"{octet:02x}" for octet in key[at].to_bytes(6))
     if not text:
         raise ValueError(saved.name)  # the first packet tells it
-    return Called("mac", text)
+    return NameCondition("mac", text)
 
 
 _PORTED = frozenset({protocol_names.TCP, protocol_names.UDP, protocol_names.SCTP, protocol_names.UDPLITE})
@@ -324,21 +336,21 @@ _PORTLESS: Mapping[Family, int] = {
 }
 
 
-def _port(saved: Saved, look: Look, at: int, value: int) -> Formula:
+def _port(saved: StaticSet, look: SetQuery, at: int, value: int) -> Formula:
     """As ``ip_set_get_ip_port`` of the kernel; see `simulator.sets.lookup_keys`."""
     field = look.field(at, "sport", "dport")
-    whole = Bits("fragment", 1, 0)
+    whole = MaskedBits("fragment", 1, 0)
     if saved.kind.bitmap:
         protocols = within(
             "protocol", (protocol_names.TCP, protocol_names.TCP), (protocol_names.UDP, protocol_names.UDP)
         )
-        return All((protocols, whole, within(field, (value, value))))
+        return And((protocols, whole, within(field, (value, value))))
     protocol, number = value >> 16, value & 0xFFFF
     spoken = within("protocol", (protocol, protocol))
     if protocol == _PORTLESS[look.family]:
         return FALSE
     if protocol in protocol_names.ICMP_OF.values():
-        return All((spoken, whole, within("icmp", (number, number))))
+        return And((spoken, whole, within("icmp", (number, number))))
     if protocol in _PORTED:
-        return All((spoken, whole, within(field, (number, number))))
-    return FALSE if number else All((spoken, whole))
+        return And((spoken, whole, within(field, (number, number))))
+    return FALSE if number else And((spoken, whole))

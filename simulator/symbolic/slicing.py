@@ -9,23 +9,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from simulator.packet_sets.formula import All, Any, Bounds, Formula, Not, Within, within
-from simulator.packet_sets.value_classes import Range
+from simulator.packet_sets.formula import And, Formula, Not, Or, RangeBounds, Within, within
+from simulator.packet_sets.value_classes import ValueRange
 from simulator.symbolic.reachability import below
-from simulator.symbolic.symbolic_rules import Block, Row, World
+from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset
 
 _MOST = 256
 """Ranges that packets are told by; with more of them too little would be left out."""
 
 
-def moved(old: World, new: World) -> tuple[Within, ...] | None:
+def moved(old: SymbolicRuleset, new: SymbolicRuleset) -> tuple[Within, ...] | None:
     """Return conditions such that packets for which none holds fare the same in both worlds.
 
     None where the worlds differ by more than who is in sets, or so much that it is better to look at all packets.
     """
     if old.blocks.keys() != new.blocks.keys():
         return None
-    found: dict[str, list[Range]] = {}
+    found: dict[str, list[ValueRange]] = {}
     try:
         for key, block in old.blocks.items():
             for field, ranges in _between(block, new.blocks[key]):
@@ -37,13 +37,13 @@ def moved(old: World, new: World) -> tuple[Within, ...] | None:
     return tuple(within(field, *ranges) for field, ranges in found.items())
 
 
-def _written(old: World, new: World) -> set[str]:
+def _written(old: SymbolicRuleset, new: SymbolicRuleset) -> set[str]:
     """Return the fields that rules change at hooks where worlds differ: packets may come there with other values."""
     roots = [root for hook in old.hooks if old.hooks[hook] != new.hooks[hook] for root in new.hooks[hook]]
     return {write.name for root in roots for block in below(root) for row in block.rows for write in row.writes}
 
 
-def _between(old: Block, new: Block) -> Iterator[tuple[str, list[Range]]]:
+def _between(old: SymbolicChain, new: SymbolicChain) -> Iterator[tuple[str, list[ValueRange]]]:
     """Yield by field where two versions of a chain ask something else.
 
     Raises:
@@ -60,11 +60,11 @@ def _between(old: Block, new: Block) -> Iterator[tuple[str, list[Range]]]:
             yield from _unlike(before.condition, after.condition)
 
 
-def _unlike(old: Formula, new: Formula) -> Iterator[tuple[str, list[Range]]]:
+def _unlike(old: Formula, new: Formula) -> Iterator[tuple[str, list[ValueRange]]]:
     if old is new:
         return
     match old, new:
-        case (All(before), All(after)) | (Any(before), Any(after)) if len(before) == len(after):
+        case (And(before), And(after)) | (Or(before), Or(after)) if len(before) == len(after):
             for first, second in zip(before, after, strict=True):
                 yield from _unlike(first, second)
         case Not(first), Not(second):
@@ -75,30 +75,30 @@ def _unlike(old: Formula, new: Formula) -> Iterator[tuple[str, list[Range]]]:
             raise ValueError(old)
 
 
-def _apart(old: Bounds, new: Bounds) -> list[Range]:
+def _apart(old: RangeBounds, new: RangeBounds) -> list[ValueRange]:
     """Return the ranges of what is in one of two unions only: there the edges that both have cancel out."""
     edges = sorted(_edges(old) ^ _edges(new))
     return [(low, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _edges(bounds: Bounds) -> set[int]:
+def _edges(bounds: RangeBounds) -> set[int]:
     lows, highs = (each.tolist() if isinstance(each, np.ndarray) else each for each in bounds)
     return {*lows, *(high + 1 for high in highs)}
 
 
-class Sieve:
+class RulesetSlicer:
     """Leaves out what cannot hold for given packets; what it learnt of a condition it knows the next time."""
 
     def __init__(self) -> None:
         self._needed: dict[str, dict[Formula, tuple[Within, ...] | None]] = {}
 
-    def excerpts(self, worlds: Sequence[World], packets: Within) -> list[World]:
+    def excerpts(self, worlds: Sequence[SymbolicRuleset], packets: Within) -> list[SymbolicRuleset]:
         """Return worlds that do the same with these packets, if rules do not change what they are told by."""
-        blocks: dict[Block, Block] = {}
+        blocks: dict[SymbolicChain, SymbolicChain] = {}
         chains = {block for world in worlds for block in world.blocks.values()}
         kept = self._kept(set().union(*(block.rows for block in chains)), packets)
 
-        def cut(block: Block) -> Block:
+        def cut(block: SymbolicChain) -> SymbolicChain:
             if block not in blocks:
                 left = (row for row in block.rows if row in kept)
                 rows = (row if row.into is None else replace(row, into=cut(row.into)) for row in left)
@@ -109,10 +109,10 @@ class Sieve:
         for world in worlds:
             hooks = {hook: tuple(map(cut, roots)) for hook, roots in world.hooks.items()}
             reached = {(each.table, each.name): cut(each) for each in world.blocks.values()}
-            found.append(World(world.ruleset, hooks, reached, world.tracked))
+            found.append(SymbolicRuleset(world.ruleset, hooks, reached, world.tracked))
         return found
 
-    def _kept(self, rows: set[Row], packets: Within) -> set[Row]:
+    def _kept(self, rows: set[SymbolicRule], packets: Within) -> set[SymbolicRule]:
         """Return the rules that may hold for some of the packets."""
         needed = self._needed.setdefault(packets.field, {})
         kept = set()
@@ -137,9 +137,9 @@ def _needed(formula: Formula, field: str) -> tuple[Within, ...] | None:
     """Return conditions on a field of which one holds wherever a formula does, None where there are no such."""
     if isinstance(formula, Within):
         return (formula,) if formula.field == field else None
-    if isinstance(formula, All):
+    if isinstance(formula, And):
         return next((found for part in formula.parts if (found := _needed(part, field)) is not None), None)
-    if isinstance(formula, Any):
+    if isinstance(formula, Or):
         each_one: list[Within] = []
         for part in formula.parts:
             found = _needed(part, field)
@@ -150,7 +150,7 @@ def _needed(formula: Formula, field: str) -> tuple[Within, ...] | None:
     return None
 
 
-def _meet(some: Bounds, others: Bounds) -> bool:
+def _meet(some: RangeBounds, others: RangeBounds) -> bool:
     """Whether two unions of ranges have anything in common; the second one has few."""
     lows, highs = some
     for low, high in zip(*others, strict=True):

@@ -9,22 +9,22 @@ from ipaddress import IPv4Address, IPv6Address
 from operator import attrgetter
 
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.netfilter.answer import Decision, Verdict
 from simulator.netfilter.nat import range_of
 from simulator.netfilter.program import check_program
-from simulator.netfilter.targets import Act, Effect, Scene, effect_of
+from simulator.netfilter.targets import TargetAction, TargetContext, TargetEffect, effect_of
 from simulator.netfilter.walker import TABLES
 from simulator.packet_sets.fields import STATES
-from simulator.packet_sets.formula import All, Bits, Formula, within
+from simulator.packet_sets.formula import And, Formula, MaskedBits, within
 from simulator.packets import ConnState, Packet, protocol_names
-from simulator.symbolic.match_conditions import Reader
-from simulator.symbolic.set_conditions import Known
+from simulator.symbolic.match_conditions import MatchConditions
+from simulator.symbolic.set_conditions import SymbolicSet
 from simulator.symbolic.topological import callers_first
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class FieldWrite:
     """What a rule makes of a field: a number; of its bits, ``value`` after all but those of ``keep`` were cleared.
 
     A ``value`` of None is one that cannot be known. ``where`` says of which packets, all if it is None.
@@ -36,21 +36,25 @@ class Write:
     where: Formula | None = None
 
 
-_VERDICTS: Mapping[Act, Verdict] = {Act.ACCEPT: Verdict.ACCEPT, Act.DROP: Verdict.DROP, Act.REJECT: Verdict.REJECT}
+_VERDICTS: Mapping[TargetAction, Verdict] = {
+    TargetAction.ACCEPT: Verdict.ACCEPT,
+    TargetAction.DROP: Verdict.DROP,
+    TargetAction.REJECT: Verdict.REJECT,
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Row:
+class SymbolicRule:
     """One rule: for which packets it holds, and what it does then; ``occurrence`` tells it from all others."""
 
     condition: Formula
-    act: Act
+    act: TargetAction
     rule: Rule
     decision: Decision
     occurrence: tuple[object, ...]
     reject_with: str | None = None
-    writes: tuple[Write, ...] = ()
-    into: "Block | None" = None
+    writes: tuple[FieldWrite, ...] = ()
+    into: "SymbolicChain | None" = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -60,30 +64,30 @@ class Row:
     @property
     def idle(self) -> bool:
         """Whether it makes no difference to any verdict."""
-        return self.act is Act.NEXT and not self.writes
+        return self.act is TargetAction.NEXT and not self.writes
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Block:
+class SymbolicChain:
     """A chain."""
 
     table: str
     name: str
     policy: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[SymbolicRule, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class World:
+class SymbolicRuleset:
     """What a ruleset does with packets of one family: the chains of each hook in the order of their tables."""
 
     ruleset: Ruleset
-    hooks: Mapping[Hook, tuple[Block, ...]]
-    blocks: Mapping[tuple[str, str], Block]
+    hooks: Mapping[Hook, tuple[SymbolicChain, ...]]
+    blocks: Mapping[tuple[str, str], SymbolicChain]
     tracked: bool
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[SymbolicRule]:
         """All its rules."""
         return [row for block in self.blocks.values() for row in block.rows]
 
@@ -104,20 +108,20 @@ _TRACKING_TARGETS = frozenset({"CONNMARK", "CT", "NOTRACK", "DNAT", "SNAT", "MAS
 
 
 @dataclass(eq=False)
-class Library:
+class SymbolicRulesetReader:
     """Reads rulesets of one family; rows and chains that it has read before it gives again."""
 
     family: Family
-    _reader: Reader = field(init=False)
-    _rows: dict[tuple[Decision, Rule, int, Formula, Block | None], Row] = field(default_factory=dict)
-    _blocks: dict[tuple[object, ...], Block] = field(default_factory=dict)
+    _reader: MatchConditions = field(init=False)
+    _rows: dict[tuple[Decision, Rule, int, Formula, SymbolicChain | None], SymbolicRule] = field(default_factory=dict)
+    _blocks: dict[tuple[object, ...], SymbolicChain] = field(default_factory=dict)
     _readings: dict[tuple[str, str], "_Reading"] = field(default_factory=dict)
     _traits: "_Traits | None" = None
 
     def __post_init__(self) -> None:
-        self._reader = Reader(self.family)
+        self._reader = MatchConditions(self.family)
 
-    def read(self, ruleset: Ruleset, moving: Mapping[str, Known] | None = None) -> World:
+    def read(self, ruleset: Ruleset, moving: Mapping[str, SymbolicSet] | None = None) -> SymbolicRuleset:
         """Return what a ruleset does with packets; ``moving`` are sets of which something else is known.
 
         Raises:
@@ -125,17 +129,17 @@ class Library:
         """
         if self._traits is None or not self._traits.are_of(ruleset):
             self._traits = _Traits.of(ruleset, self.family)
-        sets: dict[str, Known] = {each.name: each for each in ruleset.sets}
+        sets: dict[str, SymbolicSet] = {each.name: each for each in ruleset.sets}
         sets |= moving or {}
         known = {name: each for name, each in sets.items() if name not in self._traits.changed}
-        blocks: dict[tuple[str, str], Block] = {}
+        blocks: dict[tuple[str, str], SymbolicChain] = {}
         for table, chain in self._traits.order:
             blocks[table, chain.name] = self._block(table, chain, known, blocks)
         hooks = {
             hook: tuple(blocks[name, hook.value] for name in TABLES[hook] if (name, hook.value) in blocks)
             for hook in Hook
         }
-        return World(ruleset, hooks, blocks, self._traits.tracked)
+        return SymbolicRuleset(ruleset, hooks, blocks, self._traits.tracked)
 
     @property
     def size(self) -> int:
@@ -147,8 +151,8 @@ class Library:
         return self._reader.condition(matches, {each.name: each for each in sets})
 
     def _block(
-        self, table: str, chain: Chain, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]
-    ) -> Block:
+        self, table: str, chain: Chain, sets: Mapping[str, SymbolicSet], blocks: Mapping[tuple[str, str], SymbolicChain]
+    ) -> SymbolicChain:
         reading = self._readings.pop((table, chain.name), None)
         if reading is None or reading.chain != chain:
             reading = _Reading.of(table, chain)
@@ -158,14 +162,18 @@ class Library:
         if news or reading.block is None:
             whole = (table, chain.name, chain.policy, *reading.rows)
             if whole not in self._blocks:
-                self._blocks[whole] = Block(table, chain.name, chain.policy, tuple(reading.rows))
+                self._blocks[whole] = SymbolicChain(table, chain.name, chain.policy, tuple(reading.rows))
             reading.block = self._blocks[whole]
         self._readings[table, chain.name] = reading
         return reading.block
 
     def _row_at(
-        self, reading: "_Reading", at: int, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]
-    ) -> Row:
+        self,
+        reading: "_Reading",
+        at: int,
+        sets: Mapping[str, SymbolicSet],
+        blocks: Mapping[tuple[str, str], SymbolicChain],
+    ) -> SymbolicRule:
         table, chain, rule = reading.table, reading.chain.name, reading.chain.rules[at]
         into = blocks.get((table, rule.target.name)) if rule.target else None
         condition = self._reader.condition(rule.matches, sets)
@@ -174,14 +182,16 @@ class Library:
             self._rows[key] = self._row(*key)
         return self._rows[key]
 
-    def _row(self, decision: Decision, rule: Rule, place: int, condition: Formula, into: Block | None) -> Row:
+    def _row(
+        self, decision: Decision, rule: Rule, place: int, condition: Formula, into: SymbolicChain | None
+    ) -> SymbolicRule:
         occurrence = (decision.table, decision.chain, rule, place)
         if into is not None and rule.target is not None:
-            act = Act.GOTO if rule.target.goto else Act.JUMP
-            return Row(condition, act, rule, decision, occurrence, into=into)
+            act = TargetAction.GOTO if rule.target.goto else TargetAction.JUMP
+            return SymbolicRule(condition, act, rule, decision, occurrence, into=into)
         effect = _effect(rule.target, self.family)
         writes = writes_of(rule.target, effect, self.family) if effect.change is not None else ()
-        return Row(condition, effect.act, rule, decision, occurrence, effect.reject_with, writes)
+        return SymbolicRule(condition, effect.act, rule, decision, occurrence, effect.reject_with, writes)
 
 
 @dataclass(eq=False, slots=True)
@@ -196,10 +206,10 @@ class _Reading:
     """Where the rules stand that look into a set, by its name."""
     leaders: Mapping[str, Sequence[int]]
     """Where the rules stand that have a target, by its name."""
-    rows: list[Row] = field(default_factory=list)
-    block: Block | None = None
-    _sets: Mapping[str, Known | None] = field(default_factory=dict)
-    _called: Mapping[str, Block | None] = field(default_factory=dict)
+    rows: list[SymbolicRule] = field(default_factory=list)
+    block: SymbolicChain | None = None
+    _sets: Mapping[str, SymbolicSet | None] = field(default_factory=dict)
+    _called: Mapping[str, SymbolicChain | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: str, chain: Chain) -> "_Reading":
@@ -217,7 +227,7 @@ class _Reading:
                 leaders.setdefault(rule.target.name, []).append(at)
         return cls(table, chain, places, askers, leaders)
 
-    def news(self, sets: Mapping[str, Known], blocks: Mapping[tuple[str, str], Block]) -> Sequence[int]:
+    def news(self, sets: Mapping[str, SymbolicSet], blocks: Mapping[tuple[str, str], SymbolicChain]) -> Sequence[int]:
         """Take note of sets and other chains, and return where rules stand that have to be read for that."""
         known = {name: sets.get(name) for name in self.askers}
         called = {name: blocks.get((self.table, name)) for name in self.leaders}
@@ -229,7 +239,7 @@ class _Reading:
         return sorted(found.union(*(self.leaders[name] for name, each in called.items() if each is not led[name])))
 
 
-def _differ(before: Known | None, after: Known | None) -> bool:
+def _differ(before: SymbolicSet | None, after: SymbolicSet | None) -> bool:
     """Whether what is in a set may be something else now; in lists it may always be."""
     return (before is not after and before != after) or (isinstance(after, IpSet) and after.is_list)
 
@@ -272,10 +282,10 @@ def _listed(ruleset: Ruleset) -> tuple[tuple[str, ...], tuple[IpSet, ...]]:
 _NAME = attrgetter("name")
 
 
-def _effect(target: Target | None, family: Family) -> Effect:
+def _effect(target: Target | None, family: Family) -> TargetEffect:
     if target is not None and target.name == "SET":
-        return Effect(Act.NEXT, lambda packet, _scene: packet)
-    return effect_of(target, family) or Effect(Act.NEXT)
+        return TargetEffect(TargetAction.NEXT, lambda packet, _scene: packet)
+    return effect_of(target, family) or TargetEffect(TargetAction.NEXT)
 
 
 def _rules(ruleset: Ruleset, family: Family | None = None) -> Iterator[tuple[str, Rule]]:
@@ -309,53 +319,53 @@ def _callees_first(table: Table) -> list[Chain]:
 # What targets write, found by asking them
 
 
-def writes_of(target: Target | None, effect: Effect, family: Family) -> tuple[Write, ...]:
+def writes_of(target: Target | None, effect: TargetEffect, family: Family) -> tuple[FieldWrite, ...]:
     """Return what a target writes into packets, as far as rules can see it later."""
     if target is None or effect.change is None:
         return ()
     if effect.writes in {"mark", "tos"}:
         full = 0xFFFFFFFF if effect.writes == "mark" else 0xFF
         zeros, ones = (_asked(effect, family, effect.writes, value) for value in (0, full))
-        return (Write(effect.writes, zeros, keep=zeros ^ ones),)
+        return (FieldWrite(effect.writes, zeros, keep=zeros ^ ones),)
     if effect.writes == "ttl":
         low, high = (_asked(effect, family, "ttl", value) for value in (64, 65))
-        return (Write("ttl", low if low == high else None),)
+        return (FieldWrite("ttl", low if low == high else None),)
     if effect.writes == "state":
-        return (Write("state", STATES.index(ConnState.UNTRACKED)),)
+        return (FieldWrite("state", STATES.index(ConnState.UNTRACKED)),)
     if target.name == "DNAT":
         return _translated(target, family)
     if target.name in {"REDIRECT", "NETMAP"}:
-        return (Write("dst", None), Write("dport", None, where=_ported()))
+        return (FieldWrite("dst", None), FieldWrite("dport", None, where=_ported()))
     restores = any(option.option in {"restore-mark", "map-mark"} for option in target.options)
-    return (Write("mark", None),) if restores else ()
+    return (FieldWrite("mark", None),) if restores else ()
 
 
-def _asked(effect: Effect, family: Family, name: str, value: int) -> int:
+def _asked(effect: TargetEffect, family: Family, name: str, value: int) -> int:
     address = IPv4Address(0) if family is Family.IPV4 else IPv6Address(0)
     packet = replace(Packet(src=address, dst=address, protocol=protocol_names.TCP), **{name: value})  # type: ignore[arg-type] # a field of numbers
     if effect.change is None:
         raise ValueError(effect)
-    changed = effect.change(packet, Scene(Hook.PREROUTING, Surroundings(), lambda _what: None))
+    changed = effect.change(packet, TargetContext(Hook.PREROUTING, PacketContext(), lambda _what: None))
     return int(getattr(changed, name))
 
 
-def _translated(target: Target, family: Family) -> tuple[Write, ...]:
+def _translated(target: Target, family: Family) -> tuple[FieldWrite, ...]:
     """Return what DNAT makes of a destination: one address and port, or what the kernel chooses."""
     options = {option.option: option for option in target.options}
     try:
         wanted = range_of(options["to-destination"].values[0], family)
     except (KeyError, ValueError, IndexError):
-        return (Write("dst", None), Write("dport", None, where=_ported()))
+        return (FieldWrite("dst", None), FieldWrite("dport", None, where=_ported()))
     found = []
     if wanted.addresses is not None:
         low, high = wanted.addresses
-        found.append(Write("dst", int(low) if low == high else None))
+        found.append(FieldWrite("dst", int(low) if low == high else None))
     if wanted.ports is not None:
         first, last = wanted.ports
-        found.append(Write("dport", first if first == last else None, where=_ported()))
+        found.append(FieldWrite("dport", first if first == last else None, where=_ported()))
     return tuple(found)
 
 
 def _ported() -> Formula:
     protocols = within("protocol", *((each, each) for each in sorted(protocol_names.PORT_PROTOCOLS)))
-    return All((protocols, Bits("fragment", 1, 0)))
+    return And((protocols, MaskedBits("fragment", 1, 0)))

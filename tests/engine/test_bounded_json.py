@@ -119,11 +119,11 @@ def test_deepest_values_are_compared_and_written() -> None:
 def test_faults_of_one_object_are_bounded() -> None:
     """Hundreds of thousands would take minutes to tell."""
     from adapters.kubernetes.api.resources import BY_KIND, read  # noqa: PLC0415 - the rest is about the engine
-    from engine.state.admission import Faulty  # noqa: PLC0415 - as above
+    from engine.state.admission import InvalidObject  # noqa: PLC0415 - as above
 
     spec = {"priority": 5, "appliedTo": [{"nodeSelector": {}}], "ingress": [0] * 2000}
     found = read(BY_KIND["ClusterNetworkPolicy"], {"metadata": {"name": "p"}, "spec": spec})
-    assert isinstance(found, Faulty)
+    assert isinstance(found, InvalidObject)
     assert len(found.faults) == MAX_FINDINGS + 1
     assert f"more than {MAX_FINDINGS} faults" in str(found.faults[-1])
 

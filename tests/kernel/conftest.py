@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.lab.netns import Host, Lab, Namespaces
-from adapters.lab.packet_injection import Rig
+from adapters.lab.netns import Lab, LabHost, Namespaces
+from adapters.lab.packet_injection import InjectionRig
 from adapters.system.process import SystemRunner, found
 from engine.errors import ToolMissing
 from engine.rulesets.model import Family
 from tests.support.kernel.node_namespaces import NodeUnderTest
 from tests.support.policies.random_clusters import ADDRESSES
 
-HOSTS = (Host("node-1", ("192.0.2.1", "2001:db8::1")), Host("client", ("198.51.100.7", "2001:db8:1::7")))
+HOSTS = (LabHost("node-1", ("192.0.2.1", "2001:db8::1")), LabHost("client", ("198.51.100.7", "2001:db8:1::7")))
 PROGRAMS = (
     "ip",
     "ipset",
@@ -67,9 +67,9 @@ def lab(kernel: None) -> Iterator[Lab]:  # noqa: ARG001  # asked for its effect
 
 
 @pytest.fixture
-def oracle(kernel: None) -> Iterator[Rig]:  # noqa: ARG001  # asked for its effect
+def oracle(kernel: None) -> Iterator[InjectionRig]:  # noqa: ARG001  # asked for its effect
     """A node whose kernel gives verdicts."""
-    with Rig(ADDRESSES) as made:
+    with InjectionRig(ADDRESSES) as made:
         yield made
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from engine.rulesets.model import Ruleset
 from engine.rulesets.text import parse_tables
-from simulator.conntrack import Tracker
+from simulator.conntrack import ConnectionTracker
 from simulator.context import Host, Route
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.traversal import arrive, send
 from tests.support.packets.packet_builders import SPEC, SPEC6, packet
 
@@ -35,10 +35,10 @@ def rules(table: str, *lines: str) -> Walker:
     return Walker(Ruleset(tables, tables))
 
 
-def arrived(walker: Walker, words: str, base: str = "", tracker: Tracker | None = None) -> Answer:
+def arrived(walker: Walker, words: str, base: str = "", tracker: ConnectionTracker | None = None) -> Evaluation:
     """Return what becomes of a packet that arrives."""
     made = packet(words, base) if base else packet(words)
-    return arrive(walker, Tracker(HOST) if tracker is None else tracker, made)
+    return arrive(walker, ConnectionTracker(HOST) if tracker is None else tracker, made)
 
 
 @pytest.mark.parametrize("words, base, verdict", [("src=198.51.100.7 dst=10.0.0.2", "", "drop"), ("", SPEC6, "accept")])
@@ -60,7 +60,7 @@ def test_what_came_to_a_group_is_not_forwarded() -> None:
 def test_without_ports_two_sources_cannot_be_one() -> None:
     """Two hosts behind one address cannot both talk ESP to a third: their answers could not be told apart."""
     walker = rules("nat", "-A POSTROUTING -o eth0 -j MASQUERADE")
-    tracker = Tracker(HOST)
+    tracker = ConnectionTracker(HOST)
     sent = [f"in=eth1 src=10.0.0.{last} dst=198.51.100.7 proto=esp" for last in (2, 3)]
     first, second = (arrived(walker, words, "src=10.0.0.1 dst=10.0.0.2", tracker) for words in sent)
     assert (first.verdict, second.verdict) == (Verdict.ACCEPT, Verdict.DROP)
@@ -69,7 +69,7 @@ def test_without_ports_two_sources_cannot_be_one() -> None:
 def test_with_ports_the_second_source_gets_another() -> None:
     """Of two connections that would be the same after translation, the second gets a port that the kernel draws."""
     walker = rules("nat", "-A POSTROUTING -o eth0 -j MASQUERADE")
-    tracker = Tracker(HOST)
+    tracker = ConnectionTracker(HOST)
     sent = [f"in=eth1 src=10.0.0.{last} dst=198.51.100.7" for last in (2, 3)]
     first, second = (arrived(walker, words, tracker=tracker) for words in sent)
     assert (first.verdict, second.verdict) == (Verdict.ACCEPT, Verdict.ACCEPT)
@@ -87,7 +87,7 @@ def test_with_ports_the_second_source_gets_another() -> None:
 def test_masquerading_finds_an_address(words: str, base: str, source: str) -> None:
     """An interface without addresses lends that of another; to itself an IPv6 node talks from the same address."""
     made = packet(words, base) if base else packet(words)
-    answer = send(rules("nat", "-A POSTROUTING -j MASQUERADE"), Tracker(HOST), made)
+    answer = send(rules("nat", "-A POSTROUTING -j MASQUERADE"), ConnectionTracker(HOST), made)
     assert answer.left.src == ip_address(source)
 
 
@@ -95,7 +95,7 @@ def test_every_nth_begins_with_the_packet_that_is_named() -> None:
     """Of every three packets the first is number 0."""
     line = "-A PREROUTING -m statistic --mode nth --every 3 --packet {} -j DROP"
     for number in range(3):
-        walker, tracker = rules("raw", line.format(number)), Tracker(HOST)
+        walker, tracker = rules("raw", line.format(number)), ConnectionTracker(HOST)
         sent = [replace(packet("in=eth0 dst=192.0.2.1"), sport=port) for port in range(40000, 40006)]
         dropped = [place for place, one in enumerate(sent) if arrive(walker, tracker, one).verdict is Verdict.DROP]
         assert dropped == [number, number + 3]

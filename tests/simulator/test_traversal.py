@@ -7,9 +7,9 @@ import pytest
 
 from engine.rulesets.model import Hook, Ruleset
 from engine.rulesets.text import parse_tables
-from simulator.conntrack import Tracker
+from simulator.conntrack import ConnectionTracker
 from simulator.context import Host, Route
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import Packet, from_wire, to_wire
 from simulator.traversal import arrive, send
 from tests.support.packets.packet_builders import packet
@@ -52,7 +52,7 @@ def walker(rules: str = "") -> Walker:
     return Walker(Ruleset(ipv4=parse_tables(rules)))
 
 
-def ends(answer: Answer) -> tuple[str, int | None, str, int | None]:
+def ends(answer: Evaluation) -> tuple[str, int | None, str, int | None]:
     """Source and destination of a packet as it left."""
     left = answer.left
     return str(left.src), left.sport, str(left.dst), left.dport
@@ -60,7 +60,7 @@ def ends(answer: Answer) -> tuple[str, int | None, str, int | None]:
 
 def test_a_packet_to_a_node_port_is_judged_in_forward_as_what_it_was_rewritten_to() -> None:
     """DNAT comes before routing and filtering, MASQUERADE after, and the answer is rewritten back to the client."""
-    rules, tracker = walker(KUBE_PROXY), Tracker(NODE)
+    rules, tracker = walker(KUBE_PROXY), ConnectionTracker(NODE)
     there = arrive(rules, tracker, packet(base=CLIENT))
     back = packet(base=f"src={POD} dst=10.1.0.1 proto=tcp sport=8080 dport=40000 in=cni0 flags=SYN,ACK")
     answer = arrive(rules, tracker, back)
@@ -76,13 +76,13 @@ def test_a_packet_to_a_node_port_is_judged_in_forward_as_what_it_was_rewritten_t
 
 def test_a_packet_to_another_port_of_the_node_is_judged_in_input() -> None:
     """What no rule rewrites stays for the node."""
-    found = arrive(walker(KUBE_PROXY), Tracker(NODE), packet("dport=22", CLIENT))
+    found = arrive(walker(KUBE_PROXY), ConnectionTracker(NODE), packet("dport=22", CLIENT))
     assert (found.verdict, found.hook) == (Verdict.DROP, Hook.INPUT)
 
 
 def test_an_error_about_a_translated_packet_is_related_and_rewritten_with_what_it_quotes() -> None:
     """An ICMP error from behind the translation reaches the client, about the packet that the client knows."""
-    rules, tracker = walker(KUBE_PROXY), Tracker(NODE)
+    rules, tracker = walker(KUBE_PROXY), ConnectionTracker(NODE)
     sent = arrive(rules, tracker, packet(base=CLIENT)).left
     error = packet("icmp=3/1", f"src={POD} dst=10.1.0.1 in=cni0")
     found = arrive(rules, tracker, replace(error, inner=replace(sent, wire=None)))
@@ -99,7 +99,7 @@ def test_an_error_about_a_translated_packet_is_related_and_rewritten_with_what_i
 def test_a_fragment_without_ports_is_invalid() -> None:
     """A later fragment by itself belongs to no connection, so no rule translates it."""
     found = arrive(
-        walker(KUBE_PROXY), Tracker(NODE), packet(base="src=203.0.113.5 dst=192.0.2.2 proto=tcp fragment=yes")
+        walker(KUBE_PROXY), ConnectionTracker(NODE), packet(base="src=203.0.113.5 dst=192.0.2.2 proto=tcp fragment=yes")
     )
     assert (str(found.left.state), found.hook, str(found.left.dst)) == ("INVALID", Hook.INPUT, "192.0.2.2")
 
@@ -108,7 +108,9 @@ def test_a_fragment_without_ports_is_invalid() -> None:
 def test_the_last_hop_is_not_forwarded(ttl: int, *, lost: bool) -> None:
     """A packet whose hop limit is used up ends before FORWARD."""
     found = arrive(
-        walker(), Tracker(NODE), packet(f"ttl={ttl}", "src=203.0.113.5 dst=10.1.0.9 proto=udp sport=1 dport=2")
+        walker(),
+        ConnectionTracker(NODE),
+        packet(f"ttl={ttl}", "src=203.0.113.5 dst=10.1.0.9 proto=udp sport=1 dport=2"),
     )
     assert (found.verdict is Verdict.DROP) is lost
 
@@ -116,7 +118,9 @@ def test_the_last_hop_is_not_forwarded(ttl: int, *, lost: bool) -> None:
 def test_what_is_redirected_to_the_node_itself_comes_in_again_by_lo() -> None:
     """OUTPUT rewrites to 127.0.0.1, POSTROUTING and then PREROUTING and INPUT of lo follow, as one connection."""
     rules = "*nat\n:OUTPUT ACCEPT\n-A OUTPUT -p udp -j REDIRECT --to-ports 5353\nCOMMIT\n"
-    found = send(walker(rules), Tracker(NODE), packet(base="src=192.0.2.2 dst=8.8.8.8 proto=udp sport=999 dport=53"))
+    found = send(
+        walker(rules), ConnectionTracker(NODE), packet(base="src=192.0.2.2 dst=8.8.8.8 proto=udp sport=999 dport=53")
+    )
     assert (found.hook, ends(found)) == (Hook.INPUT, ("192.0.2.2", 999, "127.0.0.1", 5353))
 
 
@@ -128,7 +132,7 @@ def test_a_loopback_address_from_outside_is_dropped(loopback: str, ends: str) ->
     rules = f"*nat\n:PREROUTING ACCEPT\n-A PREROUTING -p udp -j DNAT --to-destination {loopback}\nCOMMIT\n"
     tables = parse_tables(rules)
     both = Walker(Ruleset(ipv4=tables if "." in loopback else (), ipv6=tables if ":" in loopback else ()))
-    found = arrive(both, Tracker(NODE), packet(base=f"{ends} proto=udp sport=1 dport=2 in=eth0"))
+    found = arrive(both, ConnectionTracker(NODE), packet(base=f"{ends} proto=udp sport=1 dport=2 in=eth0"))
     assert found.verdict is Verdict.DROP
     assert found.decided_by is None
     assert found.assumptions[-1].startswith("routing: ")
@@ -139,7 +143,7 @@ RESET = "*filter\n:FORWARD ACCEPT\n-A FORWARD -m mark --mark 1 -j REJECT --rejec
 
 def test_a_connection_that_a_rule_resets_is_closed() -> None:
     """REJECT by an RST closes a known connection in conntrack too, so that a SYN of the server is invalid then."""
-    rules, tracker = walker(RESET), Tracker(NODE)
+    rules, tracker = walker(RESET), ConnectionTracker(NODE)
     base = "src=203.0.113.5 dst=10.1.0.7 proto=tcp sport=40000 dport=80 in=eth0"
     states = [
         str(arrive(rules, tracker, packet(words, base)).left.state)
@@ -156,7 +160,7 @@ def test_translation_rewrites_the_bytes_too() -> None:
     """What leaves can be read back from its bytes."""
     wire = to_wire(packet(base=CLIENT))
     sent: Packet = from_wire(wire, in_interface="eth0")
-    left = arrive(walker(KUBE_PROXY), Tracker(NODE), sent).left
+    left = arrive(walker(KUBE_PROXY), ConnectionTracker(NODE), sent).left
     assert left.wire is not None
     again = from_wire(left.wire)
     assert (again.src, again.dst, again.dport, again.ttl) == (left.src, left.dst, left.dport, 63)

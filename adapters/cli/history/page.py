@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
-from adapters.cli.history.timeline import Entry, Timeline, effect_lines, outcome_lines
+from adapters.cli.history.timeline import Timeline, TimelineEntry, effect_lines, outcome_lines
 from adapters.cli.render.events import edits_as_lines, head_as_json
 from adapters.cli.render.output import counted
 
@@ -13,7 +13,7 @@ _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028",
 """What would end or disturb the script that the data stands in."""
 
 
-def page(node: str, timeline: Timeline, entries: Sequence[Entry]) -> str:
+def page(node: str, timeline: Timeline, entries: Sequence[TimelineEntry]) -> str:
     """Return the page of a node's timeline."""
     data = {
         "node": node,
@@ -31,7 +31,7 @@ def page(node: str, timeline: Timeline, entries: Sequence[Entry]) -> str:
     return template.replace(_DATA, text, 1)
 
 
-def _entry(entry: Entry) -> dict[str, object]:
+def _entry(entry: TimelineEntry) -> dict[str, object]:
     event = entry.event
     return {
         **head_as_json(event),

@@ -15,15 +15,15 @@ from engine.events import Event, NodeObserved
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import Op, make_plan
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import Packet
 
-Judge = Callable[[Ruleset], Sequence[Answer]]
+RulesetEvaluator = Callable[[Ruleset], Sequence[Evaluation]]
 """What becomes of some packets by a ruleset, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """An event, and what a node shall have in force before it and after it."""
 
     event: Event
@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Walk:
+class HistoryWalk:
     """The way through a log from one sequence to another, from the nearest state that is kept on."""
 
     log: SqliteLog
@@ -53,7 +53,7 @@ class Walk:
     last: int | None = None
     _seen: set[str] = field(default_factory=set)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[HistoryStep]:
         """Yield each event from the first on, or from where the log begins.
 
         Raises:
@@ -67,7 +67,7 @@ class Walk:
             if isinstance(event.body, NodeObserved):
                 self._seen.add(event.body.node.metadata.name)
             before, now = now, now.after(event.body)
-            yield Step(event, before, now)
+            yield HistoryStep(event, before, now)
 
     def check(self) -> None:
         """Refuse a node that never was on the way."""
@@ -76,11 +76,11 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PacketGroup:
     """A packet with its answers before and after; or the first of ``count`` of a capture that fare as it does."""
 
-    before: Answer
-    after: Answer
+    before: Evaluation
+    after: Evaluation
     count: int | None = None
 
     @property
@@ -106,12 +106,12 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class HistoryMoment:
     """An event, what it changed in the rules, and packets' answers before and after, one by one or in groups."""
 
     event: Event
     ops: tuple[Op, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[PacketGroup, ...]
 
     @property
     def changed(self) -> bool:
@@ -129,37 +129,41 @@ class Moment:
         return "\n".join([click.style(head_as_text(self.event), bold=True), *(f"    {line}" for line in lines)])
 
 
-Pairs = Sequence[tuple[Answer, Answer]]
+EvaluationPairs = Sequence[tuple[Evaluation, Evaluation]]
 """Packets' answers before and after an event."""
 
 
-def judge_of(packets: Sequence[Packet]) -> Judge:
+def judge_of(packets: Sequence[Packet]) -> RulesetEvaluator:
     """Return what tells what becomes of each of some packets by itself."""
     return lambda ruleset: list(map(Walker(ruleset).verdict, packets))
 
 
-def judged_around(steps: Iterator[Step], judge: Judge) -> Iterator[tuple[Step, Pairs]]:
+def judged_around(
+    steps: Iterator[HistoryStep], judge: RulesetEvaluator
+) -> Iterator[tuple[HistoryStep, EvaluationPairs]]:
     """Yield steps with what becomes of packets around each; it is found out once for what stays the same."""
-    last: Sequence[Answer] | None = None
+    last: Sequence[Evaluation] | None = None
     for step in steps:
         before = judge(step.before.ruleset) if last is None else last
         last = judge(step.after.ruleset) if step.moved else before
         yield step, list(zip(before, last, strict=True))
 
 
-def moments(steps: Iterator[Step], judge: Judge, *, captured: bool = False) -> Iterator[Moment]:
+def moments(
+    steps: Iterator[HistoryStep], judge: RulesetEvaluator, *, captured: bool = False
+) -> Iterator[HistoryMoment]:
     """Yield a moment per step; of a capture, which packets fare otherwise, by verdicts before and after."""
     for step, pairs in judged_around(steps, judge):
-        groups = _grouped(pairs) if captured else [Group(was, now) for was, now in pairs]
-        yield Moment(step.event, step.ops, tuple(groups))
+        groups = _grouped(pairs) if captured else [PacketGroup(was, now) for was, now in pairs]
+        yield HistoryMoment(step.event, step.ops, tuple(groups))
 
 
-def _grouped(pairs: Pairs) -> list[Group]:
+def _grouped(pairs: EvaluationPairs) -> list[PacketGroup]:
     counts: dict[tuple[Verdict, Verdict], int] = {}
-    first: dict[tuple[Verdict, Verdict], tuple[Answer, Answer]] = {}
+    first: dict[tuple[Verdict, Verdict], tuple[Evaluation, Evaluation]] = {}
     for was, now in pairs:
         if was.verdict is not now.verdict:
             key = was.verdict, now.verdict
             counts[key] = counts.get(key, 0) + 1
             first.setdefault(key, (was, now))
-    return [Group(*first[key], count) for key, count in counts.items()]
+    return [PacketGroup(*first[key], count) for key, count in counts.items()]

@@ -6,29 +6,29 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.cli.history.steps import Group, Step, judge_of, judged_around
+from adapters.cli.history.steps import HistoryStep, PacketGroup, judge_of, judged_around
 from adapters.cli.render.changes import summary_lines
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_text
 from adapters.cli.render.output import counted
 from engine.errors import NoProof, plain
 from engine.events import Event, ObjectRefused, timestamp
-from engine.events.outcomes import ApplyConfirmed, ApplyFailed, DriftRepaired, OnNode, RulesetApplied
-from engine.state.object_diff import Edited, edited
-from simulator.analysis.compare import Change, compare
-from simulator.netfilter import Answer
+from engine.events.outcomes import ApplyConfirmed, ApplyFailed, DriftRepaired, NodeOutcome, RulesetApplied
+from engine.state.object_diff import ObjectDiff, edited
+from simulator.analysis.compare import VerdictChange, compare
+from simulator.netfilter import Evaluation
 from simulator.packets import Packet
 from simulator.symbolic import Budget
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """An event of the timeline; ``effect`` is None where it was not found out which packets fare otherwise."""
 
     event: Event
-    change: Edited | None
+    change: ObjectDiff | None
     ops: int
-    effect: tuple[Change, ...] | None
-    groups: tuple[Group, ...]
+    effect: tuple[VerdictChange, ...] | None
+    groups: tuple[PacketGroup, ...]
 
     def as_json(self) -> dict[str, object]:
         """Return it under the keys of the reference."""
@@ -53,7 +53,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TimelineVerdict:
     """From an event on a packet has a verdict; the event at sequence 0 is the beginning."""
 
     sequence: int
@@ -69,16 +69,16 @@ class Turn:
 class _Seen:
     """A step that belongs to the timeline, with packets' answers around it."""
 
-    step: Step
-    groups: tuple[Group, ...]
+    step: HistoryStep
+    groups: tuple[PacketGroup, ...]
 
-    def entry(self, budget: Budget) -> Entry:
+    def entry(self, budget: Budget) -> TimelineEntry:
         step = self.step
         change = edited(step.before.state, step.event.body)
-        return Entry(step.event, change, len(step.ops), _effect(step, budget), self.groups)
+        return TimelineEntry(step.event, change, len(step.ops), _effect(step, budget), self.groups)
 
 
-def _effect(step: Step, budget: Budget) -> tuple[Change, ...] | None:
+def _effect(step: HistoryStep, budget: Budget) -> tuple[VerdictChange, ...] | None:
     if not step.moved:
         return ()
     try:
@@ -90,16 +90,16 @@ def _effect(step: Step, budget: Budget) -> tuple[Change, ...] | None:
 class Timeline:
     """The last entries, at most ``most``, of a walk, and for each packet when its verdict changed."""
 
-    def __init__(self, steps: Iterator[Step], node: str, packets: Sequence[Packet], most: int | None) -> None:
+    def __init__(self, steps: Iterator[HistoryStep], node: str, packets: Sequence[Packet], most: int | None) -> None:
         self.packets = packets
-        self.turns: list[list[Turn]] = [[] for _ in packets]
+        self.turns: list[list[TimelineVerdict]] = [[] for _ in packets]
         self._node = node
         self._seen = deque[_Seen](maxlen=most)
         self.left_out = 0
         """How many entries there were before those."""
         self._walk(steps)
 
-    def entries(self, budget: Budget) -> Iterator[Entry]:
+    def entries(self, budget: Budget) -> Iterator[TimelineEntry]:
         """Yield the entries, oldest first."""
         for seen in self._seen:
             yield seen.entry(budget)
@@ -108,28 +108,28 @@ class Timeline:
         """Return how many entries there are."""
         return len(self._seen)
 
-    def _walk(self, steps: Iterator[Step]) -> None:
+    def _walk(self, steps: Iterator[HistoryStep]) -> None:
         for step, pairs in judged_around(steps, judge_of(self.packets)):
             if not any(self.turns):
                 self._turn(0, "", [was for was, _ in pairs])
-            groups = tuple(Group(was, now) for was, now in pairs)
+            groups = tuple(PacketGroup(was, now) for was, now in pairs)
             self._turn(step.event.sequence, timestamp(step.event.time), [now for _, now in pairs])
             if step.moved or self._is_about(step.event):
                 self.left_out += len(self._seen) == self._seen.maxlen
                 self._seen.append(_Seen(step, groups))
 
-    def _turn(self, sequence: int, time: str, answers: Sequence[Answer]) -> None:
+    def _turn(self, sequence: int, time: str, answers: Sequence[Evaluation]) -> None:
         for turns, answer in zip(self.turns, answers, strict=True):
             if not turns or turns[-1].verdict != answer.verdict.value:
-                turns.append(Turn(sequence, time, answer.verdict.value))
+                turns.append(TimelineVerdict(sequence, time, answer.verdict.value))
 
     def _is_about(self, event: Event) -> bool:
         """Return whether an event that leaves the rules as they are is part of the node's history all the same."""
         body = event.body
-        return isinstance(body, ObjectRefused) or (isinstance(body, OnNode) and body.node == self._node)
+        return isinstance(body, ObjectRefused) or (isinstance(body, NodeOutcome) and body.node == self._node)
 
 
-def effect_lines(effect: Sequence[Change] | None) -> list[str]:
+def effect_lines(effect: Sequence[VerdictChange] | None) -> list[str]:
     """Return which packets fare otherwise, a line a change."""
     return ["which packets fare otherwise was not found out"] if effect is None else summary_lines(effect)
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from adapters.cli.render.output import table
-from adapters.lab.netns import Outcome
+from adapters.lab.netns import DeliveryOutcome
 from scenarios.run import PacketResult
 
-Kernels = Mapping[str, Sequence[Outcome | None]]
+Kernels = Mapping[str, Sequence[DeliveryOutcome | None]]
 """Backend -> what it did to each packet, None where it was not tried."""
 
 
-def agrees(result: PacketResult, outcome: Outcome | None) -> bool:
+def agrees(result: PacketResult, outcome: DeliveryOutcome | None) -> bool:
     """Return whether simulator and kernel did what was expected; a packet that was not tried is no contradiction."""
     return result.agrees and (outcome is None or outcome.value == result.case.expect.verdict)
 

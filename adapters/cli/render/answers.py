@@ -7,11 +7,11 @@ import click
 
 from adapters.cli.render.output import coloured, emit
 from engine.errors import plain
-from simulator.netfilter import Answer, Step
+from simulator.netfilter import Evaluation, TraceStep
 from simulator.oracle import Explanation
 
 
-def write(answer: Answer, said: Explanation | None, output: str, *, trace: bool) -> None:
+def write(answer: Evaluation, said: Explanation | None, output: str, *, trace: bool) -> None:
     """Write one answer, with what the policies say of its packet where that was asked for."""
     data = answer.as_json(trace=trace)
     if said is not None:
@@ -36,7 +36,7 @@ def summary(said: Explanation) -> str:
     return f"{coloured(said.verdict)}{how} by {by.policy} {by.place}"
 
 
-def _as_text(answer: Answer, said: Explanation | None, *, trace: bool) -> str:
+def _as_text(answer: Evaluation, said: Explanation | None, *, trace: bool) -> str:
     how = f" ({answer.reject_with})" if answer.reject_with else ""
     lines = [f"{coloured(answer.verdict.value)}{how}  {answer.hook.value}  {answer.packet.words}"]
     if trace:
@@ -56,7 +56,7 @@ def _as_text(answer: Answer, said: Explanation | None, *, trace: bool) -> str:
     return "\n".join(lines)
 
 
-def _step(step: Step) -> str:
+def _step(step: TraceStep) -> str:
     note = f"  [{plain(step.comment)}]" if step.comment else ""
     does = (step.target or "count") if step.matched else "drop, as the packet ends inside what it reads"
     return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {does}{note}"

@@ -5,22 +5,22 @@ from itertools import groupby
 
 from adapters.cli.render.output import coloured, counted
 from engine.errors import plain
-from simulator.analysis.compare import Change
+from simulator.analysis.compare import VerdictChange
 
 
-def effect_as_json(changes: Sequence[Change]) -> dict[str, object]:
+def effect_as_json(changes: Sequence[VerdictChange]) -> dict[str, object]:
     """Return changes under the keys of the command line contract."""
     return {"equal": not changes, "changes": [change.as_json() for change in changes]}
 
 
-def effect_as_text(changes: Sequence[Change]) -> str:
+def effect_as_text(changes: Sequence[VerdictChange]) -> str:
     """Return changes in sentences, by family and hook."""
     if not changes:
         return "no packet gets another verdict"
     return "\n".join([*changes_as_lines(changes), counted(len(changes), "change")])
 
 
-def changes_as_lines(changes: Sequence[Change]) -> list[str]:
+def changes_as_lines(changes: Sequence[VerdictChange]) -> list[str]:
     """Return the lines of the same."""
     lines = []
     for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
@@ -33,7 +33,7 @@ def changes_as_lines(changes: Sequence[Change]) -> list[str]:
     return lines
 
 
-def summary_lines(changes: Sequence[Change]) -> list[str]:
+def summary_lines(changes: Sequence[VerdictChange]) -> list[str]:
     """Return which packets fare otherwise, a line a change."""
     return [f"{_SIGNS[change.now.value]} {change.hook.value}: {change.summary}" for change in changes]
 

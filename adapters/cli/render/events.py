@@ -2,7 +2,7 @@
 
 from engine.errors import plain
 from engine.events import Event, subject, timestamp
-from engine.state.object_diff import Edited
+from engine.state.object_diff import ObjectDiff
 
 
 def head_as_json(event: Event) -> dict[str, object]:
@@ -21,7 +21,7 @@ def head_as_text(event: Event) -> str:
     return plain(f"{event.sequence}  {timestamp(event.time)}  {event.body.type}  {subject(event.body)}")
 
 
-def event_as_json(event: Event, edited: Edited | None) -> dict[str, object]:
+def event_as_json(event: Event, edited: ObjectDiff | None) -> dict[str, object]:
     """Return an event with what it changed in its object."""
     return {**head_as_json(event), "change": edited.as_json() if edited else None}
 
@@ -30,7 +30,7 @@ MOST_EDITS = 12
 """Fields that people are shown of one event; JSON has all."""
 
 
-def edits_as_lines(edited: Edited | None) -> list[str]:
+def edits_as_lines(edited: ObjectDiff | None) -> list[str]:
     """Return what an event changed in its object, a field a line."""
     lines = list(map(plain, edited.lines if edited else ()))
     more = len(lines) - MOST_EDITS

@@ -6,20 +6,20 @@ import click
 
 from adapters.cli.render.output import coloured, counted
 from engine.errors import plain
-from simulator.analysis.prove import Proof
+from simulator.analysis.prove import InvariantProof
 
 HOLD, BROKEN, UNPROVED = 0, 1, 2
 """Exit codes."""
 
 
-def exit_code(found: Sequence[Proof]) -> int:
+def exit_code(found: Sequence[InvariantProof]) -> int:
     """Return what is told by the exit code: that all hold, that one is broken, or that something is not known."""
     if any(proof.witness for proof in found):
         return BROKEN
     return HOLD if all(proof.holds for proof in found) else UNPROVED
 
 
-def proofs_as_json(found: Sequence[Proof]) -> dict[str, object]:
+def proofs_as_json(found: Sequence[InvariantProof]) -> dict[str, object]:
     """Return proofs under the keys that the reference lists."""
     return {
         "holds": all(proof.holds for proof in found),
@@ -27,7 +27,7 @@ def proofs_as_json(found: Sequence[Proof]) -> dict[str, object]:
     }
 
 
-def _proof_as_json(proof: Proof) -> dict[str, object]:
+def _proof_as_json(proof: InvariantProof) -> dict[str, object]:
     witness = proof.witness
     return {
         "name": proof.invariant.name,
@@ -44,7 +44,7 @@ def _proof_as_json(proof: Proof) -> dict[str, object]:
     }
 
 
-def proofs_as_text(found: Sequence[Proof]) -> str:
+def proofs_as_text(found: Sequence[InvariantProof]) -> str:
     """Return proofs for people, with a packet for each invariant that is broken."""
     lines = []
     for proof in found:
@@ -60,7 +60,7 @@ def proofs_as_text(found: Sequence[Proof]) -> str:
     return "\n".join([*lines, counted(len(found), "invariant")])
 
 
-def _reasons(proof: Proof) -> list[str]:
+def _reasons(proof: InvariantProof) -> list[str]:
     witness, lines = proof.witness, [f"  one of {proof.count:,} headers"]
     if witness is not None:
         by = witness.decided_by

@@ -6,16 +6,16 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from adapters.kubernetes.api.resources import BY_KIND, Document, mapping, read, text_of
+from adapters.kubernetes.api.resources import BY_KIND, KubernetesObject, mapping, read, text_of
 from engine.errors import Fault
-from engine.state.admission import Faulty, Mode, judge
+from engine.state.admission import InvalidObject, SubmitMode, judge
 from engine.state.fold import ClusterState
 
 _SHOWN = 20
 """Faults that are told."""
 
 
-def objections(request: Document, state: ClusterState) -> Sequence[Fault]:
+def objections(request: KubernetesObject, state: ClusterState) -> Sequence[Fault]:
     """Return what speaks against a request in a state of the cluster, as far as that is known."""
     kind = text_of(mapping(request.get("kind")).get("kind"))
     new, old = mapping(request.get("object")), mapping(request.get("oldObject"))
@@ -23,17 +23,17 @@ def objections(request: Document, state: ClusterState) -> Sequence[Fault]:
         return ()
     deleting = request.get("operation") == "DELETE"
     item = read(BY_KIND[kind], old if deleting else new)
-    if isinstance(item, Faulty):
+    if isinstance(item, InvalidObject):
         return () if deleting else item.faults
-    return judge(state, [(item, None)], Mode.DELETE if deleting else Mode.DECLARE).faults
+    return judge(state, [(item, None)], SubmitMode.DELETE if deleting else SubmitMode.DECLARE).faults
 
 
-def _matters(new: Document, old: Document) -> bool:
+def _matters(new: KubernetesObject, old: KubernetesObject) -> bool:
     """Return whether rules hang on what changes: not so for an object on its way out, or for labels of one."""
     return not mapping(new.get("metadata")).get("deletionTimestamp") and (not new or new.get("spec") != old.get("spec"))
 
 
-def answer(request: Document, faults: Sequence[Fault]) -> Document:
+def answer(request: KubernetesObject, faults: Sequence[Fault]) -> KubernetesObject:
     """Return the AdmissionReview that answers a request."""
     response: dict[str, object] = {"uid": text_of(request.get("uid")), "allowed": not faults}
     if faults:
@@ -45,7 +45,7 @@ def answer(request: Document, faults: Sequence[Fault]) -> Document:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 
-def request_in(review: object) -> Document | None:
+def request_in(review: object) -> KubernetesObject | None:
     """Return the request of an AdmissionReview, None where it is none."""
     found = mapping(mapping(review).get("request"))
     return found or None

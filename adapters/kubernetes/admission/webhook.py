@@ -15,10 +15,10 @@ import structlog
 from aiohttp import web
 
 from adapters.kubernetes.admission.admission_review import answer, objections, request_in
-from adapters.kubernetes.api.api_client import Api
+from adapters.kubernetes.api.api_client import KubernetesApi
 from adapters.kubernetes.api.list_watch import Watcher, listed
-from adapters.kubernetes.api.object_cache import Mirror
-from adapters.kubernetes.api.resources import Document, text_of
+from adapters.kubernetes.api.object_cache import ObjectCache
+from adapters.kubernetes.api.resources import KubernetesObject, text_of
 from adapters.kubernetes.cluster_view import DECLARED
 from adapters.telemetry.http import serving
 from engine.bounded_json import JsonRefused, parse_objects
@@ -41,9 +41,9 @@ _LOOK = 2.0
 class Webhook:
     """Judges objects by what the API has."""
 
-    api: Api
+    api: KubernetesApi
     dice: Random
-    _mirror: Mirror = field(default_factory=lambda: Mirror(DECLARED))
+    _mirror: ObjectCache = field(default_factory=lambda: ObjectCache(DECLARED))
     _state: ClusterState = field(default_factory=ClusterState)
 
     def readiness(self) -> str:
@@ -62,7 +62,7 @@ class Webhook:
                 if self._mirror.complete:
                     self._state = evolved(self._mirror.take(self._state), self._state)
 
-    async def reviewed(self, review: object) -> Document | None:
+    async def reviewed(self, review: object) -> KubernetesObject | None:
         """Return the answer to an AdmissionReview, None where it is none."""
         request = request_in(review)
         if request is None:
@@ -82,7 +82,7 @@ class Webhook:
         return answer(request, faults)
 
     async def _present(self) -> ClusterState:
-        mirror = Mirror(DECLARED)
+        mirror = ObjectCache(DECLARED)
         for resource in DECLARED:
             mirror.list(resource, (await listed(self.api, resource, resource.paths[0], mirror.read))[0])
         return evolved(mirror.take(ClusterState()))

@@ -42,7 +42,7 @@ _LARGEST_EVENT = 8 << 20
 
 
 @dataclass(eq=False)
-class ApiFault(NodewallError):
+class ApiError(NodewallError):
     """The API server did not do what was asked; ``code`` is its HTTP status, 0 where it was not reached."""
 
     what: str
@@ -61,15 +61,15 @@ class ApiFault(NodewallError):
 
 
 @dataclass(eq=False)
-class AnswerTooLarge(ApiFault):
+class AnswerTooLarge(ApiError):
     """An answer has more bytes than are read."""
 
 
-class Gone(NodewallError):
+class ResourceExpired(NodewallError):
     """What was asked for is too old, and has to be listed anew."""
 
 
-class Write(Enum):
+class WriteVerb(Enum):
     """A way to change an object: the right that it takes, its HTTP method, and the kind of document it is given."""
 
     CREATE = ("create", "POST", "application/json")
@@ -79,7 +79,7 @@ class Write(Enum):
     DELETE = ("delete", "DELETE", "application/json")
 
 
-class Api(Protocol):
+class KubernetesApi(Protocol):
     """Asks an API server; its fake in tests answers what it is told to."""
 
     async def get(self, path: str, params: Mapping[str, str], verb: str) -> dict[str, object]:
@@ -95,7 +95,7 @@ class Api(Protocol):
         """Yield the events of a watch until the server ends it, first an empty one as it begins; raises as `get`."""
         ...
 
-    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+    async def write(self, how: WriteVerb, path: str, document: Mapping[str, object]) -> dict[str, object]:
         """Change an object, or make it in a collection, and return the answer; raises as `get`.
 
         What is applied server-side is ours alone from then on, whoever had it before.
@@ -156,9 +156,9 @@ class LightkubeApi:
                         raise _ended(event.get("object"), path)
                     yield event
 
-    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+    async def write(self, how: WriteVerb, path: str, document: Mapping[str, object]) -> dict[str, object]:
         verb, method, kind = how.value
-        params = {"fieldManager": FIELD_MANAGER, "force": "true"} if how is Write.APPLY else {}
+        params = {"fieldManager": FIELD_MANAGER, "force": "true"} if how is WriteVerb.APPLY else {}
         body = json.dumps(document).encode()  # ASCII, as a text of somebody else's may hold what UTF-8 cannot
         with self._told():
             answer, content = await self._asked(method, path, params, body, kind)
@@ -185,7 +185,7 @@ class LightkubeApi:
             yield
         except (httpx2.HTTPError, OSError, ConfigError) as error:  # TimeoutError is an OSError
             words = str(error) or type(error).__name__
-            raise ApiFault(f"{self.server}: not reached: {words}") from None
+            raise ApiError(f"{self.server}: not reached: {words}") from None
 
 
 async def _content_of(answer: httpx2.Response) -> bytes:
@@ -208,7 +208,7 @@ async def _lines_of(answer: httpx2.Response) -> AsyncIterator[bytes]:
             rest.clear()
         rest += last
         if len(rest) > _LARGEST_EVENT:
-            raise ApiFault(f"found an event of more than {_LARGEST_EVENT:,} bytes", HTTPStatus.OK)
+            raise ApiError(f"found an event of more than {_LARGEST_EVENT:,} bytes", HTTPStatus.OK)
     if rest:
         yield bytes(rest)
 
@@ -219,7 +219,7 @@ def _document(text: bytes) -> dict[str, object]:
     except JsonRefused:
         found = None
     if not isinstance(found, dict):
-        raise ApiFault(f"found {shown(text[:40].decode(errors='replace'))} instead of a whole object")
+        raise ApiError(f"found {shown(text[:40].decode(errors='replace'))} instead of a whole object")
     return found
 
 
@@ -228,31 +228,31 @@ def _ended(status: object, path: str) -> NodewallError:
     found = mapping(status)
     code, words = found.get("code"), text_of(found.get("message")) or "no reason"
     known = code if isinstance(code, int) else HTTPStatus.OK
-    return Gone() if code == HTTPStatus.GONE else ApiFault(f"watch of {path} ended: {words}", known)
+    return ResourceExpired() if code == HTTPStatus.GONE else ApiError(f"watch of {path} ended: {words}", known)
 
 
 def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> NodewallError:
     code = answer.status_code
     group, plural = _resource_of(path)
     if code == HTTPStatus.GONE:
-        return Gone()
+        return ResourceExpired()
     if code == HTTPStatus.FORBIDDEN:
-        return ApiFault(
+        return ApiError(
             f"may not {verb} {plural}: grant verb {verb} on resource {plural} of API group {shown(group)}", code
         )
     if code == HTTPStatus.UNAUTHORIZED:
-        return ApiFault("the credentials were not accepted", code)
+        return ApiError("the credentials were not accepted", code)
     if code == HTTPStatus.NOT_FOUND:
         problem = f"the API has no {path.removeprefix('/apis/')}"
         ours = group in {CRD_GROUP, OWN_GROUP}
-        return ApiFault(f"{problem}: apply what nodewall crds prints" if ours else problem, code)
+        return ApiError(f"{problem}: apply what nodewall crds prints" if ours else problem, code)
     try:
         words = text_of(mapping(parse_objects(content)).get("message"))
     except JsonRefused:
         words = ""
     wait = answer.headers.get("Retry-After", "")
     text = f"{verb} of {path}: status {code}{': ' if words else ''}{words}"
-    return ApiFault(text, code, float(wait) if wait.isdecimal() else None)
+    return ApiError(text, code, float(wait) if wait.isdecimal() else None)
 
 
 def _resource_of(path: str) -> tuple[str, str]:

@@ -11,11 +11,18 @@ from random import Random
 
 import structlog
 
-from adapters.kubernetes.api.api_client import Api, ApiFault, Write
+from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, WriteVerb
 from adapters.kubernetes.api.list_watch import Backoff
 from engine.errors import NodewallError
 from engine.events import timestamp
-from engine.events.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, Outcome, RulesetApplied
+from engine.events.outcomes import (
+    ApplyConfirmed,
+    ApplyFailed,
+    ApplyProposed,
+    DriftRepaired,
+    OutcomeEvent,
+    RulesetApplied,
+)
 from engine.reconcile.interfaces import Clock, Ids
 
 _LOG = structlog.get_logger(__name__)
@@ -36,7 +43,7 @@ _WORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Regarding:
+class InvolvedObject:
     """The object that something is said of."""
 
     version: str
@@ -46,31 +53,31 @@ class Regarding:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class KubernetesEvent:
     """Something to be heard of, with its reason as one word in camel case."""
 
-    regarding: Regarding
+    regarding: InvolvedObject
     reason: str
     message: str
     warning: bool = True
 
 
-def on_node(node: str, outcome: Outcome) -> tuple[Notice, ...]:
+def on_node(node: str, outcome: OutcomeEvent) -> tuple[KubernetesEvent, ...]:
     """Return what people should hear of something that was done on a node."""
     # Events about Nodes have the name as the id, as kubelet's do, by which kubectl finds them.
-    about = Regarding("v1", "Node", node, node)
+    about = InvolvedObject("v1", "Node", node, node)
     match outcome:
         case ApplyFailed(wanted=sequence, words=words):
-            return (Notice(about, "FirewallNotApplied", f"the state at {sequence} is not in force: {words}"),)
+            return (KubernetesEvent(about, "FirewallNotApplied", f"the state at {sequence} is not in force: {words}"),)
         case RulesetApplied(failed=failed):
             return tuple(
-                Notice(about, "FirewallRuleRefused", f"rule {each.rule} of policy {each.policy}: {each.words}")
+                KubernetesEvent(about, "FirewallRuleRefused", f"rule {each.rule} of policy {each.policy}: {each.words}")
                 for each in failed or ()
             )
         case DriftRepaired(found=found, operations=operations, pause=pause):
             words = f"rules of nodewall were changed by others and put right by {operations} operations: {found[0]}"
             fought = f"; they are changed again and again, repairs wait {pause:g} s" if pause else ""
-            return (Notice(about, "FirewallDriftRepaired", f"{words}{fought}"),)
+            return (KubernetesEvent(about, "FirewallDriftRepaired", f"{words}{fought}"),)
         case ApplyProposed() | ApplyConfirmed():
             return ()
         case _:
@@ -88,21 +95,21 @@ class _Series:
 
 
 @dataclass(slots=True)
-class Notices:
+class KubernetesEventRecorder:
     """Tells notices as ``component``, of ``host``; it may be given one at any time, by its own thread."""
 
-    api: Api
+    api: KubernetesApi
     clock: Clock
     ids: Ids
     dice: Random
     component: str
     host: str = ""
-    _pending: dict[Notice, int] = field(default_factory=dict)
-    _known: dict[Notice, _Series] = field(default_factory=dict)
+    _pending: dict[KubernetesEvent, int] = field(default_factory=dict)
+    _known: dict[KubernetesEvent, _Series] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _free_at: float = 0.0
 
-    def take(self, notice: Notice) -> None:
+    def take(self, notice: KubernetesEvent) -> None:
         """Have something told, or told of once more."""
         if notice in self._pending or len(self._pending) < _WAITING:
             self._pending[notice] = self._pending.get(notice, 0) + 1
@@ -121,7 +128,7 @@ class Notices:
                 await self._tell(notice, self._pending[notice])
             except NodewallError as error:
                 _LOG.debug("not told", error=str(error))
-                if isinstance(error, ApiFault) and error.code == HTTPStatus.FORBIDDEN:
+                if isinstance(error, ApiError) and error.code == HTTPStatus.FORBIDDEN:
                     del self._pending[notice]  # whoever may not say so now may not later
                 await asyncio.sleep(max(getattr(error, "wait", None) or 0.0, backoff.seconds()))
                 continue
@@ -134,7 +141,7 @@ class Notices:
         self._free_at = max(self._free_at, now - _BURST * _EACH) + _EACH
         await asyncio.sleep(max(0.0, self._free_at - now))
 
-    async def _tell(self, notice: Notice, times: int) -> None:
+    async def _tell(self, notice: KubernetesEvent, times: int) -> None:
         now, time = asyncio.get_running_loop().time(), timestamp(self.clock.now())[:19] + "Z"
         self._known = {key: each for key, each in self._known.items() if now - each.at < _SERIES}
         known = self._known.get(notice)
@@ -142,8 +149,8 @@ class Notices:
         if known is not None:
             again = {"count": known.count + times, "lastTimestamp": time}
             try:
-                await self.api.write(Write.PATCH, f"{collection}/{known.name}", again)
-            except ApiFault as error:
+                await self.api.write(WriteVerb.PATCH, f"{collection}/{known.name}", again)
+            except ApiError as error:
                 if error.code != HTTPStatus.NOT_FOUND:
                     raise
                 del self._known[notice]  # Events are kept for a while only
@@ -151,10 +158,10 @@ class Notices:
                 known.count += times
                 return
         series = _Series(f"{notice.regarding.name}.{self.ids.new().replace('-', '')}", time, now, times)
-        await self.api.write(Write.CREATE, collection, self._event(notice, series))
+        await self.api.write(WriteVerb.CREATE, collection, self._event(notice, series))
         self._known[notice] = series
 
-    def _event(self, notice: Notice, series: _Series) -> dict[str, object]:
+    def _event(self, notice: KubernetesEvent, series: _Series) -> dict[str, object]:
         about = notice.regarding
         message = notice.message if len(notice.message) <= _WORDS else f"{notice.message[: _WORDS - 1]}…"
         return {

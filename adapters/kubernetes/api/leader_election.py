@@ -13,8 +13,8 @@ from random import Random
 
 import structlog
 
-from adapters.kubernetes.api.api_client import Api, ApiFault, Write
-from adapters.kubernetes.api.resources import Document, mapping, text_of
+from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, WriteVerb
+from adapters.kubernetes.api.resources import KubernetesObject, mapping, text_of
 from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.reconcile.interfaces import Clock
@@ -31,13 +31,13 @@ DURATION, DEADLINE, RETRY = 15, 10.0, 2.0
 class Lease:
     """A lease in a namespace, asked for as ``identity``, which is nobody else's."""
 
-    api: Api
+    api: KubernetesApi
     namespace: str
     name: str
     identity: str
     clock: Clock
     dice: Random
-    _seen: Document | None = None
+    _seen: KubernetesObject | None = None
     _seen_at: float = 0.0
 
     async def lead(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -85,7 +85,7 @@ class Lease:
         found = await self._read()
         now = asyncio.get_running_loop().time()
         if found is None:
-            return await self._written(Write.CREATE, self._path(), None)
+            return await self._written(WriteVerb.CREATE, self._path(), None)
         if found != self._seen:
             self._seen, self._seen_at = found, now
         spec = mapping(found.get("spec"))
@@ -93,7 +93,7 @@ class Lease:
         lasts = duration if isinstance(duration, int) else DURATION
         if holder not in {"", self.identity} and now - self._seen_at < lasts:
             return False
-        return await self._written(Write.UPDATE, f"{self._path()}/{self.name}", found)
+        return await self._written(WriteVerb.UPDATE, f"{self._path()}/{self.name}", found)
 
     async def _released(self) -> None:
         """Let somebody else have it at once, if that can be said."""
@@ -102,26 +102,26 @@ class Lease:
                 found = await self._read()
                 if found and mapping(found.get("spec")).get("holderIdentity") == self.identity:
                     document = self._document(found, "")
-                    await self.api.write(Write.UPDATE, f"{self._path()}/{self.name}", document)
+                    await self.api.write(WriteVerb.UPDATE, f"{self._path()}/{self.name}", document)
 
     async def _read(self) -> dict[str, object] | None:
         try:
             return await self.api.get(f"{self._path()}/{self.name}", {}, "get")
-        except ApiFault as error:
+        except ApiError as error:
             if error.code != HTTPStatus.NOT_FOUND:
                 raise
             return None
 
-    async def _written(self, how: Write, path: str, before: Document | None) -> bool:
+    async def _written(self, how: WriteVerb, path: str, before: KubernetesObject | None) -> bool:
         try:
             await self.api.write(how, path, self._document(before, self.identity))
-        except ApiFault as error:
+        except ApiError as error:
             if error.code != HTTPStatus.CONFLICT:
                 raise
             return False  # somebody else was faster
         return True
 
-    def _document(self, before: Document | None, holder: str) -> Document:
+    def _document(self, before: KubernetesObject | None, holder: str) -> KubernetesObject:
         """Return the lease with a holder; one that was there is changed only if it is still the same."""
         now = timestamp(self.clock.now())
         spec = dict(mapping((before or {}).get("spec")))

@@ -15,8 +15,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from adapters.kubernetes.api.api_client import AnswerTooLarge, Api, ApiFault, Gone
-from adapters.kubernetes.api.resources import Document, Resource, key_in, mapping, text_of
+from adapters.kubernetes.api.api_client import AnswerTooLarge, ApiError, KubernetesApi, ResourceExpired
+from adapters.kubernetes.api.resources import KubernetesObject, Resource, key_in, mapping, text_of
 from engine.errors import NodewallError
 
 _LOG = structlog.get_logger(__name__)
@@ -61,10 +61,10 @@ class Backoff:
 T = TypeVar("T")
 
 
-class Listener(Protocol[T]):
+class WatchListener(Protocol[T]):
     """Who is told of objects, each as it was read."""
 
-    def read(self, resource: Resource, document: Document) -> T:
+    def read(self, resource: Resource, document: KubernetesObject) -> T:
         """Return what is of use of an object as the API gives it; at once, so that no more is kept of a long list."""
         ...
 
@@ -78,7 +78,7 @@ class Listener(Protocol[T]):
 
 
 async def listed(
-    api: Api, resource: Resource, path: str, read: Callable[[Resource, Document], T]
+    api: KubernetesApi, resource: Resource, path: str, read: Callable[[Resource, KubernetesObject], T]
 ) -> tuple[dict[str, T], str]:
     """Return by key what is read of all objects there are, asked for page by page, and their resource version.
 
@@ -109,9 +109,9 @@ async def listed(
 class Watcher(Generic[T]):
     """Tells a listener of one kind; ``heard`` is called whenever there may be news."""
 
-    api: Api
+    api: KubernetesApi
     resource: Resource
-    listener: Listener[T]
+    listener: WatchListener[T]
     heard: Callable[[], None]
     dice: Random
     deaf_since: float | None = None
@@ -129,11 +129,11 @@ class Watcher(Generic[T]):
         while True:
             try:
                 version = await self._watch(version or await self._list())
-            except Gone:
+            except ResourceExpired:
                 version = ""
                 _LOG.info("listed anew", kind=self.resource.kind)
                 await asyncio.sleep(self._backoff.seconds())
-            except ApiFault as error:
+            except ApiError as error:
                 if error.code == HTTPStatus.NOT_FOUND and self._path != self.resource.paths[-1]:
                     self._path = self.resource.paths[-1]
                     continue
@@ -166,7 +166,7 @@ class Watcher(Generic[T]):
         """Tell of what happens after a resource version until the server ends that, and return the last version."""
         low, high = _WATCH
         asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
-        begun, fault = asyncio.get_running_loop().time(), ApiFault("ended", HTTPStatus.OK)
+        begun, fault = asyncio.get_running_loop().time(), ApiError("ended", HTTPStatus.OK)
         try:
             async for event in self.api.watch(self._path, asked):
                 self._succeeded()
@@ -180,7 +180,7 @@ class Watcher(Generic[T]):
                     read = None if gone else self.listener.read(self.resource, found)
                     self.listener.hear(self.resource, key_in(self.resource, found), read)
                     self.heard()
-        except ApiFault as error:
+        except ApiError as error:
             self._complain(error)
             fault = error
         # A server that ends watches as soon as they begin is not to be asked all the time.

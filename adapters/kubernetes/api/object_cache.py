@@ -3,27 +3,27 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.kubernetes.api.resources import RESOURCES, Document, Resource, read
+from adapters.kubernetes.api.resources import RESOURCES, KubernetesObject, Resource, read
 from engine.events import EventBody, deleted
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
-from engine.state.admission import Faulty, judge
+from engine.state.admission import InvalidObject, judge
 from engine.state.fold import ClusterState, evolve, evolved
 
 _RANK = {kind: place for place, kind in enumerate(KINDS)}
 """Kind -> its place among those that others may need before."""
 
 _Key = tuple[str, str]
-Heard = ClusterObject | Faulty
+ReceivedObject = ClusterObject | InvalidObject
 
 
 @dataclass(slots=True)
-class Mirror:
+class ObjectCache:
     """Keeps what was heard of each of some kinds until it is taken; nothing is news before every kind was listed."""
 
     resources: Sequence[Resource] = RESOURCES
     _known: dict[str, set[str]] = field(default_factory=dict)
     """By kind: the keys that there are."""
-    _heard: dict[_Key, Heard] = field(default_factory=dict)
+    _heard: dict[_Key, ReceivedObject] = field(default_factory=dict)
     _gone: set[_Key] = field(default_factory=set)
     _listed: set[str] = field(default_factory=set)
     """Kinds of which everything was told since it was last taken."""
@@ -35,15 +35,15 @@ class Mirror:
         """Whether every kind was listed."""
         return len(self._known) == len(self.resources)
 
-    def read(self, resource: Resource, document: Document) -> Heard:
+    def read(self, resource: Resource, document: KubernetesObject) -> ReceivedObject:
         return read(resource, document)
 
-    def list(self, resource: Resource, found: Mapping[str, Heard]) -> None:
+    def list(self, resource: Resource, found: Mapping[str, ReceivedObject]) -> None:
         self._heard.update({(resource.kind, key): item for key, item in found.items()})
         self._known[resource.kind] = set(found)
         self._listed.add(resource.kind)
 
-    def hear(self, resource: Resource, key: str, found: Heard | None) -> None:
+    def hear(self, resource: Resource, key: str, found: ReceivedObject | None) -> None:
         place = (resource.kind, key)
         if found is None:
             self._known.setdefault(resource.kind, set()).discard(key)
@@ -74,9 +74,9 @@ class Mirror:
         bodies += self._without_tiers(now, gone)
         return tuple(bodies)
 
-    def _with(self, state: ClusterState, heard: Mapping[_Key, Heard]) -> Iterator[EventBody]:
+    def _with(self, state: ClusterState, heard: Mapping[_Key, ReceivedObject]) -> Iterator[EventBody]:
         """Yield what was heard, all at once where nothing is refused, else one by one."""
-        sound = [item for item in heard.values() if not isinstance(item, Faulty)]
+        sound = [item for item in heard.values() if not isinstance(item, InvalidObject)]
         whole = judge(state, [(item, None) for item in sound])
         if not whole.faults:
             yield from whole.bodies
@@ -90,7 +90,7 @@ class Mirror:
                 yield from said
                 state = evolved(said, state)
         for each in heard.values():
-            if isinstance(each, Faulty):
+            if isinstance(each, InvalidObject):
                 yield from judge(state, (), faulty=(each,)).refusals
 
     def _without_tiers(self, state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
@@ -116,7 +116,7 @@ def _is_there(state: ClusterState, kind: str, key: str) -> bool:
     return key in state.objects(kind) or f"{kind}/{key}" in state.refusals
 
 
-def _made_again(state: ClusterState, heard: Mapping[_Key, Heard]) -> dict[_Key, ClusterObject]:
+def _made_again(state: ClusterState, heard: Mapping[_Key, ReceivedObject]) -> dict[_Key, ClusterObject]:
     """Return tiers that have another rank than they had, and before them the policies in them.
 
     A tier cannot change its rank, so it was deleted and made again, which a new list does not tell.

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from engine.bounded_json import MAX_OBJECT_DEPTH, defect_of_object
-from engine.errors import Fault, Place
+from engine.errors import Fault, SourceLocation
 from engine.objects import KINDS, NAMESPACED, ClusterObject
 from engine.objects.base import UNUSED_METADATA
 from engine.objects.selectors import is_object_name
-from engine.state.admission import Faulty
+from engine.state.admission import InvalidObject
 from engine.validation_errors import faults_of, path_of
 
-Document = Mapping[str, object]
+KubernetesObject = Mapping[str, object]
 """An object as the API gives it."""
 
 
-def mapping(value: object) -> Document:
+def mapping(value: object) -> KubernetesObject:
     """Return a part of an object as a mapping, an empty one where it is none."""
     return value if isinstance(value, dict) else {}
 
@@ -83,14 +83,14 @@ NODE_FIREWALLS = Resource("NodeFirewall", OWN_VERSION, (f"/apis/{OWN_VERSION}/no
 """What agents report of their nodes."""
 
 
-def key_in(resource: Resource, document: Document) -> str:
+def key_in(resource: Resource, document: KubernetesObject) -> str:
     """Return the key of an object as the API gives it."""
     found = mapping(document.get("metadata"))
     name, namespace = text_of(found.get("name")), text_of(found.get("namespace"))
     return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
 
 
-def read(resource: Resource, document: Document) -> ClusterObject | Faulty:
+def read(resource: Resource, document: KubernetesObject) -> ClusterObject | InvalidObject:
     """Return an object as the API gives it as a model, or why it cannot be one."""
     # In lists the API leaves out what is the same of all.
     whole = {**document, "apiVersion": resource.version, "kind": resource.kind}
@@ -106,12 +106,14 @@ def read(resource: Resource, document: Document) -> ClusterObject | Faulty:
         return _faulty(resource, document, (Fault("", "nested too deep", f"at most {MAX_OBJECT_DEPTH} levels"),))
 
 
-def _faulty(resource: Resource, document: Document, faults: tuple[Fault, ...]) -> Faulty:
+def _faulty(resource: Resource, document: KubernetesObject, faults: tuple[Fault, ...]) -> InvalidObject:
     key = key_in(resource, document)
-    return Faulty(resource.kind, key if all(map(is_object_name, key.split("/"))) else "", faults, Place("the API"))
+    return InvalidObject(
+        resource.kind, key if all(map(is_object_name, key.split("/"))) else "", faults, SourceLocation("the API")
+    )
 
 
-def _defect(resource: Resource, document: Document) -> Fault | None:
+def _defect(resource: Resource, document: KubernetesObject) -> Fault | None:
     """Return what no program could read in the part of an object that people declare, which is read to the last field.
 
     Of kinds that Kubernetes owns single fields are read, and all else may be as it is.

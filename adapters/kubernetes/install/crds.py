@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from adapters.kubernetes.api.resources import CRD_GROUP, OWN_GROUP
-from adapters.kubernetes.nodefirewall import Condition, NodeFirewall
+from adapters.kubernetes.nodefirewall import NodeFirewall, StatusCondition
 from engine.objects import ClusterGroup, ClusterNetworkPolicy, Tier
 
 Schema = dict[str, object]
@@ -120,7 +120,7 @@ _STATUS: Schema = {
         "observedGeneration": {"type": "integer", "format": "int64"},
         "currentNodesRealized": {"type": "integer"},
         "desiredNodesRealized": {"type": "integer"},
-        "conditions": {"type": "array", "items": _structural(Condition.model_json_schema(by_alias=True), {})},
+        "conditions": {"type": "array", "items": _structural(StatusCondition.model_json_schema(by_alias=True), {})},
     },
 }
 

@@ -12,7 +12,7 @@ from adapters.kubernetes.api.resources import CRD_GROUP
 from adapters.kubernetes.cluster_view import DECLARED
 from adapters.kubernetes.install import rbac
 
-Document = dict[str, object]
+ManifestDocument = dict[str, object]
 
 NAME = "nodewall"
 LEASE = f"{NAME}-controller"
@@ -29,7 +29,7 @@ class Installation:
     namespace: str
     webhook_ca: bytes | None = None
 
-    def documents(self) -> list[Document]:
+    def documents(self) -> list[ManifestDocument]:
         """Return the documents, in the order in which they are to be applied."""
         agent, controller = _Part(NAME, self), _Part(LEASE, self)
         return [
@@ -41,7 +41,7 @@ class Installation:
             *(self._webhook() if self.webhook_ca is not None else ()),
         ]
 
-    def _webhook(self) -> Sequence[Document]:
+    def _webhook(self) -> Sequence[ManifestDocument]:
         part = _Part(f"{NAME}-webhook", self)
         ports = [{"port": 443, "targetPort": _WEBHOOK_PORT}]
         service = {"selector": part.labels, "ports": ports}
@@ -57,8 +57,8 @@ class Installation:
             },
         ]
 
-    def _hook(self, name: str) -> Document:
-        service: Document = {"name": name, "namespace": self.namespace, "path": "/validate"}
+    def _hook(self, name: str) -> ManifestDocument:
+        service: ManifestDocument = {"name": name, "namespace": self.namespace, "path": "/validate"}
         return {
             "name": f"{name}.{CRD_GROUP}",
             "clientConfig": {
@@ -90,23 +90,23 @@ class _Part:
     of: Installation
 
     @property
-    def labels(self) -> Document:
+    def labels(self) -> ManifestDocument:
         return {"app.kubernetes.io/name": self.name}
 
-    def metadata(self, namespace: str = "") -> Document:
-        where: Document = {"namespace": namespace} if namespace else {}
+    def metadata(self, namespace: str = "") -> ManifestDocument:
+        where: ManifestDocument = {"namespace": namespace} if namespace else {}
         return {"name": self.name, **where, "labels": {**self.labels, "app.kubernetes.io/part-of": NAME}}
 
-    def account(self, rules: rbac.Rules) -> Sequence[Document]:
+    def account(self, rules: rbac.RbacRules) -> Sequence[ManifestDocument]:
         return [
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": self.metadata(self.of.namespace)},
             *self._bound("ClusterRole", rules, ""),
         ]
 
-    def namespaced(self, rules: rbac.Rules) -> Sequence[Document]:
+    def namespaced(self, rules: rbac.RbacRules) -> Sequence[ManifestDocument]:
         return self._bound("Role", rules, self.of.namespace)
 
-    def _bound(self, kind: str, rules: rbac.Rules, namespace: str) -> Sequence[Document]:
+    def _bound(self, kind: str, rules: rbac.RbacRules, namespace: str) -> Sequence[ManifestDocument]:
         account = {"kind": "ServiceAccount", "name": self.name, "namespace": self.of.namespace}
         api = {"apiVersion": f"{_RBAC}/v1", "metadata": self.metadata(namespace)}
         reference = {"apiGroup": _RBAC, "kind": kind, "name": self.name}
@@ -115,8 +115,8 @@ class _Part:
             {"kind": f"{kind}Binding", **api, "roleRef": reference, "subjects": [account]},
         ]
 
-    def workload(self, kind: str, spec: Document, pod: Document) -> Document:
-        whole: Document = {
+    def workload(self, kind: str, spec: ManifestDocument, pod: ManifestDocument) -> ManifestDocument:
+        whole: ManifestDocument = {
             "selector": {"matchLabels": self.labels},
             **spec,
             "template": {"metadata": {"labels": self.labels}, "spec": {"serviceAccountName": self.name, **pod}},
@@ -125,11 +125,11 @@ class _Part:
         return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": whole}
 
 
-_ONE_BY_ONE: Document = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}}
-_TWO: Document = {"replicas": 2}
+_ONE_BY_ONE: ManifestDocument = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}}
+_TWO: ManifestDocument = {"replicas": 2}
 
 
-def _on_node(image: str) -> Document:
+def _on_node(image: str) -> ManifestDocument:
     """Return the Pod of an agent."""
     return {
         "hostNetwork": True,
@@ -146,7 +146,7 @@ def _on_node(image: str) -> Document:
     }
 
 
-def _agent(image: str) -> Document:
+def _agent(image: str) -> ManifestDocument:
     log = f"{_LOG_FOLDER}/events.db"
     listen = str(_AGENT_PORT)
     return {
@@ -168,9 +168,9 @@ def _agent(image: str) -> Document:
     }
 
 
-def _off_node(container: Document, secret: str = "") -> Document:
+def _off_node(container: ManifestDocument, secret: str = "") -> ManifestDocument:
     """Return the Pod of a container that needs nothing of its Node."""
-    pod: Document = {
+    pod: ManifestDocument = {
         "priorityClassName": "system-cluster-critical",
         "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "runAsGroup": 65534},
@@ -181,7 +181,7 @@ def _off_node(container: Document, secret: str = "") -> Document:
     return pod
 
 
-def _controller(image: str) -> Document:
+def _controller(image: str) -> ManifestDocument:
     return {
         "name": "controller",
         "image": image,
@@ -196,7 +196,7 @@ def _controller(image: str) -> Document:
     }
 
 
-def _webhook(image: str) -> Document:
+def _webhook(image: str) -> ManifestDocument:
     files = ["--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key"]
     listen = ["--serve", f"*:{_WEBHOOK_PORT}", "--listen", f"*:{_PAGES_PORT}"]
     return {
@@ -210,12 +210,12 @@ def _webhook(image: str) -> Document:
     }
 
 
-_CONFINED: Document = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False}
+_CONFINED: ManifestDocument = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False}
 
 
-def _probes(port: int, host: str = "") -> Document:
-    def probe(path: str, period: int) -> Document:
-        where: Document = {"host": host} if host else {}
+def _probes(port: int, host: str = "") -> ManifestDocument:
+    def probe(path: str, period: int) -> ManifestDocument:
+        where: ManifestDocument = {"host": host} if host else {}
         return {"httpGet": {**where, "path": path, "port": port}, "periodSeconds": period}
 
     return {"livenessProbe": probe("/healthz", 30), "readinessProbe": probe("/readyz", 5)}

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from adapters.kubernetes.api.resources import BY_KIND, CRD_GROUP, NODE_FIREWALLS, OWN_GROUP, RESOURCES, Resource
 from adapters.kubernetes.cluster_view import DECLARED
 
-Rules = list[dict[str, object]]
+RbacRules = list[dict[str, object]]
 """Rules of a role."""
 
 
-def agent() -> Rules:
+def agent() -> RbacRules:
     """Return the rights of agents: to hear of all that rules hang on, and to report."""
     plural = NODE_FIREWALLS.plural
     return [
@@ -20,7 +20,7 @@ def agent() -> Rules:
     ]
 
 
-def controller() -> Rules:
+def controller() -> RbacRules:
     """Return the rights of controllers over the cluster: to hear of policies and reports, and to write status."""
     return [
         *_heard((*DECLARED, BY_KIND["Node"], NODE_FIREWALLS)),
@@ -30,18 +30,18 @@ def controller() -> Rules:
     ]
 
 
-def election(lease: str) -> Rules:
+def election(lease: str) -> RbacRules:
     """Return the rights of controllers in their namespace: to be the one that leads."""
     group = "coordination.k8s.io"
     return [_rule(group, ["leases"], "create"), {**_rule(group, ["leases"], "get", "update"), "resourceNames": [lease]}]
 
 
-def webhook() -> Rules:
+def webhook() -> RbacRules:
     """Return the rights of webhooks: to hear of what objects are judged by."""
     return _heard(DECLARED)
 
 
-def _heard(resources: Iterable[Resource]) -> Rules:
+def _heard(resources: Iterable[Resource]) -> RbacRules:
     groups: dict[str, list[str]] = {}
     for resource in resources:
         groups.setdefault(resource.group, []).append(resource.plural)

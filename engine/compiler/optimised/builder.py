@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from engine.compiler.optimised.set_merging import Merged
-from engine.compiler.optimised.terms import Place
+from engine.compiler.optimised.set_merging import MergedSets
+from engine.compiler.optimised.terms import ChainPlace
 from engine.compiler.traffic import Matches
 from engine.rulesets.model import Chain, IpSet, Match, Rule, Target
 
 
-class NotFlat(Exception):
+class LayoutLimitExceeded(Exception):
     """The rules cannot be laid out so within bounds, for a reason in words."""
 
 
@@ -19,7 +19,7 @@ def never() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class LayoutLimits:
     """What the outcome may cost, in room and in time."""
 
     times: int = 8
@@ -32,19 +32,19 @@ class Bounds:
     measured (``make bench-matches``); sets of their own would change by all members of a rule that decides anew."""
 
 
-DEFAULT_BOUNDS = Bounds()
+DEFAULT_BOUNDS = LayoutLimits()
 
 
 @dataclass(slots=True, eq=False)
-class Laid:
+class LayoutBuilder:
     """What is laid out so far: of everything, or of a part that can be taken over as it is."""
 
-    place: Place
+    place: ChainPlace
     limit: int
-    bounds: Bounds
+    bounds: LayoutLimits
     chains: dict[str, Chain] = field(default_factory=dict)
     sets: dict[str, IpSet] = field(default_factory=dict)
-    merged: dict[str, Merged] = field(default_factory=dict)
+    merged: dict[str, MergedSets] = field(default_factory=dict)
     size: int = 0
     """Rules of chains, and members of sets that nothing else has."""
 
@@ -59,7 +59,7 @@ class Laid:
         self.sets.setdefault(made.name, made)
         return (Match("set", "match-set", (made.name, self.place.side)),)
 
-    def take(self, part: "Laid") -> None:
+    def take(self, part: "LayoutBuilder") -> None:
         """Have all that a part has."""
         self.chains |= part.chains
         self.sets |= part.sets
@@ -72,12 +72,12 @@ class Laid:
         self._see_to(self.size)
 
     def see_to_bounds(self) -> None:
-        """Raise ``NotFlat`` where it is too large with all sets, which parts may share."""
+        """Raise ``LayoutLimitExceeded`` where it is too large with all sets, which parts may share."""
         rules = sum(len(chain.rules) for chain in self.chains.values())
         self._see_to(rules + sum(len(made.members) for made in self.sets.values()))
 
     def _see_to(self, size: int) -> None:
         if size > self.limit:
-            raise NotFlat(f"it would take more than {self.limit:,} rules and members")
+            raise LayoutLimitExceeded(f"it would take more than {self.limit:,} rules and members")
         if self.bounds.late():
-            raise NotFlat("working it out would take too long")
+            raise LayoutLimitExceeded("working it out would take too long")

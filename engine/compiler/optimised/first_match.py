@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Generic
 
-from engine.compiler.optimised.prefix_index import D, Entries, Holding, Prefixes
-from engine.policy.prefix_sets import Entry, Network, Prefix, is_within, prefix_of
+from engine.compiler.optimised.prefix_index import D, DecisionEntries, PrefixEntries, PrefixIndex
+from engine.policy.prefix_sets import Network, Prefix, PrefixEntry, is_within, prefix_of
 
 
 @dataclass(frozen=True, slots=True)
-class First(Generic[D]):
+class FirstMatch(Generic[D]):
     """Who is the first within a prefix, and who around it, which is somebody else; None is nobody."""
 
     network: Network
@@ -22,16 +22,16 @@ class First(Generic[D]):
     around: D | None
 
 
-class FirstMatches(Generic[D]):
+class FirstMatchIndex(Generic[D]):
     """Who decides first on which addresses, of those whose sets were put in."""
 
     def __init__(self, width: int) -> None:
-        self._prefixes = Prefixes[D](width)
-        self._firsts: dict[Prefix, First[D]] = {}
+        self._prefixes = PrefixIndex[D](width)
+        self._firsts: dict[Prefix, FirstMatch[D]] = {}
 
     def change(
-        self, gone: Sequence[Holding[D]], new: Sequence[Holding[D]]
-    ) -> tuple[Mapping[Prefix, First[D]], Mapping[Prefix, First[D]]]:
+        self, gone: Sequence[DecisionEntries[D]], new: Sequence[DecisionEntries[D]]
+    ) -> tuple[Mapping[Prefix, FirstMatch[D]], Mapping[Prefix, FirstMatch[D]]]:
         """Take sets out and put others in; return where it was worked out anew, what held there and what holds.
 
         Those who stay keep their order, whatever numbers they have now.
@@ -58,7 +58,7 @@ class FirstMatches(Generic[D]):
             if last is None or not is_within(prefix, last, self._prefixes.width):
                 yield (last := prefix)
 
-    def _swept(self, root: Prefix) -> Iterator[tuple[Prefix, First[D]]]:
+    def _swept(self, root: Prefix) -> Iterator[tuple[Prefix, FirstMatch[D]]]:
         """Yield each prefix of one and in it that has another first than what is around it."""
         active = _Active[D]()
         for named in self._prefixes.around(root):
@@ -74,18 +74,20 @@ class FirstMatches(Generic[D]):
             here = active.first()
             path.append((prefix, before, here))
             if here is not around:
-                yield prefix, First(named.network, here, around)
+                yield prefix, FirstMatch(named.network, here, around)
 
 
 _MANY = 4
 """From one changed prefix of so many on, all are worked out anew at once."""
 
 
-def left_of(who: D, own: Entries, before: Iterable[Holding[D]], width: int) -> Entries:
+def left_of(who: D, own: PrefixEntries, before: Iterable[DecisionEntries[D]], width: int) -> PrefixEntries:
     """Return the addresses of a set that no other one before it has, in the fewest entries."""
-    _, found = FirstMatches[D](width).change((), [*before, (who, own)])
+    _, found = FirstMatchIndex[D](width).change((), [*before, (who, own)])
     return tuple(
-        Entry(first.network, matches=first.here is who) for first in found.values() if who in (first.here, first.around)
+        PrefixEntry(first.network, matches=first.here is who)
+        for first in found.values()
+        if who in (first.here, first.around)
     )
 
 

@@ -6,8 +6,8 @@ not overlap (:mod:`engine.compiler.optimised.set_merging`). And what rules about
 one that come behind them (:mod:`engine.compiler.optimised.subtraction`), so that all of the former can stand behind
 all of the latter.
 
-What is worked out is remembered (:class:`Memory`), so that a change of few rules works little out anew; what comes of
-it is the same as from nothing.
+What is worked out is remembered (:class:`LayoutCache`), so that a change of few rules works little out anew; what
+comes of it is the same as from nothing.
 
 Every way through the chains is a goto, so at its end a packet is where the linear layout leaves it. Rules that log keep
 one chain each, as their limits count all their packets together.
@@ -16,12 +16,12 @@ one chain each, as their limits count all their packets together.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.compiler.optimised.builder import DEFAULT_BOUNDS, Bounds, Laid
-from engine.compiler.optimised.port_tree import Cell, Cells, Node, tree
-from engine.compiler.optimised.set_merging import Merged
-from engine.compiler.optimised.subtraction import LeftOver
-from engine.compiler.optimised.terms import Edit, Lines, Place, Term, edit, term_of
-from engine.compiler.rule_parts import Given, comment
+from engine.compiler.optimised.builder import DEFAULT_BOUNDS, LayoutBuilder, LayoutLimits
+from engine.compiler.optimised.port_tree import PortCell, PortCells, PortTreeNode, tree
+from engine.compiler.optimised.set_merging import MergedSets
+from engine.compiler.optimised.subtraction import SubtractedTerms
+from engine.compiler.optimised.terms import ChainPlace, SequenceEdit, TargetLines, Term, edit, term_of
+from engine.compiler.rule_parts import UnitWithSet, comment
 from engine.compiler.traffic import Matches, port_match, protocol_match
 from engine.policy.completed_rules import ANY_PORT, PortRange, Protocol
 from engine.rulesets.model import Chain, IpSet, Match, Rule, Target
@@ -38,7 +38,7 @@ _MERGED = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
+class OptimisedLayout:
     """What is laid out: rules for the end of the chain that begins, more chains, and all sets."""
 
     rules: tuple[Rule, ...]
@@ -46,7 +46,7 @@ class Flat:
     sets: tuple[IpSet, ...]
 
 
-_Parts = dict[tuple[int, int, tuple[Cell[Term], ...] | tuple[Laid, ...]], Laid]
+_Parts = dict[tuple[int, int, tuple[PortCell[Term], ...] | tuple[LayoutBuilder, ...]], LayoutBuilder]
 """What is laid out for nodes of a tree, by their ports and the cells there, or what is laid out for the nodes below."""
 
 
@@ -54,29 +54,29 @@ _Parts = dict[tuple[int, int, tuple[Cell[Term], ...] | tuple[Laid, ...]], Laid]
 class _Tree:
     """What was worked out at last for the ports of a protocol: who decides on them, by cells, and what came of it."""
 
-    cells: Cells[Term]
+    cells: PortCells[Term]
     terms: Sequence[Term] = ()
     parts: _Parts = field(default_factory=dict)
     leading: tuple[Rule, ...] = ()
     """The rules that lead into it."""
-    laid: Laid | None = None
+    laid: LayoutBuilder | None = None
 
 
-class Memory:
+class LayoutCache:
     """What was worked out at last for a place, which is taken over where nothing that it depends on has changed."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ChainPlace) -> None:
         self.place = place
-        self._given: Sequence[Given] = ()
-        self._terms: dict[Given, Term] = {}
+        self._given: Sequence[UnitWithSet] = ()
+        self._terms: dict[UnitWithSet, Term] = {}
         self.entries = 0
         """How many entries all sets have that the units were given with."""
         self._behind: Target | None = None
         self._forget()
 
     def _forget(self) -> None:
-        self.left = LeftOver(self.place)
-        self.merged: dict[str, Merged] = {}
+        self.left = SubtractedTerms(self.place)
+        self.merged: dict[str, MergedSets] = {}
         self.trees: dict[tuple[str, PortRange], _Tree] = {}
 
     def forget(self) -> None:
@@ -84,7 +84,7 @@ class Memory:
         self._given, self._terms, self.entries = (), {}, 0
         self._forget()
 
-    def terms(self, given: Sequence[Given]) -> list[Term]:
+    def terms(self, given: Sequence[UnitWithSet]) -> list[Term]:
         """Return the units as terms, those of before where they are the same.
 
         All that is kept relies on an order of theirs that stays, so it is forgotten where that is another.
@@ -109,12 +109,12 @@ class Memory:
 
 
 def flattened(
-    given: Sequence[Given],
-    place: Place,
+    given: Sequence[UnitWithSet],
+    place: ChainPlace,
     onwards: Target | None,
-    bounds: Bounds = DEFAULT_BOUNDS,
-    memory: Memory | None = None,
-) -> Flat:
+    bounds: LayoutLimits = DEFAULT_BOUNDS,
+    memory: LayoutCache | None = None,
+) -> OptimisedLayout:
     """Return what does the same as the units one after the other.
 
     ``onwards`` is where packets go that nothing decides on, None past the end of all chains. ``memory`` is that of the
@@ -123,7 +123,7 @@ def flattened(
     Raises:
         NotFlat: it would grow beyond bounds.
     """
-    memory = memory or Memory(place)
+    memory = memory or LayoutCache(place)
     try:
         return _flattened(given, memory, onwards, bounds)
     except BaseException:
@@ -131,10 +131,12 @@ def flattened(
         raise
 
 
-def _flattened(given: Sequence[Given], memory: Memory, onwards: Target | None, bounds: Bounds) -> Flat:
+def _flattened(
+    given: Sequence[UnitWithSet], memory: LayoutCache, onwards: Target | None, bounds: LayoutLimits
+) -> OptimisedLayout:
     terms = memory.terms(given)
     limit = bounds.more + bounds.times * (len(terms) + memory.entries)
-    laid = Laid(memory.place, limit, bounds)
+    laid = LayoutBuilder(memory.place, limit, bounds)
     broad = [term for term in terms if not term.protocol]
     final = next((term.number for term in broad if term.final), len(terms))  # nothing reaches what stands behind it
     narrow = memory.left.change(broad, [term for term in terms[:final] if term.protocol], limit, bounds.late)
@@ -146,14 +148,16 @@ def _flattened(given: Sequence[Given], memory: Memory, onwards: Target | None, b
     if laid.size + memory.entries + memory.left.size > limit:  # which is no less than it is
         laid.see_to_bounds()
     memory.merged = laid.merged
-    return Flat(tuple(begin), tuple(laid.chains.values()), tuple(laid.sets.values()))
+    return OptimisedLayout(tuple(begin), tuple(laid.chains.values()), tuple(laid.sets.values()))
 
 
 def _going(target: Target) -> Rule:
     return Rule((comment(comment_of()),), target)
 
 
-def _by_protocol(terms: Sequence[Term], laid: Laid, memory: Memory, behind: Target | None) -> Iterator[Rule]:
+def _by_protocol(
+    terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache, behind: Target | None
+) -> Iterator[Rule]:
     """Yield rules that lead packets to the decisions about their protocol."""
     by_protocol: dict[str, list[Term]] = {}
     for term in terms:
@@ -175,14 +179,14 @@ class _Ports:
     """The decisions about one protocol with ports, laid out by port."""
 
     protocol: str
-    laid: Laid
-    memory: Memory
+    laid: LayoutBuilder
+    memory: LayoutCache
     behind: Target | None
 
     def ways(self, terms: Sequence[Term]) -> Iterator[Rule]:
         """Yield rules that lead packets to the chains about their ports."""
         for half in _HALVES:
-            tree_ = self.memory.trees.setdefault((self.protocol, half), _Tree(Cells(half)))
+            tree_ = self.memory.trees.setdefault((self.protocol, half), _Tree(PortCells(half)))
             changed = edit(tree_.terms, terms)
             if changed.gone or changed.new or tree_.laid is None:
                 tree_.terms = terms
@@ -206,13 +210,13 @@ class _Ports:
             made.laid = self._node(root, before, made.parts)
             made.leading = (self._way(root),)
 
-    def _node(self, node: Node[Term], before: _Parts, now: _Parts) -> Laid:
+    def _node(self, node: PortTreeNode[Term], before: _Parts, now: _Parts) -> LayoutBuilder:
         """Return what is laid out for a part of the tree."""
         below = tuple(self._node(each, before, now) for each in node.nodes)
         key = (node.first, node.last, below or node.cells)
         part = before.get(key)
         if part is None:
-            part = Laid(self.laid.place, self.laid.limit, self.laid.bounds)
+            part = LayoutBuilder(self.laid.place, self.laid.limit, self.laid.bounds)
             for each in below:
                 part.take(each)
             if node.nodes:
@@ -225,13 +229,13 @@ class _Ports:
         now[key] = part
         return part
 
-    def _way(self, node: Node[Term]) -> Rule:
+    def _way(self, node: PortTreeNode[Term]) -> Rule:
         return Rule((*self._about((node.first, node.last)), comment(comment_of())), self._to(node))
 
-    def _to(self, node: Node[Term]) -> Target:
+    def _to(self, node: PortTreeNode[Term]) -> Target:
         return Target(self._called(node), goto=True)
 
-    def _cell(self, cell: Cell[Term], node: Node[Term], part: Laid) -> Iterator[Rule]:
+    def _cell(self, cell: PortCell[Term], node: PortTreeNode[Term], part: LayoutBuilder) -> Iterator[Rule]:
         """Yield the rules about the ports of a cell that a node has: what decides there, or where that is found."""
         ours, about = _live(cell.deciding), self._about((max(cell.first, node.first), min(cell.last, node.last)))
         if len(ours) == 1 and ours[0].plain:
@@ -243,9 +247,9 @@ class _Ports:
         target = part.chain(name, _ending(_decisions(name, ours, part, self.memory), ours, self.behind))
         yield Rule((*about, comment(comment_of())), target)
 
-    def _called(self, where: Node[Term] | Cell[Term]) -> str:
+    def _called(self, where: PortTreeNode[Term] | PortCell[Term]) -> str:
         """Return the name of a chain, which stays when another cell takes the last of its ports."""
-        size = (where.last - where.first + 1).bit_length() - 1 if isinstance(where, Node) else ""
+        size = (where.last - where.first + 1).bit_length() - 1 if isinstance(where, PortTreeNode) else ""
         return f"{self.laid.place.base}-{_PORTED[self.protocol]}{size}-{where.first}"
 
     def _about(self, ports: PortRange) -> Matches:
@@ -253,7 +257,7 @@ class _Ports:
         return (*protocol_match(protocol), port_match(protocol, "dport", ports))
 
 
-def _instead(changed: Edit[Term]) -> dict[Term, Term]:
+def _instead(changed: SequenceEdit[Term]) -> dict[Term, Term]:
     """Return which terms came in the place of others that are the same but for the addresses that are left for them."""
     new = {id(term.unit): term for term in changed.new}
     return {term: new[id(term.unit)] for term in changed.gone if id(term.unit) in new}
@@ -275,7 +279,7 @@ def _live(terms: Sequence[Term]) -> list[Term]:
     return [*found.values()]
 
 
-def _decisions(place: str, terms: Sequence[Term], laid: Laid, memory: Memory) -> Iterator[Rule]:
+def _decisions(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
     """Yield the rules by which terms decide in their order, by address and little else."""
     group: list[Term] = []
     for term in terms:
@@ -288,7 +292,7 @@ def _decisions(place: str, terms: Sequence[Term], laid: Laid, memory: Memory) ->
     yield from _merged(place, group, laid, memory)
 
 
-def _merged(place: str, terms: Sequence[Term], laid: Laid, memory: Memory) -> Iterator[Rule]:
+def _merged(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
     """Yield a rule for each different decision of many terms, which look into sets that do not overlap."""
     told: dict[str, list[Term]] = {}
     for term in terms:
@@ -297,7 +301,7 @@ def _merged(place: str, terms: Sequence[Term], laid: Laid, memory: Memory) -> It
         for term in terms:
             yield from _alone(term, laid)
         return
-    merged = memory.merged.get(place) or Merged(laid.place, place)
+    merged = memory.merged.get(place) or MergedSets(laid.place, place)
     sets = merged.change(terms)
     if len(terms) >= _MERGED:
         laid.merged[place] = merged
@@ -313,7 +317,7 @@ def _told(terms: Sequence[Term]) -> Match:
     return told[0] if len(told) == 1 else comment(merged_comment([each.values[0] for each in told]))
 
 
-def _alone(term: Term, laid: Laid) -> Iterator[Rule]:
+def _alone(term: Term, laid: LayoutBuilder) -> Iterator[Rule]:
     """Yield the rules of one term, which it has for itself."""
     look_up = laid.look_up(term.found) if term.found is not None else ()
     unit = term.unit
@@ -328,7 +332,7 @@ def _alone(term: Term, laid: Laid) -> Iterator[Rule]:
     yield _rule((*needed, *term.also, *look_up, unit.told), Target(name, goto=True))
 
 
-def _rules(lines: Lines, also: Matches, look_up: Matches, told: Match) -> Iterator[Rule]:
+def _rules(lines: TargetLines, also: Matches, look_up: Matches, told: Match) -> Iterator[Rule]:
     return (_rule((*extra, *also, *look_up, told), target) for extra, target in lines)
 
 

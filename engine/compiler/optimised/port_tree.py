@@ -22,11 +22,11 @@ As measured (``make bench-matches``), a range of ports costs a packet 40 ns in n
 port 16 and 20, another chain 29 and 14. By that a fan-out of 4 is the cheapest, and 16 cells cost hardly more than 8.
 """
 
-Ranges = Sequence[PortRange]
+PortRanges = Sequence[PortRange]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cell(Generic[D]):
+class PortCell(Generic[D]):
     """Ports from ``first`` to ``last``, and those who decide there, in their order."""
 
     first: int
@@ -35,16 +35,16 @@ class Cell(Generic[D]):
 
 
 @dataclass(frozen=True, slots=True)
-class Node(Generic[D]):
+class PortTreeNode(Generic[D]):
     """A chain of the tree: it leads to chains for parts of its ports, or has the cells that have any of them."""
 
     first: int
     last: int
-    nodes: "tuple[Node[D], ...]" = ()
-    cells: tuple[Cell[D], ...] = ()
+    nodes: "tuple[PortTreeNode[D], ...]" = ()
+    cells: tuple[PortCell[D], ...] = ()
 
 
-class Cells(Generic[D]):
+class PortCells(Generic[D]):
     """The cells of a range of ports, ascending and without a gap, kept up as those who decide come and go.
 
     No two that follow each other are alike. A cell in which nothing changes is the same object.
@@ -52,14 +52,14 @@ class Cells(Generic[D]):
 
     def __init__(self, within: PortRange) -> None:
         self._within = within
-        self._ranges: dict[D, Ranges] = {}
-        self._cells: list[Cell[D]] = [Cell(*within, ())]
+        self._ranges: dict[D, PortRanges] = {}
+        self._cells: list[PortCell[D]] = [PortCell(*within, ())]
 
-    def __iter__(self) -> Iterator[Cell[D]]:
+    def __iter__(self) -> Iterator[PortCell[D]]:
         """Yield the cells."""
         return iter(self._cells)
 
-    def change(self, gone: Iterable[D], new: Mapping[D, Ranges]) -> None:
+    def change(self, gone: Iterable[D], new: Mapping[D, PortRanges]) -> None:
         """Take some out and put others in, each with the ports that it is about; those who stay keep their order."""
         touched = [ports for who in gone for ports in self._ranges.pop(who)]
         touched += [ports for ranges in new.values() for ports in ranges]
@@ -77,7 +77,7 @@ class Cells(Generic[D]):
         for place, cell in enumerate(self._cells if instead else ()):
             if not instead.keys().isdisjoint(cell.deciding):
                 deciding = tuple(instead.get(who, who) for who in cell.deciding)
-                self._cells[place] = Cell(cell.first, cell.last, deciding)
+                self._cells[place] = PortCell(cell.first, cell.last, deciding)
 
     def _cut_anew(self, ports: PortRange, new: Iterable[D]) -> None:
         """Cut the cells anew that have ports of a range."""
@@ -93,9 +93,9 @@ class Cells(Generic[D]):
         # What is cut out may have become like what is beside it.
         if begin and self._cells[begin - 1].deciding == cut[0].deciding:
             begin -= 1
-            cut[0] = Cell(self._cells[begin].first, cut[0].last, cut[0].deciding)
+            cut[0] = PortCell(self._cells[begin].first, cut[0].last, cut[0].deciding)
         if end < len(self._cells) and self._cells[end].deciding == cut[-1].deciding:
-            cut[-1] = Cell(cut[-1].first, self._cells[end].last, cut[-1].deciding)
+            cut[-1] = PortCell(cut[-1].first, self._cells[end].last, cut[-1].deciding)
             end += 1
         known = {cell.first: cell for cell in self._cells[begin:end]}
         self._cells[begin:end] = [_same(known.get(cell.first), cell) for cell in cut]
@@ -105,20 +105,20 @@ _MANY = 4
 """From one changed range for so many cells on, all are cut anew at once."""
 
 
-def _first_of(cell: Cell[D]) -> int:
+def _first_of(cell: PortCell[D]) -> int:
     return cell.first
 
 
-def _last_of(cell: Cell[D]) -> int:
+def _last_of(cell: PortCell[D]) -> int:
     return cell.last
 
 
-def _same(known: Cell[D] | None, cell: Cell[D]) -> Cell[D]:
+def _same(known: PortCell[D] | None, cell: PortCell[D]) -> PortCell[D]:
     same = known is not None and (known.last, known.deciding) == (cell.last, cell.deciding)
     return known if known is not None and same else cell
 
 
-def _cut(ranges: Mapping[D, Ranges], within: PortRange) -> Iterator[Cell[D]]:
+def _cut(ranges: Mapping[D, PortRanges], within: PortRange) -> Iterator[PortCell[D]]:
     """Yield the cells of a range of ports by what each who decides, in their order, is about."""
     first, last = within
     deciding = list(ranges)
@@ -140,13 +140,13 @@ def _cut(ranges: Mapping[D, Ranges], within: PortRange) -> Iterator[Cell[D]]:
                 del held[number]
         now = sorted(held)
         if begun is not None and now != numbers:
-            yield Cell(begun, place - 1, tuple(deciding[number] for number in numbers))
+            yield PortCell(begun, place - 1, tuple(deciding[number] for number in numbers))
         if begun is None or now != numbers:
             begun, numbers = place, now
-    yield Cell(first if begun is None else begun, last, tuple(deciding[number] for number in numbers))
+    yield PortCell(first if begun is None else begun, last, tuple(deciding[number] for number in numbers))
 
 
-def tree(leaves: Sequence[Cell[D]], within: PortRange) -> Node[D]:
+def tree(leaves: Sequence[PortCell[D]], within: PortRange) -> PortTreeNode[D]:
     """Return the search tree over some cells in a range of ports, ascending, which need not follow each other.
 
     A part of a range in which there are no cells has no node, and a range with only one part that has is that part.
@@ -155,11 +155,11 @@ def tree(leaves: Sequence[Cell[D]], within: PortRange) -> Node[D]:
     begin = bisect_left(leaves, first, key=_last_of)
     end = bisect_right(leaves, last, key=_first_of)
     if end - begin <= _most(first, last):
-        return Node(first, last, cells=tuple(leaves[begin:end]))
+        return PortTreeNode(first, last, cells=tuple(leaves[begin:end]))
     size = (last - first + 1) // FANOUT
     parts = [tree(leaves, (part, part + size - 1)) for part in range(first, last + 1, size)]
     found = [part for part in parts if part.nodes or part.cells]
-    return found[0] if len(found) == 1 else Node(first, last, nodes=tuple(found))
+    return found[0] if len(found) == 1 else PortTreeNode(first, last, nodes=tuple(found))
 
 
 @cache

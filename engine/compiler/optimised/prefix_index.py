@@ -6,41 +6,41 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from engine.policy.prefix_sets import Entry, Network, Prefix, around, prefix_of
+from engine.policy.prefix_sets import Network, Prefix, PrefixEntry, around, prefix_of
 
-Entries = tuple[Entry, ...]
+PrefixEntries = tuple[PrefixEntry, ...]
 """A longest-prefix set; None in place of one is every address."""
 
 _MANY = 256
 """From so many prefixes on that come or go, all are sorted anew."""
 
 
-class Numbered(Protocol):
+class OrderedDecision(Protocol):
     """Who decides, in the order of numbers; no two are equal."""
 
     number: int
 
 
-D = TypeVar("D", bound=Numbered)
+D = TypeVar("D", bound=OrderedDecision)
 
-Holding = tuple[D, Entries]
+DecisionEntries = tuple[D, PrefixEntries]
 """Who decides, and on which addresses."""
 
 
 @dataclass(slots=True)
-class Named(Generic[D]):
+class NamedPrefix(Generic[D]):
     """A prefix that somebody's set names, and who says that what is in it matches or does not."""
 
     network: Network
     sayings: dict[D, bool] = field(default_factory=dict)
 
 
-class Prefixes(Generic[D]):
+class PrefixIndex(Generic[D]):
     """Sets of addresses of one family, ``width`` bits wide, by what they name."""
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self._at: dict[Prefix, Named[D]] = {}
+        self._at: dict[Prefix, NamedPrefix[D]] = {}
         self._sorted: list[Prefix] = []
         self._lengths = Counter[int]()
 
@@ -48,7 +48,7 @@ class Prefixes(Generic[D]):
         """Return how many prefixes are named."""
         return len(self._sorted)
 
-    def change(self, gone: Iterable[Holding[D]], new: Iterable[Holding[D]]) -> None:
+    def change(self, gone: Iterable[DecisionEntries[D]], new: Iterable[DecisionEntries[D]]) -> None:
         """Take sets out and put others in."""
         out, into = list[Prefix](), list[Prefix]()
         for who, entries in gone:
@@ -64,7 +64,7 @@ class Prefixes(Generic[D]):
             for entry in entries:
                 prefix = prefix_of(entry.network)
                 if prefix not in self._at:
-                    self._at[prefix] = Named(entry.network)
+                    self._at[prefix] = NamedPrefix(entry.network)
                     self._lengths[prefix[1]] += 1
                     into.append(prefix)
                 self._at[prefix].sayings[who] = entry.matches
@@ -76,7 +76,7 @@ class Prefixes(Generic[D]):
         for prefix in into:
             insort(self._sorted, prefix)
 
-    def around(self, prefix: Prefix) -> Iterator[Named[D]]:
+    def around(self, prefix: Prefix) -> Iterator[NamedPrefix[D]]:
         """Yield what contains a prefix and is wider, the widest first."""
         lengths = sorted(length for length, count in self._lengths.items() if count and length < prefix[1])
         for wider in around(prefix, lengths, self.width):
@@ -90,17 +90,17 @@ class Prefixes(Generic[D]):
         end = bisect_left(self._sorted, (value + (1 << (self.width - own)), 0), begin)
         return self._sorted[begin:end]
 
-    def at(self, prefix: Prefix) -> Named[D]:
+    def at(self, prefix: Prefix) -> NamedPrefix[D]:
         """Return what is said of a prefix that is named."""
         return self._at[prefix]
 
-    def about(self, entries: Entries, before: int | None = None) -> dict[D, Entries]:
+    def about(self, entries: PrefixEntries, before: int | None = None) -> dict[D, PrefixEntries]:
         """Return of each set (with a number before one) what it says of some addresses, in the order of numbers."""
-        found: dict[D, dict[Prefix, Entry]] = {}
+        found: dict[D, dict[Prefix, PrefixEntry]] = {}
         for entry in entries:
             prefix = prefix_of(entry.network)
             for named in (*self.around(prefix), *map(self.at, self.within(prefix))):
                 for who, matches in named.sayings.items():
                     if before is None or who.number < before:
-                        found.setdefault(who, {})[prefix_of(named.network)] = Entry(named.network, matches)
+                        found.setdefault(who, {})[prefix_of(named.network)] = PrefixEntry(named.network, matches)
         return {who: tuple(found[who].values()) for who in sorted(found, key=lambda who: who.number)}

@@ -5,21 +5,21 @@ Each member has a comment that names the rule that decides on its addresses, and
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from engine.compiler.optimised.first_match import First, FirstMatches
-from engine.compiler.optimised.terms import WIDTHS, Place, Term, edit, holdings
+from engine.compiler.optimised.first_match import FirstMatch, FirstMatchIndex
+from engine.compiler.optimised.terms import WIDTHS, ChainPlace, Term, edit, holdings
 from engine.compiler.rule_parts import EXCEPTED, element_of, set_with
 from engine.rulesets.model import IpSet, Member
 from engine.rulesets.ownership import digest
 
 
-class Merged:
+class MergedSets:
     """For each different decision of some terms the set of addresses on which it is the first."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, place: ChainPlace, name: str) -> None:
         self._place = place
         self._name = name
         self._terms: Sequence[Term] = ()
-        self._firsts = FirstMatches[Term](WIDTHS[place.family])
+        self._firsts = FirstMatchIndex[Term](WIDTHS[place.family])
         self._sets: dict[str, IpSet] = {}
 
     def change(self, terms: Sequence[Term]) -> Mapping[str, IpSet]:
@@ -46,7 +46,7 @@ class Merged:
             self._sets[mark] = set_with(self._place.family, name, tuple(members), told=True)
 
 
-def _members(firsts: Iterable[First[Term]]) -> dict[str, set[Member]]:
+def _members(firsts: Iterable[FirstMatch[Term]]) -> dict[str, set[Member]]:
     """Return the members that sets have by first matches, by their marks."""
     found: dict[str, set[Member]] = {}
     for first in firsts:
@@ -55,7 +55,7 @@ def _members(firsts: Iterable[First[Term]]) -> dict[str, set[Member]]:
     return found
 
 
-def _of(first: First[Term]) -> Iterator[tuple[str, Member]]:
+def _of(first: FirstMatch[Term]) -> Iterator[tuple[str, Member]]:
     """Yield the members that a prefix has in sets, by their marks; each names the rule that decides, if one does."""
     here, around = first.here, first.around
     alike = here is not None and around is not None and here.mark == around.mark

@@ -4,25 +4,25 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from engine.compiler.optimised.builder import NotFlat
+from engine.compiler.optimised.builder import LayoutLimitExceeded
 from engine.compiler.optimised.first_match import left_of
-from engine.compiler.optimised.prefix_index import Entries, Prefixes
-from engine.compiler.optimised.terms import WIDTHS, Place, Term, edit, holdings
+from engine.compiler.optimised.prefix_index import PrefixEntries, PrefixIndex
+from engine.compiler.optimised.terms import WIDTHS, ChainPlace, Term, edit, holdings
 from engine.compiler.rule_parts import address_set
 from engine.rulesets.model import IpSet
 from engine.rulesets.ownership import digest
 
 
-class LeftOver:
+class SubtractedTerms:
     """For terms about one protocol the addresses that terms about all of them, and before them, do not decide on."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ChainPlace) -> None:
         self._place = place
         self._width = WIDTHS[place.family]
         self._broad: Sequence[Term] = ()
-        self._before = Prefixes[Term](self._width)
+        self._before = PrefixIndex[Term](self._width)
         self._among: Sequence[Term] = ()
-        self._narrow = Prefixes[Term](self._width)
+        self._narrow = PrefixIndex[Term](self._width)
         self.size = 0
         """How many members the sets have of what is left."""
         self._known: dict[Term, Term | None] = {}
@@ -59,7 +59,7 @@ class LeftOver:
             left = self._known.get(term)
             if term not in self._known:
                 if late():
-                    raise NotFlat("working it out would take too long")
+                    raise LayoutLimitExceeded("working it out would take too long")
                 place = bisect_left(numbers, term.number)
                 if term.addresses is None:
                     if place not in self._everybody:
@@ -72,7 +72,7 @@ class LeftOver:
                 self.size += len(left.found.members) - sizes.get(left.found.name, 0)
                 sizes[left.found.name] = len(left.found.members)
             if self.size > limit:
-                raise NotFlat("rules about every protocol stand between too many others")
+                raise LayoutLimitExceeded("rules about every protocol stand between too many others")
             yield term, left
 
     def _of(self, term: Term, place: int) -> Term | None:
@@ -84,7 +84,7 @@ class LeftOver:
             return term
         return replace(term, addresses=left, found=self._set_of(term, place, left)) if left else None
 
-    def _set_of(self, term: Term, place: int, left: Entries) -> IpSet:
+    def _set_of(self, term: Term, place: int, left: PrefixEntries) -> IpSet:
         """Return the set of what is left, under a name that stays while it is left by others."""
         following = self._broad[place].named if place < len(self._broad) else ""
         whose = term.found.name if term.found is not None else following

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
 
-from engine.compiler.optimised.prefix_index import Entries, Holding
-from engine.compiler.rule_parts import Given, Unit, everything
+from engine.compiler.optimised.prefix_index import DecisionEntries, PrefixEntries
+from engine.compiler.rule_parts import RuleUnit, UnitWithSet, everything
 from engine.compiler.traffic import Matches, protocol_match
 from engine.policy.completed_rules import PortRange, Protocol
 from engine.rulesets.model import Family, IpSet, Match, Target
 from engine.rulesets.ownership import digest, member_comment
 
-Lines = tuple[tuple[Matches, Target], ...]
+TargetLines = tuple[tuple[Matches, Target], ...]
 """What decides: targets with what each still has to match, the first that does."""
 
 WIDTHS = {Family.IPV4: 32, Family.IPV6: 128}
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChainPlace:
     """Whose chains are laid out: their family, how their names begin, and on which side of packets addresses are."""
 
     family: Family
@@ -37,16 +37,16 @@ class Term:
     Terms are told apart by identity, and that of a unit stays the same while the unit does.
     """
 
-    unit: Unit
+    unit: RuleUnit
     protocol: str
     ports: tuple[PortRange, ...] | None
     """The ports that it is about, None where it is about the protocol whatever its ports."""
     also: Matches
     """What of the traffic is matched besides protocol and ports."""
-    addresses: Entries | None
+    addresses: PrefixEntries | None
     found: IpSet | None
     """The set that has just these addresses, if there is one."""
-    lines: Lines
+    lines: TargetLines
     """What decides, with what a target needs to have matched; terms that decide alike have the same."""
     mark: str
     """Stands for the lines, in names and where they are compared."""
@@ -67,12 +67,12 @@ class Term:
         """What it is called in names: whose it is, and about what."""
         return digest(self.unit.told.values[0], repr(self.unit.traffic), digits=8)
 
-    def reach(self, family: Family) -> Entries:
+    def reach(self, family: Family) -> PrefixEntries:
         """Return the addresses that reach it as entries of a set."""
         return everything(family) if self.addresses is None else self.addresses
 
 
-def term_of(given: Given) -> Term:
+def term_of(given: UnitWithSet) -> Term:
     """Return a unit taken apart."""
     protocol, ports, also = "", None, list[Match]()
     for match in given.unit.traffic:
@@ -94,7 +94,7 @@ def term_of(given: Given) -> Term:
 
 
 @cache
-def _mark(lines: Lines) -> str:
+def _mark(lines: TargetLines) -> str:
     return digest(repr(lines))
 
 
@@ -103,13 +103,13 @@ def _range(text: str) -> PortRange:
     return int(first), int(last or first)
 
 
-def holdings(terms: Sequence[Term]) -> list[Holding[Term]]:
+def holdings(terms: Sequence[Term]) -> list[DecisionEntries[Term]]:
     """Return terms with the addresses that they are about, none for those about every address."""
     return [(term, term.addresses or ()) for term in terms]
 
 
 @dataclass(frozen=True, slots=True)
-class Edit(Generic[T]):
+class SequenceEdit(Generic[T]):
     """What turns a sequence into another: what is no longer there, and what is there that was not, each in its order.
 
     ``in_order`` says whether all that stayed kept its order.
@@ -120,7 +120,7 @@ class Edit(Generic[T]):
     in_order: bool
 
 
-def edit(before: Sequence[T], after: Sequence[T]) -> Edit[T]:
+def edit(before: Sequence[T], after: Sequence[T]) -> SequenceEdit[T]:
     """Return what turns a sequence into another, neither of which has anything twice; told apart by identity."""
     least = min(len(before), len(after))
     begin = _alike(before, after)
@@ -129,7 +129,7 @@ def edit(before: Sequence[T], after: Sequence[T]) -> Edit[T]:
     old = dict.fromkeys(before[begin : len(before) - alike])
     new = dict.fromkeys(after[begin : len(after) - alike])
     in_order = [each for each in old if each in new] == [each for each in new if each in old]
-    return Edit([each for each in old if each not in new], [each for each in new if each not in old], in_order)
+    return SequenceEdit([each for each in old if each not in new], [each for each in new if each not in old], in_order)
 
 
 def _alike(one: Sequence[T], other: Sequence[T]) -> int:

@@ -19,7 +19,7 @@ class Option:
     arity: int | None = 1
 
 
-Options = Mapping[str, Option]
+OptionTable = Mapping[str, Option]
 """The options of one match or target by every name they have."""
 
 _TEXT = """
@@ -136,7 +136,7 @@ ULOG ulog-nlgroup ulog-prefix ulog-cprange ulog-qthreshold
 """
 """Name, then its options; ``:2`` says how many words follow unless it is one, ``>`` stands before the usual name."""
 
-NATIVE: Options = {
+NATIVE: OptionTable = {
     spelling: Option(name, arity)
     for name, arity, spellings in (
         ("source", 1, "-s --source --src"),
@@ -186,7 +186,7 @@ ADDRESSES = frozenset(
 """Options whose value are addresses, so that it tells the family."""
 
 
-def _read(text: str) -> Mapping[str, Options]:
+def _read(text: str) -> Mapping[str, OptionTable]:
     found: dict[str, dict[str, Option]] = {}
     for line in text.strip().splitlines():
         name, *words = line.split()

@@ -20,7 +20,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class LineWord:
     """A word and whether it stood in quotes; a quoted one is never an option."""
 
     text: str
@@ -54,7 +54,7 @@ def tokens(line: str, source: str, number: int) -> list[str]:
     return [Quoted(word.text) if word.quoted else word.text for word in split(line, source, number)]
 
 
-def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[Word]:
+def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[LineWord]:
     """Return the words of one line; without ``escapes`` a backslash is a character like any other.
 
     In iptables' text a quote may open inside a word; where it closes, the word ends.
@@ -70,9 +70,9 @@ def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[
             raise TextRefused(source, number, f"found {shown(line[position:end].strip())}", "words, quoted in pairs")
         before, quoted, bare = found.groups()
         if bare is not None:
-            words.append(Word(bare))
+            words.append(LineWord(bare))
         else:
-            words.append(Word(before + (_ESCAPED.sub(r"\1", quoted) if escapes else quoted), quoted=True))
+            words.append(LineWord(before + (_ESCAPED.sub(r"\1", quoted) if escapes else quoted), quoted=True))
         position = found.end()
     return words
 

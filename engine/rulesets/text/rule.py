@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import TextRefused
 from engine.rulesets.model import Counters, Family, Match, Rule, Target
-from engine.rulesets.text.options import ADDRESSES, FOREIGN, IMPLIED, NATIVE, OPTIONS, Option, Options
+from engine.rulesets.text.options import ADDRESSES, FOREIGN, IMPLIED, NATIVE, OPTIONS, Option, OptionTable
 from engine.rulesets.text.quoting import Quoted
 
 Refuse = Callable[[str, str], TextRefused]
@@ -21,8 +21,8 @@ Refuse = Callable[[str, str], TextRefused]
 TEXTS = frozenset("comment helper log-prefix nflog-prefix path".split())
 """Options whose value a user wrote, which iptables prints in quotes unless it is very plain."""
 
-_NONE: Options = {}
-_LONG: Options = {word[2:]: option for word, option in NATIVE.items() if word.startswith("--")}
+_NONE: OptionTable = {}
+_LONG: OptionTable = {word[2:]: option for word, option in NATIVE.items() if word.startswith("--")}
 _PLAIN = frozenset("source destination in-interface out-interface protocol fragment".split())
 _EXPECTED = "an option such as --dport"
 _MISSING = {"match": "the name of a match after it", "jump": "one target", "goto": "one target"}
@@ -35,7 +35,7 @@ class _Part:
     """One match, the target, or one option that every rule has, while a rule is read; ``options`` None may be any."""
 
     name: str
-    options: Options | None
+    options: OptionTable | None
     found: list[Match] = field(default_factory=list)
     target: bool = False
 
@@ -285,7 +285,7 @@ def _expected_values(arity: int) -> str:
     return "a value after it" if arity == 1 else f"{arity} values after it"
 
 
-def _only_one(name: str, places: Iterable[Options]) -> str | None:
+def _only_one(name: str, places: Iterable[OptionTable]) -> str | None:
     """Return the one option that begins so, under any of its names."""
     found = {option.name: word for options in places for word, option in options.items() if word.startswith(name)}
     return next(iter(found.values())) if len(found) == 1 else None

@@ -3,22 +3,22 @@
 from collections.abc import Iterable
 
 from simulator.netfilter import Decision
-from simulator.netfilter.targets import Act
-from simulator.symbolic import Function, is_false
-from simulator.symbolic.reachability import Decided, followed
-from simulator.symbolic.rule_visits import Stop, Visit
-from simulator.symbolic.symbolic_rules import Row
+from simulator.netfilter.targets import TargetAction
+from simulator.symbolic import BddFunction, is_false
+from simulator.symbolic.reachability import DecidedPackets, followed
+from simulator.symbolic.rule_visits import ChainVisit, RuleVisit
+from simulator.symbolic.symbolic_rules import SymbolicRule
 
-_Place = tuple[Visit, int]
+_Place = tuple[ChainVisit, int]
 """A rule of a chain, by its place among the stops."""
 
 
-class Ways:
+class DownstreamRules:
     """The ways through chains, by who calls them."""
 
-    def __init__(self, found: Iterable[list[Visit]]) -> None:
-        self._places: dict[Row, list[_Place]] = {}
-        self._callers: dict[Visit, list[_Place]] = {}
+    def __init__(self, found: Iterable[list[ChainVisit]]) -> None:
+        self._places: dict[SymbolicRule, list[_Place]] = {}
+        self._callers: dict[ChainVisit, list[_Place]] = {}
         self._certain = True
         for visits in found:
             by_outcome = {visit.outcome: visit for visit in visits}
@@ -30,7 +30,7 @@ class Ways:
                     if into is not None:
                         self._callers.setdefault(into, []).append((visit, place))
 
-    def deciders_without(self, row: Row) -> tuple[Decision, ...] | None:
+    def deciders_without(self, row: SymbolicRule) -> tuple[Decision, ...] | None:
         """Return who would decide on the packets of a rule without it, nobody if any of them would answer otherwise.
 
         None where that is not certain: packets may come to the rule again, or are changed on their way.
@@ -38,19 +38,21 @@ class Ways:
         places = [(visit, place) for visit, place in self._places[row] if not is_false(visit.stops[place].hit)]
         if not self._certain or not all(self._once(visit) for visit, _ in places):
             return None
-        ends: dict[Decision, Decided] = {}
+        ends: dict[Decision, DecidedPackets] = {}
         for visit, place in places:
             self._behind(visit, place, visit.stops[place].hit, ends)
         if any(end.reject_with != row.reject_with for end in ends.values()):
             return ()
         return tuple(ends)
 
-    def _once(self, visit: Visit) -> bool:
+    def _once(self, visit: ChainVisit) -> bool:
         """Whether no packet can come to a chain twice: there is one way to it at most."""
         callers = self._callers.get(visit, [])
         return len(callers) <= 1 and all(self._once(caller) for caller, _ in callers)
 
-    def _behind(self, visit: Visit, place: int, packets: Function, ends: dict[Decision, Decided]) -> None:
+    def _behind(
+        self, visit: ChainVisit, place: int, packets: BddFunction, ends: dict[Decision, DecidedPackets]
+    ) -> None:
         """Follow packets from the next rule on; add who decides on them."""
         returned, rest = packets & ~packets, packets
         for stop in visit.stops[place + 1 :]:
@@ -65,17 +67,17 @@ class Ways:
             return
         callers = self._callers.get(visit, [])
         for caller, at in callers:
-            goes_on = caller.stops[at].row.act is Act.JUMP
+            goes_on = caller.stops[at].row.act is TargetAction.JUMP
             self._behind(caller, at if goes_on else len(caller.stops), returned, ends)
         if not callers:
             decision = Decision(visit.block.table, visit.block.name, 0)
-            ends[decision] = Decided(returned, visit.policy, decision)
+            ends[decision] = DecidedPackets(returned, visit.policy, decision)
 
 
-def _ended(stop: Stop, part: Function, ends: dict[Decision, Decided]) -> Function:
+def _ended(stop: RuleVisit, part: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
     """Add who decides on packets that a rule takes; return those that leave its chain."""
     row = stop.row
     if row.verdict is not None:
-        ends[row.decision] = Decided(part, row.verdict, row.decision, row.reject_with)
+        ends[row.decision] = DecidedPackets(part, row.verdict, row.decision, row.reject_with)
         return part & ~part
     return followed(stop.into, part, ends) if stop.into is not None else part

@@ -10,7 +10,7 @@ from simulator.analysis.prove import Witness
 from simulator.netfilter import Decision
 
 
-class Kind(StrEnum):
+class LintKind(StrEnum):
     """In which way a rule makes no difference."""
 
     UNREACHABLE = "unreachable"
@@ -24,14 +24,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """A finding about a rule, or about a whole chain where the rule's number is 0.
 
     ``causes`` are as few rules as can be that make it so, or a chain's policy where the number is 0. The ``witness``
     is a packet that the rule is about, and what becomes of it.
     """
 
-    kind: Kind
+    kind: LintKind
     family: Family
     place: Decision
     rule: Rule | None = None
@@ -52,16 +52,16 @@ class Finding:
         who, causes = named(self.place), " and ".join(named(cause) for cause in self.causes)
         several = len(self.causes) > 1
         match self.kind:
-            case Kind.UNREACHABLE if self.rule is None:
+            case LintKind.UNREACHABLE if self.rule is None:
                 return plain(f"chain {self.place.table}/{self.place.chain} is never entered")
-            case Kind.UNREACHABLE:
+            case LintKind.UNREACHABLE:
                 return f"{who} is never matched: no packet that comes to its chain can match it"
-            case Kind.SHADOWED:
+            case LintKind.SHADOWED:
                 return f"{who} is never matched: {causes} {'take' if several else 'takes'} all its packets"
-            case Kind.CONTRADICTORY:
+            case LintKind.CONTRADICTORY:
                 end = f", and {self.witness.verdict} is what becomes of them" if self.witness else ""
                 return f"{who} is never matched: {causes} {'take' if several else 'takes'} all its packets{end}"
-            case Kind.REDUNDANT:
+            case LintKind.REDUNDANT:
                 return f"{who} makes no difference: {causes} {'do' if several else 'does'} the same with its packets"
 
     def as_json(self) -> dict[str, object]:

@@ -12,16 +12,25 @@ from operator import or_
 from engine.policy.completed_rules import STATIC_POLICY
 from engine.rulesets.model import Chain, Family, Hook, Ruleset, Table
 from engine.rulesets.ownership import comment_of
-from simulator.analysis.lint.downstream import Ways
-from simulator.analysis.lint.finding import Finding, Kind
+from simulator.analysis.lint.downstream import DownstreamRules
+from simulator.analysis.lint.finding import LintFinding, LintKind
 from simulator.analysis.lint.set_cover import smallest
 from simulator.analysis.prove import witness_of
 from simulator.netfilter import Decision, Verdict
-from simulator.netfilter.targets import Act
-from simulator.symbolic import Atlas, Budget, Function, Library, World, deciders, is_false, within_limits
+from simulator.netfilter.targets import TargetAction
+from simulator.symbolic import (
+    BddFunction,
+    Budget,
+    SymbolicContext,
+    SymbolicRuleset,
+    SymbolicRulesetReader,
+    deciders,
+    is_false,
+    within_limits,
+)
 from simulator.symbolic.context import UNLIMITED
-from simulator.symbolic.rule_visits import Stop, Tail, Visit, tails, visits
-from simulator.symbolic.symbolic_rules import Block, Row
+from simulator.symbolic.rule_visits import ChainTail, ChainVisit, RuleVisit, tails, visits
+from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule
 
 _FILTER = "filter"
 """The one table whose rules are there for verdicts alone."""
@@ -29,7 +38,7 @@ _FILTER = "filter"
 
 def lint(
     ruleset: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
-) -> tuple[Finding, ...]:
+) -> tuple[LintFinding, ...]:
     """Return what was found, by family, table, chain and rule.
 
     Raises:
@@ -40,12 +49,12 @@ def lint(
     return tuple(finding for family in families for finding in _of_family(ruleset, family, budget))
 
 
-def _of_family(ruleset: Ruleset, family: Family, budget: Budget) -> Iterator[Finding]:
-    library = Library(family)
+def _of_family(ruleset: Ruleset, family: Family, budget: Budget) -> Iterator[LintFinding]:
+    library = SymbolicRulesetReader(family)
     world = library.read(ruleset)
     if not world.blocks:
         return
-    atlas = Atlas.of(library, [world], budget=budget)
+    atlas = SymbolicContext.of(library, [world], budget=budget)
     fates = {hook: atlas.fates(world, hook) for hook in Hook}
     with within_limits():
         met = _Met(atlas, world)
@@ -55,7 +64,7 @@ def _of_family(ruleset: Ruleset, family: Family, budget: Budget) -> Iterator[Fin
         yield from sorted([*never, *_idle(met, {finding.place for finding in never})], key=_order)
 
 
-def _order(finding: Finding) -> tuple[str, str, int]:
+def _order(finding: LintFinding) -> tuple[str, str, int]:
     return (finding.place.table, finding.place.chain, finding.place.rule)
 
 
@@ -63,21 +72,21 @@ def _order(finding: Finding) -> tuple[str, str, int]:
 class _Met:
     """How packets meet rules: the visits of each chain, by hook."""
 
-    atlas: Atlas
-    world: World
-    visits: dict[Hook, list[Visit]] = field(default_factory=dict)
-    chains: dict[Block, list[tuple[Hook, Visit]]] = field(default_factory=dict)
+    atlas: SymbolicContext
+    world: SymbolicRuleset
+    visits: dict[Hook, list[ChainVisit]] = field(default_factory=dict)
+    chains: dict[SymbolicChain, list[tuple[Hook, ChainVisit]]] = field(default_factory=dict)
 
-    def add(self, hook: Hook, found: list[Visit]) -> None:
+    def add(self, hook: Hook, found: list[ChainVisit]) -> None:
         """Add the visits of a hook; those that no packet makes are none."""
         self.visits[hook] = found
         for visit in found:
             if not is_false(visit.come):
                 self.chains.setdefault(visit.block, []).append((hook, visit))
 
-    def stops(self, block: Block) -> dict[Row, list[tuple[Hook, Visit, Stop]]]:
+    def stops(self, block: SymbolicChain) -> dict[SymbolicRule, list[tuple[Hook, ChainVisit, RuleVisit]]]:
         """Return how packets meet the rules of a chain, without those that only count."""
-        found: dict[Row, list[tuple[Hook, Visit, Stop]]] = {}
+        found: dict[SymbolicRule, list[tuple[Hook, ChainVisit, RuleVisit]]] = {}
         for hook, visit in self.chains[block]:
             for stop in visit.stops:
                 found.setdefault(stop.row, []).append((hook, visit, stop))
@@ -87,29 +96,29 @@ class _Met:
 # Rules that never match
 
 
-def _never(met: _Met) -> Iterator[Finding]:
+def _never(met: _Met) -> Iterator[LintFinding]:
     """Yield chains that are never entered, and rules of others that never match."""
     family = met.atlas.space.family
     for block in met.world.blocks.values():
         if block not in met.chains:
-            yield Finding(Kind.UNREACHABLE, family, Decision(block.table, block.name, 0))
+            yield LintFinding(LintKind.UNREACHABLE, family, Decision(block.table, block.name, 0))
             continue
         for row, stops in met.stops(block).items():
             if not _own(row) and all(is_false(stop.hit) for _, _, stop in stops):
                 yield _unmatched(met, row, stops)
 
 
-def _own(row: Row) -> bool:
+def _own(row: SymbolicRule) -> bool:
     """Whether a rule is one that nodewall always makes, whatever it is good for."""
     return row.decision.policy == STATIC_POLICY or row.decision.comment == comment_of()
 
 
-def _unmatched(met: _Met, row: Row, stops: Sequence[tuple[Hook, Visit, Stop]]) -> Finding:
+def _unmatched(met: _Met, row: SymbolicRule, stops: Sequence[tuple[Hook, ChainVisit, RuleVisit]]) -> LintFinding:
     family = met.atlas.space.family
     aimed = [(hook, visit, visit.come & stop.holds) for hook, visit, stop in stops]
     aimed = [each for each in aimed if not is_false(each[2])]
     if not aimed:
-        return Finding(Kind.UNREACHABLE, family, row.decision, row.rule)
+        return LintFinding(LintKind.UNREACHABLE, family, row.decision, row.rule)
     before = _before(row, [visit for _, visit, _ in aimed])
     whole = tuple(wanted for _, _, wanted in aimed)
     chosen = smallest(whole, [tuple(stop.taken for stop in stops) for stops in before])
@@ -120,18 +129,18 @@ def _unmatched(met: _Met, row: Row, stops: Sequence[tuple[Hook, Visit, Stop]]) -
     ]
     # Where rules before the causes get all of it, what these would do is not seen.
     seen = [each for each in taken if not is_false(each[1])] or [(hook, wanted) for hook, _, wanted in aimed]
-    kind = Kind.CONTRADICTORY if _contradicted(met, row, seen) else Kind.SHADOWED
-    return Finding(kind, family, row.decision, row.rule, causes, witness_of(met.atlas, met.world, *seen[0]))
+    kind = LintKind.CONTRADICTORY if _contradicted(met, row, seen) else LintKind.SHADOWED
+    return LintFinding(kind, family, row.decision, row.rule, causes, witness_of(met.atlas, met.world, *seen[0]))
 
 
-def _before(row: Row, found: Sequence[Visit]) -> list[tuple[Stop, ...]]:
+def _before(row: SymbolicRule, found: Sequence[ChainVisit]) -> list[tuple[RuleVisit, ...]]:
     """Return the rules before one in its chain, each as it is met at each visit."""
     each = [{stop.row: stop for stop in visit.stops} for visit in found]
     rows = [stop.row for stop in found[0].stops]
     return [tuple(stops[other] for stops in each) for other in rows[: rows.index(row)]]
 
 
-def _contradicted(met: _Met, row: Row, taken: Sequence[tuple[Hook, Function]]) -> bool:
+def _contradicted(met: _Met, row: SymbolicRule, taken: Sequence[tuple[Hook, BddFunction]]) -> bool:
     """Whether none of the packets that are taken from a rule gets its verdict."""
     verdict = row.verdict
     if verdict is None:
@@ -142,10 +151,10 @@ def _contradicted(met: _Met, row: Row, taken: Sequence[tuple[Hook, Function]]) -
 # Rules that match to no effect
 
 
-def _idle(met: _Met, never: set[Decision]) -> Iterator[Finding]:
+def _idle(met: _Met, never: set[Decision]) -> Iterator[LintFinding]:
     """Yield rules whose packets fare the same without them."""
     family = met.atlas.space.family
-    ways = Ways(met.visits.values())
+    ways = DownstreamRules(met.visits.values())
     for row, hits in list(_guessed(met)):
         causes = ways.deciders_without(row)
         if causes is None:
@@ -154,17 +163,17 @@ def _idle(met: _Met, never: set[Decision]) -> Iterator[Finding]:
         if causes and not never & set(causes):
             hook, packets = next(iter(hits.items()))
             witness = witness_of(met.atlas, met.world, hook, packets)
-            yield Finding(Kind.REDUNDANT, family, row.decision, row.rule, causes, witness)
+            yield LintFinding(LintKind.REDUNDANT, family, row.decision, row.rule, causes, witness)
 
 
-Hits = dict[Hook, Function]
+RuleHits = dict[Hook, BddFunction]
 """By hook, the packets that a rule takes there."""
 
 
-def _guessed(met: _Met) -> Iterator[tuple[Row, Hits]]:
+def _guessed(met: _Met) -> Iterator[tuple[SymbolicRule, RuleHits]]:
     """Yield the rules behind which their packets seem to fare the same, with those packets."""
-    taken: dict[Row, Hits] = {}
-    wrong: set[Row] = set()
+    taken: dict[SymbolicRule, RuleHits] = {}
+    wrong: set[SymbolicRule] = set()
     for hook, found in met.visits.items():
         after = _returning(found)
         for visit in found:
@@ -182,22 +191,24 @@ def _guessed(met: _Met) -> Iterator[tuple[Row, Hits]]:
     return ((row, hits) for row, hits in taken.items() if row not in wrong and not _own(row))
 
 
-def _differs(packets: Function, tail: Tail, after: Mapping[Verdict, Function], verdict: Verdict) -> bool:
+def _differs(packets: BddFunction, tail: ChainTail, after: Mapping[Verdict, BddFunction], verdict: Verdict) -> bool:
     others = [other for other in Verdict if other is not verdict]
     back = packets & tail.returned
     return any(not is_false((packets & tail.ends[other]) | (back & after[other])) for other in others)
 
 
-def _watching(block: Block) -> frozenset[Row]:
+def _watching(block: SymbolicChain) -> frozenset[SymbolicRule]:
     """Return rules that have another behind them, such as a log, which is there for more than verdicts."""
-    places = [place for place, row in enumerate(block.rows) if row.act is Act.NEXT and row.rule.target is not None]
+    places = [
+        place for place, row in enumerate(block.rows) if row.act is TargetAction.NEXT and row.rule.target is not None
+    ]
     return frozenset(block.rows[: places[-1]] if places else ())
 
 
-def _returning(found: Sequence[Visit]) -> dict[Visit, dict[Verdict, Function]]:
+def _returning(found: Sequence[ChainVisit]) -> dict[ChainVisit, dict[Verdict, BddFunction]]:
     """Return for each visit what becomes of packets that return from it."""
     by_outcome = {visit.outcome: visit for visit in found}
-    after: dict[Visit, dict[Verdict, Function]] = {}
+    after: dict[ChainVisit, dict[Verdict, BddFunction]] = {}
     for visit in found:
         nothing = visit.come & ~visit.come
         if visit not in after:  # the chain of the hook itself
@@ -209,13 +220,13 @@ def _returning(found: Sequence[Visit]) -> dict[Visit, dict[Verdict, Function]]:
                 mine = after.setdefault(into, dict.fromkeys(Verdict, nothing))
                 for verdict in Verdict:
                     back = after[visit][verdict]
-                    if stop.row.act is Act.JUMP:
+                    if stop.row.act is TargetAction.JUMP:
                         back = ends[place + 1].ends[verdict] | (ends[place + 1].returned & back)
                     mine[verdict] |= stop.hit & back
     return after
 
 
-def _instead(met: _Met, changed: World, row: Row, hits: Hits) -> tuple[Decision, ...]:
+def _instead(met: _Met, changed: SymbolicRuleset, row: SymbolicRule, hits: RuleHits) -> tuple[Decision, ...]:
     """Return who decides on the packets of a rule once it is gone; nobody where any verdict is another then."""
     causes: dict[Decision, None] = {}
     for hook in Hook:

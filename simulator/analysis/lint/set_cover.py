@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-from simulator.symbolic import Function, is_false
+from simulator.symbolic import BddFunction, is_false
 
-Parts = tuple[Function, ...]
+CoverSets = tuple[BddFunction, ...]
 """Sets of packets side by side: what holds of one must hold of each."""
 
 MOST_TRIALS = 2_000
 """So many choices are tried; beyond that a small one is returned that need not be the smallest."""
 
 
-def smallest(whole: Parts, candidates: Sequence[Parts]) -> list[int]:
+def smallest(whole: CoverSets, candidates: Sequence[CoverSets]) -> list[int]:
     """Return the fewest candidates, by place, the first of equals, that together hold the whole, part by part.
 
     No candidate of the choice can be left out, even where so many choices are possible that not all were tried.
@@ -28,7 +28,7 @@ def smallest(whole: Parts, candidates: Sequence[Parts]) -> list[int]:
     return sorted([*needed, *_fewest(left, {place: candidates[place] for place in rest})])
 
 
-def _fewest(whole: Parts, candidates: dict[int, Parts]) -> list[int]:
+def _fewest(whole: CoverSets, candidates: dict[int, CoverSets]) -> list[int]:
     if not _some(whole):
         return []
     best = _greedy(whole, candidates)
@@ -46,10 +46,10 @@ def _fewest(whole: Parts, candidates: dict[int, Parts]) -> list[int]:
 class _Search:
     """Tries choices of a size, until there were too many."""
 
-    candidates: dict[int, Parts]
+    candidates: dict[int, CoverSets]
     trials: int = field(default=0)
 
-    def of(self, whole: Parts, places: Sequence[int], size: int) -> list[int] | None:
+    def of(self, whole: CoverSets, places: Sequence[int], size: int) -> list[int] | None:
         """Return a choice of at most so many that holds the whole, None where there is none or it was not found."""
         if not _some(whole):
             return []
@@ -65,7 +65,7 @@ class _Search:
         return None
 
 
-def _greedy(whole: Parts, candidates: dict[int, Parts]) -> list[int]:
+def _greedy(whole: CoverSets, candidates: dict[int, CoverSets]) -> list[int]:
     """Return candidates that hold the whole, none of which can be left out."""
     chosen: list[int] = []
     left = whole
@@ -80,20 +80,20 @@ def _greedy(whole: Parts, candidates: dict[int, Parts]) -> list[int]:
     return chosen
 
 
-def _union(candidates: Sequence[Parts], places: set[int], like: Parts) -> Parts:
+def _union(candidates: Sequence[CoverSets], places: set[int], like: CoverSets) -> CoverSets:
     found = tuple(each & ~each for each in like)
     for place in sorted(places):
         found = tuple(mine | other for mine, other in zip(found, candidates[place], strict=True))
     return found
 
 
-def _both(left: Parts, right: Parts) -> Parts:
+def _both(left: CoverSets, right: CoverSets) -> CoverSets:
     return tuple(mine & other for mine, other in zip(left, right, strict=True))
 
 
-def _without(left: Parts, right: Parts) -> Parts:
+def _without(left: CoverSets, right: CoverSets) -> CoverSets:
     return tuple(mine & ~other for mine, other in zip(left, right, strict=True))
 
 
-def _some(parts: Parts) -> bool:
+def _some(parts: CoverSets) -> bool:
     return not all(is_false(each) for each in parts)

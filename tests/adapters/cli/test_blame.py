@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from adapters import wiring
 from adapters.application.selection import changes_of
-from adapters.cli.history.steps import Walk, moments
-from engine.state.admission import Mode
+from adapters.cli.history.steps import HistoryWalk, moments
+from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, fold
 from simulator.netfilter import Walker
 from simulator.packets import parse_spec
@@ -77,10 +77,10 @@ def test_faults_are_exit_2(run: Run, log: str, words: Sequence[str]) -> None:
     assert (code, out, len(err)) == (2, "", 1)
 
 
-def steps(choices: Sequence[bool]) -> Iterator[tuple[str, Mode]]:
+def steps(choices: Sequence[bool]) -> Iterator[tuple[str, SubmitMode]]:
     """Yield what manifests to record: the partner comes or goes, as verdicts flip back and forth."""
     for partner in choices:
-        yield (CHANGED if partner else POLICY), Mode.DECLARE
+        yield (CHANGED if partner else POLICY), SubmitMode.DECLARE
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
@@ -91,14 +91,14 @@ def test_blame_is_right_where_verdicts_flip(
     """The event named is the last one at which the verdict was another before, by a walk of each prefix."""
     path = str(tmp_path_factory.mktemp("blame") / "events.db")
     log, state = wiring.event_log(path), ClusterState()
-    for file, mode in ((NODES, Mode.DECLARE), (POLICY, Mode.DECLARE), *steps(choices)):
+    for file, mode in ((NODES, SubmitMode.DECLARE), (POLICY, SubmitMode.DECLARE), *steps(choices)):
         bodies = changes_of(state, [file], mode)
         log.append(bodies, source="test", expected=log.last_sequence() if state.sequence else 0)
         state = fold(log.read())
     found = json.loads(run("blame", "--log", path, "--node", "cp-1", "--packet", PARTNER, "-o", "json")[1])
 
     packet = parse_spec(PARTNER)
-    seen = list(moments(Walk(log, "cp-1").steps(), lambda rules: [Walker(rules).verdict(packet)]))
+    seen = list(moments(HistoryWalk(log, "cp-1").steps(), lambda rules: [Walker(rules).verdict(packet)]))
     flips = [moment for moment in seen if moment.groups[0].before.verdict is not moment.groups[0].after.verdict]
     assert found["verdict"] == seen[-1].groups[0].after.verdict
     assert found["event"]["sequence"] == flips[-1].event.sequence

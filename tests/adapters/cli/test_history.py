@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history.steps import Walk, moments
+from adapters.cli.history.steps import HistoryWalk, moments
 from adapters.cli.history.timeline import Timeline
 from engine.errors import LogError
 from engine.events.outcomes import ApplyFailed, DriftRepaired, FailedRule, RulesetApplied
@@ -104,8 +104,8 @@ def test_verdicts_turn_where_replay_says(seed: int) -> None:
     history, packets = history_of(worlds, str(seed)), packets_about(worlds, 1)
     with TemporaryDirectory() as folder:
         log = log_of(folder, history)
-        timeline = Timeline(Walk(log, NODE).steps(), NODE, packets, None)
-        seen = list(moments(Walk(log, NODE).steps(), lambda rules: list(map(Walker(rules).verdict, packets))))
+        timeline = Timeline(HistoryWalk(log, NODE).steps(), NODE, packets, None)
+        seen = list(moments(HistoryWalk(log, NODE).steps(), lambda rules: list(map(Walker(rules).verdict, packets))))
     for place, turns in enumerate(timeline.turns):
         told = [(each.event.sequence, each.groups[place].after.verdict) for each in seen if each.groups[place].moved]
         assert [(turn.sequence, turn.verdict) for turn in turns[1:]] == told

@@ -12,7 +12,7 @@ import pytest
 
 from adapters import wiring
 from adapters.eventlog.in_memory import MemoryLog
-from adapters.eventlog.rows import LARGEST, Row
+from adapters.eventlog.rows import LARGEST, StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.eventlog.sqlite_file import LogUnusable
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
@@ -85,7 +85,7 @@ def resealed(log: SqliteLog) -> None:
         rows = connection.execute("SELECT * FROM events ORDER BY sequence").fetchall()
     previous = b"0" * 64
     for columns in rows:
-        row = Row(columns[0], *(text.encode() for text in columns[1:]))._replace(previous=previous)
+        row = StoredEvent(columns[0], *(text.encode() for text in columns[1:]))._replace(previous=previous)
         previous = row.digest()
         with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
             connection.execute(

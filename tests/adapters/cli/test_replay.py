@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history.steps import Walk, moments
+from adapters.cli.history.steps import HistoryWalk, moments
 from adapters.eventlog.snapshots import Snapshots
 from engine.compiler import compile_rules
 from engine.desired.full import desired
@@ -37,9 +37,9 @@ def test_a_part_of_history_is_told_as_in_the_whole(seed: int, data: st.DataObjec
     last = data.draw(st.integers(first, len(history)))
     with TemporaryDirectory() as folder:
         log = log_of(folder, history)
-        whole = [moment.as_json() for moment in moments(Walk(log, NODE).steps(), lambda _: [])]
+        whole = [moment.as_json() for moment in moments(HistoryWalk(log, NODE).steps(), lambda _: [])]
         Snapshots(log, interval=7).reached()
-        part = [moment.as_json() for moment in moments(Walk(log, NODE, first, last).steps(), lambda _: [])]
+        part = [moment.as_json() for moment in moments(HistoryWalk(log, NODE, first, last).steps(), lambda _: [])]
     assert part == whole[first - 1 : last]
 
 

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history.steps import Walk, moments
+from adapters.cli.history.steps import HistoryWalk, moments
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.jsonl import branched, exported, imported
 from adapters.eventlog.relevant import abridged
-from adapters.eventlog.rows import Row
+from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.eventlog.sqlite_file import Compacted
+from adapters.eventlog.sqlite_file import EventsCompacted
 from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import LogCorrupt, Refused
 from engine.events import EventBody
@@ -52,7 +52,7 @@ def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
         log = log_of(folder, history)
         Snapshots(log, interval=11).reached()
         rows = list(log.rows())
-        told = [moment.as_json() for moment in moments(Walk(log, NODE, until[-1] + 1).steps(), lambda _: [])]
+        told = [moment.as_json() for moment in moments(HistoryWalk(log, NODE, until[-1] + 1).steps(), lambda _: [])]
         concerns = [concern_of(each, NODE) for each in packets]
         before = fates(((row.sequence, body) for row, body in abridged(log, concerns).events), NODE, packets)
         for each in until:
@@ -63,7 +63,7 @@ def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
         assert log.verify() == len(history) - until[-1] + added
         for sequence in range(until[-1], len(history) + 1):
             assert Snapshots(log).reached(sequence)[0] == evolved(history[:sequence])
-        again = [moment.as_json() for moment in moments(Walk(log, NODE).steps(), lambda _: [])]
+        again = [moment.as_json() for moment in moments(HistoryWalk(log, NODE).steps(), lambda _: [])]
         assert again[:-added] == told
         found = abridged(log, concerns)
         after = fates(((row.sequence, body) for row, body in found.events), NODE, packets, found.start)
@@ -111,7 +111,7 @@ def test_what_is_gone_is_said_to_be(tmp_path: Path) -> None:
         lambda: abridged(log, [], 4),
         lambda: branched(log, SqliteLog(str(tmp_path / "b"), FixedClock(), SystemIds()), 4),
     ):
-        with pytest.raises(Compacted, match="what was before event 5 was compacted; ask for 5 or later"):
+        with pytest.raises(EventsCompacted, match="what was before event 5 was compacted; ask for 5 or later"):
             ask()
     assert log.sequence_at(time) == 5
     assert log.last_sequence() == len(history) + 1
@@ -169,7 +169,7 @@ def verified(signed: Callable[..., tuple[int, str]], folder: Path) -> tuple[int,
     return signed("verify", "--public-key", str(folder / "key.pub"))
 
 
-def rewritten(log: SqliteLog, until: int, change: Callable[[Row], Row] = lambda row: row) -> None:
+def rewritten(log: SqliteLog, until: int, change: Callable[[StoredEvent], StoredEvent] = lambda row: row) -> None:
     """Write the log anew, with every hash as it has to be, as somebody can who has the file."""
     rows = list(log.rows(until=until))
     log.file.discard()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.cli import main
 from adapters.eventlog.jsonl import exported, imported
-from adapters.eventlog.rows import Row
+from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
 from engine.errors import Refused
@@ -98,7 +98,7 @@ def changed(**fields: object) -> Callable[[Lines], Lines]:
 
 def sealed_anew(lines: Lines) -> Lines:
     """Have the third event be another one with a hash of its own, as a forger would."""
-    row = Row.of_line(changed(source="me")(lines)[2])
+    row = StoredEvent.of_line(changed(source="me")(lines)[2])
     return [*lines[:2], changed(source="me", hash=row.digest().decode())(lines)[2], *lines[3:]]
 
 
@@ -187,9 +187,9 @@ def test_the_command_says_what_came(
 @given(st.fixed_dictionaries({name: st.text() | st.from_regex(r"[ -~]*", fullmatch=True) for name in TEXTS}), BODY)
 def test_a_row_is_hashed_as_its_canonical_json(texts: dict[str, str], body: object) -> None:
     """Whatever stands in its columns, also where no character needs a look."""
-    row = Row(7, **{name: text.encode() for name, text in texts.items()}, body=canonical(body))
+    row = StoredEvent(7, **{name: text.encode() for name, text in texts.items()}, body=canonical(body))
     plain = {**texts, "sequence": 7, "body": body}
 
     assert row.line() == canonical(plain) + b"\n"
     assert row.digest().decode() == sha256(canonical({k: v for k, v in plain.items() if k != "hash"})).hexdigest()
-    assert Row.of_line(row.line()) == row
+    assert StoredEvent.of_line(row.line()) == row

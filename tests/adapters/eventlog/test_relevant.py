@@ -7,14 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.eventlog.relevant import abridged
-from adapters.eventlog.rows import Row
+from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
 from engine.desired.incremental import derived
 from engine.errors import LogCorrupt
 from engine.events import EventBody, declared, deleted
 from engine.objects import Pod
-from engine.policy.relevance import Abridged
+from engine.policy.relevance import RelevantHistory
 from engine.state.fold import ClusterState
 from simulator.analysis.blame import concern_of, fates
 from simulator.netfilter import Verdict, Walker
@@ -65,7 +65,7 @@ def test_a_glance_passes_over_nothing_that_matters(seed: int) -> None:
         log = log_of(folder, history)
         for packet in packets:
             concerns = [concern_of(packet, NODE)]
-            whole = Abridged(concerns)
+            whole = RelevantHistory(concerns)
             told = [(at, said) for at, body in enumerate(history, 1) if (said := whole.tells(body)) is not None]
             assert [(row.sequence, body) for row, body in abridged(log, concerns).events] == told
 
@@ -126,6 +126,6 @@ def test_the_place_in_the_chain_is_looked_at_always() -> None:
         log = log_of(folder, [pod("b", "10.0.0.2"), pod("c", "10.0.0.3")])
         rows = list(log.rows())
         forged = SqliteLog(f"{folder}/forged", FixedClock(), CountedIds())
-        forged.adopt([rows[0], Row._make((*rows[1][:6], b"0" * 64, rows[1].hash))], expected=0)
+        forged.adopt([rows[0], StoredEvent._make((*rows[1][:6], b"0" * 64, rows[1].hash))], expected=0)
         with pytest.raises(LogCorrupt, match="event 2 cannot be trusted: it does not follow"):
             list(abridged(forged, [concern_of(PACKET, NODE)]).events)

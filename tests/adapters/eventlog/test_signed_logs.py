@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from adapters import wiring
 from adapters.cli import main
 from adapters.eventlog.checkpoints import keep
-from adapters.eventlog.compaction import Signed, compacted, judged
+from adapters.eventlog.compaction import SignatureCheck, compacted, judged
 from adapters.eventlog.jsonl import branched, exported, imported
-from adapters.eventlog.rows import Row
-from adapters.eventlog.signing import Signer, Trust, statement_of
+from adapters.eventlog.rows import StoredEvent
+from adapters.eventlog.signing import PublicKey, Signer, statement_of
 from adapters.eventlog.snapshots import Snapshots, lines_of
-from adapters.eventlog.sqlite import Base, Mark, SqliteLog
+from adapters.eventlog.sqlite import CompactedBase, EventMark, SqliteLog
 from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import LogCorrupt, NodewallError
 from engine.events import canonical
@@ -59,7 +59,7 @@ class Site:
         return wiring.signer(str(self.folder / "key"))
 
     @property
-    def trust(self) -> Trust:
+    def trust(self) -> PublicKey:
         return wiring.trust(str(self.folder / "key.pub"))
 
     @property
@@ -69,7 +69,7 @@ class Site:
     def sign(self) -> None:
         """Keep a checkpoint of the newest event."""
         last = self.log.last_sequence()
-        mark = Mark(last, self.log.hash_at(last).decode())
+        mark = EventMark(last, self.log.hash_at(last).decode())
         keep(str(self.checkpoints), self.signer.checkpoint(mark, FixedClock().now()))
 
     def compact(self) -> None:
@@ -80,12 +80,12 @@ class Site:
         """Compact the log as before: the record says neither the time nor what it follows."""
         rows = {row.sequence: row for row in self.log.rows()}
         bodies = [row.said() for row in rows.values()][:UNTIL]
-        mark = Mark(UNTIL, rows[UNTIL].hash.decode())
-        base = Base(mark, rows[UNTIL].time.decode(), lines_of(evolved(bodies)))
+        mark = EventMark(UNTIL, rows[UNTIL].hash.decode())
+        base = CompactedBase(mark, rows[UNTIL].time.decode(), lines_of(evolved(bodies)))
         body = LogCompacted(until=UNTIL, last=mark.hash, state=base.digest, events=UNTIL)
         self.log.compact(base, self.signer.compaction(body), source="test", expected=len(rows))
 
-    def verified(self) -> Signed:
+    def verified(self) -> SignatureCheck:
         """What ``log verify --public-key`` does."""
         self.log.verify()
         return judged(self.log, self.trust, str(self.checkpoints))
@@ -108,7 +108,7 @@ class Site:
         base = self.log.base()
         return LogCompacted(until=base.mark.sequence, last=base.mark.hash, state=base.digest, events=UNTIL)
 
-    def rewrite(self, change: Callable[[Row], Row] = lambda row: row, until: int | None = None) -> None:
+    def rewrite(self, change: Callable[[StoredEvent], StoredEvent] = lambda row: row, until: int | None = None) -> None:
         """Write the log anew up to an event, with every hash as it has to be."""
         base, rows = self.log.base(), list(self.log.rows(until=until))
         self.log.file.discard()
@@ -278,7 +278,7 @@ def test_emptied_checkpoints_fail_verification(site: Site, compact: Callable[[Si
 
 def test_checkpoint_of_empty_log_is_not_enough(site: Site) -> None:
     """It is genuine, but vouches for no event."""
-    mark = Mark(0, "0" * 64)
+    mark = EventMark(0, "0" * 64)
     site.checkpoints.write_bytes(site.signer.checkpoint(mark, FixedClock().now()).line())
     with pytest.raises(LogCorrupt, match="vouches for it"):
         site.verified()
@@ -320,7 +320,7 @@ def test_older_compacted_log_stays_verified(site: Site) -> None:
         }
     )
     last = site.log.last_sequence()
-    assert site.verified() == Signed(2, last - 1)
+    assert site.verified() == SignatureCheck(2, last - 1)
     assert compacted(site.log, UNTIL, site.signer, "test").events == 0
 
 
@@ -363,7 +363,7 @@ def test_forged_line_of_export_is_refused(site: Site, key: str) -> None:
 def plant(log: SqliteLog, sequence: int, digest: str) -> Snapshots:
     """Keep an empty state beside a log as the one after an event."""
     snapshots = Snapshots(log, interval=10**6)
-    snapshots._keep(replace(evolved([]), sequence=sequence), Mark(sequence, digest))
+    snapshots._keep(replace(evolved([]), sequence=sequence), EventMark(sequence, digest))
     return snapshots
 
 

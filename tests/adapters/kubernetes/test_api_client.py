@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from adapters.kubernetes.api import api_client
-from adapters.kubernetes.api.api_client import ApiFault, Gone, LightkubeApi, Write
+from adapters.kubernetes.api.api_client import ApiError, LightkubeApi, ResourceExpired, WriteVerb
 from adapters.kubernetes.api.list_watch import listed as listing
 from adapters.kubernetes.api.resources import BY_KIND, key_in
 from adapters.kubernetes.install.crds import crds
@@ -62,7 +62,7 @@ def watched(handler: Handler) -> list[dict[str, object]]:
 def test_refusals_are_told_in_one_line(status: int, words: str) -> None:
     """What was asked, and what to do; and how long to wait where that is said."""
     answer = httpx2.Response(status, json={"message": "slower"}, headers={"Retry-After": "7"})
-    with pytest.raises(ApiFault) as found:
+    with pytest.raises(ApiError) as found:
         listed(lambda _: answer)
     assert (str(found.value), found.value.code) == (words, status)
     assert found.value.wait == (7.0 if status in {429, 500} else None)
@@ -70,14 +70,14 @@ def test_refusals_are_told_in_one_line(status: int, words: str) -> None:
 
 def test_missing_definitions_are_told_how_to_be_made() -> None:
     """Only those are nodewall's to define."""
-    with pytest.raises(ApiFault, match=r"no crd.antrea.io/v1beta1/tiers: apply what nodewall crds prints"):
+    with pytest.raises(ApiError, match=r"no crd.antrea.io/v1beta1/tiers: apply what nodewall crds prints"):
         listed(lambda _: httpx2.Response(404), "/apis/crd.antrea.io/v1beta1/tiers")
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", '{"items": [', "\x00" * 9])
 def test_what_is_no_answer_is_refused(text: str) -> None:
     """Proxies and cut off connections answer all kinds of things."""
-    with pytest.raises(ApiFault, match="instead of a whole object"):
+    with pytest.raises(ApiError, match="instead of a whole object"):
         listed(lambda _: httpx2.Response(200, text=text))
 
 
@@ -88,7 +88,7 @@ def test_a_server_that_is_not_there_is_a_fault() -> None:
         raise httpx2.ConnectError("nobody listens", request=request)
 
     for ask in (listed, watched):
-        with pytest.raises(ApiFault, match="https://api: not reached: nobody listens"):
+        with pytest.raises(ApiError, match="https://api: not reached: nobody listens"):
             ask(refuse)
 
 
@@ -120,11 +120,11 @@ def test_a_watch_yields_its_events_until_it_ends() -> None:
 
 def test_a_watch_that_is_cut_off_within_a_line_is_a_fault() -> None:
     """What came before it is not lost."""
-    with pytest.raises(ApiFault, match="instead of a whole object"):
+    with pytest.raises(ApiError, match="instead of a whole object"):
         watched(lines(ADDED, '{"type": "ADD'))
 
 
-@pytest.mark.parametrize("code, kind", [(410, Gone), (500, ApiFault)])
+@pytest.mark.parametrize("code, kind", [(410, ResourceExpired), (500, ApiError)])
 def test_what_is_too_old_has_to_be_listed_anew(code: int, kind: type[Exception]) -> None:
     """Said as an answer, or within a watch."""
     with pytest.raises(kind):
@@ -164,19 +164,19 @@ def test_definitions_are_structural_and_always_the_same() -> None:
     "how, path, named",
     [
         (
-            Write.APPLY,
+            WriteVerb.APPLY,
             "/apis/nodewall.io/v1alpha1/nodefirewalls/n1/status",
             'nodefirewalls/status of API group "nodewall.io"',
         ),
-        (Write.CREATE, "/api/v1/namespaces/default/events", 'events of API group ""'),
+        (WriteVerb.CREATE, "/api/v1/namespaces/default/events", 'events of API group ""'),
         (
-            Write.UPDATE,
+            WriteVerb.UPDATE,
             "/apis/coordination.k8s.io/v1/namespaces/a/leases/b",
             'leases of API group "coordination.k8s.io"',
         ),
     ],
 )
-def test_a_right_to_write_that_is_missing_is_named(how: Write, path: str, named: str) -> None:
+def test_a_right_to_write_that_is_missing_is_named(how: WriteVerb, path: str, named: str) -> None:
     """As the verb and the resource, with its subresource, of its group."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -186,7 +186,7 @@ def test_a_right_to_write_that_is_missing_is_named(how: Write, path: str, named:
     async def ask() -> None:
         await api_of(answer).write(how, path, {})
 
-    with pytest.raises(ApiFault, match=f"grant verb {how.value[0]} on resource {named}"):
+    with pytest.raises(ApiError, match=f"grant verb {how.value[0]} on resource {named}"):
         asyncio.run(ask())
 
 
@@ -214,7 +214,7 @@ def test_answer_that_is_too_large_is_asked_for_in_parts(monkeypatch: pytest.Monk
     found, version = asyncio.run(ask())
     assert (len(found), version, limits[:2]) == (100, "7", [500, 50])
     size = 20_000
-    with pytest.raises(ApiFault, match="more than 10,000 bytes"):
+    with pytest.raises(ApiError, match="more than 10,000 bytes"):
         asyncio.run(ask())
     assert limits[-3:] == [50, 5, 1]
 
@@ -222,7 +222,7 @@ def test_answer_that_is_too_large_is_asked_for_in_parts(monkeypatch: pytest.Monk
 def test_event_that_is_too_large_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """No API server holds such an object, and none is waited for without end."""
     monkeypatch.setattr(api_client, "_LARGEST_EVENT", 1000)
-    with pytest.raises(ApiFault, match="an event of more than 1,000 bytes"):
+    with pytest.raises(ApiError, match="an event of more than 1,000 bytes"):
         watched(lines(ADDED, "x" * 2000))
 
 

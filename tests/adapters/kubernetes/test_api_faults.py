@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from adapters.lab.netns import Outcome
+from adapters.lab.netns import DeliveryOutcome
 from tests.adapters.kubernetes.test_cluster import compact
 from tests.support.kernel.agent_processes import NODEWALL
 from tests.support.kubernetes.api_objects import NODES_AT, POLICIES, Json, documents, put, remove
@@ -32,7 +32,7 @@ CLOSED = 7443
 @contextmanager
 def never_let_in(site: Site) -> Iterator[None]:
     """See that the partner never gets through to a port that stays closed."""
-    over, got = threading.Event(), list[Outcome]()
+    over, got = threading.Event(), list[DeliveryOutcome]()
 
     def knock() -> None:
         while not over.is_set():
@@ -45,16 +45,16 @@ def never_let_in(site: Site) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-    assert set(got) == {Outcome.DROP}
+    assert set(got) == {DeliveryOutcome.DROP}
     assert len(got) > 10
 
 
-def deciding(outcome: Outcome, mark: int = 0) -> Json:
+def deciding(outcome: DeliveryOutcome, mark: int = 0) -> Json:
     """The issue's policy with a rule that decides on the partner, another each time by its ``mark``."""
     (document,) = documents(POLICY)
     spec = document["spec"]
     assert isinstance(spec, dict)
-    action = "Allow" if outcome is Outcome.ACCEPT else "Drop"
+    action = "Allow" if outcome is DeliveryOutcome.ACCEPT else "Drop"
     ports = [{"protocol": "TCP", "port": PORT}, {"protocol": "TCP", "port": 10_000 + mark}]
     rule = {"action": action, "name": "partner", "from": [{"ipBlock": {"cidr": f"{ADDRESS}/32"}}], "ports": ports}
     spec["ingress"] = [rule, *spec["ingress"]]
@@ -64,9 +64,9 @@ def deciding(outcome: Outcome, mark: int = 0) -> Json:
 @pytest.fixture
 def proxied(cluster: ApiServer, tmp_path: Path) -> Iterator[tuple[Site, Proxy]]:
     """Agents that reach the API by a proxy."""
-    cluster.apply(POLICIES, deciding(Outcome.DROP))
+    cluster.apply(POLICIES, deciding(DeliveryOutcome.DROP))
     with Proxy(cluster).running() as proxy, site_of(cluster, tmp_path, proxy.url) as site:
-        site.takes(Outcome.DROP, seconds=20)
+        site.takes(DeliveryOutcome.DROP, seconds=20)
         yield site, proxy
 
 
@@ -79,7 +79,7 @@ def test_a_server_that_fails_is_slow_or_cuts_off_is_caught_up_with(proxied: tupl
     with never_let_in(site):
         for number, mode in enumerate((TOO_MANY, BROKEN, SLOW, CUT)):
             proxy.mode = mode
-            wanted = Outcome.DROP if number % 2 else Outcome.ACCEPT
+            wanted = DeliveryOutcome.DROP if number % 2 else DeliveryOutcome.ACCEPT
             for mark in (1, 2):  # while it goes wrong, so that watches have something to be cut off at
                 site.server.apply(POLICIES, deciding(wanted, mark))
                 time.sleep(0.7)
@@ -92,75 +92,75 @@ def test_a_server_that_fails_is_slow_or_cuts_off_is_caught_up_with(proxied: tupl
 
 def test_a_long_absence_of_the_server_changes_nothing(site: Site) -> None:
     """Agents go on refusing; when it is back with another history they are as it says within 5 s."""
-    site.server.apply(POLICIES, deciding(Outcome.DROP))
-    site.takes(Outcome.DROP)
-    comes(lambda: site.lab.connect(PARTNER, NODES["cp-1"], CLOSED, TCP, timeout=0.05) is Outcome.DROP)
+    site.server.apply(POLICIES, deciding(DeliveryOutcome.DROP))
+    site.takes(DeliveryOutcome.DROP)
+    comes(lambda: site.lab.connect(PARTNER, NODES["cp-1"], CLOSED, TCP, timeout=0.05) is DeliveryOutcome.DROP)
     with never_let_in(site):
         site.server.stop("api", "etcd")
         end = time.monotonic() + AWAY
         while time.monotonic() < end:
             time.sleep(1)
-            assert site.outcome("worker-1") is Outcome.ACCEPT
+            assert site.outcome("worker-1") is DeliveryOutcome.ACCEPT
         site.server.start()
         begun = time.monotonic()
-        site.server.apply(POLICIES, deciding(Outcome.ACCEPT))
+        site.server.apply(POLICIES, deciding(DeliveryOutcome.ACCEPT))
         compact(site.server)
-        site.takes(Outcome.ACCEPT, seconds=30)
+        site.takes(DeliveryOutcome.ACCEPT, seconds=30)
         assert time.monotonic() - begun < 5
 
 
 def test_a_storm_of_changes_ends_in_the_last(site: Site) -> None:
     """Some hundred a second of one policy; what counts is in force within a second after the last."""
-    site.server.apply(POLICIES, deciding(Outcome.DROP))
-    site.takes(Outcome.DROP)
-    comes(lambda: site.lab.connect(PARTNER, NODES["cp-1"], CLOSED, TCP, timeout=0.05) is Outcome.DROP)
+    site.server.apply(POLICIES, deciding(DeliveryOutcome.DROP))
+    site.takes(DeliveryOutcome.DROP)
+    comes(lambda: site.lab.connect(PARTNER, NODES["cp-1"], CLOSED, TCP, timeout=0.05) is DeliveryOutcome.DROP)
     with never_let_in(site):
         begun, count = time.monotonic(), 0
         while time.monotonic() < begun + 5:
-            site.server.apply(POLICIES, deciding((Outcome.ACCEPT, Outcome.DROP)[count % 2], count % 3))
+            site.server.apply(POLICIES, deciding((DeliveryOutcome.ACCEPT, DeliveryOutcome.DROP)[count % 2], count % 3))
             count += 1
             time.sleep(max(0.0, begun + count / 100 - time.monotonic()))
         assert count > 250
-        site.server.apply(POLICIES, deciding(Outcome.ACCEPT))
-        assert site.takes(Outcome.ACCEPT) < 1.5
-        site.server.apply(POLICIES, deciding(Outcome.DROP))
-        assert site.takes(Outcome.DROP) < 1.5
+        site.server.apply(POLICIES, deciding(DeliveryOutcome.ACCEPT))
+        assert site.takes(DeliveryOutcome.ACCEPT) < 1.5
+        site.server.apply(POLICIES, deciding(DeliveryOutcome.DROP))
+        assert site.takes(DeliveryOutcome.DROP) < 1.5
 
 
 def test_a_second_agent_of_a_node_gives_up(site: Site, tmp_path: Path) -> None:
     """It names who keeps the Node, and changes nothing."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     words = [*NODEWALL, "agent", "--kubernetes", "--kubeconfig", site.server.kubeconfig("nodewall"), "--node", "cp-1"]
     words += ["--netns", site.lab.netns("cp-1"), "--log", str(tmp_path / "second.log")]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert f"error: process {site.agents['cp-1'].pid} " in done.stderr
-    assert site.outcome() is Outcome.DROP
+    assert site.outcome() is DeliveryOutcome.DROP
 
 
 def test_a_node_without_an_object_keeps_its_rules(site: Site) -> None:
     """Until its object is back, also through a restart of its agent."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     document = site.server.ask("GET", f"{NODES_AT}/cp-1").json()
     remove(site.server, NODES_AT, document)
     time.sleep(1)
     site.agents["cp-1"].kill()
     site.agents["cp-1"].restart()
     time.sleep(2)
-    assert site.outcome() is Outcome.DROP
+    assert site.outcome() is DeliveryOutcome.DROP
     metadata = {key: document["metadata"][key] for key in ("name", "labels")}
     put(site.server, {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": document["status"]})
     site.declare(CHANGED)
-    site.takes(Outcome.ACCEPT)
+    site.takes(DeliveryOutcome.ACCEPT)
     site.declare(POLICY)
 
 
 def test_etcd_that_restarts_is_no_matter(site: Site) -> None:
     """Changes made after it is back come into force."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     site.server.stop("etcd")
     time.sleep(1)
-    assert site.outcome() is Outcome.DROP
+    assert site.outcome() is DeliveryOutcome.DROP
     site.server.start()
 
     def changed() -> bool:
@@ -171,5 +171,5 @@ def test_etcd_that_restarts_is_no_matter(site: Site) -> None:
         return True
 
     comes(changed, 30)
-    assert site.takes(Outcome.ACCEPT, seconds=20) < 5
+    assert site.takes(DeliveryOutcome.ACCEPT, seconds=20) < 5
     site.declare(POLICY)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from adapters.lab.netns import Outcome
+from adapters.lab.netns import DeliveryOutcome
 from adapters.netfilter.counters import counted
 from adapters.netfilter.iptables import Backend
 from adapters.system.process import SystemRunner
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.cluster
 
 def test_policies_of_the_api_decide_on_connections_within_a_second(site: Site) -> None:
     """The partner is let in and kept out as the policy changes; the other Nodes are nobody's business."""
-    site.takes(Outcome.DROP)
-    assert site.outcome("worker-1") is Outcome.ACCEPT
+    site.takes(DeliveryOutcome.DROP)
+    assert site.outcome("worker-1") is DeliveryOutcome.ACCEPT
     took = []
     for number in range(10):
         site.declare(CHANGED if number % 2 == 0 else POLICY)
-        took.append(site.takes(Outcome.ACCEPT if number % 2 == 0 else Outcome.DROP))
+        took.append(site.takes(DeliveryOutcome.ACCEPT if number % 2 == 0 else DeliveryOutcome.DROP))
     # What a connection that is dropped waits for is counted in.
     assert statistics.quantiles(took, n=20)[-1] < 1.0, took
     dropped = [
@@ -34,47 +34,47 @@ def test_policies_of_the_api_decide_on_connections_within_a_second(site: Site) -
 
 def test_labels_and_deletions_decide_too(site: Site) -> None:
     """A Node that becomes one of the control plane is closed, and without the policy all are open."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     labels = {"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}}
     site.server.ask("PATCH", f"{NODES_AT}/worker-1", labels)
-    site.takes(Outcome.DROP, "worker-1")
-    assert site.outcome("worker-1", source="worker-2") is Outcome.ACCEPT
+    site.takes(DeliveryOutcome.DROP, "worker-1")
+    assert site.outcome("worker-1", source="worker-2") is DeliveryOutcome.ACCEPT
     remove(site.server, POLICIES, {"metadata": {"name": "node-policy"}})
-    site.takes(Outcome.ACCEPT)
-    site.takes(Outcome.ACCEPT, "worker-1")
+    site.takes(DeliveryOutcome.ACCEPT)
+    site.takes(DeliveryOutcome.ACCEPT, "worker-1")
     for document in documents(POLICY):
         put(site.server, document)
 
 
 def test_without_the_api_enforcement_and_repairs_go_on(site: Site) -> None:
     """Nothing that is forbidden gets through meanwhile; within 5 s of its return the Nodes are as it says."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     site.server.stop("api")
     begun = time.monotonic()
     for number in range(4):
         SystemRunner(site.lab.netns("cp-1")).run(["iptables-nft", "-F", "NW-INPUT"]).or_refused("iptables")
-        site.takes(Outcome.DROP, seconds=5)
-        assert site.outcome(("worker-1", "worker-2")[number % 2]) is Outcome.ACCEPT
+        site.takes(DeliveryOutcome.DROP, seconds=5)
+        assert site.outcome(("worker-1", "worker-2")[number % 2]) is DeliveryOutcome.ACCEPT
     assert time.monotonic() - begun < 30
     site.server.start()
     site.declare(CHANGED)
-    assert site.takes(Outcome.ACCEPT, seconds=20) < 5
+    assert site.takes(DeliveryOutcome.ACCEPT, seconds=20) < 5
 
 
 def test_an_agent_that_begins_again_leaves_no_gap(site: Site) -> None:
     """Killed and started again, also where the API is away, it goes on from its log; as it ends all stays in force."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     agent = site.agents["cp-1"]
     agent.kill()
-    assert site.outcome() is Outcome.DROP
+    assert site.outcome() is DeliveryOutcome.DROP
     site.server.stop("api")
     agent.restart()
     SystemRunner(site.lab.netns("cp-1")).run(["iptables-nft", "-F", "NW-INPUT"]).or_refused("iptables")
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     site.server.start()
     site.declare(CHANGED)
-    assert site.takes(Outcome.ACCEPT, seconds=20) < 5
+    assert site.takes(DeliveryOutcome.ACCEPT, seconds=20) < 5
     site.declare(POLICY)
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     assert agent.ends() == 0
-    assert site.outcome() is Outcome.DROP
+    assert site.outcome() is DeliveryOutcome.DROP

@@ -16,21 +16,21 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 
 from adapters.eventlog.jsonl import exported, imported
-from adapters.eventlog.rows import Row
+from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.manifests import scan
 from adapters.kubernetes import status_controller
 from adapters.kubernetes.admission.webhook import Webhook, WebhookServer
 from adapters.kubernetes.api import list_watch
-from adapters.kubernetes.api.k8s_events import Notices
+from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder
 from adapters.kubernetes.api.resources import BY_KIND, key_in, read
-from adapters.kubernetes.status_controller import Controller
+from adapters.kubernetes.status_controller import StatusController
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
 from engine.bounded_json import parse_objects
 from engine.errors import LogCorrupt, Refused
 from engine.events import NodeDeleted, ObjectRefused
-from engine.state.admission import Faulty
+from engine.state.admission import InvalidObject
 from engine.state.fold import ClusterState
 from tests.adapters.kubernetes.test_log_recorder import reached, recording
 from tests.adapters.kubernetes.test_status_controller import comes
@@ -88,9 +88,9 @@ class Scene:
 async def playing(api: FakeApi, log: SqliteLog) -> AsyncIterator[Scene]:
     """Have all that follow an API run, and see that none of them ended."""
     dice = random.Random(0)
-    notices = Notices(api, FixedClock(), CountedIds(), dice, "test")
+    notices = KubernetesEventRecorder(api, FixedClock(), CountedIds(), dice, "test")
     webhook = Webhook(api, dice)
-    works = (Controller(api, FixedClock(), dice, notices).run(), webhook.run())
+    works = (StatusController(api, FixedClock(), dice, notices).run(), webhook.run())
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         async with recording(api, log):
@@ -145,7 +145,7 @@ def expect(log: SqliteLog, kind: str, document: Document, good: object) -> None:
     found, key = read(BY_KIND[kind], answered(document)), key_of(kind)
     state = Snapshots(log).reached()[0]
     said = [body for body in refusals(log) if (body.kind, body.name) == (kind, key)]
-    if isinstance(found, Faulty) or said:
+    if isinstance(found, InvalidObject) or said:
         assert len(said) == 1
         assert state.objects(kind)[key] == good
     else:
@@ -228,7 +228,7 @@ def test_nested_list_in_log_is_corrupt(tmp_path: Path) -> None:
     """Whoever wrote it there, and hashed it."""
     log = log_in(tmp_path)
     log.append([NodeDeleted(name="n")], source="test", expected=0)
-    (row,) = map(Row.of_line, exported(log))
+    (row,) = map(StoredEvent.of_line, exported(log))
     body = b'{"name":' + b"[" * 900 + b"]" * 900 + b',"type":"node.deleted","version":1}'
     forged = row._replace(sequence=2, previous=row.hash, body=body, id=b"other")
     log.adopt([forged._replace(hash=forged.digest())], expected=1)
@@ -245,7 +245,7 @@ def test_unread_fields_may_hold_anything(place: str, value: str) -> None:
         metadata = document["metadata"]
         assert isinstance(metadata, dict)
         found = read(BY_KIND[kind], answered({**document, "metadata": {**metadata, place: value}, "status": {}}))
-        assert not isinstance(found, Faulty)
+        assert not isinstance(found, InvalidObject)
 
 
 def test_object_too_large_for_log_is_refused_once(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.kubernetes.api import list_watch
-from adapters.kubernetes.api.api_client import ApiFault, Gone
-from adapters.kubernetes.api.object_cache import Mirror
+from adapters.kubernetes.api.api_client import ApiError, ResourceExpired
+from adapters.kubernetes.api.object_cache import ObjectCache
 from adapters.kubernetes.api.resources import RESOURCES, Resource
-from adapters.kubernetes.log_recorder import Recorder
+from adapters.kubernetes.log_recorder import LogRecorder
 from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import Refused
 from engine.events import ObjectRefused
@@ -61,7 +61,7 @@ def put(api: FakeApi, before: World | None, world: World) -> None:
 @contextlib.asynccontextmanager
 async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
     """Have a cluster recorded while the context lasts."""
-    recorder = Recorder(api, log, "test", random.Random(0))
+    recorder = LogRecorder(api, log, "test", random.Random(0))
     task = asyncio.ensure_future(recorder.run())
     try:
         await asyncio.wait_for(recorder.settled(), 10)
@@ -98,7 +98,7 @@ def test_the_log_becomes_as_the_cluster_is(seed: int, data: st.DataObject) -> No
 
     def trouble(*_: str) -> None:
         if dice.random() < 0.05:
-            raise dice.choice((ApiFault("no"), ApiFault("too many", 429, 0.001), Gone()))
+            raise dice.choice((ApiError("no"), ApiError("too many", 429, 0.001), ResourceExpired()))
 
     async def play(folder: str) -> None:
         log, before = SqliteLog(f"{folder}/log", FixedClock(), SystemIds()), None
@@ -172,13 +172,13 @@ def test_nothing_is_recorded_before_every_kind_was_listed(tmp_path: Path) -> Non
 
     def trouble(_: str, path: str) -> None:
         if closed and path.endswith("/tiers"):
-            raise ApiFault("not yet", 503)
+            raise ApiError("not yet", 503)
 
     api.trouble = trouble
 
     async def play(api: FakeApi, log: SqliteLog) -> None:
         nonlocal closed
-        task = asyncio.ensure_future(Recorder(api, log, "test", random.Random(0)).run())
+        task = asyncio.ensure_future(LogRecorder(api, log, "test", random.Random(0)).run())
         await asyncio.sleep(0.2)
         assert not log.exists
         closed = False
@@ -198,7 +198,7 @@ def test_older_servers_have_slices_elsewhere(tmp_path: Path) -> None:
 
     def trouble(_: str, path: str) -> None:
         if path == newest:
-            raise ApiFault("the API has no such", 404)
+            raise ApiError("the API has no such", 404)
 
     api.trouble = trouble
     api.also = older
@@ -277,4 +277,4 @@ def test_waits_grow_and_are_never_the_same() -> None:
     assert len(set(waits)) == 30
     backoff.reset()
     assert backoff.seconds() <= list_watch._FIRST
-    assert Mirror().complete is False
+    assert ObjectCache().complete is False

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.kubernetes.api.resources import NODE_FIREWALLS
-from adapters.lab.netns import Outcome
+from adapters.lab.netns import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from tests.support.kubernetes.api_objects import (
     NODES_AT,
@@ -52,7 +52,7 @@ def test_status_goes_to_realized_on_all_nodes(site: Site) -> None:
         comes(realized(site.server, 3, 3))
         kubectl(site.server, "apply", "--server-side", "--force-conflicts", "-f", CHANGED)
         comes(realized(site.server, 3, 3))
-        assert all(site.outcome(node) is Outcome.ACCEPT for node in NODES)
+        assert all(site.outcome(node) is DeliveryOutcome.ACCEPT for node in NODES)
         status = status_of(site.server)
         assert status["phase"] == "Realized"
         conditions = status["conditions"]
@@ -78,7 +78,7 @@ def test_a_refused_policy_has_failed_and_people_hear_why(site: Site) -> None:
         (event,) = events(site.server, "Refused")
         assert event["involvedObject"]["name"] == "node-policy"  # type: ignore[index] # has one
         assert "nowhere" in str(event["message"])
-        assert site.outcome() is Outcome.DROP
+        assert site.outcome() is DeliveryOutcome.DROP
         site.declare(POLICY)
         comes(realized(site.server, 1, 1))
         assert status_of(site.server)["phase"] == "Realized"
@@ -86,10 +86,10 @@ def test_a_refused_policy_has_failed_and_people_hear_why(site: Site) -> None:
 
 def test_drift_is_told_with_the_node(site: Site) -> None:
     """As an Event that kubectl shows with it; the same once more is counted."""
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     for _ in range(2):
         SystemRunner(site.lab.netns("cp-1")).run(["iptables-nft", "-F", "NW-INPUT"]).or_refused("iptables")
-        site.takes(Outcome.DROP)
+        site.takes(DeliveryOutcome.DROP)
     comes(lambda: [event["count"] for event in events(site.server, "FirewallDriftRepaired")] == [2])
     assert "FirewallDriftRepaired" in kubectl(site.server, "describe", "node", "cp-1")
 
@@ -101,13 +101,13 @@ def test_a_node_that_goes_takes_its_report_with_it(site: Site) -> None:
         remove(site.server, NODES_AT, {"metadata": {"name": "cp-1"}})
         comes(realized(site.server, 0, 0))
         comes(lambda: len(items(site.server, NODE_FIREWALLS.paths[0])) == 2)
-        assert site.outcome() is Outcome.DROP
+        assert site.outcome() is DeliveryOutcome.DROP
         (node,) = (each for each in documents(CLUSTER) if name_of(each) == "cp-1")
         put(site.server, node)
         comes(realized(site.server, 1, 1))
         assert len(items(site.server, NODE_FIREWALLS.paths[0])) == 3
         site.declare(CHANGED)
-        site.takes(Outcome.ACCEPT)
+        site.takes(DeliveryOutcome.ACCEPT)
         site.declare(POLICY)
 
 
@@ -133,7 +133,7 @@ def test_a_changed_group_decides_and_is_realized(site: Site) -> None:
         "metadata": {"name": "partners"},
         "spec": {"ipBlocks": [{"cidr": "203.0.113.7/32"}]},
     }
-    site.takes(Outcome.DROP)
+    site.takes(DeliveryOutcome.DROP)
     site.server.apply(PATHS["ClusterGroup"], group)
     changed = policy_with(6443)
     assert isinstance(changed["spec"], dict)
@@ -141,7 +141,7 @@ def test_a_changed_group_decides_and_is_realized(site: Site) -> None:
     changed["spec"]["ingress"] = [*rules, *changed["spec"]["ingress"]]
     with site.controlled():
         site.server.apply(POLICIES, changed)
-        site.takes(Outcome.ACCEPT)
+        site.takes(DeliveryOutcome.ACCEPT)
         site.server.apply(PATHS["ClusterGroup"], {**group, "spec": {"ipBlocks": [{"cidr": "203.0.113.8/32"}]}})
-        assert site.takes(Outcome.DROP) < 1.5
+        assert site.takes(DeliveryOutcome.DROP) < 1.5
         comes(realized(site.server, 1, 1))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.lab.netns import Host, Lab, Outcome
+from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
 from adapters.system.process import SystemRunner
 from tests.support.kubernetes.api_objects import documents, put
 from tests.support.kubernetes.api_server import ApiServer, built
@@ -33,7 +33,7 @@ def sections() -> dict[str, list[str]]:
 def bare_cluster(folder: Path) -> Iterator[tuple[ApiServer, Lab]]:
     """An API server that nothing is installed in, and its Nodes."""
     server = ApiServer(folder, built())
-    hosts = [*(Host(name, (address,)) for name, address in NODES.items()), Host(PARTNER, (ADDRESS,))]
+    hosts = [*(LabHost(name, (address,)) for name, address in NODES.items()), LabHost(PARTNER, (ADDRESS,))]
     try:
         server.start()
         for document in documents("scenarios/issue-5671/manifests/nodes.yaml"):
@@ -70,21 +70,21 @@ def test_the_commands_do_what_is_said(tmp_path: Path) -> None:
             assert finished.returncode == 0, f"{script}\n{finished.stdout}\n{finished.stderr}\n{said}"
             return finished.stdout
 
-        def outcome() -> Outcome:
+        def outcome() -> DeliveryOutcome:
             return lab.connect(PARTNER, NODES["cp-1"], PORT, TCP, timeout=0.2)
 
         printed = done("Install")
         assert "nodefirewall" in printed.lower()
         assert "Realized   1" in printed
-        assert outcome() is Outcome.DROP
+        assert outcome() is DeliveryOutcome.DROP
         done("Refuse bad policies at kubectl apply")
         done("Upgrade")
-        assert outcome() is Outcome.DROP
+        assert outcome() is DeliveryOutcome.DROP
         back = "Get back into a Node that is locked out"
         done(back, 0)
-        comes(lambda: outcome() is Outcome.ACCEPT, 3)
+        comes(lambda: outcome() is DeliveryOutcome.ACCEPT, 3)
         done(back)
-        assert outcome() is Outcome.ACCEPT
+        assert outcome() is DeliveryOutcome.ACCEPT
         assert "NW-INPUT" in SystemRunner(lab.netns("cp-1")).run(["iptables-nft-save"]).out
         done("Remove")
         for node in NODES:

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from adapters.kubernetes import report_writer, status_controller
 from adapters.kubernetes.api import k8s_events, leader_election, list_watch
-from adapters.kubernetes.api.api_client import ApiFault, Gone, Write
-from adapters.kubernetes.api.k8s_events import Notice, Notices, Regarding, on_node
+from adapters.kubernetes.api.api_client import ApiError, ResourceExpired, WriteVerb
+from adapters.kubernetes.api.k8s_events import InvolvedObject, KubernetesEvent, KubernetesEventRecorder, on_node
 from adapters.kubernetes.api.leader_election import Lease
 from adapters.kubernetes.api.resources import BY_KIND, NODE_FIREWALLS
 from adapters.kubernetes.nodefirewall import document_of, policies_in
-from adapters.kubernetes.report_writer import Reporting
-from adapters.kubernetes.status_controller import Controller
+from adapters.kubernetes.report_writer import ReportWriter
+from adapters.kubernetes.status_controller import StatusController
 from adapters.system.clock import CountedIds, FixedClock
-from engine.events.outcomes import ApplyFailed, DriftRepaired, FailedRule, Outcome, RulesetApplied
+from engine.events.outcomes import ApplyFailed, DriftRepaired, FailedRule, OutcomeEvent, RulesetApplied
 from engine.state.fold import ClusterState
-from engine.status.cluster_status import Rollup
+from engine.status.cluster_status import ClusterStatus
 from engine.status.node_report import NodeReport
 from engine.status.policy_status import Phase, PolicyStatus, version_of
 from tests.adapters.kubernetes.test_log_recorder import document_of as document_of_item
@@ -91,7 +91,7 @@ def test_status_becomes_what_nodes_report(seed: int, data: st.DataObject) -> Non
 
     def trouble(*_: str) -> None:
         if dice.random() < 0.05:
-            raise dice.choice((ApiFault("no"), ApiFault("too many", 429, 0.001), Gone()))
+            raise dice.choice((ApiError("no"), ApiError("too many", 429, 0.001), ResourceExpired()))
 
     async def play() -> None:
         api = FakeApi(trouble=trouble)
@@ -99,8 +99,8 @@ def test_status_becomes_what_nodes_report(seed: int, data: st.DataObject) -> Non
             if item.kind in KINDS:
                 api.put(BY_KIND[item.kind], document_of_item(item))
         reports: Reports = {}
-        told = Notices(api, FixedClock(), CountedIds(), dice, "test")
-        running = asyncio.ensure_future(Controller(api, FixedClock(), dice, told).run())
+        told = KubernetesEventRecorder(api, FixedClock(), CountedIds(), dice, "test")
+        running = asyncio.ensure_future(StatusController(api, FixedClock(), dice, told).run())
         for _ in range(3):
             for node in [*state.nodes, "lost"]:
                 some = data.draw(
@@ -122,7 +122,7 @@ def _said(state: ClusterState, name: str, phase: Phase) -> PolicyStatus:
 
 def _told_right(api: FakeApi, state: ClusterState, reports: Reports) -> bool:
     """Whether the API has of every policy what its nodes report."""
-    rollup = Rollup()
+    rollup = ClusterStatus()
     for name in state.policies:
         wanted, status = rollup.of(state, name, reports), api.objects(POLICIES)[name].get("status")
         found = status if isinstance(status, dict) else {}
@@ -134,7 +134,7 @@ def _told_right(api: FakeApi, state: ClusterState, reports: Reports) -> bool:
 
 def test_what_could_not_be_removed_is_tried_again() -> None:
     """Without waiting for other news, which may never come."""
-    failures = [ApiFault("no"), Gone(), ApiFault("too many", 429, 0.001)]
+    failures = [ApiError("no"), ResourceExpired(), ApiError("too many", 429, 0.001)]
 
     def trouble(verb: str, _: str) -> None:
         if verb == "delete" and failures:
@@ -143,8 +143,8 @@ def test_what_could_not_be_removed_is_tried_again() -> None:
     async def play() -> None:
         api, dice = FakeApi(trouble=trouble), random.Random(0)
         api.put(NODE_FIREWALLS, reported("lost"))
-        told = Notices(api, FixedClock(), CountedIds(), dice, "test")
-        running = asyncio.ensure_future(Controller(api, FixedClock(), dice, told).run())
+        told = KubernetesEventRecorder(api, FixedClock(), CountedIds(), dice, "test")
+        running = asyncio.ensure_future(StatusController(api, FixedClock(), dice, told).run())
         await comes(lambda: "lost" not in api.objects(NODE_FIREWALLS))
         running.cancel()
 
@@ -208,7 +208,7 @@ def test_who_cannot_renew_its_lease_leads_no_longer() -> None:
         await comes(lambda: leading[0])
 
         def gone(*_: str) -> None:
-            raise ApiFault("not reached")
+            raise ApiError("not reached")
 
         api.trouble = gone
         await comes(lambda: not leading[0])
@@ -224,12 +224,12 @@ def test_reports_are_written_soon_where_phases_differ_and_made_first() -> None:
 
     async def play() -> None:
         api = FakeApi()
-        writer = Reporting(api, FixedClock(), random.Random(0))
+        writer = ReportWriter(api, FixedClock(), random.Random(0))
         running = asyncio.ensure_future(writer.run())
         first = NodeReport("n", enforced=True, reason="Applied", rules=1)
         writer.take(first)
         await comes(lambda: "n" in api.objects(NODE_FIREWALLS) and "status" in api.objects(NODE_FIREWALLS)["n"])
-        assert [how for how, _, _ in api.written] == [Write.APPLY] * 3
+        assert [how for how, _, _ in api.written] == [WriteVerb.APPLY] * 3
         writer.take(NodeReport("n", enforced=True, reason="Applied", rules=2))
         await asyncio.sleep(0.2)
         assert len(api.written) == 3
@@ -249,25 +249,25 @@ def test_reports_are_written_soon_where_phases_differ_and_made_first() -> None:
 
 def test_the_same_notice_is_counted_and_many_are_spread_out() -> None:
     """Ten at once, then one at a time; one whose Event is gone is told anew."""
-    about = Regarding("v1", "Node", "n", "n")
+    about = InvolvedObject("v1", "Node", "n", "n")
 
     async def play() -> None:
         api = FakeApi()
-        told = Notices(api, FixedClock(), CountedIds(), random.Random(0), "agent", "n")
+        told = KubernetesEventRecorder(api, FixedClock(), CountedIds(), random.Random(0), "agent", "n")
         running = asyncio.ensure_future(told.run())
         for _ in range(5):
-            told.take(Notice(about, "Drift", "again"))
+            told.take(KubernetesEvent(about, "Drift", "again"))
         await comes(lambda: len(api.others) == 1)
         (event,) = api.others.values()
         assert (event["count"], event["type"], event["source"]) == (5, "Warning", {"component": "agent", "host": "n"})
-        told.take(Notice(about, "Drift", "again"))
+        told.take(KubernetesEvent(about, "Drift", "again"))
         await comes(lambda: next(iter(api.others.values()))["count"] == 6)
         api.others.clear()
-        told.take(Notice(about, "Drift", "again"))
+        told.take(KubernetesEvent(about, "Drift", "again"))
         await comes(lambda: len(api.others) == 1)
         begun = asyncio.get_running_loop().time()
         for number in range(20):
-            told.take(Notice(about, "Drift", f"number {number}"))
+            told.take(KubernetesEvent(about, "Drift", f"number {number}"))
         await comes(lambda: len(api.others) == 21)
         assert asyncio.get_running_loop().time() - begun > 0.15
         running.cancel()
@@ -278,7 +278,7 @@ def test_the_same_notice_is_counted_and_many_are_spread_out() -> None:
 def test_outcomes_that_people_should_hear_of_become_notices() -> None:
     """What did not come into force and what others changed; nothing of what went well."""
     failed = FailedRule(policy="p", rule="r", words="no such match")
-    cases: dict[str, Outcome] = {
+    cases: dict[str, OutcomeEvent] = {
         "FirewallNotApplied": ApplyFailed(node="n", wanted=4, words="it would cut the node off"),
         "FirewallRuleRefused": RulesetApplied(node="n", realized=1, ruleset="", operations=1, failed=(failed,)),
         "FirewallDriftRepaired": DriftRepaired(node="n", found=("iptables -A",), operations=1, pause=5.0),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.netfilter.cached import RememberedKernel
+from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.system.process import ScriptedRunner
 from engine.errors import KernelRefused
@@ -51,7 +51,7 @@ class Told:
         return found
 
 
-def take(kernel: RememberedKernel, held: Held, wanted: Ruleset) -> None:
+def take(kernel: CachedKernel, held: Held, wanted: Ruleset) -> None:
     """Bring a ruleset into force."""
     for step in make_plan(diff(held.ruleset, wanted)).steps:
         kernel.run(step)
@@ -64,7 +64,7 @@ def take(kernel: RememberedKernel, held: Held, wanted: Ruleset) -> None:
 def test_what_is_remembered_is_what_is_there(states: list[Ruleset], happenings: list[tuple[str, int]]) -> None:
     """Whatever is applied, done by others and told, or expected: an observation is the kernel's state."""
     held, told = Held(states[0]), Told()
-    kernel = RememberedKernel(held, told)
+    kernel = CachedKernel(held, told)
     for what, number in happenings:
         other = states[number % len(states)]
         if what == "ours":
@@ -81,7 +81,7 @@ def test_what_is_remembered_is_what_is_there(states: list[Ruleset], happenings: 
 def test_what_is_equal_to_what_was_expected_is_given_as_the_same_objects(first: Ruleset, wanted: Ruleset) -> None:
     """After an apply, its rules and sets are those of what was wanted, also once they are read again."""
     held, told = Held(first), Told()
-    kernel = RememberedKernel(held, told)
+    kernel = CachedKernel(held, told)
     take(kernel, held, wanted)
     kernel.observe()
     kernel.expect(wanted)
@@ -101,7 +101,7 @@ def test_what_is_equal_to_what_was_expected_is_given_as_the_same_objects(first: 
 def test_nothing_is_read_where_nothing_is_new() -> None:
     """One look reads all, the next nothing; and one whose set was written reads that set."""
     held = Held(Ruleset())
-    kernel = RememberedKernel(held, Told())
+    kernel = CachedKernel(held, Told())
     take(kernel, held, Ruleset(sets=(IpSet("nw-4-a", "hash:net", Family.IPV4, (("10.0.0.1",),)),)))
     kernel.observe()
     held.reads.clear()

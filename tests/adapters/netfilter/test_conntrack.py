@@ -5,11 +5,11 @@ from ipaddress import ip_address
 import pytest
 
 from adapters.netfilter.conntrack import ConnectionTable, parsed
-from adapters.system.process import Finished, ScriptedRunner
+from adapters.system.process import FinishedProcess, ScriptedRunner
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused
-from engine.policy.completed_rules import Direction, Protocol, Service
-from simulator.analysis.stale_connections import Flow, no_longer_admitted
+from engine.policy.completed_rules import Direction, Protocol, Traffic
+from simulator.analysis.stale_connections import TrackedFlow, no_longer_admitted
 from tests.support.rulesets.ruleset_builders import completed
 
 TEXT = """\
@@ -20,10 +20,10 @@ ipv4     2 unknown  47 599 src=10.0.0.9 dst=192.0.2.1 src=192.0.2.1 dst=10.0.0.9
 something else
 """
 A, B, C, D = (ip_address(text) for text in ("10.0.0.9", "203.0.113.1", "192.0.2.1", "10.0.0.53"))
-NATTED = Flow(6, A, B, C, A, 40000, 443, 8443)
-OUTWARD = Flow(17, C, D, D, C, 5000, 53, 53, zone=3)
-ECHO = Flow(1, A, C, C, A, icmp=(8, 0, 77))
-TUNNEL = Flow(47, A, C, C, A)
+NATTED = TrackedFlow(6, A, B, C, A, 40000, 443, 8443)
+OUTWARD = TrackedFlow(17, C, D, D, C, 5000, 53, 53, zone=3)
+ECHO = TrackedFlow(1, A, C, C, A, icmp=(8, 0, 77))
+TUNNEL = TrackedFlow(47, A, C, C, A)
 
 
 def test_entries_are_read_with_both_directions() -> None:
@@ -46,17 +46,19 @@ def test_an_entry_is_deleted_by_words_that_mean_it_alone() -> None:
 
 def test_an_entry_that_ended_meanwhile_does_not_count() -> None:
     """Nothing to delete is no error; anything else is."""
-    ended = Finished(1, "", "conntrack v1.4.7: 0 flow entries have been deleted.")
+    ended = FinishedProcess(1, "", "conntrack v1.4.7: 0 flow entries have been deleted.")
     assert ConnectionTable(ScriptedRunner(lambda _words, _stdin: ended)).forget([ECHO]) == 0
     with pytest.raises(KernelRefused):
-        ConnectionTable(ScriptedRunner(lambda _words, _stdin: Finished(1, "", "no such protocol"))).forget([ECHO])
+        ConnectionTable(ScriptedRunner(lambda _words, _stdin: FinishedProcess(1, "", "no such protocol"))).forget(
+            [ECHO]
+        )
 
 
 def test_flows_are_judged_as_the_filter_table_saw_their_first_packet() -> None:
     """Destinations count as rewritten; forwarded and local flows, and those with no way to them, are not judged."""
     rules = compile_rules(
         [
-            completed("in", services=(Service(Protocol.TCP, (8443, 8443)),)),
+            completed("in", services=(Traffic(Protocol.TCP, (8443, 8443)),)),
             completed("out", "10.0.0.53/32", direction=Direction.EGRESS),
         ]
     )

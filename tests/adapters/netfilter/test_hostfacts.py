@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.netfilter.hostfacts import Text, host_of, observe, observe_host, servers_of
-from adapters.system.process import Finished, ScriptedRunner
+from adapters.netfilter.hostfacts import IpOutput, host_of, observe, observe_host, servers_of
+from adapters.system.process import FinishedProcess, ScriptedRunner
 from engine.errors import Refused
 
 
@@ -35,7 +35,9 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 def test_interfaces_are_sorted_by_name() -> None:
     """Interfaces come in an order that does not depend on the kernel's."""
     runner = ScriptedRunner(
-        lambda _words, _stdin: Finished(0, '[{"ifname": "lo"}, {"ifname": "eth1", "mtu": 9000}, {"ifname": "eth0"}]')
+        lambda _words, _stdin: FinishedProcess(
+            0, '[{"ifname": "lo"}, {"ifname": "eth1", "mtu": 9000}, {"ifname": "eth0"}]'
+        )
     )
 
     seen = observe("n1", runner, "no-such-namespace")
@@ -54,7 +56,7 @@ def test_a_host_has_its_addresses_and_routes() -> None:
     """Addresses and routes come from ip; a route that refuses its packets leads nowhere."""
     printed = {"address": ADDRESSES, "-4": ROUTES, "-6": ROUTES6}
     runner = ScriptedRunner(
-        lambda words, _stdin: Finished(0, next(text for word, text in printed.items() if word in words))
+        lambda words, _stdin: FinishedProcess(0, next(text for word, text in printed.items() if word in words))
     )
 
     host = observe_host(runner)
@@ -67,4 +69,4 @@ def test_a_host_has_its_addresses_and_routes() -> None:
 def test_routes_that_ip_does_not_print_are_refused(text: str) -> None:
     """A text that is no list of routes is refused by its source, in one line."""
     with pytest.raises(Refused, match=r"routes\.json"):
-        host_of(Text("[]", "addresses.json"), Text(text, "routes.json"))
+        host_of(IpOutput("[]", "addresses.json"), IpOutput(text, "routes.json"))

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.netfilter.iptables import Backend, MemoryKernel, NetfilterKernel
-from adapters.system.process import Finished, Ran, ScriptedRunner
+from adapters.system.process import FinishedProcess, RecordedRun, ScriptedRunner
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused, TextRefused, ToolMissing
 from engine.rulesets.diff import diff
@@ -22,17 +22,17 @@ STEPS = make_plan(diff(Ruleset(), WANTED)).steps
 
 def saving(**texts: str) -> ScriptedRunner:
     """A runner whose ``…-save`` programs print texts, by ``iptables_nft`` and the like, and ``ipset save`` by ``ipset``."""
-    named: dict[tuple[str, ...], Finished] = {
-        (f"{tables}-{kind}-save",): Finished(out=texts.get(f"{tables}_{kind}", ""))
+    named: dict[tuple[str, ...], FinishedProcess] = {
+        (f"{tables}-{kind}-save",): FinishedProcess(out=texts.get(f"{tables}_{kind}", ""))
         for tables in ("iptables", "ip6tables")
         for kind in ("nft", "legacy")
     }
-    return ScriptedRunner.of({**named, ("ipset", "save"): Finished(out=texts.get("ipset", ""))})
+    return ScriptedRunner.of({**named, ("ipset", "save"): FinishedProcess(out=texts.get("ipset", ""))})
 
 
 def refusing(status: int, err: str) -> NetfilterKernel:
     """A kernel all of whose programs fail."""
-    return NetfilterKernel(ScriptedRunner(lambda _words, _stdin: Finished(status, "", err)), Backend.NFT)
+    return NetfilterKernel(ScriptedRunner(lambda _words, _stdin: FinishedProcess(status, "", err)), Backend.NFT)
 
 
 def test_observing_reads_both_families_and_the_sets() -> None:
@@ -58,9 +58,9 @@ def test_a_step_is_one_run_of_restore(backend: Backend, waiting: tuple[str, ...]
         kernel.run(step)
 
     assert runner.ran == [
-        Ran(("ipset", "restore"), STEPS[0].text),
-        Ran((f"iptables-{backend}-restore", "--noflush", *waiting), STEPS[1].text),
-        Ran((f"ip6tables-{backend}-restore", "--noflush", *waiting), STEPS[2].text),
+        RecordedRun(("ipset", "restore"), STEPS[0].text),
+        RecordedRun((f"iptables-{backend}-restore", "--noflush", *waiting), STEPS[1].text),
+        RecordedRun((f"ip6tables-{backend}-restore", "--noflush", *waiting), STEPS[2].text),
     ]
 
 
@@ -86,10 +86,10 @@ def test_auto_makes_do_with_the_only_backend_there_is(there: Backend) -> None:
     """Where one backend is not installed, or its modules are not there, auto takes the other."""
     answers = saving()
 
-    def answer(words: tuple[str, ...], stdin: str) -> Finished:
+    def answer(words: tuple[str, ...], stdin: str) -> FinishedProcess:
         if f"-{there}-" in words[0] or words[0] == "ipset":
             return answers.answers(words, stdin)
-        return Finished(3, "", "can't initialize iptables table: Table does not exist")
+        return FinishedProcess(3, "", "can't initialize iptables table: Table does not exist")
 
     assert NetfilterKernel(ScriptedRunner(answer)).backend is there
 

@@ -8,8 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from adapters.netfilter.ssh_sessions import administrators
-from engine.policy.completed_rules import Protocol, Service
-from engine.policy.prefix_sets import Block
+from engine.policy.completed_rules import Protocol, Traffic
+from engine.policy.prefix_sets import AddressBlock
 
 NOBODY = 2**22 + 1
 """No process has that number."""
@@ -19,15 +19,15 @@ def test_the_connection_in_the_environment_is_a_lifeline() -> None:
     """The client's address and the server's port are what has to get through."""
     (rule,) = administrators({"SSH_CONNECTION": "203.0.113.9 51234 192.0.2.1 2222"}, NOBODY)
 
-    assert rule.peers == (Block(ip_network("203.0.113.9/32")),)
-    assert rule.services == (Service(Protocol.TCP, (2222, 2222)),)
+    assert rule.peers == (AddressBlock(ip_network("203.0.113.9/32")),)
+    assert rule.services == (Traffic(Protocol.TCP, (2222, 2222)),)
 
 
 def test_an_address_with_a_zone_counts_without_it() -> None:
     """A link-local address names its interface too."""
     (rule,) = administrators({"SSH_CONNECTION": "fe80::9%eth0 51234 fe80::1%eth0 22"}, NOBODY)
 
-    assert rule.peers == (Block(ip_network("fe80::9/128")),)
+    assert rule.peers == (AddressBlock(ip_network("fe80::9/128")),)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "203.0.113.9 1 192.0.2.1", "a b c d", "127.0.0.1 1 127.0.0.1 22"])

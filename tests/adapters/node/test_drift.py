@@ -2,11 +2,11 @@
 
 import pytest
 
-from adapters.netfilter.cached import RememberedKernel
-from adapters.node.drift import Keeper
+from adapters.netfilter.cached import CachedKernel
+from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from engine.compiler import DEFAULT_OPTIONS, compile_rules
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Ruleset
@@ -16,7 +16,7 @@ from tests.adapters.netfilter.test_cached import Held, Told
 from tests.support.rulesets.ruleset_builders import NullWatch, completed
 
 RULES = (completed("a", "10.0.0.0/8"), completed("b"))
-WANTED = Desired(RULES, DEFAULT_OPTIONS, compile_rules(RULES))
+WANTED = DesiredRuleset(RULES, DEFAULT_OPTIONS, compile_rules(RULES))
 
 
 class Node:
@@ -26,9 +26,9 @@ class Node:
         self.now = 0.0
         self.held = Held(Ruleset())
         self.told = Told()
-        kernel = RememberedKernel(self.held, self.told)
+        kernel = CachedKernel(self.held, self.told)
         nodes = NodeRuleReconciler(kernel, TrustingVerifier(), NullWatch())
-        self.keeper = Keeper(kernel, nodes, Journal("n", ClusterState()), lambda: self.now)
+        self.keeper = RulesetEnforcer(kernel, nodes, Journal("n", ClusterState()), lambda: self.now)
         self.keeper.enforce(WANTED)
 
     def whole(self) -> bool:

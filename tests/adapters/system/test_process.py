@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.system.process import Finished, Ran, ScriptedRunner, SystemRunner, found
+from adapters.system.process import FinishedProcess, RecordedRun, ScriptedRunner, SystemRunner, found
 from engine.errors import KernelRefused, ToolMissing
 
 
@@ -12,7 +12,7 @@ def test_a_program_gets_its_input_and_its_words_untouched() -> None:
     """A program gets its standard input and its words as they are: no shell, no lost byte."""
     text = "a\r\nb \udcff $HOME\n"
 
-    assert SystemRunner().run(["cat"], text) == Finished(0, text, "")
+    assert SystemRunner().run(["cat"], text) == FinishedProcess(0, text, "")
     assert SystemRunner().run(["printf", "%s", "$HOME; false"]).out == "$HOME; false"
 
 
@@ -63,9 +63,9 @@ def test_a_missing_namespace_is_named_with_those_there_are(name: str) -> None:
 
 def test_a_scripted_runner_answers_from_its_table_and_remembers() -> None:
     """A scripted runner answers from its table, remembers what was run, and lacks all other programs."""
-    runner = ScriptedRunner.of({("ipset", "save"): Finished(out="create x hash:net\n")})
+    runner = ScriptedRunner.of({("ipset", "save"): FinishedProcess(out="create x hash:net\n")})
 
     assert runner.run(["ipset", "save"], "in").out == "create x hash:net\n"
     with pytest.raises(ToolMissing, match="there are: ipset save"):
         runner.run(["ipset", "list"])
-    assert runner.ran == [Ran(("ipset", "save"), "in"), Ran(("ipset", "list"))]
+    assert runner.ran == [RecordedRun(("ipset", "save"), "in"), RecordedRun(("ipset", "list"))]

@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.netfilter.counters import Count, counts
+from adapters.netfilter.counters import RuleCount, counts
 from adapters.system.clock import FixedClock
-from adapters.telemetry.health import Vitals
-from adapters.telemetry.http import Pages
+from adapters.telemetry.health import AgentHealth
+from adapters.telemetry.http import TelemetryServer
 from adapters.telemetry.metrics import NodeMetrics
 from engine.desired.full import desired
 from engine.errors import KernelRefused, Refused
@@ -59,9 +59,9 @@ def samples(metrics: NodeMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
 def test_what_the_kernel_counted_is_told_by_rule_of_a_policy() -> None:
     """All kernel rules and members of sets of one rule together, but for those that only log, and those of others."""
     assert counts({Family.IPV4: SAVED}, SETS) == (
-        Count(Family.IPV4, "a", "b", 3, 300),
-        Count(Family.IPV4, "p", "r one", 6, 400),
-        Count(Family.IPV6, "a", 'say "b"', 2, 200),
+        RuleCount(Family.IPV4, "a", "b", 3, 300),
+        RuleCount(Family.IPV4, "p", "r one", 6, 400),
+        RuleCount(Family.IPV6, "a", 'say "b"', 2, 200),
     )
 
 
@@ -98,7 +98,7 @@ def test_everything_that_is_done_is_counted(tmp_path: Path) -> None:
 def test_counters_that_cannot_be_read_hide_nothing_else() -> None:
     """As while a tool is refused."""
 
-    def refused() -> tuple[Count, ...]:
+    def refused() -> tuple[RuleCount, ...]:
         raise KernelRefused("iptables-save", 1, "busy")
 
     metrics = NodeMetrics(FixedClock())
@@ -109,7 +109,7 @@ def test_counters_that_cannot_be_read_hide_nothing_else() -> None:
 def test_probes_hear_what_is_wrong() -> None:
     """Not ready until rules are in force; not alive once the loop stands still or the work beside has ended."""
     now, beside = [0.0], [True]
-    vitals = Vitals(lambda: now[0], lambda: beside[0])
+    vitals = AgentHealth(lambda: now[0], lambda: beside[0])
     assert (vitals.health(), vitals.readiness()) == ("", "no rules are in force yet")
     vitals.turned()
     vitals.enforced()
@@ -125,7 +125,7 @@ def test_pages_answer_by_http_and_a_taken_port_is_refused() -> None:
     """With 503 and the words while something is wrong."""
 
     async def play(port: int) -> None:
-        pages = Pages("127.0.0.1", port, lambda: "stuck", lambda: "", lambda: b"nodewall_rules 1.0\n")
+        pages = TelemetryServer("127.0.0.1", port, lambda: "stuck", lambda: "", lambda: b"nodewall_rules 1.0\n")
         running = asyncio.ensure_future(pages.run())
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             await asyncio.sleep(0.3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.compiler import compile_rules
 from engine.events import declared
 from engine.objects import ClusterNetworkPolicy, ClusterObject
-from engine.policy.completed_rules import ANY_PORT, STATIC_POLICY, Action, CompletedRule, Direction, Protocol, Service
+from engine.policy.completed_rules import ANY_PORT, STATIC_POLICY, Action, CompletedRule, Direction, Protocol, Traffic
 from engine.policy.resolve import resolve
 from engine.rulesets.diff import MemberAdded, diff
 from engine.rulesets.model import Family, Rule, Ruleset
@@ -19,7 +19,7 @@ from engine.rulesets.text import render_rule, render_sets, render_tables
 from engine.state.fold import ClusterState, evolve
 from tests.support.rulesets.ruleset_builders import Json, block, cidr, completed, node, policy, tier, world
 
-TCP22 = Service(Protocol.TCP, (22, 22))
+TCP22 = Traffic(Protocol.TCP, (22, 22))
 NAMES = {Direction.INGRESS: "NW-INPUT", Direction.EGRESS: "NW-OUTPUT"}
 
 
@@ -85,12 +85,12 @@ def test_static_rules_come_first() -> None:
             ["-p tcp -m tcp --dport 22 -j REJECT --reject-with tcp-reset"],
         ),
         (
-            (Service(Protocol.UDP, (53, 53)),),
+            (Traffic(Protocol.UDP, (53, 53)),),
             ["-p udp -m udp --dport 53 -j REJECT --reject-with icmp-admin-prohibited"],
             ["-p udp -m udp --dport 53 -j REJECT --reject-with icmp6-adm-prohibited"],
         ),
         (
-            (Service(Protocol.SCTP),),
+            (Traffic(Protocol.SCTP),),
             ["-p sctp -j REJECT --reject-with icmp-admin-prohibited"],
             ["-p sctp -j REJECT --reject-with icmp6-adm-prohibited"],
         ),
@@ -98,7 +98,7 @@ def test_static_rules_come_first() -> None:
 )
 @pytest.mark.parametrize("direction", list(Direction))
 def test_a_rejection_fits_protocol_and_family(
-    services: tuple[Service, ...], v4: list[str], v6: list[str], direction: Direction
+    services: tuple[Traffic, ...], v4: list[str], v6: list[str], direction: Direction
 ) -> None:
     """TCP is reset, all else gets the family's ICMP error, in both directions."""
     rule = completed("p", action=Action.REJECT, services=services, direction=direction)
@@ -110,30 +110,30 @@ def test_a_rejection_fits_protocol_and_family(
     "services,expected",
     [
         ((TCP22,), ["-p tcp -m tcp --dport 22 -j DROP"]),
-        ((Service(Protocol.TCP, (80, 90)),), ["-p tcp -m tcp --dport 80:90 -j DROP"]),
-        ((Service(Protocol.TCP, (80, 90)), Service(Protocol.TCP, (85, 100))), ["-p tcp -m tcp --dport 80:100 -j DROP"]),
-        ((TCP22, Service(Protocol.TCP, (80, 81))), ["-p tcp -m multiport --dports 22,80:81 -j DROP"]),
-        ((Service(Protocol.TCP), TCP22), ["-p tcp -j DROP"]),
-        ((Service(Protocol.TCP, ANY_PORT, (5, 6)),), ["-p tcp -m tcp --sport 5:6 -j DROP"]),
-        ((Service(Protocol.UDP, (53, 53), (5, 6)),), ["-p udp -m udp --sport 5:6 --dport 53 -j DROP"]),
+        ((Traffic(Protocol.TCP, (80, 90)),), ["-p tcp -m tcp --dport 80:90 -j DROP"]),
+        ((Traffic(Protocol.TCP, (80, 90)), Traffic(Protocol.TCP, (85, 100))), ["-p tcp -m tcp --dport 80:100 -j DROP"]),
+        ((TCP22, Traffic(Protocol.TCP, (80, 81))), ["-p tcp -m multiport --dports 22,80:81 -j DROP"]),
+        ((Traffic(Protocol.TCP), TCP22), ["-p tcp -j DROP"]),
+        ((Traffic(Protocol.TCP, ANY_PORT, (5, 6)),), ["-p tcp -m tcp --sport 5:6 -j DROP"]),
+        ((Traffic(Protocol.UDP, (53, 53), (5, 6)),), ["-p udp -m udp --sport 5:6 --dport 53 -j DROP"]),
         (
-            (Service(Protocol.UDP, (53, 53)), TCP22),
+            (Traffic(Protocol.UDP, (53, 53)), TCP22),
             ["-p tcp -m tcp --dport 22 -j DROP", "-p udp -m udp --dport 53 -j DROP"],
         ),
-        ((Service(Protocol.ICMP, icmp=(8, 0)),), ["-p icmp -m icmp --icmp-type 8/0 -j DROP"]),
-        ((Service(Protocol.ICMP, icmp=(3, -1)),), ["-p icmp -m icmp --icmp-type 3 -j DROP"]),
-        ((Service(Protocol.ICMP),), ["-p icmp -j DROP"]),
-        ((Service(Protocol.ICMPV6),), []),
+        ((Traffic(Protocol.ICMP, icmp=(8, 0)),), ["-p icmp -m icmp --icmp-type 8/0 -j DROP"]),
+        ((Traffic(Protocol.ICMP, icmp=(3, -1)),), ["-p icmp -m icmp --icmp-type 3 -j DROP"]),
+        ((Traffic(Protocol.ICMP),), ["-p icmp -j DROP"]),
+        ((Traffic(Protocol.ICMPV6),), []),
     ],
 )
-def test_services_become_matches(services: tuple[Service, ...], expected: list[str]) -> None:
+def test_services_become_matches(services: tuple[Traffic, ...], expected: list[str]) -> None:
     """Protocols, ports, ranges, source ports and ICMP types become the matches of iptables."""
     assert lines(completed("p", services=services)) == expected
 
 
 def test_icmpv6_is_for_ipv6_alone() -> None:
     """ICMPv6 makes no IPv4 rule, and its own names in IPv6; ip6tables has no type ``any``."""
-    rule = completed("p", services=(Service(Protocol.ICMPV6, icmp=(135, -1)), Service(Protocol.ICMPV6)))
+    rule = completed("p", services=(Traffic(Protocol.ICMPV6, icmp=(135, -1)), Traffic(Protocol.ICMPV6)))
     assert lines(rule) == []
     wanted = ["-p ipv6-icmp -j DROP", "-p ipv6-icmp -m icmp6 --icmpv6-type 135 -j DROP"]
     assert sorted(lines(rule, family=Family.IPV6)) == wanted
@@ -145,7 +145,7 @@ RANGES = st.tuples(st.integers(1, 400), st.integers(0, 6)).map(lambda pair: (pai
 @given(st.lists(RANGES, min_size=1, max_size=60))
 def test_multiport_covers_exactly_the_declared_ports(ranges: list[tuple[int, int]]) -> None:
     """However many ports are declared, no rule holds more than 15 places and together they hold just those ports."""
-    services = tuple(Service(Protocol.TCP, ports) for ports in ranges)
+    services = tuple(Traffic(Protocol.TCP, ports) for ports in ranges)
     covered: list[int] = []
     found = rules_of(compile_rules([completed("p", services=services)]))[2:]
     for rule in found:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.desired.full import Desired, desired
+from engine.desired.full import DesiredRuleset, desired
 from engine.desired.incremental import Derivation, derived
 from engine.errors import Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declared, deleted
 from engine.objects import KINDS, ClusterObject, key_of
 from engine.objects.config import Configuration
 from engine.rulesets.plan import full_text
-from engine.state.admission import Mode, changes
+from engine.state.admission import SubmitMode, changes
 from engine.state.fold import ClusterState, evolve
 from tests.support.policies.random_clusters import NODE as DRAWN
 from tests.support.policies.random_histories import history_of, worlds_of
@@ -154,7 +154,7 @@ def gone(item: ClusterObject) -> EventBody:
 
 def way(state: ClusterState, objects: Sequence[ClusterObject]) -> tuple[EventBody, ...]:
     """Return the events from a state to the one that consists of the objects."""
-    return changes(state, [(item, None) for item in objects], Mode.SYNC)
+    return changes(state, [(item, None) for item in objects], SubmitMode.SYNC)
 
 
 def at(objects: Sequence[ClusterObject]) -> Derivation:
@@ -165,7 +165,7 @@ def at(objects: Sequence[ClusterObject]) -> Derivation:
     return derived(state, NODE)
 
 
-def recomputed(state: ClusterState) -> Desired | None:
+def recomputed(state: ClusterState) -> DesiredRuleset | None:
     """Return what a state amounts to, from nothing."""
     return desired(state, NODE) if NODE in state.nodes else None
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.objects import IPBlock
-from engine.policy.prefix_sets import Block, Entry, Network, entries, sorted_blocks
+from engine.policy.prefix_sets import AddressBlock, Network, PrefixEntry, entries, sorted_blocks
 from engine.rulesets.model import Family
 from tests.support.policies.object_strategies import networks
 from tests.support.rulesets.ruleset_builders import block, blocks
@@ -22,18 +22,18 @@ def held(network: Network, address: int) -> bool:
     return int(network.network_address) <= address <= int(network.broadcast_address)
 
 
-def naive(found: list[Block], address: int) -> bool:
+def naive(found: list[AddressBlock], address: int) -> bool:
     """The meaning of blocks: in one of them and in none of its exceptions."""
     return any(held(b.network, address) and not any(held(net, address) for net in b.excepted) for b in found)
 
 
-def looked_up(found: tuple[Entry, ...], address: int) -> bool:
+def looked_up(found: tuple[PrefixEntry, ...], address: int) -> bool:
     """What a ``hash:net`` set answers: its most specific entry decides."""
     holding = [entry for entry in found if held(entry.network, address)]
     return bool(holding) and max(holding, key=lambda entry: entry.network.prefixlen).matches
 
 
-def boundaries(found: list[Block], family: Family) -> set[int]:
+def boundaries(found: list[AddressBlock], family: Family) -> set[int]:
     """The first and last address of every named network and their neighbours."""
     named = [net for b in found for net in (b.network, *b.excepted)]
     edges = {int(edge) for net in named for edge in (net.network_address, net.broadcast_address)}
@@ -41,7 +41,7 @@ def boundaries(found: list[Block], family: Family) -> set[int]:
 
 
 @given(FAMILIES.flatmap(lambda f: st.tuples(st.just(f), st.lists(blocks(f), max_size=6))), st.data())
-def test_the_longest_prefix_answers_as_the_union(drawn: tuple[Family, list[Block]], data: st.DataObject) -> None:
+def test_the_longest_prefix_answers_as_the_union(drawn: tuple[Family, list[AddressBlock]], data: st.DataObject) -> None:
     """The most specific entry says of every address whether the union of the blocks holds it."""
     family, found = drawn
     made = entries(found, family)
@@ -51,7 +51,7 @@ def test_the_longest_prefix_answers_as_the_union(drawn: tuple[Family, list[Block
 
 
 @given(FAMILIES.flatmap(lambda f: st.tuples(st.just(f), st.lists(blocks(f), max_size=6))), st.randoms())
-def test_entries_fit_a_set(drawn: tuple[Family, list[Block]], random: Random) -> None:
+def test_entries_fit_a_set(drawn: tuple[Family, list[AddressBlock]], random: Random) -> None:
     """No entry is ``/0``, no network stands twice, and the order of the blocks says nothing."""
     family, found = drawn
     made = entries(found, family)
@@ -62,19 +62,19 @@ def test_entries_fit_a_set(drawn: tuple[Family, list[Block]], random: Random) ->
 
 
 @given(st.lists(blocks(Family.IPV4), max_size=6))
-def test_one_more_block_is_one_more_entry(drawn: list[Block]) -> None:
+def test_one_more_block_is_one_more_entry(drawn: list[AddressBlock]) -> None:
     """A block apart from all others adds exactly its own entry."""
     found = [each for each in drawn if each.network.prefixlen > 2]
     more = block("203.0.113.0/24")
     before, after = (set(entries(b, Family.IPV4)) for b in (found, [*found, more]))
-    assert after - before == {Entry(more.network)}
+    assert after - before == {PrefixEntry(more.network)}
     assert before <= after
 
 
 def test_one_more_block_inside_another_is_one_more_entry() -> None:
     """A block inside another one adds exactly its own entry too."""
     outer, inner = block("10.0.0.0/8"), block("10.1.0.0/16")
-    assert entries([outer, inner], Family.IPV4) == (Entry(outer.network), Entry(inner.network))
+    assert entries([outer, inner], Family.IPV4) == (PrefixEntry(outer.network), PrefixEntry(inner.network))
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_one_more_block_inside_another_is_one_more_entry() -> None:
 )
 def test_everything_is_two_halves(family: Family, whole: str, halves: tuple[str, str]) -> None:
     """All addresses of a family enter as two halves, which a set can hold."""
-    assert entries([block(whole)], family) == tuple(Entry(ip_network(half)) for half in halves)
+    assert entries([block(whole)], family) == tuple(PrefixEntry(ip_network(half)) for half in halves)
 
 
 def test_half_of_everything_may_be_excepted() -> None:
     """An exception that is one of the two halves leaves the other."""
-    assert entries([block("0.0.0.0/0", "128.0.0.0/1")], Family.IPV4) == (Entry(ip_network("0.0.0.0/1")),)
+    assert entries([block("0.0.0.0/0", "128.0.0.0/1")], Family.IPV4) == (PrefixEntry(ip_network("0.0.0.0/1")),)
 
 
 def test_an_exception_of_one_block_may_be_in_another() -> None:

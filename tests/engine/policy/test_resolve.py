@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.errors import Refused, UnknownNode
 from engine.events import declared, deleted
 from engine.objects import ClusterNetworkPolicy, ClusterObject, Tier
-from engine.policy.completed_rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane, Protocol, Service
+from engine.policy.completed_rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane, Protocol, Traffic
 from engine.policy.resolve import resolve
 from engine.state.fold import ClusterState, evolve
 from tests.support.rulesets.ruleset_builders import Json, block, cidr, node, policy, tier, world
@@ -231,11 +231,11 @@ def test_ports_become_services() -> None:
     (rule,) = of(policy("p", ingress=[{"action": "Reject", "ports": ports}]))
     assert rule.action is Action.REJECT
     assert rule.services == (
-        Service(Protocol.SCTP),
-        Service(Protocol.TCP, (0, 65535), (1000, 2000)),
-        Service(Protocol.TCP, (22, 22)),
-        Service(Protocol.TCP, (80, 90)),
-        Service(Protocol.UDP, (53, 53)),
+        Traffic(Protocol.SCTP),
+        Traffic(Protocol.TCP, (0, 65535), (1000, 2000)),
+        Traffic(Protocol.TCP, (22, 22)),
+        Traffic(Protocol.TCP, (80, 90)),
+        Traffic(Protocol.UDP, (53, 53)),
     )
 
 

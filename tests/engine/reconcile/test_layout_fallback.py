@@ -1,8 +1,8 @@
 """A layout comes into force where it is proved to be equal, and where the kernel takes it."""
 
 from adapters.netfilter.iptables import MemoryKernel
-from engine.compiler import Layout, Options, compile_rules
-from engine.policy.completed_rules import Protocol, Service
+from engine.compiler import CompilerOptions, Layout, compile_rules
+from engine.policy.completed_rules import Protocol, Traffic
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.model import Ruleset
 from tests.engine.reconcile.test_reconciler import WATCH, TrustingVerifier, in_force, wanted
@@ -17,9 +17,9 @@ class DoubtingVerifier(TrustingVerifier):
         return "" if one == other else "tcp to port 22 changes"
 
 
-OPTIMISED = Options(layout=Layout.OPTIMISED)
+OPTIMISED = CompilerOptions(layout=Layout.OPTIMISED)
 PORTS = [
-    completed(f"p{n}", f"10.0.{n}.0/24", priority=float(n), services=(Service(Protocol.TCP, (22, 22)),))
+    completed(f"p{n}", f"10.0.{n}.0/24", priority=float(n), services=(Traffic(Protocol.TCP, (22, 22)),))
     for n in range(10)
 ]
 

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 
 from adapters.netfilter.iptables import MemoryKernel
 from engine.compiler import compile_rules
-from engine.errors import KernelRefused, NotInForce, ToolMissing, Unsafe
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Plane, Protocol, Service
-from engine.reconcile.interfaces import Judgement
+from engine.errors import KernelRefused, ReadBackDiffers, ToolMissing, UnsafePlan
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Plane, Protocol, Traffic
+from engine.reconcile.interfaces import PlanProof
 from engine.reconcile.reconciler import Dispatcher, Method, NodeRuleReconciler, Reconciler, propose, realize
 from engine.rulesets.diff import apply_changes, owned
 from engine.rulesets.model import Chain, Family, IpSet, Ruleset, Table
 from engine.rulesets.plan import Step
-from engine.rulesets.transitions import Passage, passages, round_plan
+from engine.rulesets.transitions import IntermediateState, passages, round_plan
 from tests.support.rulesets.ruleset_builders import FOREIGN, NullWatch, arranged, completed
 
 WATCH = NullWatch()
 
 A = completed("a", "10.0.0.0/8", "fd00::/8", priority=1.0)
 A_AGAIN = completed("a", "10.0.0.0/8", "10.9.0.0/16", priority=3.0, action=Action.ALLOW)
-B = completed("b", priority=2.0, services=(Service(Protocol.TCP, (22, 22)),), action=Action.REJECT)
+B = completed("b", priority=2.0, services=(Traffic(Protocol.TCP, (22, 22)),), action=Action.REJECT)
 C = completed("c", "192.0.2.0/24", priority=2.0, direction=Direction.EGRESS)
 D = completed("d", "10.0.0.0/8", priority=2.5)
 
@@ -46,9 +46,9 @@ OTHERS = Ruleset(
 class TrustingVerifier:
     """Finds every plan good."""
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the names are the port's
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the names are the port's
         """Return nothing."""
-        return Judgement()
+        return PlanProof()
 
     def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
         """Return nothing."""
@@ -58,16 +58,16 @@ class TrustingVerifier:
 class GuardingVerifier(TrustingVerifier):
     """Says that a packet is lost where a rule of a policy named ``d`` comes into force."""
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the names are the port's
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the names are the port's
         """Return the packet."""
         comments = {rule.comment for _, _, chain in after.chains() for rule in chain.rules}
-        return Judgement(lost=("ssh from 192.0.2.1",) if "nodewall d/r" in comments else ())
+        return PlanProof(lost=("ssh from 192.0.2.1",) if "nodewall d/r" in comments else ())
 
 
 class PickyVerifier(TrustingVerifier):
     """Says that packets go astray while rules look into a set that changes."""
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[Passage]) -> Judgement:  # noqa: ARG002 - the names are the port's
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the names are the port's
         """Return the sets that change under the eyes of rules."""
         asked = (
             name
@@ -77,7 +77,7 @@ class PickyVerifier(TrustingVerifier):
             for name in rule.set_names
             if name in passage.moving
         )
-        return Judgement(strays=tuple(dict.fromkeys(asked)))
+        return PlanProof(strays=tuple(dict.fromkeys(asked)))
 
 
 def reconciler_of(kernel: MemoryKernel) -> NodeRuleReconciler:
@@ -263,7 +263,7 @@ def test_a_lost_lifeline_is_refused() -> None:
     reconciler = NodeRuleReconciler(kernel, GuardingVerifier(), WATCH)
     reconciler.reconcile(A)
     before = kernel.ruleset
-    with pytest.raises(Unsafe, match=r"refused, the node would lose ssh from 192\.0\.2\.1"):
+    with pytest.raises(UnsafePlan, match=r"refused, the node would lose ssh from 192\.0\.2\.1"):
         reconciler.reconcile(D)
     assert kernel.ruleset == before
     assert reconciler.latest is not None
@@ -305,7 +305,9 @@ class ForgetfulKernel(MemoryKernel):
 
 def test_what_is_not_in_force_afterwards_is_said() -> None:
     """Where the tools agree and nothing changed, the error names what is missing."""
-    with pytest.raises(NotInForce, match=r"read back \d+ differences after the apply: ipset create nw-4-") as missing:
+    with pytest.raises(
+        ReadBackDiffers, match=r"read back \d+ differences after the apply: ipset create nw-4-"
+    ) as missing:
         reconciler_of(ForgetfulKernel()).reconcile(A)
     assert "ip6tables new-chain filter/NW-INPUT" in missing.value.differences
 

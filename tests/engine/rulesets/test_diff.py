@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from engine.rulesets.diff import (
     ChainChange,
-    Change,
     JumpPlaced,
     JumpRemoved,
     MemberAdded,
@@ -19,6 +18,7 @@ from engine.rulesets.diff import (
     MemberRemoved,
     RuleDeleted,
     RuleInserted,
+    RulesetChange,
     SetCreated,
     SetDestroyed,
     apply_changes,
@@ -239,7 +239,7 @@ HOST, NET, NO_NET = ("10.0.0.1",), ("10.0.0.0/8",), ("10.0.0.0/8", "nomatch")
         ),
     ],
 )
-def test_a_set_takes_the_fewest_edits(before: Ruleset, after: Ruleset, expected: tuple[Change, ...]) -> None:
+def test_a_set_takes_the_fewest_edits(before: Ruleset, after: Ruleset, expected: tuple[RulesetChange, ...]) -> None:
     """A member comes, goes or changes its flags in one edit; a set of another kind is made anew."""
     assert diff(before, after) == expected
     assert apply_changes(before, expected) == after

@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.rulesets.digest import Fingerprints, fingerprint
+from engine.rulesets.digest import RulesetDigests, fingerprint
 from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import full_text
 from tests.support.rulesets.ruleset_builders import owned_rulesets
@@ -14,7 +14,7 @@ from tests.support.rulesets.ruleset_builders import owned_rulesets
 @given(st.lists(owned_rulesets(), min_size=1, max_size=5))
 def test_it_is_of_the_whole_text_whatever_was_hashed_before(rulesets: list[Ruleset]) -> None:
     """Texts that are kept from one ruleset to the next make no difference."""
-    known = Fingerprints()
+    known = RulesetDigests()
     for ruleset in rulesets:
         whole = hashlib.sha256("".join(full_text(ruleset).values()).encode()).hexdigest()
         assert known.of(ruleset) == fingerprint(ruleset) == whole

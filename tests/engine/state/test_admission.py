@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import Fault, Place, Refused
+from engine.errors import Fault, Refused, SourceLocation
 from engine.events import EventBody, ObjectRefused, Refusal, subject
 from engine.objects import (
     KINDS,
@@ -20,7 +20,7 @@ from engine.objects import (
     Tier,
     key_of,
 )
-from engine.state.admission import MAX_FAULTS, MAX_TIERS, Faulty, Mode, changes, judge
+from engine.state.admission import MAX_FAULTS, MAX_TIERS, InvalidObject, SubmitMode, changes, judge
 from engine.state.fold import ClusterState, evolve
 from tests.support.policies.object_strategies import clusters
 
@@ -60,9 +60,9 @@ def pod(name: str, namespace: str) -> Pod:
     return Pod.model_validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
 
 
-def given_at(objects: Iterable[ClusterObject]) -> list[tuple[ClusterObject, Place]]:
+def given_at(objects: Iterable[ClusterObject]) -> list[tuple[ClusterObject, SourceLocation]]:
     """Return the objects as declared in a file, a line each."""
-    return [(item, Place("f.yaml", line=line)) for line, item in enumerate(objects, start=1)]
+    return [(item, SourceLocation("f.yaml", line=line)) for line, item in enumerate(objects, start=1)]
 
 
 def after(state: ClusterState, bodies: Iterable[EventBody]) -> ClusterState:
@@ -82,7 +82,7 @@ def contents(state: ClusterState) -> dict[str, ClusterObject]:
     return {f"{kind}/{key}": item for kind in KINDS for key, item in state.objects(kind).items()}
 
 
-def faults(state: ClusterState, *objects: ClusterObject, mode: Mode = Mode.DECLARE) -> list[str]:
+def faults(state: ClusterState, *objects: ClusterObject, mode: SubmitMode = SubmitMode.DECLARE) -> list[str]:
     """Return why the objects are refused."""
     with pytest.raises(Refused) as refused:
         changes(state, given_at(objects), mode)
@@ -102,15 +102,15 @@ def is_sound(state: ClusterState) -> bool:
     return known and shallow and len(set(ranks)) == len(ranks)
 
 
-@given(clusters(), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
-def test_the_state_then_holds_exactly_what_was_declared(objects: tuple[ClusterObject, ...], mode: Mode) -> None:
+@given(clusters(), st.sampled_from((SubmitMode.DECLARE, SubmitMode.SYNC)))
+def test_the_state_then_holds_exactly_what_was_declared(objects: tuple[ClusterObject, ...], mode: SubmitMode) -> None:
     """From an empty cluster, the events lead to the declared objects and nothing else."""
     state = after(ClusterState(), changes(ClusterState(), given_at(objects), mode))
     assert contents(state) == {f"{item.kind}/{key_of(item)}": item for item in objects}
 
 
-@given(clusters(), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
-def test_declaring_twice_makes_no_events(objects: tuple[ClusterObject, ...], mode: Mode) -> None:
+@given(clusters(), st.sampled_from((SubmitMode.DECLARE, SubmitMode.SYNC)))
+def test_declaring_twice_makes_no_events(objects: tuple[ClusterObject, ...], mode: SubmitMode) -> None:
     """What is so already is not recorded again."""
     assert changes(state_of(*objects), given_at(objects), mode) == ()
 
@@ -133,7 +133,7 @@ def test_sync_leads_to_just_the_input_through_sound_states(
         item for item in objects if item in chosen or (isinstance(item, Tier) and item.metadata.name in needed)
     ]
     state = start
-    for body in changes(start, given_at(kept), Mode.SYNC):
+    for body in changes(start, given_at(kept), SubmitMode.SYNC):
         state = evolve(state, body)
         assert is_sound(state)
     assert contents(state) == {f"{item.kind}/{key_of(item)}": item for item in kept}
@@ -142,16 +142,16 @@ def test_sync_leads_to_just_the_input_through_sound_states(
 @given(clusters())
 def test_deleting_everything_leaves_nothing_and_deleting_again_does_nothing(objects: tuple[ClusterObject, ...]) -> None:
     """``delete`` removes the objects given; those not there make no event."""
-    state = after(state_of(*objects), changes(state_of(*objects), given_at(objects), Mode.DELETE))
+    state = after(state_of(*objects), changes(state_of(*objects), given_at(objects), SubmitMode.DELETE))
     assert contents(state) == {}
-    assert changes(state, given_at(objects), Mode.DELETE) == ()
+    assert changes(state, given_at(objects), SubmitMode.DELETE) == ()
 
 
 def test_policies_go_first_tiers_and_nodes_last() -> None:
     """The order is: deleted policies; tiers, nodes, policies declared, by name; deleted nodes and tiers."""
     start = state_of(policy("old", "t1"), policy("moved", "t1"), tier("t1", 1), node("n1"))
     wanted: list[ClusterObject] = [policy("moved", "t2"), policy("a"), node("n2"), tier("t2", 2)]
-    assert [(body.type, subject(body)) for body in changes(start, given_at(wanted), Mode.SYNC)] == [
+    assert [(body.type, subject(body)) for body in changes(start, given_at(wanted), SubmitMode.SYNC)] == [
         ("policy.deleted", "ClusterNetworkPolicy/old"),
         ("tier.declared", "Tier/t2"),
         ("node.observed", "Node/n2"),
@@ -183,11 +183,11 @@ def test_an_unknown_tier_is_refused_with_those_there_are() -> None:
 def test_sync_refuses_policies_whose_tier_it_would_delete() -> None:
     """A tier of the state that is absent from the input is no tier any more."""
     start = state_of(tier("gold", 7), policy("p", "gold"))
-    assert "spec.tier" in faults(start, policy("p", "gold"), mode=Mode.SYNC)[0]
+    assert "spec.tier" in faults(start, policy("p", "gold"), mode=SubmitMode.SYNC)[0]
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_reserved_tiers_cannot_be_touched(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", SubmitMode)
+def test_reserved_tiers_cannot_be_touched(mode: SubmitMode) -> None:
     """A tier with a reserved name is neither declared nor deleted."""
     found = faults(ClusterState(), tier("baseline", 9), mode=mode)
     assert found == [
@@ -199,7 +199,7 @@ def test_a_reserved_tier_as_it_is_changes_nothing() -> None:
     """A reserved tier with its own priority, as a dump of a cluster has it, is no event; deleting it is refused."""
     dumped = given_at([tier("baseline", 253), node("a")])
     assert [body.type for body in changes(ClusterState(), dumped)] == ["node.observed"]
-    assert "a reserved tier" in faults(ClusterState(), tier("baseline", 253), mode=Mode.DELETE)[0]
+    assert "a reserved tier" in faults(ClusterState(), tier("baseline", 253), mode=SubmitMode.DELETE)[0]
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_a_reserved_tier_as_it_is_changes_nothing() -> None:
     ],
     ids=["reserved", "input", "state"],
 )
-@pytest.mark.parametrize("mode", [Mode.DECLARE, Mode.SYNC])
+@pytest.mark.parametrize("mode", [SubmitMode.DECLARE, SubmitMode.SYNC])
 def test_no_two_tiers_share_a_priority(
-    start: tuple[ClusterObject, ...], objects: list[ClusterObject], holder: str, mode: Mode
+    start: tuple[ClusterObject, ...], objects: list[ClusterObject], holder: str, mode: SubmitMode
 ) -> None:
     """A priority that a reserved tier, one of the state or one of the input has is refused, naming that tier."""
     (found,) = faults(state_of(*start), *objects, mode=mode)
@@ -244,13 +244,13 @@ def test_there_are_at_most_twenty_tiers_besides_the_reserved() -> None:
 def test_a_tier_in_use_cannot_be_deleted() -> None:
     """The policies that use it are named; once they go too, or have gone, so may the tier."""
     start = state_of(tier("a", 9), policy("p", "a"), policy("q", "a"))
-    assert faults(start, tier("a", 9), policy("p", "a"), mode=Mode.DELETE) == [
+    assert faults(start, tier("a", 9), policy("p", "a"), mode=SubmitMode.DELETE) == [
         (
             'f.yaml:1: metadata.name: Tier "a" is in use by ClusterNetworkPolicy "q"; '
             "expected these policies deleted, or in another tier, first"
         )
     ]
-    assert len(changes(start, given_at([tier("a", 9), policy("p", "a"), policy("q", "a")]), Mode.DELETE)) == 3
+    assert len(changes(start, given_at([tier("a", 9), policy("p", "a"), policy("q", "a")]), SubmitMode.DELETE)) == 3
 
 
 def test_all_refusals_come_at_once() -> None:
@@ -278,7 +278,7 @@ def test_children_of_groups_may_be_missing() -> None:
     """A child that is not there is pending, and may come and go."""
     start = state_of(group("a", "b"))
     there = after(start, changes(start, given_at([group("b")])))
-    assert after(there, changes(there, given_at([group("b")]), Mode.DELETE)).groups == start.groups
+    assert after(there, changes(there, given_at([group("b")]), SubmitMode.DELETE)).groups == start.groups
 
 
 _SHAPES: tuple[tuple[str, ...], ...] = ((), ("b",), ("c",), ("a",), ("b", "c"))
@@ -289,9 +289,9 @@ _NESTINGS = [
 SOUND = [some for some in _NESTINGS if not judge(ClusterState(), given_at(some)).faults]
 
 
-@given(st.sampled_from(SOUND), st.sampled_from(SOUND), st.sampled_from((Mode.DECLARE, Mode.SYNC)))
+@given(st.sampled_from(SOUND), st.sampled_from(SOUND), st.sampled_from((SubmitMode.DECLARE, SubmitMode.SYNC)))
 def test_groups_never_nest_too_deep_on_the_way(
-    before: tuple[ClusterGroup, ...], wanted: tuple[ClusterGroup, ...], mode: Mode
+    before: tuple[ClusterGroup, ...], wanted: tuple[ClusterGroup, ...], mode: SubmitMode
 ) -> None:
     """Whatever groups become of whatever groups, no state in between nests three deep."""
     state = state_of(*before)
@@ -299,14 +299,14 @@ def test_groups_never_nest_too_deep_on_the_way(
     for body in judgement.bodies:
         state = evolve(state, body)
         assert is_sound(state)
-    if mode is Mode.SYNC and not judgement.faults:
+    if mode is SubmitMode.SYNC and not judgement.faults:
         assert contents(state) == {f"ClusterGroup/{item.metadata.name}": item for item in wanted}
 
 
 def test_one_name_in_two_namespaces_is_two_objects() -> None:
     """What lives in a namespace is known by namespace and name."""
     start = state_of(pod("p", "x"), pod("p", "y"))
-    assert [subject(body) for body in changes(start, given_at([pod("p", "y")]), Mode.SYNC)] == ["Pod/x/p"]
+    assert [subject(body) for body in changes(start, given_at([pod("p", "y")]), SubmitMode.SYNC)] == ["Pod/x/p"]
     assert 'Pod "x/p" is given twice' in faults(start, pod("p", "x"), pod("p", "x"))[0]
 
 
@@ -315,10 +315,10 @@ def refused(kind: str, name: str, *problems: str) -> ObjectRefused:
     return ObjectRefused(kind=kind, name=name, faults=tuple(Refusal(path="", problem=text) for text in problems))
 
 
-def faulty(kind: str, name: str, *problems: str, tier: str = "application") -> Faulty:
+def faulty(kind: str, name: str, *problems: str, tier: str = "application") -> InvalidObject:
     """Return an object that is refused for what it says."""
-    place = Place("f.yaml", line=9)
-    return Faulty(kind, name, tuple(Fault("", text, "", place) for text in problems), place, (tier, place))
+    place = SourceLocation("f.yaml", line=9)
+    return InvalidObject(kind, name, tuple(Fault("", text, "", place) for text in problems), place, (tier, place))
 
 
 def test_refusals_are_put_on_record_by_object() -> None:
@@ -363,8 +363,8 @@ def test_a_good_declaration_settles_a_refusal_even_if_it_changes_nothing(item: C
     back = after(state, changes(state, given_at([item])))
     assert (contents(back), len(back.refusals)) == (contents(state), 0)
     never = evolve(ClusterState(), refused(item.kind, key_of(item), "bad"))
-    assert not after(never, changes(never, given_at([item]), Mode.DELETE)).refusals
-    assert not after(never, changes(never, [], Mode.SYNC)).refusals
+    assert not after(never, changes(never, given_at([item]), SubmitMode.DELETE)).refusals
+    assert not after(never, changes(never, [], SubmitMode.SYNC)).refusals
 
 
 def test_a_reserved_tier_as_it_is_settles_its_refusal() -> None:
@@ -372,8 +372,8 @@ def test_a_reserved_tier_as_it_is_settles_its_refusal() -> None:
     state = evolve(ClusterState(), judge(ClusterState(), given_at([tier("baseline", 9)])).refusals[0])
     back = after(state, changes(state, given_at([tier("baseline", 253)])))
     assert not back.refusals
-    assert changes(back, given_at([tier("baseline", 253)]), Mode.SYNC) == ()
-    assert changes(back, [], Mode.SYNC) == ()
+    assert changes(back, given_at([tier("baseline", 253)]), SubmitMode.SYNC) == ()
+    assert changes(back, [], SubmitMode.SYNC) == ()
 
 
 def test_who_names_a_faulty_tier_is_not_to_blame() -> None:

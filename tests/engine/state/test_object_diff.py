@@ -10,7 +10,7 @@ from engine.events import ConfigDeclared, declared, deleted
 from engine.objects import Node
 from engine.objects.config import Configuration
 from engine.state.fold import ClusterState, evolve
-from engine.state.object_diff import ABSENT, How, edited, edits
+from engine.state.object_diff import ABSENT, ObjectChangeKind, edited, edits
 from tests.support.policies.object_strategies import policies
 
 JSON = st.recursive(
@@ -61,8 +61,8 @@ def test_a_policy_that_is_declared_again_has_edits(first: object, second: object
     state = evolve(ClusterState(), declared(first))  # type: ignore[arg-type] # a policy
     again = edited(state, declared(first))  # type: ignore[arg-type] # as above
     assert again is not None
-    assert (again.how, again.edits) == (How.CHANGED, ())
-    assert edited(ClusterState(), declared(second)).how is How.NEW  # type: ignore[arg-type, union-attr] # a policy
+    assert (again.how, again.edits) == (ObjectChangeKind.CHANGED, ())
+    assert edited(ClusterState(), declared(second)).how is ObjectChangeKind.NEW  # type: ignore[arg-type, union-attr] # a policy
 
 
 def test_people_read_it_as_a_patch() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.events import ObjectRefused, Refusal
 from engine.state.fold import evolve
-from engine.status.cluster_status import PolicySummary, Rollup
+from engine.status.cluster_status import ClusterStatus, PolicySummary
 from engine.status.policy_status import Phase, PolicyStatus, version_of
 from tests.support.rulesets.ruleset_builders import cidr, node, policy, world
 
@@ -20,7 +20,7 @@ VERSION = version_of(POLICY)
 def summary(**phases: Phase) -> PolicySummary | None:
     """What comes of reports by node."""
     reports = {name: {"p": PolicyStatus("p", phase, 1, (), VERSION)} for name, phase in phases.items()}
-    return Rollup().of(STATE, "p", reports)
+    return ClusterStatus().of(STATE, "p", reports)
 
 
 def test_a_policy_is_realized_once_all_its_nodes_say_so() -> None:
@@ -33,7 +33,7 @@ def test_a_policy_is_realized_once_all_its_nodes_say_so() -> None:
 def test_an_older_version_that_is_in_force_does_not_count() -> None:
     """A version is told by what it says; one that says the same again counts at once."""
     reports = {name: {"p": PolicyStatus("p", Phase.REALIZED, 1, (), "older")} for name in NODES}
-    found = Rollup().of(STATE, "p", reports)
+    found = ClusterStatus().of(STATE, "p", reports)
     assert found is not None
     assert (found.phase, found.current) == (Phase.REALIZING, 0)
 
@@ -41,7 +41,7 @@ def test_an_older_version_that_is_in_force_does_not_count() -> None:
 def test_a_node_that_failed_is_named_with_its_words() -> None:
     """And the policy has failed, whatever the others say."""
     failed = {"n2": {"p": PolicyStatus("p", Phase.FAILED, None, ("iptables refused",), VERSION)}}
-    found = Rollup().of(STATE, "p", failed)
+    found = ClusterStatus().of(STATE, "p", failed)
     assert found == PolicySummary(Phase.FAILED, 0, 4, message="n2: iptables refused; not yet on n0, n1, n3")
 
 
@@ -50,12 +50,12 @@ def test_a_version_that_is_refused_is_in_force_nowhere() -> None:
     faults = tuple(Refusal(path=f"spec.{n}", problem="no good", expected="") for n in range(7))
     refused = ObjectRefused(kind="ClusterNetworkPolicy", name="p", faults=faults)
     reports = {name: {"p": PolicyStatus("p", Phase.REALIZED, 1, (), VERSION)} for name in NODES}
-    found = Rollup().of(evolve(STATE, refused), "p", reports)
+    found = ClusterStatus().of(evolve(STATE, refused), "p", reports)
     assert found is not None
     assert (found.phase, found.current, found.desired) == (Phase.FAILED, 0, 4)
     assert found.refused.count("no good") == 5
     assert found.refused.endswith("; 2 more reasons")
-    assert Rollup().of(replace(STATE, policies=STATE.policies.delete("p")), "p", reports) == PolicySummary(
+    assert ClusterStatus().of(replace(STATE, policies=STATE.policies.delete("p")), "p", reports) == PolicySummary(
         Phase.FAILED, 0, 0, "refused"
     )
 

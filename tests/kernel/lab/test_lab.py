@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from adapters.lab.netns import Host, Lab, Outcome, _orphans
+from adapters.lab.netns import DeliveryOutcome, Lab, LabHost, _orphans
 from adapters.system.process import namespaces
 from engine.errors import KernelRefused
 from engine.rulesets.model import Family
@@ -33,7 +33,7 @@ def interrupted() -> None:
 def test_without_rules_connections_are_accepted(lab: Lab, family: Family, protocol: int) -> None:
     """Without rules, connections are accepted."""
     with lab.listening("node-1", [(protocol, 6443)]):
-        assert lab.connect("client", ADDRESS[family], 6443, protocol) is Outcome.ACCEPT
+        assert lab.connect("client", ADDRESS[family], 6443, protocol) is DeliveryOutcome.ACCEPT
 
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])
@@ -51,8 +51,14 @@ def test_connections_fare_as_the_input_rules_say(lab: Lab, load: Load, family: F
 
     outcomes = lab.connect_all([("client", ADDRESS[family], port, protocol) for port in range(1, 6)], timeout=0.5)
 
-    last = Outcome.REJECT if protocol == TCP else Outcome.ACCEPT
-    assert outcomes == [Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.REJECT, last]
+    last = DeliveryOutcome.REJECT if protocol == TCP else DeliveryOutcome.ACCEPT
+    assert outcomes == [
+        DeliveryOutcome.ACCEPT,
+        DeliveryOutcome.DROP,
+        DeliveryOutcome.REJECT,
+        DeliveryOutcome.REJECT,
+        last,
+    ]
 
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])
@@ -64,7 +70,7 @@ def test_connections_fare_as_the_output_rules_say(lab: Lab, load: Load, family: 
 
     outcomes = lab.connect_all([("client", ADDRESS[family], port, protocol) for port in (1, 2)], timeout=0.5)
 
-    assert outcomes == [Outcome.DROP, Outcome.REJECT]
+    assert outcomes == [DeliveryOutcome.DROP, DeliveryOutcome.REJECT]
 
 
 @pytest.mark.usefixtures("kernel")
@@ -83,7 +89,7 @@ def test_nothing_is_left_of_a_lab_that_could_not_be_built() -> None:
     """Nothing is left of a lab that could not be built."""
     before = ours()
 
-    with pytest.raises(KernelRefused), Lab((Host("node-1", ("no address",)),)):
+    with pytest.raises(KernelRefused), Lab((LabHost("node-1", ("no address",)),)):
         pass
 
     assert ours() == before

@@ -8,8 +8,8 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet
 
-from adapters.lab.packet_injection import Rig
-from adapters.system.netns_sockets import Outcome
+from adapters.lab.packet_injection import InjectionRig
+from adapters.system.netns_sockets import DeliveryOutcome
 from engine.rulesets.model import Family, Hook
 from tests.kernel.conftest import Load
 
@@ -37,54 +37,56 @@ def one_of_each(hook: Hook, family: Family) -> list[bytes]:
 
 
 @pytest.mark.parametrize("hook", [Hook.INPUT, Hook.OUTPUT])
-def test_without_rules_all_is_accepted(oracle: Rig, family: Family, hook: Hook) -> None:
+def test_without_rules_all_is_accepted(oracle: InjectionRig, family: Family, hook: Hook) -> None:
     """Without rules, packets of every protocol are accepted."""
-    assert oracle.judge(hook, one_of_each(hook, family)) == [Outcome.ACCEPT] * 4
+    assert oracle.judge(hook, one_of_each(hook, family)) == [DeliveryOutcome.ACCEPT] * 4
 
 
 @pytest.mark.parametrize("hook", [Hook.INPUT, Hook.OUTPUT])
-def test_dropped_is_seen_as_dropped(oracle: Rig, load: Load, family: Family, hook: Hook) -> None:
+def test_dropped_is_seen_as_dropped(oracle: InjectionRig, load: Load, family: Family, hook: Hook) -> None:
     """What DROP takes is seen as dropped, whatever the protocol, and nothing else is."""
     for index, protocol in enumerate(("tcp", "udp", "sctp", ICMP_NAME[family])):
         load(oracle.netns, f"-A {hook} -p {protocol} -j DROP")
-        expected = [Outcome.ACCEPT] * 4
-        expected[index] = Outcome.DROP
+        expected = [DeliveryOutcome.ACCEPT] * 4
+        expected[index] = DeliveryOutcome.DROP
         assert oracle.judge(hook, one_of_each(hook, family)) == expected
 
 
 @pytest.mark.parametrize("hook", [Hook.INPUT, Hook.OUTPUT])
 @pytest.mark.parametrize("prohibited", ["", "by the administrator"])
-def test_rejected_is_seen_as_rejected(oracle: Rig, load: Load, family: Family, hook: Hook, prohibited: str) -> None:
+def test_rejected_is_seen_as_rejected(
+    oracle: InjectionRig, load: Load, family: Family, hook: Hook, prohibited: str
+) -> None:
     """What REJECT takes is seen as rejected, whatever the protocol and the ICMP error."""
     kind = f" --reject-with {PROHIBITED[family]}" if prohibited else ""
     # The refusals themselves are let through: they are ICMP and pass OUTPUT, on lo also INPUT.
     far = "-s" if hook is Hook.INPUT else "-d"
     load(oracle.netns, f"-A {hook} {far} {PEER[family]} -m conntrack --ctstate NEW -j REJECT{kind}")
 
-    assert oracle.judge(hook, one_of_each(hook, family)) == [Outcome.REJECT] * 4
+    assert oracle.judge(hook, one_of_each(hook, family)) == [DeliveryOutcome.REJECT] * 4
 
 
 @pytest.mark.parametrize("hook", [Hook.INPUT, Hook.OUTPUT])
-def test_a_reset_is_seen_as_rejected(oracle: Rig, load: Load, family: Family, hook: Hook) -> None:
+def test_a_reset_is_seen_as_rejected(oracle: InjectionRig, load: Load, family: Family, hook: Hook) -> None:
     """A TCP packet answered by an RST of REJECT is seen as rejected; the kernel's own RST for a closed port is not."""
     load(oracle.netns, f"-A {hook} -p tcp --dport 1 -j REJECT --reject-with tcp-reset")
     packets = [packet(hook, family, TCP(sport=40000, dport=port)) for port in (1, 2)]
 
-    assert oracle.judge(hook, packets) == [Outcome.REJECT, Outcome.ACCEPT]
+    assert oracle.judge(hook, packets) == [DeliveryOutcome.REJECT, DeliveryOutcome.ACCEPT]
 
 
-def test_a_forgotten_connection_is_new_again(oracle: Rig, load: Load, family: Family) -> None:
+def test_a_forgotten_connection_is_new_again(oracle: InjectionRig, load: Load, family: Family) -> None:
     """A connection is established once it was answered, and new again once it is forgotten."""
     load(oracle.netns, "-A INPUT -m conntrack --ctstate ESTABLISHED -j DROP")
     packets = one_of_each(Hook.INPUT, family)[3:]  # an echo, which the kernel answers
 
-    assert oracle.judge(Hook.INPUT, packets) == [Outcome.ACCEPT]
-    assert oracle.judge(Hook.INPUT, packets) == [Outcome.DROP]
+    assert oracle.judge(Hook.INPUT, packets) == [DeliveryOutcome.ACCEPT]
+    assert oracle.judge(Hook.INPUT, packets) == [DeliveryOutcome.DROP]
     oracle.forget()
-    assert oracle.judge(Hook.INPUT, packets) == [Outcome.ACCEPT]
+    assert oracle.judge(Hook.INPUT, packets) == [DeliveryOutcome.ACCEPT]
 
 
-def test_packets_that_cannot_be_told_apart_are_refused(oracle: Rig) -> None:
+def test_packets_that_cannot_be_told_apart_are_refused(oracle: InjectionRig) -> None:
     """Packets that cannot be told apart, or are not for the node, are refused rather than judged wrongly."""
     one = packet(Hook.INPUT, Family.IPV4, UDP(sport=1, dport=2))
 
@@ -95,7 +97,9 @@ def test_packets_that_cannot_be_told_apart_are_refused(oracle: Rig) -> None:
 
 
 @pytest.mark.parametrize("hook", [Hook.INPUT, Hook.OUTPUT])
-def test_a_thousand_packets_take_well_under_a_second(oracle: Rig, load: Load, family: Family, hook: Hook) -> None:
+def test_a_thousand_packets_take_well_under_a_second(
+    oracle: InjectionRig, load: Load, family: Family, hook: Hook
+) -> None:
     """A thousand packets, every third dropped and every third rejected, are judged right in well under a second."""
     rules = [
         f"-A {hook} -p udp --dport 2 -m conntrack --ctstate NEW -j DROP",
@@ -108,6 +112,6 @@ def test_a_thousand_packets_take_well_under_a_second(oracle: Rig, load: Load, fa
     outcomes = oracle.judge(hook, packets)
     seconds = time.monotonic() - started
 
-    kinds = (Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT)
+    kinds = (DeliveryOutcome.ACCEPT, DeliveryOutcome.DROP, DeliveryOutcome.REJECT)
     assert outcomes == [kinds[n % 3] for n in range(1000)]
     assert seconds < 1

@@ -9,7 +9,7 @@ from adapters.netfilter.iptables import Backend, MemoryKernel, NetfilterKernel
 from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused
-from engine.policy.completed_rules import Action, Direction, Protocol, Service
+from engine.policy.completed_rules import Action, Direction, Protocol, Traffic
 from engine.reconcile.interfaces import Kernel
 from engine.rulesets.diff import diff, owned
 from engine.rulesets.model import Chain, Ruleset, Table
@@ -18,7 +18,7 @@ from tests.support.rulesets.ruleset_builders import arranged, completed, kernel_
 
 A = completed("a", "10.0.0.0/8", "10.9.0.0/16", "fd00::/8", action=Action.ALLOW)
 A_AGAIN = completed("a", "10.0.0.0/8", "192.0.2.1/32", "fd00:1::/32", action=Action.REJECT)
-B = completed("b", priority=2.0, services=(Service(Protocol.TCP, (22, 22)), Service(Protocol.UDP, (53, 99))))
+B = completed("b", priority=2.0, services=(Traffic(Protocol.TCP, (22, 22)), Traffic(Protocol.UDP, (53, 99))))
 C = completed("c", "fd00:3::/32", priority=1.5, direction=Direction.EGRESS)
 
 STATES = {

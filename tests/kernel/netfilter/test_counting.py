@@ -5,12 +5,12 @@ from itertools import product
 
 import pytest
 
-from adapters.lab.packet_injection import Rig
+from adapters.lab.packet_injection import InjectionRig
 from adapters.netfilter.counters import counted
 from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.system.process import SystemRunner
-from engine.compiler import Layout, Options, compile_rules
-from engine.policy.completed_rules import Action, Protocol, Service
+from engine.compiler import CompilerOptions, Layout, compile_rules
+from engine.policy.completed_rules import Action, Protocol, Traffic
 from engine.reconcile.refusals import reach
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Hook, Ruleset
@@ -28,16 +28,16 @@ RULES = [
         *(network.format(number) for network in NETWORKS.values()),
         action=(Action.ALLOW, Action.DROP)[number % 2],
         priority=float(number),
-        services=(Service(Protocol.TCP, (22, 22)),),
+        services=(Traffic(Protocol.TCP, (22, 22)),),
     )
     for number in range(12)
 ]
 
 
-def test_each_rule_has_its_own_count(oracle: Rig, backend: str) -> None:
+def test_each_rule_has_its_own_count(oracle: InjectionRig, backend: str) -> None:
     """Packets from sources of each rule count for it; a rule that goes leaves the counts of the others as they are."""
     kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
-    optimised = Options(layout=Layout.OPTIMISED)
+    optimised = CompilerOptions(layout=Layout.OPTIMISED)
     wanted = compile_rules(RULES, optimised)
     reach(wanted, kernel)
     assert not diff(kernel.observe(), wanted)

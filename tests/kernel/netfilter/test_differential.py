@@ -16,20 +16,20 @@ from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 
-from adapters.lab.packet_injection import Rig
+from adapters.lab.packet_injection import InjectionRig
 from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.system.netns_sockets import Outcome
+from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
-from engine.compiler import Bounds, Layout, compile_within
-from engine.desired.full import Desired, desired
+from engine.compiler import Layout, LayoutLimits, compile_within
+from engine.desired.full import DesiredRuleset, desired
 from engine.policy.completed_rules import STATIC_POLICY, CompletedRule, Direction, PortRange, Protocol
 from engine.reconcile.reconciler import propose, realize
 from engine.rulesets.model import Family, Hook
 from engine.rulesets.plan import full_text
 from engine.state.fold import ClusterState
-from simulator.conntrack import Tracker
+from simulator.conntrack import ConnectionTracker
 from simulator.guard.guard import TrustingVerifier
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.oracle import Explanation, evaluate
 from simulator.packets import ConnState, Packet, protocol_names, to_wire
 from simulator.packets.dissect import ICMP_ERRORS
@@ -71,7 +71,7 @@ class Case:
 
     world: World
     state: ClusterState
-    wanted: Desired
+    wanted: DesiredRuleset
 
 
 def case(seed: str, layout: Layout) -> Case:
@@ -80,7 +80,7 @@ def case(seed: str, layout: Layout) -> Case:
     config = world.state.config.model_copy(update={"layout": layout.value.capitalize()})
     state = replace(world.state, config=config)
     wanted, few = desired(state, NODE), int(seed.rpartition(" ")[2]) % 2 * 8  # or everything is merged that can be
-    ruleset = compile_within(wanted.rules, wanted.options, Bounds(few=few)).ruleset
+    ruleset = compile_within(wanted.rules, wanted.options, LayoutLimits(few=few)).ruleset
     return Case(world, state, replace(wanted, ruleset=ruleset))
 
 
@@ -115,7 +115,7 @@ class Aim:
             # The reset that refuses a packet from a port to itself would look just like the packet.
             if len(ends) == 2 and flow not in self._taken:
                 self._taken.add(flow)
-                yield Tracker().state_of(packet)
+                yield ConnectionTracker().state_of(packet)
 
     def _packet(self, rule: CompletedRule) -> Packet:
         """Draw a packet whose far end and ports are those of a rule, or just not."""
@@ -193,16 +193,16 @@ def wire(packet: Packet) -> bytes:
 # What can be seen of a verdict
 
 
-def visible(answer: Answer, walker: Walker) -> Outcome:
+def visible(answer: Evaluation, walker: Walker) -> DeliveryOutcome:
     """Return what the oracle sees of a verdict: a rejection whose answer is not sent, or not let out, is a drop."""
     packet = answer.packet
     if answer.verdict is not Verdict.REJECT:
-        return Outcome(answer.verdict.value)
+        return DeliveryOutcome(answer.verdict.value)
     if "RST" in packet.flags or not answerable(packet):
-        return Outcome.DROP
+        return DeliveryOutcome.DROP
     if answer.hook is Hook.INPUT and walker.verdict(refusal(answer), Hook.OUTPUT).verdict is not Verdict.ACCEPT:
-        return Outcome.DROP
-    return Outcome.REJECT
+        return DeliveryOutcome.DROP
+    return DeliveryOutcome.REJECT
 
 
 def answerable(packet: Packet) -> bool:
@@ -212,7 +212,7 @@ def answerable(packet: Packet) -> bool:
     return packet.icmp is None or (packet.icmp[0] in ANSWERED_ICMP[packet.family] and not is_error(packet))
 
 
-def refusal(answer: Answer) -> Packet:
+def refusal(answer: Evaluation) -> Packet:
     """Return the packet by which REJECT answers one that arrived: it belongs to its connection, if that has one."""
     packet = answer.packet
     back = replace(
@@ -240,7 +240,7 @@ def refusal(answer: Answer) -> Packet:
 # The test
 
 
-def complaint(found: Case, before: str, said: Explanation, answers: Sequence[Answer], did: Outcome) -> str:
+def complaint(found: Case, before: str, said: Explanation, answers: Sequence[Evaluation], did: DeliveryOutcome) -> str:
     """Return all that is needed to see a mismatch again."""
     read_back, compiled = answers
     return "\n".join(
@@ -257,11 +257,11 @@ def complaint(found: Case, before: str, said: Explanation, answers: Sequence[Ans
 
 @pytest.mark.parametrize("layout", Layout)
 def test_the_kernel_does_what_policies_and_simulator_say(
-    oracle: Rig, backend: str, family: Family, layout: Layout
+    oracle: InjectionRig, backend: str, family: Family, layout: Layout
 ) -> None:
     """In random worlds, the kernel does to random packets what the policies say, and the simulator of their rules."""
     kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
-    before, outcomes = "", Counter[tuple[Hook, Outcome]]()
+    before, outcomes = "", Counter[tuple[Hook, DeliveryOutcome]]()
     for number in range(WORLDS[layout]):
         found = case(f"{backend} {family} {number}", layout)
         wanted = found.wanted.ruleset
@@ -282,4 +282,4 @@ def test_the_kernel_does_what_policies_and_simulator_say(
 
     assert outcomes.total() == WORLDS[layout] * PACKETS[layout] * len(DIRECTIONS)
     # None of it would tell much if most packets fared alike.
-    assert min(outcomes[hook, outcome] for hook in DIRECTIONS for outcome in Outcome) > outcomes.total() // 100
+    assert min(outcomes[hook, outcome] for hook in DIRECTIONS for outcome in DeliveryOutcome) > outcomes.total() // 100

@@ -7,10 +7,10 @@ from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
 from engine.policy.completed_rules import Action, CompletedRule
-from engine.policy.prefix_sets import Block
+from engine.policy.prefix_sets import AddressBlock
 from engine.reconcile.reconciler import propose, realize
 from engine.rulesets.plan import Plan
-from simulator.guard.guard import Guard
+from simulator.guard.guard import LockoutGuard
 from tests.support.rulesets.ruleset_builders import SOAK, NullWatch, block, completed
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
@@ -25,7 +25,7 @@ def rules_about(first: int, count: int) -> list[CompletedRule]:
     return [CompletedRule("many", "r", made.rank, made.direction, made.action, peers), completed("last", priority=9.0)]
 
 
-def address(number: int) -> Block:
+def address(number: int) -> AddressBlock:
     """Every second address from 10.0.0.0 on, so that no two are one network."""
     return block(f"10.{number >> 15 & 255}.{number >> 7 & 255}.{(number & 127) * 2}/32")
 
@@ -33,7 +33,7 @@ def address(number: int) -> Block:
 def test_a_large_set_costs_a_change_what_changes(backend: str) -> None:
     """It is filled by one step, one member more is one operation, and all can become others."""
     with Namespaces(("node",)) as made:
-        kernel, guard = NetfilterKernel(SystemRunner(made["node"]), Backend(backend)), Guard()
+        kernel, guard = NetfilterKernel(SystemRunner(made["node"]), Backend(backend)), LockoutGuard()
 
         def bring(first: int, count: int) -> Plan:
             wanted = compile_rules(rules_about(first, count))

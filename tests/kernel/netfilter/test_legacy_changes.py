@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from adapters.netfilter.legacy_changes import LegacyRules
+from adapters.netfilter.legacy_changes import LegacyRuleChanges
 from engine.rulesets.model import Family
 from tests.support.rulesets.ruleset_builders import scratch_namespace
 
@@ -19,7 +19,7 @@ RULE = "-p tcp --dport 22 -m limit --limit 5/min -m comment --comment x"
 
 def test_what_changes_rules_is_told_once_and_what_counts_is_not() -> None:
     """Rules that come, go or become others, policies, chains and tables; but no packets that pass."""
-    with scratch_namespace("legacy") as netns, LegacyRules(netns) as rules:
+    with scratch_namespace("legacy") as netns, LegacyRuleChanges(netns) as rules:
 
         def run(line: str) -> None:
             subprocess.run(["ip", "netns", "exec", netns, *shlex.split(line)], check=True, capture_output=True)

@@ -12,8 +12,8 @@ from adapters.lab.netns import Namespaces
 from adapters.system.process import SystemRunner
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables, render_sets, render_tables
-from simulator.conntrack import Tracker
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.conntrack import ConnectionTracker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import ConnState, Packet, protocol_names
 from simulator.traversal import arrive, send
 from tests.kernel.netfilter.test_differential import answerable
@@ -128,7 +128,7 @@ def loaded(router: Router, name: str, backend: str, family: Family) -> Ruleset:
     return replace(whole, ipv4=tables) if family is Family.IPV4 else replace(whole, ipv6=tables)
 
 
-def expected(answer: Answer, walker: Walker, router: Router) -> Seen:
+def expected(answer: Evaluation, walker: Walker, router: Router) -> Seen:
     """Return what there is to be seen of an answer: of REJECT nothing, where its own answer is not sent or let out."""
     if answer.verdict is Verdict.ACCEPT:
         return seen_as("input" if answer.hook is Hook.INPUT else answer.left.out_interface, answer.left)
@@ -138,7 +138,7 @@ def expected(answer: Answer, walker: Walker, router: Router) -> Seen:
     return Seen("refused") if told else Seen()
 
 
-def answers(answer: Answer) -> bool:
+def answers(answer: Evaluation) -> bool:
     """Whether REJECT sends anything to where a packet came from; a reset has no way back to a neighbour."""
     packet = answer.packet
     if answer.reject_with == "tcp-reset":
@@ -146,7 +146,7 @@ def answers(answer: Answer) -> bool:
     return answerable(packet)
 
 
-def refusal(answer: Answer, router: Router) -> Packet:
+def refusal(answer: Evaluation, router: Router) -> Packet:
     """Return what REJECT sends."""
     packet, first = answer.left, answer.packet
     back = Packet(
@@ -163,12 +163,12 @@ def refusal(answer: Answer, router: Router) -> Packet:
     return replace(back, protocol=protocol_names.TCP, icmp=None, sport=packet.dport, dport=packet.sport, flags=flags)
 
 
-def agree(answer: Answer, said: Seen, seen: Seen) -> bool:
+def agree(answer: Evaluation, said: Seen, seen: Seen) -> bool:
     """Whether the kernel did what was said, but for ports that it draws at random."""
     return replace(said, sport=None) == replace(seen, sport=None) if by_chance(answer) else said == seen
 
 
-def by_chance(answer: Answer) -> bool:
+def by_chance(answer: Evaluation) -> bool:
     """Whether the kernel draws a port at random, or an identifier."""
     return any("draws a free port" in text for text in answer.assumptions)
 
@@ -211,7 +211,7 @@ class Trial:
 
     router: Router
     walker: Walker
-    tracker: Tracker
+    tracker: ConnectionTracker
     sent: int = 0
     now: float = field(default_factory=time.time)
     wrong: list[str] = field(default_factory=list)
@@ -231,7 +231,7 @@ class Trial:
                 right.append((packet, seen))
         return right
 
-    def judged(self, packet: Packet) -> Answer:
+    def judged(self, packet: Packet) -> Evaluation:
         """Return what the simulator says of a packet on its whole way; root sends those of the node."""
         known = replace(packet, time=self.now, uid=0, gid=0)
         return (arrive if packet.in_interface else send)(self.walker, self.tracker, known)
@@ -241,7 +241,7 @@ class Trial:
 def test_the_kernel_does_what_the_simulator_says(name: str, router: Router, backend: str, family: Family) -> None:
     """Packets at the edges of each rule, and answers to them, get where the simulator says, rewritten as it says."""
     ruleset = loaded(router, name, backend, family)
-    trial = Trial(router, Walker(ruleset), Tracker(router.host))
+    trial = Trial(router, Walker(ruleset), ConnectionTracker(router.host))
     right = trial.compare(islice(Aim(ruleset, family, router.host, name).packets(), PACKETS))
     went = [(packet, seen) for packet, seen in right if left(seen) and packet.inner is None]
     trial.compare(back for packet, seen in went if (back := replied(packet, seen)))

@@ -7,12 +7,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from adapters.lab.packet_injection import ETH_P_IP, ETH_P_IPV6, GATEWAY_MAC, NODE_MAC, Rig
-from adapters.system.netns_sockets import Outcome
+from adapters.lab.packet_injection import ETH_P_IP, ETH_P_IPV6, GATEWAY_MAC, NODE_MAC, InjectionRig
+from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import Packet, from_wire, protocol_names, to_wire
 from tests.support.policies.random_clusters import ADDRESSES
@@ -28,16 +28,16 @@ WORDS = {Family.IPV4: "inet", Family.IPV6: "inet6"}
 
 
 @pytest.fixture
-def node(kernel: None) -> Iterator[Rig]:  # noqa: ARG001  # asked for its effect
+def node(kernel: None) -> Iterator[InjectionRig]:  # noqa: ARG001  # asked for its effect
     """A node with two interfaces whose kernel gives verdicts."""
-    with Rig(ADDRESSES, INTERFACES) as made:
+    with InjectionRig(ADDRESSES, INTERFACES) as made:
         yield made
 
 
 class Rules:
     """Sets and tables in force, and what simulates them."""
 
-    def __init__(self, node: Rig, backend: str, family: Family, sets: str, tables: str) -> None:
+    def __init__(self, node: InjectionRig, backend: str, family: Family, sets: str, tables: str) -> None:
         """Put them in force; ``inet``, and ``FAR`` as an address, stand for the family's own."""
         self._node, self._family = node, family
         self._tool = f"{'iptables' if family is Family.IPV4 else 'ip6tables'}-{backend}"
@@ -47,7 +47,7 @@ class Rules:
         found = parse_tables(self._run([f"{self._tool}-save"]))
         ipv4, ipv6 = (found, ()) if family is Family.IPV4 else ((), found)
         self.walker = Walker(Ruleset(ipv4, ipv6, parse_sets(self._run(["ipset", "save"]))))
-        self.around = Surroundings()
+        self.around = PacketContext()
 
     def _run(self, words: list[str], text: str = "") -> str:
         names_put = text.replace("inet", WORDS[self._family]).replace("FAR", FAR[self._family])
@@ -70,7 +70,7 @@ class Rules:
         (did,) = self._node.judge(Hook.INPUT, [wire], interface)
         seen = replace(from_wire(wire, in_interface=interface), time=at)
         answer = self.walker.verdict(seen, Hook.INPUT, self.around)
-        assert (answer.verdict is Verdict.ACCEPT) is (did is Outcome.ACCEPT), (did, answer)
+        assert (answer.verdict is Verdict.ACCEPT) is (did is DeliveryOutcome.ACCEPT), (did, answer)
         return answer.verdict
 
 
@@ -79,7 +79,7 @@ def filtering(*rules: str) -> str:
     return "\n".join(("*filter", ":INPUT ACCEPT", *(f"-A INPUT {rule}" for rule in rules), "COMMIT", ""))
 
 
-def test_a_later_fragment_has_no_port(node: Rig, backend: str, family: Family) -> None:
+def test_a_later_fragment_has_no_port(node: InjectionRig, backend: str, family: Family) -> None:
     """No set with ports holds a later fragment, so that a negated match on one does."""
     sets = (
         "create s hash:ip,port family inet\nadd s FAR,udp:0\ncreate p bitmap:port range 0-80\nadd p 0\n"
@@ -97,7 +97,7 @@ def test_a_later_fragment_has_no_port(node: Rig, backend: str, family: Family) -
     assert [step.rule for step in answer.trace] == [2, 4, 5]
 
 
-def test_networks_by_interface_hide_wider_ones(node: Rig, backend: str, family: Family) -> None:
+def test_networks_by_interface_hide_wider_ones(node: InjectionRig, backend: str, family: Family) -> None:
     """Once networks of an address are found, all with other interfaces, the kernel looks at no wider one."""
     every = "0.0.0.0/0" if family is Family.IPV4 else "::/0"
     sets = f"create s hash:net,iface family inet\nadd s {every},eth1\nadd s FAR/24,eth\nadd s FAR,physdev:eth1\n"
@@ -107,7 +107,7 @@ def test_networks_by_interface_hide_wider_ones(node: Rig, backend: str, family: 
     assert put.fate(replace(put.packet(), src=ip_address(FAR[family]) + FURTHER[family]), "eth1") is Verdict.DROP
 
 
-def test_a_full_set_takes_no_more(node: Rig, backend: str, family: Family) -> None:
+def test_a_full_set_takes_no_more(node: InjectionRig, backend: str, family: Family) -> None:
     """Rules add to a set up to its ``maxelem``; what would be one too many is not in it."""
     put = Rules(
         node,
@@ -122,7 +122,7 @@ def test_a_full_set_takes_no_more(node: Rig, backend: str, family: Family) -> No
     assert found == [Verdict.DROP, Verdict.DROP, Verdict.ACCEPT]
 
 
-def test_members_expire(node: Rig, backend: str, family: Family) -> None:
+def test_members_expire(node: InjectionRig, backend: str, family: Family) -> None:
     """What was saved with a timeout, and what rules add with one, is gone after so many seconds."""
     put = Rules(
         node,
@@ -145,7 +145,7 @@ def test_members_expire(node: Rig, backend: str, family: Family) -> None:
     assert put.fate(put.packet(1, port=81), at=begun + 2.2) is Verdict.DROP
 
 
-def test_a_set_marks_packets(node: Rig, backend: str, family: Family) -> None:
+def test_a_set_marks_packets(node: InjectionRig, backend: str, family: Family) -> None:
     """``--map-set`` gives a packet the mark of its member, under the member's mask; of others it changes nothing."""
     sets = "create s hash:net family inet skbinfo\nadd s FAR skbmark 0x5/0xf\nadd s FAR/24 nomatch skbmark 0x7\n"
     marks = "*mangle\n:INPUT ACCEPT\n-A INPUT -j MARK --set-xmark 0xf0/0xffffffff\n-A INPUT -j SET --map-set s src --map-mark\n"

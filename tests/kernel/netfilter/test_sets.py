@@ -8,18 +8,18 @@ from math import inf
 
 import pytest
 
-from adapters.lab.packet_injection import Rig, parsed
-from adapters.system.netns_sockets import Outcome
+from adapters.lab.packet_injection import InjectionRig, parsed
+from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from engine.rulesets.model import Family, Hook, IpSet, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables, render_sets
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import Packet
 from simulator.sets import read_set
 from simulator.sets.registry import held_now
 from simulator.sets.set_types import KINDS
-from simulator.sets.static import Entries, Entry
+from simulator.sets.static import SetEntries, SetEntry
 from tests.kernel.conftest import Load
 from tests.support.policies.random_clusters import ADDRESSES
 from tests.support.rulesets.random_sets import INTERFACES, SetDice
@@ -38,9 +38,9 @@ EVERYWHERE = frozenset({"bitmap:ip", "bitmap:port", "hash:ip", "hash:net", "hash
 
 
 @pytest.fixture
-def node(kernel: None) -> Iterator[Rig]:  # noqa: ARG001  # asked for its effect
+def node(kernel: None) -> Iterator[InjectionRig]:  # noqa: ARG001  # asked for its effect
     """A node with two interfaces whose kernel gives verdicts."""
-    with Rig(ADDRESSES, INTERFACES) as made:
+    with InjectionRig(ADDRESSES, INTERFACES) as made:
         yield made
 
 
@@ -81,7 +81,7 @@ def without_time(sets: tuple[IpSet, ...]) -> list[object]:
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))
-def test_sets_are_saved_and_restored_without_loss(node: Rig, family: Family, seed: int) -> None:
+def test_sets_are_saved_and_restored_without_loss(node: InjectionRig, family: Family, seed: int) -> None:
     """What ipset saves of random sets is restored as the same sets, and holds the members that were asked for."""
     runner = SystemRunner(node.netns)
     drawn = SetDice(random.Random(f"{family} {seed}"), family).sets(offered(runner, family))
@@ -96,7 +96,7 @@ def test_sets_are_saved_and_restored_without_loss(node: Rig, family: Family, see
         }, asked
 
 
-def complaint(rule: str, packet: Packet, did: Outcome, sets: tuple[IpSet, ...]) -> str:
+def complaint(rule: str, packet: Packet, did: DeliveryOutcome, sets: tuple[IpSet, ...]) -> str:
     """Return all that is needed to see a mismatch again."""
     by_name = {item.name: item for item in sets}
     named = [by_name[word] for word in rule.split() if word in by_name]
@@ -107,7 +107,7 @@ def complaint(rule: str, packet: Packet, did: Outcome, sets: tuple[IpSet, ...]) 
 class Trial:
     """A world of sets and rules, one for each hop limit, in the kernel and in the simulator."""
 
-    def __init__(self, node: Rig, load: Load, backend: str, family: Family, seed: str) -> None:
+    def __init__(self, node: InjectionRig, load: Load, backend: str, family: Family, seed: str) -> None:
         """Draw the sets and put them in force."""
         self._node, self._load, self._backend, self._family = node, load, backend, family
         self._runner = SystemRunner(node.netns)
@@ -115,7 +115,7 @@ class Trial:
         load(node.netns, "")
         self.sets = replaced(self._runner, self.dice.sets(offered(self._runner, family)))
         self.fitting = [item for item in self.sets if item.family in {None, family} or family is Family.IPV4]
-        self._around = Surroundings()
+        self._around = PacketContext()
         self.rules: list[str] = []
         self._walker = Walker(Ruleset())
 
@@ -137,7 +137,7 @@ class Trial:
         for packet, outcome in zip(packets, did, strict=True):
             answer = self._walker.verdict(packet, hook, self._around)
             # No rule rejects; it is an answer to an earlier, accepted packet between the same ports.
-            dropped = outcome is not Outcome.ACCEPT
+            dropped = outcome is not DeliveryOutcome.ACCEPT
             told = complaint(self.rules[number - 1], packet, outcome, self.sets)
             assert (answer.verdict is Verdict.DROP) is dropped, told
             assert not any("assumed" in what for what in answer.assumptions), answer.assumptions
@@ -157,7 +157,7 @@ class Trial:
                     assert timeless(held.entries(prefixes, key)) == timeless(entries), told
 
 
-def timeless(entries: Entries) -> list[Entry]:
+def timeless(entries: SetEntries) -> list[SetEntry]:
     """Return members without their timeouts, of which a save prints the seconds left, by their interfaces.
 
     The kernel puts a member that comes into the place of one that went.
@@ -174,7 +174,9 @@ def _apart(packets: Iterator[Packet]) -> list[Packet]:
     return list(found.values())
 
 
-def test_the_kernel_finds_what_the_simulator_finds(node: Rig, load: Load, backend: str, family: Family) -> None:
+def test_the_kernel_finds_what_the_simulator_finds(
+    node: InjectionRig, load: Load, backend: str, family: Family
+) -> None:
     """Random rules on random sets of every type drop just the packets that the simulator drops, counters and all."""
     outcomes = Counter[Verdict]()
     for world in range(WORLDS):
@@ -187,7 +189,7 @@ def test_the_kernel_finds_what_the_simulator_finds(node: Rig, load: Load, backen
     assert min(outcomes.values()) > outcomes.total() // 10, outcomes
 
 
-def test_the_kernel_finds_what_leaves_too(node: Rig, load: Load, backend: str, family: Family) -> None:
+def test_the_kernel_finds_what_leaves_too(node: InjectionRig, load: Load, backend: str, family: Family) -> None:
     """The same holds for what the node sends, which has no interface to come in by; sets of MAC addresses apart."""
     outcomes = Counter[Verdict]()
     for world in range(WORLDS // 2):
@@ -201,7 +203,7 @@ def test_the_kernel_finds_what_leaves_too(node: Rig, load: Load, backend: str, f
     assert min(outcomes.values()) > outcomes.total() // 10, outcomes
 
 
-def test_rules_change_sets_as_simulated(node: Rig, load: Load, backend: str, family: Family) -> None:
+def test_rules_change_sets_as_simulated(node: InjectionRig, load: Load, backend: str, family: Family) -> None:
     """What rules add to random sets and delete from them is found there, or not, by later packets, as simulated."""
     outcomes = Counter[Verdict]()
     for world in range(WORLDS):

@@ -14,8 +14,8 @@ import pytest
 from adapters.system.process import SystemRunner
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
-from simulator.conntrack import Tracker
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.conntrack import ConnectionTracker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import from_wire
 from simulator.traversal import arrive, send
 from tests.support.kernel.kernel_traversal import ETH0, ETH1, HOST, LOCAL_MARK, NOWHERE, Crossing, Seen, Shot, seen_as
@@ -36,7 +36,7 @@ LEAST = WORLDS * 320
 
 ADMIN = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
-Past = list[tuple[Draft, Answer]]
+Past = list[tuple[Draft, Evaluation]]
 """What was fired so far in a world, and what became of it."""
 
 
@@ -64,7 +64,7 @@ def drafts_of(dice: Dice, aims: list[Draft], past: Past, family: Family) -> list
     return drafts
 
 
-def reaction(dice: Dice, draft: Draft, answer: Answer) -> Draft | None:
+def reaction(dice: Dice, draft: Draft, answer: Evaluation) -> Draft | None:
     """Return a packet that follows one which got through: the same again, an answer, or an error about it."""
     how = dice.random()
     if how < 0.25:
@@ -79,7 +79,7 @@ def shot_of(draft: Draft, number: int) -> Shot:
     return Shot(draft.wire(number), Hook.PREROUTING, HOST.way_to(draft.src) or ETH0)
 
 
-def simulated(walker: Walker, tracker: Tracker, shot: Shot, port: int | None) -> Answer:
+def simulated(walker: Walker, tracker: ConnectionTracker, shot: Shot, port: int | None) -> Evaluation:
     """Return what the simulator says of a shot, told the port that the kernel drew, should it have to draw one."""
     tracker.draw = lambda low, _count, _own: low if port is None else port
     if shot.hook is Hook.OUTPUT:
@@ -88,7 +88,7 @@ def simulated(walker: Walker, tracker: Tracker, shot: Shot, port: int | None) ->
     return arrive(walker, tracker, from_wire(shot.data, in_interface=shot.interface, mac="02:00:00:00:00:02"))
 
 
-def visible(answer: Answer) -> Seen:
+def visible(answer: Evaluation) -> Seen:
     """Return what the oracle sees of an answer."""
     if answer.verdict is Verdict.ACCEPT:
         return seen_as("input" if answer.hook is Hook.INPUT else answer.left.out_interface, answer.left)
@@ -97,7 +97,7 @@ def visible(answer: Answer) -> Seen:
     return NOWHERE
 
 
-def refuses(answer: Answer) -> bool:
+def refuses(answer: Evaluation) -> bool:
     """Whether REJECT answers: never an RST by an RST, of ICMP only what asks or informs, and only where that can go."""
     packet, left = answer.packet, answer.left
     if not HOST.can_send(left.dst, left.src):
@@ -109,12 +109,12 @@ def refuses(answer: Answer) -> bool:
     return packet.icmp[0] in {0, 8, *range(13, 19)} if packet.family is Family.IPV4 else 128 <= packet.icmp[0] != 137
 
 
-def steps_of(answer: Answer) -> list[Step]:
+def steps_of(answer: Evaluation) -> list[Step]:
     """Return the rules that matched, as the kernel tells them."""
     return [(step.table, step.comment) for step in answer.trace]
 
 
-def complaint(world: World, shot: Shot, answer: Answer, did: Seen, path: list[Step] | None) -> str:
+def complaint(world: World, shot: Shot, answer: Evaluation, did: Seen, path: list[Step] | None) -> str:
     """Return all that is needed to see a mismatch again."""
     says = [
         f"world {world.seed!r}: {shot.hook} {shot.interface} {from_wire(shot.data).words} wire={shot.data.hex()}",
@@ -131,7 +131,7 @@ def complaint(world: World, shot: Shot, answer: Answer, did: Seen, path: list[St
 def rounds(rig: Crossing, world: World, backend: str, number: Iterator[int]) -> Iterator[str]:
     """Fire all rounds of a world; yield where each packet got to, once the simulator has said the same."""
     walker, rules = loaded(rig, world, backend)
-    tracker, dice, past = Tracker(HOST), Dice(world.seed), Past()
+    tracker, dice, past = ConnectionTracker(HOST), Dice(world.seed), Past()
     aims = aimed(dice, rules, world.family)
     for start in range(ROUNDS):
         drafts = drafts_of(dice, aims[start::ROUNDS], past, world.family)

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.lab.packet_injection import Rig
-from adapters.system.netns_sockets import Outcome
+from adapters.lab.packet_injection import InjectionRig
+from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from engine.rulesets.model import Family, Hook
 from simulator.analysis.compare import compare
-from simulator.analysis.search import Question, search
+from simulator.analysis.search import SearchQuestion, search
 from simulator.expression import parse
 from simulator.netfilter import Verdict
 from simulator.packets import ConnState, Packet, protocol_names, to_wire
@@ -26,13 +26,13 @@ TOOLS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
 @pytest.fixture
-def rig(kernel: None) -> Iterator[Rig]:  # noqa: ARG001 - asked for its effect
+def rig(kernel: None) -> Iterator[InjectionRig]:  # noqa: ARG001 - asked for its effect
     """A node with the addresses that the rules name."""
-    with Rig(tuple(OWN.values())) as made:
+    with InjectionRig(tuple(OWN.values())) as made:
         yield made
 
 
-def loaded(rig: Rig, backend: str, family: Family, sets: str, rules: str) -> None:
+def loaded(rig: InjectionRig, backend: str, family: Family, sets: str, rules: str) -> None:
     """Put rules in force, and nothing else."""
     runner, tool = SystemRunner(rig.netns), f"{TOOLS[family]}-{backend}-restore"
     for table in ("filter", "mangle", "raw"):
@@ -52,14 +52,14 @@ def can_be_sent(packet: Packet, family: Family) -> bool:
     )
 
 
-def fares(rig: Rig, packet: Packet) -> str:
+def fares(rig: InjectionRig, packet: Packet) -> str:
     """Return what the kernel does with a packet of no connection."""
     rig.forget()
     (outcome,) = rig.judge(Hook.INPUT, [to_wire(packet)])
     return outcome.value
 
 
-def test_what_is_shown_is_what_kernels_do(rig: Rig, backend: str, family: Family) -> None:
+def test_what_is_shown_is_what_kernels_do(rig: InjectionRig, backend: str, family: Family) -> None:
     """Of each verdict a packet is found, and of each change, which the kernel treats so, before and after."""
     where = parse(f"(tcp or udp) and dst host {OWN[family]} and in eth0 and ctstate new and mark 0")
     seen = Counter[str]()
@@ -72,7 +72,7 @@ def test_what_is_shown_is_what_kernels_do(rig: Rig, backend: str, family: Family
 
         loaded(rig, backend, family, sets, texts[0])
         for verdict in Verdict:
-            shown = search(old, Question(Hook.INPUT, where, verdict), (family,)).example
+            shown = search(old, SearchQuestion(Hook.INPUT, where, verdict), (family,)).example
             if shown is not None:
                 assert fares(rig, shown) == verdict, (shown.words, texts[0], sets)
                 seen[verdict] += 1
@@ -82,5 +82,5 @@ def test_what_is_shown_is_what_kernels_do(rig: Rig, backend: str, family: Family
         for change in changes:
             assert fares(rig, change.example) == change.now, (change.example.words, texts[1], sets)
             seen["changes"] += 1
-    assert min(seen[outcome.value] for outcome in Outcome) > PAIRS // 10
+    assert min(seen[outcome.value] for outcome in DeliveryOutcome) > PAIRS // 10
     assert seen["changes"] > PAIRS // 10

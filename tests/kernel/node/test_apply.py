@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.lab.packet_injection import Rig
+from adapters.lab.packet_injection import InjectionRig
 from adapters.netfilter.iptables import Backend
-from adapters.system.netns_sockets import Outcome
+from adapters.system.netns_sockets import DeliveryOutcome
 from engine.objects import ClusterObject
 from engine.rulesets.model import Family, Hook
 from simulator.packets import parse_spec, to_wire
@@ -169,7 +169,7 @@ PEERS = {
 
 
 def test_everywhere_but_somewhere_holds_as_exceptions_come_and_go(
-    oracle: Rig, backend: str, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    oracle: InjectionRig, backend: str, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everywhere (/0) but a network is just that, and one op that flips the network's entry flips what the kernel does."""
     under_test = NodeUnderTest(oracle.netns, backend, tmp_path, capsys)
@@ -179,18 +179,18 @@ def test_everywhere_but_somewhere_holds_as_exceptions_come_and_go(
     def peers(*far: Json) -> tuple[ClusterObject, ...]:
         return policy("open", ingress=[{"action": "Allow", "ports": [API], "from": list(far)}]), drop_all()
 
-    def fates() -> list[Outcome]:
+    def fates() -> list[DeliveryOutcome]:
         own = ADDRESSES[0] if family is Family.IPV4 else ADDRESSES[2]
         specs = [f"in=eth0 src={peer} dst={own} proto=tcp sport=40000 dport=6443" for peer in PEERS[family]]
         oracle.forget()
         return oracle.judge(Hook.INPUT, [to_wire(parse_spec(spec)) for spec in specs])
 
-    excepted = [Outcome.ACCEPT, Outcome.DROP, Outcome.ACCEPT, Outcome.ACCEPT]
+    excepted = [DeliveryOutcome.ACCEPT, DeliveryOutcome.DROP, DeliveryOutcome.ACCEPT, DeliveryOutcome.ACCEPT]
     under_test.apply(*peers(but))
     assert fates() == excepted
-    for world_of, fate in ((peers(but, cidr(part)), [Outcome.ACCEPT] * 4), (peers(but), excepted)):
+    for world_of, fate in ((peers(but, cidr(part)), [DeliveryOutcome.ACCEPT] * 4), (peers(but), excepted)):
         assert [op["op"] for op in under_test.ops(*world_of)] == ["change"]
         assert under_test.apply(*world_of) == 1
         assert fates() == fate
     under_test.apply(*peers(cidr(whole)))
-    assert fates() == [Outcome.ACCEPT] * 4
+    assert fates() == [DeliveryOutcome.ACCEPT] * 4

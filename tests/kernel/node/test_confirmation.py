@@ -13,7 +13,7 @@ import pytest
 
 from adapters.cli import main
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.node.commit_confirm import Waiting, confirm
+from adapters.node.commit_confirm import PendingConfirmation, confirm
 from adapters.node.node_lock import FOLDER
 from adapters.system.process import SystemRunner
 from adapters.wiring import event_log
@@ -31,7 +31,7 @@ Words = tuple[str, ...]
 def quiet(busy: NodeUnderTest) -> Iterator[None]:
     """Nothing awaits confirmation in the end, and no file is left."""
     yield
-    waiting = Waiting(busy.netns)
+    waiting = PendingConfirmation(busy.netns)
     waiting.pending.unlink(missing_ok=True)
     assert not [path for path in FOLDER.glob("*") if busy.netns in path.name]
 
@@ -166,7 +166,7 @@ def test_the_log_tells_what_was_taken_back(busy: NodeUnderTest) -> None:
 def test_a_process_that_is_gone_waits_for_nothing(busy: NodeUnderTest) -> None:
     """A leftover of a process that was killed stops nobody."""
     FOLDER.mkdir(exist_ok=True)
-    Waiting(busy.netns).pending.write_text(str(os.getpid()))  # which is no such process
+    PendingConfirmation(busy.netns).pending.write_text(str(os.getpid()))  # which is no such process
 
     assert busy.nodewall("confirm")[0] == 2
     busy.json(*words(busy, "600"))

@@ -7,13 +7,13 @@ import pytest
 
 from adapters import wiring
 from adapters.lab.netns import Lab
-from adapters.netfilter.cached import RememberedKernel
+from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.iptables import Backend
-from adapters.node.drift import Keeper
+from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from engine.desired.incremental import derived
 from engine.reconcile.reconciler import Method, NodeRuleReconciler
-from simulator.guard.guard import Guard
+from simulator.guard.guard import LockoutGuard
 from tests.support.kernel.agent_processes import after, desired_by
 from tests.support.kernel.connection_stream import CLIENT, NODE, History, Stream, against
 from tests.support.kernel.policy_author import Author
@@ -30,9 +30,9 @@ def test_connections_fare_as_before_a_change_or_as_after_it(backend: str, tmp_pa
     author = Author(f"stream {backend}")
     current = derived(world(node("cp-1", *NODE.addresses)), "cp-1")
     with Lab((NODE, CLIENT)) as lab, wiring.rule_changes(Backend(backend), lab.netns("node")) as changes:
-        kernel = RememberedKernel(wiring.kernel(lab.netns("node"), Backend(backend)), changes)
-        nodes = NodeRuleReconciler(kernel, Guard(), NullWatch())
-        keeper = Keeper(kernel, nodes, Journal("cp-1", current.state), time.monotonic)
+        kernel = CachedKernel(wiring.kernel(lab.netns("node"), Backend(backend)), changes)
+        nodes = NodeRuleReconciler(kernel, LockoutGuard(), NullWatch())
+        keeper = RulesetEnforcer(kernel, nodes, Journal("cp-1", current.state), time.monotonic)
         keeper.enforce(desired_by(current))
         history = History([current.ruleset])
         methods = dict.fromkeys(Method, 0)

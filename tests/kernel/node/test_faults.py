@@ -7,14 +7,14 @@ import pytest
 
 from adapters.lab.netns import Namespaces
 from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.system.process import Finished, Runner, SystemRunner
-from engine.desired.full import Desired
+from adapters.system.process import FinishedProcess, Runner, SystemRunner
+from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import derived
 from engine.errors import KernelRefused, NodewallError, ToolMissing
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.diff import diff, owned
 from engine.rulesets.model import Ruleset
-from simulator.guard.guard import Guard
+from simulator.guard.guard import LockoutGuard
 from tests.support.kernel.agent_processes import after, desired_by
 from tests.support.kernel.foreign_rules import load_theirs, theirs
 from tests.support.kernel.policy_author import Author
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 CHANGES = 12 if SOAK else 1
 """Changes at every call of which each fault is tried, for each backend."""
 
-Fault = Callable[[Runner, Sequence[str], str], Finished]
+Fault = Callable[[Runner, Sequence[str], str], FinishedProcess]
 """What happens instead of a call."""
 
 
@@ -38,7 +38,7 @@ class Faulty:
     fault: Fault | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
-    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
         """Run one, or fail."""
         self.calls.append((words[0], stdin))
         if self.fault is not None and len(self.calls) - 1 == self.at:
@@ -46,42 +46,42 @@ class Faulty:
         return self.runner.run(words, stdin, timeout)
 
 
-def nothing_done(_runner: Runner, words: Sequence[str], _stdin: str) -> Finished:
+def nothing_done(_runner: Runner, words: Sequence[str], _stdin: str) -> FinishedProcess:
     """It fails before it did anything."""
-    return Finished(1, "", f"{words[0]}: something went wrong")
+    return FinishedProcess(1, "", f"{words[0]}: something went wrong")
 
 
-def all_done(runner: Runner, words: Sequence[str], stdin: str) -> Finished:
+def all_done(runner: Runner, words: Sequence[str], stdin: str) -> FinishedProcess:
     """It does all of it, and fails then."""
-    return Finished(4, runner.run(words, stdin).out, f"{words[0]}: Resource temporarily unavailable")
+    return FinishedProcess(4, runner.run(words, stdin).out, f"{words[0]}: Resource temporarily unavailable")
 
 
-def no_memory(_runner: Runner, words: Sequence[str], _stdin: str) -> Finished:
+def no_memory(_runner: Runner, words: Sequence[str], _stdin: str) -> FinishedProcess:
     """It cannot be started."""
     raise KernelRefused(words[0], -1, "Cannot allocate memory")
 
 
-def too_late(runner: Runner, words: Sequence[str], stdin: str) -> Finished:
+def too_late(runner: Runner, words: Sequence[str], stdin: str) -> FinishedProcess:
     """It was killed for its time was over, but had done its work."""
     runner.run(words, stdin)
     raise KernelRefused(words[0], -9, "no end within 60 s")
 
 
-def gone(_runner: Runner, words: Sequence[str], _stdin: str) -> Finished:
+def gone(_runner: Runner, words: Sequence[str], _stdin: str) -> FinishedProcess:
     """The program is no longer there."""
     raise ToolMissing(f"no program {words[0]}", "install it")
 
 
-def half_said(runner: Runner, words: Sequence[str], stdin: str) -> Finished:
+def half_said(runner: Runner, words: Sequence[str], stdin: str) -> FinishedProcess:
     """What it prints ends in the middle, at the end of a line, and it calls that a success."""
     lines = runner.run(words, stdin).out.splitlines(keepends=True)
-    return Finished(0, "".join(lines[: len(lines) // 2]))
+    return FinishedProcess(0, "".join(lines[: len(lines) // 2]))
 
 
-def cut(runner: Runner, words: Sequence[str], stdin: str) -> Finished:
+def cut(runner: Runner, words: Sequence[str], stdin: str) -> FinishedProcess:
     """What it prints ends in the middle of a line."""
     out = runner.run(words, stdin).out
-    return Finished(0, out[: len(out) * 2 // 3])
+    return FinishedProcess(0, out[: len(out) * 2 // 3])
 
 
 FAULTS: tuple[Fault, ...] = (nothing_done, all_done, no_memory, too_late, gone, half_said, cut)
@@ -90,12 +90,12 @@ FAULTS: tuple[Fault, ...] = (nothing_done, all_done, no_memory, too_late, gone, 
 def line_refused(number: int) -> Fault:
     """It takes the lines before one, as far as it does them one by one, and names that line."""
 
-    def fault(runner: Runner, words: Sequence[str], stdin: str) -> Finished:
+    def fault(runner: Runner, words: Sequence[str], stdin: str) -> FinishedProcess:
         lines = stdin.splitlines(keepends=True)
         if words[0] == "ipset":
             runner.run(words, "".join(lines[:number]))
-            return Finished(1, "", f"ipset v7.17: Error in line {number + 1}: The set is busy")
-        return Finished(1, "", f"{words[0]}: line {number + 1} failed")
+            return FinishedProcess(1, "", f"ipset v7.17: Error in line {number + 1}: The set is busy")
+        return FinishedProcess(1, "", f"{words[0]}: line {number + 1} failed")
 
     return fault
 
@@ -121,9 +121,9 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
         foreign = theirs(clean.observe())
 
         def reconciler(runner: Runner) -> NodeRuleReconciler:
-            return NodeRuleReconciler(NetfilterKernel(runner, Backend(backend)), Guard(), NullWatch())
+            return NodeRuleReconciler(NetfilterKernel(runner, Backend(backend)), LockoutGuard(), NullWatch())
 
-        def applied(wanted: Desired) -> None:
+        def applied(wanted: DesiredRuleset) -> None:
             nodes = reconciler(SystemRunner(netns))
             nodes.hold(wanted)
             assert not nodes.failed
@@ -156,7 +156,7 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
     assert min(claimed.values()) > 0
 
 
-def failure_of(nodes: NodeRuleReconciler, wanted: Desired) -> str:
+def failure_of(nodes: NodeRuleReconciler, wanted: DesiredRuleset) -> str:
     """Return why something could not be brought into force, nothing where it is."""
     try:
         nodes.hold(wanted)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import Unsafe
-from engine.policy.completed_rules import Action, Protocol, Service
+from engine.errors import UnsafePlan
+from engine.policy.completed_rules import Action, Protocol, Traffic
 from engine.reconcile.reconciler import NodeRuleReconciler
-from simulator.guard.guard import Guard
+from simulator.guard.guard import LockoutGuard
 from simulator.packets import parse_spec
 from tests.support.kernel.agent_processes import NODEWALL
 from tests.support.kernel.node_namespaces import WORLD, NodeUnderTest, drop_all
@@ -45,13 +45,13 @@ def test_a_plan_that_cuts_the_node_off_is_refused(busy: NodeUnderTest) -> None:
 
 def test_rules_of_ours_that_cut_the_node_off_are_refused(busy: NodeUnderTest) -> None:
     """Rules that lack the static ones and drop a lifeline are refused by the guard, and the kernel stays as it is."""
-    lifeline = completed("(static)", "192.0.2.3/32", action=Action.ALLOW, services=(Service(Protocol.TCP, (22, 22)),))
-    guard = Guard([lifeline], [parse_spec("src=192.0.2.3 dst=192.0.2.1 proto=tcp").dst])
+    lifeline = completed("(static)", "192.0.2.3/32", action=Action.ALLOW, services=(Traffic(Protocol.TCP, (22, 22)),))
+    guard = LockoutGuard([lifeline], [parse_spec("src=192.0.2.3 dst=192.0.2.1 proto=tcp").dst])
     before = busy.texts()
     reconciler = NodeRuleReconciler(busy.kernel, guard, NullWatch())
 
     with pytest.raises(
-        Unsafe, match=r"src=192\.0\.2\.3 dst=192\.0\.2\.1 proto=tcp .*: drop by filter/NW-INPUT rule 3 \(r\)"
+        UnsafePlan, match=r"src=192\.0\.2\.3 dst=192\.0\.2\.1 proto=tcp .*: drop by filter/NW-INPUT rule 3 \(r\)"
     ):
         reconciler.reconcile(completed("a", action=Action.DROP))
 

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from adapters import wiring
-from adapters.lab.netns import Host, Lab, Outcome
+from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
 from adapters.netfilter.iptables import Backend
 from engine.desired.full import desired
 from engine.reconcile.reconciler import propose, realize
@@ -23,7 +23,7 @@ NODES = {
     "worker": (("192.0.2.3", "2001:db8::3"), {}),
 }
 LEADERS = frozenset({"cp-1", "cp-2"})
-STRANGER = Host("stranger", ("198.51.100.9", "2001:db8:9::9"))
+STRANGER = LabHost("stranger", ("198.51.100.9", "2001:db8:9::9"))
 TCP, UDP = 6, 17
 PORTS = (
     *((TCP, port) for port in (22, 80, 2379, 2380, 2381, 6443, 10250, 10251)),
@@ -50,7 +50,7 @@ def cluster(kernel: None, backend: str) -> Iterator[Lab]:  # noqa: ARG001 - aske
     state: ClusterState = world(
         *(node(name, *addresses, labels=labels) for name, (addresses, labels) in NODES.items()), DENY
     )
-    hosts = tuple(Host(name, addresses) for name, (addresses, _) in NODES.items())
+    hosts = tuple(LabHost(name, addresses) for name, (addresses, _) in NODES.items())
     with Lab((*hosts, STRANGER)) as lab:
         for name in NODES:
             kernel_of = wiring.kernel(lab.netns(name), Backend(backend))
@@ -77,7 +77,7 @@ def test_the_cluster_lives_on_and_nothing_else_does(cluster: Lab) -> None:
     wrong = [
         (way, outcome)
         for way, outcome in zip(ways, found, strict=True)
-        if outcome is not (Outcome.ACCEPT if lives_on(way[0], way[1], way[3], way[4]) else Outcome.DROP)
+        if outcome is not (DeliveryOutcome.ACCEPT if lives_on(way[0], way[1], way[3], way[4]) else DeliveryOutcome.DROP)
     ]
     assert wrong == []
-    assert sum(outcome is Outcome.ACCEPT for outcome in found) == 2 * (4 + 4 + 2 * 2)
+    assert sum(outcome is DeliveryOutcome.ACCEPT for outcome in found) == 2 * (4 + 4 + 2 * 2)

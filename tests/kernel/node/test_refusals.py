@@ -11,7 +11,7 @@ import pytest
 from adapters.cli import main
 from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.node.node_lock import node_lock
-from adapters.system.process import Finished, Runner, SystemRunner, namespaces
+from adapters.system.process import FinishedProcess, Runner, SystemRunner, namespaces
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused
 from engine.objects import ClusterObject
@@ -74,12 +74,12 @@ class Failing:
     program: str
     failed: bool = False
 
-    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> Finished:
+    def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
         """Run, or fail."""
         if words[0] != self.program or self.failed:
             return self.inner.run(words, stdin, timeout)
         self.failed = True
-        return Finished(1, "", f"{self.program}: line 2 failed: some words")
+        return FinishedProcess(1, "", f"{self.program}: line 2 failed: some words")
 
 
 @pytest.mark.parametrize("held", [(), WORLD], ids=["nothing", "a world"])
@@ -137,7 +137,7 @@ WITHOUT_TOOLS = (
 """Debian's place for iptables and ipset is empty."""
 
 
-def nodewall_under(prefix: Iterable[str], *words: str, netns: str = "") -> Finished:
+def nodewall_under(prefix: Iterable[str], *words: str, netns: str = "") -> FinishedProcess:
     """Run the command line as a program of its own, by the words of another."""
     return SystemRunner(netns).run([*prefix, *NODEWALL, *words])
 

@@ -12,18 +12,18 @@ from ipaddress import ip_address
 
 import pytest
 
-from adapters.lab.packet_injection import Rig
+from adapters.lab.packet_injection import InjectionRig
 from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.system.netns_sockets import Outcome
+from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Service
-from engine.policy.prefix_sets import Block
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Traffic
+from engine.policy.prefix_sets import AddressBlock
 from engine.policy.resolve import in_order
 from engine.reconcile.reconciler import Method, propose
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.plan import Plan, Step, Tool
-from simulator.guard.guard import Guard
+from simulator.guard.guard import LockoutGuard
 from simulator.packets import Packet, protocol_names, to_wire
 from tests.support.policies.random_clusters import ADDRESSES
 from tests.support.rulesets.ruleset_builders import SOAK, NullWatch, block, completed
@@ -72,11 +72,11 @@ class Author:
         return replace(
             completed(name, priority=self.dice.uniform(1, 9), action=self.dice.choice(ACTIONS)),
             peers=blocks if self.dice.random() < 0.9 else None,
-            services=tuple(Service(Protocol.TCP, (port, port)) for port in ports),
+            services=tuple(Traffic(Protocol.TCP, (port, port)) for port in ports),
             direction=Direction.INGRESS,
         )
 
-    def _block(self) -> Block:
+    def _block(self) -> AddressBlock:
         outer, *others = self.dice.sample(NETWORKS[self._family], 3)
         inside = (text for text in others if self.dice.random() < 0.5)
         whole = block(outer)
@@ -126,14 +126,16 @@ def wanted_by(rules: Sequence[CompletedRule]) -> Ruleset:
     return compile_rules(in_order(rules))
 
 
-def test_on_the_way_packets_get_their_old_verdict_or_their_new_one(oracle: Rig, backend: str, family: Family) -> None:
+def test_on_the_way_packets_get_their_old_verdict_or_their_new_one(
+    oracle: InjectionRig, backend: str, family: Family
+) -> None:
     """In every state of every plan, made in the kernel one by one, each packet fares as before or as after."""
     kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
     author = Author(f"passages {backend} {family}", family)
     packets = author.packets()
     wires = [to_wire(packet) for packet in packets]
 
-    def asked() -> list[Outcome]:
+    def asked() -> list[DeliveryOutcome]:
         oracle.forget()
         return oracle.judge(Hook.INPUT, wires)
 
@@ -142,7 +144,7 @@ def test_on_the_way_packets_get_their_old_verdict_or_their_new_one(oracle: Rig, 
     states, before = 0, asked()
     for _ in range(PLANS):
         following = author.changed(rules)
-        proposal = propose(wanted_by(following), kernel, Guard(), NullWatch())
+        proposal = propose(wanted_by(following), kernel, LockoutGuard(), NullWatch())
         assert proposal.judgement.safe, proposal.judgement.reasons
         methods[proposal.method] += 1
         seen = []

@@ -6,10 +6,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.events import EventBody
-from engine.policy.relevance import Abridged
+from engine.policy.relevance import RelevantHistory
 from engine.rulesets.model import Hook
-from simulator.analysis.blame import Fate, concern_of, fates, rulesets
-from simulator.analysis.blame_regions import Region, Shift, concerns_of, shifts
+from simulator.analysis.blame import BlameResult, concern_of, fates, rulesets
+from simulator.analysis.blame_regions import PacketRegion, RegionChange, concerns_of, shifts
 from simulator.expression import parse
 from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet, parse_spec, protocol_names
@@ -31,7 +31,7 @@ WHERE = (
 NOBODY = parse_spec("src=192.0.2.99 dst=192.0.2.1 proto=tcp")
 
 
-def fate_of(history: list[EventBody], packet: Packet) -> Fate:
+def fate_of(history: list[EventBody], packet: Packet) -> BlameResult:
     """What became of a packet by the whole history."""
     return fates(enumerate(history, 1), NODE, [packet])[0]
 
@@ -41,8 +41,8 @@ def fate_of(history: list[EventBody], packet: Packet) -> Fate:
 def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int, where: str, hook: Hook) -> None:
     """The example of each change, and of what no event changed."""
     history = history_of(worlds_of(str(seed), 3), str(seed))
-    region = Region(NODE, hook, parse(where))
-    told = Abridged(concerns_of(region, UNLIMITED))
+    region = PacketRegion(NODE, hook, parse(where))
+    told = RelevantHistory(concerns_of(region, UNLIMITED))
     history_told = [(at, said) for at, body in enumerate(history, 1) if (said := told.tells(body)) is not None]
     found, rests = shifts(list(rulesets(history_told, NODE)), region, 1000, UNLIMITED)
 
@@ -56,7 +56,7 @@ def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int
             assert (fate.last.sequence if fate.last else 0) == sequence, packet.words
 
 
-def said(shift: Shift) -> Shift:
+def said(shift: RegionChange) -> RegionChange:
     """A shift without the packets that are examples, which may be others where fewer rulesets are known."""
     return replace(shift, changes=tuple(replace(change, example=NOBODY) for change in shift.changes))
 
@@ -67,7 +67,7 @@ def said(shift: Shift) -> Shift:
 def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
     """A limit leaves the older ones out, and says which packets are left."""
     history = list(enumerate(history_of(worlds_of(str(seed), 3), str(seed)), 1))
-    region = Region(NODE, Hook.INPUT, parse("tcp"))
+    region = PacketRegion(NODE, Hook.INPUT, parse("tcp"))
     known = list(rulesets(history, NODE))
     found, rests = shifts(known, region, 1000, UNLIMITED)
     some, others = shifts(known, region, 1, UNLIMITED)
@@ -78,7 +78,7 @@ def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
 
 def test_a_packet_alone_has_a_concern_with_its_far_end() -> None:
     """What a region of one packet can hang on is what the packet can."""
-    region = Region(NODE, Hook.INPUT, parse("src host 10.0.0.1 and tcp dst port 22"))
+    region = PacketRegion(NODE, Hook.INPUT, parse("src host 10.0.0.1 and tcp dst port 22"))
     (found,) = concerns_of(region, UNLIMITED)
     alone = concern_of(parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22"), NODE)
     assert found == alone

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from engine.compiler import Bounds, Layout, Options, compile_rules, compile_within
+from engine.compiler import CompilerOptions, Layout, LayoutLimits, compile_rules, compile_within
 from engine.desired.full import options_of
 from engine.policy.completed_rules import CompletedRule
 from engine.policy.resolve import resolve
@@ -23,9 +23,9 @@ RULESETS = 5000 if SOAK else 300
 BATCH = 50
 
 
-def both(rules: list[CompletedRule], options: Options, few: int = 0) -> tuple[Ruleset, Ruleset]:
+def both(rules: list[CompletedRule], options: CompilerOptions, few: int = 0) -> tuple[Ruleset, Ruleset]:
     """What rules compile to in either layout; the optimised one may look so many up one by one."""
-    optimised = compile_within(rules, replace(options, layout=Layout.OPTIMISED), Bounds(few=few))
+    optimised = compile_within(rules, replace(options, layout=Layout.OPTIMISED), LayoutLimits(few=few))
     return compile_rules(rules, options), optimised.ruleset
 
 
@@ -48,7 +48,7 @@ def test_both_layouts_are_equal_where_rules_crowd(batch: int) -> None:
     """Where nearly all rules overlap, in both families."""
     for number in range(batch * BATCH, (batch + 1) * BATCH):
         rules = crowded(str(number), 4 + number % 30)
-        linear, optimised = both(rules, Options(), 4 * (number % 3))
+        linear, optimised = both(rules, CompilerOptions(), 4 * (number % 3))
         assert_same(linear, optimised, str(number))
 
 
@@ -74,7 +74,7 @@ def test_the_same_packets_are_logged() -> None:
     logged = 0
     for number in range(60):
         rules = crowded(f"log {number}", 20)
-        linear, optimised = both(rules, Options())
+        linear, optimised = both(rules, CompilerOptions())
         walkers = [Walker(marked(each)) for each in (linear, optimised)]
         dice = random.Random(number)
         for _ in range(60):

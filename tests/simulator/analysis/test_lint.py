@@ -8,7 +8,7 @@ import pytest
 from engine.errors import NoProof
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_tables
-from simulator.analysis.lint import Finding, Kind, lint
+from simulator.analysis.lint import LintFinding, LintKind, lint
 from simulator.netfilter import Decision
 from simulator.symbolic import Budget
 from tests.support.rulesets.ruleset_builders import SOAK
@@ -18,10 +18,10 @@ RULESETS = 40 * (20 if SOAK else 1)
 """In each family."""
 
 VERDICTS = ("ACCEPT", "DROP", "REJECT")
-NEVER = {Kind.SHADOWED, Kind.CONTRADICTORY, Kind.UNREACHABLE}
+NEVER = {LintKind.SHADOWED, LintKind.CONTRADICTORY, LintKind.UNREACHABLE}
 
 
-def found_in(*lines: str, policy: str = "ACCEPT") -> tuple[Finding, ...]:
+def found_in(*lines: str, policy: str = "ACCEPT") -> tuple[LintFinding, ...]:
     """Lint rules of IPv4 for what comes in; lines that begin with a colon or -A are taken as they are."""
     heads = [line for line in lines if line.startswith(":")]
     rules = [line if line.startswith("-A") else f"-A INPUT {line}" for line in lines if not line.startswith(":")]
@@ -40,7 +40,7 @@ def test_a_rule_behind_a_wider_one_is_shadowed() -> None:
         "-p tcp --dport 80 -j ACCEPT", "-s 10.0.0.0/8 -j DROP", "-s 10.1.0.0/16 -p tcp --dport 22 -j DROP"
     )
 
-    assert (finding.kind, finding.place, finding.causes) == (Kind.SHADOWED, rule(3), (rule(2),))
+    assert (finding.kind, finding.place, finding.causes) == (LintKind.SHADOWED, rule(3), (rule(2),))
     assert finding.summary == "filter/INPUT rule 3 is never matched: filter/INPUT rule 2 takes all its packets"
     assert finding.text == "-s 10.1.0.0/16 -p tcp -m tcp --dport 22 -j DROP"
 
@@ -51,7 +51,7 @@ def test_a_rule_that_never_gets_its_way_is_contradictory() -> None:
         "-s 10.0.0.0/9 -j ACCEPT", "-p udp -j DROP", "-s 10.128.0.0/9 -j ACCEPT", "-s 10.0.0.0/8 -p tcp -j DROP"
     )
 
-    assert (finding.kind, finding.causes) == (Kind.CONTRADICTORY, (rule(1), rule(3)))
+    assert (finding.kind, finding.causes) == (LintKind.CONTRADICTORY, (rule(1), rule(3)))
     assert finding.witness is not None
     assert (finding.witness.verdict, str(finding.witness.packet.src)) == ("accept", "10.0.0.7")
     assert finding.summary.endswith(
@@ -65,8 +65,8 @@ def test_a_rule_that_later_ones_make_up_for_is_redundant() -> None:
         "-s 10.1.0.0/16 -j ACCEPT", "-s 10.0.0.0/8 -j ACCEPT", "-p tcp --dport 25 -j DROP", policy="DROP"
     )
 
-    assert (by_policy.kind, by_policy.place, by_policy.causes) == (Kind.REDUNDANT, rule(3), (rule(0),))
-    assert (by_rule.kind, by_rule.place, by_rule.causes) == (Kind.REDUNDANT, rule(1), (rule(2),))
+    assert (by_policy.kind, by_policy.place, by_policy.causes) == (LintKind.REDUNDANT, rule(3), (rule(0),))
+    assert (by_rule.kind, by_rule.place, by_rule.causes) == (LintKind.REDUNDANT, rule(1), (rule(2),))
 
 
 def test_a_rule_before_one_that_logs_is_not_redundant() -> None:
@@ -80,9 +80,9 @@ def test_what_nothing_leads_to_is_unreachable() -> None:
     lines = (":A - [0:0]", ":B - [0:0]", "-p udp -j A", "-A A -p tcp -j DROP", "-A B -p tcp -j DROP")
     inside, chain = found_in(*lines)
 
-    assert (inside.kind, inside.place) == (Kind.UNREACHABLE, rule(1, "A"))
+    assert (inside.kind, inside.place) == (LintKind.UNREACHABLE, rule(1, "A"))
     assert (chain.kind, chain.place, chain.summary) == (
-        Kind.UNREACHABLE,
+        LintKind.UNREACHABLE,
         rule(0, "B"),
         "chain filter/B is never entered",
     )
@@ -162,7 +162,7 @@ def _same(first: Force, second: Force) -> bool:
 @pytest.mark.parametrize("family", Family)
 def test_findings_are_those_of_brute_force(family: Family) -> None:
     """What never matches is what could give any verdict, what is redundant changes none, and causes are as few as do."""
-    kinds: set[Kind] = set()
+    kinds: set[LintKind] = set()
     for number in range(RULESETS):
         case = Variants(f"lint {family} {number}", family)
         findings = lint(case.ruleset, (family,))
@@ -174,14 +174,14 @@ def test_findings_are_those_of_brute_force(family: Family) -> None:
             assert case.never_matches(place) == said, (number, place, text(case.rules, case.policy), case.sets)
         for finding in findings:
             told = (number, finding.summary, text(case.rules, case.policy), case.sets)
-            if finding.kind is Kind.REDUNDANT:
+            if finding.kind is LintKind.REDUNDANT:
                 assert case.same_without(finding.place), told
             elif finding.causes and finding.place in case.verdict_rules():
                 assert case.with_only(finding.place, finding.causes), told
                 for cause in finding.causes:
                     fewer = tuple(other for other in finding.causes if other != cause)
                     assert not case.with_only(finding.place, fewer), told
-    assert kinds == set(Kind)
+    assert kinds == set(LintKind)
 
 
 def test_a_hook_is_where_packets_are_shown() -> None:

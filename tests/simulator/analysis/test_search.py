@@ -2,15 +2,15 @@
 
 import pytest
 
-from engine.errors import NoProof, Unconfirmed
+from engine.errors import NoProof, WitnessMismatch
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_tables
 from simulator.analysis.compare import compare
-from simulator.analysis.search import Mode, Question, search
+from simulator.analysis.search import SearchMode, SearchQuestion, search
 from simulator.analysis.witness import confirmed, replayed
 from simulator.expression import parse
 from simulator.netfilter import Decision, Verdict, Walker
-from simulator.symbolic import Atlas, Budget, Library, example
+from simulator.symbolic import Budget, SymbolicContext, SymbolicRulesetReader, example
 from tests.simulator.symbolic.test_symbolic import ruleset
 
 WORLDS = range(40)
@@ -22,9 +22,9 @@ def rules(*lines: str, policy: str = "ACCEPT") -> Ruleset:
     return Ruleset(ipv4=parse_tables(f"*filter\n:INPUT {policy} [0:0]\n{text}COMMIT\n"))
 
 
-def asked(verdict: Verdict, where: str = "", mode: Mode = Mode.MAY) -> Question:
+def asked(verdict: Verdict, where: str = "", mode: SearchMode = SearchMode.MAY) -> SearchQuestion:
     """Return a question about what comes in."""
-    return Question(Hook.INPUT, parse(where), verdict, mode)
+    return SearchQuestion(Hook.INPUT, parse(where), verdict, mode)
 
 
 SSH = rules("-s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT", "-p tcp --dport 22 -m limit --limit 1/sec -j DROP")
@@ -53,7 +53,7 @@ def test_what_may_happen_need_not() -> None:
 
     assert found.count == (2**32 - 2**24) * 2**32 * 2**16
     assert found.assumptions == ("filter/INPUT rule 2: '-m limit --limit 1/sec' is taken to match",)
-    assert search(SSH, asked(Verdict.DROP, "tcp dst port 22", Mode.MUST), V4).count == 0
+    assert search(SSH, asked(Verdict.DROP, "tcp dst port 22", SearchMode.MUST), V4).count == 0
 
 
 def test_too_little_memory_or_time_is_no_proof() -> None:
@@ -124,7 +124,8 @@ def test_what_must_get_a_verdict_gets_it(family: Family, place: int, verdict: Ve
     world = ruleset(family, f"search {family} {place}")
     for hook in Hook:
         must, may = (
-            search(world, Question(hook, parse(""), verdict, mode), (family,)) for mode in (Mode.MUST, Mode.MAY)
+            search(world, SearchQuestion(hook, parse(""), verdict, mode), (family,))
+            for mode in (SearchMode.MUST, SearchMode.MAY)
         )
         assert must.count <= may.count
         if must.example is not None:
@@ -133,21 +134,21 @@ def test_what_must_get_a_verdict_gets_it(family: Family, place: int, verdict: Ve
 
 def test_an_example_that_the_simulator_denies_is_never_shown() -> None:
     """If the two ways to judge packets differ, that is an error, not a result."""
-    library = Library(Family.IPV4)
+    library = SymbolicRulesetReader(Family.IPV4)
     world = library.read(SSH)
-    atlas = Atlas.of(library, [world])
+    atlas = SymbolicContext.of(library, [world])
     shown = example(atlas.space, atlas.fates(world, Hook.INPUT).verdicts[Verdict.ACCEPT])
     assert shown is not None
 
-    with pytest.raises(Unconfirmed, match="a fault of nodewall's"):
+    with pytest.raises(WitnessMismatch, match="a fault of nodewall's"):
         confirmed(SSH, Hook.INPUT, shown, Verdict.DROP)
 
 
 def test_rules_keep_their_numbers_when_their_matches_are_answered() -> None:
     """A limit that is to match, or not to, leaves the rule where it is."""
-    library = Library(Family.IPV4)
+    library = SymbolicRulesetReader(Family.IPV4)
     world = library.read(SSH)
-    atlas = Atlas.of(library, [world], [parse("tcp dst port 22")])
+    atlas = SymbolicContext.of(library, [world], [parse("tcp dst port 22")])
     meant = atlas.meant(parse("tcp dst port 22"))
     for verdict, rule in ((Verdict.DROP, 2), (Verdict.ACCEPT, 0)):
         outside = atlas.fates(world, Hook.INPUT).verdicts[verdict] & meant

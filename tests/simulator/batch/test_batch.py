@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from engine.desired.full import desired
 from engine.errors import Fault, Refused
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
-from simulator.batch import VERDICTS, Columns, Judge, Judges, answers, columns_of, columns_of_wires, judged_wires
+from simulator.batch import (
+    VERDICTS,
+    BatchEvaluator,
+    BatchEvaluators,
+    Columns,
+    answers,
+    columns_of,
+    columns_of_wires,
+    judged_wires,
+)
 from simulator.batch.evaluator import BLOCK
 from simulator.batch.stream import FEW
-from simulator.context import Host, Surroundings
+from simulator.context import Host, PacketContext
 from simulator.netfilter import Walker
 from simulator.packets import ConnState, Packet, from_wire, to_wire
 from tests.simulator.packets.test_packets import packets as wire_packets
@@ -34,9 +43,9 @@ def agrees(ruleset: Ruleset, seen: Sequence[Packet], hook: Hook, host: Host | No
     """A batch of packets gets the verdicts, ways of rejection and deciders that walks give."""
     walker = Walker(ruleset)
     for columns in columns_of(seen):
-        judged = Judge(walker, columns.family, host).judge(columns, hook)
+        judged = BatchEvaluator(walker, columns.family, host).judge(columns, hook)
         for row, place in enumerate(columns.at):
-            answer = walker.verdict(seen[place], hook, Surroundings(host))
+            answer = walker.verdict(seen[place], hook, PacketContext(host))
             end = judged.end(row)
             found = (end.verdict, end.reject_with, end.decision) if end else ("accept", None, None)
             assert found == (answer.verdict, answer.reject_with, answer.decided_by), (answer, seen[place].words)
@@ -91,7 +100,7 @@ def test_compiled_policies_are_judged_alike() -> None:
         world = drawn(f"batch {number}")
         walker, seen = Walker(desired(world.state, NODE).ruleset), packets_of(world, 200)
         for columns in columns_of(seen):
-            judged = Judge(walker, columns.family).judge(columns, Hook.INPUT)
+            judged = BatchEvaluator(walker, columns.family).judge(columns, Hook.INPUT)
             for row, place in enumerate(columns.at.tolist()):
                 answer, end = walker.verdict(seen[place], Hook.INPUT), judged.end(row)
                 found = (end.verdict, end.decision) if end else ("accept", None)
@@ -117,7 +126,7 @@ def test_many_connected_rules_fill_several_words() -> None:
     seen = [packet(f"in=eth0 src=10.0.{number >> 8}.{number & 255}") for number in range(0, 9100, 70)]
     agrees(rules, seen, Hook.INPUT, None)
     (columns,) = columns_of(seen)
-    judged = Judge(Walker(rules), Family.IPV4).judge(columns, Hook.INPUT)
+    judged = BatchEvaluator(Walker(rules), Family.IPV4).judge(columns, Hook.INPUT)
     assert not judged.walked.any()
 
 
@@ -131,7 +140,7 @@ def test_marks_that_rules_give_are_seen_by_later_ones() -> None:
     )
     for some in (tables, (replace(tables[0], chains=(Chain("INPUT", (marking,), "ACCEPT"),)), tables[1])):
         (columns,) = columns_of([packet(f"in=eth0 dport={port} mark=0x{mark}") for port in (22, 80) for mark in (1, 4)])
-        judged = Judge(Walker(Ruleset(ipv4=some)), Family.IPV4).judge(columns, Hook.INPUT)
+        judged = BatchEvaluator(Walker(Ruleset(ipv4=some)), Family.IPV4).judge(columns, Hook.INPUT)
         assert [VERDICTS[place] for place in judged.verdicts] == ["drop", "drop", "accept", "drop"]
         assert not judged.walked.any()
 
@@ -141,7 +150,7 @@ def test_only_packets_that_come_to_a_payload_match_are_walked() -> None:
     asks = Rule((match("", "protocol", "udp"), match("string", "string", "x")), Target("DROP"))
     (columns,) = columns_of([packet(f"in=eth0 proto={name}") for name in ("tcp", "udp")])
     walker = Walker(filtering(Chain("INPUT", (asks,), "ACCEPT")))
-    assert Judge(walker, Family.IPV4).judge(columns, Hook.INPUT).walked.tolist() == [False, True]
+    assert BatchEvaluator(walker, Family.IPV4).judge(columns, Hook.INPUT).walked.tolist() == [False, True]
 
 
 # Columns from bytes
@@ -200,7 +209,7 @@ def test_bytes_are_judged_as_each_packet_alone(data: st.DataObject, hook: Hook, 
     """Packets that know their bytes are judged as they are one by one, whatever rules ask of these."""
     walker = Walker(data.draw(rulesets(hook)))
     for columns in columns_of_wires(read, in_interface="eth0", out_interface="eth1").columns:
-        judged = Judge(walker, columns.family).judge(columns, hook)
+        judged = BatchEvaluator(walker, columns.family).judge(columns, hook)
         for row in range(len(columns)):
             answer, end = walker.verdict(columns.packet(row), hook), judged.end(row)
             found = (end.verdict, end.reject_with, end.decision) if end else ("accept", None, None)
@@ -225,7 +234,7 @@ def test_bytes_are_judged_block_by_block() -> None:
     four, six = (to_wire(packet("", base)) for base in (SPEC, SPEC6))
     wires_ = [four, six, b"x"] * (BLOCK // 3 + 1)
     rules = Chain("INPUT", (Rule((match("tcp", "dport", "22"),), Target("DROP")),), "ACCEPT")
-    found = list(judged_wires(Judges(Walker(filtering(rules))), wires_, Hook.INPUT))
+    found = list(judged_wires(BatchEvaluators(Walker(filtering(rules))), wires_, Hook.INPUT))
     assert len(found) == 2
     fared = Counter(
         (columns.family, VERDICTS[place])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulator.conntrack import Tracker, follow
+from simulator.conntrack import ConnectionTracker, follow
 from simulator.netfilter import Walker
 from simulator.packets import Packet
 from tests.support.packets.packet_builders import chain, filtering, match, packet, rule
@@ -122,7 +122,7 @@ def test_a_dropped_packet_opens_no_connection() -> None:
 
 def test_a_seen_reply_counts_even_if_dropped() -> None:
     """Tracking comes before filtering: a dropped reply still establishes the connection."""
-    tracker = Tracker()
+    tracker = ConnectionTracker()
     tracker.confirm(tracker.track(packet("proto=udp", CLIENT)))
     tracker.state_of(packet("proto=udp", SERVER))
     assert tracker.state_of(packet("proto=udp", CLIENT)).state == "ESTABLISHED"

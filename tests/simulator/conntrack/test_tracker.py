@@ -9,9 +9,9 @@ from scapy.packet import Raw
 
 from engine.rulesets.model import Ruleset
 from engine.rulesets.text import parse_tables
-from simulator.conntrack import Tracker
+from simulator.conntrack import ConnectionTracker
 from simulator.context import Host
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import ConnState, Packet, from_wire, parse_spec
 from simulator.traversal import arrive, send
 
@@ -26,9 +26,9 @@ class Node:
     def __init__(self, rules: str = "", *, six: bool = False) -> None:
         tables = parse_tables(rules)
         self._walker = Walker(Ruleset(ipv6=tables) if six else Ruleset(ipv4=tables))
-        self._tracker = Tracker(HOST)
+        self._tracker = ConnectionTracker(HOST)
 
-    def says(self, packet: str | Packet) -> Answer:
+    def says(self, packet: str | Packet) -> Evaluation:
         """Return what becomes of a packet that arrives, or that a program sends."""
         seen = parse_spec(packet) if isinstance(packet, str) else packet
         return (arrive if seen.in_interface else send)(self._walker, self._tracker, seen)

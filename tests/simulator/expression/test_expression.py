@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import Refused, WordsRefused
 from engine.rulesets.model import Family, Match
-from simulator.expression import EVERYTHING, All, AnyOf, Leaf, Not, holds, parse, spelled
+from simulator.expression import EVERYTHING, AllOf, AnyOf, Leaf, Negated, holds, parse, spelled
 from simulator.expression.cursor import DEEPEST
 from simulator.expression.vocabulary import CONSTANTS, SERVICES, UNSEEN
 from simulator.packets import from_wire, parse_spec
@@ -185,7 +185,9 @@ def test_leaves_are_matches_as_iptables_saves_them() -> None:
         (Leaf((Match("", "in-interface", ("eth+",)),)), Leaf((Match("conntrack", "ctstate", ("NEW",)),)))
     )
     assert parse("tcp[13] & 18 == 2") == Leaf((tcp, Match("tcp", "tcp-flags", ("SYN,ACK", "SYN"))), Family.IPV4)
-    assert parse("ip and not mark 5") == All((Leaf((), Family.IPV4), Not(Leaf((Match("mark", "mark", ("0x5",)),)))))
+    assert parse("ip and not mark 5") == AllOf(
+        (Leaf((), Family.IPV4), Negated(Leaf((Match("mark", "mark", ("0x5",)),))))
+    )
     assert parse("  ") == EVERYTHING
 
 

@@ -7,16 +7,16 @@ from itertools import permutations, product
 import pytest
 
 from engine.compiler import compile_rules
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Service
-from engine.policy.prefix_sets import Block
-from engine.reconcile.interfaces import Judgement
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock
+from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Hook, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
 from engine.rulesets.transitions import passages, round_plan
-from simulator.analysis.invariants import Invariant, Must
+from simulator.analysis.invariants import Invariant, InvariantKind
 from simulator.expression import parse
-from simulator.guard.guard import Guard, TrustingVerifier
+from simulator.guard.guard import LockoutGuard, TrustingVerifier
 from simulator.symbolic import Budget
 from tests.support.rulesets.ruleset_builders import block, completed
 
@@ -26,13 +26,13 @@ API = CompletedRule(
     rank=Rank(-1, 0.0, "(static)", 0),
     direction=Direction.INGRESS,
     action=Action.ALLOW,
-    peers=(Block(ip_network("192.0.2.7/32")), Block(ip_network("2001:db8::7/128"))),
-    services=(Service(Protocol.TCP, (6443, 6443)),),
+    peers=(AddressBlock(ip_network("192.0.2.7/32")), AddressBlock(ip_network("2001:db8::7/128"))),
+    services=(Traffic(Protocol.TCP, (6443, 6443)),),
 )
 DENY = CompletedRule(
     policy="deny", name="all", rank=Rank(50, 1.0, "deny", 0), direction=Direction.INGRESS, action=Action.DROP
 )
-GUARD = Guard([API], [ip_address("192.0.2.1"), ip_address("2001:db8::1")])
+GUARD = LockoutGuard([API], [ip_address("192.0.2.1"), ip_address("2001:db8::1")])
 
 
 def test_a_lifeline_that_stays_open_is_not_lost() -> None:
@@ -59,7 +59,7 @@ def test_an_egress_lifeline_is_judged_outwards() -> None:
     """A lifeline that leaves the node is judged at OUTPUT, in both families."""
     outward = replace(API, direction=Direction.EGRESS)
     deny = replace(DENY, direction=Direction.EGRESS)
-    lost = Guard([outward], [ip_address("192.0.2.1")]).judge(Ruleset(), compile_rules([deny]), ()).lost
+    lost = LockoutGuard([outward], [ip_address("192.0.2.1")]).judge(Ruleset(), compile_rules([deny]), ()).lost
     assert [("out=eth0" in text, "NW-OUTPUT" in text) for text in lost] == [(True, True)] * 2
 
 
@@ -71,19 +71,19 @@ def test_the_trusting_verifier_finds_nothing() -> None:
 @pytest.mark.parametrize(
     "service",
     [
-        Service(Protocol.ICMP),
-        Service(Protocol.ICMP, icmp=(3, 4)),
-        Service(Protocol.ICMPV6),
-        Service(Protocol.SCTP, (5, 5)),
-        Service(Protocol.IGMP),
-        Service(Protocol.IGMP, igmp=(0x16, "224.0.0.251")),
+        Traffic(Protocol.ICMP),
+        Traffic(Protocol.ICMP, icmp=(3, 4)),
+        Traffic(Protocol.ICMPV6),
+        Traffic(Protocol.SCTP, (5, 5)),
+        Traffic(Protocol.IGMP),
+        Traffic(Protocol.IGMP, igmp=(0x16, "224.0.0.251")),
     ],
 )
-def test_every_kind_of_traffic_can_be_a_lifeline(service: Service) -> None:
+def test_every_kind_of_traffic_can_be_a_lifeline(service: Traffic) -> None:
     """A static rule of any traffic keeps its packets through, and a rule that drops all loses them."""
     own = [ip_address("192.0.2.1"), ip_address("2001:db8::1")]
     rule = completed("s", action=Action.ALLOW, services=(service,))
-    guard = Guard([rule], own)
+    guard = LockoutGuard([rule], own)
     assert guard.judge(Ruleset(), compile_rules([rule, DENY]), ()).lost == ()
     assert len(guard.judge(Ruleset(), compile_rules([DENY]), ()).lost) >= 1
 
@@ -91,7 +91,7 @@ def test_every_kind_of_traffic_can_be_a_lifeline(service: Service) -> None:
 def test_a_guard_judges_each_plan_for_itself() -> None:
     """What it knows from plans before changes nothing of what it says of one."""
     rules = [
-        completed(f"p{number}", f"10.{number}.0.0/16", action=action, services=(Service(Protocol.TCP, (port, port)),))
+        completed(f"p{number}", f"10.{number}.0.0/16", action=action, services=(Traffic(Protocol.TCP, (port, port)),))
         for number, (action, port) in enumerate(product((Action.ALLOW, Action.DROP), (22, 80, 443, 6443)))
     ]
     states = [compile_rules([*rules[:count], *more]) for count in (0, 2, 5, 8, 3) for more in ([API, DENY], [DENY], [])]
@@ -122,10 +122,10 @@ BANNED = completed("banned", "192.0.2.9/32", priority=1.0)
 LAST = completed("last", priority=9.0)
 
 
-def judged(before: Ruleset, after: Ruleset) -> tuple[Judgement, Judgement]:
+def judged(before: Ruleset, after: Ruleset) -> tuple[PlanProof, PlanProof]:
     """Return what the guard says of going there in place, and of going round."""
     plans = make_plan(diff(before, after)), round_plan(before, after)
-    direct, around = (Guard().judge(before, after, tuple(passages(before, plan))) for plan in plans)
+    direct, around = (LockoutGuard().judge(before, after, tuple(passages(before, plan))) for plan in plans)
     return direct, around
 
 
@@ -136,14 +136,14 @@ def test_a_set_that_grows_before_its_exception_is_there_leads_astray() -> None:
     (stray,) = direct.strays
     assert "src=192.0.2.9 " in stray
     assert ": accept by filter/NW-INPUT rule 3" in stray
-    assert around == Judgement()
+    assert around == PlanProof()
 
 
 def test_a_set_that_only_grows_leads_nowhere_else() -> None:
     """Each address is in the set as before or as after."""
     direct, _ = judged(compile_rules([CLIENTS, LAST]), compile_rules([MORE_CLIENTS, LAST]))
 
-    assert direct == Judgement()
+    assert direct == PlanProof()
 
 
 def test_exceptions_of_a_set_come_before_what_they_are_taken_from() -> None:
@@ -151,15 +151,15 @@ def test_exceptions_of_a_set_come_before_what_they_are_taken_from() -> None:
     with_exception = replace(CLIENTS, peers=(*(CLIENTS.peers or ()), block("192.0.2.0/24", "192.0.2.8/29")))
     for rules in ([CLIENTS, with_exception], [with_exception, CLIENTS]):
         before, after = (compile_rules([rule, LAST]) for rule in rules)
-        assert judged(before, after)[0] == Judgement()
+        assert judged(before, after)[0] == PlanProof()
 
 
 def test_a_broken_invariant_is_told_with_a_packet() -> None:
     """An invariant is judged by what will be, whatever was before."""
-    where = Invariant("web", Hook.INPUT, parse("tcp dst port 80"), Must.ACCEPT)
+    where = Invariant("web", Hook.INPUT, parse("tcp dst port 80"), InvariantKind.ACCEPT)
     after = compile_rules([DENY])
 
-    broken = Guard(invariants=[where]).judge(after, after, ()).broken
+    broken = LockoutGuard(invariants=[where]).judge(after, after, ()).broken
 
     assert [text.startswith("web: in=eth0 ") for text in broken] == [True, True]
 

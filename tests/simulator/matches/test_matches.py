@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.rulesets.model import Family, IpSet, Match
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.matches import Truth, compile_matches
 from simulator.matches.basic import masked
 from simulator.matches.transport import port_ranges
@@ -27,7 +27,7 @@ NETS = st.builds(
 def holds(seen: Packet, *matches: Match, sets: tuple[IpSet, ...] = ()) -> Truth:
     """Whether all matches hold; None where that cannot be known."""
     known = {ipset.name: read_set(ipset) for ipset in sets}
-    around = Surroundings()
+    around = PacketContext()
     tests = compile_matches(matches, seen.family, known)
     truths = {test.check(seen) if test.weigh is None else test.weigh(seen, around) for test in tests}
     if False in truths:

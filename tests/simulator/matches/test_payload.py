@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.compiler.traffic import traffic_of
-from engine.policy.completed_rules import Protocol, Service
+from engine.policy.completed_rules import Protocol, Traffic
 from engine.rulesets.model import Family, Match
 from simulator.matches import compile_matches
 from simulator.packets import Packet, from_wire, parse_spec, to_wire
@@ -58,7 +58,7 @@ def test_what_is_no_expression_is_opaque(expression: str) -> None:
 @given(st.integers(0, 255), st.integers(0, 255))
 def test_the_type_of_igmp_is_found(kind: int, wanted: int) -> None:
     """The expression that the compiler writes for a type of IGMP holds for that type alone."""
-    (matches,) = traffic_of((Service(Protocol.IGMP, igmp=(wanted, "")),), Family.IPV4)
+    (matches,) = traffic_of((Traffic(Protocol.IGMP, igmp=(wanted, "")),), Family.IPV4)
     expression = matches[-1].values[0]
     assert held(expression, replace(REPORT, igmp=kind)) is (kind == wanted)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.rulesets.model import Hook
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.netfilter import Walker
 from tests.support.packets.packet_builders import chain, filtering, match, packet, rule
 
@@ -19,6 +19,6 @@ def test_nth_holds_from_the_packet_that_is_asked_for(every: int, first: int, hel
         match("statistic", "every", str(every), negated=negated),
         match("statistic", "packet", str(first)),
     )
-    walker, around = Walker(filtering(chain("INPUT", rule("DROP", *counted), policy="ACCEPT"))), Surroundings()
+    walker, around = Walker(filtering(chain("INPUT", rule("DROP", *counted), policy="ACCEPT"))), PacketContext()
     found = [walker.verdict(packet(), Hook.INPUT, around).trace for _ in held]
     assert "".join("1" if steps else "0" for steps in found) == held

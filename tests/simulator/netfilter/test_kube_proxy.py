@@ -6,9 +6,9 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from engine.rulesets.model import Hook
-from simulator.conntrack import Tracker
+from simulator.conntrack import ConnectionTracker
 from simulator.context import Host, Route
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import ConnState, Packet
 from simulator.traversal import arrive, send
 from tests.support.rulesets.saved_rulesets import ruleset_of
@@ -37,9 +37,9 @@ def syn(src: str, dst: str, dport: int, interface: str = "eth0") -> Packet:
     )
 
 
-def arrived(packet: Packet, tracker: Tracker | None = None) -> Answer:
+def arrived(packet: Packet, tracker: ConnectionTracker | None = None) -> Evaluation:
     """Return what becomes of a packet that arrives."""
-    return arrive(WALKER, Tracker(HOST) if tracker is None else tracker, packet)
+    return arrive(WALKER, ConnectionTracker(HOST) if tracker is None else tracker, packet)
 
 
 def ends(packet: Packet) -> tuple[str, int | None, str, int | None]:
@@ -60,7 +60,7 @@ def test_a_node_port_leads_to_an_endpoint() -> None:
 
 def test_the_answer_of_an_endpoint_finds_its_way_back() -> None:
     """An endpoint's answer gets to the client from the node's address and port."""
-    tracker = Tracker(HOST)
+    tracker = ConnectionTracker(HOST)
     went = arrived(syn(CLIENT, NODE, 30080), tracker).left
     back = replace(syn(str(went.dst), str(went.src), 40000, "cni0"), sport=went.dport)
     answer = arrived(replace(back, flags=frozenset({"SYN", "ACK"})), tracker)
@@ -93,7 +93,7 @@ def test_a_node_port_without_endpoint_is_the_nodes_own(port: int, verdict: Verdi
 
 def test_a_client_comes_back_to_its_endpoint() -> None:
     """By `sessionAffinity: ClientIP` a client that was sent to an endpoint gets to the same one again."""
-    tracker = Tracker(HOST)
+    tracker = ConnectionTracker(HOST)
     packets = [replace(syn(CLIENT, NODE, 30081), sport=port) for port in (40000, 40001)]
     first, second = (arrived(packet, tracker) for packet in packets)
     assert first.left.dst == second.left.dst == ip_address("10.244.0.9")
@@ -110,7 +110,7 @@ def test_a_load_balancer_knows_its_clients(client: str, verdict: Verdict) -> Non
 
 def test_the_nodes_own_packets_reach_services() -> None:
     """A program of the node that connects to a cluster IP gets to an endpoint, masqueraded as it is no Pod."""
-    answer = send(WALKER, Tracker(HOST), syn(NODE, "10.96.0.1", 443, ""))
+    answer = send(WALKER, ConnectionTracker(HOST), syn(NODE, "10.96.0.1", 443, ""))
     assert answer.verdict == Verdict.ACCEPT
     assert ends(answer.left) == ("10.244.0.1", 40000, "10.244.0.101", 6443)
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from engine.rulesets.model import Ruleset
 from engine.rulesets.text import parse_tables
-from simulator.conntrack import Tracker
+from simulator.conntrack import ConnectionTracker
 from simulator.context import Host, Route
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.netfilter.nat_tuples import jhash2
 from simulator.traversal import arrive
 from tests.support.packets.packet_builders import packet
@@ -25,11 +25,11 @@ DRAWN = 50_000
 BASE = "src=10.1.0.5 dst=203.0.113.9 proto=udp sport=40000 dport=53 in=eth1"
 
 
-def forwarded(*words: str, rules: str, draw: int = DRAWN, base: str = BASE) -> list[Answer]:
+def forwarded(*words: str, rules: str, draw: int = DRAWN, base: str = BASE) -> list[Evaluation]:
     """What becomes of packets from 10.1.0.x to 203.0.113.9, UDP by default, under rules of the nat table."""
     chains = ":PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT"
     walker = Walker(Ruleset(ipv4=parse_tables(f"*nat\n{chains}\n{rules}\nCOMMIT\n")))
-    tracker = Tracker(NODE, draw=lambda _low, _count, _own: draw)
+    tracker = ConnectionTracker(NODE, draw=lambda _low, _count, _own: draw)
     return [arrive(walker, tracker, packet(each, base)) for each in words]
 
 
@@ -121,7 +121,7 @@ def test_a_destination_of_several_is_the_one_that_kernels_chose(to: str, dst: st
     """As each word is chosen it takes the place of the old one in the hash, which a persistent choice leaves out."""
     rules = f"*nat\n:PREROUTING ACCEPT\n-A PREROUTING -p udp -j DNAT --to-destination {to}\nCOMMIT\n"
     first = packet(base=f"src=2001:db8:1::7 dst={dst} proto=udp sport=1000 dport=53 in=eth0")
-    found = arrive(Walker(Ruleset(ipv6=parse_tables(rules))), Tracker(), first)
+    found = arrive(Walker(Ruleset(ipv6=parse_tables(rules))), ConnectionTracker(), first)
     assert str(found.left.dst) == chosen
 
 

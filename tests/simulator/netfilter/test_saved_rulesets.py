@@ -8,7 +8,7 @@ import pytest
 from engine.rulesets.model import Family, Hook, Rule, Ruleset, Table
 from simulator.analysis.compare import compare
 from simulator.analysis.lint import lint
-from simulator.analysis.search import Question, search
+from simulator.analysis.search import SearchQuestion, search
 from simulator.expression import parse
 from simulator.matches.base import UNMODELLED
 from simulator.netfilter import Verdict
@@ -69,5 +69,5 @@ def test_all_that_is_shown_of_them_is_confirmed(name: str) -> None:
         assert change.was is not change.now
     for finding in lint(whole):
         assert finding.summary.isprintable()
-    accepted = [search(whole, Question(hook, parse("tcp"), Verdict.ACCEPT)).count for hook in Hook]
+    accepted = [search(whole, SearchQuestion(hook, parse("tcp"), Verdict.ACCEPT)).count for hook in Hook]
     assert all(accepted)

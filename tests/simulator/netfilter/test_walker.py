@@ -7,7 +7,7 @@ import pytest
 from engine.errors import Refused
 from engine.rulesets.model import Chain, Hook, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.ownership import owner_of
-from simulator.netfilter import Answer, Decision, Verdict, Walker, simulate
+from simulator.netfilter import Decision, Evaluation, Verdict, Walker, simulate
 from simulator.packets import ConnState
 from tests.support.packets.packet_builders import SPEC6, chain, filtering, goto, match, net_set, packet, rule
 
@@ -16,17 +16,17 @@ WEB = match("tcp", "dport", "80")
 OSF = (match("osf", "genre", "Linux"),)
 
 
-def ask(*chains: Chain, words: str = "in=eth0", hook: Hook | None = None) -> Answer:
+def ask(*chains: Chain, words: str = "in=eth0", hook: Hook | None = None) -> Evaluation:
     """The answer of an IPv4 filter table."""
     return simulate(filtering(*chains), packet(words), hook)
 
 
-def path(answer: Answer) -> list[tuple[str, int, int]]:
+def path(answer: Evaluation) -> list[tuple[str, int, int]]:
     """Chain, rule and depth of every step."""
     return [(step.chain, step.rule, step.depth) for step in answer.trace]
 
 
-def decided(answer: Answer) -> tuple[str, str, int]:
+def decided(answer: Evaluation) -> tuple[str, str, int]:
     """Table, chain and rule that decided."""
     assert answer.decided_by is not None
     return answer.decided_by.table, answer.decided_by.chain, answer.decided_by.rule

@@ -5,10 +5,10 @@ What the policies say comes from :mod:`simulator.oracle`, which shares no code w
 
 from collections import Counter
 
-from engine.desired.full import Desired, desired
+from engine.desired.full import DesiredRuleset, desired
 from engine.policy.completed_rules import Direction
 from engine.rulesets.plan import full_text
-from simulator.netfilter import Answer, Walker
+from simulator.netfilter import Evaluation, Walker
 from simulator.oracle import Explanation, evaluate
 from simulator.packets import Packet
 from tests.support.packets.edge_packets import packets_of
@@ -37,7 +37,7 @@ def complaint(world: World) -> str:
     )
 
 
-def mismatches(world: World) -> list[tuple[Packet, Explanation, Answer]]:
+def mismatches(world: World) -> list[tuple[Packet, Explanation, Evaluation]]:
     """Return the packets of a world about which policies and rules differ."""
     state = world.state
     wanted = desired(state, NODE)
@@ -46,7 +46,7 @@ def mismatches(world: World) -> list[tuple[Packet, Explanation, Answer]]:
     return [each for each in judged if not agree(wanted, each[1], each[2])]
 
 
-def agree(wanted: Desired, explanation: Explanation, answer: Answer) -> bool:
+def agree(wanted: DesiredRuleset, explanation: Explanation, answer: Evaluation) -> bool:
     """Return whether verdict, way of rejection, deciding rule and logging are the same, and nothing was assumed."""
     same = (answer.verdict, answer.reject_with) == (explanation.verdict, explanation.reject_with)
     logs = [named(wanted, explanation, each.index, each.policy) for each in explanation.logged_by]
@@ -58,7 +58,7 @@ def agree(wanted: Desired, explanation: Explanation, answer: Answer) -> bool:
     )
 
 
-def decider(wanted: Desired, explanation: Explanation) -> tuple[str, str] | None:
+def decider(wanted: DesiredRuleset, explanation: Explanation) -> tuple[str, str] | None:
     """Return the policy and the rule that decide; where the host's rules have the last word, nobody."""
     by = explanation.decided_by
     if by is None or (explanation.action == "Allow" and wanted.options.allow == "RETURN"):
@@ -66,14 +66,14 @@ def decider(wanted: Desired, explanation: Explanation) -> tuple[str, str] | None
     return (by.policy, by.rule) if by.index < 0 else named(wanted, explanation, by.index, by.policy)
 
 
-def named(wanted: Desired, explanation: Explanation, index: int, policy: str) -> tuple[str, str]:
+def named(wanted: DesiredRuleset, explanation: Explanation, index: int, policy: str) -> tuple[str, str]:
     """Return a rule by its policy and the name it has in the kernel."""
     direction = Direction.INGRESS if explanation.packet.in_interface else Direction.EGRESS
     places = {(rule.policy, rule.direction, rule.rank.index): rule.name for rule in wanted.rules}
     return policy, places.get((policy, direction, index), f"{direction}[{index}], which is not resolved")
 
 
-def told(answer: Answer) -> tuple[str, str] | None:
+def told(answer: Evaluation) -> tuple[str, str] | None:
     """Return the policy and the rule that the compiled rules say decided."""
     by = answer.decided_by
     return (by.policy, by.policy_rule or "") if by is not None and by.policy is not None else None

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.rulesets.model import Family, IpSet
-from simulator.context import Surroundings
+from simulator.context import PacketContext
 from simulator.matches import compile_matches
 from simulator.packets import Packet
 from simulator.sets import read_set
-from simulator.sets.dynamic import Changes
+from simulator.sets.dynamic import SetChanges
 from tests.support.packets.field_edges import packets, sets
 from tests.support.packets.packet_builders import match
 
@@ -22,6 +22,6 @@ def test_the_short_way_gives_the_same_answer(found: tuple[IpSet, ...], side: str
             (test,) = compile_matches((match("set", "match-set", name, side), *flags), family, known)
             assert test.weigh is not None
             for packet in (each for each in seen if each.family is family):
-                touched = Surroundings()
-                touched.memory.cell(("set", name), Changes())
-                assert test.weigh(packet, Surroundings()) == test.weigh(packet, touched), (name, packet.words)
+                touched = PacketContext()
+                touched.memory.cell(("set", name), SetChanges())
+                assert test.weigh(packet, PacketContext()) == test.weigh(packet, touched), (name, packet.words)

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.compiler import compile_rules
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Service
-from engine.policy.prefix_sets import Block
-from engine.reconcile.interfaces import Judgement
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Traffic
+from engine.policy.prefix_sets import AddressBlock
+from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
 from engine.rulesets.transitions import passages
-from simulator.analysis.invariants import Invariant, Must
+from simulator.analysis.invariants import Invariant, InvariantKind
 from simulator.expression import parse
 from simulator.guard import guard as guards
-from simulator.guard.guard import Guard
-from simulator.symbolic import Library
+from simulator.guard.guard import LockoutGuard
+from simulator.symbolic import SymbolicRulesetReader
 from simulator.symbolic.slicing import moved
 from tests.support.rulesets.ruleset_builders import block, completed
 
@@ -31,7 +31,7 @@ BLOCKS = (
     block("10.1.0.0/16", "10.1.2.0/24"),
 )
 SSH, API, DNS = (
-    Service(protocol, (port, port)) for protocol, port in ((Protocol.TCP, 22), (Protocol.TCP, 6443), (Protocol.UDP, 53))
+    Traffic(protocol, (port, port)) for protocol, port in ((Protocol.TCP, 22), (Protocol.TCP, 6443), (Protocol.UDP, 53))
 )
 LIFELINES = [
     completed("api", "192.0.2.7/32", "2001:db8::7/128", action=Action.ALLOW, services=(API,)),
@@ -39,8 +39,8 @@ LIFELINES = [
     completed("dns", action=Action.ALLOW, services=(DNS,), direction=Direction.EGRESS),
 ]
 INVARIANTS = [
-    Invariant("api-stays", Hook.INPUT, parse("tcp dst port 6443 and src host 192.0.2.8"), Must.ACCEPT),
-    Invariant("nobody", Hook.INPUT, parse("tcp dst port 22 and src net 10.1.2.0/24"), Must.BLOCK),
+    Invariant("api-stays", Hook.INPUT, parse("tcp dst port 6443 and src host 192.0.2.8"), InvariantKind.ACCEPT),
+    Invariant("nobody", Hook.INPUT, parse("tcp dst port 22 and src net 10.1.2.0/24"), InvariantKind.BLOCK),
 ]
 HOSTS = {
     "no rules": (),
@@ -80,7 +80,7 @@ RULES = st.lists(
 PEERS = st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=6, unique=True).map(tuple)
 
 
-def named(rule: CompletedRule, number: int, peers: tuple[Block, ...]) -> CompletedRule:
+def named(rule: CompletedRule, number: int, peers: tuple[AddressBlock, ...]) -> CompletedRule:
     """A rule with a name and peers of its own."""
     rank = replace(rule.rank, policy=f"p{number}", index=number)
     return replace(rule, policy=f"p{number}", peers=peers, rank=rank)
@@ -99,7 +99,7 @@ def changes(draw: st.DrawFn) -> tuple[Ruleset, Ruleset]:
     return both[0], both[1]
 
 
-def judged(guard: Guard, before: Ruleset, after: Ruleset) -> Judgement:
+def judged(guard: LockoutGuard, before: Ruleset, after: Ruleset) -> PlanProof:
     """Return what a guard says of the direct way."""
     return guard.judge(before, after, tuple(passages(before, make_plan(diff(before, after)))))
 
@@ -109,12 +109,12 @@ def test_a_look_at_few_packets_says_what_a_look_at_all_says(
     change: tuple[Ruleset, Ruleset], invariants: list[Invariant]
 ) -> None:
     """Whatever members change: what is lost, broken and astray is the same, for a guard that has judged before too."""
-    guard = Guard(LIFELINES, OWN, invariants)
+    guard = LockoutGuard(LIFELINES, OWN, invariants)
     with pytest.MonkeyPatch.context() as patch:
         for before, after in (change, change[::-1], change):
             quick = judged(guard, before, after)
             patch.setattr(guards, "moved", lambda *_: None)
-            assert quick == judged(Guard(LIFELINES, OWN, invariants), before, after)
+            assert quick == judged(LockoutGuard(LIFELINES, OWN, invariants), before, after)
             patch.undo()
 
 
@@ -126,17 +126,17 @@ def test_a_new_member_is_judged_by_its_packets_alone(monkeypatch: pytest.MonkeyP
         )
         for peers in (["10.1.2.3/32", "192.0.2.8/32"], ["10.1.2.3/32", "10.1.2.4/32", "192.0.2.8/32"])
     )
-    guard = Guard(LIFELINES, OWN, INVARIANTS[:1])
-    assert judged(guard, Ruleset(), first) == Judgement()
+    guard = LockoutGuard(LIFELINES, OWN, INVARIANTS[:1])
+    assert judged(guard, Ruleset(), first) == PlanProof()
 
-    monkeypatch.setattr(Guard, "_judged", lambda *_: pytest.fail("all packets were looked at"))
+    monkeypatch.setattr(LockoutGuard, "_judged", lambda *_: pytest.fail("all packets were looked at"))
 
-    assert judged(guard, first, second) == judged(guard, second, first) == Judgement()
+    assert judged(guard, first, second) == judged(guard, second, first) == PlanProof()
 
 
 def test_packets_that_fare_otherwise_are_told_by_what_moved() -> None:
     """The addresses that come and go are the only ones that a change of members is about."""
-    library = Library(Family.IPV4)
+    library = SymbolicRulesetReader(Family.IPV4)
     old, new = (
         library.read(compile_rules([completed("p", *peers)]))
         for peers in (["10.0.0.0/30"], ["10.0.0.2/31", "10.9.9.9/32"])
@@ -156,7 +156,7 @@ def test_packets_that_fare_otherwise_are_told_by_what_moved() -> None:
 )
 def test_what_differs_by_rules_is_not_told_by_members(other: Ruleset) -> None:
     """A rule more, another target, no chains at all: then it takes a look at all packets."""
-    library = Library(Family.IPV4)
+    library = SymbolicRulesetReader(Family.IPV4)
     one = library.read(compile_rules([completed("p", "10.0.0.0/8")]))
 
     assert moved(one, library.read(other)) is None
@@ -178,7 +178,7 @@ def test_who_gets_in_two_sets_at_once_is_followed_between_them() -> None:
         )
     )
 
-    (stray,) = judged(Guard(LIFELINES, OWN), before, after).strays
+    (stray,) = judged(LockoutGuard(LIFELINES, OWN), before, after).strays
 
     assert "src=192.0.2.9 " in stray
 
@@ -188,7 +188,7 @@ def test_an_invariant_that_was_broken_before_stays_so() -> None:
     before, after = (
         with_members(("last", Action.DROP, ("192.0.2.8/32", "10.1.2.3/32", *more))) for more in ((), ("10.1.2.4/32",))
     )
-    guard = Guard(LIFELINES, OWN, INVARIANTS[:1])
+    guard = LockoutGuard(LIFELINES, OWN, INVARIANTS[:1])
 
     for old, new in ((Ruleset(), before), (before, after), (after, before)):
         assert len(judged(guard, old, new).broken) == 1
@@ -206,4 +206,4 @@ def test_packets_that_come_to_be_for_a_new_member_are_seen() -> None:
         )
     )
 
-    assert len(judged(Guard(LIFELINES, OWN), before, after).lost) == 1
+    assert len(judged(LockoutGuard(LIFELINES, OWN), before, after).lost) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from engine.rulesets.model import Family, Hook
 from simulator.analysis.compare import compare
-from simulator.analysis.search import Mode, Question, search
+from simulator.analysis.search import SearchMode, SearchQuestion, search
 from simulator.batch import VERDICTS
 from simulator.expression import parse
 from simulator.netfilter import Verdict
@@ -57,7 +57,7 @@ def test_all_packets_at_once_fare_as_each_alone(family: Family) -> None:
         where = author.dice.choice(QUESTIONS).format(far=BASE[family].format(1))
         verdict = author.dice.choice(tuple(Verdict))
         rows = universe(family).meant(where) & after.gets(verdict)
-        shown = search(new, Question(Hook.INPUT, parse(where), verdict), (family,))
+        shown = search(new, SearchQuestion(Hook.INPUT, parse(where), verdict), (family,))
         assert shown.count == universe(family).count(rows), (number, where, verdict, texts[1], sets)
         assert (shown.example is not None) == rows.any()
     assert told > PAIRS
@@ -76,6 +76,6 @@ def test_what_packets_do_not_tell_is_tried_either_way(family: Family) -> None:
         each_way = [Force(read(text(rules, "DROP").replace("LIMIT", way), sets, family), family) for way in outcomes]
         for verdict in Verdict:
             never, always = (each.gets(verdict) for each in each_way)
-            for mode, rows in ((Mode.MAY, never | always), (Mode.MUST, never & always)):
-                found = search(free, Question(Hook.INPUT, parse(""), verdict, mode), (family,))
+            for mode, rows in ((SearchMode.MAY, never | always), (SearchMode.MUST, never & always)):
+                found = search(free, SearchQuestion(Hook.INPUT, parse(""), verdict, mode), (family,))
                 assert found.count == universe(family).count(rows), (number, verdict, mode, text(rules, "DROP"), sets)

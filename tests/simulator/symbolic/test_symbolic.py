@@ -13,7 +13,15 @@ from simulator.packet_sets.bdd import halves, is_true, top
 from simulator.packet_sets.counting import packet_of
 from simulator.packet_sets.formula import merged, within
 from simulator.packet_sets.value_classes import partition
-from simulator.symbolic import Atlas, Decided, Example, Library, count, deciders, is_false
+from simulator.symbolic import (
+    DecidedPackets,
+    ExamplePacket,
+    SymbolicContext,
+    SymbolicRulesetReader,
+    count,
+    deciders,
+    is_false,
+)
 from tests.support.packets.packet_drafts import Dice
 from tests.support.rulesets.random_rulesets import Author
 from tests.support.rulesets.ruleset_builders import SOAK
@@ -33,7 +41,7 @@ def ruleset(family: Family, seed: str) -> Ruleset:
     return Ruleset(sets=parse_sets(sets), **{family.value.lower(): parse_tables(world.rules)})
 
 
-def drawn(dice: Dice, atlas: Atlas, part: Decided) -> Example:
+def drawn(dice: Dice, atlas: SymbolicContext, part: DecidedPackets) -> ExamplePacket:
     """Return a random packet of a set."""
     function, chosen = part.packets, dict[int, bool]()
     while not is_true(function):
@@ -41,7 +49,7 @@ def drawn(dice: Dice, atlas: Atlas, part: Decided) -> Example:
         assert place is not None
         ways = [(way, value) for way, value in zip(halves(function), (True, False), strict=True) if not is_false(way)]
         function, chosen[place] = dice.choice(ways)
-    return Example(packet_of(atlas.space, chosen), {}, chosen)
+    return ExamplePacket(packet_of(atlas.space, chosen), {}, chosen)
 
 
 @pytest.mark.parametrize("family", Family)
@@ -49,9 +57,9 @@ def test_every_packet_gets_the_verdict_of_its_walk(family: Family) -> None:
     """Packets drawn from every part of every hook get one of the verdicts, by the rule, that a single walk gives."""
     for place in range(WORLDS):
         rules, dice = ruleset(family, f"space {family} {place}"), Dice(f"space {place}")
-        library = Library(family)
+        library = SymbolicRulesetReader(family)
         world = library.read(rules)
-        atlas, walker = Atlas.of(library, [world]), Walker(rules)
+        atlas, walker = SymbolicContext.of(library, [world]), Walker(rules)
         for hook in Hook:
             fates = atlas.fates(world, hook)
             parts = deciders(fates, fates.packets)
@@ -65,9 +73,9 @@ def test_every_packet_gets_the_verdict_of_its_walk(family: Family) -> None:
 @pytest.mark.parametrize("family", Family)
 def test_every_packet_has_one_fate(family: Family) -> None:
     """The verdicts share out all packets of a hook, and so do those who decide."""
-    library = Library(family)
+    library = SymbolicRulesetReader(family)
     world = library.read(ruleset(family, f"shares {family}"))
-    atlas = Atlas.of(library, [world])
+    atlas = SymbolicContext.of(library, [world])
     for hook in Hook:
         fates = atlas.fates(world, hook)
         for shares in (list(fates.verdicts.values()), [part.packets for part in deciders(fates, fates.packets)]):
@@ -110,9 +118,9 @@ def _satisfies(value: int, ranges: Ranges) -> bool:
 def test_packets_are_counted_by_their_headers() -> None:
     """A rule for one port counts every source, destination and source port, whatever else a packet may be."""
     rules = parse_tables("*filter\n:INPUT DROP [0:0]\n-A INPUT -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT\nCOMMIT\n")
-    library = Library(Family.IPV4)
+    library = SymbolicRulesetReader(Family.IPV4)
     world = library.read(Ruleset(ipv4=rules))
-    atlas = Atlas.of(library, [world])
+    atlas = SymbolicContext.of(library, [world])
 
     accepted = atlas.fates(world, Hook.INPUT).verdicts[Verdict.ACCEPT]
 

@@ -13,7 +13,7 @@ import z3
 
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_tables
-from simulator.analysis.search import Question, search
+from simulator.analysis.search import SearchQuestion, search
 from simulator.expression import parse
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import ConnState, Packet, protocol_names
@@ -224,7 +224,7 @@ def test_a_solver_agrees(family: Family) -> None:
             asked = [author.condition() for _ in range(author.dice.randint(1, 4))]
             verdict = author.dice.choice(tuple(Verdict))
             where = reduce(lambda left, right: f"{left} and {right}", (each.expression for each in asked))
-            found = search(ruleset, Question(Hook.INPUT, parse(where), verdict), (family,))
+            found = search(ruleset, SearchQuestion(Hook.INPUT, parse(where), verdict), (family,))
             solver = z3.Solver()
             solver.add(verdicts.get(verdict, z3.BoolVal(val=False)), *(each.term for each in asked))
             solved = solver.check() == z3.sat

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from adapters.eventlog.compaction import compacted
-from adapters.eventlog.sqlite import Mark, SqliteLog
+from adapters.eventlog.sqlite import EventMark, SqliteLog
 from adapters.system.clock import SystemClock, SystemIds
 from engine.events import deleted
 
@@ -53,7 +53,7 @@ def main(path: str, count: int, *, compacting: bool) -> None:
         os.waitpid(child, 0)
         acknowledged = max(told(reader), default=newest.sequence)
         os.close(reader)
-        begun = max(log.base().mark, Mark(newest.sequence, newest.hash))
+        begun = max(log.base().mark, EventMark(newest.sequence, newest.hash))
         newest = [newest, *log.tail(begun)][-1]  # verified, one by one
         assert newest.sequence >= acknowledged, (number, newest.sequence, acknowledged)
         cut += newest.sequence > acknowledged

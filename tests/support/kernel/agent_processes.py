@@ -11,7 +11,7 @@ from adapters import wiring
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.system.process import SystemRunner
-from engine.desired.full import Desired
+from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derived
 from engine.errors import LogConflict
 from engine.events import EventBody, declared
@@ -90,7 +90,7 @@ def after(current: Derivation, bodies: Iterable[EventBody]) -> Derivation:
     return current
 
 
-def desired_by(derivation: Derivation) -> Desired:
+def desired_by(derivation: Derivation) -> DesiredRuleset:
     """Return what the node shall have in force."""
     assert derivation.desired is not None
     return derivation.desired

@@ -23,15 +23,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
-from adapters.lab.netns import Host, Lab
-from adapters.system.netns_sockets import Outcome
+from adapters.lab.netns import Lab, LabHost
+from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import found
 from engine.rulesets.model import Hook, Ruleset
 from simulator.netfilter import Walker
 from simulator.packets import Packet, protocol_names
 
-NODE = Host("node", ("192.0.2.1", "2001:db8:ffff::1"))
-CLIENT = Host(
+NODE = LabHost("node", ("192.0.2.1", "2001:db8:ffff::1"))
+CLIENT = LabHost(
     "client", (*(f"10.1.0.{number}" for number in range(16)), *(f"2001:db8::{number:x}" for number in range(16)))
 )
 PORTS = (80, 443, 8080)
@@ -54,7 +54,7 @@ class Tried:
     port: int
     begun: float
     sent: float
-    outcome: Outcome
+    outcome: DeliveryOutcome
 
 
 # In the hosts' network namespaces
@@ -120,15 +120,15 @@ class _Client:
         self._waiting[made] = source, port, begun, time.monotonic()
         self._selector.register(made, selectors.EVENT_READ)
         if number == errno.ECONNREFUSED:
-            self._end(made, Outcome.REJECT)
+            self._end(made, DeliveryOutcome.REJECT)
 
     def _look(self, made: socket.socket) -> None:
         with suppress(BlockingIOError):
             try:
                 made.recv(64)
-                self._end(made, Outcome.ACCEPT)
+                self._end(made, DeliveryOutcome.ACCEPT)
             except ConnectionRefusedError:
-                self._end(made, Outcome.REJECT)
+                self._end(made, DeliveryOutcome.REJECT)
 
     def _give_up(self, now: float) -> None:
         old = []
@@ -137,9 +137,9 @@ class _Client:
                 break  # they stand in the order in which they were begun
             old.append(made)
         for made in old:
-            self._end(made, Outcome.DROP)
+            self._end(made, DeliveryOutcome.DROP)
 
-    def _end(self, made: socket.socket, outcome: Outcome) -> None:
+    def _end(self, made: socket.socket, outcome: DeliveryOutcome) -> None:
         _say(*self._waiting.pop(made), outcome)
         self._selector.unregister(made)
         made.close()
@@ -193,7 +193,7 @@ class Stream:
         client.terminate()
         assert (client.wait(30), server.poll()) == (0, None)
         return [
-            Tried(source, int(port), float(begun), float(sent), Outcome(outcome))
+            Tried(source, int(port), float(begun), float(sent), DeliveryOutcome(outcome))
             for source, port, begun, sent, outcome in map(
                 str.split, self._said(CLIENT.name).read_text().splitlines()[1:]
             )
@@ -208,7 +208,7 @@ class History:
     begins: list[float] = field(default_factory=lambda: [float("-inf")])
     ends: list[float] = field(default_factory=list)
     _walkers: dict[int, Walker] = field(default_factory=dict, init=False)
-    _known: dict[tuple[int, str, int], Outcome] = field(default_factory=dict, init=False)
+    _known: dict[tuple[int, str, int], DeliveryOutcome] = field(default_factory=dict, init=False)
 
     @contextmanager
     def becomes(self, ruleset: Ruleset) -> Iterator[None]:
@@ -218,19 +218,19 @@ class History:
         yield
         self.ends.append(time.monotonic())
 
-    def verdicts(self, tried: Tried) -> set[Outcome]:
+    def verdicts(self, tried: Tried) -> set[DeliveryOutcome]:
         """Return what a connection may have met: what the rules say that were or may have been in force then."""
         first = bisect_left(self.ends, tried.begun)
         last = bisect_right(self.begins, tried.sent + _SLACK) - 1
         return {self._verdict(number, tried) for number in range(first, last + 1)}
 
-    def _verdict(self, number: int, tried: Tried) -> Outcome:
+    def _verdict(self, number: int, tried: Tried) -> DeliveryOutcome:
         key = number, tried.source, tried.port
         if key not in self._known:
             walker = self._walkers.setdefault(number, Walker(self.rulesets[number]))
             answer = walker.verdict(_first_packet(tried), Hook.INPUT)
             assert not answer.assumptions
-            self._known[key] = Outcome(answer.verdict.value)
+            self._known[key] = DeliveryOutcome(answer.verdict.value)
         return self._known[key]
 
 

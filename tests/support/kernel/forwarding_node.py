@@ -4,10 +4,10 @@ import struct
 from collections.abc import Iterator
 from socket import socket
 
-from adapters.lab.packet_injection import ETH_P_IP, ETH_P_IPV6, GATEWAY_MAC, MARKER, NODE_MAC, Rig, _received
+from adapters.lab.packet_injection import ETH_P_IP, ETH_P_IPV6, GATEWAY_MAC, MARKER, NODE_MAC, InjectionRig, _received
 
 
-class Forwarder(Rig):
+class Forwarder(InjectionRig):
     """A node that forwards between its interfaces."""
 
     def _passed(self) -> tuple[list[bytes], list[tuple[str, bytes]]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-from adapters.kubernetes.api.api_client import Api, ApiFault, Gone, Write
+from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, ResourceExpired, WriteVerb
 from adapters.kubernetes.api.resources import NODE_FIREWALLS, RESOURCES, Resource, key_in
 from engine.bounded_json import parse_objects
 
@@ -40,7 +40,7 @@ def answered(document: object) -> Document:
 
 
 @dataclass
-class FakeApi(Api):
+class FakeApi(KubernetesApi):
     """Holds objects by path; ``trouble`` may raise before an answer, and between the events of a watch."""
 
     page: int = 2
@@ -51,7 +51,7 @@ class FakeApi(Api):
     forgotten: int = 0
     """The version up to which what happened is forgotten."""
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
-    written: list[tuple[Write, str, Document]] = field(default_factory=list)
+    written: list[tuple[WriteVerb, str, Document]] = field(default_factory=list)
     others: dict[str, Document] = field(default_factory=dict)
     """By path: objects that nobody watches."""
     _objects: dict[str, dict[str, Document]] = field(default_factory=dict)
@@ -104,14 +104,14 @@ class FakeApi(Api):
         if path in self.others:
             return answered(self.others[path])
         if path != self.also and path not in WATCHED:
-            raise ApiFault(f"the API has no {path}", 404)
+            raise ApiError(f"the API has no {path}", 404)
         items = list(self._objects.get(path, {}).values())
         begin = int(params.get("continue", "0"))
         rest = {"continue": str(begin + self.page)} if begin + self.page < len(items) else {}
         page = {"items": items[begin : begin + self.page], "metadata": {"resourceVersion": str(self.version), **rest}}
         return answered(page)
 
-    async def write(self, how: Write, path: str, document: Mapping[str, object]) -> dict[str, object]:
+    async def write(self, how: WriteVerb, path: str, document: Mapping[str, object]) -> dict[str, object]:
         verb = how.value[0]
         self.asked.append((verb, path, {}))
         self.trouble(verb, path)
@@ -119,18 +119,18 @@ class FakeApi(Api):
         collection, _, name = path.removesuffix("/status").rpartition("/")
         if collection in WATCHED:
             return self._changed(how, collection, name, path, document)
-        if how is Write.CREATE:
+        if how is WriteVerb.CREATE:
             metadata = document["metadata"]
             assert isinstance(metadata, dict)
             path = f"{path}/{metadata['name']}"
             if path in self.others:
-                raise ApiFault("there is one", 409)
+                raise ApiError("there is one", 409)
         elif path not in self.others:
-            raise ApiFault(f"the API has no {path}", 404)
-        elif how is Write.UPDATE and _version(document) != _version(self.others[path]):
-            raise ApiFault("it has changed", 409)
+            raise ApiError(f"the API has no {path}", 404)
+        elif how is WriteVerb.UPDATE and _version(document) != _version(self.others[path]):
+            raise ApiError("it has changed", 409)
         self.version += 1
-        before = self.others.get(path, {}) if how in {Write.PATCH, Write.APPLY} else {}
+        before = self.others.get(path, {}) if how in {WriteVerb.PATCH, WriteVerb.APPLY} else {}
         whole = {**before, **document}
         metadata = whole["metadata"]
         assert isinstance(metadata, dict)
@@ -138,16 +138,16 @@ class FakeApi(Api):
         return self.others[path]
 
     def _changed(
-        self, how: Write, collection: str, name: str, path: str, document: Mapping[str, object]
+        self, how: WriteVerb, collection: str, name: str, path: str, document: Mapping[str, object]
     ) -> dict[str, object]:
         resource, there = WATCHED[collection], self._objects.setdefault(collection, {})
-        if how is Write.DELETE:
+        if how is WriteVerb.DELETE:
             if name not in there:
-                raise ApiFault("gone already", 404)
+                raise ApiError("gone already", 404)
             self.remove(resource, name)
             return {}
         if path.endswith("/status") and name not in there:
-            raise ApiFault("not there", 404)
+            raise ApiError("not there", 404)
         part = {"status": document["status"]} if path.endswith("/status") else dict(document)
         self.put(resource, {**there.get(name, {}), **part})
         return there[name]
@@ -160,7 +160,7 @@ class FakeApi(Api):
         self.asked.append(("watch", path, dict(params)))
         last, begun = int(params["resourceVersion"]), self.version
         if last < self.forgotten:
-            raise Gone
+            raise ResourceExpired
         yield {}
         while True:
             news = self._news

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.lab.netns import Host, Lab, Outcome
+from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
 from tests.support.kernel.agent_processes import AgentProcess
 from tests.support.kubernetes.api_objects import POLICIES, Json, documents
 from tests.support.kubernetes.api_server import ApiServer
@@ -27,11 +27,11 @@ class Site:
     agents: dict[str, AgentProcess]
     folder: Path
 
-    def outcome(self, node: str = "cp-1", source: str = PARTNER) -> Outcome:
+    def outcome(self, node: str = "cp-1", source: str = PARTNER) -> DeliveryOutcome:
         """What becomes of a connection to a Node."""
         return self.lab.connect(source, NODES[node], PORT, TCP, timeout=0.2)
 
-    def takes(self, wanted: Outcome, node: str = "cp-1", seconds: float = 10) -> float:
+    def takes(self, wanted: DeliveryOutcome, node: str = "cp-1", seconds: float = 10) -> float:
         """Return after how many seconds connections have another outcome."""
         begun = time.monotonic()
         while self.outcome(node) is not wanted:
@@ -66,7 +66,7 @@ def process(*words: str, said: Path) -> Iterator["subprocess.Popen[bytes]"]:
 @contextmanager
 def site_of(cluster: ApiServer, folder: Path, url: str = "") -> Iterator[Site]:
     """Have the cluster of the issue as namespaces, with an agent for each Node, by a proxy where there is one."""
-    hosts = [*(Host(name, (address,)) for name, address in NODES.items()), Host(PARTNER, (ADDRESS,))]
+    hosts = [*(LabHost(name, (address,)) for name, address in NODES.items()), LabHost(PARTNER, (ADDRESS,))]
     with ExitStack() as open_things:
         lab = open_things.enter_context(Lab(tuple(hosts)))
         agents = {}

@@ -9,7 +9,7 @@ from engine.desired.full import desired
 from engine.errors import NodewallError
 from engine.events import declared
 from engine.rulesets.plan import Tool, full_text
-from engine.state.admission import Mode
+from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, evolve
 
 _CHAIN = r"NW-(?:INPUT|OUTPUT)(?:-BASELINE)?"
@@ -35,7 +35,7 @@ def injected(text: str) -> list[str]:
     """
     state = ClusterState()
     found = scan(("-",), StringIO(text))
-    found.judged(state, Mode.DECLARE)
+    found.judged(state, SubmitMode.DECLARE)
     # One faulty object keeps all from being declared, which would leave little to look at.
     for item in found.objects:
         state = evolve(state, declared(item.object))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from engine.errors import Refused
 from engine.events import ConfigDeclared, EventBody
 from engine.events.outcomes import ApplyFailed
-from engine.state.admission import Mode, changes
+from engine.state.admission import SubmitMode, changes
 from engine.state.fold import ClusterState, evolve, evolved
 from simulator.packets import Packet
 from tests.support.packets.edge_packets import packets_of
@@ -23,7 +23,7 @@ def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
     """Every event that leads from nothing through the clusters, each of which is sound; outcomes and all."""
     dice, state, bodies = random.Random(f"{seed} events"), ClusterState(), list[EventBody]()
     for world in worlds:
-        mode = dice.choice((Mode.SYNC, Mode.SYNC, Mode.DECLARE))
+        mode = dice.choice((SubmitMode.SYNC, SubmitMode.SYNC, SubmitMode.DECLARE))
         news = [*_towards(state, world, mode), world.host]
         if dice.random() < 0.5:
             news.append(ConfigDeclared(config=world.config))
@@ -35,13 +35,13 @@ def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
     return bodies
 
 
-def _towards(state: ClusterState, world: World, mode: Mode) -> list[EventBody]:
+def _towards(state: ClusterState, world: World, mode: SubmitMode) -> list[EventBody]:
     """What leads to a cluster; where it cannot follow on the one before, all of that goes first."""
     objects = [(item, None) for item in world.objects]
     try:
         return list(changes(state, objects, mode))
     except Refused:
-        gone = list(changes(state, [pair for pair in objects if pair[0].kind == "Node"], Mode.SYNC))
+        gone = list(changes(state, [pair for pair in objects if pair[0].kind == "Node"], SubmitMode.SYNC))
         return [*gone, *changes(evolved(gone, state), objects)]
 
 

@@ -3,29 +3,29 @@
 import random
 from ipaddress import ip_network
 
-from engine.policy.completed_rules import ANY_PORT, Action, CompletedRule, Direction, PortRange, Protocol, Rank, Service
-from engine.policy.prefix_sets import Block, Network
+from engine.policy.completed_rules import ANY_PORT, Action, CompletedRule, Direction, PortRange, Protocol, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock, Network
 
 
 def crowded(seed: str, count: int) -> list[CompletedRule]:
     """Rules that overlap in everything: ports, source ports, addresses with exceptions, every action, some that log."""
     dice = random.Random(seed)
 
-    def block() -> Block:
+    def block() -> AddressBlock:
         length = dice.choice((24, 28, 30, 31, 32))
         network = ip_network(f"10.0.0.{dice.randrange(256) >> (32 - length) << (32 - length)}/{length}")
         inner: list[Network] = list(network.subnets(new_prefix=32)) if length < 32 and dice.random() < 0.3 else []
-        return Block(network, tuple(dice.sample(inner, min(2, len(inner)))))
+        return AddressBlock(network, tuple(dice.sample(inner, min(2, len(inner)))))
 
     def ports() -> PortRange:
         first = dice.choice((0, 1, 22, 80, 443, 1000, 32767, 32768, 65535))
         return (first, min(65535, first + dice.choice((0, 0, 1, 500)))) if dice.random() < 0.8 else ANY_PORT
 
-    def service() -> Service:
+    def service() -> Traffic:
         protocol = dice.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.ICMP))
         if protocol is Protocol.ICMP:
-            return Service(protocol, icmp=dice.choice((None, (8, -1), (3, 1))))
-        return Service(protocol, ports(), ports() if dice.random() < 0.1 else ANY_PORT)
+            return Traffic(protocol, icmp=dice.choice((None, (8, -1), (3, 1))))
+        return Traffic(protocol, ports(), ports() if dice.random() < 0.1 else ANY_PORT)
 
     return [
         CompletedRule(

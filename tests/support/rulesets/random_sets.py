@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from engine.rulesets.model import Family, IpSet, Member
 from simulator.packets import Address, Packet, from_wire, protocol_names, to_wire
-from simulator.sets.set_types import KINDS, Kind, Part
+from simulator.sets.set_types import KINDS, SetDimension, SetType
 from tests.support.policies.random_clusters import ADDRESSES
 
 GATEWAY = "02:00:00:00:00:02"
@@ -67,7 +67,7 @@ class SetDice:
             if self._is_unfit(text, kind, dict(options)):
                 continue
             flags = ("nomatch",) if kind.exceptions and self.dice.random() < 0.35 else ()
-            if kind.parts[-1] is Part.IFACE and self.dice.random() < 0.3:
+            if kind.parts[-1] is SetDimension.IFACE and self.dice.random() < 0.3:
                 flags = (*flags, "wildcard")
             # A second member of bitmap:ip,mac with the same address would change the first, and not only as asked.
             told = text.partition(",")[0] if kind.bitmap else text
@@ -75,20 +75,24 @@ class SetDice:
         family = None if kind.bitmap or kind.of_both_families else self.family
         return IpSet(name, type_, family, tuple(members.values()), options)
 
-    def _is_unfit(self, text: str, kind: Kind, options: dict[str, str]) -> bool:
+    def _is_unfit(self, text: str, kind: SetType, options: dict[str, str]) -> bool:
         """Whether ipset refuses an address, as its mask leaves no bit of it; or of a range masks the first only."""
         address, mask = text.partition(",")[0], options.get("bitmask")
         if mask is None:
-            return "netmask" in options and "/" in address and kind.parts == (Part.IP, Part.PORT)
+            return "netmask" in options and "/" in address and kind.parts == (SetDimension.IP, SetDimension.PORT)
         return "/" in address or not int(ip_address(address)) & int(ip_address(mask))
 
-    def _options(self, kind: Kind) -> tuple[tuple[str, str], ...]:
+    def _options(self, kind: SetType) -> tuple[tuple[str, str], ...]:
         found: list[tuple[str, str]] = []
         if kind.bitmap:
-            found.append(("range", "0-65535" if kind.parts == (Part.PORT,) else "10.1.0.0-10.1.255.255"))
-        if kind.parts in {(Part.IP,), (Part.IP, Part.PORT)} and not kind.bitmap and self.dice.random() < 0.5:
+            found.append(("range", "0-65535" if kind.parts == (SetDimension.PORT,) else "10.1.0.0-10.1.255.255"))
+        if (
+            kind.parts in {(SetDimension.IP,), (SetDimension.IP, SetDimension.PORT)}
+            and not kind.bitmap
+            and self.dice.random() < 0.5
+        ):
             found.append(self._masking())
-        if kind.parts == (Part.IP,) and kind.bitmap and self.dice.random() < 0.5:
+        if kind.parts == (SetDimension.IP,) and kind.bitmap and self.dice.random() < 0.5:
             found.append(("netmask", self.dice.choice(("24", "30", "31"))))
         for word, share in (("counters", 0.4), ("comment", 0.3), ("skbinfo", 0.3)):
             found += [(word, "")] if self.dice.random() < share else []
@@ -121,46 +125,51 @@ class SetDice:
             ]
         return tuple(words)
 
-    def _element(self, kind: Kind) -> str:
+    def _element(self, kind: SetType) -> str:
         texts = [self._text(part, kind, first=not at) for at, part in enumerate(kind.parts)]
         if kind.bitmap and kind.tailed and self.dice.random() < 0.5:
             texts.pop()
         return ",".join(texts)
 
-    def _text(self, part: Part, kind: Kind, *, first: bool) -> str:
+    def _text(self, part: SetDimension, kind: SetType, *, first: bool) -> str:
         match part:
-            case Part.IP:
+            case SetDimension.IP:
                 return self._address(kind, ranges=first)
-            case Part.NET:
+            case SetDimension.NET:
                 return self._network(kind)
-            case Part.PORT:
+            case SetDimension.PORT:
                 return self._port(kind)
-            case Part.MAC:
+            case SetDimension.MAC:
                 return self.dice.choice(_MACS)
-            case Part.MARK:
+            case SetDimension.MARK:
                 return hex(self.dice.randrange(16))
-            case Part.IFACE:
+            case SetDimension.IFACE:
                 return self.dice.choice(_FACES)
-            case Part.SET:
+            case SetDimension.SET:
                 raise ValueError(part)
 
-    def _address(self, kind: Kind, *, ranges: bool) -> str:
+    def _address(self, kind: SetType, *, ranges: bool) -> str:
         near = [text for text in _NEAR[self.family] if not kind.bitmap or text.startswith("10.1.")]
         if not kind.bitmap:
             near += [str(address) for address in own(self.family)]
         text = self.dice.choice(near)
-        ranged = ranges and self.family is Family.IPV4 and kind.parts[-1] is not Part.MAC and self.dice.random() < 0.3
+        ranged = (
+            ranges
+            and self.family is Family.IPV4
+            and kind.parts[-1] is not SetDimension.MAC
+            and self.dice.random() < 0.3
+        )
         return f"{text}/{self.dice.choice((30, 31))}" if ranged else text
 
-    def _network(self, kind: Kind) -> str:
+    def _network(self, kind: SetType) -> str:
         text = self.dice.choice([*_NEAR[self.family], *map(str, own(self.family))])
         if self.family is Family.IPV4 and len(kind.parts) == 1 and self.dice.random() < 0.1:
             return f"10.1.2.1-10.1.2.{self.dice.randrange(2, 255)}"
-        zero = kind.parts[-1] is Part.IFACE and self.dice.random() < 0.2
+        zero = kind.parts[-1] is SetDimension.IFACE and self.dice.random() < 0.2
         length = 0 if zero else self.dice.choice(_LENGTHS[self.family])
         return str(ip_network(f"{text}/{length}", strict=False))
 
-    def _port(self, kind: Kind) -> str:
+    def _port(self, kind: SetType) -> str:
         port = self.dice.choice(_PORTS)
         text = f"{port}-{min(65535, port + 2)}" if self.dice.random() < 0.2 else str(port)
         if kind.bitmap:
@@ -199,7 +208,7 @@ class SetDice:
         kind = KINDS[ipset.type]
         wanted = 3 if ipset.is_list else len(kind.parts)
         sides = [self.dice.choice(("src", "dst")) for _ in range(wanted)]
-        sides = ["src" if Part.MAC in kind.parts or self.dice.random() < 0.5 else side for side in sides]
+        sides = ["src" if SetDimension.MAC in kind.parts or self.dice.random() < 0.5 else side for side in sides]
         if ipset.is_list:
             sides[1] = "src"
         return ",".join(sides[: wanted - (self.dice.random() < 0.1)] or sides)

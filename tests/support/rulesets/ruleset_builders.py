@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from engine.events import declared
 from engine.objects import ClusterNetworkPolicy, ClusterObject, Node, Tier
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Rank, Service
-from engine.policy.prefix_sets import Block, Network
+from engine.policy.completed_rules import Action, CompletedRule, Direction, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock, Network
 from engine.rulesets.model import Chain, Family, IpSet, Match, Member, Rule, Ruleset, Table, Target
 from engine.state.fold import ClusterState, evolve
 
@@ -89,9 +89,9 @@ def cidr(text: str) -> Json:
 # Effective rules
 
 
-def block(text: str, *excepted: str) -> Block:
+def block(text: str, *excepted: str) -> AddressBlock:
     """A block of addresses."""
-    return Block(ip_network(text), tuple(ip_network(net) for net in excepted))
+    return AddressBlock(ip_network(text), tuple(ip_network(net) for net in excepted))
 
 
 def completed(
@@ -99,11 +99,11 @@ def completed(
     *peers: str,
     direction: Direction = Direction.INGRESS,
     action: Action = Action.DROP,
-    services: tuple[Service, ...] = (),
+    services: tuple[Traffic, ...] = (),
     priority: float = 1.0,
 ) -> CompletedRule:
     """A rule of a policy that has its name; without peers it is about anywhere."""
-    found: tuple[Block, ...] | None = tuple(block(text) for text in peers) or None
+    found: tuple[AddressBlock, ...] | None = tuple(block(text) for text in peers) or None
     return CompletedRule(name, "r", Rank(250, priority, name, 0), direction, action, found, services)
 
 
@@ -158,14 +158,14 @@ def networks(family: Family) -> st.SearchStrategy[Network]:
     return st.sampled_from(_UNIVERSE[family])
 
 
-def blocks(family: Family) -> st.SearchStrategy[Block]:
+def blocks(family: Family) -> st.SearchStrategy[AddressBlock]:
     """A block, now and then ``/0``, with some of those prefixes inside it excepted."""
     whole = ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")
 
-    def with_excepts(network: Network) -> st.SearchStrategy[Block]:
+    def with_excepts(network: Network) -> st.SearchStrategy[AddressBlock]:
         inside = [net for net in _UNIVERSE[family] if net.prefixlen > network.prefixlen and _inside(net, network)]
         some = st.lists(st.sampled_from(inside), max_size=3, unique=True) if inside else st.just([])
-        return some.map(lambda nets: Block(network, tuple(sorted(nets, key=str))))
+        return some.map(lambda nets: AddressBlock(network, tuple(sorted(nets, key=str))))
 
     return st.one_of(networks(family), st.just(whole)).flatmap(with_excepts)
 

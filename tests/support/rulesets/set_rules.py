@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
-from simulator.context import Surroundings
-from simulator.netfilter import Answer, Verdict, Walker
+from simulator.context import PacketContext
+from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import Packet, protocol_names
 from tests.support.packets.packet_builders import packet
 
@@ -31,9 +31,9 @@ class Rules:
         found = parse_sets(sets)
         v6 = found[0].family is Family.IPV6
         self._walker = Walker(Ruleset(() if v6 else tables, tables if v6 else (), found))
-        self._around = Surroundings()
+        self._around = PacketContext()
 
-    def answer(self, seen: Packet) -> Answer:
+    def answer(self, seen: Packet) -> Evaluation:
         """Return what becomes of a packet at its input."""
         return self._walker.verdict(seen, Hook.INPUT, self._around)
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
-from simulator.batch import VERDICTS, Judge, columns_of
-from simulator.batch.box_layout import End
-from simulator.batch.columns import Flags
+from simulator.batch import VERDICTS, BatchEvaluator, columns_of
+from simulator.batch.box_layout import TableEnd
+from simulator.batch.columns import BoolColumn
 from simulator.expression import holds, parse
 from simulator.netfilter import Decision, Verdict, Walker
 from simulator.packets import ConnState, Packet, protocol_names
@@ -95,13 +95,13 @@ class Universe:
         self.columns = columns_of(self.packets)[0]
         self._shape = (len(self.headers), len(ways))
 
-    def count(self, rows: Flags) -> int:
+    def count(self, rows: BoolColumn) -> int:
         """Return how many headers some packets have."""
         there = rows.reshape(self._shape).any(axis=1)
         return sum(self.headers[place].weight for place in np.flatnonzero(there).tolist())
 
     @cache  # noqa: B019 - there are two universes, which live as long as the tests
-    def meant(self, expression: str) -> Flags:
+    def meant(self, expression: str) -> BoolColumn:
         """Return which packets an expression means."""
         parsed = parse(expression)
         return np.asarray([bool(holds(parsed, packet)) for packet in self.packets])
@@ -236,16 +236,16 @@ class Force:
     """What becomes of every packet of the universe, one by one."""
 
     def __init__(self, ruleset: Ruleset, family: Family) -> None:
-        judged = Judge(Walker(ruleset), family).judge(universe(family).columns, Hook.INPUT)
+        judged = BatchEvaluator(Walker(ruleset), family).judge(universe(family).columns, Hook.INPUT)
         self.verdicts, self.deciders = judged.verdicts, judged.deciders
         self._ends = judged.ends
 
     def decider(self, place: int) -> Decision | None:
         """Return who decides, by its place."""
-        end: End | None = self._ends[place] if place >= 0 else None
+        end: TableEnd | None = self._ends[place] if place >= 0 else None
         return end.decision if end else None
 
-    def gets(self, verdict: Verdict) -> Flags:
+    def gets(self, verdict: Verdict) -> BoolColumn:
         """Return which packets get a verdict."""
-        found: Flags = self.verdicts == VERDICTS.index(verdict)
+        found: BoolColumn = self.verdicts == VERDICTS.index(verdict)
         return found

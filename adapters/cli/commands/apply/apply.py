@@ -9,7 +9,7 @@ import click
 import structlog
 
 from adapters import wiring
-from adapters.application.selection import WorldOptions, backend_of, node_of, state_of
+from adapters.application.selection import SelectionOptions, backend_of, node_of, state_of
 from adapters.cli.commands.apply.plan import ask, proposal_of, seen_by, size_of, tell
 from adapters.cli.options import LimitOptions, kernel_options, limit_options, node_options
 from adapters.cli.render.output import counted, emit, output_option
@@ -21,8 +21,8 @@ from adapters.node.node_lock import node_lock
 from adapters.node.removal import clear_rules, remove
 from adapters.system.budgets import budget
 from adapters.system.process import SystemRunner
-from engine.desired.full import Desired, desired
-from engine.errors import Fault, KernelRefused, NotInForce, Refused, Unsafe
+from engine.desired.full import DesiredRuleset, desired
+from engine.errors import Fault, KernelRefused, ReadBackDiffers, Refused, UnsafePlan
 from engine.policy.completed_rules import Plane
 from engine.reconcile.interfaces import Stopwatch
 from engine.reconcile.reconciler import Dispatcher, NodeRuleReconciler
@@ -44,7 +44,7 @@ _LOG = structlog.get_logger(__name__)
 @click.option("--force-unsafe", is_flag=True, help="Apply even what is not proved to be safe.")
 @output_option
 def apply_command(
-    world: WorldOptions,
+    world: SelectionOptions,
     limits: LimitOptions,
     yes: bool,
     confirm_timeout: float | None,
@@ -118,12 +118,14 @@ def _recorded(journal: Journal) -> Iterator[None]:
     """Put on record that what is tried has failed, if it does."""
     try:
         yield
-    except (KernelRefused, NotInForce, Unsafe) as error:
+    except (KernelRefused, ReadBackDiffers, UnsafePlan) as error:
         journal.failed(error)
         raise
 
 
-def _bring_into_force(wanted: Desired, nodes: NodeRuleReconciler, kernel: NetfilterKernel, watch: Stopwatch) -> None:
+def _bring_into_force(
+    wanted: DesiredRuleset, nodes: NodeRuleReconciler, kernel: NetfilterKernel, watch: Stopwatch
+) -> None:
     """Reconcile the rules of the node, and only then take away what an earlier run left in the other backend."""
     planes = Dispatcher()
     planes.register(Plane.NODES, nodes)
@@ -137,7 +139,7 @@ def _bring_into_force(wanted: Desired, nodes: NodeRuleReconciler, kernel: Netfil
 @click.command("remove")
 @kernel_options
 @output_option
-def remove_command(world: WorldOptions, output: str) -> int:
+def remove_command(world: SelectionOptions, output: str) -> int:
     """Take everything nodewall owns off the node, of both backends; what others put there stays."""
     with node_lock(world.netns) as held:
         kernel = wiring.kernel(world.netns, world.backend or Backend.AUTO, held)

@@ -2,7 +2,7 @@
 
 import click
 
-from adapters.application.selection import WorldOptions
+from adapters.application.selection import SelectionOptions
 from adapters.cli.options import kernel_options
 from adapters.cli.render.output import emit, output_option
 from adapters.node import commit_confirm
@@ -11,7 +11,7 @@ from adapters.node import commit_confirm
 @click.command("confirm")
 @kernel_options
 @output_option
-def confirm_command(world: WorldOptions, output: str) -> None:
+def confirm_command(world: SelectionOptions, output: str) -> None:
     """Keep what was applied with --confirm-timeout."""
     commit_confirm.confirm(world.netns)
     emit(output, {"confirmed": True}, lambda: "confirmed: it stays")
@@ -20,7 +20,7 @@ def confirm_command(world: WorldOptions, output: str) -> None:
 @click.command("rollback")
 @kernel_options
 @output_option
-def rollback_command(world: WorldOptions, output: str) -> None:
+def rollback_command(world: SelectionOptions, output: str) -> None:
     """Take back at once what was applied with --confirm-timeout."""
     commit_confirm.rollback(world.netns)
     emit(output, {"rolled_back": True}, lambda: "rolled back: the state before is in force")

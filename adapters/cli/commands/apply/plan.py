@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.application.selection import WorldOptions, backend_of, node_of, state_of
+from adapters.application.selection import SelectionOptions, backend_of, node_of, state_of
 from adapters.cli.options import LimitOptions, limit_options, plan_options
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import counted, emit, output_option
@@ -16,7 +16,7 @@ from adapters.netfilter.iptables import mixture
 from adapters.system.budgets import budget
 from adapters.system.process import SystemRunner
 from engine.compiler import Layout
-from engine.desired.full import Desired, desired, linear
+from engine.desired.full import DesiredRuleset, desired, linear
 from engine.errors import NoProof
 from engine.policy.completed_rules import Plane
 from engine.reconcile.interfaces import Kernel, Verifier
@@ -25,7 +25,7 @@ from engine.rulesets.diff import apply_changes, diff
 from engine.rulesets.plan import Plan
 from engine.state.fold import ClusterState
 from engine.status.policy_status import notes_of
-from simulator.analysis.compare import Change, compare
+from simulator.analysis.compare import VerdictChange, compare
 from simulator.symbolic import Budget
 
 
@@ -34,7 +34,7 @@ from simulator.symbolic import Budget
 @limit_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is something to do.")
 @output_option
-def plan_command(world: WorldOptions, limits: LimitOptions, detailed_exitcode: bool, output: str) -> int:
+def plan_command(world: SelectionOptions, limits: LimitOptions, detailed_exitcode: bool, output: str) -> int:
     """Show what apply would do, and what would become of packets."""
     state, node = state_of(world), node_of(world)
     wanted = desired(seen_by(state, node, world), node)
@@ -50,26 +50,26 @@ def plan_command(world: WorldOptions, limits: LimitOptions, detailed_exitcode: b
     return 2 if detailed_exitcode and proposal.plan.ops else 0
 
 
-def tell(state: ClusterState, wanted: Desired) -> None:
+def tell(state: ClusterState, wanted: DesiredRuleset) -> None:
     """Say what is to be known of the policies before they are in force."""
     for name in sorted({rule.policy for rule in wanted.rules if rule.plane is Plane.NODES} & {*state.policies}):
         for note in notes_of(state, wanted, name):
             click.echo(f"note: {name}: {note}", err=True)
 
 
-def seen_by(state: ClusterState, node: str, world: WorldOptions) -> ClusterState:
+def seen_by(state: ClusterState, node: str, world: SelectionOptions) -> ClusterState:
     """Return the state with what the node is seen to have now, where nobody told."""
     if world.interfaces:
         return state
     return replace(state, hosts=state.hosts.set(node, observe(node, SystemRunner(world.netns), world.netns)))
 
 
-def proposal_of(wanted: Desired, kernel: Kernel, guard: Verifier) -> Proposal:
+def proposal_of(wanted: DesiredRuleset, kernel: Kernel, guard: Verifier) -> Proposal:
     """Return the way to what is desired, judged."""
     return propose(wanted.ruleset, kernel, guard, wiring.SystemStopwatch())
 
 
-def _effect(proposal: Proposal, wanted: Desired, allowed: Budget) -> tuple[Change, ...] | None:
+def _effect(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget) -> tuple[VerdictChange, ...] | None:
     """Return what a plan changes for packets, None where the budget does not do to find out.
 
     What will decide is named one by one, also where kernel rules will serve many.
@@ -83,14 +83,14 @@ def _effect(proposal: Proposal, wanted: Desired, allowed: Budget) -> tuple[Chang
         return None
 
 
-def ask(proposal: Proposal, wanted: Desired, allowed: Budget, node: str) -> None:
+def ask(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget, node: str) -> None:
     """Show what would be done and ask; raise ``Abort`` where that is not wanted."""
     if proposal.plan.ops:
         click.echo(_proposal_as_text(proposal, _effect(proposal, wanted, allowed)), err=True)
         click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
 
 
-def _proposal_as_json(proposal: Proposal, effect: Sequence[Change] | None) -> Mapping[str, object]:
+def _proposal_as_json(proposal: Proposal, effect: Sequence[VerdictChange] | None) -> Mapping[str, object]:
     judged = proposal.judgement
     return {
         "ops": [op.as_json() for op in proposal.plan.ops],
@@ -107,7 +107,7 @@ def _proposal_as_json(proposal: Proposal, effect: Sequence[Change] | None) -> Ma
     }
 
 
-def _proposal_as_text(proposal: Proposal, effect: Sequence[Change] | None) -> str:
+def _proposal_as_text(proposal: Proposal, effect: Sequence[VerdictChange] | None) -> str:
     lines = [_plan_as_text(proposal.plan)] if proposal.plan.ops else []
     lines.append(size_of(proposal.plan))
     if proposal.plan.ops:

@@ -14,22 +14,22 @@ from adapters.cli.options_packets import parsed
 from adapters.cli.render.changes import changes_as_lines
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_json, head_as_text
 from adapters.cli.render.output import coloured, emit_item, output_option
-from adapters.eventlog.relevant import Told, abridged
-from adapters.eventlog.rows import Row
+from adapters.eventlog.relevant import RelevantEvents, abridged
+from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.budgets import budget
 from engine.desired.incremental import derived
-from engine.errors import Fault, Refused, Unconfirmed, UnknownNode, plain
+from engine.errors import Fault, Refused, UnknownNode, WitnessMismatch, plain
 from engine.events import Event, EventBody, NodeObserved
-from engine.policy.relevance import Concern
+from engine.policy.relevance import PacketScope
 from engine.rulesets.model import Hook
 from engine.state.fold import ClusterState
-from engine.state.object_diff import Edited, edited
-from simulator.analysis.blame import Fate, concern_of, fates, rulesets
-from simulator.analysis.blame_regions import Region, Rest, Shift, concerns_of, shifts
+from engine.state.object_diff import ObjectDiff, edited
+from simulator.analysis.blame import BlameResult, concern_of, fates, rulesets
+from simulator.analysis.blame_regions import PacketRegion, RegionChange, UnchangedPackets, concerns_of, shifts
 from simulator.expression import parse
-from simulator.netfilter import Answer, Walker
+from simulator.netfilter import Evaluation, Walker
 from simulator.packets import Packet
 
 
@@ -40,16 +40,16 @@ class _Past:
     log: SqliteLog
     node: str
     until: int | None
-    _rows: dict[int, Row] = field(default_factory=dict)
+    _rows: dict[int, StoredEvent] = field(default_factory=dict)
     _seen: bool = False
 
-    def told(self, concerns: Sequence[Concern]) -> tuple[Iterator[tuple[int, EventBody]], ClusterState]:
+    def told(self, concerns: Sequence[PacketScope]) -> tuple[Iterator[tuple[int, EventBody]], ClusterState]:
         """Return the history as far as some packets can hang on it, and the state that it begins with."""
         found = abridged(self.log, concerns, self.until)
         self._seen = self.node in found.start.nodes
         return self._events(found), found.start
 
-    def _events(self, found: Told) -> Iterator[tuple[int, EventBody]]:
+    def _events(self, found: RelevantEvents) -> Iterator[tuple[int, EventBody]]:
         for row, body in found.events:
             self._rows[row.sequence] = row
             self._seen |= isinstance(body, NodeObserved) and body.node.metadata.name == self.node
@@ -68,14 +68,14 @@ class _Past:
             raise UnknownNode(self.node, tuple(sorted(state.nodes)))
         return state
 
-    def edited(self, sequence: int) -> Edited | None:
+    def edited(self, sequence: int) -> ObjectDiff | None:
         return edited(self.state(sequence - 1), self.event(sequence).body)
 
-    def confirmed(self, answer: Answer, state: ClusterState) -> Answer:
+    def confirmed(self, answer: Evaluation, state: ClusterState) -> Evaluation:
         """Return what becomes of a packet by the whole of a state, as was found out by a part of it."""
         whole = Walker(derived(state, self.node).ruleset).verdict(answer.packet)
         if whole.verdict is not answer.verdict:
-            raise Unconfirmed(answer.packet.words, answer.verdict.value, whole.verdict.value)
+            raise WitnessMismatch(answer.packet.words, answer.verdict.value, whole.verdict.value)
         return whole
 
 
@@ -83,14 +83,14 @@ class _Past:
 class _Blamed:
     """What became of a packet, with the event that changed its verdict last and the one that gave it the one before."""
 
-    fate: Fate
+    fate: BlameResult
     event: Event | None = None
-    change: Edited | None = None
-    before: Answer | None = None
+    change: ObjectDiff | None = None
+    before: Evaluation | None = None
     earlier: Event | None = None
 
     @classmethod
-    def of(cls, past: _Past, fate: Fate, state: ClusterState) -> "_Blamed":
+    def of(cls, past: _Past, fate: BlameResult, state: ClusterState) -> "_Blamed":
         present = replace(fate, answer=past.confirmed(fate.answer, state))
         if fate.last is None:
             return cls(present)
@@ -121,16 +121,16 @@ class _Blamed:
         return "\n".join([*lines, f"  before {coloured(self.before.verdict.value)} {_who(self.before)}{since}"])
 
 
-def _decider(answer: Answer) -> dict[str, object] | None:
+def _decider(answer: Evaluation) -> dict[str, object] | None:
     return answer.decided_by.as_json() if answer.decided_by else None
 
 
-def _who(answer: Answer) -> str:
+def _who(answer: Evaluation) -> str:
     by = answer.decided_by
     return plain(f"by policy {by.policy}, rule {by.policy_rule}" if by and by.policy else "by no policy")
 
 
-def _event_lines(word: str, event: Event, change: Edited | None) -> list[str]:
+def _event_lines(word: str, event: Event, change: ObjectDiff | None) -> list[str]:
     lines = [f"  {word} {head_as_text(event)}", plain(f"    from {event.source}")]
     return [*lines, *(f"    {line}" for line in edits_as_lines(change))]
 
@@ -168,7 +168,7 @@ def blame_command(  # the parameters are the command line contract's
     if where is None or hook is None:
         _blame_packets(past, parsed(specs), output)
     else:
-        _blame_region(past, Region(node, Hook(hook), parse(where)), limit, limits, output)
+        _blame_region(past, PacketRegion(node, Hook(hook), parse(where)), limit, limits, output)
 
 
 def _blame_packets(past: _Past, packets: Sequence[Packet], output: str) -> None:
@@ -180,7 +180,7 @@ def _blame_packets(past: _Past, packets: Sequence[Packet], output: str) -> None:
         emit_item(output, blamed.as_json(), blamed.as_text)
 
 
-def _blame_region(past: _Past, region: Region, limit: int, limits: LimitOptions, output: str) -> None:
+def _blame_region(past: _Past, region: PacketRegion, limit: int, limits: LimitOptions, output: str) -> None:
     allowed = budget(limits.max_seconds, limits.max_memory)
     told, start = past.told(concerns_of(region, allowed))
     known = list(rulesets(told, past.node, start))
@@ -196,11 +196,11 @@ def _blame_region(past: _Past, region: Region, limit: int, limits: LimitOptions,
         emit_item(output, left, partial(_rest_as_text, rest, told=len(found), limit=limit))
 
 
-def _shift_as_text(shift: Shift, event: Event, change: Edited | None) -> str:
+def _shift_as_text(shift: RegionChange, event: Event, change: ObjectDiff | None) -> str:
     return "\n".join([*(line[2:] for line in _event_lines("", event, change)), *changes_as_lines(shift.changes)])
 
 
-def _rest_as_text(rest: Rest, *, told: int, limit: int) -> str:
+def _rest_as_text(rest: UnchangedPackets, *, told: int, limit: int) -> str:
     who = "no event ever changed" if told < limit else "none of these events changed"
     others = "the other" if told else "any of the"
     return f"{who} {others} {rest.count:,} headers of {rest.family.value}\n  as {rest.example.words}"

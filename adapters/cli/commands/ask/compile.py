@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import click
 
-from adapters.application.selection import WorldOptions, node_of, state_of
+from adapters.application.selection import SelectionOptions, node_of, state_of
 from adapters.cli.options import cluster_options
 from adapters.cli.render.output import emit, output_option
-from engine.compiler import Bounds, Layout, compile_within
+from engine.compiler import Layout, LayoutLimits, compile_within
 from engine.desired.full import options_of
 from engine.policy.resolve import resolve
 from engine.rulesets.plan import Tool, full_text
@@ -30,7 +30,7 @@ TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
     help="How long the optimised layout may take to be worked out; what is not done by then stays linear.",
 )
 @output_option
-def compile_command(world: WorldOptions, layout: str | None, max_seconds: float | None, output: str) -> None:
+def compile_command(world: SelectionOptions, layout: str | None, max_seconds: float | None, output: str) -> None:
     """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
     state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
     node = node_of(world)
@@ -42,11 +42,11 @@ def compile_command(world: WorldOptions, layout: str | None, max_seconds: float 
     emit(output, data, lambda: "\n".join(f"# {tool} restore\n{texts[tool]}" for tool in Tool).rstrip())
 
 
-def _bounds(max_seconds: float | None) -> Bounds:
+def _bounds(max_seconds: float | None) -> LayoutLimits:
     if max_seconds is None:
-        return Bounds()
+        return LayoutLimits()
     end = time.monotonic() + max_seconds
-    return Bounds(late=lambda: time.monotonic() > end)
+    return LayoutLimits(late=lambda: time.monotonic() > end)
 
 
 def _laid_out(state: ClusterState, layout: Layout) -> ClusterState:

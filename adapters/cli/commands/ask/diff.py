@@ -2,7 +2,7 @@
 
 import click
 
-from adapters.application.selection import WorldOptions, families_at, ruleset_at
+from adapters.application.selection import SelectionOptions, families_at, ruleset_at
 from adapters.cli.options import FleetOptions, LimitOptions, cluster_kernel_options, fleet_options, limit_options
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import emit, output_option
@@ -24,7 +24,7 @@ def diff_command(  # the parameters are the command line contract's
     new: str,
     old_ipset: str | None,
     new_ipset: str | None,
-    world: WorldOptions,
+    world: SelectionOptions,
     fleet: FleetOptions,
     limits: LimitOptions,
     output: str,

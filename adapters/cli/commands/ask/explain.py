@@ -6,19 +6,19 @@ from itertools import groupby
 
 import click
 
-from adapters.application.selection import WorldOptions, node_of, state_of
+from adapters.application.selection import SelectionOptions, node_of, state_of
 from adapters.cli.options import cluster_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.answers import summary
 from adapters.cli.render.output import emit_item, output_option
-from simulator.oracle import Considered, Explanation, evaluate
+from simulator.oracle import Explanation, RuleConsideration, evaluate
 
 
 @click.command("explain")
 @cluster_options
 @click.option("--packet", "specs", multiple=True, required=True, metavar="SPEC", help="A packet; repeatable.")
 @output_option
-def explain_command(world: WorldOptions, specs: tuple[str, ...], output: str) -> None:
+def explain_command(world: SelectionOptions, specs: tuple[str, ...], output: str) -> None:
     """Say what the policies make of packets: every rule in order, whether it matched, and why."""
     state, node = state_of(world), node_of(world)
     for packet in parsed(specs):
@@ -35,7 +35,7 @@ def as_text(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def _considered(each: Considered) -> Iterator[str]:
+def _considered(each: RuleConsideration) -> Iterator[str]:
     logs = ", logged" if each.matched and each.logs else ""
     outcome = f"matches: {each.action}{logs}" if each.matched else "does not match"
     yield f"    {each.place}: {outcome}"

@@ -9,8 +9,8 @@ from adapters import wiring
 from adapters.application.selection import sequence_of
 from adapters.cli.commands.ask.replay import first_of
 from adapters.cli.commands.record.log import log_option
-from adapters.cli.history.steps import Walk
-from adapters.cli.history.timeline import Timeline, Turn
+from adapters.cli.history.steps import HistoryWalk
+from adapters.cli.history.timeline import Timeline, TimelineVerdict
 from adapters.cli.options import LimitOptions, limit_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.output import FORMATS, coloured, emit_item
@@ -50,7 +50,7 @@ def history_command(  # the parameters are the command line contract's
     """Show what changed a node, who did so, and which packets fare otherwise since."""
     packets = parsed(specs)
     log = wiring.event_log(path)
-    walk = Walk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
+    walk = HistoryWalk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
     total = max(0, (walk.last or log.last_sequence()) - walk.first + 1)
     timeline = Timeline(progressing(walk.steps(), total, "walk"), node, packets, limit)
     walk.check()
@@ -67,6 +67,6 @@ def history_command(  # the parameters are the command line contract's
         emit_item(output, data, partial(_turns_as_text, packet, turns))
 
 
-def _turns_as_text(packet: Packet, turns: Sequence[Turn]) -> str:
+def _turns_as_text(packet: Packet, turns: Sequence[TimelineVerdict]) -> str:
     lines = (f"    {turn.sequence}  {turn.time or 'the beginning'}  {coloured(turn.verdict)}" for turn in turns)
     return "\n".join([click.style(packet.words, bold=True), *lines])

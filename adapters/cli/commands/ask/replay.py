@@ -7,9 +7,9 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.application.selection import WorldOptions, configured, sequence_of
+from adapters.application.selection import SelectionOptions, configured, sequence_of
 from adapters.cli.commands.record.log import log_option
-from adapters.cli.history.steps import Judge, Step, Walk, judge_of, moments
+from adapters.cli.history.steps import HistoryStep, HistoryWalk, RulesetEvaluator, judge_of, moments
 from adapters.cli.options import config_option, followed_options
 from adapters.cli.options_packets import PacketOptions
 from adapters.cli.render.events import head_as_json, head_as_text
@@ -21,9 +21,9 @@ from engine.events import Event
 from engine.events.outcomes import ApplyProposed, RulesetApplied
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
-from engine.status.replay_check import Recheck, Rechecker
-from simulator.conntrack import Tracker
-from simulator.netfilter import Answer, Walker
+from engine.status.replay_check import ReplayCheck, ReplayChecker
+from simulator.conntrack import ConnectionTracker
+from simulator.netfilter import Evaluation, Walker
 from simulator.packets import Packet
 
 
@@ -54,11 +54,11 @@ def replay_command(  # the parameters are the command line contract's
     if config and not check:
         raise Refused((Fault("--config", "history has its own configuration", "-c FILE with --check"),))
     log = wiring.event_log(path)
-    walk = Walk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
+    walk = HistoryWalk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
     total = max(0, (walk.last or log.last_sequence()) - walk.first + 1)
     if check:
-        world = WorldOptions(config=config)
-        checker = Rechecker(node, partial(configured, world) if config else lambda known: known)
+        world = SelectionOptions(config=config)
+        checker = ReplayChecker(node, partial(configured, world) if config else lambda known: known)
         return _checked(walk, checker, total, output)
     steps = progressing(walk.steps(), total, "replay")
     for moment in moments(steps, _judge(asked), captured=bool(asked.pcap)):
@@ -74,7 +74,7 @@ def first_of(log: SqliteLog, moment: str) -> int:
     return max(1, found if moment.isdecimal() else found + 1)
 
 
-def _judge(asked: PacketOptions) -> Judge:
+def _judge(asked: PacketOptions) -> RulesetEvaluator:
     """Return what tells what becomes of the packets that are followed."""
     packets = list(asked.packets()) if asked.specs or asked.pcap else []
     if asked.pcap:
@@ -82,13 +82,13 @@ def _judge(asked: PacketOptions) -> Judge:
     return judge_of(packets)
 
 
-def _captured(packets: Sequence[Packet], ruleset: Ruleset, *, stateless: bool) -> Sequence[Answer]:
+def _captured(packets: Sequence[Packet], ruleset: Ruleset, *, stateless: bool) -> Sequence[Evaluation]:
     walker = Walker(ruleset)
     if stateless:
         from simulator.batch import answers  # noqa: PLC0415 - numpy is slow to load, and captures alone need it
 
         return list(answers(walker, packets))
-    tracker = Tracker()
+    tracker = ConnectionTracker()
     return [tracker.answer(walker, packet) for packet in packets]
 
 
@@ -97,7 +97,7 @@ class _Checked:
     """An outcome, and what became of the comparison; of a state without the node there is none."""
 
     event: Event
-    found: Recheck | None
+    found: ReplayCheck | None
 
     def as_json(self) -> dict[str, object]:
         return {**head_as_json(self.event), **(self.found.as_json() if self.found else {"same": False})}
@@ -111,7 +111,7 @@ class _Checked:
         return "\n".join([head_as_text(self.event), *(f"    {line}" for line in lines)])
 
 
-def _checked(asked: Walk, checker: Rechecker, total: int, output: str) -> int:
+def _checked(asked: HistoryWalk, checker: ReplayChecker, total: int, output: str) -> int:
     """Compare every outcome of a node with what its state compiles to now."""
     wanted = {_wanted(outcome) for outcome in _outcomes(asked)}
     walk = replace(asked, first=min([asked.first, *(sequence + 1 for sequence in wanted)]))
@@ -127,7 +127,7 @@ def _checked(asked: Walk, checker: Rechecker, total: int, output: str) -> int:
     return int(bool(differences))
 
 
-def _outcomes(walk: Walk) -> Iterator[ApplyProposed | RulesetApplied]:
+def _outcomes(walk: HistoryWalk) -> Iterator[ApplyProposed | RulesetApplied]:
     for row in walk.log.some(lambda kind, _: kind in _OUTCOMES, walk.last):
         body = walk.log.said(row)
         if row.sequence >= walk.first and isinstance(body, ApplyProposed | RulesetApplied) and body.node == walk.node:
@@ -141,7 +141,7 @@ def _wanted(outcome: ApplyProposed | RulesetApplied) -> int:
     return outcome.wanted if isinstance(outcome, ApplyProposed) else outcome.realized
 
 
-def _comparisons(steps: Iterator[Step], checker: Rechecker, wanted: set[int]) -> Iterator[_Checked]:
+def _comparisons(steps: Iterator[HistoryStep], checker: ReplayChecker, wanted: set[int]) -> Iterator[_Checked]:
     states: dict[int, ClusterState] = {}
     for step in steps:
         before, body = step.before.state, step.event.body

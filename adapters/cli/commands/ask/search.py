@@ -2,13 +2,13 @@
 
 import click
 
-from adapters.application.selection import WorldOptions, families_of, ruleset_of
+from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.cli.options import LimitOptions, limit_options, world_options
 from adapters.cli.render.output import coloured, emit, output_option
 from adapters.system.budgets import budget
 from engine.errors import plain
 from engine.rulesets.model import Hook
-from simulator.analysis.search import Found, Mode, Question, search
+from simulator.analysis.search import SearchMode, SearchQuestion, SearchResult, search
 from simulator.expression import parse
 from simulator.netfilter import Verdict
 
@@ -24,24 +24,24 @@ from simulator.netfilter import Verdict
 )
 @click.option(
     "--mode",
-    type=click.Choice([mode.value for mode in Mode]),
-    default=Mode.MAY.value,
+    type=click.Choice([mode.value for mode in SearchMode]),
+    default=SearchMode.MAY.value,
     show_default=True,
     help="Whether matches that depend on more than the packet may help, or nothing may hang on them.",
 )
 @limit_options
 @output_option
 def search_command(  # the parameters are the command line contract's
-    world: WorldOptions, hook: str, where: str, verdict: str, mode: str, limits: LimitOptions, output: str
+    world: SelectionOptions, hook: str, where: str, verdict: str, mode: str, limits: LimitOptions, output: str
 ) -> int:
     """Say whether any packet gets a verdict: exit 0 with one of them, 1 where none does."""
-    asked = Question(Hook(hook), parse(where), Verdict(verdict), Mode(mode))
+    asked = SearchQuestion(Hook(hook), parse(where), Verdict(verdict), SearchMode(mode))
     found = search(ruleset_of(world), asked, families_of(world), budget(limits.max_seconds, limits.max_memory))
     emit(output, _as_json(found), lambda: _as_text(found, asked))
     return 0 if found.count else 1
 
 
-def _as_json(found: Found) -> dict[str, object]:
+def _as_json(found: SearchResult) -> dict[str, object]:
     return {
         "found": bool(found.count),
         "count": str(found.count),
@@ -51,7 +51,7 @@ def _as_json(found: Found) -> dict[str, object]:
     }
 
 
-def _as_text(found: Found, asked: Question) -> str:
+def _as_text(found: SearchResult, asked: SearchQuestion) -> str:
     if found.example is None:
         return f"none: at {asked.hook} no such packet gets {coloured(asked.verdict)}"
     by = found.decided_by

@@ -3,10 +3,10 @@
 import click
 
 from adapters import wiring
-from adapters.application.selection import WorldOptions
+from adapters.application.selection import SelectionOptions
 from adapters.cli.options import kernel_options
 from adapters.cli.render.output import emit, output_option, table
-from adapters.netfilter.counters import Count, counted
+from adapters.netfilter.counters import RuleCount, counted
 from adapters.netfilter.iptables import Backend
 from adapters.system.process import SystemRunner
 
@@ -14,14 +14,14 @@ from adapters.system.process import SystemRunner
 @click.command("stats")
 @kernel_options
 @output_option
-def stats_command(world: WorldOptions, output: str) -> None:
+def stats_command(world: SelectionOptions, output: str) -> None:
     """Say how many packets and bytes each rule of a policy decided on since it was made."""
     backend = wiring.kernel(world.netns, world.backend or Backend.AUTO).backend
     found = counted(SystemRunner(world.netns), backend)
     emit(output, [_as_json(each) for each in found], lambda: _as_text(found))
 
 
-def _as_json(count: Count) -> dict[str, object]:
+def _as_json(count: RuleCount) -> dict[str, object]:
     return {
         "policy": count.policy,
         "rule": count.rule,
@@ -31,6 +31,6 @@ def _as_json(count: Count) -> dict[str, object]:
     }
 
 
-def _as_text(found: tuple[Count, ...]) -> str:
+def _as_text(found: tuple[RuleCount, ...]) -> str:
     rows = [(each.policy, each.rule, each.family.value, str(each.packets), str(each.octets)) for each in found]
     return table(("policy", "rule", "family", "packets", "bytes"), rows)

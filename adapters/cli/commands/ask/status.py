@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import click
 
 from adapters import wiring
-from adapters.application.selection import WorldOptions, backend_of, node_of, state_of
+from adapters.application.selection import SelectionOptions, backend_of, node_of, state_of
 from adapters.cli.options import status_options
 from adapters.cli.render.output import counted, emit, output_option, table
 from adapters.netfilter.iptables import NetfilterKernel
@@ -25,7 +25,7 @@ _SHOWN = 20
 @click.command("status")
 @status_options
 @output_option
-def status_command(world: WorldOptions, output: str) -> None:
+def status_command(world: SelectionOptions, output: str) -> None:
     """Say of every policy for a node whether it is pending, realizing, realized or failed, and why.
 
     With --live, on the node itself, also who keeps it and what differs from what is wanted.

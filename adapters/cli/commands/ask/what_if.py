@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import click
 
-from adapters.application.selection import WorldOptions, judged, node_of, state_of
-from adapters.cli.history.steps import Group
+from adapters.application.selection import SelectionOptions, judged, node_of, state_of
+from adapters.cli.history.steps import PacketGroup
 from adapters.cli.options import LimitOptions, ModeOptions, cluster_options, limit_options, mode_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.changes import effect_as_json, effect_as_text
@@ -18,8 +18,8 @@ from engine.events import EventBody, subject
 from engine.rulesets.diff import diff
 from engine.rulesets.plan import Op, make_plan
 from engine.state.fold import evolve
-from engine.state.object_diff import Edited, edited
-from simulator.analysis.compare import Change, compare
+from engine.state.object_diff import ObjectDiff, edited
+from simulator.analysis.compare import VerdictChange, compare
 from simulator.netfilter import Walker
 
 
@@ -27,10 +27,10 @@ from simulator.netfilter import Walker
 class _WhatIf:
     """The events that there would be, each with its changes; and what they would change for a node."""
 
-    events: tuple[tuple[EventBody, Edited | None], ...]
+    events: tuple[tuple[EventBody, ObjectDiff | None], ...]
     ops: tuple[Op, ...]
-    effect: tuple[Change, ...]
-    groups: tuple[Group, ...]
+    effect: tuple[VerdictChange, ...]
+    groups: tuple[PacketGroup, ...]
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -60,7 +60,7 @@ class _WhatIf:
 @limit_options
 @output_option
 def what_if_command(  # the parameters are the command line contract's
-    world: WorldOptions, meant: ModeOptions, specs: tuple[str, ...], limits: LimitOptions, output: str
+    world: SelectionOptions, meant: ModeOptions, specs: tuple[str, ...], limits: LimitOptions, output: str
 ) -> int:
     """Say what manifests would change in a state of a log, which stays: exit 1 where packets would fare otherwise."""
     if not (world.files and world.log):
@@ -70,14 +70,14 @@ def what_if_command(  # the parameters are the command line contract's
     judgement = judged(before.state, world.files, meant.mode)
     if judgement.faults:
         raise Refused(judgement.faults)
-    after, state, events = before.through(judgement.bodies), before.state, list[tuple[EventBody, Edited | None]]()
+    after, state, events = before.through(judgement.bodies), before.state, list[tuple[EventBody, ObjectDiff | None]]()
     for body in judgement.bodies:
         events.append((body, edited(state, body)))
         state = evolve(state, body)
     if node not in after.state.nodes:
         raise UnknownNode(node, tuple(sorted(after.state.nodes)))
     then, now = Walker(before.ruleset), Walker(after.ruleset)
-    groups = tuple(Group(then.verdict(packet), now.verdict(packet)) for packet in packets)
+    groups = tuple(PacketGroup(then.verdict(packet), now.verdict(packet)) for packet in packets)
     effect = compare(before.ruleset, after.ruleset, budget=budget(limits.max_seconds, limits.max_memory))
     found = _WhatIf(tuple(events), make_plan(diff(before.ruleset, after.ruleset)).ops, effect, groups)
     emit(output, found.as_json(), found.as_text)

@@ -5,10 +5,10 @@ import os
 import click
 import yaml
 
-from adapters.application.selection import WorldOptions, state_of
+from adapters.application.selection import SelectionOptions, state_of
 from adapters.cli.options import config_option, log_world_option
 from adapters.cli.render.output import emit, output_option
-from adapters.inputs.configfile import Loaded, keys, load
+from adapters.inputs.configfile import LoadedConfiguration, keys, load
 from engine.errors import Fault, Refused
 from engine.objects.config import DEFAULT_CONFIGURATION, PrivilegedRule
 
@@ -24,7 +24,7 @@ def config_command() -> None:
 @output_option
 def show_command(config: str | None, log: str | None, output: str) -> None:
     """Print the effective configuration: what it is, and where each value comes from."""
-    known = state_of(WorldOptions(log=log)).config if log else DEFAULT_CONFIGURATION
+    known = state_of(SelectionOptions(log=log)).config if log else DEFAULT_CONFIGURATION
     loaded = load(config, os.environ, known)
     emit(output, _as_json(loaded), lambda: _as_text(loaded))
 
@@ -45,7 +45,7 @@ def check_command(files: tuple[str, ...]) -> None:
         click.echo(f"{path}: sound")
 
 
-def _plain(loaded: Loaded) -> dict[str, object]:
+def _plain(loaded: LoadedConfiguration) -> dict[str, object]:
     plain: dict[str, object] = loaded.config.model_dump(mode="json", by_alias=True)
     plain["privilegedRules"] = {
         "mode": loaded.config.privileged_rules.mode,
@@ -60,11 +60,11 @@ def _rule(rule: PrivilegedRule) -> dict[str, object]:
     return plain
 
 
-def _as_json(loaded: Loaded) -> dict[str, object]:
+def _as_json(loaded: LoadedConfiguration) -> dict[str, object]:
     return {"config": _plain(loaded), "origins": dict(loaded.origins)}
 
 
-def _as_text(loaded: Loaded) -> str:
+def _as_text(loaded: LoadedConfiguration) -> str:
     """Return YAML that says of every value where it comes from, and the effective privileged rules behind it."""
     plain = _plain(loaded)
     lines: list[str] = []

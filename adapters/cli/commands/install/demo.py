@@ -11,7 +11,7 @@ import adapters.cli
 from adapters.application.scenario_folders import load_scenario
 from adapters.application.scenario_lab import staged
 from adapters.cli.render.agreement import all_agree, packet_table
-from adapters.lab.netns import Outcome
+from adapters.lab.netns import DeliveryOutcome
 from adapters.netfilter.iptables import Backend
 from adapters.system.usernamespace import in_user_namespace
 from scenarios.case import Scenario
@@ -51,7 +51,7 @@ def demo_command() -> int:
     return 0 if agreed else 1
 
 
-def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) -> list[Outcome | None]:
+def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) -> list[DeliveryOutcome | None]:
     """Play the whole story on one backend; return what its kernel did to the packets of both cases."""
     _title(f"iptables-{backend}")
     with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, staged(before) as stage:

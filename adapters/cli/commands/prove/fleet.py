@@ -4,21 +4,23 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.application.selection import WorldOptions, state_at, state_of
+from adapters.application.selection import SelectionOptions, state_at, state_of
 from adapters.cli.options import FleetOptions
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import counted, emit
 from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
 from adapters.system.executors import executor_of
 from engine.errors import Fault, Refused
-from simulator.analysis.fleet import Compared, Proved, compare_fleet, prove_fleet
+from simulator.analysis.fleet import GroupComparison, GroupProof, compare_fleet, prove_fleet
 from simulator.analysis.invariants import Invariant
 from simulator.symbolic import Budget
 
 _SHOWN = 3
 
 
-def diff_fleet(sides: tuple[str, str], world: WorldOptions, fleet: FleetOptions, allowed: Budget, output: str) -> int:
+def diff_fleet(
+    sides: tuple[str, str], world: SelectionOptions, fleet: FleetOptions, allowed: Budget, output: str
+) -> int:
     """Say what changes on which nodes; a node that only one side has is a difference."""
     _no_node(world)
     before, after = (state_at(side, world) for side in sides)
@@ -34,7 +36,7 @@ def diff_fleet(sides: tuple[str, str], world: WorldOptions, fleet: FleetOptions,
 
 
 def prove_all(
-    invariants: tuple[Invariant, ...], world: WorldOptions, fleet: FleetOptions, allowed: Budget, output: str
+    invariants: tuple[Invariant, ...], world: SelectionOptions, fleet: FleetOptions, allowed: Budget, output: str
 ) -> int:
     """Say whether invariants hold on all nodes."""
     _no_node(world)
@@ -48,18 +50,18 @@ def prove_all(
     return exit_code(proofs)
 
 
-def _no_node(world: WorldOptions) -> None:
+def _no_node(world: SelectionOptions) -> None:
     if world.node:
         raise Refused((Fault("--node", "has no use beside --all-nodes", "one of the two"),))
 
 
-def _diff_as_text(found: Sequence[Compared], gone: Sequence[str], come: Sequence[str]) -> str:
+def _diff_as_text(found: Sequence[GroupComparison], gone: Sequence[str], come: Sequence[str]) -> str:
     parts = [f"{_named(each.nodes)}\n{_indented(effect_as_text(each.changes))}" for each in found]
     parts += [f"{_named(nodes)}\n  only in {side}" for nodes, side in ((gone, "OLD"), (come, "NEW")) if nodes]
     return "\n".join([*parts, f"{counted(len(found), 'kind')} of nodes"])
 
 
-def _proofs_as_text(found: Sequence[Proved]) -> str:
+def _proofs_as_text(found: Sequence[GroupProof]) -> str:
     parts = [f"{_named(each.nodes)}\n{_indented(proofs_as_text(each.proofs))}" for each in found]
     return "\n".join([*parts, f"{counted(len(found), 'kind')} of nodes"])
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.application.selection import WorldOptions, families_of, ruleset_of
+from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.cli.options import LimitOptions, limit_options, world_options
 from adapters.cli.render.output import counted, emit, output_option
 from adapters.system.budgets import budget
-from simulator.analysis.lint import Finding, Kind, lint
+from simulator.analysis.lint import LintFinding, LintKind, lint
 
 
 @click.command("lint")
 @world_options
 @limit_options
 @output_option
-def lint_command(world: WorldOptions, limits: LimitOptions, output: str) -> int:
+def lint_command(world: SelectionOptions, limits: LimitOptions, output: str) -> int:
     """Name rules that are never matched or make no difference: exit 1 where there are any."""
     found = lint(ruleset_of(world), families_of(world), budget(limits.max_seconds, limits.max_memory))
     data = {"clean": not found, "findings": [finding.as_json() for finding in found]}
@@ -23,10 +23,15 @@ def lint_command(world: WorldOptions, limits: LimitOptions, output: str) -> int:
     return int(bool(found))
 
 
-_COLOURS = {Kind.CONTRADICTORY: "red", Kind.SHADOWED: "yellow", Kind.REDUNDANT: "cyan", Kind.UNREACHABLE: "yellow"}
+_COLOURS = {
+    LintKind.CONTRADICTORY: "red",
+    LintKind.SHADOWED: "yellow",
+    LintKind.REDUNDANT: "cyan",
+    LintKind.UNREACHABLE: "yellow",
+}
 
 
-def _as_text(found: Sequence[Finding]) -> str:
+def _as_text(found: Sequence[LintFinding]) -> str:
     if not found:
         return "clean: every rule makes a difference"
     lines = []

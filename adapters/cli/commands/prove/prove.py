@@ -2,14 +2,14 @@
 
 import click
 
-from adapters.application.selection import WorldOptions, families_of, ruleset_of
+from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.cli.options import FleetOptions, LimitOptions, fleet_options, limit_options, world_options
 from adapters.cli.render.output import emit, output_option
 from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
 from adapters.inputs.configfile import document_of
 from adapters.inputs.invariants_file import invariants_in
 from adapters.system.budgets import budget
-from engine.errors import Fault, Place, Refused
+from engine.errors import Fault, Refused, SourceLocation
 from simulator.analysis.invariants import Invariant
 from simulator.analysis.prove import prove
 
@@ -21,7 +21,7 @@ from simulator.analysis.prove import prove
 @limit_options
 @output_option
 def prove_command(  # the parameters are the command line contract's
-    world: WorldOptions, fleet: FleetOptions, path: str, limits: LimitOptions, output: str
+    world: SelectionOptions, fleet: FleetOptions, path: str, limits: LimitOptions, output: str
 ) -> int:
     """Say whether invariants hold for all packets: exit 1 with a packet where one does not."""
     allowed = budget(limits.max_seconds, limits.max_memory)
@@ -38,5 +38,5 @@ def prove_command(  # the parameters are the command line contract's
 def _read(path: str) -> tuple[Invariant, ...]:
     document = document_of(path)
     if document is None:
-        raise Refused((Fault("", "no document", "a list of invariants", Place(path)),))
+        raise Refused((Fault("", "no document", "a list of invariants", SourceLocation(path)),))
     return invariants_in(document)

@@ -11,7 +11,7 @@ from adapters.cli.render.agreement import Kernels, all_agree, packet_table
 from adapters.cli.render.output import emit, output_option
 from adapters.netfilter.iptables import Backend
 from adapters.system.usernamespace import in_user_namespace
-from scenarios.run import Report, run
+from scenarios.run import ScenarioReport, run
 
 
 @click.group("scenario")
@@ -48,15 +48,15 @@ def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool,
     return 0 if passed else 1
 
 
-def _passed(report: Report, kernels: Kernels) -> bool:
+def _passed(report: ScenarioReport, kernels: Kernels) -> bool:
     return report.passed and all_agree(report.packets, kernels)
 
 
-def _as_json(report: Report, kernels: Kernels) -> dict[str, object]:
+def _as_json(report: ScenarioReport, kernels: Kernels) -> dict[str, object]:
     found = {backend: [outcome and outcome.value for outcome in outcomes] for backend, outcomes in kernels.items()}
     return {**report.as_json(), "passed": _passed(report, kernels), **({"kernel": found} if found else {})}
 
 
-def _as_text(report: Report, kernels: Kernels) -> str:
+def _as_text(report: ScenarioReport, kernels: Kernels) -> str:
     head = f"{report.name}: {'passed' if _passed(report, kernels) else 'FAILED'}"
     return "\n".join([head, packet_table(report.packets, kernels), *report.differences])

@@ -14,14 +14,14 @@ from adapters.cli.render.output import counted, emit, emit_item, output_option, 
 from adapters.eventlog.checkpoints import keep
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.compaction import judged as checked
-from adapters.eventlog.filter import Wanted
+from adapters.eventlog.filter import EventFilter
 from adapters.eventlog.jsonl import branched, exported, imported
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sources import followed
 from engine.bounded_json import parse_json
 from engine.errors import Fault, LogCorrupt, Refused, plain, shown
 from engine.events import Event, subject, timestamp
-from engine.state.admission import Mode
+from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState
 
 log_option = click.option("--log", "path", required=True, metavar="PATH", help="Event log.")
@@ -59,7 +59,7 @@ def append_command(
     If anything is refused, nothing is changed, and the refusals are recorded.
     """
     mode = meant.mode
-    if not files and (mode is Mode.SYNC or not config):
+    if not files and (mode is SubmitMode.SYNC or not config):
         message = "Missing option '-f'; only -c FILE may stand alone"
         raise click.UsageError(message)
     log = wiring.event_log(path)
@@ -106,7 +106,7 @@ def _recorded(refusals: int, sequence: int) -> str:
 @wanted_options
 @click.option("--follow", is_flag=True, help="Go on with what is appended, until it is interrupted.")
 @output_option
-def show_command(path: str, first: int, last: int | None, wanted: Wanted, follow: bool, output: str) -> None:
+def show_command(path: str, first: int, last: int | None, wanted: EventFilter, follow: bool, output: str) -> None:
     """Show events, oldest first; JSON is one line an event."""
     if follow and last is not None:
         message = "--follow and --to exclude each other"

@@ -11,36 +11,36 @@ import click
 import structlog
 
 from adapters import wiring
-from adapters.application.node_guard import Guards
-from adapters.application.selection import WorldOptions, backend_of, configured, node_of, state_of
+from adapters.application.node_guard import NodeGuard
+from adapters.application.selection import SelectionOptions, backend_of, configured, node_of, state_of
 from adapters.cli.options import (
     KubernetesOptions,
     LimitOptions,
-    Listen,
+    ListenAddress,
     agent_options,
     kubernetes_options,
     limit_options,
     listen_option,
 )
-from adapters.eventlog.handoff import Handover
-from adapters.eventlog.sources import FixedSource, LogSource, Source
+from adapters.eventlog.handoff import Handoff
+from adapters.eventlog.sources import EventSource, FixedSource, LogSource
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.netfilter.cached import RememberedKernel
+from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.counters import counted
 from adapters.netfilter.iptables import NetfilterKernel, mixture
 from adapters.node.agent import Agent
 from adapters.node.commit_confirm import settled
-from adapters.node.drift import Keeper
+from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
-from adapters.node.kill_switch import OffSwitch
-from adapters.node.listeners import Outlets
+from adapters.node.kill_switch import FileKillSwitch
+from adapters.node.listeners import AgentListeners
 from adapters.node.node_lock import node_lock
 from adapters.node.removal import clear_rules, remove
-from adapters.system.async_worker import Background
+from adapters.system.async_worker import AsyncWorker
 from adapters.system.budgets import budget
 from adapters.system.inotify import FileWatch
 from adapters.system.process import SystemRunner
-from adapters.telemetry.health import Vitals
+from adapters.telemetry.health import AgentHealth
 from engine.errors import Fault, Refused
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.state.fold import ClusterState
@@ -59,12 +59,12 @@ _LOG = structlog.get_logger(__name__)
 @kubernetes_options
 @listen_option
 def agent_command(
-    world: WorldOptions,
+    world: SelectionOptions,
     limits: LimitOptions,
     remove_on_exit: bool,
     kubernetes: bool,
     cluster: KubernetesOptions,
-    listen: Listen | None,
+    listen: ListenAddress | None,
 ) -> None:
     """Keep a node's rules in force: follow the log, and undo what others do to them.
 
@@ -73,7 +73,7 @@ def agent_command(
     node, log = node_of(world), wiring.event_log(world.log) if world.log else None
     if kubernetes and (log is None or world.files):
         raise Refused((Fault("--kubernetes", "what is told has to be recorded", "--log PATH, and no -f"),))
-    outlets, background, vitals = Outlets(), Background(), Vitals(time.monotonic)
+    outlets, background, vitals = AgentListeners(), AsyncWorker(), AgentHealth(time.monotonic)
     vitals.beside = lambda: background.alive
     with ExitStack() as open_things:
         joined = None
@@ -83,7 +83,7 @@ def agent_command(
         metrics = _shown(listen, background, outlets, vitals) if listen else None
         open_things.enter_context(background)
         # Until a new log is as the cluster is, whatever is in force stays.
-        handover = joined.settle(log) if joined is not None and log is not None else Handover()
+        handover = joined.settle(log) if joined is not None and log is not None else Handoff()
         made = _Made.of(world, _source_of(world, log, handover), log, limits, outlets, open_things)
         if metrics is not None:
             counters = partial(counted, SystemRunner(world.netns), made.kernel.backend)
@@ -93,7 +93,9 @@ def agent_command(
             remove(made.kernel, made.watch)
 
 
-def _shown(listen: Listen, background: Background, outlets: Outlets, vitals: Vitals) -> "NodeMetrics":
+def _shown(
+    listen: ListenAddress, background: AsyncWorker, outlets: AgentListeners, vitals: AgentHealth
+) -> "NodeMetrics":
     """Have what is measured shown, and return it."""
     metrics = wiring.node_metrics()
     pages = wiring.pages(listen.address, listen.port, vitals.health, vitals.readiness, metrics.text)
@@ -117,11 +119,11 @@ class _Made:
     @classmethod
     def of(
         cls,
-        world: WorldOptions,
-        source: Source,
+        world: SelectionOptions,
+        source: EventSource,
         log: SqliteLog | None,
         limits: LimitOptions,
-        outlets: Outlets,
+        outlets: AgentListeners,
         open_things: ExitStack,
     ) -> Self:
         """Return the agent that options ask for, its node locked; what it opens is closed with ``open_things``."""
@@ -136,8 +138,8 @@ class _Made:
         if found := mixture(kernel):
             _LOG.warning("two backends", note=found)
         journal = Journal(node, state, log, "nodewall agent", required=False, told=outlets.did)
-        remembered, watch = RememberedKernel(kernel, changes), wiring.SystemStopwatch(told=outlets.took)
-        guards = Guards(node, world.netns, partial(budget, limits.max_seconds, limits.max_memory))
+        remembered, watch = CachedKernel(kernel, changes), wiring.SystemStopwatch(told=outlets.took)
+        guards = NodeGuard(node, world.netns, partial(budget, limits.max_seconds, limits.max_memory))
         nodes = NodeRuleReconciler(remembered, guards, watch, begin=journal.begun)
         cleared = cache(lambda: clear_rules(kernel.other, watch))  # only the first time
         outlets.on_in_force.append(lambda *_: cleared())
@@ -146,18 +148,18 @@ class _Made:
             netns=world.netns,
             runner=SystemRunner(world.netns, held),
             source=source,
-            keeper=Keeper(remembered, nodes, journal, time.monotonic),
+            keeper=RulesetEnforcer(remembered, nodes, journal, time.monotonic),
             judge_in=guards.judge_in,
             told_by=changes.descriptor,
             written=open_things.enter_context(written) if (written := _written(source)) else None,
             enforced=outlets.in_force,
-            switch=OffSwitch(world.netns, lambda: remove(kernel, watch)),
+            switch=FileKillSwitch(world.netns, lambda: remove(kernel, watch)),
             turned=outlets.turned,
         )
         return cls(agent, state, kernel, watch)
 
 
-def _written(source: Source) -> FileWatch | None:
+def _written(source: EventSource) -> FileWatch | None:
     if not isinstance(source, LogSource):
         return None
     try:
@@ -167,7 +169,7 @@ def _written(source: Source) -> FileWatch | None:
         return None
 
 
-def _source_of(world: WorldOptions, log: SqliteLog | None, handover: Handover) -> Source:
+def _source_of(world: SelectionOptions, log: SqliteLog | None, handover: Handoff) -> EventSource:
     if log is None or world.files:
         return FixedSource(state_of(world))
     return LogSource(log, partial(configured, world), handover)

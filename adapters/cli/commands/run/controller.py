@@ -7,7 +7,7 @@ from random import SystemRandom
 import click
 
 from adapters import wiring
-from adapters.cli.options import KubernetesOptions, Listen, kubernetes_options, listen_option, namespace_option
+from adapters.cli.options import KubernetesOptions, ListenAddress, kubernetes_options, listen_option, namespace_option
 from adapters.cli.run_until_signal import until_told
 from adapters.system.clock import SystemIds
 from adapters.telemetry.health import well
@@ -18,7 +18,9 @@ from adapters.telemetry.health import well
 @namespace_option
 @click.option("--identity", envvar="POD_NAME", metavar="NAME", help="As whom to ask for the lease; nobody else's name.")
 @listen_option
-def controller_command(cluster: KubernetesOptions, namespace: str, identity: str | None, listen: Listen | None) -> None:
+def controller_command(
+    cluster: KubernetesOptions, namespace: str, identity: str | None, listen: ListenAddress | None
+) -> None:
     """Keep the status of policies, as the one of many controllers that holds the lease, until SIGTERM or SIGINT."""
     dice, name = SystemRandom(), identity or f"{os.uname().nodename}-{SystemIds().new()}"
     api = wiring.api(cluster.kubeconfig, cluster.context)

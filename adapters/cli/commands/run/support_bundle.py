@@ -3,8 +3,8 @@
 import click
 
 from adapters import wiring
-from adapters.cli.options import Listen, listen_at
-from adapters.node.support_bundle import Bundle
+from adapters.cli.options import ListenAddress, listen_at
+from adapters.node.support_bundle import SupportBundle
 from adapters.system.clock import SystemClock
 from adapters.system.process import SystemRunner
 from engine.errors import Fault, Refused
@@ -16,10 +16,10 @@ from engine.errors import Fault, Refused
 @click.option("--netns", default="", metavar="NAME", help="A named network namespace instead of this one.")
 @click.option("--agent", metavar="PORT", callback=listen_at, help="Where the agent answers on loopback (--listen).")
 @click.option("-o", "--output", "path", required=True, metavar="FILE", help="The archive, a new .tar.gz.")
-def support_bundle_command(log: str, node: str, netns: str, agent: Listen | None, path: str) -> None:
+def support_bundle_command(log: str, node: str, netns: str, agent: ListenAddress | None, path: str) -> None:
     """Put into an archive what is wanted, what is in the kernel, and the newest events; change nothing."""
     port = agent.port if agent else None
-    bundle = Bundle(node, wiring.event_log(log), SystemRunner(netns), SystemClock(), port)
+    bundle = SupportBundle(node, wiring.event_log(log), SystemRunner(netns), SystemClock(), port)
     try:
         missing = bundle.write(path)
     except OSError as error:

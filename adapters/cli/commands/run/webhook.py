@@ -6,7 +6,7 @@ from random import SystemRandom
 import click
 
 from adapters import wiring
-from adapters.cli.options import KubernetesOptions, Listen, kubernetes_options, listen_at, listen_option
+from adapters.cli.options import KubernetesOptions, ListenAddress, kubernetes_options, listen_at, listen_option
 from adapters.cli.run_until_signal import until_told
 from adapters.telemetry.health import well
 
@@ -25,7 +25,7 @@ from adapters.telemetry.health import well
 @click.option("--tls-key", required=True, metavar="FILE", help="Its key. Both are read again when they change.")
 @listen_option
 def webhook_command(
-    cluster: KubernetesOptions, serve: Listen, tls_cert: str, tls_key: str, listen: Listen | None
+    cluster: KubernetesOptions, serve: ListenAddress, tls_cert: str, tls_key: str, listen: ListenAddress | None
 ) -> None:
     """Refuse at kubectl apply what agents would refuse, until SIGTERM or SIGINT comes."""
     api = wiring.api(cluster.kubeconfig, cluster.context)

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from engine.compiler import Layout, Memories, Options, RulePart, assemble, part_of
-from engine.compiler.optimised.builder import Bounds, NotFlat
-from engine.compiler.optimised.layout import Flat, Memory, flattened
-from engine.compiler.optimised.terms import Place
-from engine.compiler.rule_parts import Given
+from engine.compiler import CompilerOptions, Layout, LayoutCaches, RulePart, assemble, part_of
+from engine.compiler.optimised.builder import LayoutLimitExceeded, LayoutLimits
+from engine.compiler.optimised.layout import LayoutCache, OptimisedLayout, flattened
+from engine.compiler.optimised.terms import ChainPlace
+from engine.compiler.rule_parts import UnitWithSet
 from engine.policy.completed_rules import CompletedRule
 from engine.policy.resolve import in_order
 from engine.rulesets.model import Family
 from tests.support.rulesets.overlapping_rules import crowded
 
-OPTIMISED = Options(layout=Layout.OPTIMISED)
+OPTIMISED = CompilerOptions(layout=Layout.OPTIMISED)
 
 
 def edited(rules: list[CompletedRule], dice: random.Random, number: int) -> list[CompletedRule]:
@@ -44,7 +44,7 @@ def test_changes_lead_to_what_is_compiled_from_nothing(seed: int) -> None:
     dice = random.Random(seed)
     rules = crowded(str(seed), dice.choice((3, 20, 80)))
     known: dict[CompletedRule, RulePart] = {}
-    memories: Memories = {}
+    memories: LayoutCaches = {}
     states = [rules]
     for number in range(10):
         rules = states[0] if number == 9 else edited(rules, dice, number)
@@ -56,7 +56,7 @@ def test_changes_lead_to_what_is_compiled_from_nothing(seed: int) -> None:
 def test_order_alone_is_a_change() -> None:
     """Units that are the same in another order are laid out by that."""
     parts = [part_of(rule, OPTIMISED) for rule in crowded("order", 40)]
-    memories: Memories = {}
+    memories: LayoutCaches = {}
     for some in (parts, parts[::-1], parts[1:] + parts[:1], parts):
         assert assemble(some, OPTIMISED, memories) == assemble(some, OPTIMISED)
 
@@ -65,21 +65,23 @@ def test_order_alone_is_a_change() -> None:
 def test_what_does_not_fit_leaves_nothing_behind(seed: int) -> None:
     """Whether rules stay within bounds does not depend on what was there before, nor what comes after on these."""
     dice = random.Random(seed)
-    place = Place(Family.IPV4, "NW-I", "src")
-    memory = Memory(place)
+    place = ChainPlace(Family.IPV4, "NW-I", "src")
+    memory = LayoutCache(place)
     rules = crowded(f"bounds {seed}", 60)
     known: dict[CompletedRule, RulePart] = {}
     for number in range(12):
         rules = edited(rules, dice, number)
         parts = [known.setdefault(rule, part_of(rule, OPTIMISED)) for rule in rules]
         given = [each for part in parts for each in part.given[Family.IPV4]]
-        bounds = Bounds(1, dice.choice((0, 100, 300, 10_000)))
-        assert _tried(given, place, bounds, memory) == _tried(given, place, bounds, Memory(place)), (seed, number)
+        bounds = LayoutLimits(1, dice.choice((0, 100, 300, 10_000)))
+        assert _tried(given, place, bounds, memory) == _tried(given, place, bounds, LayoutCache(place)), (seed, number)
 
 
-def _tried(given: list[Given], place: Place, bounds: Bounds, memory: Memory) -> Flat | str:
+def _tried(
+    given: list[UnitWithSet], place: ChainPlace, bounds: LayoutLimits, memory: LayoutCache
+) -> OptimisedLayout | str:
     """What is laid out, or why it cannot be."""
     try:
         return flattened(given, place, None, bounds, memory)
-    except NotFlat as error:
+    except LayoutLimitExceeded as error:
         return str(error)

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.compiler import DEFAULT_OPTIONS, Bounds, Layout, Options, compile_rules, compile_within
-from engine.compiler.optimised.builder import NotFlat
-from engine.compiler.optimised.first_match import First, FirstMatches, left_of
+from engine.compiler import DEFAULT_OPTIONS, CompilerOptions, Layout, LayoutLimits, compile_rules, compile_within
+from engine.compiler.optimised.builder import LayoutLimitExceeded
+from engine.compiler.optimised.first_match import FirstMatch, FirstMatchIndex, left_of
 from engine.compiler.optimised.layout import flattened
-from engine.compiler.optimised.port_tree import FANOUT, Cell, Cells, Node, tree
-from engine.compiler.optimised.prefix_index import Entries, Prefixes
-from engine.compiler.optimised.terms import Place, edit
+from engine.compiler.optimised.port_tree import FANOUT, PortCell, PortCells, PortTreeNode, tree
+from engine.compiler.optimised.prefix_index import PrefixEntries, PrefixIndex
+from engine.compiler.optimised.terms import ChainPlace, edit
 from engine.compiler.rule_parts import part_of
-from engine.policy.completed_rules import Action, CompletedRule, Direction, PortRange, Protocol, Rank, Service
-from engine.policy.prefix_sets import Block, Prefix, entries
+from engine.policy.completed_rules import Action, CompletedRule, Direction, PortRange, Protocol, Rank, Traffic
+from engine.policy.prefix_sets import AddressBlock, Prefix, entries
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.ownership import comment_of, merged_comment, owner_of
 
-OPTIMISED = Options(layout=Layout.OPTIMISED)
+OPTIMISED = CompilerOptions(layout=Layout.OPTIMISED)
 
 
 def networks() -> st.SearchStrategy[str]:
@@ -37,18 +37,18 @@ def networks() -> st.SearchStrategy[str]:
 
 
 @st.composite
-def blocks(draw: st.DrawFn) -> Block:
+def blocks(draw: st.DrawFn) -> AddressBlock:
     """A network without some of those in it."""
     outer = ip_network(draw(networks()))
     inner = [net for net in map(ip_network, draw(st.lists(networks(), max_size=3))) if net != outer and _in(net, outer)]
-    return Block(outer, tuple(inner))
+    return AddressBlock(outer, tuple(inner))
 
 
 def _in(inner: object, outer: object) -> bool:
     return str(inner) != str(outer) and ip_network(str(inner)).subnet_of(ip_network(str(outer)))  # type: ignore[arg-type] # both IPv4
 
 
-def holds(found: Entries, text: str) -> bool:
+def holds(found: PrefixEntries, text: str) -> bool:
     """Whether a longest-prefix set has an address, found by looking at all of it."""
     inside = [entry for entry in found if ip_address(text) in entry.network]
     return max(inside, key=lambda entry: entry.network.prefixlen).matches if inside else False
@@ -62,7 +62,7 @@ ADDRESSES = [f"10.0.0.{number}" for number in range(64)]
 class Who:
     """Somebody who decides on some addresses, or ports."""
 
-    addresses: Entries = ()
+    addresses: PrefixEntries = ()
     ports: tuple[PortRange, ...] = ()
     number: int = 0
 
@@ -78,7 +78,7 @@ def numbered(some: list[Who]) -> list[Who]:
 def test_the_first_is_known_for_each_address_however_they_came_and_went(data: st.DataObject) -> None:
     """What holds after changes is what those who are there say, one after the other."""
     pool = [Who(addresses) for addresses in data.draw(st.lists(SETS, max_size=8))]
-    firsts, there, known = FirstMatches[Who](32), list[Who](), dict[Prefix, First[Who]]()
+    firsts, there, known = FirstMatchIndex[Who](32), list[Who](), dict[Prefix, FirstMatch[Who]]()
     for _ in range(3):
         wanted = numbered([who for who in pool if data.draw(st.booleans())])
         changed = edit(there, wanted)
@@ -94,7 +94,7 @@ def test_the_first_is_known_for_each_address_however_they_came_and_went(data: st
 
 
 @given(st.lists(SETS, max_size=5), SETS)
-def test_what_is_left_is_in_the_fewest_entries(others: list[Entries], mine: Entries) -> None:
+def test_what_is_left_is_in_the_fewest_entries(others: list[PrefixEntries], mine: PrefixEntries) -> None:
     """An address of a set that no set before it has, and no other; no entry says what its surroundings say."""
     *before, who = numbered([*map(Who, others), Who(mine)])
     left = left_of(who, mine, [(each, each.addresses) for each in before], 32)
@@ -104,7 +104,7 @@ def test_what_is_left_is_in_the_fewest_entries(others: list[Entries], mine: Entr
     assert _needed(left)
 
 
-def _needed(found: Entries) -> bool:
+def _needed(found: PrefixEntries) -> bool:
     """Whether no entry of a set says what its surroundings say."""
     for entry in found:
         around = [each for each in found if each is not entry and _in(entry.network, each.network)]
@@ -116,11 +116,11 @@ def _needed(found: Entries) -> bool:
 
 @given(st.lists(SETS, max_size=6), st.sets(st.integers(0, 5)), SETS, st.integers(0, 6))
 def test_what_many_sets_say_of_some_addresses_is_found_without_asking_all(
-    sets: list[Entries], gone: set[int], mine: Entries, before: int
+    sets: list[PrefixEntries], gone: set[int], mine: PrefixEntries, before: int
 ) -> None:
     """For every address of these, each set with a number before one says what it says as a whole."""
     some = numbered([*map(Who, sets)])
-    prefixes = Prefixes[Who](32)
+    prefixes = PrefixIndex[Who](32)
     prefixes.change((), [(who, who.addresses) for who in some])
     prefixes.change([(who, who.addresses) for who in some if who.number in gone], ())
     found = prefixes.about(mine, before)
@@ -135,7 +135,7 @@ def ranges() -> st.SearchStrategy[PortRange]:
     return st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-def leads(root: Node[Who], port: int) -> tuple[Who, ...]:
+def leads(root: PortTreeNode[Who], port: int) -> tuple[Who, ...]:
     """Who decides on a port, by the way that a tree leads to its cell."""
     while root.nodes:
         root = next((way for way in root.nodes[:-1] if way.first <= port <= way.last), root.nodes[-1])
@@ -147,7 +147,7 @@ def leads(root: Node[Who], port: int) -> tuple[Who, ...]:
 def test_the_tree_leads_each_port_to_those_who_decide_on_it(data: st.DataObject) -> None:
     """In their order, however they came and went; cells follow without a gap, and no two that do so are alike."""
     pool = [Who((), tuple(own)) for own in data.draw(st.lists(st.lists(ranges(), min_size=1, max_size=3), max_size=8))]
-    found, there = Cells[Who]((0, 63)), list[Who]()
+    found, there = PortCells[Who]((0, 63)), list[Who]()
     for _ in range(3):
         before, wanted = [*found], numbered([who for who in pool if data.draw(st.booleans())])
         changed = edit(there, wanted)
@@ -171,7 +171,7 @@ def test_large_trees_lead_there_too(firsts: set[int], most: int) -> None:
     """To cells of one port or many, that begin where they like; no node has more ways than the fan-out, or one."""
     places = sorted(firsts)
     leaves = [
-        Cell(place, min(place + place % most, following - 1), (Who(),))
+        PortCell(place, min(place + place % most, following - 1), (Who(),))
         for place, following in zip(places, [*places[1:], 1024], strict=True)
     ]
     root = tree(leaves, (0, 1023))
@@ -182,7 +182,7 @@ def test_large_trees_lead_there_too(firsts: set[int], most: int) -> None:
     assert not _unshapely(root)
 
 
-def _unshapely(node: Node[Who]) -> bool:
+def _unshapely(node: PortTreeNode[Who]) -> bool:
     return len(node.nodes) == 1 or len(node.nodes) > FANOUT or any(map(_unshapely, node.nodes))
 
 
@@ -190,7 +190,7 @@ def _about(who: Who, port: int) -> bool:
     return any(low <= port <= high for low, high in who.ports)
 
 
-def _alike(one: Cell[Who], other: Cell[Who]) -> bool:
+def _alike(one: PortCell[Who], other: PortCell[Who]) -> bool:
     return (one.first, one.last, one.deciding) == (other.first, other.last, other.deciding)
 
 
@@ -216,8 +216,8 @@ def allowed(number: int, port: int, peer: str, action: Action = Action.ALLOW) ->
         Rank(250, number, f"p{number:04}", 0),
         Direction.INGRESS,
         action,
-        (Block(ip_network(peer)),),
-        (Service(Protocol.TCP, (port, port)),),
+        (AddressBlock(ip_network(peer)),),
+        (Traffic(Protocol.TCP, (port, port)),),
     )
 
 
@@ -241,9 +241,9 @@ def test_one_rule_more_or_less_or_other_touches_little() -> None:
                     del changed[number]
                 case "port":
                     port = dice.randrange(1024, 65536)
-                    changed[number] = replace(rule, services=(Service(Protocol.TCP, (port, port)),))
+                    changed[number] = replace(rule, services=(Traffic(Protocol.TCP, (port, port)),))
                 case "peer":
-                    more = Block(ip_network(f"172.16.0.{dice.randrange(256)}/32"))
+                    more = AddressBlock(ip_network(f"172.16.0.{dice.randrange(256)}/32"))
                     changed[number] = replace(rule, peers=(*(rule.peers or ()), more))
                 case _:
                     changed[number] = replace(rule, action=Action.DROP if rule.action is Action.ALLOW else Action.ALLOW)
@@ -260,11 +260,11 @@ def test_chains_do_not_grow_with_the_rules() -> None:
 
 def test_no_tree_is_deeper_than_the_kernel_takes() -> None:
     """nf_tables refuses chains that lead on more than 16 deep, whatever ports there are."""
-    every: list[Cell[Who]] = [Cell(port, port, ()) for port in range(32768)]
+    every: list[PortCell[Who]] = [PortCell(port, port, ()) for port in range(32768)]
     assert deep(tree(every, (0, 32767))) <= 8
 
 
-def deep(node: Node[Who]) -> int:
+def deep(node: PortTreeNode[Who]) -> int:
     """How many chains lead to each other from a node on."""
     return 1 + max(map(deep, node.nodes), default=0)
 
@@ -279,7 +279,7 @@ def test_names_of_chains_fit() -> None:
             direction,
             Action.PASS,
             None,
-            (Service(Protocol.SCTP, (60_000, 65_535)),),
+            (Traffic(Protocol.SCTP, (60_000, 65_535)),),
             logged=True,
         )
         for direction in Direction
@@ -292,8 +292,8 @@ def test_what_would_grow_beyond_bounds_stays_linear() -> None:
     """It is said why, and the linear layout is what comes of it."""
     rules = [allowed(number, 2000 + number, "10.0.0.1/32") for number in range(50)]
     given_ = [each for rule in rules for each in part_of(rule, OPTIMISED).given[Family.IPV4]]
-    with pytest.raises(NotFlat, match="it would take more than 10 rules and members"):
-        flattened(given_, Place(Family.IPV4, "NW-I", "src"), None, Bounds(0, 10))
+    with pytest.raises(LayoutLimitExceeded, match="it would take more than 10 rules and members"):
+        flattened(given_, ChainPlace(Family.IPV4, "NW-I", "src"), None, LayoutLimits(0, 10))
 
 
 def test_it_is_said_what_stays_linear_and_why() -> None:
@@ -301,9 +301,9 @@ def test_it_is_said_what_stays_linear_and_why() -> None:
     rules = []
     for number in range(400):
         rank = Rank(250, float(number), f"p{number:04}", 0)
-        wide = tuple(Block(ip_network(f"10.{number % 200}.{host}.0/24")) for host in range(64))
+        wide = tuple(AddressBlock(ip_network(f"10.{number % 200}.{host}.0/24")) for host in range(64))
         broad = CompletedRule(f"p{number:04}", "r", rank, Direction.INGRESS, Action.DROP, wide)
-        services = (Service(Protocol.TCP, (number, number)),)
+        services = (Traffic(Protocol.TCP, (number, number)),)
         anybody = CompletedRule(f"p{number:04}", "r", rank, Direction.INGRESS, Action.ALLOW, None, services)
         rules.append(anybody if number % 2 else broad)
     assert list(compile_within(rules, OPTIMISED).notes) == [
@@ -321,7 +321,7 @@ def test_what_takes_too_long_stays_linear(looks: int) -> None:
     """Wherever the time ends, a direction is laid out one way or the other, and it is said which."""
     clock = iter(range(1_000_000))
     rules = [allowed(number, 2000 + number, "10.0.0.1/32") for number in range(200)]
-    found = compile_within(rules, OPTIMISED, Bounds(late=lambda: next(clock) >= looks))
+    found = compile_within(rules, OPTIMISED, LayoutLimits(late=lambda: next(clock) >= looks))
     assert found.notes[0] == "ingress of IPv4 stays linear: working it out would take too long"
     linear, chain = compile_rules(rules).table(Family.IPV4, "filter"), "NW-INPUT"
     assert found.ruleset.table(Family.IPV4, "filter").chain(chain) == linear.chain(chain)
