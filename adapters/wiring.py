@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.invariants_file import invariants_of
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import BACKENDS, RuleWatch, ToolBackend, choose_backend
 from adapters.netfilter.hostfacts import observe_host
-from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.netfilter.nft_changes import NftRuleChanges
 from adapters.netfilter.ssh_sessions import administrators
 from adapters.system.clock import SystemClock, SystemIds
 from adapters.system.process import NetnsHold, SystemRunner
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from adapters.kubernetes.api.leader_election import Lease
     from adapters.kubernetes.log_recorder import LogRecorder
     from adapters.kubernetes.status_controller import StatusController
-    from adapters.netfilter.legacy_changes import LegacyRuleChanges
     from adapters.telemetry.http import TelemetryServer
     from adapters.telemetry.metrics import NodeMetrics
     from simulator.guard.guard import LockoutGuard  # which `verifier` imports
@@ -157,16 +156,14 @@ def _extra(name: str) -> Iterator[None]:
         raise Refused((Fault("", f"the library {error.name} is not installed", expected),)) from None
 
 
-def kernel(netns: str = "", backend: Backend = Backend.AUTO, held: NetnsHold | None = None) -> NetfilterKernel:
+def kernel(netns: str = "", backend: BackendName = BackendName.AUTO, held: NetnsHold | None = None) -> ToolBackend:
     """Return the kernel of a network namespace, of the one we are in where none is named; once it is ``held``."""
-    return NetfilterKernel(SystemRunner(netns, held), backend)
+    return choose_backend(SystemRunner(netns, held), backend)
 
 
-def rule_changes(backend: Backend, netns: str) -> "NftRuleChanges | LegacyRuleChanges":
+def rule_changes(backend: BackendName, netns: str) -> RuleWatch:
     """Return what tells of changes to the rules of a network namespace, whoever makes them."""
-    from adapters.netfilter.legacy_changes import LegacyRuleChanges  # noqa: PLC0415 - numpy is slow to import, and agents alone need it
-
-    return NftRuleChanges(netns) if backend is Backend.NFT else LegacyRuleChanges(netns)
+    return BACKENDS[backend].watch(netns)
 
 
 def host(netns: str = "") -> Host:

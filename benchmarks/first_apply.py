@@ -12,8 +12,9 @@ from time import monotonic, perf_counter
 from adapters import wiring
 from adapters.application.node_guard import NodeGuard
 from adapters.lab.netns import Lab, LabHost
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.netfilter.cached import CachedKernel
-from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from adapters.system.process import FinishedProcess, Runner, SystemRunner
@@ -22,8 +23,9 @@ from engine.desired.incremental import derived
 from engine.events import declared
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.model import Family, IpSet, Rule, Ruleset
-from engine.rulesets.plan import Tool, full_text
+from engine.rulesets.plan import Tool
 from engine.rulesets.text import render_rule
+from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
 from simulator.symbolic.context import UNLIMITED
 
@@ -69,7 +71,7 @@ class Cost:
 def main() -> None:
     """Print what both took, and their ratios, per backend."""
     state = cluster(POLICIES, PEERS, ("Allow", "Drop"))
-    for backend in (Backend.NFT, Backend.LEGACY):
+    for backend in (BackendName.NFT, BackendName.LEGACY):
         print(f"first apply, {backend}: {POLICIES:,} rules of {PEERS} members each")
         ours, changed = _ours(state, backend)
         wanted = derived(state, NODE).ruleset
@@ -88,14 +90,14 @@ def _compare(ours: Cost, rival: Cost) -> None:
     )
 
 
-def _ours(state: ClusterState, backend: Backend) -> tuple[Cost, Cost]:
+def _ours(state: ClusterState, backend: BackendName) -> tuple[Cost, Cost]:
     """Return what the first apply takes, from the cluster's state on, and what a change of one member does."""
     with Lab((LabHost("node", ("10.0.0.1",)),)) as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
         counting, guards = (
             Counting(SystemRunner(lab.netns("node"))),
             NodeGuard(NODE, lab.netns("node"), lambda: UNLIMITED),
         )
-        kernel = CachedKernel(NetfilterKernel(counting, backend), changes)
+        kernel = CachedKernel(choose_backend(counting, backend), changes)
         nodes = NodeRuleReconciler(kernel, guards, wiring.SystemStopwatch())
         keeper = RulesetEnforcer(kernel, nodes, Journal(NODE, state), monotonic)
         start = perf_counter()
@@ -133,7 +135,7 @@ class _Rival:
     """Writes rules one after the other."""
 
     runner: Counting
-    backend: Backend
+    backend: BackendName
     written: list[Rule] = field(default_factory=list)
 
     def write(self, rule: Rule, item: IpSet) -> int:
@@ -158,7 +160,7 @@ class _Rival:
         self.runner.run(words).or_refused(words[0])
 
 
-def _rival(wanted: Ruleset, backend: Backend) -> tuple[Cost, Cost]:
+def _rival(wanted: Ruleset, backend: BackendName) -> tuple[Cost, Cost]:
     """Return what the rival's first apply takes, by one rule of ``EACH``, and one change of a rule at the end."""
     with Lab((LabHost("node", ("10.0.0.1",)),)) as lab:
         runner = SystemRunner(lab.netns("node"))

@@ -13,8 +13,8 @@ from time import monotonic, perf_counter, sleep
 from adapters import wiring
 from adapters.application.node_guard import NodeGuard
 from adapters.lab.netns import Lab, LabHost
+from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.cached import CachedKernel
-from adapters.netfilter.iptables import Backend
 from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from adapters.system.child_python import child_python
@@ -37,7 +37,7 @@ def main() -> None:
     """Print the median and the worst time of an event, per backend, and its parts."""
     print(f"live: one Pod's address on a node with {POLICIES:,} rules and {PODS:,} Pods")
     start = derived(_cluster(), NODE)
-    for backend in (Backend.NFT, Backend.LEGACY):
+    for backend in (BackendName.NFT, BackendName.LEGACY):
         times, watch = _events(start, backend)
         parts = ", ".join(f"{name} {seconds / len(times) * 1000:.1f}" for name, seconds in watch.seconds.items())
         print(f"  {backend:7} median {median(times) * 1000:6.1f} ms, worst {max(times) * 1000:6.1f} ms ({parts} ms)")
@@ -47,7 +47,7 @@ def main() -> None:
         )
 
 
-def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.SystemStopwatch]:
+def _events(start: Derivation, backend: BackendName) -> tuple[list[float], wiring.SystemStopwatch]:
     lab_of = Lab((LabHost("node", ("192.168.0.1", "fd00::1")),))
     with TemporaryDirectory() as folder, lab_of as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
         kernel = CachedKernel(wiring.kernel(lab.netns("node"), backend), changes)
@@ -75,7 +75,7 @@ def _events(start: Derivation, backend: Backend) -> tuple[list[float], wiring.Sy
         return times, watch
 
 
-def _through_an_agent(start: Derivation, backend: Backend) -> list[float]:
+def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
     """Return how long it takes from when an event is on disk until an agent has it in the kernel, for each Pod."""
     (made,) = (
         item.name for item in start.ruleset.sets if _address_of(_pod(0, 0)) in {each[0] for each in item.members}

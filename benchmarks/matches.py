@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from math import log
 
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from benchmarks.support.tcp_load import SERVERS, Lacking, Wire, joined, static_rules
 from engine.compiler import compile_rules
 from engine.compiler.optimised.port_tree import FANOUT, FEWEST
@@ -31,13 +31,13 @@ def main() -> None:
     print(f"matches: what a rule costs a packet that goes by (medians, of {MANY} rules)")
     try:
         with joined() as wire:
-            for backend in (Backend.NFT, Backend.LEGACY):
+            for backend in (BackendName.NFT, BackendName.LEGACY):
                 _shown(backend, _costs(wire, backend))
     except Lacking as error:
         print(f"  left out: {error}")
 
 
-def _shown(backend: Backend, costs: Mapping[str, float]) -> None:
+def _shown(backend: BackendName, costs: Mapping[str, float]) -> None:
     for name, nanoseconds in costs.items():
         print(f"  {backend:7} {name:28} {nanoseconds:6.1f} ns")
     for ports in PORTS:
@@ -55,7 +55,7 @@ def _of_tree(ports: int, fewest: int, fanout: int, costs: Mapping[str, float]) -
     return min(fewest, ports) / 2 * costs["a port"] + levels * inner
 
 
-def _costs(wire: Wire, backend: Backend) -> dict[str, float]:
+def _costs(wire: Wire, backend: BackendName) -> dict[str, float]:
     """Return nanoseconds by kind of rule."""
     kinds: dict[str, Callable[[], Ruleset]] = {
         "a port": lambda: _with([Rule((_TCP, Match("tcp", "dport", ("1",))), Target("DROP"))] * MANY),

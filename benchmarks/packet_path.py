@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from benchmarks.support.tcp_load import CLIENTS, Lacking, Wire, joined, static_rules
 from engine.compiler import DEFAULT_OPTIONS, Layout, compile_rules
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Traffic
@@ -51,7 +51,7 @@ def main() -> None:
     print("packet path: through so many rules, relative to the static rules alone (medians of interleaved rounds)")
     try:
         with joined() as wire:
-            for backend in (Backend.NFT, Backend.LEGACY):
+            for backend in (BackendName.NFT, BackendName.LEGACY):
                 for name, family in ROWS:
                     for count in COUNTS:
                         found = measured(wire, backend, workload(name, count), family=family)
@@ -69,7 +69,7 @@ def _figure(wire: Wire) -> None:
     """Measure what the figure of the issue shows, as the issue lays rules out and as they are here."""
     found: dict[str, dict[str, list[float]]] = {}
     for title, kind in _KINDS.items():
-        ratios = [measured(wire, Backend.NFT, workload("W1", count), kind) for count in FIGURE]
+        ratios = [measured(wire, BackendName.NFT, workload("W1", count), kind) for count in FIGURE]
         found[title] = {
             "linear": [each.linear for each in ratios],
             "optimised": [each.optimised for each in ratios],
@@ -97,7 +97,9 @@ def _drawn(found: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     print("  drawn: packet_path.png")
 
 
-def measured(wire: Wire, backend: Backend, work: Workload, kind: str = "crr", family: Family = Family.IPV4) -> Ratios:
+def measured(
+    wire: Wire, backend: BackendName, work: Workload, kind: str = "crr", family: Family = Family.IPV4
+) -> Ratios:
     """Return median ratios to the static rules."""
     static = static_rules()
     layouts = [

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from difflib import unified_diff
 
 from engine.desired.full import desired
-from engine.rulesets.plan import Tool, full_text
+from engine.rulesets.plan import Tool
+from engine.rulesets.text.steps import full_text
 from scenarios.case import Expectation, PacketCase, Scenario
 from simulator.netfilter import Evaluation, Walker
 from simulator.packets import parse_spec

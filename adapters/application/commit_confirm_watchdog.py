@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from adapters import wiring
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.node.commit_confirm import CANCELLED, READY, PendingConfirmation, register
 from adapters.node.journal import Journal
 from adapters.node.node_lock import node_lock, pinned
@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
 
 def _wait(words: list[str], home: int) -> int:
     netns, backend, seconds, *record = words
-    waiting, kernel = PendingConfirmation(netns), wiring.kernel(netns, Backend(backend))
+    waiting, kernel = PendingConfirmation(netns), wiring.kernel(netns, BackendName(backend))
     try:
         before = owned(kernel.observe())
         register(waiting)
@@ -59,7 +59,7 @@ def _wait(words: list[str], home: int) -> int:
     if asked is None:
         _record(record, "")
         return 0
-    problem = _put_back(before, kernel.backend, netns, home)
+    problem = _put_back(before, kernel.name, netns, home)
     why = "by nodewall rollback" if asked else f"as it was not confirmed within {float(seconds):g} s"
     _record(record, f"rolled back {why}" + (f", which failed: {problem}" if problem else ""))
     if asked:
@@ -91,7 +91,7 @@ def _asked(waiting: PendingConfirmation, end: float) -> bool | None:
     return False
 
 
-def _put_back(before: Ruleset, backend: Backend, netns: str, home: int) -> str:
+def _put_back(before: Ruleset, backend: BackendName, netns: str, home: int) -> str:
     """Put the state before back, in a few trials; return what went wrong, nothing if all is well."""
     problem = ""
     for _ in range(_TRIALS):
@@ -110,7 +110,7 @@ def _put_back(before: Ruleset, backend: Backend, netns: str, home: int) -> str:
     return problem
 
 
-def _tried(before: Ruleset, netns: str, backend: Backend) -> None:
+def _tried(before: Ruleset, netns: str, backend: BackendName) -> None:
     """Put the state before back, even if another nodewall holds the node for long."""
     with ExitStack() as open_things:
         held = None

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from adapters import wiring
 from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
 from adapters.lab.packet_injection import InjectionRig
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.process import SystemRunner
 from engine.desired.full import desired
 from engine.reconcile.reconciler import propose, realize
@@ -75,7 +75,7 @@ def _addresses(scenario: Scenario, node: str) -> tuple[str, ...]:
     return tuple(str(ip_address(a.address)) for a in scenario.state.nodes[node].status.addresses if a.is_ip)
 
 
-def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[DeliveryOutcome | None]:
+def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: BackendName) -> list[DeliveryOutcome | None]:
     """Return what a kernel does to the packets with the scenario's rules in force, None where it was not tried."""
     with staged(scenario) as stage:
         _enforce(scenario, stage.netns, backend)
@@ -86,14 +86,14 @@ def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: Backend) ->
     return outcomes
 
 
-def _enforce(scenario: Scenario, netns: str, backend: Backend) -> None:
-    kernel: NetfilterKernel = wiring.kernel(netns, backend)
+def _enforce(scenario: Scenario, netns: str, backend: BackendName) -> None:
+    kernel = wiring.kernel(netns, backend)
     watch = wiring.SystemStopwatch()
     wanted = desired(scenario.state, scenario.case.node).ruleset
     realize(propose(wanted, kernel, TrustingVerifier(), watch), kernel, watch)
 
 
-def _injected(scenario: Scenario, packets: Sequence[Packet], backend: Backend) -> list[DeliveryOutcome | None]:
+def _injected(scenario: Scenario, packets: Sequence[Packet], backend: BackendName) -> list[DeliveryOutcome | None]:
     """Return what becomes of packets that are injected, None for those of states that none can be brought into."""
     if not any(map(_injectable, packets)):
         return [None] * len(packets)
@@ -116,7 +116,7 @@ def _of_its_own(packet: Packet, number: int) -> Packet:
     return packet if packet.icmp is None or packet.icmp_id is not None else replace(packet, icmp_id=number + 1)
 
 
-def _judge(rig: InjectionRig, packet: Packet, backend: Backend) -> DeliveryOutcome:
+def _judge(rig: InjectionRig, packet: Packet, backend: BackendName) -> DeliveryOutcome:
     if packet.state is ConnState.ESTABLISHED:
         _establish(rig, packet, backend)
     return _put(rig, packet)
@@ -128,7 +128,7 @@ def _put(rig: InjectionRig, packet: Packet) -> DeliveryOutcome:
     return outcome
 
 
-def _establish(rig: InjectionRig, packet: Packet, backend: Backend) -> None:
+def _establish(rig: InjectionRig, packet: Packet, backend: BackendName) -> None:
     """Make the connection that a packet belongs to, past the rules: one before them lets all through meanwhile."""
     runner = SystemRunner(rig.netns)
     tables = f"{'iptables' if packet.family is Family.IPV4 else 'ip6tables'}-{backend}"

@@ -12,7 +12,7 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.configfile import load
 from adapters.inputs.manifests import scan
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from engine.desired.full import DesiredRuleset, desired
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved
@@ -38,7 +38,7 @@ class SelectionOptions:
     ipset: str | None = None
     live: bool = False
     netns: str = ""
-    backend: Backend | None = None
+    backend: BackendName | None = None
     node: str | None = None
     config: str | None = None
     interfaces: tuple[str, ...] = ()
@@ -90,9 +90,9 @@ def config_changes(state: ClusterState, path: str | None) -> tuple[EventBody, ..
     return (ConfigDeclared(config=config),) if config != state.config else ()
 
 
-def backend_of(options: SelectionOptions, state: ClusterState) -> Backend:
+def backend_of(options: SelectionOptions, state: ClusterState) -> BackendName:
     """Return the backend that was asked for, on the command line or else by the configuration."""
-    return options.backend or Backend(state.config.backend)
+    return options.backend or BackendName(state.config.backend)
 
 
 def declared_state(files: Iterable[str]) -> ClusterState:
@@ -153,7 +153,7 @@ def rules_of(options: SelectionOptions) -> tuple[Ruleset, DesiredRuleset | None]
     if sum(given) != 1:
         raise Refused((Fault("", "a world is needed", f"one of {SOURCES}"),))
     if options.live:
-        return wiring.kernel(options.netns, options.backend or Backend.AUTO).observe(), None
+        return wiring.kernel(options.netns, options.backend or BackendName.AUTO).observe(), None
     if options.raw:
         return _read_raw(options), None
     wanted = desired(state_of(options), node_of(options))

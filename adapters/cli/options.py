@@ -11,7 +11,7 @@ import click
 from adapters.application.selection import SelectionOptions
 from adapters.cli.options_packets import PacketOptions
 from adapters.eventlog.filter import EventFilter, OutcomeFilter, time_of
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from engine.rulesets.model import Hook
 from engine.state.admission import SubmitMode
 
@@ -54,8 +54,8 @@ _KERNEL = (
     click.option("--netns", default="", metavar="NAME", help="A named network namespace instead of this one."),
     click.option(
         "--backend",
-        type=click.Choice([b.value for b in Backend]),
-        callback=lambda _context, _option, value: value and Backend(value),
+        type=click.Choice([b.value for b in BackendName]),
+        callback=lambda _context, _option, value: value and BackendName(value),
         envvar="NODEWALL_BACKEND",
         help="iptables' backend; auto, the default, takes the one that others use more.",
     ),

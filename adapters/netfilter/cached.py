@@ -4,8 +4,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from adapters.netfilter.iptables import NetfilterKernel
 from engine.errors import KernelRefused
+from engine.reconcile.interfaces import Backend
 from engine.rulesets.diff import SetEdit
 from engine.rulesets.model import Chain, Family, IpSet, Rule, Ruleset, Table
 from engine.rulesets.plan import FAMILY_TOOL, Step, Tool, set_name_of
@@ -29,7 +29,7 @@ class CachedKernel:
     as often as :meth:`distrust_sets` is called.
     """
 
-    def __init__(self, kernel: NetfilterKernel, changes: RuleChanges) -> None:
+    def __init__(self, kernel: Backend, changes: RuleChanges) -> None:
         self._kernel = kernel
         self._changes = changes
         self._tables: dict[Family, tuple[Table, ...]] = {}

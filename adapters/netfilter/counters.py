@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.process import Runner
 from engine.rulesets.model import Family
 from engine.rulesets.ownership import CHAIN_PREFIX, SET_PREFIX, owner_of, owner_of_member
@@ -33,7 +33,7 @@ class RuleCount:
     octets: int
 
 
-def counted(runner: Runner, backend: Backend) -> tuple[RuleCount, ...]:
+def counted(runner: Runner, backend: BackendName) -> tuple[RuleCount, ...]:
     """Return what was counted since each rule was made, by family, policy and rule.
 
     Raises:

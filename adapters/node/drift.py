@@ -11,7 +11,7 @@ from engine.desired.full import DesiredRuleset
 from engine.events.outcomes import DriftRepaired
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.diff import diff
-from engine.rulesets.plan import op_of
+from engine.rulesets.text.operations import op_of
 
 _LOG = structlog.get_logger(__name__)
 

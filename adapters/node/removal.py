@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from adapters.netfilter.iptables import NetfilterKernel
+from adapters.netfilter.backends import ToolBackend, others_of
 from engine.compiler import CompilerOptions
 from engine.errors import KernelRefused, ToolMissing
-from engine.reconcile.interfaces import Stopwatch
+from engine.reconcile.interfaces import Kernel, Stopwatch
 from engine.reconcile.reconciler import NodeRuleReconciler, Proposal, realize
 from engine.rulesets.diff import diff, owned
 from engine.rulesets.model import Ruleset
@@ -23,19 +23,24 @@ class RemovalResult:
     left: tuple[str, ...] = ()
 
 
-def remove(kernel: NetfilterKernel, watch: Stopwatch) -> RemovalResult:
+def remove(kernel: ToolBackend, watch: Stopwatch) -> RemovalResult:
     """Take all that is nodewall's off the node, whichever backend wrote it.
 
     Raises:
         KernelError: a tool is missing or refused.
     """
-    other = clear_rules(kernel.other, watch)
+    other = clear_others(kernel, watch)
     nodes = NodeRuleReconciler(kernel, TrustingVerifier(), watch, _NOTHING)
     nodes.batch_reconcile(())
     return RemovalResult(other + len(nodes.latest.plan.changes), tuple(sorted(nodes.spared)))
 
 
-def clear_rules(kernel: NetfilterKernel, watch: Stopwatch) -> int:
+def clear_others(kernel: ToolBackend, watch: Stopwatch) -> int:
+    """Remove nodewall's rules of every backend but this one, and return the number of operations."""
+    return sum(clear_rules(other, watch) for other in others_of(kernel))
+
+
+def clear_rules(kernel: Kernel, watch: Stopwatch) -> int:
     """Take away nodewall's rules of one backend, which leaves the sets, and return by how many operations."""
     try:
         observed = kernel.observe()

@@ -22,7 +22,7 @@ from adapters.system.process import Runner
 from engine.desired.full import desired
 from engine.errors import NodewallError
 from engine.reconcile.interfaces import Clock
-from engine.rulesets.plan import full_text
+from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
 from engine.status.policy_status import statuses
 

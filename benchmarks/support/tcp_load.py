@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from adapters import wiring
 from adapters.lab.netns import Namespaces
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from benchmarks.support.clusters import NODE, node_of
 from engine.events import declared
 from engine.policy.completed_rules import CompletedRule
@@ -44,7 +44,7 @@ class Wire:
 
     def rates(
         self,
-        backend: Backend,
+        backend: BackendName,
         rulesets: Sequence[Ruleset],
         port: int,
         kind: str = "crr",

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.events import Event, EventBody
-from engine.rulesets.model import Ruleset
+from engine.rulesets.model import Family, IpSet, Ruleset, Table
 from engine.rulesets.plan import Step
 from engine.rulesets.transitions import IntermediateState
 
@@ -80,6 +80,49 @@ class Kernel(Protocol):
             KernelRefused: the tool refused; an ``iptables-restore`` then changed nothing, an ``ipset restore`` may
                 have carried out the lines before the offending one.
             ToolMissing: a tool or a privilege is missing.
+            ValueError: the step has a word that the tool's input cannot carry; nothing of it was done.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Words that start a program, and the text that it reads from its standard input."""
+
+    words: tuple[str, ...]
+    text: str = ""
+
+
+class Backend(Kernel, Protocol):
+    """A kernel by one family of tools: observes, renders and runs steps."""
+
+    @property
+    def name(self) -> str:
+        """The name of the backend."""
+        ...
+
+    def tables(self, family: Family) -> tuple[Table, ...]:
+        """Return the tables of one family, which is a part of what ``observe`` returns.
+
+        Raises:
+            KernelError: a tool or a privilege is missing, or a tool failed.
+        """
+        ...
+
+    def sets(self, name: str = "") -> tuple[IpSet, ...]:
+        """Return the sets as ``observe`` returns them, or only the one of a name.
+
+        Raises:
+            KernelRefused: there is no set of that name, or a tool failed.
+            ToolMissing: a tool or a privilege is missing.
+        """
+        ...
+
+    def render(self, step: Step) -> Command:
+        """Return the command that ``run`` runs for a step.
+
+        Raises:
+            ValueError: the step has a word that the tool's input cannot carry.
         """
         ...
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from engine.compiler import DEFAULT_OPTIONS, CompilerOptions, Layout, compile_rules
 from engine.desired.full import DesiredRuleset
-from engine.errors import KernelBusy, KernelError, KernelRefused, NodewallError, ReadBackDiffers, UnsafePlan
+from engine.errors import KernelBusy, KernelRefused, NodewallError, ReadBackDiffers, UnsafePlan
 from engine.events.outcomes import FailedRule
 from engine.policy.completed_rules import CompletedRule, Plane
 from engine.policy.resolve import in_order
@@ -19,7 +19,8 @@ from engine.reconcile.interfaces import Kernel, PlanProof, Stopwatch, Verifier
 from engine.reconcile.refusals import culprits, reach
 from engine.rulesets.diff import SetDestroyed, apply_changes, diff, owned
 from engine.rulesets.model import IpSet, Ruleset
-from engine.rulesets.plan import Plan, make_plan, op_of
+from engine.rulesets.plan import Plan, make_plan
+from engine.rulesets.text.operations import op_of
 from engine.rulesets.transitions import passages, round_plan
 
 
@@ -112,7 +113,7 @@ def realize(
         for done, step in enumerate(proposal.plan.steps):
             try:
                 kernel.run(step)
-            except KernelError as error:
+            except Exception as error:
                 aftermath = _undo(proposal, kernel) if done or not step.atomic else ""
                 if isinstance(error, KernelRefused):
                     error.aftermath = aftermath or error.aftermath

@@ -4,7 +4,8 @@ import hashlib
 from operator import attrgetter
 
 from engine.rulesets.model import Family, IpSet, Ruleset, Table
-from engine.rulesets.plan import FAMILY_TOOL, Tool, full_text
+from engine.rulesets.plan import FAMILY_TOOL, Tool
+from engine.rulesets.text.steps import full_text
 
 
 class RulesetDigests:
@@ -15,7 +16,11 @@ class RulesetDigests:
         self._tables: dict[Family, tuple[tuple[Table, ...], bytes]] = {}
 
     def of(self, wanted: Ruleset) -> str:
-        """Return the hash of what :func:`engine.rulesets.plan.full_text` says of a ruleset, in the order of tools."""
+        """Return the hash of what :func:`engine.rulesets.text.steps.full_text` says of a ruleset, in the order of
+        tools.
+
+        Eturn the hash of what :func:`engine.rulesets.text.steps.full_text` says of a ruleset, in the order of tools.
+        """
         self._sets = {item.name: self._set(item) for item in sorted(wanted.sets, key=attrgetter("name"))}
         found = hashlib.sha256(b"".join(text for _, text in self._sets.values()))
         for family in Family:

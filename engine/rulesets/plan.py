@@ -13,23 +13,16 @@ from itertools import groupby, pairwise
 import networkx as nx
 
 from engine.rulesets.diff import (
-    ChainChange,
     ChainEdit,
-    JumpPlaced,
-    JumpRemoved,
     MemberAdded,
     MemberChanged,
     MemberRemoved,
-    RuleDeleted,
-    RuleInserted,
     RulesetChange,
     SetCreated,
     SetDestroyed,
     SetEdit,
-    diff,
 )
-from engine.rulesets.model import Family, Ruleset
-from engine.rulesets.text import plain_name, render_create, render_member, render_rule
+from engine.rulesets.model import Family
 
 
 class Tool(StrEnum):
@@ -44,30 +37,14 @@ FAMILY_TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
 
 
 @dataclass(frozen=True, slots=True)
-class Op:
-    """One operation as users are shown it."""
-
-    tool: Tool
-    op: str
-    object: str
-    detail: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """Return it under the keys of the command line's contract."""
-        return {"tool": self.tool, "op": self.op, "object": self.object, "detail": self.detail}
-
-    def __str__(self) -> str:
-        """Return it as one line."""
-        return f"{self.tool} {self.op} {self.object} {self.detail}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
-    """One run of a tool's restore command: ``text`` is its input, ``changes`` what it carries out."""
+    """One run of a tool, and the changes that it makes.
+
+    :func:`engine.rulesets.text.steps.render_step` gives its input.
+    """
 
     tool: Tool
     changes: tuple[RulesetChange, ...]
-    text: str
 
     @property
     def atomic(self) -> bool:
@@ -86,11 +63,6 @@ class Plan:
         """All changes in the order in which they happen."""
         return tuple(change for step in self.steps for change in step.changes)
 
-    @property
-    def ops(self) -> tuple[Op, ...]:
-        """All operations in the order in which they happen."""
-        return tuple(op_of(change) for change in self.changes)
-
 
 def make_plan(changes: Sequence[RulesetChange]) -> Plan:
     """Return the plan that carries out the changes, which :func:`engine.rulesets.diff.diff` made."""
@@ -104,16 +76,8 @@ def _steps(changes: Sequence[RulesetChange]) -> tuple[Step, ...]:
     schedule = _Schedule(changes)
     steps: list[Step] = []
     while schedule.unfinished:
-        steps += [_step(tool, taken) for tool in Tool if (taken := tuple(schedule.take(tool)))]
+        steps += [Step(tool, taken) for tool in Tool if (taken := tuple(schedule.take(tool)))]
     return tuple(steps)
-
-
-def full_text(wanted: Ruleset) -> dict[Tool, str]:
-    """Return for each tool the restore text that brings a whole ruleset into a kernel that has none of it."""
-    texts = dict.fromkeys(Tool, "")
-    for step in make_plan(diff(Ruleset(), wanted)).steps:
-        texts[step.tool] += step.text
-    return texts
 
 
 class _Schedule:
@@ -209,91 +173,3 @@ def set_name_of(change: SetEdit) -> str:
 def tool_of(change: RulesetChange) -> Tool:
     """Return the tool that carries out a change."""
     return FAMILY_TOOL[change.family] if isinstance(change, ChainEdit) else Tool.IPSET
-
-
-def op_of(change: RulesetChange) -> Op:
-    """Return the operation a change is shown as."""
-    tool = tool_of(change)
-    if isinstance(change, SetEdit):
-        return _set_op(tool, change)
-    place = f"{change.table}/{change.chain}"
-    match change:
-        case ChainChange():
-            return Op(tool, "new-chain" if change.created else "delete-chain", place)
-        case RuleInserted():
-            return Op(tool, "insert", place, f"{change.position}:{render_rule(change.rule)}")
-        case RuleDeleted():
-            return Op(tool, "delete", place, f"{change.position}:{render_rule(change.rule)}")
-        case JumpPlaced(last=True):
-            return Op(tool, "append", place, render_rule(change.rule).strip())
-        case JumpPlaced():
-            return Op(tool, "insert", place, f"1:{render_rule(change.rule)}")
-        case JumpRemoved():
-            return Op(tool, "delete", place, render_rule(change.rule).strip())
-
-
-def _set_op(tool: Tool, change: SetEdit) -> Op:
-    match change:
-        case SetCreated(item):
-            return Op(tool, "create", item.name, item.type)
-        case SetDestroyed(name):
-            return Op(tool, "destroy", name)
-        case MemberAdded(name, member):
-            return Op(tool, "add", name, " ".join(member))
-        case MemberChanged(name, member):
-            return Op(tool, "change", name, " ".join(member))
-        case MemberRemoved(name, member):
-            return Op(tool, "del", name, " ".join(member))
-
-
-def _step(tool: Tool, changes: tuple[RulesetChange, ...]) -> Step:
-    sets = [change for change in changes if isinstance(change, SetEdit)]
-    rules = [change for change in changes if isinstance(change, ChainEdit)]
-    lines = [_set_line(change) for change in sets] if tool is Tool.IPSET else list(_table_lines(rules))
-    return Step(tool, changes, "".join(f"{line}\n" for line in lines))
-
-
-def _set_line(change: SetEdit) -> str:
-    match change:
-        case SetCreated(item):
-            return render_create(item)
-        case SetDestroyed(name):
-            return f"destroy {plain_name(name)}"
-        case MemberAdded(name, member) | MemberChanged(name, member):
-            # -exist makes ipset overwrite the flags of an element that is there. Every line bears it, because ipset
-            # sends the lines of one set together, under the flags of only one of them.
-            return f"add {plain_name(name)} {render_member(member)} -exist"
-        case MemberRemoved(name, member):
-            return f"del {plain_name(name)} {render_member(member[:1])}"
-
-
-def _table_lines(changes: Sequence[ChainEdit]) -> Iterator[str]:
-    for table in sorted({change.table for change in changes}):
-        ours = [change for change in changes if change.table == table]
-        chains = [change for change in ours if isinstance(change, ChainChange)]
-        gone = sorted(plain_name(change.chain) for change in chains if not change.created)
-        yield f"*{plain_name(table)}"
-        yield from (f":{plain_name(change.chain)} - [0:0]" for change in chains if change.created)
-        # Emptied first and removed last, so that chains which jump to each other can go together.
-        yield from (f"-F {name}" for name in gone)
-        yield from (_rule_line(change) for change in ours if not isinstance(change, ChainChange))
-        yield from (f"-X {name}" for name in gone)
-        yield "COMMIT"
-
-
-def _rule_line(change: RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved) -> str:
-    chain = plain_name(change.chain)
-    match change:
-        case RuleInserted(at_end=True):
-            return f"-A {chain}{render_rule(change.rule)}"
-        case RuleInserted():
-            return f"-I {chain} {change.position}{render_rule(change.rule)}"
-        case RuleDeleted():
-            return f"-D {chain} {change.position}"
-        case JumpPlaced(last=True):
-            return f"-A {chain}{render_rule(change.rule)}"
-        case JumpPlaced():
-            return f"-I {chain} 1{render_rule(change.rule)}"
-        case JumpRemoved():
-            # By its words, never by a number: the chain is not ours and may have changed since it was read.
-            return f"-D {chain}{render_rule(change.rule)}"

@@ -14,7 +14,8 @@ from engine.errors import UnknownNode
 from engine.events import Event, NodeObserved
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
-from engine.rulesets.plan import Op, make_plan
+from engine.rulesets.plan import make_plan
+from engine.rulesets.text.operations import Op, ops_of
 from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import Packet
 
@@ -40,7 +41,7 @@ class HistoryStep:
         """What it changed in the rules."""
         if self.before.ruleset is self.after.ruleset:
             return ()
-        return make_plan(diff(self.before.ruleset, self.after.ruleset)).ops
+        return ops_of(make_plan(diff(self.before.ruleset, self.after.ruleset)))
 
 
 @dataclass(slots=True)

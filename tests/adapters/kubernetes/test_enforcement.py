@@ -6,8 +6,8 @@ import time
 import pytest
 
 from adapters.lab.netns import DeliveryOutcome
+from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.counters import counted
-from adapters.netfilter.iptables import Backend
 from adapters.system.process import SystemRunner
 from tests.support.kubernetes.api_objects import NODES_AT, POLICIES, documents, put, remove
 from tests.support.kubernetes.three_nodes import Site
@@ -27,7 +27,7 @@ def test_policies_of_the_api_decide_on_connections_within_a_second(site: Site) -
     # What a connection that is dropped waits for is counted in.
     assert statistics.quantiles(took, n=20)[-1] < 1.0, took
     dropped = [
-        each for each in counted(SystemRunner(site.lab.netns("cp-1")), Backend.NFT) if each.policy == "node-policy"
+        each for each in counted(SystemRunner(site.lab.netns("cp-1")), BackendName.NFT) if each.policy == "node-policy"
     ]
     assert sum(each.packets for each in dropped) > 0
 

@@ -4,39 +4,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.netfilter.cached import CachedKernel
-from adapters.netfilter.iptables import Backend, NetfilterKernel
-from adapters.system.process import ScriptedRunner
-from engine.errors import KernelRefused
-from engine.rulesets.diff import apply_changes, diff, owned
+from adapters.netfilter.memory import MemoryBackend
+from engine.rulesets.diff import diff, owned
 from engine.rulesets.model import Family, IpSet, Ruleset, Table
-from engine.rulesets.plan import Step, make_plan
+from engine.rulesets.plan import make_plan
 from tests.support.rulesets.ruleset_builders import observed_rulesets, owned_rulesets
 
 
-class Held(NetfilterKernel):
-    """A kernel in memory, and what has been read of it."""
+class Held(MemoryBackend):
+    """A backend in memory, and what has been read of it."""
 
     def __init__(self, ruleset: Ruleset) -> None:
-        super().__init__(ScriptedRunner(), Backend.NFT)
-        self.ruleset = ruleset
+        super().__init__(ruleset)
         self.reads: list[str] = []
 
     def tables(self, family: Family) -> tuple[Table, ...]:
         """Return the tables of one family."""
         self.reads.append(family)
-        return self.ruleset.tables(family)
+        return super().tables(family)
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
         """Return the sets, or one."""
         self.reads.append(name or "sets")
-        found = tuple(item for item in self.ruleset.sets if name in {"", item.name})
-        if name and not found:
-            raise KernelRefused("ipset", 1, f"the set {name} does not exist")
-        return found
-
-    def run(self, step: Step) -> None:
-        """Carry out a step."""
-        self.ruleset = apply_changes(self.ruleset, step.changes)
+        return super().sets(name)
 
 
 class Told:

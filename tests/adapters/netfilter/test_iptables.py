@@ -1,14 +1,20 @@
 """The kernel adapter runs the right programs on the right input, and says what they refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adapters.netfilter.iptables import Backend, MemoryKernel, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import ToolBackend, choose_backend
+from adapters.netfilter.iptables import offending_line, without_counters, without_counts
+from adapters.netfilter.memory import MemoryBackend
 from adapters.system.process import FinishedProcess, RecordedRun, ScriptedRunner
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused, TextRefused, ToolMissing
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.plan import Step, Tool, make_plan
+from engine.rulesets.text.steps import render_step
 from tests.support.rulesets.ruleset_builders import completed
 
 EMPTY = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
@@ -30,16 +36,16 @@ def saving(**texts: str) -> ScriptedRunner:
     return ScriptedRunner.of({**named, ("ipset", "save"): FinishedProcess(out=texts.get("ipset", ""))})
 
 
-def refusing(status: int, err: str) -> NetfilterKernel:
+def refusing(status: int, err: str) -> ToolBackend:
     """A kernel all of whose programs fail."""
-    return NetfilterKernel(ScriptedRunner(lambda _words, _stdin: FinishedProcess(status, "", err)), Backend.NFT)
+    return choose_backend(ScriptedRunner(lambda _words, _stdin: FinishedProcess(status, "", err)), BackendName.NFT)
 
 
 def test_observing_reads_both_families_and_the_sets() -> None:
     """Observing runs three save programs, and returns what they print, sets sorted."""
     runner = saving(iptables_nft=TWO, ip6tables_nft=EMPTY, ipset=SETS)
 
-    observed = NetfilterKernel(runner, Backend.NFT).observe()
+    observed = choose_backend(runner, BackendName.NFT).observe()
 
     assert [ran.words for ran in runner.ran] == [("iptables-nft-save",), ("ip6tables-nft-save",), ("ipset", "save")]
     assert [len(chain.rules) for _, _, chain in observed.chains()] == [2, 0, 0, 0]
@@ -47,42 +53,44 @@ def test_observing_reads_both_families_and_the_sets() -> None:
 
 
 @pytest.mark.parametrize(
-    "backend, waiting", [(Backend.NFT, ()), (Backend.LEGACY, ("-w", "10"))], ids=["nft", "legacy, which has a lock"]
+    "backend, waiting",
+    [(BackendName.NFT, ()), (BackendName.LEGACY, ("-w", "10"))],
+    ids=["nft", "legacy, which has a lock"],
 )
-def test_a_step_is_one_run_of_restore(backend: Backend, waiting: tuple[str, ...]) -> None:
+def test_a_step_is_one_run_of_restore(backend: BackendName, waiting: tuple[str, ...]) -> None:
     """A step is one run of its tool's restore on the step's text; foreign rules stay, and legacy waits for its lock."""
     runner = ScriptedRunner()
-    kernel = NetfilterKernel(runner, backend)
+    kernel = choose_backend(runner, backend)
 
     for step in STEPS:
         kernel.run(step)
 
     assert runner.ran == [
-        RecordedRun(("ipset", "restore"), STEPS[0].text),
-        RecordedRun((f"iptables-{backend}-restore", "--noflush", *waiting), STEPS[1].text),
-        RecordedRun((f"ip6tables-{backend}-restore", "--noflush", *waiting), STEPS[2].text),
+        RecordedRun(("ipset", "restore"), render_step(STEPS[0])),
+        RecordedRun((f"iptables-{backend}-restore", "--noflush", *waiting), render_step(STEPS[1])),
+        RecordedRun((f"ip6tables-{backend}-restore", "--noflush", *waiting), render_step(STEPS[2])),
     ]
 
 
 @pytest.mark.parametrize(
     "held, chosen",
     [
-        ({}, Backend.NFT),
-        ({"iptables_nft": EMPTY, "iptables_legacy": EMPTY}, Backend.NFT),
-        ({"iptables_nft": ONE}, Backend.NFT),
-        ({"iptables_legacy": ONE}, Backend.LEGACY),
-        ({"iptables_nft": ONE, "iptables_legacy": TWO}, Backend.LEGACY),
-        ({"iptables_nft": TWO, "ip6tables_legacy": ONE}, Backend.NFT),
-        ({"iptables_nft": ONE, "iptables_legacy": ONE, "ip6tables_legacy": ONE}, Backend.LEGACY),
+        ({}, BackendName.NFT),
+        ({"iptables_nft": EMPTY, "iptables_legacy": EMPTY}, BackendName.NFT),
+        ({"iptables_nft": ONE}, BackendName.NFT),
+        ({"iptables_legacy": ONE}, BackendName.LEGACY),
+        ({"iptables_nft": ONE, "iptables_legacy": TWO}, BackendName.LEGACY),
+        ({"iptables_nft": TWO, "ip6tables_legacy": ONE}, BackendName.NFT),
+        ({"iptables_nft": ONE, "iptables_legacy": ONE, "ip6tables_legacy": ONE}, BackendName.LEGACY),
     ],
 )
-def test_auto_takes_the_backend_that_holds_more_rules(held: dict[str, str], chosen: Backend) -> None:
+def test_auto_takes_the_backend_that_holds_more_rules(held: dict[str, str], chosen: BackendName) -> None:
     """Auto takes the backend that holds more rules in both families together, nft where neither does."""
-    assert NetfilterKernel(saving(**held)).backend is chosen
+    assert choose_backend(saving(**held)).name is chosen
 
 
-@pytest.mark.parametrize("there", [Backend.NFT, Backend.LEGACY])
-def test_auto_makes_do_with_the_only_backend_there_is(there: Backend) -> None:
+@pytest.mark.parametrize("there", [BackendName.NFT, BackendName.LEGACY])
+def test_auto_makes_do_with_the_only_backend_there_is(there: BackendName) -> None:
     """Where one backend is not installed, or its modules are not there, auto takes the other."""
     answers = saving()
 
@@ -91,15 +99,14 @@ def test_auto_makes_do_with_the_only_backend_there_is(there: Backend) -> None:
             return answers.answers(words, stdin)
         return FinishedProcess(3, "", "can't initialize iptables table: Table does not exist")
 
-    assert NetfilterKernel(ScriptedRunner(answer)).backend is there
+    assert choose_backend(ScriptedRunner(answer)).name is there
 
 
 def test_auto_decides_once() -> None:
     """Auto looks at both backends once, and stays with what it found."""
     runner = saving(iptables_legacy=ONE)
-    kernel = NetfilterKernel(runner)
+    kernel = choose_backend(runner)
 
-    kernel.observe()
     looked = len(runner.ran)
     kernel.observe()
 
@@ -126,7 +133,7 @@ def test_a_refusal_shows_the_words_and_the_line(words: str, offending: int | Non
 
     error = caught.value
     assert (error.tool, error.status, error.words) == ("iptables-nft-restore", 2, words)
-    assert error.offending == ("" if offending is None else step.text.splitlines()[offending - 1])
+    assert error.offending == ("" if offending is None else render_step(step).splitlines()[offending - 1])
     assert " / ".join(line.strip() for line in words.splitlines()) in str(error)
     assert len(error.lines) == len(str(error).splitlines()) == 1
 
@@ -151,23 +158,23 @@ def test_a_missing_privilege_is_said_to_be_one(words: str) -> None:
 
 def test_a_missing_program_is_an_error_whatever_is_asked() -> None:
     """A program that is missing is an error of observing as well as of carrying out."""
-    kernel = NetfilterKernel(ScriptedRunner.of({}))
+    kernel = choose_backend(ScriptedRunner.of({}))
 
     with pytest.raises(ToolMissing, match="iptables-nft-save"):
         kernel.observe()
     with pytest.raises(ToolMissing, match="ipset restore"):
-        kernel.run(Step(Tool.IPSET, (), "x"))
+        kernel.run(Step(Tool.IPSET, ()))
 
 
 def test_what_a_tool_prints_must_parse() -> None:
     """Output that does not parse is refused with program and line, rather than taken for an empty ruleset."""
     with pytest.raises(TextRefused, match=r"ip6tables-nft-save:2: "):
-        NetfilterKernel(saving(ip6tables_nft="*filter\nwhat is this\nCOMMIT\n"), Backend.NFT).observe()
+        choose_backend(saving(ip6tables_nft="*filter\nwhat is this\nCOMMIT\n"), BackendName.NFT).observe()
 
 
 def test_the_kernel_in_memory_refuses_what_it_is_told_to() -> None:
     """The kernel in memory keeps the steps it carried out, and neither carries out nor keeps one that it refuses."""
-    kernel = MemoryKernel(refuse=lambda step: "no IPv6 today" if step.tool is Tool.IP6TABLES else "")
+    kernel = MemoryBackend(refuse=lambda step: "no IPv6 today" if step.tool is Tool.IP6TABLES else "")
     for step in STEPS[:2]:
         kernel.run(step)
     held = kernel.observe()
@@ -178,3 +185,31 @@ def test_the_kernel_in_memory_refuses_what_it_is_told_to() -> None:
     assert kernel.steps == list(STEPS[:2])
     assert kernel.observe() == held
     assert held.table(Family.IPV4, "filter").chain("NW-INPUT") is not None
+
+
+def test_counters_are_no_part_of_a_text() -> None:
+    """Times and counters of policies go; counters of rules, which are printed only when asked for, stay."""
+    text = "# Generated by iptables-save\n*filter\n:INPUT ACCEPT [7:420]\n:NW-A - [0:0]\n-A INPUT -j NW-A\nCOMMIT\n# Done\n"
+
+    assert without_counters(text) == "*filter\n:INPUT ACCEPT [0:0]\n:NW-A - [0:0]\n-A INPUT -j NW-A\nCOMMIT\n"
+
+
+@pytest.mark.parametrize(
+    "line, left",
+    [
+        ('add nw-4-a 10.0.0.0/8 packets 3 bytes 180 comment "p/r"', 'add nw-4-a 10.0.0.0/8 comment "p/r"'),
+        ("add nw-4-a 10.0.0.0/8 nomatch packets 3 bytes 180", "add nw-4-a 10.0.0.0/8 nomatch"),
+        ("add theirs 10.0.0.0/8 packets 3 bytes 180", "add theirs 10.0.0.0/8 packets 3 bytes 180"),
+    ],
+    ids=["comment", "nomatch", "theirs"],
+)
+def test_counts_of_our_members_go(line: str, left: str) -> None:
+    """What members of our sets counted goes, and nothing of the sets of others."""
+    assert without_counts(f"{line}\n") == f"{left}\n"
+
+
+@given(st.text(), st.text())
+def test_an_offending_line_is_of_the_input(words: str, text: str) -> None:
+    """Whatever a tool says, the line is one of its input, or none."""
+    assert offending_line(words, text) in {"", *text.splitlines()}
+    assert offending_line(f"error in line {len(text.splitlines())}", text) == (text.splitlines() or [""])[-1]

@@ -16,6 +16,7 @@ from engine.rulesets.model import Family, Rule, Ruleset
 from engine.rulesets.ownership import comment_of, owner_of
 from engine.rulesets.plan import make_plan
 from engine.rulesets.text import render_rule, render_sets, render_tables
+from engine.rulesets.text.operations import ops_of
 from engine.state.fold import ClusterState, evolve
 from tests.support.rulesets.ruleset_builders import Json, block, cidr, completed, node, policy, tier, world
 
@@ -273,7 +274,7 @@ def test_a_policy_between_two_others_changes_only_its_own() -> None:
     state = world(node("n1", "10.0.0.1"), *map(numbered, (1.0, 2.0, 4.0, 5.0)))
     between = evolve(state, declared(numbered(3.0)))
     changes = diff(compiled(state), compiled(between))
-    ops = [op.as_json() for op in make_plan(changes).ops]
+    ops = [op.as_json() for op in ops_of(make_plan(changes))]
     assert [(op["tool"], op["op"]) for op in ops] == [
         ("ipset", "create"),
         ("ipset", "add"),
@@ -301,7 +302,7 @@ def test_a_rule_of_its_own_stays_when_another_goes() -> None:
     first, second = drop("10.0.0.0/8", name="a"), drop("10.1.0.0/16", name="b")
     alone = node("n1", "10.0.0.1")
     before, after = policy("p", ingress=[first, second]), policy("p", ingress=[second])
-    ops = make_plan(diff(compiled(world(alone, before)), compiled(world(alone, after)))).ops
+    ops = ops_of(make_plan(diff(compiled(world(alone, before)), compiled(world(alone, after)))))
     assert [op.op for op in ops] == ["delete", "destroy"]
 
 

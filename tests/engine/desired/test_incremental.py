@@ -16,7 +16,7 @@ from engine.errors import Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declared, deleted
 from engine.objects import KINDS, ClusterObject, key_of
 from engine.objects.config import Configuration
-from engine.rulesets.plan import full_text
+from engine.rulesets.text.steps import full_text
 from engine.state.admission import SubmitMode, changes
 from engine.state.fold import ClusterState, evolve
 from tests.support.policies.random_clusters import NODE as DRAWN

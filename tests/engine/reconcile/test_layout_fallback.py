@@ -1,10 +1,11 @@
 """A layout comes into force where it is proved to be equal, and where the kernel takes it."""
 
-from adapters.netfilter.iptables import MemoryKernel
+from adapters.netfilter.memory import MemoryBackend
 from engine.compiler import CompilerOptions, Layout, compile_rules
 from engine.policy.completed_rules import Protocol, Traffic
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.model import Ruleset
+from engine.rulesets.text.steps import render_step
 from tests.engine.reconcile.test_reconciler import WATCH, TrustingVerifier, in_force, wanted
 from tests.support.rulesets.ruleset_builders import arranged, completed
 
@@ -26,7 +27,7 @@ PORTS = [
 
 def test_the_optimised_layout_is_in_force_only_where_it_is_proved() -> None:
     """Where the verifier finds a difference the rules stand one after the other, and it is said why."""
-    kernel = MemoryKernel()
+    kernel = MemoryBackend()
     reconciler = NodeRuleReconciler(kernel, TrustingVerifier(), WATCH, OPTIMISED)
     reconciler.batch_reconcile(PORTS)
     assert in_force(kernel) == arranged(compile_rules(PORTS, OPTIMISED)) != wanted(PORTS)
@@ -40,7 +41,7 @@ def test_the_optimised_layout_is_in_force_only_where_it_is_proved() -> None:
 
 def test_what_is_refused_merged_is_tried_one_by_one() -> None:
     """Nobody owns a rule that serves many, so where a kernel refuses one it gets the linear layout, and it is said why."""
-    kernel = MemoryKernel(refuse=lambda step: "line 2 failed" if "nodewall merged:" in step.text else "")
+    kernel = MemoryBackend(refuse=lambda step: "line 2 failed" if "nodewall merged:" in render_step(step) else "")
     reconciler = NodeRuleReconciler(kernel, TrustingVerifier(), WATCH, OPTIMISED)
     reconciler.batch_reconcile(PORTS)
     assert in_force(kernel) == wanted(PORTS)

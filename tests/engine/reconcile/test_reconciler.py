@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.netfilter.iptables import MemoryKernel
+from adapters.netfilter.memory import MemoryBackend
 from engine.compiler import compile_rules
 from engine.errors import KernelRefused, ReadBackDiffers, ToolMissing, UnsafePlan
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Plane, Protocol, Traffic
@@ -80,12 +80,12 @@ class PickyVerifier(TrustingVerifier):
         return PlanProof(strays=tuple(dict.fromkeys(asked)))
 
 
-def reconciler_of(kernel: MemoryKernel) -> NodeRuleReconciler:
+def reconciler_of(kernel: MemoryBackend) -> NodeRuleReconciler:
     """A reconciler that trusts."""
     return NodeRuleReconciler(kernel, TrustingVerifier(), WATCH)
 
 
-def in_force(kernel: MemoryKernel) -> Ruleset:
+def in_force(kernel: MemoryBackend) -> Ruleset:
     """What of ours is in force."""
     return arranged(owned(kernel.ruleset))
 
@@ -121,7 +121,7 @@ def moved(reconciler: Reconciler, before: Sequence[CompletedRule], after: Sequen
 )
 def test_from_any_state_to_any_state(path: list[tuple[str, str]], last: str, empties: bool) -> None:  # noqa: FBT001  # drawn
     """Whatever the states on the way, and whether with empty ones between, only the last one counts."""
-    kernel = MemoryKernel(OTHERS)
+    kernel = MemoryBackend(OTHERS)
     reconciler = reconciler_of(kernel)
     current: tuple[CompletedRule, ...] = ()
     steps = [step for named in path for step in ([("empty", "squashed"), named] if empties else [named])]
@@ -141,7 +141,7 @@ def test_from_any_state_to_any_state(path: list[tuple[str, str]], last: str, emp
 @given(st.permutations(STATES["all"]))
 def test_the_order_of_arrival_says_nothing(rules: list[CompletedRule]) -> None:
     """Rules that come one by one in any order end as they do at once."""
-    one_by_one, at_once = MemoryKernel(), MemoryKernel()
+    one_by_one, at_once = MemoryBackend(), MemoryBackend()
     reconciler = reconciler_of(one_by_one)
     for rule in rules:
         reconciler.reconcile(rule)
@@ -151,7 +151,7 @@ def test_the_order_of_arrival_says_nothing(rules: list[CompletedRule]) -> None:
 
 def test_what_is_in_force_takes_no_steps() -> None:
     """Reconciling again what is in force does nothing."""
-    kernel = MemoryKernel(OTHERS)
+    kernel = MemoryBackend(OTHERS)
     reconciler = reconciler_of(kernel)
     reconciler.batch_reconcile(STATES["all"])
     kernel.steps.clear()
@@ -163,7 +163,7 @@ def test_what_is_in_force_takes_no_steps() -> None:
 
 def test_drift_is_repaired() -> None:
     """What somebody changed of ours is put right by the next reconciliation, even of nothing."""
-    kernel = MemoryKernel(OTHERS)
+    kernel = MemoryBackend(OTHERS)
     reconciler = reconciler_of(kernel)
     reconciler.batch_reconcile(STATES["all"])
     sound = kernel.ruleset
@@ -191,7 +191,7 @@ class Refusing:
 
 def way(before: str, after: str) -> tuple[Ruleset, int]:
     """What is in force for one state, and how many steps lead from there to another."""
-    kernel = MemoryKernel(OTHERS)
+    kernel = MemoryBackend(OTHERS)
     reconciler = reconciler_of(kernel)
     reconciler.batch_reconcile(STATES[before])
     there = kernel.ruleset
@@ -207,7 +207,7 @@ def test_a_refused_step_leaves_the_old_state(before: str, after: str) -> None:
     there, steps = way(before, after)
     assert steps > 1
     for index in range(steps):
-        kernel = MemoryKernel(there, Refusing(index))
+        kernel = MemoryBackend(there, Refusing(index))
         proposal = propose(wanted(STATES[after]), kernel, TrustingVerifier(), WATCH)
         with pytest.raises(KernelRefused, match="line 2 failed") as refused:
             realize(proposal, kernel, WATCH)
@@ -219,32 +219,35 @@ def test_a_refused_step_leaves_the_old_state(before: str, after: str) -> None:
 def test_what_cannot_be_undone_is_said() -> None:
     """Where the kernel refuses the way back too, the error says that the state before is not back."""
     there, steps = way("a and b", "b, c and d")
-    kernel = MemoryKernel(there, Refusing(steps - 1, for_good=True))
+    kernel = MemoryBackend(there, Refusing(steps - 1, for_good=True))
     with pytest.raises(KernelRefused) as refused:
         realize(propose(wanted(STATES["b, c and d"]), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
     assert refused.value.aftermath.startswith("the previous state could not be put back: ")
 
 
-def test_a_tool_that_goes_missing_half_way_is_undone() -> None:
-    """Where a tool is missing in the middle, what was done is undone as well."""
+@pytest.mark.parametrize(
+    "error", [ToolMissing("no program", "install it"), ValueError("no name: 'a b'")], ids=["missing", "unwritable"]
+)
+def test_an_error_half_way_is_undone(error: Exception) -> None:
+    """Where a tool is missing in the middle, or a step cannot be written, what was done is undone as well."""
     there, steps = way("a and b", "b, c and d")
-    kernel = MemoryKernel(there)
+    kernel = MemoryBackend(there)
     run, seen = kernel.run, Refusing(steps - 1)
 
     def fails(step: Step) -> None:
         if seen(step):
-            raise ToolMissing("no program", "install it")
+            raise error
         run(step)
 
     kernel.run = fails  # type: ignore[method-assign]  # the fake knows no other way to be without a tool
-    with pytest.raises(ToolMissing):
+    with pytest.raises(type(error)):
         realize(propose(wanted(STATES["b, c and d"]), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
     assert arranged(kernel.ruleset) == arranged(there)
 
 
 def test_a_refused_rule_is_not_held() -> None:
     """After a refusal the reconciler starts from the rules that are in force, and the rule can be tried again."""
-    kernel = MemoryKernel(OTHERS, Refusing(3))
+    kernel = MemoryBackend(OTHERS, Refusing(3))
     reconciler = reconciler_of(kernel)
     reconciler.reconcile(B)  # both families: two steps
     kernel.steps.clear()
@@ -259,7 +262,7 @@ def test_a_refused_rule_is_not_held() -> None:
 
 def test_a_lost_lifeline_is_refused() -> None:
     """A plan that would lose a packet of the lifelines is not carried out, unless it is forced."""
-    kernel = MemoryKernel(OTHERS)
+    kernel = MemoryBackend(OTHERS)
     reconciler = NodeRuleReconciler(kernel, GuardingVerifier(), WATCH)
     reconciler.reconcile(A)
     before = kernel.ruleset
@@ -277,7 +280,7 @@ def test_a_lost_lifeline_is_refused() -> None:
 
 def test_sets_that_may_not_change_in_place_are_made_anew() -> None:
     """Rules switch to other sets and back, so that no set changes while a rule looks into it, and none is left over."""
-    kernel = MemoryKernel(OTHERS)
+    kernel = MemoryBackend(OTHERS)
     reconciler = NodeRuleReconciler(kernel, PickyVerifier(), WATCH)
     reconciler.batch_reconcile((A, C))
     methods = [reconciler.latest.method]
@@ -296,7 +299,7 @@ def test_a_plan_that_goes_round_ends_where_it_shall(before: str, after: str) -> 
     assert PickyVerifier().judge(observed, aim, tuple(passages(observed, plan))).safe
 
 
-class ForgetfulKernel(MemoryKernel):
+class ForgetfulKernel(MemoryBackend):
     """Says yes to every step and does none."""
 
     def run(self, step: Step) -> None:

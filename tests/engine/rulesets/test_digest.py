@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.rulesets.digest import RulesetDigests, fingerprint
 from engine.rulesets.model import Ruleset
-from engine.rulesets.plan import full_text
+from engine.rulesets.text.steps import full_text
 from tests.support.rulesets.ruleset_builders import owned_rulesets
 
 

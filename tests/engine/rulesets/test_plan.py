@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import ToolBackend, choose_backend
 from adapters.system.process import SystemRunner
 from engine.rulesets.diff import (
     ChainEdit,
@@ -21,7 +22,9 @@ from engine.rulesets.diff import (
     owned,
 )
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table
-from engine.rulesets.plan import Op, Plan, Step, Tool, make_plan, op_of, tool_of
+from engine.rulesets.plan import Plan, Tool, make_plan, tool_of
+from engine.rulesets.text.operations import Op, op_of, ops_of
+from engine.rulesets.text.steps import render_step
 from tests.support.rulesets.ruleset_builders import (
     SET_OPTIONS,
     SOAK,
@@ -66,7 +69,7 @@ def test_every_change_happens_once(observed: Ruleset, wanted: Ruleset) -> None:
     plan = make_plan(changes)
     assert Counter(plan.changes) == Counter(changes)
     assert all(tool_of(change) is step.tool for step in plan.steps for change in step.changes)
-    assert len(plan.ops) == len(changes)
+    assert len(ops_of(plan)) == len(changes)
     assert arranged(apply_changes(observed, plan.changes)) == arranged(apply_changes(observed, changes))
 
 
@@ -113,7 +116,7 @@ def test_a_plan_has_four_steps_at_most(observed: Ruleset, wanted: Ruleset) -> No
     order = iter([Tool.IPSET, Tool.IPTABLES, Tool.IP6TABLES, Tool.IPSET])
     assert all(tool in order for tool in tools)
     assert len(tools) <= 4
-    assert all(step.changes and step.text for step in plan.steps)
+    assert all(step.changes and render_step(step) for step in plan.steps)
 
 
 @given(observed_rulesets(), owned_rulesets())
@@ -141,33 +144,26 @@ def test_a_plan_reads_as_the_tools_input() -> None:
         (),
         (IpSet("nw-4-a", "hash:net", Family.IPV4, (("10.0.0.1", "nomatch"), ("10.8.0.0/16",)), there.sets[0].options),),
     )
-    assert way(there, wanted).steps == tuple(
-        Step(step.tool, step.changes, text)
-        for step, text in zip(
-            way(there, wanted).steps,
-            (
-                "add nw-4-a 10.0.0.1 nomatch -exist\nadd nw-4-a 10.8.0.0/16 -exist\n",
-                (
-                    "*filter\n"
-                    ":NW-C - [0:0]\n"
-                    "-F NW-B\n"
-                    "-I INPUT 1 -m comment --comment nodewall -j NW-A\n"
-                    '-I NW-A 1 -m comment --comment "say \\"x\\"" -j ACCEPT\n'
-                    "-A NW-A\n"
-                    '-A NW-C -m comment --comment "say \\"x\\"" -j ACCEPT\n'
-                    "-X NW-B\n"
-                    "COMMIT\n"
-                ),
-                "del nw-4-a 10.9.0.0/16\n",
-            ),
-            strict=True,
-        )
-    )
+    assert [render_step(step) for step in way(there, wanted).steps] == [
+        "add nw-4-a 10.0.0.1 nomatch -exist\nadd nw-4-a 10.8.0.0/16 -exist\n",
+        (
+            "*filter\n"
+            ":NW-C - [0:0]\n"
+            "-F NW-B\n"
+            "-I INPUT 1 -m comment --comment nodewall -j NW-A\n"
+            '-I NW-A 1 -m comment --comment "say \\"x\\"" -j ACCEPT\n'
+            "-A NW-A\n"
+            '-A NW-C -m comment --comment "say \\"x\\"" -j ACCEPT\n'
+            "-X NW-B\n"
+            "COMMIT\n"
+        ),
+        "del nw-4-a 10.9.0.0/16\n",
+    ]
 
 
 def test_operations_are_shown_by_their_names() -> None:
     """Every operation has the four keys of the command line's contract, and reads as one line."""
-    ops = [op.as_json() for op in way(Ruleset(), looking()).ops]
+    ops = [op.as_json() for op in ops_of(way(Ruleset(), looking()))]
     assert ops == [
         {"tool": "ipset", "op": "create", "object": "nw-4-a", "detail": "hash:net"},
         {"tool": "ipset", "op": "add", "object": "nw-4-a", "detail": "10.0.0.1"},
@@ -179,7 +175,7 @@ def test_operations_are_shown_by_their_names() -> None:
             "detail": "1: -m set --match-set nw-4-a src -m comment --comment a -j DROP",
         },
     ]
-    back = [str(op) for op in way(looking(), Ruleset()).ops]
+    back = [str(op) for op in ops_of(way(looking(), Ruleset()))]
     assert back == ["iptables delete-chain filter/NW-A", "ipset destroy nw-4-a"]
 
 
@@ -239,8 +235,8 @@ COMMIT
 FAMILY_HOSTS = {Tool.IPTABLES: "192.0.2.7/32", Tool.IP6TABLES: "2001:db8::7/128"}
 
 
-@pytest.fixture(scope="module", params=[Backend.NFT, Backend.LEGACY])
-def kernel(request: pytest.FixtureRequest) -> Iterator[NetfilterKernel]:
+@pytest.fixture(scope="module", params=[BackendName.NFT, BackendName.LEGACY])
+def kernel(request: pytest.FixtureRequest) -> Iterator[ToolBackend]:
     """A scratch namespace of one backend that holds rules and a set of others."""
     with scratch_namespace(f"plan-{request.param}") as name:
         runner = SystemRunner(name)
@@ -248,7 +244,7 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[NetfilterKernel]:
         for tool, host in FAMILY_HOSTS.items():
             restore = [f"{tool}-{request.param}-restore", "--noflush", "-w", "10"]
             runner.run(restore, OTHERS.format(host=host)).or_refused("restore")
-        yield NetfilterKernel(runner, request.param)
+        yield choose_backend(runner, request.param)
 
 
 def others(ruleset: Ruleset) -> object:
@@ -262,7 +258,7 @@ def others(ruleset: Ruleset) -> object:
     return [entry for entry in chains if entry[4]], [item for item in ruleset.sets if not item.owned]
 
 
-def taken(kernel: NetfilterKernel, wanted: Ruleset) -> None:
+def taken(kernel: ToolBackend, wanted: Ruleset) -> None:
     """Go from whatever the kernel holds to the wanted state and read it back."""
     before = kernel.observe()
     for step in way(before, wanted).steps:
@@ -275,7 +271,7 @@ def taken(kernel: NetfilterKernel, wanted: Ruleset) -> None:
 @pytest.mark.kernel
 @settings(max_examples=PAIRS, suppress_health_check=[*HealthCheck])
 @given(a=owned_rulesets(), b=owned_rulesets())
-def test_the_kernel_goes_from_any_state_to_any_state(kernel: NetfilterKernel, a: Ruleset, b: Ruleset) -> None:
+def test_the_kernel_goes_from_any_state_to_any_state(kernel: ToolBackend, a: Ruleset, b: Ruleset) -> None:
     """The real tools carry out each step, and what they save is exactly what was wanted."""
     try:
         taken(kernel, a)
@@ -288,7 +284,7 @@ def test_the_kernel_goes_from_any_state_to_any_state(kernel: NetfilterKernel, a:
 
 
 @pytest.mark.kernel
-def test_the_kernel_replaces_a_set_of_another_kind(kernel: NetfilterKernel) -> None:
+def test_the_kernel_replaces_a_set_of_another_kind(kernel: ToolBackend) -> None:
     """The real tools replace a set that a rule looks into by one of another kind."""
     first = Rule((LOOK_UP, *kernel_rule("DROP", told="b").matches), kernel_rule("ACCEPT").target)
     (chain,) = looking().ipv4[0].chains
@@ -299,7 +295,7 @@ def test_the_kernel_replaces_a_set_of_another_kind(kernel: NetfilterKernel) -> N
 
 
 @pytest.mark.kernel
-def test_long_chains_keep_their_positions_in_one_transaction(kernel: NetfilterKernel) -> None:
+def test_long_chains_keep_their_positions_in_one_transaction(kernel: ToolBackend) -> None:
     """Many edits in one restore, at all places of long chains of repeated rules, end at the right positions."""
 
     def state(text: str) -> Ruleset:

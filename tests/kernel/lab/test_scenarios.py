@@ -6,7 +6,7 @@ import pytest
 
 from adapters.application.scenario_folders import folders, load_scenario
 from adapters.application.scenario_lab import rehearse
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from scenarios.run import run
 
 pytestmark = pytest.mark.kernel
@@ -21,7 +21,7 @@ def test_the_kernel_does_what_a_scenario_expects(folder: Path, backend: str) -> 
     scenario = load_scenario(folder)
     results = run(scenario).packets
 
-    outcomes = rehearse(scenario, [result.answer.packet for result in results], Backend(backend))
+    outcomes = rehearse(scenario, [result.answer.packet for result in results], BackendName(backend))
 
     differing = [
         (result.case.name, result.case.expect.verdict, outcome)

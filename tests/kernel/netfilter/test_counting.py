@@ -6,8 +6,9 @@ from itertools import product
 import pytest
 
 from adapters.lab.packet_injection import InjectionRig
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.netfilter.counters import counted
-from adapters.netfilter.iptables import Backend, NetfilterKernel
 from adapters.system.process import SystemRunner
 from engine.compiler import CompilerOptions, Layout, compile_rules
 from engine.policy.completed_rules import Action, Protocol, Traffic
@@ -36,7 +37,7 @@ RULES = [
 
 def test_each_rule_has_its_own_count(oracle: InjectionRig, backend: str) -> None:
     """Packets from sources of each rule count for it; a rule that goes leaves the counts of the others as they are."""
-    kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
+    kernel = choose_backend(SystemRunner(oracle.netns), BackendName(backend))
     optimised = CompilerOptions(layout=Layout.OPTIMISED)
     wanted = compile_rules(RULES, optimised)
     reach(wanted, kernel)
@@ -50,7 +51,7 @@ def test_each_rule_has_its_own_count(oracle: InjectionRig, backend: str) -> None
     runner = SystemRunner(oracle.netns)
 
     def told() -> Counter[tuple[Family, str]]:
-        return Counter({(each.family, each.policy): each.packets for each in counted(runner, Backend(backend))})
+        return Counter({(each.family, each.policy): each.packets for each in counted(runner, BackendName(backend))})
 
     assert told() == sent
     reach(compile_rules(RULES[:-1], optimised), kernel)

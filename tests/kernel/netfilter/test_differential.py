@@ -17,7 +17,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 
 from adapters.lab.packet_injection import InjectionRig
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from engine.compiler import Layout, LayoutLimits, compile_within
@@ -25,7 +26,7 @@ from engine.desired.full import DesiredRuleset, desired
 from engine.policy.completed_rules import STATIC_POLICY, CompletedRule, Direction, PortRange, Protocol
 from engine.reconcile.reconciler import propose, realize
 from engine.rulesets.model import Family, Hook
-from engine.rulesets.plan import full_text
+from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
 from simulator.conntrack import ConnectionTracker
 from simulator.guard.guard import TrustingVerifier
@@ -260,7 +261,7 @@ def test_the_kernel_does_what_policies_and_simulator_say(
     oracle: InjectionRig, backend: str, family: Family, layout: Layout
 ) -> None:
     """In random worlds, the kernel does to random packets what the policies say, and the simulator of their rules."""
-    kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
+    kernel = choose_backend(SystemRunner(oracle.netns), BackendName(backend))
     before, outcomes = "", Counter[tuple[Hook, DeliveryOutcome]]()
     for number in range(WORLDS[layout]):
         found = case(f"{backend} {family} {number}", layout)

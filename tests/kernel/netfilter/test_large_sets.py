@@ -3,7 +3,8 @@
 import pytest
 
 from adapters.lab.netns import Namespaces
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
 from engine.policy.completed_rules import Action, CompletedRule
@@ -33,7 +34,7 @@ def address(number: int) -> AddressBlock:
 def test_a_large_set_costs_a_change_what_changes(backend: str) -> None:
     """It is filled by one step, one member more is one operation, and all can become others."""
     with Namespaces(("node",)) as made:
-        kernel, guard = NetfilterKernel(SystemRunner(made["node"]), Backend(backend)), LockoutGuard()
+        kernel, guard = choose_backend(SystemRunner(made["node"]), BackendName(backend)), LockoutGuard()
 
         def bring(first: int, count: int) -> Plan:
             wanted = compile_rules(rules_about(first, count))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.lab.netns import Namespaces
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.system.process import SystemRunner
 from engine.events import declared
 from engine.events.outcomes import ApplyFailed
@@ -68,7 +69,7 @@ def test_on_a_full_disk_an_apply_does_nothing_and_an_agent_does_its_work(backend
     """What cannot be put on record first is not applied by a command; an agent keeps the node, and says what is lacking."""
     _, current = begun_log(tmp_path / "events.db")
     with Namespaces(("node",)) as made:
-        kernel = NetfilterKernel(SystemRunner(made["node"]), Backend(backend))
+        kernel = choose_backend(SystemRunner(made["node"]), BackendName(backend))
         world = ("--netns", made["node"], "--backend", backend)
 
         with on_a_full_disk(tmp_path, "apply", "--yes", *world) as apply:
@@ -103,7 +104,7 @@ def test_a_namespace_that_goes_takes_nobody_with_it(backend: str, tmp_path: Path
             runner.run(["ip", "netns", "add", netns]).or_refused("ip")
             append(log, [declared(each) for each in WORLD])
             time.sleep(2.5)
-            assert owned(NetfilterKernel(SystemRunner(netns), Backend(backend)).observe()) == Ruleset()
+            assert owned(choose_backend(SystemRunner(netns), BackendName(backend)).observe()) == Ruleset()
             assert agent.ends() == 0
         finally:
             agent.kill()

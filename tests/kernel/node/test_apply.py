@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adapters.lab.packet_injection import InjectionRig
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.netns_sockets import DeliveryOutcome
 from engine.objects import ClusterObject
 from engine.rulesets.model import Family, Hook
@@ -98,7 +98,7 @@ ALL_USERS = str(2**32 - 1)
 
 def test_200_policies_come_and_go_without_a_trace(busy: NodeUnderTest) -> None:
     """200 policies are applied, read back identical, and removed; every text is then what it was before."""
-    if busy.backend == Backend.NFT and ALL_USERS not in Path("/proc/self/uid_map").read_text():
+    if busy.backend == BackendName.NFT and ALL_USERS not in Path("/proc/self/uid_map").read_text():
         # Only root may make a socket's buffer as long as the message by which nft changes all at once.
         pytest.skip("in a user namespace: iptables-nft's message for 200 policies is too long for its socket")
     before = busy.texts()

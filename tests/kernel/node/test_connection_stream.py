@@ -7,8 +7,8 @@ import pytest
 
 from adapters import wiring
 from adapters.lab.netns import Lab
+from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.cached import CachedKernel
-from adapters.netfilter.iptables import Backend
 from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from engine.desired.incremental import derived
@@ -29,8 +29,8 @@ def test_connections_fare_as_before_a_change_or_as_after_it(backend: str, tmp_pa
     """Hundreds of connections a second, of both families, allowed and forbidden, while one change follows the other."""
     author = Author(f"stream {backend}")
     current = derived(world(node("cp-1", *NODE.addresses)), "cp-1")
-    with Lab((NODE, CLIENT)) as lab, wiring.rule_changes(Backend(backend), lab.netns("node")) as changes:
-        kernel = CachedKernel(wiring.kernel(lab.netns("node"), Backend(backend)), changes)
+    with Lab((NODE, CLIENT)) as lab, wiring.rule_changes(BackendName(backend), lab.netns("node")) as changes:
+        kernel = CachedKernel(wiring.kernel(lab.netns("node"), BackendName(backend)), changes)
         nodes = NodeRuleReconciler(kernel, LockoutGuard(), NullWatch())
         keeper = RulesetEnforcer(kernel, nodes, Journal("cp-1", current.state), time.monotonic)
         keeper.enforce(desired_by(current))

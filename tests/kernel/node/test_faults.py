@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from adapters.lab.netns import Namespaces
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import ToolBackend, choose_backend
 from adapters.system.process import FinishedProcess, Runner, SystemRunner
 from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import derived
@@ -117,11 +118,11 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
     with Namespaces(("node",)) as made:
         netns = made["node"]
         load_theirs(netns, backend)
-        clean = NetfilterKernel(SystemRunner(netns), Backend(backend))
+        clean = choose_backend(SystemRunner(netns), BackendName(backend))
         foreign = theirs(clean.observe())
 
         def reconciler(runner: Runner) -> NodeRuleReconciler:
-            return NodeRuleReconciler(NetfilterKernel(runner, Backend(backend)), LockoutGuard(), NullWatch())
+            return NodeRuleReconciler(choose_backend(runner, BackendName(backend)), LockoutGuard(), NullWatch())
 
         def applied(wanted: DesiredRuleset) -> None:
             nodes = reconciler(SystemRunner(netns))
@@ -165,6 +166,6 @@ def failure_of(nodes: NodeRuleReconciler, wanted: DesiredRuleset) -> str:
     return ""
 
 
-def in_force(kernel: NetfilterKernel, wanted: Ruleset) -> bool:
+def in_force(kernel: ToolBackend, wanted: Ruleset) -> bool:
     """Whether a kernel holds just this of ours."""
     return not diff(kernel.observe(), wanted) and not diff(owned(kernel.observe()), wanted)

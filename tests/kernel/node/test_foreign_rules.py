@@ -9,7 +9,7 @@ from typing import Self
 import pytest
 
 from adapters.lab.netns import Lab
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.process import SystemRunner
 from tests.support.kernel.agent_processes import AgentProcess, after, append, begun_log
 from tests.support.kernel.connection_stream import CLIENT, NODE
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 FLUSHES = 300 if SOAK else 10
 """For each backend."""
 
-BACK = {Backend.NFT: 1.0, Backend.LEGACY: 5.0}
+BACK = {BackendName.NFT: 1.0, BackendName.LEGACY: 5.0}
 """Seconds within which all is back."""
 _RATE = 20
 """How often a second others write their chain anew."""
@@ -93,7 +93,7 @@ def test_whatever_neighbours_do_the_policy_is_back_in_time(backend: str, tmp_pat
                         append(log, bodies)
                     flushed = time.monotonic()
                     neighbour.flush()
-                    assert agent.reaches(current.ruleset, BACK[Backend(backend)])
+                    assert agent.reaches(current.ruleset, BACK[BackendName(backend)])
                     times.append(time.monotonic() - flushed)
                 rate = neighbour.written / (time.monotonic() - begin)
         finally:

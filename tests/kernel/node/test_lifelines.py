@@ -7,7 +7,7 @@ import pytest
 
 from adapters import wiring
 from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from engine.desired.full import desired
 from engine.reconcile.reconciler import propose, realize
 from engine.state.fold import ClusterState
@@ -53,7 +53,7 @@ def cluster(kernel: None, backend: str) -> Iterator[Lab]:  # noqa: ARG001 - aske
     hosts = tuple(LabHost(name, addresses) for name, (addresses, _) in NODES.items())
     with Lab((*hosts, STRANGER)) as lab:
         for name in NODES:
-            kernel_of = wiring.kernel(lab.netns(name), Backend(backend))
+            kernel_of = wiring.kernel(lab.netns(name), BackendName(backend))
             wanted = desired(state, name).ruleset
             realize(propose(wanted, kernel_of, TrustingVerifier(), NullWatch()), kernel_of, NullWatch())
         yield lab

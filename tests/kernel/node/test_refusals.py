@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from adapters.cli import main
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.node.node_lock import node_lock
 from adapters.system.process import FinishedProcess, Runner, SystemRunner, namespaces
 from engine.compiler import compile_rules
@@ -18,6 +19,7 @@ from engine.objects import ClusterObject
 from engine.policy.resolve import resolve
 from engine.reconcile.reconciler import NodeRuleReconciler, propose, realize
 from engine.rulesets.model import Family
+from engine.rulesets.text.steps import render_step
 from simulator.guard.guard import TrustingVerifier
 from tests.support.kernel.agent_processes import NODEWALL
 from tests.support.kernel.node_namespaces import NODES, WORLD, NodeUnderTest, drop_all, many, set_of
@@ -93,13 +95,13 @@ def test_a_refusal_at_a_later_step_puts_the_previous_state_back(
     before = busy.texts()
     others = compile_rules(resolve(world(*NODES, *many()[:5]), "cp-1"))
     failing = Failing(busy.runner, f"{program}-{busy.backend}-restore")
-    kernel = NetfilterKernel(failing, Backend(busy.backend))
+    kernel = choose_backend(failing, BackendName(busy.backend))
     proposal = propose(others, kernel, TrustingVerifier(), NullWatch())
 
     with pytest.raises(KernelRefused, match=r"some words \(at: .*; the previous state is back$") as caught:
         realize(proposal, kernel, NullWatch())
 
-    (text,) = (step.text for step in proposal.plan.steps if step.tool == program)
+    (text,) = (render_step(step) for step in proposal.plan.steps if step.tool == program)
     assert caught.value.offending == text.splitlines()[1]
     assert busy.texts() == before
 
@@ -107,7 +109,7 @@ def test_a_refusal_at_a_later_step_puts_the_previous_state_back(
 def test_rules_that_could_not_come_into_force_are_not_held(busy: NodeUnderTest) -> None:
     """A rule that is refused fails alone, and the next one that the reconciler is given joins those that hold."""
     failing = Failing(busy.runner, f"ip6tables-{busy.backend}-restore", failed=True)
-    reconciler = NodeRuleReconciler(NetfilterKernel(failing, Backend(busy.backend)), TrustingVerifier(), NullWatch())
+    reconciler = NodeRuleReconciler(choose_backend(failing, BackendName(busy.backend)), TrustingVerifier(), NullWatch())
     reconciler.reconcile(completed("a", "10.0.0.0/8"))
     failing.failed = False
     reconciler.reconcile(completed("b", "fd00::/8"))
@@ -268,7 +270,7 @@ def test_a_lock_that_others_hold_is_said_and_nothing_is_blamed_on_rules(
     busy: NodeUnderTest, log: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another program holds the lock of iptables-legacy an apply fails as a whole, in the tool's words."""
-    if busy.backend != Backend.LEGACY:
+    if busy.backend != BackendName.LEGACY:
         return  # nft has no lock
     path = busy.folder / "xtables.lock"
     monkeypatch.setenv("XTABLES_LOCKFILE", str(path))
@@ -301,7 +303,7 @@ def test_two_nodewalls_do_not_change_a_node_at_once(busy: NodeUnderTest) -> None
 
 def test_rules_in_the_other_backend_are_taken_over(busy: NodeUnderTest) -> None:
     """What an earlier run left in the other backend goes once the rules are in force in this one; others' stays and is told."""
-    other = (Backend.LEGACY if busy.backend == Backend.NFT else Backend.NFT).value
+    other = (BackendName.LEGACY if busy.backend == BackendName.NFT else BackendName.NFT).value
     before = NodeUnderTest(busy.netns, other, busy.folder, busy.capsys)
     before.apply(*WORLD)
     before.run("iptables -A INPUT -p tcp --dport 9 -j DROP")
@@ -322,7 +324,7 @@ def test_rules_in_the_other_backend_are_taken_over(busy: NodeUnderTest) -> None:
 
 def test_a_failed_rule_is_told_though_the_other_backend_was_cleared(busy: NodeUnderTest) -> None:
     """Taking over what is in the other backend takes a second way, which does not make a failure forgotten."""
-    other = (Backend.LEGACY if busy.backend == Backend.NFT else Backend.NFT).value
+    other = (BackendName.LEGACY if busy.backend == BackendName.NFT else BackendName.NFT).value
     NodeUnderTest(busy.netns, other, busy.folder, busy.capsys).apply(drop_all())
     name = set_of("clients", Family.IPV4)
     busy.run(f"ipset create {name} hash:ip")

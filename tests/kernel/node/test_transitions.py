@@ -13,7 +13,8 @@ from ipaddress import ip_address
 import pytest
 
 from adapters.lab.packet_injection import InjectionRig
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
@@ -23,6 +24,7 @@ from engine.policy.resolve import in_order
 from engine.reconcile.reconciler import Method, propose
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.plan import Plan, Step, Tool
+from engine.rulesets.text.steps import render_step
 from simulator.guard.guard import LockoutGuard
 from simulator.packets import Packet, protocol_names, to_wire
 from tests.support.policies.random_clusters import ADDRESSES
@@ -117,8 +119,7 @@ def single_steps(plan: Plan) -> Iterator[Step]:
         if step.tool is not Tool.IPSET:
             yield step
             continue
-        for change, line in zip(step.changes, step.text.splitlines(), strict=True):
-            yield Step(step.tool, (change,), f"{line}\n")
+        yield from (Step(step.tool, (change,)) for change in step.changes)
 
 
 def wanted_by(rules: Sequence[CompletedRule]) -> Ruleset:
@@ -130,7 +131,7 @@ def test_on_the_way_packets_get_their_old_verdict_or_their_new_one(
     oracle: InjectionRig, backend: str, family: Family
 ) -> None:
     """In every state of every plan, made in the kernel one by one, each packet fares as before or as after."""
-    kernel = NetfilterKernel(SystemRunner(oracle.netns), Backend(backend))
+    kernel = choose_backend(SystemRunner(oracle.netns), BackendName(backend))
     author = Author(f"passages {backend} {family}", family)
     packets = author.packets()
     wires = [to_wire(packet) for packet in packets]
@@ -155,7 +156,7 @@ def test_on_the_way_packets_get_their_old_verdict_or_their_new_one(
         states += len(seen)
         for step, outcomes in seen:
             for packet, old, now, new in zip(packets, before, outcomes, after, strict=True):
-                assert now in {old, new}, (packet.words, old, now, new, step.text, rules, following)
+                assert now in {old, new}, (packet.words, old, now, new, render_step(step), rules, following)
         rules, before = following, after
 
     assert states > 5 * PLANS

@@ -7,7 +7,7 @@ from collections import Counter
 
 from engine.desired.full import DesiredRuleset, desired
 from engine.policy.completed_rules import Direction
-from engine.rulesets.plan import full_text
+from engine.rulesets.text.steps import full_text
 from simulator.netfilter import Evaluation, Walker
 from simulator.oracle import Explanation, evaluate
 from simulator.packets import Packet

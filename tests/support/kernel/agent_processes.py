@@ -9,7 +9,8 @@ from pathlib import Path
 
 from adapters import wiring
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import choose_backend
 from adapters.system.process import SystemRunner
 from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derived
@@ -29,7 +30,7 @@ class AgentProcess:
     """An agent of a node in a network namespace, and the kernel that it keeps."""
 
     def __init__(self, netns: str, backend: str, log: Path, node: str = "cp-1", *more: str) -> None:
-        self.kernel = NetfilterKernel(SystemRunner(netns), Backend(backend))
+        self.kernel = choose_backend(SystemRunner(netns), BackendName(backend))
         self._words = ["agent", "--log", str(log), "--node", node, "--netns", netns, "--backend", backend, *more]
         self._errors = log.with_suffix(".err")
         self._agent = self._started()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from adapters.cli import main
-from adapters.netfilter.iptables import Backend, NetfilterKernel
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import ToolBackend, choose_backend
 from adapters.system.process import SystemRunner
 from engine.objects import ClusterObject
 from engine.policy.resolve import resolve
@@ -82,9 +83,9 @@ class NodeUnderTest:
         return SystemRunner(self.netns)
 
     @property
-    def kernel(self) -> NetfilterKernel:
+    def kernel(self) -> ToolBackend:
         """The namespace's netfilter."""
-        return NetfilterKernel(self.runner, Backend(self.backend))
+        return choose_backend(self.runner, BackendName(self.backend))
 
     def run(self, line: str, stdin: str = "") -> str:
         """Run a line of words in the namespace; ``iptables`` and its kin are those of the backend."""

@@ -8,7 +8,8 @@ from adapters.inputs.manifests import scan
 from engine.desired.full import desired
 from engine.errors import NodewallError
 from engine.events import declared
-from engine.rulesets.plan import Tool, full_text
+from engine.rulesets.plan import Tool
+from engine.rulesets.text.steps import full_text
 from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, evolve
 

@@ -13,12 +13,13 @@ from adapters.application.selection import SelectionOptions, backend_of, node_of
 from adapters.cli.commands.apply.plan import ask, proposal_of, seen_by, size_of, tell
 from adapters.cli.options import LimitOptions, kernel_options, limit_options, node_options
 from adapters.cli.render.output import counted, emit, output_option
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import ToolBackend, mixture
 from adapters.netfilter.conntrack import ConnectionTable
-from adapters.netfilter.iptables import Backend, NetfilterKernel, mixture
 from adapters.node.commit_confirm import confirmed_within, settled
 from adapters.node.journal import Journal
 from adapters.node.node_lock import node_lock
-from adapters.node.removal import clear_rules, remove
+from adapters.node.removal import clear_others, remove
 from adapters.system.budgets import budget
 from adapters.system.process import SystemRunner
 from engine.desired.full import DesiredRuleset, desired
@@ -74,7 +75,7 @@ def apply_command(
             ask(proposal_of(wanted, kernel, guard), wanted, allowed, node)
         nodes = NodeRuleReconciler(kernel, guard, watch, wanted.options, force_unsafe=force_unsafe, begin=journal.begun)
         record = (world.log, node, str(state.sequence)) if world.log else ()
-        with _recorded(journal), confirmed_within(confirm_timeout, world.netns, kernel.backend, record):
+        with _recorded(journal), confirmed_within(confirm_timeout, world.netns, kernel.name, record):
             _bring_into_force(wanted, nodes, kernel, watch)
     if state.config.enforce_established:
         forgotten = ConnectionTable(SystemRunner(world.netns)).enforce(nodes.in_force)
@@ -83,7 +84,7 @@ def apply_command(
         # What the host was seen to have made a difference, so history needs it to tell the same.
         journal.append(seen.hosts[node])
     journal.applied(nodes)
-    _LOG.info("applied", node=node, netns=world.netns, ops=len(nodes.latest.plan.ops), sequence=state.sequence)
+    _LOG.info("applied", node=node, netns=world.netns, ops=len(nodes.latest.plan.changes), sequence=state.sequence)
     return _reported(nodes, watch, output, state.sequence if world.log else None, confirm_timeout)
 
 
@@ -98,7 +99,7 @@ def _reported(
     plan = nodes.latest.plan
     data = {
         "applied": True,
-        "ops": len(plan.ops),
+        "ops": len(plan.changes),
         "sequence": sequence,
         "seconds": {name: round(seconds, 6) for name, seconds in watch.seconds.items()},
         "verified": True,
@@ -123,16 +124,14 @@ def _recorded(journal: Journal) -> Iterator[None]:
         raise
 
 
-def _bring_into_force(
-    wanted: DesiredRuleset, nodes: NodeRuleReconciler, kernel: NetfilterKernel, watch: Stopwatch
-) -> None:
+def _bring_into_force(wanted: DesiredRuleset, nodes: NodeRuleReconciler, kernel: ToolBackend, watch: Stopwatch) -> None:
     """Reconcile the rules of the node, and only then take away what an earlier run left in the other backend."""
     planes = Dispatcher()
     planes.register(Plane.NODES, nodes)
     if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
         _LOG.info("rules left to other data planes", rules=left)
     planes.batch_reconcile(wanted.rules)
-    if clear_rules(kernel.other, watch):
+    if clear_others(kernel, watch):
         planes.batch_reconcile(wanted.rules)  # sets that those rules looked into can go now
 
 
@@ -142,7 +141,7 @@ def _bring_into_force(
 def remove_command(world: SelectionOptions, output: str) -> int:
     """Take everything nodewall owns off the node, of both backends; what others put there stays."""
     with node_lock(world.netns) as held:
-        kernel = wiring.kernel(world.netns, world.backend or Backend.AUTO, held)
+        kernel = wiring.kernel(world.netns, world.backend or BackendName.AUTO, held)
         done = remove(kernel, wiring.SystemStopwatch())
     _LOG.info("removed", netns=world.netns, ops=done.ops)
     data = {"removed": not done.left, "ops": done.ops, "left": list(done.left)}
@@ -153,5 +152,5 @@ def remove_command(world: SelectionOptions, output: str) -> int:
 
 
 def _applied_as_text(plan: Plan, seconds: float | None) -> str:
-    done = f"applied {size_of(plan)} and read them back" if plan.ops else "0 ops: the node has it already"
+    done = f"applied {size_of(plan)} and read them back" if plan.changes else "0 ops: the node has it already"
     return done if seconds is None else f"{done}\ntaken back in {seconds:g} s, unless nodewall confirm comes before"

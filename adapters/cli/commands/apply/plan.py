@@ -11,8 +11,8 @@ from adapters.application.selection import SelectionOptions, backend_of, node_of
 from adapters.cli.options import LimitOptions, limit_options, plan_options
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import counted, emit, output_option
+from adapters.netfilter.backends import mixture
 from adapters.netfilter.hostfacts import observe
-from adapters.netfilter.iptables import mixture
 from adapters.system.budgets import budget
 from adapters.system.process import SystemRunner
 from engine.compiler import Layout
@@ -23,6 +23,7 @@ from engine.reconcile.interfaces import Kernel, Verifier
 from engine.reconcile.reconciler import Proposal, propose
 from engine.rulesets.diff import apply_changes, diff
 from engine.rulesets.plan import Plan
+from engine.rulesets.text.operations import ops_of
 from engine.state.fold import ClusterState
 from engine.status.policy_status import notes_of
 from simulator.analysis.compare import VerdictChange, compare
@@ -47,7 +48,7 @@ def plan_command(world: SelectionOptions, limits: LimitOptions, detailed_exitcod
     proposal = proposal_of(wanted, kernel, guard)
     effect = _effect(proposal, wanted, allowed)
     emit(output, _proposal_as_json(proposal, effect), partial(_proposal_as_text, proposal, effect))
-    return 2 if detailed_exitcode and proposal.plan.ops else 0
+    return 2 if detailed_exitcode and proposal.plan.changes else 0
 
 
 def tell(state: ClusterState, wanted: DesiredRuleset) -> None:
@@ -85,15 +86,15 @@ def _effect(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget) -> tupl
 
 def ask(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget, node: str) -> None:
     """Show what would be done and ask; raise ``Abort`` where that is not wanted."""
-    if proposal.plan.ops:
+    if proposal.plan.changes:
         click.echo(_proposal_as_text(proposal, _effect(proposal, wanted, allowed)), err=True)
-        click.confirm(f"Apply {counted(len(proposal.plan.ops), 'op')} to {node}?", abort=True, err=True)
+        click.confirm(f"Apply {counted(len(proposal.plan.changes), 'op')} to {node}?", abort=True, err=True)
 
 
 def _proposal_as_json(proposal: Proposal, effect: Sequence[VerdictChange] | None) -> Mapping[str, object]:
     judged = proposal.judgement
     return {
-        "ops": [op.as_json() for op in proposal.plan.ops],
+        "ops": [op.as_json() for op in ops_of(proposal.plan)],
         "steps": len(proposal.plan.steps),
         "effect": None if effect is None else effect_as_json(effect),
         "proof": {
@@ -108,9 +109,9 @@ def _proposal_as_json(proposal: Proposal, effect: Sequence[VerdictChange] | None
 
 
 def _proposal_as_text(proposal: Proposal, effect: Sequence[VerdictChange] | None) -> str:
-    lines = [_plan_as_text(proposal.plan)] if proposal.plan.ops else []
+    lines = [_plan_as_text(proposal.plan)] if proposal.plan.changes else []
     lines.append(size_of(proposal.plan))
-    if proposal.plan.ops:
+    if proposal.plan.changes:
         lines.append("what becomes of packets is not known" if effect is None else effect_as_text(effect))
     lines += (click.style(f"unsafe: {reason}", fg="red") for reason in proposal.judgement.reasons)
     return "\n".join(lines)
@@ -118,11 +119,11 @@ def _proposal_as_text(proposal: Proposal, effect: Sequence[VerdictChange] | None
 
 def size_of(plan: Plan) -> str:
     """Return how much there is to do."""
-    return f"{counted(len(plan.ops), 'op')} in {counted(len(plan.steps), 'step')}"
+    return f"{counted(len(plan.changes), 'op')} in {counted(len(plan.steps), 'step')}"
 
 
 _SIGNS = {"create": "+", "add": "+", "insert": "+", "append": "+", "new-chain": "+", "change": "~"}
 
 
 def _plan_as_text(plan: Plan) -> str:
-    return "\n".join(f"  {_SIGNS.get(op.op, '-')} {op}" for op in plan.ops)
+    return "\n".join(f"  {_SIGNS.get(op.op, '-')} {op}" for op in ops_of(plan))

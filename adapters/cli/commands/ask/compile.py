@@ -11,7 +11,8 @@ from adapters.cli.render.output import emit, output_option
 from engine.compiler import Layout, LayoutLimits, compile_within
 from engine.desired.full import options_of
 from engine.policy.resolve import resolve
-from engine.rulesets.plan import Tool, full_text
+from engine.rulesets.plan import Tool
+from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
 
 TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}

@@ -6,8 +6,8 @@ from adapters import wiring
 from adapters.application.selection import SelectionOptions
 from adapters.cli.options import kernel_options
 from adapters.cli.render.output import emit, output_option, table
+from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.counters import RuleCount, counted
-from adapters.netfilter.iptables import Backend
 from adapters.system.process import SystemRunner
 
 
@@ -16,7 +16,7 @@ from adapters.system.process import SystemRunner
 @output_option
 def stats_command(world: SelectionOptions, output: str) -> None:
     """Say how many packets and bytes each rule of a policy decided on since it was made."""
-    backend = wiring.kernel(world.netns, world.backend or Backend.AUTO).backend
+    backend = wiring.kernel(world.netns, world.backend or BackendName.AUTO).name
     found = counted(SystemRunner(world.netns), backend)
     emit(output, [_as_json(each) for each in found], lambda: _as_text(found))
 

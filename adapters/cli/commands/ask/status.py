@@ -9,13 +9,13 @@ from adapters import wiring
 from adapters.application.selection import SelectionOptions, backend_of, node_of, state_of
 from adapters.cli.options import status_options
 from adapters.cli.render.output import counted, emit, output_option, table
-from adapters.netfilter.iptables import NetfilterKernel
+from adapters.netfilter.backends import ToolBackend
 from adapters.node.kill_switch import switch_of
 from adapters.node.node_lock import holder_of
 from engine.desired.full import desired
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
-from engine.rulesets.plan import op_of
+from engine.rulesets.text.operations import op_of
 from engine.status.policy_status import PolicyStatus, statuses
 
 _SHOWN = 20
@@ -72,11 +72,11 @@ class _Live:
         return "\n".join(lines)
 
 
-def _live(wanted: Ruleset, kernel: NetfilterKernel, node: str, netns: str) -> _Live:
+def _live(wanted: Ruleset, kernel: ToolBackend, node: str, netns: str) -> _Live:
     operations = [str(op_of(change)) for change in diff(kernel.observe(), wanted)]
     switch = switch_of(netns)
     off = str(switch) if switch.exists() else ""
-    return _Live(node, holder_of(netns), off, kernel.backend.value, operations)
+    return _Live(node, holder_of(netns), off, kernel.name.value, operations)
 
 
 def _as_text(found: tuple[PolicyStatus, ...]) -> str:

@@ -16,7 +16,8 @@ from engine.desired.incremental import derived
 from engine.errors import Fault, Refused, UnknownNode, plain
 from engine.events import EventBody, subject
 from engine.rulesets.diff import diff
-from engine.rulesets.plan import Op, make_plan
+from engine.rulesets.plan import make_plan
+from engine.rulesets.text.operations import Op, ops_of
 from engine.state.fold import evolve
 from engine.state.object_diff import ObjectDiff, edited
 from simulator.analysis.compare import VerdictChange, compare
@@ -79,6 +80,6 @@ def what_if_command(  # the parameters are the command line contract's
     then, now = Walker(before.ruleset), Walker(after.ruleset)
     groups = tuple(PacketGroup(then.verdict(packet), now.verdict(packet)) for packet in packets)
     effect = compare(before.ruleset, after.ruleset, budget=budget(limits.max_seconds, limits.max_memory))
-    found = _WhatIf(tuple(events), make_plan(diff(before.ruleset, after.ruleset)).ops, effect, groups)
+    found = _WhatIf(tuple(events), ops_of(make_plan(diff(before.ruleset, after.ruleset))), effect, groups)
     emit(output, found.as_json(), found.as_text)
     return int(bool(effect))

@@ -12,7 +12,7 @@ from adapters.application.scenario_folders import load_scenario
 from adapters.application.scenario_lab import staged
 from adapters.cli.render.agreement import all_agree, packet_table
 from adapters.lab.netns import DeliveryOutcome
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.usernamespace import in_user_namespace
 from scenarios.case import Scenario
 from scenarios.run import run
@@ -20,7 +20,7 @@ from simulator.packets import Packet, parse_spec
 
 SCENARIOS = Path(__file__).resolve().parents[4] / "scenarios"
 BEFORE, AFTER = SCENARIOS / "issue-5671", SCENARIOS / "issue-5671-changed"
-_BACKENDS = (Backend.NFT, Backend.LEGACY)
+_BACKENDS = (BackendName.NFT, BackendName.LEGACY)
 
 _LOCKOUT = """\
 apiVersion: crd.antrea.io/v1beta1
@@ -51,7 +51,7 @@ def demo_command() -> int:
     return 0 if agreed else 1
 
 
-def _act(before: Scenario, after: Scenario, backend: Backend, *, first: bool) -> list[DeliveryOutcome | None]:
+def _act(before: Scenario, after: Scenario, backend: BackendName, *, first: bool) -> list[DeliveryOutcome | None]:
     """Play the whole story on one backend; return what its kernel did to the packets of both cases."""
     _title(f"iptables-{backend}")
     with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, staged(before) as stage:

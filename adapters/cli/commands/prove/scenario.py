@@ -9,7 +9,7 @@ from adapters.application.scenario_folders import folders, load_scenario, write_
 from adapters.application.scenario_lab import rehearse
 from adapters.cli.render.agreement import Kernels, all_agree, packet_table
 from adapters.cli.render.output import emit, output_option
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.usernamespace import in_user_namespace
 from scenarios.run import ScenarioReport, run
 
@@ -24,7 +24,7 @@ def scenario_command() -> None:
 @click.option(
     "--kernel",
     "backends",
-    type=click.Choice([Backend.NFT.value, Backend.LEGACY.value]),
+    type=click.Choice([BackendName.NFT.value, BackendName.LEGACY.value]),
     multiple=True,
     help="Also make real connections in a scratch network with this backend of iptables; repeatable.",
 )
@@ -42,7 +42,7 @@ def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool,
             write_expected(folder, report.texts)
             report = run(load_scenario(folder))
         packets = [result.answer.packet for result in report.packets]
-        kernels = {backend: rehearse(scenario, packets, Backend(backend)) for backend in backends}
+        kernels = {backend: rehearse(scenario, packets, BackendName(backend)) for backend in backends}
         passed &= _passed(report, kernels)
         emit(output, _as_json(report, kernels), partial(_as_text, report, kernels))
     return 0 if passed else 1

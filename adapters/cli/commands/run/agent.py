@@ -25,9 +25,9 @@ from adapters.cli.options import (
 from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.sources import EventSource, FixedSource, LogSource
 from adapters.eventlog.sqlite import SqliteLog
+from adapters.netfilter.backends import ToolBackend, mixture
 from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.counters import counted
-from adapters.netfilter.iptables import NetfilterKernel, mixture
 from adapters.node.agent import Agent
 from adapters.node.commit_confirm import settled
 from adapters.node.drift import RulesetEnforcer
@@ -35,7 +35,7 @@ from adapters.node.journal import Journal
 from adapters.node.kill_switch import FileKillSwitch
 from adapters.node.listeners import AgentListeners
 from adapters.node.node_lock import node_lock
-from adapters.node.removal import clear_rules, remove
+from adapters.node.removal import clear_others, remove
 from adapters.system.async_worker import AsyncWorker
 from adapters.system.budgets import budget
 from adapters.system.inotify import FileWatch
@@ -86,7 +86,7 @@ def agent_command(
         handover = joined.settle(log) if joined is not None and log is not None else Handoff()
         made = _Made.of(world, _source_of(world, log, handover), log, limits, outlets, open_things)
         if metrics is not None:
-            counters = partial(counted, SystemRunner(world.netns), made.kernel.backend)
+            counters = partial(counted, SystemRunner(world.netns), made.kernel.name)
             metrics.watch(world.log, counters, joined.lag if joined else dict)
         made.agent.run(made.state)
         if remove_on_exit:
@@ -113,7 +113,7 @@ class _Made:
 
     agent: Agent
     state: ClusterState
-    kernel: NetfilterKernel
+    kernel: ToolBackend
     watch: wiring.SystemStopwatch
 
     @classmethod
@@ -133,7 +133,7 @@ class _Made:
         held = open_things.enter_context(node_lock(world.netns))
         settled(world.netns)
         kernel = wiring.kernel(world.netns, backend_of(world, state), held)
-        changes = wiring.rule_changes(kernel.backend, world.netns)
+        changes = wiring.rule_changes(kernel.name, world.netns)
         open_things.enter_context(changes)
         if found := mixture(kernel):
             _LOG.warning("two backends", note=found)
@@ -141,7 +141,7 @@ class _Made:
         remembered, watch = CachedKernel(kernel, changes), wiring.SystemStopwatch(told=outlets.took)
         guards = NodeGuard(node, world.netns, partial(budget, limits.max_seconds, limits.max_memory))
         nodes = NodeRuleReconciler(remembered, guards, watch, begin=journal.begun)
-        cleared = cache(lambda: clear_rules(kernel.other, watch))  # only the first time
+        cleared = cache(lambda: clear_others(kernel, watch))  # only the first time
         outlets.on_in_force.append(lambda *_: cleared())
         agent = Agent(
             node=node,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.netfilter.iptables import Backend
+from adapters.netfilter.backend_name import BackendName
 from adapters.system.process import SystemRunner
 from engine.errors import TextRefused
 from engine.rulesets.diff import diff
@@ -277,8 +277,8 @@ def whole(table: str, lines: list[str]) -> str:
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("backend", [Backend.NFT, Backend.LEGACY])
-def test_what_the_kernel_saves_is_rendered_as_it_was(namespace: SystemRunner, backend: Backend) -> None:
+@pytest.mark.parametrize("backend", [BackendName.NFT, BackendName.LEGACY])
+def test_what_the_kernel_saves_is_rendered_as_it_was(namespace: SystemRunner, backend: BackendName) -> None:
     """What iptables-save prints of real rules reads, and is rendered byte for byte, with counters and without."""
     loaded = 0
     namespace.run(["ipset", "restore"], "create nwtest hash:net\ncreate nwtest2 hash:net\n").or_refused("ipset")

@@ -1,0 +1,82 @@
+"""Operations: the changes of a plan as users are shown them.
+
+Input: changes and plans of :mod:`engine.rulesets.plan`. Output: :class:`Op`, whose keys are the contract of the
+command line.
+"""
+
+from dataclasses import dataclass
+
+from engine.rulesets.diff import (
+    ChainChange,
+    JumpPlaced,
+    JumpRemoved,
+    MemberAdded,
+    MemberChanged,
+    MemberRemoved,
+    RuleDeleted,
+    RuleInserted,
+    RulesetChange,
+    SetCreated,
+    SetDestroyed,
+    SetEdit,
+)
+from engine.rulesets.plan import Plan, Tool, tool_of
+from engine.rulesets.text.tables import render_rule
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation as users are shown it."""
+
+    tool: Tool
+    op: str
+    object: str
+    detail: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return it under the keys of the command line's contract."""
+        return {"tool": self.tool, "op": self.op, "object": self.object, "detail": self.detail}
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return f"{self.tool} {self.op} {self.object} {self.detail}".rstrip()
+
+
+def ops_of(plan: Plan) -> tuple[Op, ...]:
+    """Return all operations of a plan in the order in which they happen."""
+    return tuple(map(op_of, plan.changes))
+
+
+def op_of(change: RulesetChange) -> Op:
+    """Return the operation a change is shown as."""
+    tool = tool_of(change)
+    if isinstance(change, SetEdit):
+        return _set_op(tool, change)
+    place = f"{change.table}/{change.chain}"
+    match change:
+        case ChainChange():
+            return Op(tool, "new-chain" if change.created else "delete-chain", place)
+        case RuleInserted():
+            return Op(tool, "insert", place, f"{change.position}:{render_rule(change.rule)}")
+        case RuleDeleted():
+            return Op(tool, "delete", place, f"{change.position}:{render_rule(change.rule)}")
+        case JumpPlaced(last=True):
+            return Op(tool, "append", place, render_rule(change.rule).strip())
+        case JumpPlaced():
+            return Op(tool, "insert", place, f"1:{render_rule(change.rule)}")
+        case JumpRemoved():
+            return Op(tool, "delete", place, render_rule(change.rule).strip())
+
+
+def _set_op(tool: Tool, change: SetEdit) -> Op:
+    match change:
+        case SetCreated(item):
+            return Op(tool, "create", item.name, item.type)
+        case SetDestroyed(name):
+            return Op(tool, "destroy", name)
+        case MemberAdded(name, member):
+            return Op(tool, "add", name, " ".join(member))
+        case MemberChanged(name, member):
+            return Op(tool, "change", name, " ".join(member))
+        case MemberRemoved(name, member):
+            return Op(tool, "del", name, " ".join(member))
