@@ -44,8 +44,8 @@ class _Way:
 
     def table(self, name: str) -> bool:
         """Walk one table of the hook; return whether the packet goes on."""
-        block = self.walker.block(self.first.family, name, self.hook)
-        return block is None or self.passage.table(name, block, self.hook)
+        chain = self.walker.chain(self.first.family, name, self.hook)
+        return chain is None or self.passage.table(name, chain, self.hook)
 
     def tables(self, *names: str) -> bool:
         """Walk tables in their order; return whether the packet goes on."""
@@ -95,7 +95,7 @@ class _Way:
 
     def _bind(self) -> None:
         """Give the connection a free tuple, as a node that translates addresses does even where no rule does so."""
-        if not any(self.walker.block(self.first.family, "nat", hook) for hook in Hook):
+        if not any(self.walker.chain(self.first.family, "nat", hook) for hook in Hook):
             return
         assume = self.passage.assumptions.setdefault
         self.passage.packet = bound(

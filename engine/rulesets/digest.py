@@ -16,10 +16,9 @@ class RulesetDigests:
         self._tables: dict[Family, tuple[tuple[Table, ...], bytes]] = {}
 
     def of(self, wanted: Ruleset) -> str:
-        """Return the hash of what :func:`engine.rulesets.text.steps.full_text` says of a ruleset, in the order of
-        tools.
+        """Return the hash of what :func:`engine.rulesets.text.steps.full_text` says of a ruleset.
 
-        Eturn the hash of what :func:`engine.rulesets.text.steps.full_text` says of a ruleset, in the order of tools.
+        In the order of tools.
         """
         self._sets = {item.name: self._set(item) for item in sorted(wanted.sets, key=attrgetter("name"))}
         found = hashlib.sha256(b"".join(text for _, text in self._sets.values()))

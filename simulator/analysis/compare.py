@@ -8,8 +8,9 @@ from engine.errors import plain
 from engine.rulesets.model import Family, Hook, Ruleset
 from simulator.analysis.witness import confirmed, taken
 from simulator.context import LOOPBACK
+from simulator.matches.formula import STATES
 from simulator.netfilter import Decision, Verdict
-from simulator.packet_sets.fields import ABSENT, STATES
+from simulator.packet_sets.fields import ABSENT
 from simulator.packet_sets.space import OTHERS, PacketSpace
 from simulator.packets import Packet, protocol_names
 from simulator.symbolic import (

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from engine.errors import WitnessMismatch
 from engine.rulesets.model import Chain, Family, Hook, Match, Rule, Ruleset, Table
+from simulator.matches import groups
 from simulator.matches.base import spelled
 from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.symbolic import DecidedPackets, ExamplePacket
-from simulator.symbolic.match_conditions import groups
 
 FreeMatchAnswers = Mapping[tuple[object, ...], bool]
 """To free matches: by table, chain, rule, its place among equal rules of the chain, and the match's text.

@@ -11,9 +11,10 @@ import numpy as np
 
 from engine.rulesets.model import Family
 from simulator.batch.bit_vectors import BitMatrix, BitTable, Dimension, packed
-from simulator.batch.breakpoints import KINDS, FieldKind
 from simulator.batch.columns import BoolColumn, Columns, IntColumn, WordColumn
+from simulator.batch.edge_values import KINDS
 from simulator.batch.regions import Constraint
+from simulator.matches.breakpoints import ValueKind
 
 _HIGHEST = 0x10000
 """Of numbers that are looked up; one more than a port can be."""
@@ -135,7 +136,7 @@ class BitmapBuilder:
         kind = KINDS.get(name)
         if kind is None:
             return ValueClassifier(name, classes)
-        if kind is FieldKind.ADDRESS:
+        if kind is ValueKind.ADDRESS:
             return ValueClassifier(name, classes, AddressEdges.of(cuts, self.family))
         return ValueClassifier(name, classes[np.searchsorted(cuts, np.arange(-1, _HIGHEST + 1), side="right") - 1])
 

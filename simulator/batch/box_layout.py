@@ -20,9 +20,9 @@ from simulator.batch.columns import BoolColumn, Columns, ColumnValue, IntColumn
 from simulator.batch.domains import MOST_VALUES, Domains
 from simulator.batch.regions import MatchRegion, RegionFinder, RegionTruth
 from simulator.context import PacketContext
-from simulator.netfilter.answer import Decision, Verdict
+from simulator.netfilter.answer import LOGGERS, Decision, Verdict
+from simulator.netfilter.effects import VERDICTS, TargetAction, TargetContext, TargetEffect
 from simulator.netfilter.program import ProgramChain, ProgramRule
-from simulator.netfilter.targets import LOGGERS, TargetAction, TargetContext, TargetEffect
 from simulator.packets import Packet
 
 
@@ -95,7 +95,6 @@ def _all_ones(boxes: int) -> BitTable:
     return BitTable.of(np.full((1, (boxes + 63) // 64), 0xFFFFFFFFFFFFFFFF, np.uint64))
 
 
-_VERDICTS = {TargetAction.ACCEPT: Verdict.ACCEPT, TargetAction.DROP: Verdict.DROP, TargetAction.REJECT: Verdict.REJECT}
 _MOVES = {TargetAction.RETURN: BoxMove.RETURN, TargetAction.JUMP: BoxMove.JUMP, TargetAction.GOTO: BoxMove.GOTO}
 
 
@@ -103,10 +102,10 @@ def reached(base: ProgramChain) -> list[ProgramChain]:
     """Return a chain and all that it leads to."""
     found, pending = {base.name: base}, [base]
     while pending:
-        for line in pending.pop().lines:
-            if line.into is not None and line.into.name not in found:
-                found[line.into.name] = line.into
-                pending.append(line.into)
+        for rule in pending.pop().rules:
+            if rule.into is not None and rule.into.name not in found:
+                found[rule.into.name] = rule.into
+                pending.append(rule.into)
     return list(found.values())
 
 
@@ -129,30 +128,30 @@ class BoxLayoutBuilder:
         """Return the table made ready."""
         self.ends.append(TableEnd(Verdict((base.policy or "ACCEPT").lower()), Decision(self.table, base.name, 0)))
         spans: dict[str, tuple[int, int]] = {}
-        for block in reached(base):
+        for chain in reached(base):
             begin = len(self._rows)
-            for line in block.lines:
-                self._line(line, block.name)
-            spans[block.name] = begin, len(self._rows)
-        builder = BitmapBuilder(self.survey.ground.family, self.survey.edges, sizes_of(self.survey.domains))
+            for rule in chain.rules:
+                self._rule(rule, chain.name)
+            spans[chain.name] = begin, len(self._rows)
+        builder = BitmapBuilder(self.survey.context.family, self.survey.edges, sizes_of(self.survey.domains))
         for constraints, _ in self._regions:
             builder.add(constraints)
         apart = frozenset(write.name for write in self.writes)
         tables = tuple(shared(builder.fields(), apart))
         return BoxLayout(self.table, spans[base.name], self._boxes(spans), tuple(self.ends), tuple(self.writes), tables)
 
-    def _line(self, line: ProgramRule, chain: str) -> None:
-        regions = sorted(self.survey.of_tests(line.tests), key=lambda region: region[1])
-        found = [(region, row) for region in regions for row in self._row(line, region[1])]
+    def _rule(self, rule: ProgramRule, chain: str) -> None:
+        regions = sorted(self.survey.of_tests(rule.tests), key=lambda region: region[1])
+        found = [(region, row) for region in regions for row in self._row(rule, region[1])]
         for region, row in found:
             self._regions.append(region)
             self._rows.append(row)
             self._own.append(chain)
         self._following += [len(self._rows)] * len(found)
 
-    def _row(self, line: ProgramRule, truth: RegionTruth) -> Iterator[tuple[int, bool, int, str]]:
-        effect = line.effect
-        told = bool(effect.assumption) or (line.target in LOGGERS and owner_of(line.decision.comment) is not None)
+    def _row(self, rule: ProgramRule, truth: RegionTruth) -> Iterator[tuple[int, bool, int, str]]:
+        effect = rule.effect
+        told = bool(effect.assumption) or (rule.target in LOGGERS and owner_of(rule.decision.comment) is not None)
         if truth is RegionTruth.UNTOLD and effect.act is TargetAction.NEXT and effect.change is None:
             yield BoxMove.NEXT, True, 0, ""  # whether it matches or not
         elif truth is RegionTruth.UNTOLD:
@@ -161,19 +160,21 @@ class BoxLayoutBuilder:
             yield BoxMove.NEXT, True, 0, ""
         elif effect.change is not None and not (effect.act is TargetAction.ACCEPT and self.final):
             yield self._changing(effect)
-        elif effect.act in _VERDICTS:
-            self.ends.append(TableEnd(_VERDICTS[effect.act], line.decision, effect.reject_with))
+        elif effect.act in VERDICTS:
+            self.ends.append(TableEnd(VERDICTS[effect.act], rule.decision, effect.reject_with))
             yield BoxMove.END, told or effect.change is not None, len(self.ends) - 1, ""
         elif effect.act in _MOVES:
-            yield _MOVES[effect.act], told, 0, line.into.name if line.into else ""
+            yield _MOVES[effect.act], told, 0, rule.into.name if rule.into else ""
         elif told:
             yield BoxMove.NEXT, True, 0, ""
 
     def _changing(self, effect: TargetEffect) -> tuple[int, bool, int, str]:
-        places = _places(effect, self.hook, self.survey) if effect.writes and effect.act is TargetAction.NEXT else None
+        places = (
+            _places(effect, self.hook, self.survey) if effect.rewrites and effect.act is TargetAction.NEXT else None
+        )
         if places is None:
             return BoxMove.WALK, False, 0, ""
-        self.writes.append(ColumnWrite(effect.writes, places))
+        self.writes.append(ColumnWrite(effect.rewrites, places))
         return BoxMove.WRITE, True, len(self.writes) - 1, ""
 
     def _boxes(self, spans: dict[str, tuple[int, int]]) -> Boxes:
@@ -208,14 +209,14 @@ def closed(effects: Sequence[TargetEffect], hook: Hook, domains: Domains) -> Non
     while grown:
         grown = False
         for effect in effects:
-            values = domains.listed[effect.writes]
+            values = domains.listed[effect.rewrites]
             if len(values) <= MOST_VALUES:
                 made = [_written(effect, hook, value) for value in values]
-                grown |= domains.add(effect.writes, made)
+                grown |= domains.add(effect.rewrites, made)
 
 
 def _places(effect: TargetEffect, hook: Hook, survey: RegionFinder) -> npt.NDArray[np.int64] | None:
-    values = survey.domains.listed[effect.writes]
+    values = survey.domains.listed[effect.rewrites]
     ranks = {value: place for place, value in enumerate(values)}
     made = [ranks.get(_written(effect, hook, value)) for value in values]
     return None if None in made else np.asarray(made, np.int64)
@@ -226,6 +227,6 @@ def _written(effect: TargetEffect, hook: Hook, value: ColumnValue) -> ColumnValu
     if effect.change is None:
         raise ValueError(effect)
     address = ip_address(0)
-    packet = replace(Packet(src=address, dst=address, protocol=0), **cast("dict[str, Any]", {effect.writes: value}))
-    changed = effect.change(packet, TargetContext(hook, PacketContext(), lambda _what: None))
-    return getattr(changed, effect.writes)
+    packet = replace(Packet(src=address, dst=address, protocol=0), **cast("dict[str, Any]", {effect.rewrites: value}))
+    changed = effect.change(packet, TargetContext(hook, PacketContext(), lambda _what: None, {}))
+    return getattr(changed, effect.rewrites)

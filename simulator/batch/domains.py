@@ -7,9 +7,10 @@ from ipaddress import IPv4Address, IPv6Address
 import numpy as np
 
 from engine.rulesets.model import Family, Hook
-from simulator.batch.breakpoints import KINDS, Breakpoints, FieldKind
 from simulator.batch.columns import STATES, VALUES, Columns, ColumnValue, IntColumn
+from simulator.batch.edge_values import KINDS, Edges
 from simulator.context import UNKNOWN_INTERFACE
+from simulator.matches.breakpoints import ValueKind
 from simulator.netfilter.walker import INTERFACES
 
 SIDES = ("in_interface", "out_interface")
@@ -35,7 +36,7 @@ class Domains:
     def __post_init__(self) -> None:
         self.listed["state"] = list(STATES)
 
-    def ranged(self, edges: Breakpoints | None) -> Mapping[str, Sequence[int]]:
+    def ranged(self, edges: Edges | None) -> Mapping[str, Sequence[int]]:
         """Return the edges for each field that goes by ranges."""
         return {} if edges is None else {name: edges[kind] for name, kind in KINDS.items()}
 
@@ -97,6 +98,6 @@ def _different(column: IntColumn) -> IntColumn:
 
 def representative(name: str, edge: int, family: Family) -> ColumnValue:
     """Return the value at an edge, as a packet has it."""
-    if KINDS[name] is FieldKind.ADDRESS:
+    if KINDS[name] is ValueKind.ADDRESS:
         return IPv4Address(edge) if family is Family.IPV4 else IPv6Address(edge)
     return VALUES[name](edge)

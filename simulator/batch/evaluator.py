@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 from engine.rulesets.model import Family, Hook
 from simulator.batch.box_layout import BoxLayout, BoxLayoutBuilder, TableEnd, closed, reached
-from simulator.batch.breakpoints import MatchScope
 from simulator.batch.columns import STATES, BoolColumn, Columns, IntColumn
 from simulator.batch.domains import LISTED, SIDES, UNLISTED, ColumnValues, Domains
 from simulator.batch.execution import BatchExecution, run
 from simulator.batch.regions import RegionFinder
 from simulator.context import LOOPBACK, Host, PacketContext
+from simulator.matches.breakpoints import BreakpointContext
 from simulator.netfilter import Verdict, Walker
 from simulator.netfilter.program import ProgramChain
 from simulator.netfilter.walker import TABLES
@@ -65,7 +65,7 @@ class BatchEvaluator:
 
     def __init__(self, walker: Walker, family: Family, host: Host | None = None) -> None:
         self._walker, self._family, self._host = walker, family, host
-        self._ground = MatchScope(family, {ipset.name: ipset for ipset in walker.ruleset.sets}, host)
+        self._context = BreakpointContext(family, {ipset.name: ipset for ipset in walker.ruleset.sets}, host)
         self._domains = Domains()
         self._compiled: dict[tuple[Hook, bool], _Compiled] = {}
         self._ends: dict[TableEnd, int] = {}
@@ -143,17 +143,17 @@ class BatchEvaluator:
             self._compiled.clear()
 
     def _compile(self, hook: Hook, *, wire: bool) -> _Compiled:
-        blocks = [(table, self._walker.block(self._family, table, hook)) for table in TABLES[hook]]
-        found = [(table, block) for table, block in blocks if block is not None]
-        effects = {id(line.effect): line.effect for _, base in found for each in reached(base) for line in each.lines}
-        writing = [effect for effect in effects.values() if effect.writes]
+        chains = [(table, self._walker.chain(self._family, table, hook)) for table in TABLES[hook]]
+        found = [(table, chain) for table, chain in chains if chain is not None]
+        effects = {id(rule.effect): rule.effect for _, base in found for each in reached(base) for rule in each.rules}
+        writing = [effect for effect in effects.values() if effect.rewrites]
         closed(writing, hook, self._domains)
-        survey = RegionFinder(self._ground, self._domains, wire)
+        survey = RegionFinder(self._context, self._domains, wire)
         plans = _plans(survey, hook, found)
         while survey.changed:  # what matches change can no longer be told by any of them
-            survey = RegionFinder(self._ground, self._domains, wire, survey.volatile | survey.changed)
+            survey = RegionFinder(self._context, self._domains, wire, survey.volatile | survey.changed)
             plans = _plans(survey, hook, found)
-        read = survey.read | {effect.writes for effect in writing} | {"state", *SIDES}
+        read = survey.read | {effect.rewrites for effect in writing} | {"state", *SIDES}
         return _Compiled(plans, frozenset(read & set(LISTED)))
 
     def _begun(self, columns: Columns, seen: Mapping[str, ColumnValues]) -> BatchExecution:

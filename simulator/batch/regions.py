@@ -12,11 +12,12 @@ from itertools import product
 from typing import TypeVar, cast
 
 from engine.rulesets.model import Family
-from simulator.batch.breakpoints import MatchScope, edges_of
 from simulator.batch.columns import ColumnValue
 from simulator.batch.domains import Domains, representative
+from simulator.batch.edge_values import edges_of
 from simulator.context import MatchMemory, PacketContext
 from simulator.matches import CompiledMatch
+from simulator.matches.breakpoints import BreakpointContext
 from simulator.packets import Packet, protocol_names
 
 T = TypeVar("T")
@@ -123,7 +124,7 @@ class RegionFinder:
     ``read`` the fields that any match has read.
     """
 
-    ground: MatchScope
+    context: BreakpointContext
     domains: Domains
     wire: bool
     volatile: frozenset[Hashable] = frozenset()
@@ -163,14 +164,14 @@ class _Question:
     def __init__(self, survey: RegionFinder, test: CompiledMatch) -> None:
         self._survey, self._test, self._asked = survey, test, 0
         self._memory = _Watched(volatile=survey.volatile)
-        edges = edges_of(test.matches, survey.ground) if test.matches else None
+        edges = edges_of(test.matches, survey.context) if test.matches else None
         self._ranges = survey.domains.ranged(edges)
         self._place = len(survey.edges)
         survey.edges.append(self._ranges)
 
     def regions(self) -> tuple[MatchRegion, ...]:
         known: dict[str, ColumnValue] = {
-            "family": self._survey.ground.family,
+            "family": self._survey.context.family,
             "zone": 0,
             "connection": None,
             "time": _TIME,
@@ -193,7 +194,7 @@ class _Question:
         return () if truth is None else (((), truth),)
 
     def _ask(self, packet: Packet) -> RegionTruth | None:
-        test, around = self._test, PacketContext(self._survey.ground.host, self._memory)
+        test, around = self._test, PacketContext(self._survey.context.host, self._memory)
         held = test.check(packet) if test.weigh is None else test.weigh(packet, around)
         changed = self._memory.changed
         if changed:
@@ -225,7 +226,7 @@ class _Question:
 
     def _values(self, name: str) -> Sequence[ColumnValue] | None:
         if name in self._ranges:
-            family = self._survey.ground.family
+            family = self._survey.context.family
             return [representative(name, edge, family) for edge in self._ranges[name]]
         return self._survey.domains.listed.get(name)
 

@@ -19,8 +19,8 @@ from simulator.analysis.invariants import Invariant
 from simulator.analysis.prove import breaches, proofs, witness_of
 from simulator.context import LOOPBACK
 from simulator.guard.lifeline_conditions import Lifeline, lifelines_of
+from simulator.matches.formula import And, Formula, NameCondition, Not, Or, Within, within
 from simulator.netfilter import Verdict
-from simulator.packet_sets.formula import And, Formula, NameCondition, Not, Or, Within, within
 from simulator.symbolic import (
     BddFunction,
     Budget,

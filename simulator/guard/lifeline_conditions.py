@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from engine.compiler import HOOKS, CompilerOptions, part_of
 from engine.policy.completed_rules import CompletedRule, Direction
 from engine.rulesets.model import Hook, Match, Rule
-from simulator.packet_sets.formula import And, Formula, Not, Or
-from simulator.packet_sets.space import state_condition
+from simulator.matches.formula import And, Formula, Not, Or, state_condition
 from simulator.packets import ConnState
 from simulator.symbolic import SymbolicRulesetReader
 

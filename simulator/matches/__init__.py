@@ -1,10 +1,12 @@
-"""One small evaluator per iptables match: from the words of a rule to checks on packets.
+"""Registry of iptables matches: from the words of a rule to its checks on packets, breakpoints and conditions.
 
-A match that is not in the tables, or whose words are not understood, is opaque: its check returns None, and
-whoever walks the rules says what is assumed. This package knows nothing of chains and verdicts.
+Each option of a module, or each module whose options belong together, is defined in one place with its evaluations for
+the walker, the batch engine and the symbolic engine. A match that is not in the registry, or whose words are not
+understood, is opaque: its check returns None, and the walker names what is assumed. This package does not know chains
+and verdicts. Source: iptables-extensions(8).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -17,15 +19,18 @@ from simulator.matches import (
     ipv6_headers,
     location,
     payload,
+    set_match,
     stateful,
     transport,
     transport_options,
 )
 from simulator.matches.base import (
     CompiledMatch,
+    ConditionContext,
     ContextCheck,
-    MatchEvaluator,
     MatchGroup,
+    MatchOption,
+    OptionGroup,
     PacketCheck,
     Truth,
     guarded,
@@ -33,40 +38,51 @@ from simulator.matches.base import (
     opaque,
     spelled,
 )
-from simulator.matches.set_match import compile_set_match
+from simulator.matches.breakpoints import BreakpointContext, Breakpoints, Span
+from simulator.matches.formula import (
+    MORE_THAN_THE_PACKET,
+    ON_THE_WIRE,
+    TRUE,
+    And,
+    Formula,
+    FreeCondition,
+    Not,
+    Undecided,
+)
 from simulator.sets import SetRegistry
 
 __all__ = [
-    "EVALUATORS",
+    "GROUPS",
+    "OPTIONS",
     "CompiledMatch",
     "ContextCheck",
-    "MatchEvaluator",
     "MatchGroup",
+    "MatchOption",
+    "OptionGroup",
     "PacketCheck",
     "Truth",
     "compile_matches",
+    "condition_of",
+    "groups",
+    "spans_of",
 ]
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    **basic.EVALUATORS,
-    **transport.EVALUATORS,
-    **transport_options.EVALUATORS,
-    **ipv6_headers.EVALUATORS,
-    **fields.EVALUATORS,
-    **location.EVALUATORS,
-    **payload.EVALUATORS,
-    **connection.EVALUATORS,
-}
-"""Every option that is judged by itself, by module and option."""
+_MODULES = (basic, transport, transport_options, ipv6_headers, fields, location, payload, connection)
 
-GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    key: found for each in _MODULES for key, found in each.OPTIONS.items()
+}
+"""Every option that is evaluated by itself, by module and option."""
+
+GROUPS: Mapping[str, MatchGroup] = {
     **connection.GROUPS,
     **payload.GROUPS,
     **stateful.GROUPS,
     **ipv6_headers.GROUPS,
     **location.GROUPS,
+    **set_match.GROUPS,
 }
-"""Every module whose options are judged together, but for the set match."""
+"""Every module whose options are evaluated together."""
 
 
 def compile_matches(matches: tuple[Match, ...], family: Family, sets: SetRegistry) -> tuple[CompiledMatch, ...]:
@@ -75,64 +91,120 @@ def compile_matches(matches: tuple[Match, ...], family: Family, sets: SetRegistr
     Raises:
         KeyError: a rule looks into a set that is not in ``sets``.
     """
-    if any(match.module in _OF_A_RULE for match in matches):
-        return tuple(test for group in _instances(matches) for test in _tests(group, family, sets))
+    if any(match.module in _PER_RULE for match in matches):
+        return tuple(test for group in groups(matches) for test in _tests(group, family, sets))
     return _plain(matches, family)
 
 
-_OF_A_RULE = frozenset({"set", *stateful.GROUPS})
-"""Modules that look into sets of a ruleset, or remember something for the rule that they stand in."""
+_PER_RULE = frozenset(module for module, group in GROUPS.items() if group.per_rule)
 
 
 @lru_cache(maxsize=1 << 14)
 def _plain(matches: tuple[Match, ...], family: Family) -> tuple[CompiledMatch, ...]:
     """Make matches ready that mean the same in every rule: many have the same, and rulesets the same rules."""
-    return tuple(test for group in _instances(matches) for test in _tests(group, family, {}))
+    return tuple(test for group in groups(matches) for test in _tests(group, family, {}))
 
 
-def _instances(matches: tuple[Match, ...]) -> Iterator[MatchGroup]:
-    """Options of one ``-m``: those side by side of one module; a bare ``-m`` or another set begins the next."""
+def groups(matches: Iterable[Match]) -> Iterator[OptionGroup]:
+    """Yield the options of one ``-m`` each; those that every rule has stand alone.
+
+    They are those side by side of one module; a bare ``-m`` or another set begins the next.
+    """
     begun = 0
 
     def instance(match: Match) -> tuple[str, int]:
         nonlocal begun
-        begun += match.option == "match-set" or (not match.option and match.module != "set")
+        begun += match.option == "match-set" or (not match.option and match.module != "set") or not match.module
         return match.module, begun
 
     for _, group in groupby((match for match in matches if match != Match("set", "")), instance):
         yield tuple(group)
 
 
-def _tests(group: MatchGroup, family: Family, sets: SetRegistry) -> tuple[CompiledMatch, ...]:
+def _tests(group: OptionGroup, family: Family, sets: SetRegistry) -> tuple[CompiledMatch, ...]:
     module = group[0].module
-    if module == "set":
-        return (replace(compile_set_match(group, family, sets), matches=group),)
     if module in GROUPS:
-        return (_together(group, family),)
+        return (_together(group, family, sets),)
     tests = tuple(_test(match, family) for match in group)
-    if module and all((module, match.option) not in EVALUATORS for match in group):
+    if module and all((module, match.option) not in OPTIONS for match in group):
         return (opaque(*group),)
     return tests
 
 
-def _together(group: MatchGroup, family: Family) -> CompiledMatch:
+def _together(group: OptionGroup, family: Family, sets: SetRegistry) -> CompiledMatch:
     options = tuple(match for match in group if match.option)
     if not options:
         return CompiledMatch(spelled(*group), lambda _packet: True, "")
     try:
-        return replace(GROUPS[group[0].module](options, family), matches=options)
+        return replace(GROUPS[group[0].module].evaluate(options, family, sets), matches=options)
     except (ValueError, IndexError):
         return opaque(*group)
 
 
 def _test(match: Match, family: Family) -> CompiledMatch:
-    evaluator = EVALUATORS.get((match.module, match.option))
-    if evaluator is None:
+    found = OPTIONS.get((match.module, match.option))
+    if found is None:
         return opaque(match)
     try:
-        check = evaluator.read(match.values, family)
+        check = found.evaluate(match.values, family)
     except ValueError:
         return opaque(match)
-    check = guarded(inverted(check) if match.negated else check, evaluator.applies)
-    why = f"needs {evaluator.needs}, which the packet does not give"
-    return CompiledMatch(spelled(match), check, why, made_up=evaluator.made_up, drops=evaluator.drops, matches=(match,))
+    check = guarded(inverted(check) if match.negated else check, found.scope.check)
+    why = f"needs {found.needs}, which the packet does not give"
+    return CompiledMatch(spelled(match), check, why, made_up=found.made_up, drops=found.drops, matches=(match,))
+
+
+def spans_of(match: Match, context: BreakpointContext) -> Iterable[Span] | None:
+    """Return the ranges of values between which the truth of an option can change, None where they are not known.
+
+    Raises:
+        ValueError, KeyError, IndexError: the words are not understood.
+    """
+    found = _breakpoints(match)
+    return None if isinstance(found, str) else found(match.values[0] if match.values else "", context)
+
+
+def _breakpoints(match: Match) -> Breakpoints | str:
+    if match.module not in GROUPS:
+        return OPTIONS[match.module, match.option].breakpoints
+    found = GROUPS[match.module].breakpoints
+    return found if isinstance(found, str) else found[match.option]
+
+
+def condition_of(group: OptionGroup, context: ConditionContext) -> Formula:
+    """Return the condition of the options of one ``-m``; free where fields do not decide, or words are not understood.
+
+    A set that the context does not know is free too.
+    """
+    try:
+        if group[0].module in GROUPS:
+            condition = GROUPS[group[0].module].condition
+            return condition.free(spelled(*group)) if isinstance(condition, Undecided) else condition(group, context)
+        parts = [_option_condition(match, context.family) for match in group]
+    except (ValueError, KeyError, IndexError):
+        return _not_understood(group)
+    free = next((part for part in parts if isinstance(part, Undecided)), None)
+    if free is not None:
+        return free.free(spelled(*group))
+    known = tuple(part for part in parts if not isinstance(part, Undecided))
+    return known[0] if len(known) == 1 else And(known)
+
+
+def _option_condition(match: Match, family: Family) -> Formula | Undecided:
+    found = OPTIONS[match.module, match.option]
+    if isinstance(found.condition, Undecided):
+        return found.condition
+    held = found.condition(match.values, family)
+    held = Not(held) if match.negated else held
+    if found.scope.condition is None or found.scope.condition is TRUE:
+        return held
+    return And((found.scope.condition, held))
+
+
+def _not_understood(group: OptionGroup) -> FreeCondition:
+    reason = ON_THE_WIRE if group[0].module in _ON_THE_WIRE else MORE_THAN_THE_PACKET
+    return reason.free(spelled(*group))
+
+
+_ON_THE_WIRE = frozenset("ah dccp dst ecn esp frag hbh icmp icmp6 ipv6header mh rt sctp string tcp u32".split())
+"""Modules whose answers the packet's bytes give, whether fields hold them or not."""

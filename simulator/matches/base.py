@@ -1,11 +1,18 @@
-"""What an evaluator is: a reader of a match's words, and where the match applies at all."""
+"""Definition of a match: its three evaluations beside each other.
 
-from collections.abc import Callable
+The walker evaluates a match on one packet, the batch engine asks at breakpoints, the symbolic engine takes a condition
+on all packets at once. Each definition has all three, or names the reason why there is none.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.rulesets.model import Family, Match
 from simulator.context import PacketContext
+from simulator.matches.breakpoints import NO_RANGES, Breakpoints
+from simulator.matches.formula import TRUE, Formula, Undecided, whole
 from simulator.packets import Packet
+from simulator.sets import SetRegistry
 
 Truth = bool | None
 """Whether a match holds; None where that cannot be known from the packet."""
@@ -18,26 +25,81 @@ Applicability = Callable[[Packet], bool]
 CheckReader = Callable[[tuple[str, ...], Family], PacketCheck]
 """From a match's values to its check; ValueError where the values are not understood."""
 
-MatchGroup = tuple[Match, ...]
+OptionGroup = tuple[Match, ...]
 """The options of one ``-m``."""
 
 UNMODELLED = "is not modelled"
 
 
 @dataclass(frozen=True, slots=True)
-class MatchEvaluator:
-    """How one option is evaluated.
+class Scope:
+    """Packets that a match applies to; it fails for others even when negated: ``! --dport 22`` is still about TCP.
 
-    Where ``applies`` is false the match fails even when negated: ``! --dport 22`` is still about TCP. ``needs``
-    names what the packet lacks when the check returns None; ``made_up`` is assumed where the packet's bytes are not
-    known. ``drops`` says that the check may find that the packet ends too soon.
+    ``check`` of None always holds. ``condition`` says the same of all packets; None where fields do not decide.
     """
 
-    read: CheckReader
-    applies: Applicability | None = None
+    check: Applicability | None = None
+    condition: Formula | None = None
+
+
+EVERYWHERE = Scope(None, TRUE)
+
+Condition = Callable[[tuple[str, ...], Family], Formula]
+"""From a match's values to its condition; ValueError, KeyError or IndexError where it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchOption:
+    """One option that is evaluated by itself.
+
+    A text in place of ``breakpoints`` says why there are none, an `Undecided` in place of ``condition`` why it may hold
+    or not. ``needs`` names what the packet lacks when the check returns None; ``made_up`` is assumed where the packet's
+    bytes are not known. ``drops`` says that the check may find that the packet ends too soon.
+    """
+
+    evaluate: CheckReader
+    breakpoints: Breakpoints | str
+    condition: Condition | Undecided
+    scope: Scope = EVERYWHERE
     needs: str = ""
     made_up: str = ""
     drops: bool = False
+
+
+Membership = Callable[[str, Sequence[bool], bool], Formula]
+"""The condition that a packet is in a set: by its name, the sides that are looked up, and whether as an exception.
+
+KeyError or ValueError where there is none.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionContext:
+    """What conditions refer to: the family, and what is in sets."""
+
+    family: Family
+    membership: Membership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchGroup:
+    """A module whose options are evaluated together.
+
+    ``breakpoints`` are those of each option, or the reason why there are none. ``per_rule`` says that a match looks
+    into sets of its ruleset, or remembers something for its rule, so that no two rules share one.
+    """
+
+    evaluate: Callable[[OptionGroup, Family, SetRegistry], "CompiledMatch"]
+    breakpoints: Mapping[str, Breakpoints] | str
+    condition: Callable[[OptionGroup, ConditionContext], Formula] | Undecided
+    per_rule: bool = False
+
+
+def without_sets(
+    evaluate: "Callable[[OptionGroup, Family], CompiledMatch]",
+) -> "Callable[[OptionGroup, Family, SetRegistry], CompiledMatch]":
+    """Return the evaluation of a module that looks into no sets."""
+    return lambda group, family, _sets: evaluate(group, family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +119,7 @@ class CompiledMatch:
     made_up: str = ""
     still: bool = False
     drops: bool = False
-    matches: MatchGroup = ()
+    matches: OptionGroup = ()
 
     @property
     def plain(self) -> bool:
@@ -91,7 +153,7 @@ def opaque(*matches: Match, why: str = UNMODELLED) -> CompiledMatch:
 
 
 def weighed(
-    group: MatchGroup, weigh: ContextCheck, why: str = "", assumed: str = "", *, still: bool = False
+    group: OptionGroup, weigh: ContextCheck, why: str = "", assumed: str = "", *, still: bool = False
 ) -> CompiledMatch:
     """Return the test of a match that needs more than the packet."""
     return CompiledMatch(spelled(*group), unknown, why, weigh, assumed, still=still)
@@ -107,12 +169,12 @@ def guarded(check: PacketCheck, applies: Applicability | None) -> PacketCheck:
     return check if applies is None else lambda packet: applies(packet) and check(packet)
 
 
-def option(group: MatchGroup, name: str) -> Match | None:
+def option(group: OptionGroup, name: str) -> Match | None:
     """Return the option of a group by its name."""
     return next((match for match in group if match.option == name), None)
 
 
-def value(group: MatchGroup, name: str, default: str) -> str:
+def value(group: OptionGroup, name: str, default: str) -> str:
     """Return the only value of an option.
 
     Raises:
@@ -150,3 +212,16 @@ def holds(_packet: Packet) -> Truth:
 def always(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     """Read nothing, and hold for every packet."""
     return holds
+
+
+def speaks(*protocols: int) -> Scope:
+    """Return the scope of matches on a transport header, which later fragments do not have."""
+    if len(protocols) == 1:
+        (protocol,) = protocols
+        return Scope(lambda packet: packet.protocol == protocol and not packet.fragment, whole(protocol))
+    return Scope(lambda packet: packet.protocol in protocols and not packet.fragment, whole(*protocols))
+
+
+def bare(scope: Scope = EVERYWHERE) -> MatchOption:
+    """Return the definition of a module without options, which holds where it applies."""
+    return MatchOption(evaluate=always, breakpoints=NO_RANGES, condition=lambda _values, _family: TRUE, scope=scope)

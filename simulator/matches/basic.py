@@ -3,12 +3,14 @@
 They behave as ``ip_packet_match`` and ``ip6_packet_match`` in the kernel.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from engine.rulesets.model import Family
 from simulator.context import UNKNOWN_INTERFACE
-from simulator.matches.base import MatchEvaluator, PacketCheck, one
+from simulator.matches.base import CheckReader, Condition, MatchOption, PacketCheck, one
+from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Span, ValueKind
+from simulator.matches.formula import TRUE, Formula, MaskedBits, NameCondition, within
 from simulator.packets import Packet, protocol_names
 
 MaskedAddress = tuple[int, int]
@@ -50,6 +52,53 @@ def _mask(text: str, family: Family) -> int:
     return ((1 << prefix) - 1) << (bits - prefix)
 
 
+_HOLES = 12
+"""A mask with more bits of holes than this would be too many ranges."""
+
+
+def network_span(text: str, family: Family) -> Span:
+    """Return the addresses of a network, or a single one.
+
+    Raises:
+        ValueError: it is neither, or its mask has holes.
+    """
+    address, mask = masked(text, family)
+    size = (1 << BITS[family]) - mask
+    if size & size - 1:
+        raise ValueError(text)
+    return ValueKind.ADDRESS, address, address + size
+
+
+def networks(word: str, context: BreakpointContext) -> Iterator[Span]:
+    """Return the breakpoints of networks with commas between."""
+    return (network_span(text, context.family) for text in word.split(","))
+
+
+def _addresses(field: str) -> Condition:
+    """Return what reads ``ADDRESS[/MASK]``, or several with commas between."""
+
+    def read(values: tuple[str, ...], family: Family) -> Formula:
+        return within(field, *(each for text in one(values).split(",") for each in _masked_ranges(text, family)))
+
+    return read
+
+
+def _masked_ranges(text: str, family: Family) -> list[tuple[int, int]]:
+    """Return the addresses that a mask with few holes leaves; ValueError where they are many."""
+    address, mask = masked(text, family)
+    free = (1 << BITS[family]) - 1 - mask
+    block = (free ^ free + 1) >> 1  # the lowest bits, in one piece
+    holes = free & ~block
+    if holes.bit_count() > _HOLES:
+        raise ValueError(text)
+    found, hole = [], 0
+    while True:
+        found.append((address | hole, address | hole | block))
+        hole = (hole - holes) & holes
+        if not hole:
+            return found
+
+
 def _source(values: tuple[str, ...], family: Family) -> PacketCheck:
     ranges = _alternatives(values, family)
     if len(ranges) == 1:  # the usual case, and the one that runs for every packet
@@ -71,7 +120,7 @@ def _alternatives(values: tuple[str, ...], family: Family) -> tuple[MaskedAddres
     return tuple(masked(text, family) for text in one(values).split(","))
 
 
-def _interface(side: Callable[[Packet], str]) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+def _interface(side: Callable[[Packet], str]) -> CheckReader:
     """A trailing ``+`` stands for any ending, alone for any interface or none."""
 
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
@@ -98,11 +147,36 @@ def _fragment(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda packet: packet.fragment
 
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    ("", "source"): MatchEvaluator(_source),
-    ("", "destination"): MatchEvaluator(_destination),
-    ("", "in-interface"): MatchEvaluator(_interface(lambda packet: packet.in_interface), needs="the in interface"),
-    ("", "out-interface"): MatchEvaluator(_interface(lambda packet: packet.out_interface), needs="the out interface"),
-    ("", "protocol"): MatchEvaluator(_protocol),
-    ("", "fragment"): MatchEvaluator(_fragment),
+def _called(field: str) -> Condition:
+    def read(values: tuple[str, ...], _family: Family) -> Formula:
+        name = one(values)
+        return TRUE if name == "+" else NameCondition(field, name)
+
+    return read
+
+
+def _spoken(values: tuple[str, ...], _family: Family) -> Formula:
+    number = protocol_names.protocol_number(one(values))
+    return TRUE if number == 0 else within("protocol", (number, number))
+
+
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    ("", "source"): MatchOption(evaluate=_source, breakpoints=networks, condition=_addresses("src")),
+    ("", "destination"): MatchOption(evaluate=_destination, breakpoints=networks, condition=_addresses("dst")),
+    ("", "in-interface"): MatchOption(
+        evaluate=_interface(lambda packet: packet.in_interface),
+        breakpoints=NO_RANGES,
+        condition=_called("in_interface"),
+        needs="the in interface",
+    ),
+    ("", "out-interface"): MatchOption(
+        evaluate=_interface(lambda packet: packet.out_interface),
+        breakpoints=NO_RANGES,
+        condition=_called("out_interface"),
+        needs="the out interface",
+    ),
+    ("", "protocol"): MatchOption(evaluate=_protocol, breakpoints=NO_RANGES, condition=_spoken),
+    ("", "fragment"): MatchOption(
+        evaluate=_fragment, breakpoints=NO_RANGES, condition=lambda _values, _family: MaskedBits("fragment", 1, 1)
+    ),
 }

@@ -8,10 +8,25 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from engine.rulesets.model import Family, Match
-from simulator.matches.base import CompiledMatch, MatchEvaluator, MatchGroup, PacketCheck, Truth, always, one, spelled
-from simulator.matches.basic import masked
+from simulator.matches.base import (
+    CompiledMatch,
+    ConditionContext,
+    MatchGroup,
+    MatchOption,
+    OptionGroup,
+    PacketCheck,
+    Scope,
+    Truth,
+    bare,
+    one,
+    spelled,
+    without_sets,
+)
+from simulator.matches.basic import masked, networks
+from simulator.matches.breakpoints import NO_RANGES, Breakpoints, anywhere
 from simulator.matches.fields import mark_and_mask
-from simulator.matches.transport import port_range
+from simulator.matches.formula import MORE_THAN_THE_PACKET, And, Formula, Not, state_condition
+from simulator.matches.transport import port_range, port_spans
 from simulator.packets import Connection, ConnectionTuple, ConnState, Packet, protocol_names
 
 _TRANSLATED = frozenset({"SNAT", "DNAT"})
@@ -22,6 +37,8 @@ KnownConnection = Connection | None
 
 ConnectionCheck = Callable[[Connection], Truth]
 """A question about a connection."""
+
+AskReader = Callable[[str, Family], ConnectionCheck]
 
 
 def connection_of(packet: Packet) -> KnownConnection:
@@ -57,7 +74,7 @@ def _states(match: Match) -> PacketCheck:
     return check
 
 
-def _state_group(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _state_group(group: OptionGroup, _family: Family) -> CompiledMatch:
     (match,) = group
     states = _states(match)
     check: PacketCheck = (
@@ -68,7 +85,20 @@ def _state_group(group: MatchGroup, _family: Family) -> CompiledMatch:
     )
 
 
-def _conntrack_group(group: MatchGroup, family: Family) -> CompiledMatch:
+def _state_conditions(group: OptionGroup, _context: ConditionContext) -> Formula:
+    """What is asked beside the state depends on the connection, so it is free."""
+    parts: list[Formula] = []
+    for match in group:
+        words = frozenset(one(match.values).upper().split(",") if match.values else ())
+        if match.option in {"ctstate", "state"} and not _TRANSLATED & words:
+            found: Formula = state_condition(*(ConnState(word) for word in words))
+            parts.append(Not(found) if match.negated else found)
+        elif match.option:
+            parts.append(MORE_THAN_THE_PACKET.free(spelled(match)))
+    return And(tuple(parts))
+
+
+def _conntrack_group(group: OptionGroup, family: Family) -> CompiledMatch:
     """A packet without a connection fails, unless its state was asked for too: then that alone counts."""
     states = [match for match in group if match.option in {"ctstate", "state"}]
     asked = [(match.negated, _asks(match, family)) for match in group if match not in states]
@@ -94,7 +124,7 @@ def _turned(truth: Truth, negated: bool) -> Truth:  # noqa: FBT001 - the same ty
 
 
 def _asks(match: Match, family: Family) -> ConnectionCheck:
-    return _ASKS[match.option](one(match.values), family) if match.option in _ASKS else _unknown(match)
+    return _ASKS[match.option][0](one(match.values), family) if match.option in _ASKS else _unknown(match)
 
 
 def _unknown(match: Match) -> ConnectionCheck:
@@ -103,7 +133,7 @@ def _unknown(match: Match) -> ConnectionCheck:
     return lambda _connection: None
 
 
-def _address(which: Callable[[Connection], ConnectionTuple], place: int) -> Callable[[str, Family], ConnectionCheck]:
+def _address(which: Callable[[Connection], ConnectionTuple], place: int) -> AskReader:
     def read(text: str, family: Family) -> ConnectionCheck:
         address, mask = masked(text, family)
         return lambda connection: int(ip_address(which(connection)[place])) & mask == address
@@ -111,7 +141,7 @@ def _address(which: Callable[[Connection], ConnectionTuple], place: int) -> Call
     return read
 
 
-def _port(which: Callable[[Connection], ConnectionTuple], *, source: bool) -> Callable[[str, Family], ConnectionCheck]:
+def _port(which: Callable[[Connection], ConnectionTuple], *, source: bool) -> AskReader:
     def read(text: str, _family: Family) -> ConnectionCheck:
         low, high = port_range(text)
 
@@ -152,19 +182,20 @@ def _reply(connection: Connection) -> ConnectionTuple:
     return connection.reply
 
 
-_ASKS: Mapping[str, Callable[[str, Family], ConnectionCheck]] = {
-    "ctproto": _protocol,
-    "ctorigsrc": _address(_original, 1),
-    "ctorigdst": _address(_original, 2),
-    "ctreplsrc": _address(_reply, 1),
-    "ctrepldst": _address(_reply, 2),
-    "ctorigsrcport": _port(_original, source=True),
-    "ctorigdstport": _port(_original, source=False),
-    "ctreplsrcport": _port(_reply, source=True),
-    "ctrepldstport": _port(_reply, source=False),
-    "ctstatus": _status,
-    "ctdir": _direction,
+_ASKS: Mapping[str, tuple[AskReader, Breakpoints]] = {
+    "ctproto": (_protocol, anywhere),
+    "ctorigsrc": (_address(_original, 1), networks),
+    "ctorigdst": (_address(_original, 2), networks),
+    "ctreplsrc": (_address(_reply, 1), networks),
+    "ctrepldst": (_address(_reply, 2), networks),
+    "ctorigsrcport": (_port(_original, source=True), port_spans),
+    "ctorigdstport": (_port(_original, source=False), port_spans),
+    "ctreplsrcport": (_port(_reply, source=True), port_spans),
+    "ctrepldstport": (_port(_reply, source=False), port_spans),
+    "ctstatus": (_status, anywhere),
+    "ctdir": (_direction, anywhere),
 }
+"""Questions about a connection by option, with their breakpoints; all are free beside the state."""
 
 
 def _connmark(values: tuple[str, ...], _family: Family) -> PacketCheck:
@@ -186,16 +217,34 @@ def _helper(values: tuple[str, ...], _family: Family) -> PacketCheck:
 
 _NEVER_EXPECTED = frozenset({ConnState.NEW, *_WITHOUT})
 
-GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
-    "conntrack": _conntrack_group,
-    "state": _state_group,
+GROUPS: Mapping[str, MatchGroup] = {
+    "conntrack": MatchGroup(
+        evaluate=without_sets(_conntrack_group),
+        breakpoints={
+            **{option: breakpoints for option, (_, breakpoints) in _ASKS.items()},
+            **dict.fromkeys(("ctstate", "state"), anywhere),
+        },
+        condition=_state_conditions,
+    ),
+    "state": MatchGroup(
+        evaluate=without_sets(_state_group), breakpoints={"state": anywhere}, condition=_state_conditions
+    ),
 }
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    ("helper", ""): MatchEvaluator(always),
-    ("helper", "helper"): MatchEvaluator(_helper, needs="the connection that a helper has expected it in"),
-    ("connmark", ""): MatchEvaluator(always),
-    ("connmark", "mark"): MatchEvaluator(
-        _connmark, lambda packet: packet.state not in _WITHOUT, "the connection, which has the mark"
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    ("helper", ""): bare(),
+    ("helper", "helper"): MatchOption(
+        evaluate=_helper,
+        breakpoints=NO_RANGES,
+        condition=MORE_THAN_THE_PACKET,
+        needs="the connection that a helper has expected it in",
+    ),
+    ("connmark", ""): bare(),
+    ("connmark", "mark"): MatchOption(
+        evaluate=_connmark,
+        breakpoints=anywhere,
+        condition=MORE_THAN_THE_PACKET,
+        scope=Scope(lambda packet: packet.state not in _WITHOUT),
+        needs="the connection, which has the mark",
     ),
 }

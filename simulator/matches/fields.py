@@ -4,11 +4,16 @@ Source: iptables-extensions(8).
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 from engine.rulesets.model import Family
-from simulator.matches.base import MatchEvaluator, PacketCheck, always, one
+from simulator.matches.base import EVERYWHERE, CheckReader, Condition, MatchOption, PacketCheck, Scope, bare, one
 from simulator.matches.basic import address_number
-from simulator.packets import Address, Packet, protocol_names
+from simulator.matches.breakpoints import NO_RANGES, ValueKind
+from simulator.matches.formula import MaskedBits, NameCondition, Not
+from simulator.matches.numeric import Number, Ranges, ReadRanges, has_bits, in_ranges
+from simulator.matches.transport import TCP
+from simulator.packets import Packet, protocol_names
 
 MARK_BITS = 0xFFFFFFFF
 
@@ -23,45 +28,35 @@ def mark_and_mask(text: str) -> tuple[int, int]:
     return protocol_names.number(value, MARK_BITS), protocol_names.number(mask, MARK_BITS) if slash else MARK_BITS
 
 
-def _mark(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    value, mask = mark_and_mask(one(values))
-    return lambda packet: packet.mark & mask == value
-
-
-def _length(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    low, colon, high = one(values).partition(":")
+def _lengths(text: str, _family: Family) -> Ranges:
+    low, colon, high = text.partition(":")
     least = protocol_names.number(low or "0", 0xFFFF)
-    most = protocol_names.number(high or "65535", 0xFFFF) if colon else least
-    return lambda packet: None if packet.length is None else least <= packet.length <= most
+    return _range(least, protocol_names.number(high or "65535", 0xFFFF) if colon else least)
 
 
-def _ttl(compare: Callable[[int, int], bool]) -> Callable[[tuple[str, ...], Family], PacketCheck]:
-    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
-        limit = protocol_names.number(one(values), 0xFF)
-        return lambda packet: compare(packet.ttl, limit)
+def _range(low: int, high: int) -> Ranges:
+    return ((low, high),) if low <= high else ()
+
+
+def _limits(low: int, high: int) -> ReadRanges:
+    """``low`` and ``high`` are added to the limit where they are not 0: below it, above it, or just it."""
+
+    def read(text: str, _family: Family) -> Ranges:
+        limit = protocol_names.number(text, 0xFF)
+        return _range(0 if low < 0 else limit + low, 0xFF if high > 0 else limit + high)
 
     return read
+
+
+def _addresses(text: str, family: Family) -> Ranges:
+    low, dash, high = text.partition("-")
+    first = address_number(low, family)
+    return _range(first, address_number(high, family) if dash else first)
 
 
 def _mac_source(values: tuple[str, ...], _family: Family) -> PacketCheck:
     mac = one(values).lower()
     return lambda packet: None if packet.mac is None else packet.mac == mac
-
-
-def _within(side: Callable[[Packet], Address]) -> Callable[[tuple[str, ...], Family], PacketCheck]:
-    def read(values: tuple[str, ...], family: Family) -> PacketCheck:
-        low, dash, high = one(values).partition("-")
-        first = address_number(low, family)
-        last = address_number(high, family) if dash else first
-        return lambda packet: first <= int(side(packet)) <= last
-
-    return read
-
-
-def _tos(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    text = one(values)
-    tos, mask = tos_and_mask(text)
-    return lambda packet: packet.tos & mask == tos
 
 
 def tos_and_mask(text: str) -> tuple[int, int]:
@@ -102,50 +97,47 @@ def dscp_class(text: str) -> int:
     raise ValueError(text)
 
 
-def _dscp(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    wanted = protocol_names.number(one(values), 0x3F)
-    return lambda packet: packet.tos >> 2 == wanted
+def _flag(flag: str, bit: int) -> MatchOption:
+    read: CheckReader = lambda _values, _family: lambda packet: flag in packet.flags  # noqa: E731 - a reader as the others
+    return _few(read, lambda _values, _family: MaskedBits("flags", bit, bit), TCP)
 
 
-def _dscp_class(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    wanted = dscp_class(one(values))
-    return lambda packet: packet.tos >> 2 == wanted
+def _few(evaluate: CheckReader, condition: Condition, scope: Scope = EVERYWHERE, needs: str = "") -> MatchOption:
+    """Return the definition of a match on a field of few values."""
+    return MatchOption(evaluate=evaluate, breakpoints=NO_RANGES, condition=condition, scope=scope, needs=needs)
 
 
-def _ecn_ip(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    wanted = protocol_names.number(one(values), 3)
-    return lambda packet: packet.tos & 3 == wanted
+_BARE = bare()
+_TTL: Number = attrgetter("ttl")
+_EQUAL = in_ranges("ttl", _TTL, _limits(0, 0))
+_LESS = in_ranges("ttl", _TTL, _limits(-1, -1))
+_GREATER = in_ranges("ttl", _TTL, _limits(1, 1))
+_TOS: Callable[[Packet], int] = attrgetter("tos")
 
-
-def _flag(flag: str) -> MatchEvaluator:
-    read = lambda _values, _family: lambda packet: flag in packet.flags  # noqa: E731 - a reader as the others
-    return MatchEvaluator(read, lambda packet: packet.protocol == protocol_names.TCP and not packet.fragment)
-
-
-_BARE = MatchEvaluator(always)
-_EQUAL = MatchEvaluator(_ttl(lambda ttl, limit: ttl == limit))
-_LESS = MatchEvaluator(_ttl(lambda ttl, limit: ttl < limit))
-_GREATER = MatchEvaluator(_ttl(lambda ttl, limit: ttl > limit))
-
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
     **{(module, ""): _BARE for module in ("comment", "dscp", "ecn", "hl", "iprange", "length", "mac", "mark", "tos")},
-    **{(module, ""): _BARE for module in ("set", "ttl")},
+    ("ttl", ""): _BARE,
     ("comment", "comment"): _BARE,
-    ("mark", "mark"): MatchEvaluator(_mark),
-    ("length", "length"): MatchEvaluator(_length, needs="the length"),
+    ("mark", "mark"): has_bits("mark", attrgetter("mark"), mark_and_mask),
+    ("length", "length"): in_ranges("length", attrgetter("length"), _lengths, ValueKind.NUMBER, needs="the length"),
     ("ttl", "ttl-eq"): _EQUAL,
     ("ttl", "ttl-lt"): _LESS,
     ("ttl", "ttl-gt"): _GREATER,
     ("hl", "hl-eq"): _EQUAL,
     ("hl", "hl-lt"): _LESS,
     ("hl", "hl-gt"): _GREATER,
-    ("tos", "tos"): MatchEvaluator(_tos),
-    ("dscp", "dscp"): MatchEvaluator(_dscp),
-    ("dscp", "dscp-class"): MatchEvaluator(_dscp_class),
-    ("ecn", "ecn-ip-ect"): MatchEvaluator(_ecn_ip),
-    ("ecn", "ecn-tcp-ece"): _flag("ECE"),
-    ("ecn", "ecn-tcp-cwr"): _flag("CWR"),
-    ("mac", "mac-source"): MatchEvaluator(_mac_source, needs="the MAC address"),
-    ("iprange", "src-range"): MatchEvaluator(_within(lambda packet: packet.src)),
-    ("iprange", "dst-range"): MatchEvaluator(_within(lambda packet: packet.dst)),
+    ("tos", "tos"): has_bits("tos", _TOS, tos_and_mask),
+    ("dscp", "dscp"): has_bits("tos", _TOS, lambda text: (protocol_names.number(text, 0x3F) << 2, 0xFC)),
+    ("dscp", "dscp-class"): has_bits("tos", _TOS, lambda text: (dscp_class(text) << 2, 0xFC)),
+    ("ecn", "ecn-ip-ect"): has_bits("tos", _TOS, lambda text: (protocol_names.number(text, 3), 3)),
+    ("ecn", "ecn-tcp-ece"): _flag("ECE", 0x40),
+    ("ecn", "ecn-tcp-cwr"): _flag("CWR", 0x80),
+    ("mac", "mac-source"): _few(
+        _mac_source,
+        lambda values, _family: NameCondition("mac", one(values).lower()),
+        Scope(None, Not(NameCondition("mac", ""))),
+        "the MAC address",
+    ),
+    ("iprange", "src-range"): in_ranges("src", lambda packet: int(packet.src), _addresses, ValueKind.ADDRESS),
+    ("iprange", "dst-range"): in_ranges("dst", lambda packet: int(packet.dst), _addresses, ValueKind.ADDRESS),
 }

@@ -7,20 +7,27 @@ from collections.abc import Callable, Mapping
 
 from engine.rulesets.model import Family
 from simulator.matches.base import (
-    Applicability,
+    CheckReader,
     CompiledMatch,
-    MatchEvaluator,
     MatchGroup,
+    MatchOption,
+    OptionGroup,
     PacketCheck,
+    Scope,
     Truth,
     always,
+    bare,
     beyond,
     one,
     option,
+    speaks,
     spelled,
+    without_sets,
 )
 from simulator.matches.basic import address_number
-from simulator.matches.transport_options import AH, ESP, NO_PAYLOAD, found_in, number_range
+from simulator.matches.breakpoints import READS_BYTES
+from simulator.matches.formula import ON_THE_WIRE
+from simulator.matches.transport_options import AH, ESP, NO_PAYLOAD, deeper, found_in, number_range
 from simulator.packets import Packet, protocol_names
 
 HOP, ROUTING, FRAGMENT, NONE, DESTINATION, MOBILITY = 0, 43, 44, 59, 60, 135
@@ -78,9 +85,7 @@ HeaderCheck = Callable[[bytes], Truth]
 """A question about the bytes of one header."""
 
 
-def _about(
-    protocol: int, least: int, ask: Callable[[str, Family], HeaderCheck]
-) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+def _about(protocol: int, least: int, ask: Callable[[str, Family], HeaderCheck]) -> CheckReader:
     """A check on an extension header; none of such a kind fails, as the guard of the module says."""
 
     def read(values: tuple[str, ...], family: Family) -> PacketCheck:
@@ -104,8 +109,8 @@ def _header(packet: Packet, protocol: int) -> bytes | None:
     return found.payload(12) if packet.protocol == protocol else None
 
 
-def _has(protocol: int) -> Applicability:
-    return lambda packet: _header(packet, protocol) is not None
+def _has(protocol: int) -> Scope:
+    return Scope(lambda packet: _header(packet, protocol) is not None)
 
 
 def _within(
@@ -158,7 +163,7 @@ def _addresses(text: str, family: Family) -> HeaderCheck:
     return lambda header: header[2] == 0 and header[8:] == b"".join(wanted)
 
 
-def _header_list(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _header_list(group: OptionGroup, _family: Family) -> CompiledMatch:
     """Just these kinds of headers, or with ``--soft`` at least these."""
     wanted = option(group, "header")
     if wanted is None:
@@ -212,18 +217,17 @@ def _ah_octets(value: int) -> int:
 
 def _module(
     name: str, protocol: int, options: Mapping[str, Callable[[str, Family], HeaderCheck]]
-) -> Mapping[tuple[str, str], MatchEvaluator]:
-    least = 12 if protocol == AH else 8
-    found: dict[tuple[str, str], MatchEvaluator] = {(name, ""): MatchEvaluator(always, _has(protocol))}
+) -> Mapping[tuple[str, str], MatchOption]:
+    least, scope = 12 if protocol == AH else 8, _has(protocol)
+    found = {(name, ""): deeper(always, scope, made_up="")}
     for name_of_option, ask in options.items():
-        read = _about(protocol, least, ask)
-        found[name, name_of_option] = MatchEvaluator(read, _has(protocol), "a whole extension header", NO_PAYLOAD)
+        found[name, name_of_option] = deeper(_about(protocol, least, ask), scope, "a whole extension header")
     return found
 
 
-_MOBILE: Applicability = lambda packet: packet.protocol == MOBILITY and not packet.fragment  # noqa: E731 - a guard, as others
+_MOBILE = speaks(MOBILITY)
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
     **_module("ah", AH, {"ahspi": _within(4, 4), "ahlen": _within(1, 1, _ah_octets), "ahres": _zero(2, 2)}),
     **_module(
         "frag",
@@ -249,8 +253,10 @@ EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
             "rt-0-addrs": _addresses,
         },
     ),
-    ("mh", ""): MatchEvaluator(always, _MOBILE),
-    ("mh", "mh-type"): MatchEvaluator(_mh_type, _MOBILE, "a mobility header", NO_PAYLOAD),
+    ("mh", ""): bare(_MOBILE),
+    ("mh", "mh-type"): deeper(_mh_type, _MOBILE, "a mobility header"),
 }
 
-GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {"ipv6header": _header_list}
+GROUPS: Mapping[str, MatchGroup] = {
+    "ipv6header": MatchGroup(evaluate=without_sets(_header_list), breakpoints=READS_BYTES, condition=ON_THE_WIRE)
+}

@@ -3,24 +3,31 @@
 Source: iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_network
 
 from engine.policy.prefix_sets import Address
 from engine.rulesets.model import Family, Match
 from simulator.context import LOOPBACK, UNKNOWN_INTERFACE, Host, PacketContext
 from simulator.matches.base import (
+    CheckReader,
     CompiledMatch,
-    MatchEvaluator,
     MatchGroup,
+    MatchOption,
+    OptionGroup,
     PacketCheck,
     Truth,
-    always,
+    bare,
     one,
     opaque,
     option,
     spelled,
     weighed,
+    without_sets,
 )
+from simulator.matches.basic import BITS
+from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Breakpoints, Span, ValueKind, anywhere
+from simulator.matches.formula import MORE_THAN_THE_PACKET
 from simulator.packets import Packet, protocol_names
 
 _HIGHEST_ID = 0xFFFFFFFE
@@ -61,7 +68,7 @@ def _types_6(host: Host | None, address: Address, interface: str) -> tuple[Addre
     return (local if host.is_local(address, interface) else foreign,)
 
 
-def _addrtype(group: MatchGroup, family: Family) -> CompiledMatch:
+def _addrtype(group: OptionGroup, family: Family) -> CompiledMatch:
     sides: dict[str, Callable[[Packet], Address]] = {"src-type": lambda p: p.src, "dst-type": lambda p: p.dst}
     asked = [(sides[match.option], _wanted(match), match.negated) for match in group if match.option in sides]
     limit = next((match.option for match in group if match.option.startswith("limit-iface")), "")
@@ -92,7 +99,7 @@ def _fits(found: AddressTypes, wanted: AddressTypes, family: Family) -> bool:
     return wanted - by_routes <= found and (not by_routes or bool(by_routes & found))
 
 
-def _rpfilter(group: MatchGroup, family: Family) -> CompiledMatch:
+def _rpfilter(group: OptionGroup, family: Family) -> CompiledMatch:
     """Whether an answer would leave by the interface that the packet came in at."""
     loose, inverted = option(group, "loose") is not None, option(group, "invert") is not None
     accepts_local = option(group, "accept-local") is not None
@@ -117,11 +124,11 @@ def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> 
     return way is not None and (loose or way == packet.in_interface)
 
 
-def _socket(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _socket(group: OptionGroup, _family: Family) -> CompiledMatch:
     return opaque(*group, why="depends on the node's open sockets")
 
 
-def _policy(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _policy(group: OptionGroup, _family: Family) -> CompiledMatch:
     """Whether IPsec was used for the packet, or will be: no packet here says so."""
     asked = option(group, "pol")
     held = one(asked.values if asked else ()).lower() == "none"
@@ -151,7 +158,7 @@ def _pkttype(values: tuple[str, ...], _family: Family) -> PacketCheck:
     return check
 
 
-def _owner(side: Callable[[Packet], int | None]) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+def _owner(side: Callable[[Packet], int | None]) -> CheckReader:
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         low, dash, high = one(values).partition("-")
         first = protocol_names.number(low, _HIGHEST_ID)
@@ -165,20 +172,60 @@ def _has_owner(_values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda packet: None if packet.uid is None else True
 
 
-GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
-    "addrtype": _addrtype,
-    "policy": _policy,
-    "rpfilter": _rpfilter,
-    "socket": _socket,
+_SPECIAL: Mapping[Family, tuple[str, ...]] = {
+    Family.IPV4: ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255"),
+    Family.IPV6: ("::", "::1", "::ffff:0:0/96", "::ffff:127.0.0.0/104", "::ffff:224.0.0.0/100", "ff00::/8"),
+}
+"""Networks that mean something to every node."""
+
+
+def _node_spans(_word: str, context: BreakpointContext) -> Iterator[Span]:
+    """The addresses, networks and routes of the node."""
+    found = [ip_network(text) for text in _SPECIAL[context.family]]
+    if context.host is not None:
+        own = [each for all_of in context.host.addresses.values() for each in all_of]
+        found += [each.network for each in own] + [route.network for route in context.host.routes]
+        found += [ip_network(each.ip) for each in own]
+        found += [ip_network(each.network.broadcast_address) for each in own]
+    for net in found:
+        if net.max_prefixlen == BITS[context.family]:
+            yield ValueKind.ADDRESS, int(net.network_address), int(net.broadcast_address) + 1
+
+
+def _about_node(
+    evaluate: Callable[[OptionGroup, Family], CompiledMatch], breakpoints: Mapping[str, Breakpoints] | str
+) -> MatchGroup:
+    return MatchGroup(evaluate=without_sets(evaluate), breakpoints=breakpoints, condition=MORE_THAN_THE_PACKET)
+
+
+GROUPS: Mapping[str, MatchGroup] = {
+    "addrtype": _about_node(
+        _addrtype,
+        {
+            **dict.fromkeys(("src-type", "dst-type"), _node_spans),
+            **dict.fromkeys(("limit-iface-in", "limit-iface-out"), anywhere),
+        },
+    ),
+    "policy": _about_node(_policy, NO_RANGES),
+    "rpfilter": _about_node(
+        _rpfilter, dict.fromkeys(("", "loose", "validmark", "accept-local", "invert"), _node_spans)
+    ),
+    "socket": _about_node(_socket, "asks for the node's open sockets, so that nothing is told of it"),
 }
 
-_BRIDGED = MatchEvaluator(_not_bridged)
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    **{("physdev", f"physdev-{what}"): _BRIDGED for what in ("in", "out", "is-in", "is-out", "is-bridged")},
-    **{(module, ""): MatchEvaluator(always) for module in ("physdev", "pkttype", "owner")},
-    ("pkttype", "pkt-type"): MatchEvaluator(_pkttype),
-    ("owner", "uid-owner"): MatchEvaluator(_owner(lambda packet: packet.uid), needs="the sender's user (uid)"),
-    ("owner", "gid-owner"): MatchEvaluator(_owner(lambda packet: packet.gid), needs="the sender's group (gid)"),
-    ("owner", "socket-exists"): MatchEvaluator(_has_owner, needs="the sender's user (uid)"),
+def _undecided(evaluate: CheckReader, needs: str = "", breakpoints: Breakpoints | str = NO_RANGES) -> MatchOption:
+    return MatchOption(evaluate=evaluate, breakpoints=breakpoints, condition=MORE_THAN_THE_PACKET, needs=needs)
+
+
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    **{
+        ("physdev", f"physdev-{what}"): _undecided(_not_bridged)
+        for what in ("in", "out", "is-in", "is-out", "is-bridged")
+    },
+    **{(module, ""): bare() for module in ("physdev", "pkttype", "owner")},
+    ("pkttype", "pkt-type"): _undecided(_pkttype, breakpoints=_node_spans),
+    ("owner", "uid-owner"): _undecided(_owner(lambda packet: packet.uid), "the sender's user (uid)"),
+    ("owner", "gid-owner"): _undecided(_owner(lambda packet: packet.gid), "the sender's group (gid)"),
+    ("owner", "socket-exists"): _undecided(_has_owner, "the sender's user (uid)"),
 }

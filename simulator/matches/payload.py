@@ -10,18 +10,23 @@ from dataclasses import dataclass
 
 from engine.rulesets.model import Family
 from simulator.matches.base import (
+    EVERYWHERE,
     CompiledMatch,
-    MatchEvaluator,
     MatchGroup,
+    MatchOption,
+    OptionGroup,
     PacketCheck,
     Truth,
-    always,
+    bare,
     one,
     option,
     spelled,
     value,
+    without_sets,
 )
-from simulator.matches.transport_options import NO_PAYLOAD
+from simulator.matches.breakpoints import READS_BYTES
+from simulator.matches.formula import ON_THE_WIRE
+from simulator.matches.transport_options import NO_PAYLOAD, deeper
 from simulator.packets import Packet, bytes_of, known_bits, protocol_names
 
 _STEP = re.compile(r"(<<|>>|&|@)(0x[0-9a-fA-F]+|[0-9]+)")
@@ -110,7 +115,7 @@ def _range(text: str) -> ByteRange:
     return first, protocol_names.number(high, _BITS) if colon else first
 
 
-def _string(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _string(group: OptionGroup, _family: Family) -> CompiledMatch:
     """The pattern has to lie between both offsets, counted from the network header."""
     wanted = option(group, "string") or option(group, "hex-string")
     if wanted is None:
@@ -141,9 +146,11 @@ def _unhexed(text: str) -> bytes:
     return b"".join(bytes.fromhex(part) if place % 2 else part.encode("latin-1") for place, part in enumerate(parts))
 
 
-GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {"string": _string}
+GROUPS: Mapping[str, MatchGroup] = {
+    "string": MatchGroup(evaluate=without_sets(_string), breakpoints=READS_BYTES, condition=ON_THE_WIRE)
+}
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    ("u32", ""): MatchEvaluator(always),
-    ("u32", "u32"): MatchEvaluator(_u32, needs="bytes"),
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    ("u32", ""): bare(),
+    ("u32", "u32"): deeper(_u32, EVERYWHERE, "bytes", made_up=""),
 }

@@ -5,7 +5,19 @@ from math import inf
 
 from engine.rulesets.model import Family, Match
 from simulator.context import PacketContext
-from simulator.matches.base import CompiledMatch, MatchGroup, Truth, opaque, option, weighed
+from simulator.matches.base import (
+    CompiledMatch,
+    ConditionContext,
+    MatchGroup,
+    OptionGroup,
+    Truth,
+    opaque,
+    option,
+    weighed,
+)
+from simulator.matches.breakpoints import anywhere
+from simulator.matches.formula import Formula, Not
+from simulator.matches.set_breakpoints import set_spans
 from simulator.packets import Packet, protocol_names
 from simulator.sets import (
     CounterCondition,
@@ -32,7 +44,7 @@ _RUNS = "counts timeouts from the first packet on, as just saved"
 _CUT = "has members with bits outside its mask, taken as cut by it"
 
 
-def compile_set_match(group: MatchGroup, family: Family, sets: SetRegistry) -> CompiledMatch:
+def compile_set_match(group: OptionGroup, family: Family, sets: SetRegistry) -> CompiledMatch:
     """Make one ``-m set`` ready.
 
     Raises:
@@ -85,7 +97,7 @@ def sides_of(text: str) -> tuple[bool, ...]:
 _READ = frozenset({"match-set", "return-nomatch", "update-counters", "update-subcounters", ""})
 
 
-def _counting(group: MatchGroup) -> CountingMode:
+def _counting(group: OptionGroup) -> CountingMode:
     """Whether counters are left alone, and what is asked of them; ValueError where that is not understood."""
     still = {match.option for match in group if match.negated and match.option.startswith("update-")}
     counts = tuple(_count(match) for match in group if match.option not in _READ)
@@ -103,3 +115,27 @@ def _count(match: Match) -> CounterCondition:
 def _expires(saved: StaticSet) -> bool:
     found = (entry for level in saved.levels.values() for entries in level.values() for entry in entries)
     return saved.traits.timeout is not None and any(entry.until < inf for entry in found)
+
+
+def _condition(group: OptionGroup, context: ConditionContext) -> Formula:
+    """A set that counts is asked for more than the packet, which is not understood here."""
+    options = {match.option: match for match in group}
+    if options.keys() - {"match-set", "return-nomatch"}:
+        raise ValueError(group)
+    wanted = options["match-set"]
+    name, sides = wanted.values
+    found = context.membership(name, sides_of(sides), "return-nomatch" in options)
+    return Not(found) if wanted.negated else found
+
+
+GROUPS: Mapping[str, MatchGroup] = {
+    "set": MatchGroup(
+        evaluate=compile_set_match,
+        breakpoints={
+            "match-set": set_spans,
+            **dict.fromkeys(("return-nomatch", "update-counters", "update-subcounters"), anywhere),
+        },
+        condition=_condition,
+        per_rule=True,
+    )
+}

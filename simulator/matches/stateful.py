@@ -12,8 +12,21 @@ from ipaddress import ip_address
 
 from engine.rulesets.model import Family
 from simulator.context import PacketContext
-from simulator.matches.base import CompiledMatch, MatchGroup, Truth, opaque, option, spelled, value, weighed
+from simulator.matches.base import (
+    CompiledMatch,
+    MatchGroup,
+    OptionGroup,
+    Truth,
+    opaque,
+    option,
+    spelled,
+    value,
+    weighed,
+    without_sets,
+)
 from simulator.matches.basic import BITS, masked
+from simulator.matches.breakpoints import REMEMBERS
+from simulator.matches.formula import MORE_THAN_THE_PACKET
 from simulator.packets import Address, Packet, protocol_names
 
 _UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -51,7 +64,7 @@ def seconds_per_packet(text: str) -> float:
     return _UNITS[unit[:1] or "s"] / max(1, protocol_names.number(number, 10**6))
 
 
-def _limit(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _limit(group: OptionGroup, _family: Family) -> CompiledMatch:
     every = seconds_per_packet(value(group, "limit", "3/hour"))
     burst = protocol_names.number(value(group, "limit-burst", str(_BURST)), 10_000)
     key = object()
@@ -70,7 +83,7 @@ _MODES: Mapping[str, Callable[[Packet, int, int], Hashable]] = {
 }
 
 
-def _hashlimit(group: MatchGroup, family: Family) -> CompiledMatch:
+def _hashlimit(group: OptionGroup, family: Family) -> CompiledMatch:
     rate = option(group, "hashlimit-upto") or option(group, "hashlimit-above") or option(group, "hashlimit")
     if rate is None or any(match.option.startswith("hashlimit-rate") for match in group):
         return opaque(*group)
@@ -94,7 +107,7 @@ def _prefix(text: str, family: Family) -> int:
     return (1 << bits) - (1 << bits - length)
 
 
-def _quota(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _quota(group: OptionGroup, _family: Family) -> CompiledMatch:
     """Bytes left; one packet too many takes what is left, so that no smaller one gets through after it."""
     asked = option(group, "quota")
     if asked is None:
@@ -112,7 +125,7 @@ def _quota(group: MatchGroup, _family: Family) -> CompiledMatch:
     return weighed(group, weigh, "needs the length, which the packet does not give", _FRESH)
 
 
-def _statistic(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _statistic(group: OptionGroup, _family: Family) -> CompiledMatch:
     """Every n-th packet, from number ``--packet`` on, as of 0; which of many by chance cannot be known."""
     if value(group, "mode", "") != "nth":
         return _chance(group)
@@ -130,7 +143,7 @@ def _statistic(group: MatchGroup, _family: Family) -> CompiledMatch:
     return weighed(group, weigh, assumed=_FRESH)
 
 
-def _chance(group: MatchGroup) -> CompiledMatch:
+def _chance(group: OptionGroup) -> CompiledMatch:
     asked = option(group, "probability")
     share = float(asked.values[0]) if asked else -1.0
     certain = {0.0: False, 1.0: True}.get(share)
@@ -147,7 +160,7 @@ class _Seen:
     stamps: list[float | None] = field(default_factory=list)
 
 
-def _recent(group: MatchGroup, family: Family) -> CompiledMatch:
+def _recent(group: OptionGroup, family: Family) -> CompiledMatch:
     """Lists of addresses by name, shared by rules."""
     asked = next(match for match in group if match.option in {"set", "rcheck", "update", "remove"})
     seconds, hits = (int(value(group, name, "0")) for name in ("seconds", "hitcount"))
@@ -191,7 +204,7 @@ _DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 _DAY = 86400
 
 
-def _time(group: MatchGroup, _family: Family) -> CompiledMatch:
+def _time(group: OptionGroup, _family: Family) -> CompiledMatch:
     """The packet's time in UTC; a time of day that ends before it starts goes over midnight."""
     if option(group, "kerneltz") is not None or option(group, "localtz") is not None:
         return opaque(*group, why="depends on the node's time zone")
@@ -234,7 +247,7 @@ def _moment(text: str) -> int:
     return int(begun.timestamp()) + (_seconds(clock) if clock else 0)
 
 
-def _numbered(group: MatchGroup, name: str, words: list[str], end: int) -> frozenset[int]:
+def _numbered(group: OptionGroup, name: str, words: list[str], end: int) -> frozenset[int]:
     """The days a list names, by number or word; without the list all of them."""
     asked = option(group, name)
     if asked is None:
@@ -243,11 +256,17 @@ def _numbered(group: MatchGroup, name: str, words: list[str], end: int) -> froze
     return frozenset(range(1, end)) - found if asked.negated else found
 
 
-GROUPS: Mapping[str, Callable[[MatchGroup, Family], CompiledMatch]] = {
-    "limit": _limit,
-    "hashlimit": _hashlimit,
-    "quota": _quota,
-    "statistic": _statistic,
-    "recent": _recent,
-    "time": _time,
+def _counting(evaluate: Callable[[OptionGroup, Family], CompiledMatch]) -> MatchGroup:
+    return MatchGroup(
+        evaluate=without_sets(evaluate), breakpoints=REMEMBERS, condition=MORE_THAN_THE_PACKET, per_rule=True
+    )
+
+
+GROUPS: Mapping[str, MatchGroup] = {
+    "limit": _counting(_limit),
+    "hashlimit": _counting(_hashlimit),
+    "quota": _counting(_quota),
+    "statistic": _counting(_statistic),
+    "recent": _counting(_recent),
+    "time": _counting(_time),
 }

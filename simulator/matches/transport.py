@@ -5,17 +5,18 @@ not. (For an IPv6 fragment that is so with ip6tables-legacy; ip6tables-nft reads
 With connection tracking in use neither ever sees one.)
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
 from engine.rulesets.model import Family
-from simulator.matches.base import Applicability, MatchEvaluator, PacketCheck, Truth, one
+from simulator.matches.base import MatchOption, PacketCheck, Scope, Truth, bare, one, speaks
+from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Span, ValueKind
+from simulator.matches.formula import TRUE, Formula, MaskedBits, Or, within
+from simulator.matches.numeric import Number, Ranges, among, in_ranges, spans
 from simulator.packets import TCP_FLAGS, Packet, protocol_names
 
 PortInterval = tuple[int, int]
 """The lowest and the highest port."""
-
-PortReader = Callable[[Packet], int | None]
 
 _FLAG_WORDS: Mapping[str, frozenset[str]] = {
     "ALL": frozenset(TCP_FLAGS[:6]),
@@ -63,30 +64,36 @@ def _flags(text: str) -> frozenset[str]:
 
 
 # In C, as they run for every packet and rule.
-_sport: PortReader = attrgetter("sport")
-_dport: PortReader = attrgetter("dport")
+_sport: Number = attrgetter("sport")
+_dport: Number = attrgetter("dport")
 
 
-def _within(port: PortReader) -> Callable[[tuple[str, ...], Family], PacketCheck]:
-    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
-        low, high = port_range(one(values))
-        return lambda packet: None if (found := port(packet)) is None else low <= found <= high
-
-    return read
+def _single(text: str, _family: Family) -> Ranges:
+    return (port_range(text),)
 
 
-def _among(*ports: PortReader) -> Callable[[tuple[str, ...], Family], PacketCheck]:
-    def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
-        ranges = port_ranges(one(values))
-        return lambda packet: _any(_listed(port(packet), ranges) for port in ports)
-
-    return read
+def _several(text: str, _family: Family) -> Ranges:
+    return port_ranges(text)
 
 
-def _listed(port: int | None, ranges: tuple[PortInterval, ...]) -> Truth:
-    if port is None:
-        return None
-    return any(low <= port <= high for low, high in ranges)
+port_spans = spans(ValueKind.NUMBER, _several)
+"""The breakpoints of `port_ranges` texts."""
+
+
+def _either(values: tuple[str, ...], _family: Family) -> PacketCheck:
+    """Whether the source port or the destination port is one of several."""
+    ranges = port_ranges(one(values))
+
+    def check(packet: Packet) -> Truth:
+        ports = packet.sport, packet.dport
+        return _any(None if port is None else among(port, ranges) for port in ports)
+
+    return check
+
+
+def _either_condition(values: tuple[str, ...], _family: Family) -> Formula:
+    ranges = port_ranges(one(values))
+    return Or((within("sport", *ranges), within("dport", *ranges)))
 
 
 def _any(truths: Iterator[Truth]) -> Truth:
@@ -101,8 +108,20 @@ def _tcp_flags(values: tuple[str, ...], _family: Family) -> PacketCheck:
     return lambda packet: packet.flags & examined == wanted
 
 
+def _flags_set(values: tuple[str, ...], _family: Family) -> Formula:
+    examined, wanted = flag_mask(values)
+    return MaskedBits("flags", _flag_bits(examined), _flag_bits(wanted))
+
+
+def _flag_bits(flags: frozenset[str]) -> int:
+    return sum(1 << TCP_FLAGS.index(flag) for flag in flags)
+
+
+_SYN = ("FIN,SYN,RST,ACK", "SYN")
+
+
 def _syn(_values: tuple[str, ...], family: Family) -> PacketCheck:
-    return _tcp_flags(("FIN,SYN,RST,ACK", "SYN"), family)
+    return _tcp_flags(_SYN, family)
 
 
 def _icmp_type(values: tuple[str, ...], family: Family) -> PacketCheck:
@@ -114,27 +133,28 @@ def _icmp_type(values: tuple[str, ...], family: Family) -> PacketCheck:
     return lambda packet: None if packet.icmp is None else packet.icmp[0] == kind and low <= packet.icmp[1] <= high
 
 
-def _always(_values: tuple[str, ...], _family: Family) -> PacketCheck:
-    return lambda _packet: True
+def icmp_spans(word: str, context: BreakpointContext) -> Iterable[Span]:
+    """Return the breakpoints of an ICMP type."""
+    if word.lower() == "any":
+        return ()
+    kind, low, high = protocol_names.icmp_range(word, context.family)
+    return ((ValueKind.ICMP, kind << 8 | low, (kind << 8 | high) + 1),)
 
 
-def _speaks(*protocols: int) -> Applicability:
-    if len(protocols) == 1:
-        (protocol,) = protocols
-        return lambda packet: packet.protocol == protocol and not packet.fragment
-    return lambda packet: packet.protocol in protocols and not packet.fragment
+def _typed(values: tuple[str, ...], family: Family) -> Formula:
+    text = one(values)
+    if family is Family.IPV4 and text.lower() in {"any", "255"}:
+        return TRUE
+    kind, low, high = protocol_names.icmp_range(text, family)
+    return within("icmp", (kind << 8 | low, kind << 8 | high))
 
 
-_SPORT, _DPORT, _PORTS = "the source port", "the destination port", "both ports"
-_ICMP_TYPE = "the ICMP type"
-
-
-def _port_options(applies: Applicability) -> dict[str, MatchEvaluator]:
+def _port_options(scope: Scope) -> dict[str, MatchOption]:
     """The options tcp, udp and sctp share; the long and the short name are both accepted by iptables."""
-    sport = MatchEvaluator(_within(_sport), applies, _SPORT)
-    dport = MatchEvaluator(_within(_dport), applies, _DPORT)
+    sport = in_ranges("sport", _sport, _single, ValueKind.NUMBER, scope=scope, needs="the source port")
+    dport = in_ranges("dport", _dport, _single, ValueKind.NUMBER, scope=scope, needs="the destination port")
     return {
-        "": MatchEvaluator(_always, applies),
+        "": bare(scope),
         "sport": sport,
         "source-port": sport,
         "dport": dport,
@@ -142,41 +162,52 @@ def _port_options(applies: Applicability) -> dict[str, MatchEvaluator]:
     }
 
 
-def _multiport_options(applies: Applicability) -> dict[str, MatchEvaluator]:
-    sports = MatchEvaluator(_among(_sport), applies, _SPORT)
-    dports = MatchEvaluator(_among(_dport), applies, _DPORT)
+def _multiport_options(scope: Scope) -> dict[str, MatchOption]:
+    sports = in_ranges("sport", _sport, _several, ValueKind.NUMBER, scope=scope, needs="the source port")
+    dports = in_ranges("dport", _dport, _several, ValueKind.NUMBER, scope=scope, needs="the destination port")
+    ports = MatchOption(
+        evaluate=_either, breakpoints=port_spans, condition=_either_condition, scope=scope, needs="both ports"
+    )
     return {
-        "": MatchEvaluator(_always, applies),
+        "": bare(scope),
         "sports": sports,
         "source-ports": sports,
         "dports": dports,
         "destination-ports": dports,
-        "ports": MatchEvaluator(_among(_sport, _dport), applies, _PORTS),
+        "ports": ports,
     }
 
 
-def _icmp_options(option: str, applies: Applicability) -> dict[str, MatchEvaluator]:
-    return {"": MatchEvaluator(_always, applies), option: MatchEvaluator(_icmp_type, applies, _ICMP_TYPE)}
+def _icmp_options(option: str, scope: Scope) -> dict[str, MatchOption]:
+    found = MatchOption(
+        evaluate=_icmp_type, breakpoints=icmp_spans, condition=_typed, scope=scope, needs="the ICMP type"
+    )
+    return {"": bare(scope), option: found}
 
 
-_TCP = _speaks(protocol_names.TCP)
-_ICMPV6 = _icmp_options("icmpv6-type", _speaks(protocol_names.ICMPV6))
+TCP = speaks(protocol_names.TCP)
+_ICMPV6 = _icmp_options("icmpv6-type", speaks(protocol_names.ICMPV6))
 
-_MODULES: Mapping[str, Mapping[str, MatchEvaluator]] = {
+_MODULES: Mapping[str, Mapping[str, MatchOption]] = {
     "tcp": {
-        **_port_options(_TCP),
-        "tcp-flags": MatchEvaluator(_tcp_flags, _TCP),
-        "syn": MatchEvaluator(_syn, _TCP),
+        **_port_options(TCP),
+        "tcp-flags": MatchOption(evaluate=_tcp_flags, breakpoints=NO_RANGES, condition=_flags_set, scope=TCP),
+        "syn": MatchOption(
+            evaluate=_syn,
+            breakpoints=NO_RANGES,
+            condition=lambda _values, family: _flags_set(_SYN, family),
+            scope=TCP,
+        ),
     },
-    "udp": _port_options(_speaks(protocol_names.UDP)),
-    "sctp": _port_options(_speaks(protocol_names.SCTP)),
-    "multiport": _multiport_options(_speaks(*sorted(protocol_names.PORT_PROTOCOLS))),
-    "icmp": _icmp_options("icmp-type", _speaks(protocol_names.ICMP)),
+    "udp": _port_options(speaks(protocol_names.UDP)),
+    "sctp": _port_options(speaks(protocol_names.SCTP)),
+    "multiport": _multiport_options(speaks(*sorted(protocol_names.PORT_PROTOCOLS))),
+    "icmp": _icmp_options("icmp-type", speaks(protocol_names.ICMP)),
     "icmp6": _ICMPV6,
     "icmpv6": _ICMPV6,
     "ipv6-icmp": _ICMPV6,
 }
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    (module, option): evaluator for module, options in _MODULES.items() for option, evaluator in options.items()
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    (module, option): found for module, options in _MODULES.items() for option, found in options.items()
 }

@@ -3,10 +3,13 @@
 Sources: iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp, ipt_ah, ip6t_ah.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from engine.rulesets.model import Family
-from simulator.matches.base import Applicability, MatchEvaluator, PacketCheck, Truth, always, beyond, one
+from simulator.matches.base import CheckReader, MatchOption, PacketCheck, Scope, Truth, bare, beyond, one, speaks
+from simulator.matches.breakpoints import READS_BYTES
+from simulator.matches.formula import MORE_THAN_THE_PACKET, ON_THE_WIRE, Undecided
 from simulator.packets import HeaderLayout, Packet, bytes_of, layout, protocol_names
 
 AH, ESP = 51, 50
@@ -60,10 +63,6 @@ def found_in(packet: Packet) -> HeaderLayout | None:
     """Return where a packet's headers lie, or None where it has no bytes."""
     data = bytes_of(packet)
     return None if data is None else layout(data)
-
-
-def _speaks(*protocols: int) -> Applicability:
-    return lambda packet: packet.protocol in protocols and not packet.fragment
 
 
 def _tcp_options(packet: Packet) -> Iterator[tuple[int, bytes]]:
@@ -162,7 +161,7 @@ def _dccp_types(values: tuple[str, ...], _family: Family) -> PacketCheck:
     return check
 
 
-def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], Family], PacketCheck]:
+def _first_word(at: int, size: int, highest: int) -> CheckReader:
     """A check on a number of the transport header; a header that is cut is told of, even by an inverted one."""
 
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
@@ -178,15 +177,25 @@ def _first_word(at: int, size: int, highest: int) -> Callable[[tuple[str, ...], 
     return read
 
 
-_TCP, _SCTP, _DCCP = _speaks(protocol_names.TCP), _speaks(protocol_names.SCTP), _speaks(protocol_names.DCCP)
+def deeper(
+    evaluate: CheckReader, scope: Scope, needs: str = "", made_up: str = NO_PAYLOAD, why: Undecided = ON_THE_WIRE
+) -> MatchOption:
+    """Return the definition of a match on bytes, which no field holds."""
+    return MatchOption(
+        evaluate=evaluate, breakpoints=READS_BYTES, condition=why, scope=scope, needs=needs, made_up=made_up
+    )
 
-EVALUATORS: Mapping[tuple[str, str], MatchEvaluator] = {
-    ("tcp", "tcp-option"): MatchEvaluator(_tcp_option, _TCP, made_up=NO_PAYLOAD),
-    ("tcpmss", ""): MatchEvaluator(always, _TCP),
-    ("tcpmss", "mss"): MatchEvaluator(_mss, _TCP, made_up=NO_PAYLOAD),
-    ("sctp", "chunk-types"): MatchEvaluator(_chunk_types, _SCTP, "whole SCTP chunks", drops=True),
-    ("dccp", "dccp-types"): MatchEvaluator(_dccp_types, _DCCP, "a DCCP header", NO_PAYLOAD),
-    ("esp", ""): MatchEvaluator(always, _speaks(ESP)),
-    ("esp", "espspi"): MatchEvaluator(_first_word(0, 4, 0xFFFFFFFF), _speaks(ESP), "an ESP header", NO_PAYLOAD),
-    ("ah", ""): MatchEvaluator(always),
+
+_TCP, _ESP = speaks(protocol_names.TCP), speaks(ESP)
+
+OPTIONS: Mapping[tuple[str, str], MatchOption] = {
+    ("tcp", "tcp-option"): deeper(_tcp_option, _TCP),
+    ("tcpmss", ""): bare(_TCP),
+    ("tcpmss", "mss"): deeper(_mss, _TCP, why=MORE_THAN_THE_PACKET),
+    ("sctp", "chunk-types"): replace(
+        deeper(_chunk_types, speaks(protocol_names.SCTP), "whole SCTP chunks", made_up=""), drops=True
+    ),
+    ("dccp", "dccp-types"): deeper(_dccp_types, speaks(protocol_names.DCCP), "a DCCP header"),
+    ("esp", ""): bare(_ESP),
+    ("esp", "espspi"): deeper(_first_word(0, 4, 0xFFFFFFFF), _ESP, "an ESP header"),
 }

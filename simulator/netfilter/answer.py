@@ -5,8 +5,10 @@ from enum import StrEnum
 
 from engine.rulesets.model import Hook
 from engine.rulesets.ownership import owner_of
-from simulator.netfilter.targets import LOGGERS
 from simulator.packets import ConnState, Packet
+
+LOGGERS = frozenset({"LOG", "NFLOG"})
+"""Targets that tell about a packet and let it go on."""
 
 
 class Verdict(StrEnum):

@@ -1,24 +1,31 @@
-"""A ruleset made ready to walk: rules compiled once, jumps resolved, and every fault found before the first packet."""
+"""Program of a ruleset: chains and rules of one family, with jumps, sets and faults resolved once for all engines.
 
-from collections.abc import Container, Iterator, Mapping
+Input is a ruleset, output its chains. The walker and the batch engine take the checks of a rule, the symbolic engine
+takes its matches and its effect. Rules are made ready when an engine first comes to their chain, as most rulesets have
+many chains that no packet meets.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
+from operator import attrgetter
 
 from engine.errors import Fault, Refused, shown
-from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
+from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Target
 from simulator.matches import CompiledMatch, ContextCheck, PacketCheck, compile_matches
 from simulator.matches.base import holds
-from simulator.netfilter.answer import Decision
-from simulator.netfilter.set_target import set_effect
-from simulator.netfilter.targets import LOGGERS, TargetAction, TargetEffect, effect_of
+from simulator.netfilter.answer import LOGGERS, Decision
+from simulator.netfilter.effects import NEXT, TargetAction, TargetEffect
+from simulator.netfilter.targets import effect_of
 from simulator.sets import SetRegistry, read_set
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramRule:
-    """One rule made ready; ``into`` is the chain that a jump or goto leads to.
+    """One rule; ``into`` is the chain that a jump or goto leads to.
 
-    ``first`` are checks that may be made before all else, ``second`` what may be weighed then, as nothing hangs on
+    ``first`` are checks that may be made before all else, ``second`` what may be weighed then, as nothing depends on
     their order; ``plain`` says that the rule has no others.
     """
 
@@ -26,6 +33,7 @@ class ProgramRule:
     effect: TargetEffect
     target: str
     decision: Decision
+    sets: SetRegistry
     into: "ProgramChain | None" = None
     first: tuple[PacketCheck, ...] = field(init=False)
     second: tuple[ContextCheck, ...] = field(init=False)
@@ -39,48 +47,143 @@ class ProgramRule:
         object.__setattr__(self, "plain", len(leading) == len(self.tests))
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class ProgramChain:
-    """One chain made ready; its lines are filled in once every chain of the table is known."""
+    """One chain of a program."""
 
-    name: str
-    policy: str | None
-    lines: list[ProgramRule] = field(default_factory=list)
+    table: str
+    source: Chain
+    program: "Program" = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+        return self.source.name
+
+    @property
+    def policy(self) -> str | None:
+        """Its policy, if it is a built-in chain."""
+        return self.source.policy
+
+    @cached_property
+    def rules(self) -> tuple[ProgramRule, ...]:
+        """Its rules with their checks."""
+        return tuple(self._rule(at) for at in range(len(self.source.rules)))
+
+    @cached_property
+    def callees(self) -> tuple[str, ...]:
+        """The chains that its rules lead to, by name."""
+        names = {rule.target.name for rule in self.source.rules if rule.target}
+        return tuple(sorted(names & self.program.chains[self.table].keys()))
+
+    def effect(self, at: int) -> TargetEffect:
+        """Return the effect of a rule by its place."""
+        target = self.source.rules[at].target
+        if target is not None and target.name in self.program.chains[self.table]:
+            return _GOTO if target.goto else _JUMP
+        return effect_of(target, self.program.family) or NEXT
+
+    def into(self, at: int) -> "ProgramChain | None":
+        """Return the chain that a rule leads to, by its place."""
+        target = self.source.rules[at].target
+        return None if target is None else self.program.chains[self.table].get(target.name)
+
+    def decision(self, at: int) -> Decision:
+        """Return the name of a rule in answers, by its place."""
+        return Decision(self.table, self.name, at + 1, self.source.rules[at].comment)
+
+    def _rule(self, at: int) -> ProgramRule:
+        rule, program = self.source.rules[at], self.program
+        tests = compile_matches(_judged(rule), program.family, program.sets)
+        name = rule.target.name if rule.target else ""
+        return ProgramRule(tests, self.effect(at), name, self.decision(at), program.sets, self.into(at))
 
 
-Program = Mapping[str, Mapping[str, ProgramChain]]
-"""Chains by table and name."""
+_JUMP, _GOTO = TargetEffect(TargetAction.JUMP), TargetEffect(TargetAction.GOTO)
+_TRACKING_MODULES = frozenset({"conntrack", "state", "connmark", "connbytes", "connlabel", "helper"})
+_TRACKING_TARGETS = frozenset({"CONNMARK", "CT", "NOTRACK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"})
+
+
+@dataclass(eq=False)
+class Program:
+    """Chains of one family by table and name."""
+
+    ruleset: Ruleset
+    family: Family
+    chains: Mapping[str, Mapping[str, ProgramChain]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Resolve chains and sets.
+
+        Raises:
+            Refused: rules name sets or chains that are not there, or chains form a loop.
+        """
+        self.chains = {
+            table.name: {chain.name: ProgramChain(table.name, chain, self) for chain in table.chains}
+            for table in self.ruleset.tables(self.family)
+        }
+        faults = tuple(_faults(self))
+        if faults:
+            raise Refused(faults)
+
+    @cached_property
+    def sets(self) -> SetRegistry:
+        """All sets that rules name, and those that lists among them name, ready for look-ups.
+
+        Raises:
+            Refused: a member does not fit its set.
+        """
+        by_name = {ipset.name: ipset for ipset in self.ruleset.sets}
+        used = {name for *_, rule in _rules(self) for name in rule.set_names}
+        used |= {name for each in used for name in by_name[each].set_names}
+        return {name: read_set(by_name[name]) for name in sorted(used)}
+
+    @cached_property
+    def changed_sets(self) -> frozenset[str]:
+        """The sets that rules of either family change."""
+        return frozenset(
+            option.values[0]
+            for *_, chain in self.ruleset.chains()
+            for rule in chain.rules
+            if rule.target is not None and rule.target.name == "SET"
+            for option in rule.target.options
+            if option.option in {"add-set", "del-set"}
+        )
+
+    @cached_property
+    def tracked(self) -> bool:
+        """Whether rules make the kernel track connections, and put fragments together for that."""
+        return any(
+            (rule.target is not None and rule.target.name in _TRACKING_TARGETS)
+            or any(match.module in _TRACKING_MODULES for match in rule.matches)
+            for *_, rule in _rules(self)
+        )
+
+    def fits(self, ruleset: Ruleset) -> bool:
+        """Whether a ruleset has the same chains, and sets of the same names, whatever is in them."""
+        own = self.ruleset
+        return own is ruleset or (
+            (own.ipv4, own.ipv6) == (ruleset.ipv4, ruleset.ipv6) and _listed(own) == _listed(ruleset)
+        )
 
 
 def compile_program(ruleset: Ruleset, family: Family) -> Program:
-    """Make all chains of one family ready.
+    """Return the program of a ruleset with its sets read, so that no fault is left for the first packet.
 
     Raises:
-        Refused: rules name sets or chains that are not there, or chains form a loop.
+        Refused: rules name sets or chains that are not there, chains form a loop, or a member does not fit its set.
     """
-    check_program(ruleset, family)
-    sets = _sets(ruleset, family)
-    program = {
-        table.name: {chain.name: ProgramChain(chain.name, chain.policy) for chain in table.chains}
-        for table in ruleset.tables(family)
-    }
-    for table, chain, number, rule in _rules(ruleset, family):
-        tests = compile_matches(_judged(rule), family, sets)
-        effect = _effect(rule.target, family, sets, chains=program[table.name])
-        line = _line(tests, rule, Decision(table.name, chain.name, number, rule.comment), program, effect)
-        program[table.name][chain.name].lines.append(line)
+    program = Program(ruleset, family)
+    _ = program.sets
     return program
 
 
-def check_program(ruleset: Ruleset, family: Family) -> None:
-    """Find out whether chains of one family can be made ready.
+def _listed(ruleset: Ruleset) -> tuple[tuple[str, ...], tuple[IpSet, ...]]:
+    """Return the names of all sets, and the lists among them."""
+    return tuple(map(_NAME, ruleset.sets)), tuple(each for each in ruleset.sets if each.type == "list:set")
 
-    Raises:
-        Refused: rules name sets or chains that are not there, or chains form a loop.
-    """
-    faults = tuple(_faults(ruleset, family))
-    if faults:
-        raise Refused(faults)
+
+_NAME = attrgetter("name")
 
 
 def _judged(rule: Rule) -> tuple[Match, ...]:
@@ -89,50 +192,24 @@ def _judged(rule: Rule) -> tuple[Match, ...]:
     return tuple(match for match in rule.matches if match.module != "limit") if logs else rule.matches
 
 
-def _sets(ruleset: Ruleset, family: Family) -> SetRegistry:
-    """All sets that rules name, and those that lists among them name."""
-    by_name = {ipset.name: ipset for ipset in ruleset.sets}
-    used = {name for *_, rule in _rules(ruleset, family) for name in rule.set_names}
-    used |= {name for each in used for name in by_name[each].set_names}
-    return {name: read_set(by_name[name]) for name in sorted(used)}
+def _rules(program: Program) -> Iterator[tuple[ProgramChain, int, Rule]]:
+    for table in program.chains.values():
+        for chain in table.values():
+            for number, rule in enumerate(chain.source.rules, 1):
+                yield chain, number, rule
 
 
-def _effect(target: Target | None, family: Family, sets: SetRegistry, *, chains: Container[str]) -> TargetEffect | None:
-    """What a target does, or None where it is a chain."""
-    if target is None or target.name not in chains:
-        return effect_of(target, family) if target is None or target.name != "SET" else set_effect(target, family, sets)
-    return None
-
-
-def _line(
-    tests: tuple[CompiledMatch, ...], rule: Rule, decision: Decision, program: Program, effect: TargetEffect | None
-) -> ProgramRule:
-    name = rule.target.name if rule.target else ""
-    if rule.target is None or effect is not None:
-        return ProgramRule(tests, effect or TargetEffect(TargetAction.NEXT), name, decision)
-    act = TargetAction.GOTO if rule.target.goto else TargetAction.JUMP
-    return ProgramRule(tests, TargetEffect(act), name, decision, program[decision.table][name])
-
-
-def _rules(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain, int, Rule]]:
-    for table in ruleset.tables(family):
-        for chain in table.chains:
-            for number, rule in enumerate(chain.rules, 1):
-                yield table, chain, number, rule
-
-
-def _faults(ruleset: Ruleset, family: Family) -> Iterator[Fault]:
-    sets = {ipset.name: ipset for ipset in ruleset.sets}
-    chains = {table.name: {chain.name for chain in table.chains} for table in ruleset.tables(family)}
-    for table, chain, number, rule in _rules(ruleset, family):
-        where = f"{family} {table.name}/{chain.name} rule {number}"
+def _faults(program: Program) -> Iterator[Fault]:
+    sets = {ipset.name: ipset for ipset in program.ruleset.sets}
+    for chain, number, rule in _rules(program):
+        where = f"{program.family} {chain.table}/{chain.name} rule {number}"
         for name in rule.set_names:
             yield from _set_faults(where, name, sets)
         target = rule.target
-        if target and target.name not in chains[table.name] and _is_chain(target, family):
+        if target and target.name not in program.chains[chain.table] and _is_chain(target, program.family):
             yield Fault(where, f"there is no chain {shown(target.name)} to go to", "a chain of the same table")
-    for table in ruleset.tables(family):
-        yield from _loops(table, family)
+    for table, chains in program.chains.items():
+        yield from _loops(table, chains, program.family)
 
 
 def _set_faults(where: str, name: str, sets: Mapping[str, IpSet]) -> Iterator[Fault]:
@@ -151,12 +228,11 @@ def _is_chain(target: Target, family: Family) -> bool:
     return target.goto or effect_of(target, family) is None
 
 
-def _loops(table: Table, family: Family) -> Iterator[Fault]:
+def _loops(table: str, chains: Mapping[str, ProgramChain], family: Family) -> Iterator[Fault]:
     """As the kernel: only chains that a hook reaches can be refused for a loop."""
-    nexts = {chain.name: tuple(_targets(chain, table)) for chain in table.chains}
     done: set[str] = set()
-    for start in [name for name in nexts if name in Hook.__members__]:
-        path, pending = [start], [iter(nexts[start])]
+    for start in [name for name in chains if name in Hook.__members__]:
+        path, pending = [start], [iter(chains[start].callees)]
         while pending:
             name = next(pending[-1], None)
             if name is None:
@@ -164,12 +240,7 @@ def _loops(table: Table, family: Family) -> Iterator[Fault]:
                 done.add(path.pop())
             elif name in path:
                 way = " -> ".join([*path[path.index(name) :], name])
-                yield Fault(f"{family} {table.name}/{name}", f"chains form a loop: {way}", "chains that end")
+                yield Fault(f"{family} {table}/{name}", f"chains form a loop: {way}", "chains that end")
             elif name not in done:
                 path.append(name)
-                pending.append(iter(nexts[name]))
-
-
-def _targets(chain: Chain, table: Table) -> Iterator[str]:
-    names = {other.name for other in table.chains}
-    return iter(sorted({rule.target.name for rule in chain.rules if rule.target and rule.target.name in names}))
+                pending.append(iter(chains[name].callees))

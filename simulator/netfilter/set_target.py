@@ -6,22 +6,20 @@ from dataclasses import replace
 from engine.rulesets.model import Family, Match, Target
 from simulator.matches.fields import MARK_BITS
 from simulator.matches.set_match import sides_of
-from simulator.netfilter.targets import TargetAction, TargetContext, TargetEffect
+from simulator.netfilter.effects import FieldWrite, TargetAction, TargetContext, TargetEffect
 from simulator.packets import Packet, protocol_names
-from simulator.sets import SetLookup, SetLookupContext, SetRegistry, delete, insert, test
+from simulator.sets import SetLookup, SetLookupContext, delete, insert, test
 
 _MOST = (2**32 - 1) // 1000
 """The longest timeout in seconds, as the kernel counts in milliseconds."""
 
+_SETS = "changes sets, which count as unknown where rules change them"
+
 SetTargetOptions = Mapping[str, Match]
 
 
-def set_effect(target: Target, family: Family, sets: SetRegistry) -> TargetEffect:
-    """Return what a rule does to its sets, and by ``--map-set`` to the packet.
-
-    Raises:
-        KeyError: it names a set that is not in ``sets``.
-    """
+def set_effect(target: Target, family: Family) -> TargetEffect:
+    """Return what a rule does to its sets, and by ``--map-set`` to the packet."""
     options = {option.option: option for option in target.options}
     try:
         adds, deletes, maps = (_asked(options, f"{verb}-set", family) for verb in ("add", "del", "map"))
@@ -30,21 +28,18 @@ def set_effect(target: Target, family: Family, sets: SetRegistry) -> TargetEffec
         return TargetEffect(
             TargetAction.NEXT, assumption="target SET is not understood; assumed to go on with the next rule"
         )
-    for asked in (adds, deletes, maps):
-        if asked is not None and asked.name not in sets:
-            raise KeyError(asked.name)
     exist, marks = "exist" in options, "map-mark" in options
 
     def change(packet: Packet, scene: TargetContext) -> Packet:
-        memory = scene.around.memory
+        memory, sets = scene.around.memory, scene.sets
         visit = SetLookupContext(packet, memory.elapsed(packet.time), scene.assume)
         if adds is not None and insert(sets, adds, visit, memory, timeout, exist=exist) is None:
             scene.assume(f"what goes into set {adds.name} cannot be known; it is assumed to stay as it is")
         if deletes is not None and delete(sets, deletes, visit, memory) is None:
             scene.assume(f"what goes from set {deletes.name} cannot be known; it is assumed to stay as it is")
-        return packet if maps is None else _mapped(packet, scene, maps, sets, visit, marks=marks)
+        return packet if maps is None else _mapped(packet, scene, maps, visit, marks=marks)
 
-    return TargetEffect(TargetAction.NEXT, change)
+    return TargetEffect(TargetAction.NEXT, change, writes=(FieldWrite("mark", None),) if marks else _SETS)
 
 
 def _asked(options: SetTargetOptions, name: str, family: Family) -> SetLookup | None:
@@ -60,11 +55,9 @@ def _timeout(options: SetTargetOptions) -> int | None:
     return min(_MOST, protocol_names.number(options["timeout"].values[0], 2**32 - 1))
 
 
-def _mapped(
-    packet: Packet, scene: TargetContext, maps: SetLookup, sets: SetRegistry, visit: SetLookupContext, *, marks: bool
-) -> Packet:
+def _mapped(packet: Packet, scene: TargetContext, maps: SetLookup, visit: SetLookupContext, *, marks: bool) -> Packet:
     """The packet with the mark that its member has; priorities and queues no rule can see."""
-    reply = test(sets, maps, visit, scene.around.memory)
+    reply = test(scene.sets, maps, visit, scene.around.memory)
     if reply.held is None:
         scene.assume(f"whether set {maps.name} has the packet cannot be known; its mark is assumed to stay")
     if not (reply.held and marks):

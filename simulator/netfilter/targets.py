@@ -1,70 +1,36 @@
-"""What each target does to a packet and to the walk (iptables-extensions(8), TARGET EXTENSIONS)."""
+"""Registry of targets: what each does to a packet and to the walk, for all three engines.
+
+Input is a rule's target, output its effect. Source: iptables-extensions(8), TARGET EXTENSIONS.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from dataclasses import replace
 
-from engine.rulesets.model import Family, Hook, Match, Target
-from simulator.context import PacketContext
+from engine.rulesets.model import Family, Match, Target
 from simulator.matches.connection import connection_of
 from simulator.matches.fields import MARK_BITS, dscp_class, mark_and_mask, tos_and_mask
-from simulator.netfilter.nat import TRANSLATIONS, Translation
+from simulator.netfilter.effects import (
+    ANY_DESTINATION,
+    NEXT,
+    UNTRACKED,
+    FieldWrite,
+    TargetAction,
+    TargetContext,
+    TargetEffect,
+    destination,
+)
+from simulator.netfilter.nat import TRANSLATIONS, Translation, range_of
+from simulator.netfilter.set_target import set_effect
 from simulator.packets import ConnState, Packet, protocol_names, rewritten
-
-
-class TargetAction(Enum):
-    """How the walk goes on after a rule has matched."""
-
-    ACCEPT = auto()
-    DROP = auto()
-    REJECT = auto()
-    RETURN = auto()
-    NEXT = auto()
-    JUMP = auto()
-    GOTO = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class TargetContext:
-    """Where a target acts: the hook, the node around it, and whom to tell what has to be assumed."""
-
-    hook: Hook
-    around: PacketContext
-    assume: Callable[[str], None]
-
-
-PacketRewrite = Callable[[Packet, TargetContext], Packet]
-"""What a target makes of a packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class TargetEffect:
-    """A target's effect: how the walk goes on, how the packet changes, and what is assumed.
-
-    ``writes`` names the field that alone changes, where what it becomes hangs on nothing but what it was. (What remains
-    of a packet that knows no connection and no zone may be left out of account.)
-    """
-
-    act: TargetAction
-    change: PacketRewrite | None = None
-    assumption: str = ""
-    reject_with: str | None = None
-    writes: str = ""
-
 
 TargetOptions = Mapping[str, Match]
 TargetReader = Callable[[Target, Family], TargetEffect]
 """From a target's words to its effect; ValueError, KeyError or IndexError where they are not understood."""
 
-_NEXT = TargetEffect(TargetAction.NEXT)
-
 _REJECT_WITH: Mapping[Family, str] = {
     Family.IPV4: "icmp-port-unreachable",
     Family.IPV6: "icmp6-port-unreachable",
 }
-
-LOGGERS = frozenset({"LOG", "NFLOG"})
-"""Targets that tell about a packet and let it go on."""
 
 _HARMLESS = frozenset(
     "AUDIT CHECKSUM CLASSIFY CONNSECMARK IDLETIMER LED LOG NFLOG SECMARK TCPMSS TCPOPTSTRIP TEE TRACE ULOG".split()
@@ -83,7 +49,7 @@ WITHOUT_CONNECTION = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
 def effect_of(target: Target | None, family: Family) -> TargetEffect | None:
     """Return what a target other than a chain does, or None where no such target is known."""
     if target is None:
-        return _NEXT
+        return NEXT
     if target.name in TARGETS:
         try:
             return TARGETS[target.name](target, family)
@@ -121,10 +87,6 @@ def _set_xmark(option: Match) -> tuple[int, int]:
     return mask, value
 
 
-def _writes(name: str, change: PacketRewrite) -> TargetEffect:
-    return TargetEffect(TargetAction.NEXT, change, writes=name)
-
-
 _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
     "set-mark": _set_mark,
     "set-xmark": _set_xmark,
@@ -138,7 +100,13 @@ _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
 def _mark(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
     mask, value = _MARKS[option.option](option)
-    return _writes("mark", lambda packet, _: replace(packet, mark=packet.mark & (MARK_BITS ^ mask) ^ value))
+    kept = MARK_BITS ^ mask
+    return TargetEffect(
+        TargetAction.NEXT,
+        lambda packet, _: replace(packet, mark=packet.mark & kept ^ value),
+        rewrites="mark",
+        writes=(FieldWrite("mark", value, kept),),
+    )
 
 
 def _connmark(target: Target, _family: Family) -> TargetEffect:
@@ -147,7 +115,11 @@ def _connmark(target: Target, _family: Family) -> TargetEffect:
     packet_bits = protocol_names.number(_word(options, "nfmask", mask), MARK_BITS)
     kept_bits = protocol_names.number(_word(options, "ctmask", mask), MARK_BITS)
     if "restore-mark" in options:
-        return TargetEffect(TargetAction.NEXT, lambda packet, scene: _restored(packet, scene, packet_bits, kept_bits))
+        return TargetEffect(
+            TargetAction.NEXT,
+            lambda packet, scene: _restored(packet, scene, packet_bits, kept_bits),
+            writes=(FieldWrite("mark", None),),
+        )
     if "save-mark" in options:
         return _connection_mark(lambda packet, mark: mark & (MARK_BITS ^ kept_bits) ^ (packet.mark & packet_bits))
     (option,) = target.options
@@ -165,7 +137,9 @@ def _connection_mark(marked: Callable[[Packet, int], int]) -> TargetEffect:
             return packet
         return replace(packet, connection=replace(known, mark=marked(packet, known.mark)))
 
-    return TargetEffect(TargetAction.NEXT, change)
+    return TargetEffect(
+        TargetAction.NEXT, change, writes="changes the connection's mark, which is free wherever it is asked"
+    )
 
 
 def _restored(packet: Packet, scene: TargetContext, packet_bits: int, kept_bits: int) -> Packet:
@@ -185,10 +159,13 @@ def _untracked(packet: Packet, _scene: TargetContext) -> Packet:
     return packet if _is_known(packet) else replace(packet, state=ConnState.UNTRACKED)
 
 
+_NOTRACK = TargetEffect(TargetAction.NEXT, _untracked, rewrites="state", writes=(UNTRACKED,))
+
+
 def _ct(target: Target, _family: Family) -> TargetEffect:
     options = _options(target)
     if "notrack" in options:
-        return TargetEffect(TargetAction.NEXT, _untracked, writes="state")
+        return _NOTRACK
     zone = next((protocol_names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
     if any(name.startswith("zone-") for name in options):
         raise ValueError(target)  # a zone for one direction only
@@ -198,7 +175,9 @@ def _ct(target: Target, _family: Family) -> TargetEffect:
             assumption=f"helper {_word(options, 'helper')} is not modelled; assumed to expect nothing",
         )
     return TargetEffect(
-        TargetAction.NEXT, lambda packet, _: packet if _is_known(packet) else replace(packet, zone=zone)
+        TargetAction.NEXT,
+        lambda packet, _: packet if _is_known(packet) else replace(packet, zone=zone),
+        writes="changes the zone, which no match asks",
     )
 
 
@@ -212,9 +191,13 @@ def _is_known(packet: Packet) -> bool:
 
 def _ttl(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
-    change, number = _TTLS[option.option.partition("-")[2]], protocol_names.number(option.values[0], 0xFF)
+    verb, number = option.option.partition("-")[2], protocol_names.number(option.values[0], 0xFF)
+    change = _TTLS[verb]
     return TargetEffect(
-        TargetAction.NEXT, lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)), writes="ttl"
+        TargetAction.NEXT,
+        lambda packet, _: rewritten(packet, ttl=change(packet.ttl, number)),
+        rewrites="ttl",
+        writes=(FieldWrite("ttl", number if verb == "set" else None),),
     )
 
 
@@ -233,8 +216,15 @@ def _tos(target: Target, _family: Family) -> TargetEffect:
     else:
         number = protocol_names.number(text, 0xFF)
         value, mask = {"and-tos": (0, 0xFF ^ number), "or-tos": (number, number), "xor-tos": (number, 0)}[option.option]
+    return _service(0xFF ^ mask, value)
+
+
+def _service(kept: int, value: int) -> TargetEffect:
     return TargetEffect(
-        TargetAction.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & (0xFF ^ mask) ^ value), writes="tos"
+        TargetAction.NEXT,
+        lambda packet, _: rewritten(packet, tos=packet.tos & kept ^ value),
+        rewrites="tos",
+        writes=(FieldWrite("tos", value, kept),),
     )
 
 
@@ -242,9 +232,7 @@ def _dscp(target: Target, _family: Family) -> TargetEffect:
     (option,) = target.options
     text = option.values[0]
     value = dscp_class(text) if option.option == "set-dscp-class" else protocol_names.number(text, 0x3F)
-    return TargetEffect(
-        TargetAction.NEXT, lambda packet, _: rewritten(packet, tos=packet.tos & 3 | value << 2), writes="tos"
-    )
+    return _service(3, value << 2)
 
 
 def _queue(target: Target, _family: Family) -> TargetEffect:
@@ -265,14 +253,30 @@ def _untranslated(target: Target) -> TargetEffect:
     )
 
 
-def _translation(read: Callable[[Target, Family], Translation]) -> TargetReader:
+def _translation(read: Callable[[Target, Family], Translation], writes: tuple[FieldWrite, ...] | str) -> TargetReader:
     def effect(target: Target, family: Family) -> TargetEffect:
         translate = read(target, family)
-        return TargetEffect(
-            TargetAction.ACCEPT, lambda packet, scene: translate(packet, scene.hook, scene.around, scene.assume)
-        )
+
+        def change(packet: Packet, scene: TargetContext) -> Packet:
+            return translate(packet, scene.hook, scene.around, scene.assume)
+
+        return TargetEffect(TargetAction.ACCEPT, change, writes=writes)
 
     return effect
+
+
+def _dnat(target: Target, family: Family) -> TargetEffect:
+    wanted = range_of(_word(_options(target), "to-destination"), family)
+    low, high = wanted.addresses or (None, None)
+    addresses = None if low is None or high is None else (int(low), int(high))
+    return replace(_TRANSLATED["DNAT"](target, family), writes=destination(addresses, wanted.ports))
+
+
+_SOURCE = "changes the source behind the last rule"
+_TRANSLATED: Mapping[str, TargetReader] = {
+    name: _translation(read, _SOURCE if name in {"SNAT", "MASQUERADE"} else ANY_DESTINATION)
+    for name, read in TRANSLATIONS.items()
+}
 
 
 def _always(effect: TargetEffect) -> TargetReader:
@@ -286,7 +290,7 @@ TARGETS: Mapping[str, TargetReader] = {
     "REJECT": _reject,
     "MARK": _mark,
     "CONNMARK": _connmark,
-    "NOTRACK": _always(TargetEffect(TargetAction.NEXT, _untracked, writes="state")),
+    "NOTRACK": _always(_NOTRACK),
     "CT": _ct,
     "TTL": _ttl,
     "HL": _ttl,
@@ -294,6 +298,8 @@ TARGETS: Mapping[str, TargetReader] = {
     "DSCP": _dscp,
     "QUEUE": _queue,
     "NFQUEUE": _queue,
-    **dict.fromkeys(_HARMLESS, _always(_NEXT)),
-    **{name: _translation(read) for name, read in TRANSLATIONS.items()},
+    **dict.fromkeys(_HARMLESS, _always(NEXT)),
+    **_TRANSLATED,
+    "DNAT": _dnat,
+    "SET": set_effect,
 }

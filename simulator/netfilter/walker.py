@@ -9,8 +9,8 @@ from simulator.context import UNKNOWN_INTERFACE, PacketContext
 from simulator.matches import CompiledMatch, Truth
 from simulator.matches.base import MalformedError
 from simulator.netfilter.answer import Decision, Evaluation, TraceStep, Verdict
+from simulator.netfilter.effects import VERDICTS, TargetAction, TargetContext
 from simulator.netfilter.program import Program, ProgramChain, ProgramRule, compile_program
-from simulator.netfilter.targets import TargetAction, TargetContext
 from simulator.packets import ConnState, Packet
 
 TABLES: Mapping[Hook, tuple[str, ...]] = {
@@ -66,20 +66,20 @@ class PacketWalk:
     def __post_init__(self) -> None:
         self.around.memory.elapsed(self.packet.time)  # time begins with the first packet, whatever rules it meets
 
-    def table(self, table: str, block: ProgramChain, hook: Hook) -> bool:
+    def table(self, table: str, chain: ProgramChain, hook: Hook) -> bool:
         """Walk one table, in the chain of a hook; return whether the packet goes on."""
-        self.ends.append(_walk(self, table, block, hook))
+        self.ends.append(_walk(self, table, chain, hook))
         return self.ends[-1].verdict is Verdict.ACCEPT
 
     def assume(self, decision: Decision, what: str) -> None:
         """Name what has to be assumed at a rule."""
         self.assumptions[f"{decision.table}/{decision.chain} rule {decision.rule}: {what}"] = None
 
-    def matches(self, line: ProgramRule) -> bool:
+    def matches(self, rule: ProgramRule) -> bool:
         """Whether all checks hold; one that cannot be known counts as failed, and only then it is an assumption."""
         packet, unknown = self.packet, None
         noted: list[str] = []
-        for test in line.tests:
+        for test in rule.tests:
             held = test.check(packet) if test.weigh is None else test.weigh(packet, self.around)
             if test.assumed or test.made_up:
                 noted += _relied_on(test, packet, known=held is not None)
@@ -93,27 +93,27 @@ class PacketWalk:
             if unknown is not None:
                 noted.append(f"'{unknown.text}' {unknown.why}; assumed not to match")
             for what in noted:
-                self.assume(line.decision, what)
+                self.assume(rule.decision, what)
             return unknown is None
         for what in noted:
-            self.assume(line.decision, what)
+            self.assume(rule.decision, what)
         return False
 
-    def take(self, line: ProgramRule, depth: int, hook: Hook) -> None:
+    def take(self, rule: ProgramRule, depth: int, hook: Hook) -> None:
         """Note a matched rule, and let its target change the packet."""
-        by, effect = line.decision, line.effect
-        self.trace.append(TraceStep(by.table, by.chain, by.rule, line.target, depth, by.comment))
+        by, effect = rule.decision, rule.effect
+        self.trace.append(TraceStep(by.table, by.chain, by.rule, rule.target, depth, by.comment))
         if effect.assumption:
             self.assume(by, effect.assumption)
         if effect.change is not None:
             self.packet = effect.change(
-                self.packet, TargetContext(hook, self.around, lambda what: self.assume(by, what))
+                self.packet, TargetContext(hook, self.around, lambda what: self.assume(by, what), rule.sets)
             )
 
-    def dropped(self, line: ProgramRule, depth: int) -> TableResult:
+    def dropped(self, rule: ProgramRule, depth: int) -> TableResult:
         """Note a rule that dropped the packet by looking at it."""
-        by = line.decision
-        self.trace.append(TraceStep(by.table, by.chain, by.rule, line.target, depth, by.comment, matched=False))
+        by = rule.decision
+        self.trace.append(TraceStep(by.table, by.chain, by.rule, rule.target, depth, by.comment, matched=False))
         return TableResult(Verdict.DROP, by)
 
     def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
@@ -150,13 +150,6 @@ def _relied_on(test: CompiledMatch, packet: Packet, *, known: bool) -> list[str]
     return [*noted, f"'{test.text}' {test.made_up}"] if test.made_up and packet.wire is None else noted
 
 
-_VERDICTS: Mapping[TargetAction, Verdict] = {
-    TargetAction.ACCEPT: Verdict.ACCEPT,
-    TargetAction.DROP: Verdict.DROP,
-    TargetAction.REJECT: Verdict.REJECT,
-}
-
-
 class Walker:
     """A ruleset ready for many packets; each family is compiled when its first packet comes."""
 
@@ -176,14 +169,14 @@ class Walker:
         passage = PacketWalk(packet, around or PacketContext())
         passage.at(hook, packet.in_interface, packet.out_interface)
         for table in TABLES[hook]:
-            block = self.block(packet.family, table, hook)
-            if block is None or (table == "nat" and passage.packet.state is not ConnState.NEW):
+            chain = self.chain(packet.family, table, hook)
+            if chain is None or (table == "nat" and passage.packet.state is not ConnState.NEW):
                 continue  # the nat table sees only the first packet of a connection
-            if not (_raw(passage, block, hook) if table == "raw" else passage.table(table, block, hook)):
+            if not (_raw(passage, chain, hook) if table == "raw" else passage.table(table, chain, hook)):
                 break
         return passage.answer(packet, hook, packet.in_interface, packet.out_interface)
 
-    def block(self, family: Family, table: str, hook: Hook) -> ProgramChain | None:
+    def chain(self, family: Family, table: str, hook: Hook) -> ProgramChain | None:
         """Return the chain that a hook begins with in a table, if there is one.
 
         Raises:
@@ -191,81 +184,81 @@ class Walker:
         """
         if family not in self._programs:
             self._programs[family] = compile_program(self.ruleset, family)
-        return self._programs[family].get(table, {}).get(hook)
+        return self._programs[family].chains.get(table, {}).get(hook)
 
 
-def _raw(passage: PacketWalk, block: ProgramChain, hook: Hook) -> bool:
+def _raw(passage: PacketWalk, chain: ProgramChain, hook: Hook) -> bool:
     """Walk the raw table, which comes before connection tracking, so that a packet has no connection there yet.
 
     A packet that returns over the loopback interface still has the one it was sent with.
     """
     if hook is Hook.PREROUTING and passage.packet.in_interface == "lo":
-        return passage.table("raw", block, hook)
+        return passage.table("raw", chain, hook)
     state, connection = passage.packet.state, passage.packet.connection
     passage.packet = replace(passage.packet, state=ConnState.INVALID, connection=None)
-    goes_on = passage.table("raw", block, hook)
+    goes_on = passage.table("raw", chain, hook)
     if passage.packet.state is not ConnState.UNTRACKED:
         passage.packet = replace(passage.packet, state=state, connection=connection)
     return goes_on
 
 
 def _walk(passage: PacketWalk, table: str, base: ProgramChain, hook: Hook) -> TableResult:
-    block, at, depth = base, 0, 0
+    chain, at, depth = base, 0, 0
     callers: list[tuple[ProgramChain, int, int]] = []
     while True:
         try:
-            line = _matching(passage, block, at)
+            rule = _matching(passage, chain, at)
         except _DroppedError as dropped:
-            return passage.dropped(dropped.line, depth)
-        if line is None:
+            return passage.dropped(dropped.rule, depth)
+        if rule is None:
             if not callers:
                 return TableResult(Verdict((base.policy or "ACCEPT").lower()), Decision(table, base.name, 0))
-            block, at, depth = callers.pop()
+            chain, at, depth = callers.pop()
             continue
-        at = line.decision.rule
-        passage.take(line, depth, hook)
-        act = line.effect.act
-        if act in _VERDICTS:
-            return TableResult(_VERDICTS[act], line.decision, line.effect.reject_with)
+        at = rule.decision.rule
+        passage.take(rule, depth, hook)
+        act = rule.effect.act
+        if act in VERDICTS:
+            return TableResult(VERDICTS[act], rule.decision, rule.effect.reject_with)
         if act is TargetAction.RETURN:
-            at = len(block.lines)
-        elif line.into is not None:
+            at = len(chain.rules)
+        elif rule.into is not None:
             if act is TargetAction.JUMP:  # after a goto the walk returns to where the last jump came from
-                callers.append((block, at, depth))
-            block, at, depth = line.into, 0, depth + 1
+                callers.append((chain, at, depth))
+            chain, at, depth = rule.into, 0, depth + 1
 
 
 class _DroppedError(Exception):
     """A rule dropped the packet by looking at it."""
 
-    def __init__(self, line: ProgramRule) -> None:
-        super().__init__(line)
-        self.line = line
+    def __init__(self, rule: ProgramRule) -> None:
+        super().__init__(rule)
+        self.rule = rule
 
 
-def _matching(passage: PacketWalk, block: ProgramChain, at: int) -> ProgramRule | None:
+def _matching(passage: PacketWalk, chain: ProgramChain, at: int) -> ProgramRule | None:
     """Return the next rule of a chain that the packet matches.
 
     Raises:
         _DroppedError: the packet ends inside what a rule before that reads.
     """
     packet = passage.packet
-    line: ProgramRule
+    rule: ProgramRule
     try:
-        for line in islice(block.lines, at, None):
+        for rule in islice(chain.rules, at, None):
             held: Truth = True
-            for check in line.first:
+            for check in rule.first:
                 held = check(packet)
                 if not held:
                     break
             else:
-                for weigh in line.second:
+                for weigh in rule.second:
                     held = weigh(packet, passage.around)
                     if not held:
                         break
             # Most rules are over here. What is not known, or is not for a check alone to tell, takes a closer look.
-            if held is not False and ((held and line.plain) or passage.matches(line)):
-                return line
+            if held is not False and ((held and rule.plain) or passage.matches(rule)):
+                return rule
     except MalformedError as error:
-        raise _DroppedError(line) from error
+        raise _DroppedError(rule) from error
     return None

@@ -6,10 +6,10 @@ from ipaddress import IPv4Address, IPv6Address
 from math import prod
 
 from engine.rulesets.model import Family
+from simulator.matches.formula import STATES, Formula, MaskedBits, Within, state_condition, within
 from simulator.packet_sets.bdd import BddFunction, halves, holds, is_false, is_true, top, way
-from simulator.packet_sets.fields import ABSENT, STATES, FieldSort
-from simulator.packet_sets.formula import Formula, MaskedBits, Within, within
-from simulator.packet_sets.space import FieldAxis, Occurrence, PacketSpace, state_condition
+from simulator.packet_sets.fields import ABSENT, FieldSort
+from simulator.packet_sets.space import FieldAxis, Occurrence, PacketSpace
 from simulator.packet_sets.value_classes import ValueRange
 from simulator.packets import TCP_FLAGS, ConnState, Packet, protocol_names
 

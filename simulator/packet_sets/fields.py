@@ -10,12 +10,10 @@ from enum import Enum, auto
 
 from engine.rulesets.model import Family
 from simulator.matches.basic import BITS
-from simulator.packets import ConnState
+from simulator.matches.formula import STATES
 
 ABSENT = -1
 """The value of a number that a packet does not have, as a port of ICMP."""
-
-STATES = tuple(ConnState)
 
 
 class FieldSort(Enum):

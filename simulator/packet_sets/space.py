@@ -10,24 +10,26 @@ from functools import cached_property
 
 from engine.rulesets.model import Family
 from simulator.context import LOOPBACK
-from simulator.packet_sets.bdd import DEFAULT_NODES, Bdd, BddFunction, is_false, number_of
-from simulator.packet_sets.fields import ABSENT, STATES, FieldSort, PacketField, fields
-from simulator.packet_sets.formula import (
+from simulator.matches.formula import (
+    STATES,
     And,
     AnswerScope,
     Formula,
     FreeCondition,
-    IntArray,
     MaskedBits,
     NameCondition,
     Not,
     Or,
     Within,
     atoms,
+    state_condition,
+    whole,
     within,
 )
-from simulator.packet_sets.value_classes import ValuePartition, partition
-from simulator.packets import ConnState, protocol_names
+from simulator.packet_sets.bdd import DEFAULT_NODES, Bdd, BddFunction, is_false, number_of
+from simulator.packet_sets.fields import ABSENT, FieldSort, PacketField, fields
+from simulator.packet_sets.value_classes import Numbers, ValuePartition, partition
+from simulator.packets import protocol_names
 
 BddWord = tuple[BddFunction, ...]
 """A field's number: the functions of its bits, the highest first."""
@@ -219,7 +221,7 @@ class PacketSpace:
         """Return where a word is one of several numbers, which stand in order."""
         return self._among(word, 0, classes, 0)
 
-    def _among(self, word: BddWord, at: int, classes: Sequence[int] | IntArray, low: int) -> BddFunction:
+    def _among(self, word: BddWord, at: int, classes: Sequence[int] | Numbers, low: int) -> BddFunction:
         if not len(classes):
             return self.diagram.false
         size = 1 << len(word) - at
@@ -265,7 +267,7 @@ def called(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
-def _first_from(classes: Sequence[int] | IntArray, least: int) -> int:
+def _first_from(classes: Sequence[int] | Numbers, least: int) -> int:
     low, high = 0, len(classes)
     while low < high:
         middle = (low + high) // 2
@@ -277,9 +279,9 @@ def _first_from(classes: Sequence[int] | IntArray, least: int) -> int:
 
 
 def _axis(found: PacketField, asked: Sequence[FieldCondition], diagram: Bdd) -> FieldAxis:
-    whole = _unbound(found, asked)
-    width = len(whole.bits) if found.sort is FieldSort.BITS else (whole.count - 1).bit_length()
-    return replace(whole, variables=diagram.variables(width))
+    axis = _unbound(found, asked)
+    width = len(axis.bits) if found.sort is FieldSort.BITS else (axis.count - 1).bit_length()
+    return replace(axis, variables=diagram.variables(width))
 
 
 def _same_axis(axis: FieldAxis, asked: Sequence[FieldCondition]) -> FieldAxis | None:
@@ -289,10 +291,10 @@ def _same_axis(axis: FieldAxis, asked: Sequence[FieldCondition]) -> FieldAxis | 
     """
     if axis.asked.issuperset(asked):
         return axis
-    whole = _unbound(axis.field, asked)
-    if axis.field.sort is FieldSort.BITS or (whole.count - 1).bit_length() > len(axis.variables):
+    other = _unbound(axis.field, asked)
+    if axis.field.sort is FieldSort.BITS or (other.count - 1).bit_length() > len(axis.variables):
         return None
-    return replace(whole, variables=axis.variables)
+    return replace(other, variables=axis.variables)
 
 
 def _unbound(found: PacketField, asked: Sequence[FieldCondition]) -> FieldAxis:
@@ -332,21 +334,14 @@ def _taken(name: str, exact: set[str], starts: set[str], own: str) -> bool:
 
 def _rules() -> Iterator[Formula]:
     """What holds for every packet: which of them have ports, an ICMP type, TCP flags or a hardware address."""
-    whole = MaskedBits("fragment", 1, 0)
-    ported = And((within("protocol", *((each, each) for each in protocol_names.PORT_PROTOCOLS)), whole))
-    messages = And((within("protocol", *((each, each) for each in protocol_names.ICMP_OF.values())), whole))
+    ported, messages = whole(*protocol_names.PORT_PROTOCOLS), whole(*protocol_names.ICMP_OF.values())
     for name, having in (("sport", ported), ("dport", ported), ("icmp", messages)):
         absent = within(name, (ABSENT, ABSENT))
         yield Or((And((having, Not(absent))), And((Not(having), absent))))
-    yield Or((And((within("protocol", (protocol_names.TCP, protocol_names.TCP)), whole)), MaskedBits("flags", 0xFF, 0)))
+    yield Or((whole(protocol_names.TCP), MaskedBits("flags", 0xFF, 0)))
     framed = Not(Or((NameCondition("in_interface", ""), NameCondition("in_interface", LOOPBACK))))
     nameless = NameCondition("mac", "")
     yield Or((And((framed, Not(nameless))), And((Not(framed), nameless))))
-
-
-def state_condition(*states: ConnState) -> Within:
-    """Return the condition that a connection's state is one of these."""
-    return within("state", *((STATES.index(state), STATES.index(state)) for state in states))
 
 
 _NO_MARK = MaskedBits("mark", 0xFFFFFFFF, 0)

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from simulator.packet_sets.formula import IntArray, RangeBounds, Within
+from simulator.matches.formula import RangeBounds, Within
+
+Numbers = npt.NDArray[np.int64]
 
 ValueRange = tuple[int, int]
 """The first and the last value."""
@@ -29,10 +32,10 @@ _WORD = 63
 class ValuePartition:
     """The values from ``starts[0]`` to ``last`` in ranges, and the class of each range, by its first occurrence."""
 
-    starts: Sequence[int] | IntArray
+    starts: Sequence[int] | Numbers
     last: int
-    classes: IntArray
-    places: Mapping[Within, tuple[IntArray, IntArray]]
+    classes: Numbers
+    places: Mapping[Within, tuple[Numbers, Numbers]]
 
     @cached_property
     def count(self) -> int:
@@ -60,7 +63,7 @@ class ValuePartition:
             found.append(found[-1] + weight)
         return found
 
-    def members(self, condition: Within) -> IntArray:
+    def members(self, condition: Within) -> Numbers:
         """Return the classes whose values satisfy a condition, in order.
 
         Raises:
@@ -74,7 +77,7 @@ class ValuePartition:
         inside[highs] -= 1
         return np.unique(self.classes[np.cumsum(inside[:-1], dtype=np.int8) > 0])
 
-    def _found(self, condition: Within) -> tuple[IntArray, IntArray]:
+    def _found(self, condition: Within) -> tuple[Numbers, Numbers]:
         """Return the places of a condition's ranges, if ranges begin and end there."""
         found = []
         for bounds, beyond in zip(condition.bounds, (0, 1), strict=True):
@@ -117,10 +120,10 @@ def partition(first: int, last: int, conditions: Sequence[Within]) -> ValueParti
 
 def _ranked(
     first: int, last: int, conditions: Sequence[Within]
-) -> tuple[Sequence[int] | IntArray, dict[Within, tuple[IntArray, IntArray]]]:
+) -> tuple[Sequence[int] | Numbers, dict[Within, tuple[Numbers, Numbers]]]:
     """Return where ranges begin, and each condition's ranges by their places: the first, and the first behind."""
     bounds = [each.bounds for each in conditions]
-    starts: Sequence[int] | IntArray
+    starts: Sequence[int] | Numbers
     if last < _MACHINE:
         whole = np.concatenate([[first], *(_both(pair) for pair in bounds)]).astype(np.int64)
         starts, ranks = _unique(whole)
@@ -130,7 +133,7 @@ def _ranked(
         starts = sorted({first, *values})
         rank = {value: place for place, value in enumerate(starts)}
         ranks = np.fromiter(map(rank.__getitem__, values), np.int64, len(values))
-    found, begin = dict[Within, tuple[IntArray, IntArray]](), 0
+    found, begin = dict[Within, tuple[Numbers, Numbers]](), 0
     for each in conditions:
         middle, end = begin + each.count, begin + 2 * each.count
         found[each] = ranks[begin:middle], ranks[middle:end]
@@ -139,7 +142,7 @@ def _ranked(
     return listed, found
 
 
-def _unique(whole: IntArray) -> tuple[IntArray, IntArray]:
+def _unique(whole: Numbers) -> tuple[Numbers, Numbers]:
     """Return different numbers in order, and the place of each among them; quick where there are ordered runs."""
     order = np.argsort(whole, kind="stable")
     ordered = whole[order]
@@ -149,12 +152,12 @@ def _unique(whole: IntArray) -> tuple[IntArray, IntArray]:
     return ordered[fresh], ranks
 
 
-def _both(bounds: RangeBounds) -> IntArray:
+def _both(bounds: RangeBounds) -> Numbers:
     lows, highs = bounds
     return np.concatenate([np.asarray(lows, np.int64), np.asarray(highs, np.int64) + 1])
 
 
-def _small(few: Sequence[tuple[IntArray, IntArray]], width: int) -> IntArray:
+def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
     """Tell ranges apart by conditions that begin and end at few places."""
     flips: dict[int, int] = {}
     for number, (lows, highs) in enumerate(few):
@@ -174,7 +177,7 @@ def _small(few: Sequence[tuple[IntArray, IntArray]], width: int) -> IntArray:
     return np.repeat(np.asarray(found, np.int64), lengths)
 
 
-def _words(many: Sequence[tuple[IntArray, IntArray]], width: int) -> IntArray:
+def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
     """Tell ranges apart by up to 63 conditions, a bit each."""
     flips = np.zeros(width + 1, np.int64)
     for number, (lows, highs) in enumerate(many):
@@ -183,23 +186,23 @@ def _words(many: Sequence[tuple[IntArray, IntArray]], width: int) -> IntArray:
     return np.bitwise_xor.accumulate(flips[:-1])
 
 
-def _combined(left: IntArray, right: IntArray) -> IntArray:
+def _combined(left: Numbers, right: Numbers) -> Numbers:
     """Return numbers for the pairs of two columns."""
     dense = _dense(right)
     return _dense(left * (int(dense.max()) + 1) + dense)
 
 
-def _dense(column: IntArray) -> IntArray:
+def _dense(column: Numbers) -> Numbers:
     """Return the places of a column's numbers among those there are, which are few beside its length."""
-    found: IntArray = np.searchsorted(np.unique(column), column)
+    found: Numbers = np.searchsorted(np.unique(column), column)
     return found
 
 
-def _by_occurrence(classes: IntArray) -> IntArray:
+def _by_occurrence(classes: Numbers) -> Numbers:
     """Return classes numbered in the order in which they come first, as neighbours are asked about together."""
     firsts = np.empty(int(classes.max()) + 1, np.int64)
     firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last one written is the first that occurs
     ranks = np.empty(len(firsts), np.int64)
     ranks[np.argsort(firsts)] = np.arange(len(firsts))
-    found: IntArray = ranks[classes]
+    found: Numbers = ranks[classes]
     return found

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from engine.rulesets.model import Hook
 from simulator import expression
 from simulator.expression import Expression
+from simulator.matches.formula import FALSE, And, Formula, Not, Or
 from simulator.packet_sets.bdd import DEFAULT_NODES, BddFunction, TimeCheck, within_limits
 from simulator.packet_sets.counting import example
-from simulator.packet_sets.formula import FALSE, And, Formula, Not, Or
 from simulator.packet_sets.space import PacketSpace
 from simulator.symbolic.changed_rules import touched
 from simulator.symbolic.reachability import DecidedPackets, HookOutcome, Reachability, deciders

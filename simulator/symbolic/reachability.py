@@ -10,16 +10,15 @@ from dataclasses import dataclass, field, replace
 from engine.errors import NoProof
 from engine.rulesets.model import Hook
 from simulator.context import LOOPBACK
+from simulator.matches.formula import STATES, NameCondition, state_condition
 from simulator.netfilter.answer import Decision, Verdict
-from simulator.netfilter.targets import TargetAction
+from simulator.netfilter.effects import FieldWrite, TargetAction
 from simulator.netfilter.walker import INTERFACES
 from simulator.packet_sets.bdd import TIME, BddFunction, TimeCheck, is_false
-from simulator.packet_sets.fields import STATES
-from simulator.packet_sets.formula import NameCondition
-from simulator.packet_sets.space import UNCHANGED, BddWord, FieldWords, PacketSpace, state_condition
+from simulator.packet_sets.space import UNCHANGED, BddWord, FieldWords, PacketSpace
 from simulator.packets import ConnState
 from simulator.symbolic.composition import RuleSequence, one_after_the_other
-from simulator.symbolic.symbolic_rules import FieldWrite, SymbolicChain, SymbolicRule, SymbolicRuleset
+from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset
 from simulator.symbolic.topological import callers_first
 
 FieldWordsKey = tuple[tuple[str, BddWord], ...]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from simulator.netfilter.answer import Verdict
-from simulator.netfilter.targets import TargetAction
+from simulator.netfilter.effects import TargetAction
 from simulator.packet_sets.bdd import BddFunction, is_false
 from simulator.symbolic.reachability import ChainOutcome, HookOutcome
 from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule

@@ -12,13 +12,12 @@ from socket import AF_INET, AF_INET6, inet_pton
 import numpy as np
 
 from engine.rulesets.model import Family, IpSet, Member
-from simulator.packet_sets.formula import (
+from simulator.matches.formula import (
     FALSE,
     And,
     AnswerScope,
     Formula,
     FreeCondition,
-    IntArray,
     MaskedBits,
     NameCondition,
     Not,
@@ -27,6 +26,7 @@ from simulator.packet_sets.formula import (
     Within,
     within,
 )
+from simulator.packet_sets.value_classes import Numbers
 from simulator.packets import protocol_names
 from simulator.sets import StaticSet, read_set
 from simulator.sets.elements import BITS, PHYSDEV, mask
@@ -138,7 +138,7 @@ def _untold(ipset: IpSet) -> Sequence[Member]:
     return [(member[0], *member[3:]) if member[1:2] == _COMMENT else member for member in ipset.members]
 
 
-def _addresses(members: Sequence[Member]) -> IntArray | None:
+def _addresses(members: Sequence[Member]) -> Numbers | None:
     """Return members as numbers where all are plain IPv4 addresses, as most large sets have them; else None."""
     if any(map(_FURTHER, members)):
         return None
@@ -152,7 +152,7 @@ _FURTHER = itemgetter(slice(1, None))
 """The flags of a member."""
 
 
-def _runs(numbers: IntArray) -> RangeBounds:
+def _runs(numbers: Numbers) -> RangeBounds:
     """Return single numbers as ranges."""
     if not len(numbers):
         return [], []
@@ -194,7 +194,7 @@ def _union(blocks: Iterable[tuple[int, int]], family: Family) -> RangeBounds:
     table = table[np.argsort(table[:, 0], kind="stable")]
     ends = np.maximum.accumulate(table[:, 1])
     fresh = np.concatenate([[True], table[1:, 0] > ends[:-1] + 1])
-    last: IntArray = np.concatenate([np.flatnonzero(fresh)[1:] - 1, [len(table) - 1]])
+    last: Numbers = np.concatenate([np.flatnonzero(fresh)[1:] - 1, [len(table) - 1]])
     return table[fresh, 0], ends[last]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from simulator.packet_sets.formula import And, Formula, Not, Or, RangeBounds, Within, within
+from simulator.matches.formula import And, Formula, Not, Or, RangeBounds, Within, within
 from simulator.packet_sets.value_classes import ValueRange
 from simulator.symbolic.reachability import below
 from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset

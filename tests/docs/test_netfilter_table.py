@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from simulator.matches import EVALUATORS, GROUPS
+from simulator.matches import GROUPS, OPTIONS
 from simulator.netfilter.targets import TARGETS
 from simulator.sets.set_types import KINDS
 
@@ -22,13 +22,13 @@ def listed(heading: str) -> list[str]:
 def test_every_known_match_is_listed_once() -> None:
     """The table of matches has every module that is judged, and the options of every rule."""
     names = [name for name in listed("Matches") if not name.startswith("-")]
-    assert sorted(names) == sorted({module for module, _ in EVALUATORS if module} | set(GROUPS) | {"set"})
+    assert sorted(names) == sorted({module for module, _ in OPTIONS if module} | set(GROUPS))
 
 
 def test_every_known_target_is_listed_once() -> None:
     """The table of targets has every target that is known."""
     names = [name for name in listed("Targets") if name not in FLOW]
-    assert sorted(names) == sorted({*TARGETS, "SET"})
+    assert sorted(names) == sorted(TARGETS)
 
 
 def test_every_type_of_sets_is_listed() -> None:

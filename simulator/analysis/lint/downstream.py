@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from simulator.netfilter import Decision
-from simulator.netfilter.targets import TargetAction
+from simulator.netfilter.effects import TargetAction
 from simulator.symbolic import BddFunction, is_false
 from simulator.symbolic.reachability import DecidedPackets, followed
 from simulator.symbolic.rule_visits import ChainVisit, RuleVisit

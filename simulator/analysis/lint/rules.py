@@ -17,7 +17,7 @@ from simulator.analysis.lint.finding import LintFinding, LintKind
 from simulator.analysis.lint.set_cover import smallest
 from simulator.analysis.prove import witness_of
 from simulator.netfilter import Decision, Verdict
-from simulator.netfilter.targets import TargetAction
+from simulator.netfilter.effects import TargetAction
 from simulator.symbolic import (
     BddFunction,
     Budget,

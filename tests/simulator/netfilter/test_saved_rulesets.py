@@ -25,11 +25,11 @@ NOT_MODELLED = {
 def unmodelled(ruleset: Ruleset) -> Iterator[str]:
     """Yield each match and target without a model."""
     for family in Family:
-        for table in compile_program(ruleset, family).values():
-            for line in (line for block in table.values() for line in block.lines):
-                yield from (test.text for test in line.tests if test.why == UNMODELLED)
-                if UNMODELLED in line.effect.assumption:
-                    yield f"{line.target}: {line.effect.assumption}"
+        for table in compile_program(ruleset, family).chains.values():
+            for rule in (rule for chain in table.values() for rule in chain.rules):
+                yield from (test.text for test in rule.tests if test.why == UNMODELLED)
+                if UNMODELLED in rule.effect.assumption:
+                    yield f"{rule.target}: {rule.effect.assumption}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
+from simulator.matches.formula import merged, within
 from simulator.netfilter import Verdict, Walker
 from simulator.packet_sets.bdd import halves, is_true, top
 from simulator.packet_sets.counting import packet_of
-from simulator.packet_sets.formula import merged, within
 from simulator.packet_sets.value_classes import partition
 from simulator.symbolic import (
     DecidedPackets,

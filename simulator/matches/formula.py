@@ -1,19 +1,22 @@
-"""Conditions on the fields of a packet, as a tree: what rules ask before it is told what packets there are.
+"""Conditions on the fields of a packet, as a tree: the vocabulary of the symbolic evaluation of matches.
 
-Nodes are told apart by identity, so whoever makes the same condition twice should keep the first one.
+Nodes are compared by identity, so a caller that needs the same condition twice keeps the first one. Nothing here
+imports numpy at run time, as walks of single packets need not wait for it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from simulator.packets import ConnState
 
-IntArray = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-RangeBounds = tuple[Sequence[int], Sequence[int]] | tuple[IntArray, IntArray]
+RangeBounds = tuple[Sequence[int], Sequence[int]] | tuple["npt.NDArray[np.int64]", "npt.NDArray[np.int64]"]
 """The first and the last value of each of several ranges, in order, none touching another."""
 
 
@@ -94,6 +97,25 @@ Formula = Atom | And | Or | Not
 TRUE: Formula = And()
 FALSE: Formula = Or()
 
+STATES = tuple(ConnState)
+"""The states of connections in the order of their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Reason why fields do not decide a match; ``why`` ends a sentence about it."""
+
+    why: str
+    answer: AnswerScope = AnswerScope.HERE
+
+    def free(self, text: str) -> FreeCondition:
+        """Return the condition of a match by its text."""
+        return FreeCondition(text, self.why, self.answer)
+
+
+MORE_THAN_THE_PACKET = Undecided("depends on more than the packet, so it may hold or not")
+ON_THE_WIRE = Undecided("asks for more of the packet than its fields", AnswerScope.PACKET)
+
 
 def within(field: str, *ranges: tuple[int, int]) -> Within:
     """Return the condition that a number is in one of these ranges, in any order, both ends with them."""
@@ -124,3 +146,13 @@ def atoms(formula: Formula) -> Iterator[Atom]:
             pending.append(node.part)
         else:
             yield node
+
+
+def state_condition(*states: ConnState) -> Within:
+    """Return the condition that a connection's state is one of these."""
+    return within("state", *((STATES.index(state), STATES.index(state)) for state in states))
+
+
+def whole(*protocols: int) -> Formula:
+    """Return the condition that a packet has the header of one of these protocols: it is no later fragment."""
+    return And((within("protocol", *((each, each) for each in protocols)), MaskedBits("fragment", 1, 0)))

@@ -1,0 +1,42 @@
+"""Breakpoints of a match by the kind of field, in order: what each field with a range of values is divided by."""
+
+from collections.abc import Mapping
+
+from simulator.batch.columns import NOT_GIVEN
+from simulator.matches import OptionGroup, spans_of
+from simulator.matches.basic import BITS
+from simulator.matches.breakpoints import BreakpointContext, ValueKind
+
+KINDS: Mapping[str, ValueKind] = {
+    "src": ValueKind.ADDRESS,
+    "dst": ValueKind.ADDRESS,
+    "sport": ValueKind.NUMBER,
+    "dport": ValueKind.NUMBER,
+    "length": ValueKind.NUMBER,
+    "icmp": ValueKind.ICMP,
+}
+
+Edges = Mapping[ValueKind, tuple[int, ...]]
+"""The first value of each range, in order; what is below the first edge of a rule counts as one range too."""
+
+_LEAST: Mapping[ValueKind, tuple[int, ...]] = {
+    ValueKind.ADDRESS: (0,),
+    ValueKind.NUMBER: (NOT_GIVEN, 0),
+    ValueKind.ICMP: (NOT_GIVEN, 0),
+}
+
+
+def edges_of(group: OptionGroup, context: BreakpointContext) -> Edges | None:
+    """Return the edges of a match's options, or None where it is not known where they are."""
+    found = {kind: set(least) for kind, least in _LEAST.items()}
+    top = 1 << BITS[context.family]
+    try:
+        for match in group:
+            spans = spans_of(match, context)
+            if spans is None:
+                return None
+            for kind, low, high in spans:
+                found[kind] |= {low, high} if kind is not ValueKind.ADDRESS or high < top else {low}
+    except (KeyError, ValueError, IndexError):
+        return None
+    return {kind: tuple(sorted(values)) for kind, values in found.items()}

@@ -1,0 +1,46 @@
+"""Values at which the truth of a match can change: the vocabulary of the batch evaluation of matches.
+
+Between two breakpoints of a field the truth stays the same, so asking the match at each of them tells all. A breakpoint
+too many does no harm.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from engine.rulesets.model import Family, IpSet
+from simulator.context import Host
+
+
+class ValueKind(Enum):
+    """Kinds of fields whose values go by ranges."""
+
+    ADDRESS = auto()
+    NUMBER = auto()
+    ICMP = auto()
+
+
+Span = tuple[ValueKind, int, int]
+"""The first value of a range, and the first one behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointContext:
+    """What the words of a match refer to: the family, the sets by name, and the node."""
+
+    family: Family
+    sets: Mapping[str, IpSet]
+    host: Host | None = None
+
+
+Breakpoints = Callable[[str, BreakpointContext], Iterable[Span]]
+"""From a word to the ranges it names; ValueError, KeyError or IndexError where it is not understood."""
+
+NO_RANGES = "asks for no field whose values go by ranges"
+READS_BYTES = "asks for the packet's bytes, so that packets are walked"
+REMEMBERS = "depends on packets before or on chance, so that packets are walked"
+
+
+def anywhere(_word: str, _context: BreakpointContext) -> Iterable[Span]:
+    """Name no range: the match reads fields with ranges, but its truth does not depend on them."""
+    return ()

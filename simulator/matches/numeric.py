@@ -1,0 +1,67 @@
+"""Matches on one number of a packet: three evaluations made from one reading of the words."""
+
+from collections.abc import Callable, Iterable
+
+from engine.rulesets.model import Family
+from simulator.matches.base import EVERYWHERE, MatchOption, PacketCheck, Scope, one
+from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Span, ValueKind
+from simulator.matches.formula import Formula, MaskedBits, within
+from simulator.packets import Packet
+
+Ranges = tuple[tuple[int, int], ...]
+"""The lowest and the highest number of each range; none where no number fits."""
+
+ReadRanges = Callable[[str, Family], Ranges]
+ReadBits = Callable[[str], tuple[int, int]]
+"""From a word to the value of the bits asked for, and which these are; ValueError where it is not understood."""
+
+Number = Callable[[Packet], int | None]
+
+
+def in_ranges(
+    field: str,
+    number: Number,
+    read: ReadRanges,
+    kind: ValueKind | None = None,
+    *,
+    scope: Scope = EVERYWHERE,
+    needs: str = "",
+) -> MatchOption:
+    """Return the definition of a match on a number in ranges; one of few values has no kind."""
+
+    def evaluate(values: tuple[str, ...], family: Family) -> PacketCheck:
+        ranges = read(one(values), family)
+        if len(ranges) == 1:  # the usual case, and the one that runs for every packet
+            ((low, high),) = ranges
+            return lambda packet: None if (found := number(packet)) is None else low <= found <= high
+        return lambda packet: None if (found := number(packet)) is None else among(found, ranges)
+
+    def condition(values: tuple[str, ...], family: Family) -> Formula:
+        return within(field, *read(one(values), family))
+
+    breakpoints = NO_RANGES if kind is None else spans(kind, read)
+    return MatchOption(evaluate=evaluate, breakpoints=breakpoints, condition=condition, scope=scope, needs=needs)
+
+
+def among(number: int, ranges: Ranges) -> bool:
+    """Whether a number is in one of several ranges."""
+    return any(low <= number <= high for low, high in ranges)
+
+
+def spans(kind: ValueKind, read: ReadRanges) -> Callable[[str, BreakpointContext], Iterable[Span]]:
+    """Return the breakpoints of ranges."""
+    return lambda word, context: ((kind, low, high + 1) for low, high in read(word, context.family))
+
+
+def has_bits(field: str, number: Callable[[Packet], int], read: ReadBits) -> MatchOption:
+    """Return the definition of a match on bits of a number that every packet has."""
+
+    def evaluate(values: tuple[str, ...], _family: Family) -> PacketCheck:
+        value, mask = read(one(values))
+        return lambda packet: number(packet) & mask == value
+
+    def condition(values: tuple[str, ...], _family: Family) -> Formula:
+        value, mask = read(one(values))
+        return MaskedBits(field, mask, value)
+
+    return MatchOption(evaluate=evaluate, breakpoints=NO_RANGES, condition=condition)
