@@ -35,8 +35,10 @@ bench: $(READY) ## measure, and draw the figure
 bench-matches: $(READY) ## measure what each kind of rule costs a packet
 	@$(VENV)/bin/python -m benchmarks matches
 
-soak: $(READY) ## run all tests with many more generated examples
-	@$(VENV)/bin/tox run -e soak
+soak: $(READY) ## run all tests with random seeds and many more examples (TEST_SEED=N repeats a run)
+	@seed=$${TEST_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+		echo "soak: 'make soak TEST_SEED=$$seed' repeats this run"; \
+		TEST_SEED=$$seed $(VENV)/bin/tox run -e soak
 
 lint: $(READY) ## check style, types and direction of imports
 	@$(VENV)/bin/tox run -e lint,types,contracts
@@ -49,7 +51,7 @@ lock: $(VENV)/bin/uv ## write constraints.txt again after pyproject.toml changed
 	@printf 'hatchling\neditables\n' | $(UV_COMPILE) --output-file constraints.txt pyproject.toml -
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) .tox build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .tox build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:

@@ -51,7 +51,8 @@ class LockoutGuard:
     """Judges plans by the traffic of ``lifelines``, which are rules that admit it, and by ``invariants``.
 
     A lifeline is lost where packets that were accepted no longer are; an invariant must hold however it was before.
-    ``own`` are the node's addresses, which packets are shown with. What was read for one plan is known for the next.
+    ``own`` are the node's addresses, which packets are shown with. What was read for one plan is known for the next,
+    but no word of a judgement depends on it: a fault that is found with such knowledge is looked for again without.
     """
 
     lifelines: Sequence[CompletedRule] = ()
@@ -68,19 +69,28 @@ class LockoutGuard:
             Unconfirmed: the simulator of single packets does not agree.
         """
         found = PlanProof()
-        only_members = len(passages) == 1 and bool(passages[0].moving)
         for family in Family:
-            if family not in self._families:
-                self._families[family] = _Family(SymbolicRulesetReader(family), self.lifelines, self.own)
-            known = self._families[family]
-            old, new = known.library.read(before), known.library.read(after)
-            ways = (way for each in passages for way in _read(known.library, each) if _strange_hooks(way, old, new))
-            change = _Change(old, new, tuple(dict.fromkeys(ways)))
-            if not (only_members and self._is_clear(known, change)):
-                found += self._judged(known, change)
-            if known.library.size > _MOST * (len(new.rows) + _FEW):
-                del self._families[family]  # most of what it knows is of rules that are gone
+            first = family not in self._families
+            known = self._families.pop(family, None) or self._new(family)
+            judged = self._of_family(known, before, after, passages)
+            if not (first or judged.safe):
+                # Which packet is an example depends on what is known of other plans, so none is shown from there.
+                known = self._new(family)
+                judged = self._of_family(known, before, after, passages)
+            found += judged
+            if known.library.size <= _MOST * (known.rows + _FEW):  # else most of it is of rules that are gone
+                self._families[family] = known
         return found
+
+    def _new(self, family: Family) -> "_Family":
+        return _Family(SymbolicRulesetReader(family), self.lifelines, self.own)
+
+    def _of_family(
+        self, known: "_Family", before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]
+    ) -> PlanProof:
+        change = known.change(before, after, passages)
+        only_members = len(passages) == 1 and bool(passages[0].moving)
+        return PlanProof() if only_members and self._is_clear(known, change) else self._judged(known, change)
 
     def differing(self, one: Ruleset, other: Ruleset) -> str:
         """Return which packets two rulesets treat differently, found out about all of them."""
@@ -158,7 +168,16 @@ class _Family:
         self.sieve = RulesetSlicer()
         self.kept: Mapping[Hook, tuple[SymbolicChain, ...]] | None = None
         """The rules that were last seen to keep all invariants."""
+        self.rows = 0
+        """How many rules there are after the last change."""
         self._atlas: SymbolicContext | None = None
+
+    def change(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> "_Change":
+        """Read what a plan makes of rules, and what is in force on its way."""
+        old, new = self.library.read(before), self.library.read(after)
+        ways = (way for each in passages for way in _read(self.library, each) if _strange_hooks(way, old, new))
+        self.rows = len(new.rows)
+        return _Change(old, new, tuple(dict.fromkeys(ways)))
 
     def atlas_of(self, change: "_Change", more: Sequence[PacketQuestion], budget: Budget) -> SymbolicContext:
         """Return the space of a change, in which lifelines and more can be asked about."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.policies.hostile_text import WORDS, manifests
+from tests.support.seeds import SEED
 
 SLOWEST = 1
 """Seconds that one input may take."""
@@ -33,6 +34,7 @@ def fuzz(seconds: str, folder: Path) -> None:
     escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in WORDS)
     dictionary.write_text("".join(f'"{word}"\n' for word in escaped), encoding="utf-8")
     limits = [f"-max_total_time={seconds}", f"-timeout={SLOWEST}", "-max_len=20000", f"-dict={dictionary}"]
+    limits += [f"-seed={SEED}"] if SEED else []
     atheris.Setup([sys.argv[0], *limits, str(corpus)], one)
     atheris.Fuzz()
 

@@ -16,6 +16,7 @@ from simulator.netfilter import Walker
 from simulator.packets import parse_spec
 from tests.adapters.conftest import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
+from tests.support.seeds import examples
 
 PARTNER = "in=eth0 src=203.0.113.7 dst=192.168.77.1 proto=tcp dport=6443"
 SSH = "in=eth0 src=203.0.113.7 dst=192.168.77.1 proto=tcp dport=22"
@@ -83,7 +84,7 @@ def steps(choices: Sequence[bool]) -> Iterator[tuple[str, SubmitMode]]:
         yield (CHANGED if partner else POLICY), SubmitMode.DECLARE
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), max_size=6))
 def test_blame_is_right_where_verdicts_flip(
     run: Run, tmp_path_factory: pytest.TempPathFactory, choices: list[bool]

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
@@ -22,6 +22,7 @@ from tests.support.cli.browser_pages import Browser
 from tests.support.policies.issue_5671 import BAD, CHANGED, CLIENT, NODES, POLICY, STRANGER
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of
+from tests.support.seeds import examples
 
 ACCEPT, DROP = (0x1A, 0x7F, 0x4B), (0xC2, 0x35, 0x2B)
 """The colours of verdicts on the page, where the light is on."""
@@ -96,7 +97,7 @@ def test_people_read_it_from_top_to_bottom(run: Run, log: str) -> None:
     )
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(0, 10**9))
 def test_verdicts_turn_where_replay_says(seed: int) -> None:
     """The turns of each packet are the events at which a walk from the start gives another verdict."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
@@ -26,9 +26,10 @@ from tests.adapters.eventlog.test_snapshots import log_of
 from tests.support.policies.issue_5671 import CLIENT, STRANGER
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, worlds_of
+from tests.support.seeds import examples
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(0, 10**9), st.data())
 def test_a_part_of_history_is_told_as_in_the_whole(seed: int, data: st.DataObject) -> None:
     """Whichever state is kept, each event of a part changes what it does when all is walked from the start."""

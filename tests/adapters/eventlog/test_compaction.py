@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
@@ -32,6 +32,7 @@ from tests.adapters.conftest import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of
+from tests.support.seeds import examples
 
 
 def log_of(folder: str, bodies: list[EventBody], name: str = "log") -> SqliteLog:
@@ -41,7 +42,7 @@ def log_of(folder: str, bodies: list[EventBody], name: str = "log") -> SqliteLog
     return log
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.integers(0, 10**9), st.data())
 def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
     """Every later state, every later hash, what events changed, and whom packets are blamed on; twice in a row too."""
@@ -72,7 +73,7 @@ def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
             assert now.last == (then.last if then.last and then.last.sequence > until[-1] else None)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(0, 10**9), st.data())
 def test_it_goes_over_to_other_logs_as_it_is(seed: int, data: st.DataObject) -> None:
     """By export and import, whole and in parts, and by branches; what the other has already may be more or less."""

@@ -22,6 +22,7 @@ from simulator.packets import parse_spec
 from tests.adapters.eventlog.test_snapshots import damage, log_of
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of
+from tests.support.seeds import examples
 
 
 def verdicts(history: list[EventBody], packets: list[object]) -> list[list[Verdict]]:
@@ -34,6 +35,7 @@ def verdicts(history: list[EventBody], packets: list[object]) -> list[list[Verdi
     return found
 
 
+@examples(15)
 @given(st.integers(0, 10**9))
 def test_blame_is_a_linear_search(seed: int) -> None:
     """For single packets and for several at once, the events named are the last two that changed the verdict."""

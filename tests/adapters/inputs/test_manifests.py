@@ -151,9 +151,9 @@ BOMBS = {
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_bombs_are_refused_within_a_second(text: str) -> None:
     """Text that grows out of bounds when it is read is refused before it does."""
-    start = time.monotonic()
+    start = time.process_time()
     assert len(refusals(text)) == 1
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_large_but_honest_list_is_read() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +26,7 @@ from engine.state.admission import changes
 from engine.state.fold import ClusterState, evolved
 from tests.support.kubernetes.fake_api import Document, FakeApi
 from tests.support.policies.random_clusters import World, drawn
+from tests.support.seeds import examples, seeded
 
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
 
@@ -61,7 +61,7 @@ def put(api: FakeApi, before: World | None, world: World) -> None:
 @contextlib.asynccontextmanager
 async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
     """Have a cluster recorded while the context lasts."""
-    recorder = LogRecorder(api, log, "test", random.Random(0))
+    recorder = LogRecorder(api, log, "test", seeded(0))
     task = asyncio.ensure_future(recorder.run())
     try:
         await asyncio.wait_for(recorder.settled(), 10)
@@ -90,11 +90,11 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_watch, "_LONGEST", 0.01)
 
 
-@settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # to shrink it takes minutes
+@settings(examples(15), phases=(Phase.explicit, Phase.reuse, Phase.generate))  # to shrink it takes minutes
 @given(st.integers(0, 10**9), st.data())
 def test_the_log_becomes_as_the_cluster_is(seed: int, data: st.DataObject) -> None:
     """Through changes, watches that are cut off, histories that are forgotten, failures and restarts of the recorder."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
 
     def trouble(*_: str) -> None:
         if dice.random() < 0.05:
@@ -178,7 +178,7 @@ def test_nothing_is_recorded_before_every_kind_was_listed(tmp_path: Path) -> Non
 
     async def play(api: FakeApi, log: SqliteLog) -> None:
         nonlocal closed
-        task = asyncio.ensure_future(LogRecorder(api, log, "test", random.Random(0)).run())
+        task = asyncio.ensure_future(LogRecorder(api, log, "test", seeded(0)).run())
         await asyncio.sleep(0.2)
         assert not log.exists
         closed = False
@@ -271,7 +271,7 @@ def test_an_object_that_is_too_large_is_left_out(tmp_path: Path) -> None:
 
 def test_waits_grow_and_are_never_the_same() -> None:
     """From the first on twice as long up to the longest, each less a part by chance; a success begins anew."""
-    backoff = list_watch.Backoff(random.Random(0))
+    backoff = list_watch.Backoff(seeded(0))
     waits = [backoff.seconds() for _ in range(30)]
     assert all(0 < wait <= list_watch._LONGEST for wait in waits)
     assert len(set(waits)) == 30

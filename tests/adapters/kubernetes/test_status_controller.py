@@ -1,7 +1,6 @@
 """A controller, its lease, reports and notices, on an API server in memory that fails as it is told."""
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine
 
 import pytest
@@ -27,6 +26,7 @@ from engine.status.policy_status import Phase, PolicyStatus, version_of
 from tests.adapters.kubernetes.test_log_recorder import document_of as document_of_item
 from tests.support.kubernetes.fake_api import Document, FakeApi
 from tests.support.policies.random_clusters import drawn
+from tests.support.seeds import examples, seeded
 
 POLICIES = BY_KIND["ClusterNetworkPolicy"]
 Reports = dict[str, dict[str, PolicyStatus]]
@@ -81,11 +81,11 @@ def test_a_report_is_read_as_it_was_written() -> None:
     assert policies_in({}) == {}
 
 
-@settings(max_examples=15, phases=(Stage.explicit, Stage.reuse, Stage.generate))  # to shrink it takes minutes
+@settings(examples(15), phases=(Stage.explicit, Stage.reuse, Stage.generate))  # to shrink it takes minutes
 @given(st.integers(0, 10**9), st.data())
 def test_status_becomes_what_nodes_report(seed: int, data: st.DataObject) -> None:
     """Of every policy that is for nodes and of no other, whatever goes wrong on the way; reports of lost nodes go."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
     world = drawn(str(seed))
     state = world.state
 
@@ -141,7 +141,7 @@ def test_what_could_not_be_removed_is_tried_again() -> None:
             raise failures.pop()
 
     async def play() -> None:
-        api, dice = FakeApi(trouble=trouble), random.Random(0)
+        api, dice = FakeApi(trouble=trouble), seeded(0)
         api.put(NODE_FIREWALLS, reported("lost"))
         told = KubernetesEventRecorder(api, FixedClock(), CountedIds(), dice, "test")
         running = asyncio.ensure_future(StatusController(api, FixedClock(), dice, told).run())
@@ -173,7 +173,7 @@ def test_one_of_many_leads_and_is_followed_by_another() -> None:
 
             # Each has a clock of its own, which all stand at another time.
             clock = FixedClock()
-            lease = Lease(api, "ns", "nodewall", identity, clock, random.Random(identity))
+            lease = Lease(api, "ns", "nodewall", identity, clock, seeded(identity))
             return asyncio.ensure_future(lease.lead(work))
 
         tasks = {name: one(name) for name in ("a", "b", "c")}
@@ -203,7 +203,7 @@ def test_who_cannot_renew_its_lease_leads_no_longer() -> None:
             finally:
                 leading[0] = False
 
-        lease = Lease(api, "ns", "nodewall", "a", FixedClock(), random.Random(0))
+        lease = Lease(api, "ns", "nodewall", "a", FixedClock(), seeded(0))
         running = asyncio.ensure_future(lease.lead(work))
         await comes(lambda: leading[0])
 
@@ -224,7 +224,7 @@ def test_reports_are_written_soon_where_phases_differ_and_made_first() -> None:
 
     async def play() -> None:
         api = FakeApi()
-        writer = ReportWriter(api, FixedClock(), random.Random(0))
+        writer = ReportWriter(api, FixedClock(), seeded(0))
         running = asyncio.ensure_future(writer.run())
         first = NodeReport("n", enforced=True, reason="Applied", rules=1)
         writer.take(first)
@@ -253,7 +253,7 @@ def test_the_same_notice_is_counted_and_many_are_spread_out() -> None:
 
     async def play() -> None:
         api = FakeApi()
-        told = KubernetesEventRecorder(api, FixedClock(), CountedIds(), random.Random(0), "agent", "n")
+        told = KubernetesEventRecorder(api, FixedClock(), CountedIds(), seeded(0), "agent", "n")
         running = asyncio.ensure_future(told.run())
         for _ in range(5):
             told.take(KubernetesEvent(about, "Drift", "again"))

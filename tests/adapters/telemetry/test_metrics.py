@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -121,6 +122,17 @@ def test_probes_hear_what_is_wrong() -> None:
     assert vitals.health() == "the work beside has ended"
 
 
+async def _listens(port: int) -> None:
+    """Wait until somebody does."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+
+
 def test_pages_answer_by_http_and_a_taken_port_is_refused() -> None:
     """With 503 and the words while something is wrong."""
 
@@ -128,7 +140,7 @@ def test_pages_answer_by_http_and_a_taken_port_is_refused() -> None:
         pages = TelemetryServer("127.0.0.1", port, lambda: "stuck", lambda: "", lambda: b"nodewall_rules 1.0\n")
         running = asyncio.ensure_future(pages.run())
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            await asyncio.sleep(0.3)
+            await _listens(port)
             answers = [await client.get(path) for path in ("/healthz", "/readyz", "/metrics", "/other")]
         assert [(each.status_code, each.text) for each in answers[:3]] == [
             (503, "stuck\n"),

@@ -1,6 +1,5 @@
 """Sets of every type, held against the kernel: what is saved of them, and which packets they hold."""
 
-import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +23,7 @@ from tests.kernel.conftest import Load
 from tests.support.policies.random_clusters import ADDRESSES
 from tests.support.rulesets.random_sets import INTERFACES, SetDice
 from tests.support.rulesets.ruleset_builders import SOAK
+from tests.support.seeds import seeded
 
 pytestmark = pytest.mark.kernel
 
@@ -84,7 +84,7 @@ def without_time(sets: tuple[IpSet, ...]) -> list[object]:
 def test_sets_are_saved_and_restored_without_loss(node: InjectionRig, family: Family, seed: int) -> None:
     """What ipset saves of random sets is restored as the same sets, and holds the members that were asked for."""
     runner = SystemRunner(node.netns)
-    drawn = SetDice(random.Random(f"{family} {seed}"), family).sets(offered(runner, family))
+    drawn = SetDice(seeded(f"{family} {seed}"), family).sets(offered(runner, family))
     first = replaced(runner, drawn)
     assert without_time(replaced(runner, first)) == without_time(first)
     for asked, found in zip(sorted(drawn), sorted(first), strict=True):
@@ -111,7 +111,7 @@ class Trial:
         """Draw the sets and put them in force."""
         self._node, self._load, self._backend, self._family = node, load, backend, family
         self._runner = SystemRunner(node.netns)
-        self.dice = SetDice(random.Random(seed), family)
+        self.dice = SetDice(seeded(seed), family)
         load(node.netns, "")
         self.sets = replaced(self._runner, self.dice.sets(offered(self._runner, family)))
         self.fitting = [item for item in self.sets if item.family in {None, family} or family is Family.IPV4]

@@ -24,6 +24,7 @@ from tests.support.packets.packet_drafts import Dice, Draft, answers, drawn, err
 from tests.support.packets.ruleset_edge_packets import aimed
 from tests.support.rulesets.random_rulesets import Author, World
 from tests.support.rulesets.ruleset_builders import SOAK
+from tests.support.seeds import seeded
 
 pytestmark = pytest.mark.kernel
 
@@ -131,7 +132,7 @@ def complaint(world: World, shot: Shot, answer: Evaluation, did: Seen, path: lis
 def rounds(rig: Crossing, world: World, backend: str, number: Iterator[int]) -> Iterator[str]:
     """Fire all rounds of a world; yield where each packet got to, once the simulator has said the same."""
     walker, rules = loaded(rig, world, backend)
-    tracker, dice, past = ConnectionTracker(HOST), Dice(world.seed), Past()
+    tracker, dice, past = ConnectionTracker(HOST), seeded(world.seed), Past()
     aims = aimed(dice, rules, world.family)
     for start in range(ROUNDS):
         drafts = drafts_of(dice, aims[start::ROUNDS], past, world.family)

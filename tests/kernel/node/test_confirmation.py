@@ -69,13 +69,13 @@ def test_what_nobody_confirms_is_taken_back(busy: NodeUnderTest) -> None:
 
 def test_what_is_confirmed_stays(busy: NodeUnderTest) -> None:
     """A confirmation in time keeps what was applied, and there is only one to give."""
-    busy.json(*words(busy, "1.5"))
+    busy.json(*words(busy, "4"))
     after = busy.texts()
 
     assert busy.nodewall("confirm") == (0, "confirmed: it stays\n", "")
     code, _, err = busy.nodewall("confirm")
     assert (code, err.startswith("error: nothing awaits confirmation; expected an apply")) == (2, True)
-    time.sleep(2)
+    time.sleep(4.5)
     assert busy.texts() == after
 
 

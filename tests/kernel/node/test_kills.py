@@ -1,6 +1,5 @@
 """Agents that are killed at any moment: the next one converges, and meanwhile nothing is let through that never may be."""
 
-import random
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.support.kernel.connection_stream import CLIENT, NODE, History, Stream
 from tests.support.kernel.foreign_rules import load_theirs, theirs
 from tests.support.kernel.policy_author import Author
 from tests.support.rulesets.ruleset_builders import SOAK
+from tests.support.seeds import seeded
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
@@ -23,7 +23,7 @@ KILLS = 250 if SOAK else 10
 
 def test_whenever_an_agent_is_killed_the_next_one_converges(backend: str, tmp_path: Path) -> None:
     """Nothing of ours is left over, nothing of others touched, and each connection fares as by the old or new policies."""
-    dice, author = random.Random(f"kills {backend}"), Author(f"kills {backend}")
+    dice, author = seeded(f"kills {backend}"), Author(f"kills {backend}")
     log, current = begun_log(tmp_path / "events.db")
     with Lab((NODE, CLIENT)) as lab:
         load_theirs(lab.netns("node"), backend)

@@ -2,13 +2,14 @@
 
 import json
 import tarfile
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from adapters.cli import main
+from adapters.wiring import event_log
+from engine.events.outcomes import RulesetApplied
 from tests.kernel.node.test_agent import append, until
 from tests.support.kernel.agent_processes import AgentProcess
 from tests.support.kernel.node_namespaces import WORLD, NodeUnderTest
@@ -17,10 +18,13 @@ from tests.support.kubernetes.api_server import free_port
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
 
-def page(port: int, path: str) -> str:
-    """What an agent's page says."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-        return str(answer.read().decode())
+def shows(port: int, path: str, text: str) -> bool:
+    """Whether an agent's page says something."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return text in answer.read().decode()
+    except OSError:  # not there yet, or 503
+        return False
 
 
 def test_a_node_tells_of_itself(busy: NodeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,17 +34,15 @@ def test_a_node_tells_of_itself(busy: NodeUnderTest, capsys: pytest.CaptureFixtu
     words = ["status", "--log", log, "--node", "cp-1", "--live", "--netns", busy.netns, "--backend", busy.backend]
     agent = AgentProcess(busy.netns, busy.backend, Path(log), "cp-1", "--listen", str(port))
     try:
-        until(lambda: "nodewall last/" in busy.run("iptables-save"), 20)
-        time.sleep(0.3)
+        until(lambda: any(isinstance(event.body, RulesetApplied) for event in event_log(log).read()), 20)
         assert main([*words, "-o", "json"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert (found["in_force"], found["differences"], found["switched_off"]) == (True, [], None)
         assert str(agent.pid) in found["kept_by"]
         assert {each["phase"] for each in found["policies"]} == {"Realized"}
-        assert page(port, "/readyz") == "ok\n"
-        text = page(port, "/metrics")
-        assert 'nodewall_applies_total{outcome="applied"} 1.0' in text
-        assert "nodewall_policy_packets_total{" in text
+        until(lambda: shows(port, "/readyz", "ok\n"), 20)
+        until(lambda: shows(port, "/metrics", 'nodewall_applies_total{outcome="applied"} 1.0'), 20)
+        until(lambda: shows(port, "/metrics", "nodewall_policy_packets_total{"), 20)
         bundle = busy.folder / "bundle.tar.gz"
         asked = ["support-bundle", "--log", log, "--node", "cp-1", "--netns", busy.netns, "--agent", str(port)]
         assert main([*asked, "-o", str(bundle)]) == 0

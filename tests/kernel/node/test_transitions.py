@@ -4,7 +4,6 @@ Rules of random peers and ports replace each other. Each state that a plan leads
 in the kernel, which is asked about packets at the edges of all that the rules name.
 """
 
-import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from simulator.guard.guard import LockoutGuard
 from simulator.packets import Packet, protocol_names, to_wire
 from tests.support.policies.random_clusters import ADDRESSES
 from tests.support.rulesets.ruleset_builders import SOAK, NullWatch, block, completed
+from tests.support.seeds import seeded
 
 pytestmark = pytest.mark.kernel
 
@@ -58,7 +58,7 @@ class Author:
     """Writes rules, and changes some of those that there are."""
 
     def __init__(self, seed: str, family: Family) -> None:
-        self.dice = random.Random(seed)
+        self.dice = seeded(seed)
         self._family = family
 
     def changed(self, rules: Sequence[CompletedRule]) -> tuple[CompletedRule, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.events import EventBody
@@ -16,6 +16,7 @@ from simulator.packets import Packet, parse_spec, protocol_names
 from simulator.symbolic.context import UNLIMITED
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, worlds_of
+from tests.support.seeds import examples
 
 WHERE = (
     "",
@@ -36,7 +37,7 @@ def fate_of(history: list[EventBody], packet: Packet) -> BlameResult:
     return fates(enumerate(history, 1), NODE, [packet])[0]
 
 
-@settings(max_examples=25)
+@examples(10)
 @given(st.integers(0, 10**9), st.sampled_from(WHERE), st.sampled_from([Hook.INPUT, Hook.OUTPUT]))
 def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int, where: str, hook: Hook) -> None:
     """The example of each change, and of what no event changed."""
@@ -61,7 +62,7 @@ def said(shift: RegionChange) -> RegionChange:
     return replace(shift, changes=tuple(replace(change, example=NOBODY) for change in shift.changes))
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(st.integers(0, 10**9))
 @example(268435455)
 def test_of_many_events_the_last_ones_are_told(seed: int) -> None:

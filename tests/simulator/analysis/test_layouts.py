@@ -1,6 +1,5 @@
 """The optimised layout does to every packet what the linear one does, proved, and logs the same."""
 
-import random
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -18,6 +17,7 @@ from simulator.packets import ConnState, Packet, protocol_names
 from tests.support.policies.random_clusters import NODE, drawn
 from tests.support.rulesets.overlapping_rules import crowded
 from tests.support.rulesets.ruleset_builders import SOAK
+from tests.support.seeds import seeded
 
 RULESETS = 5000 if SOAK else 300
 BATCH = 50
@@ -76,7 +76,7 @@ def test_the_same_packets_are_logged() -> None:
         rules = crowded(f"log {number}", 20)
         linear, optimised = both(rules, CompilerOptions())
         walkers = [Walker(marked(each)) for each in (linear, optimised)]
-        dice = random.Random(number)
+        dice = seeded(number)
         for _ in range(60):
             packet = Packet(
                 src=ip_address(f"10.0.0.{dice.randrange(256)}"),

@@ -1,6 +1,5 @@
 """Batches of packets get the answers that single walks give."""
 
-import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -37,6 +36,7 @@ from tests.support.packets.rule_edge_packets import Aim
 from tests.support.policies.random_clusters import NODE, drawn
 from tests.support.rulesets.ruleset_builders import observed_rulesets
 from tests.support.rulesets.saved_rulesets import NAMES, ruleset_of
+from tests.support.seeds import seeded
 
 
 def agrees(ruleset: Ruleset, seen: Sequence[Packet], hook: Hook, host: Host | None) -> None:
@@ -83,7 +83,7 @@ def test_answers_of_batches_are_those_of_walks(ruleset: Ruleset, seen: list[Pack
 @pytest.mark.parametrize("name", NAMES)
 def test_real_rulesets_are_judged_alike(name: str) -> None:
     """Packets aimed at what real firewalls wrote are judged alike at every hook, whether the node is known or not."""
-    ruleset, dice = ruleset_of(name), random.Random(name)
+    ruleset, dice = ruleset_of(name), seeded(name)
     states = (ConnState.NEW, ConnState.NEW, ConnState.ESTABLISHED, ConnState.INVALID)
     for family in Family:
         if any(chain.rules for found, _, chain in ruleset.chains() if found is family):

@@ -14,7 +14,8 @@ from simulator.expression.vocabulary import CONSTANTS, SERVICES, UNSEEN
 from simulator.packets import from_wire, parse_spec
 from tests.support.packets import libpcap
 from tests.support.packets.packet_builders import SPEC6, packet
-from tests.support.packets.random_expressions import Dice, extended, spoiled, texts, wire
+from tests.support.packets.random_expressions import extended, spoiled, texts, wire
+from tests.support.seeds import seeded
 
 needs_libpcap = pytest.mark.skipif(not libpcap.is_there(), reason="libpcap0.8 is not installed")
 
@@ -34,7 +35,7 @@ def refusal(text: str) -> WordsRefused | None:
 
 def agree(text: str, seed: int, packets: int = PACKETS) -> None:
     """Hold an expression against libpcap; but codes of ICMP's type 255, which iptables takes for all types."""
-    expression, theirs, dice = parse(text), libpcap.Filter(text), Dice(seed)
+    expression, theirs, dice = parse(text), libpcap.Filter(text), seeded(seed)
     for _ in range(packets):
         data = wire(dice)
         seen = from_wire(data)

@@ -25,6 +25,7 @@ from simulator.symbolic import (
 from tests.support.packets.packet_drafts import Dice
 from tests.support.rulesets.random_rulesets import Author
 from tests.support.rulesets.ruleset_builders import SOAK
+from tests.support.seeds import seeded
 
 WORLDS = 20 * (20 if SOAK else 1)
 
@@ -56,7 +57,7 @@ def drawn(dice: Dice, atlas: SymbolicContext, part: DecidedPackets) -> ExamplePa
 def test_every_packet_gets_the_verdict_of_its_walk(family: Family) -> None:
     """Packets drawn from every part of every hook get one of the verdicts, by the rule, that a single walk gives."""
     for place in range(WORLDS):
-        rules, dice = ruleset(family, f"space {family} {place}"), Dice(f"space {place}")
+        rules, dice = ruleset(family, f"space {family} {place}"), seeded(f"space {place}")
         library = SymbolicRulesetReader(family)
         world = library.read(rules)
         atlas, walker = SymbolicContext.of(library, [world]), Walker(rules)

@@ -17,8 +17,8 @@ from simulator.analysis.search import SearchQuestion, search
 from simulator.expression import parse
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import ConnState, Packet, protocol_names
-from tests.support.packets.packet_drafts import Dice
 from tests.support.rulesets.ruleset_builders import SOAK
+from tests.support.seeds import seeded
 
 RULESETS = 15 * (20 if SOAK else 1)
 QUERIES = 10
@@ -63,7 +63,7 @@ class Author:
     """Draws conditions and rules."""
 
     def __init__(self, seed: str, fields: Fields) -> None:
-        self.dice = Dice(seed)
+        self.dice = seeded(seed)
         self.fields = fields
 
     def condition(self) -> Condition:

@@ -4,7 +4,6 @@ In a process of its own, because it forks, which a process with threads had bett
 """
 
 import os
-import random
 import signal
 import sys
 import time
@@ -14,6 +13,7 @@ from adapters.eventlog.compaction import compacted
 from adapters.eventlog.sqlite import EventMark, SqliteLog
 from adapters.system.clock import SystemClock, SystemIds
 from engine.events import deleted
+from tests.support.seeds import seeded
 
 _LONGEST = 0.02
 """Seconds for which a writer lives at most."""
@@ -21,7 +21,7 @@ _LONGEST = 0.02
 
 def write(log: SqliteLog, acknowledged: int, seed: int, *, compacting: bool) -> None:
     """Append for ever, and tell of each append once it is acknowledged; some compact the log now and then."""
-    dice, last = random.Random(seed), log.last_sequence()
+    dice, last = seeded(seed), log.last_sequence()
     while True:
         bodies = [deleted("Node", "n" * dice.choice((1, 100, 10_000))) for _ in range(dice.randint(1, 4))]
         last = log.append(bodies, source="test", expected=last)[-1].sequence
@@ -39,7 +39,7 @@ def told(reader: int) -> Iterator[int]:
 
 def main(path: str, count: int, *, compacting: bool) -> None:
     """Kill so many writers; raise AssertionError where an acknowledged event is lost or one is torn."""
-    log, dice = SqliteLog(path, SystemClock(), SystemIds()), random.Random(count)
+    log, dice = SqliteLog(path, SystemClock(), SystemIds()), seeded(count)
     (newest,) = log.append([deleted("Node", "first")], source="test", expected=0)
     cut = 0
     for number in range(count):

@@ -6,7 +6,6 @@ that whatever else goes on hardly delays it.
 
 import errno
 import os
-import random
 import selectors
 import signal
 import socket
@@ -29,6 +28,7 @@ from adapters.system.process import found
 from engine.rulesets.model import Hook, Ruleset
 from simulator.netfilter import Walker
 from simulator.packets import Packet, protocol_names
+from tests.support.seeds import seeded
 
 NODE = LabHost("node", ("192.0.2.1", "2001:db8:ffff::1"))
 CLIENT = LabHost(
@@ -88,7 +88,7 @@ class _Client:
     """Begins connections at random, and writes down what becomes of each."""
 
     def __init__(self, seed: str) -> None:
-        self._dice = random.Random(seed)
+        self._dice = seeded(seed)
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[socket.socket, tuple[str, int, float, float]] = {}
 

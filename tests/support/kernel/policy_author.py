@@ -1,11 +1,11 @@
 """Writes policies of both families, and changes some of those that there are."""
 
-import random
 from collections.abc import Iterator
 
 from engine.events import EventBody, declared, deleted
 from engine.objects import ClusterNetworkPolicy
 from tests.support.rulesets.ruleset_builders import Json, policy
+from tests.support.seeds import seeded
 
 NETWORKS = (
     *("10.1.0.0/28", "10.1.0.0/30", "10.1.0.4/30", "10.1.0.2/31", "10.1.0.3/32", "10.1.0.8/29", "10.1.0.12/32"),
@@ -20,7 +20,7 @@ class Author:
     """Changes policies at random: who is meant by one, or all of some; now and then one comes or goes."""
 
     def __init__(self, seed: str) -> None:
-        self._dice = random.Random(seed)
+        self._dice = seeded(seed)
         self._known: dict[str, Json] = {}
 
     def news(self) -> Iterator[EventBody]:

@@ -15,6 +15,7 @@ from engine.policy.prefix_sets import Network
 from engine.rulesets.model import Family
 from simulator.packets import ConnState, Packet
 from tests.support.policies.random_clusters import CENTRES, INTERFACES, MULTICAST, OWN, World, edges
+from tests.support.seeds import seeded
 
 _PORTS = ("port", "end_port", "source_port", "source_end_port")
 _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
@@ -34,7 +35,7 @@ class Aim:
 
 def packets_of(world: World, count: int) -> list[Packet]:
     """Return packets for a world, most of them aimed at one of its rules, the others at all that it names."""
-    dice = random.Random(f"{world.seed} packets")
+    dice = seeded(f"{world.seed} packets")
     whole = _aim(*world.objects, world.config, world.host)
     policies = [item.spec for item in world.objects if isinstance(item, ClusterNetworkPolicy)]
     aims = [_at(rule, whole, arrives=True) for spec in policies for rule in spec.ingress]

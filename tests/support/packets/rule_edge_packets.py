@@ -11,6 +11,7 @@ from engine.rulesets.model import Family, Hook, Match, Rule, Ruleset
 from simulator.context import LOOPBACK, Host
 from simulator.packets import TCP_FLAGS, Packet, protocol_names
 from simulator.packets.dissect import ICMP_ERRORS
+from tests.support.seeds import seeded
 
 OUTSIDE = 0.15
 """How often what a rule names is missed on purpose."""
@@ -60,7 +61,7 @@ class Aim:
     _taken: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._dice = random.Random(f"{self.seed} {self.family}")
+        self._dice = seeded(f"{self.seed} {self.family}")
         self._callers = _callers(self.ruleset, self.family)
         chains = [(table, chain) for family, table, chain in self.ruleset.chains() if family is self.family]
         self._rules = [(table.name, chain.name, rule) for table, chain in chains for rule in chain.rules]

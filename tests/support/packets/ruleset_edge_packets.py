@@ -26,6 +26,7 @@ from tests.support.packets.packet_drafts import (
     segment_options,
 )
 from tests.support.rulesets.random_rulesets import NEIGHBOURS
+from tests.support.seeds import seeded
 
 Change = Callable[[Draft], Draft]
 Changes = Sequence[Change]
@@ -240,7 +241,7 @@ def _drafted(protocol: int, family: Family) -> bool:
 
 
 def _speaks(protocol: int) -> Change:
-    return lambda draft: draft if draft.protocol == protocol else of_protocol(Dice(protocol), draft, protocol)
+    return lambda draft: draft if draft.protocol == protocol else of_protocol(seeded(protocol), draft, protocol)
 
 
 def _icmp(values: Sequence[str], _family: Family) -> Changes:

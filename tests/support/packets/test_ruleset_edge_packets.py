@@ -15,6 +15,7 @@ from simulator.packets import Packet, from_wire
 from tests.support.packets.packet_drafts import Dice, Draft, crc32c, drawn, of_protocol
 from tests.support.packets.ruleset_edge_packets import changes_of
 from tests.support.rulesets.random_rulesets import Author
+from tests.support.seeds import seeded
 
 LANGUAGE = (
     *(f"-j {target} " for target in "DNAT SNAT MASQUERADE REDIRECT NETMAP MARK CONNMARK RETURN REJECT CT".split()),
@@ -79,7 +80,7 @@ def test_aimed_packets_lie_on_both_sides_of_a_match(words: str, seed: int, famil
     by_name = {each.name: each for each in sets}
     found = [changes for match in line.matches if (changes := changes_of(match, line, family, by_name))]
     protocol = re.search(r"-p (\w+)", words)
-    draft = based(Dice(seed), family, protocol[1] if protocol else "udp")
+    draft = based(seeded(seed), family, protocol[1] if protocol else "udp")
     for changes in found:
         draft = changes[0](draft)
 

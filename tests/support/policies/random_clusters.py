@@ -16,6 +16,7 @@ from engine.policy.prefix_sets import Address, Network
 from engine.rulesets.model import Family
 from engine.state.admission import changes
 from engine.state.fold import ClusterState, evolve
+from tests.support.seeds import seeded
 
 NODE = "node-1"
 """The node that is asked."""
@@ -67,7 +68,7 @@ class World:
 
 def drawn(seed: str) -> World:
     """Return the world of a seed."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
     draw = _Draw(dice)
     parts = (
         draw.nodes(),

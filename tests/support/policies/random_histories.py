@@ -1,6 +1,5 @@
 """Random histories over the whole policy language: one drawn cluster becomes another, and another, event by event."""
 
-import random
 from collections.abc import Sequence
 
 from engine.errors import Refused
@@ -11,17 +10,18 @@ from engine.state.fold import ClusterState, evolve, evolved
 from simulator.packets import Packet
 from tests.support.packets.edge_packets import packets_of
 from tests.support.policies.random_clusters import NODE, World, drawn
+from tests.support.seeds import seeded
 
 
 def worlds_of(seed: str, count: int = 4) -> tuple[World, ...]:
     """The clusters that a history leads through; some of them come again."""
-    dice = random.Random(f"{seed} history")
+    dice = seeded(f"{seed} history")
     return tuple(drawn(f"{seed} {dice.randrange(count)}") for _ in range(count))
 
 
 def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
     """Every event that leads from nothing through the clusters, each of which is sound; outcomes and all."""
-    dice, state, bodies = random.Random(f"{seed} events"), ClusterState(), list[EventBody]()
+    dice, state, bodies = seeded(f"{seed} events"), ClusterState(), list[EventBody]()
     for world in worlds:
         mode = dice.choice((SubmitMode.SYNC, SubmitMode.SYNC, SubmitMode.DECLARE))
         news = [*_towards(state, world, mode), world.host]

@@ -1,15 +1,15 @@
 """Rules that get in each other's way as much as they can."""
 
-import random
 from ipaddress import ip_network
 
 from engine.policy.completed_rules import ANY_PORT, Action, CompletedRule, Direction, PortRange, Protocol, Rank, Traffic
 from engine.policy.prefix_sets import AddressBlock, Network
+from tests.support.seeds import seeded
 
 
 def crowded(seed: str, count: int) -> list[CompletedRule]:
     """Rules that overlap in everything: ports, source ports, addresses with exceptions, every action, some that log."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
 
     def block() -> AddressBlock:
         length = dice.choice((24, 28, 30, 31, 32))

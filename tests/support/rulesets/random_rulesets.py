@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from engine.rulesets.model import Family
 from tests.support.packets.packet_drafts import CLIENT_PORTS, LEFT, NEEDLE, NODE, PORTS, RIGHT, Dice
+from tests.support.seeds import seeded
 
 HOOKS = {
     "raw": ("PREROUTING", "OUTPUT"),
@@ -216,7 +217,7 @@ class Author:
     """Writes rules for one family."""
 
     def __init__(self, seed: str, family: Family) -> None:
-        self.dice = Dice(seed)
+        self.dice = seeded(seed)
         self.seed, self.family = seed, family
         self.v4 = family is Family.IPV4
         self.count = self.lists = 0

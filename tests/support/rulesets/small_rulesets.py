@@ -20,7 +20,7 @@ from simulator.batch.columns import BoolColumn
 from simulator.expression import holds, parse
 from simulator.netfilter import Decision, Verdict, Walker
 from simulator.packets import ConnState, Packet, protocol_names
-from tests.support.packets.packet_drafts import Dice
+from tests.support.seeds import seeded
 
 BASE = {Family.IPV4: "10.0.0.{}", Family.IPV6: "2001:db8::{}"}
 OWN = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8:2::1"}
@@ -120,7 +120,7 @@ class Author:
     """Writes rulesets, and changes them."""
 
     def __init__(self, seed: str, family: Family) -> None:
-        self.dice = Dice(seed)
+        self.dice = seeded(seed)
         self._family = family
 
     def ruleset(self) -> dict[str, list[str]]:

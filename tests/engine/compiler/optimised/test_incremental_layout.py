@@ -14,6 +14,7 @@ from engine.policy.completed_rules import CompletedRule
 from engine.policy.resolve import in_order
 from engine.rulesets.model import Family
 from tests.support.rulesets.overlapping_rules import crowded
+from tests.support.seeds import seeded
 
 OPTIMISED = CompilerOptions(layout=Layout.OPTIMISED)
 
@@ -41,7 +42,7 @@ def edited(rules: list[CompletedRule], dice: random.Random, number: int) -> list
 @pytest.mark.parametrize("seed", range(12))
 def test_changes_lead_to_what_is_compiled_from_nothing(seed: int) -> None:
     """Rule by rule, of a few and of many, in every direction and family, also back to what was before."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
     rules = crowded(str(seed), dice.choice((3, 20, 80)))
     known: dict[CompletedRule, RulePart] = {}
     memories: LayoutCaches = {}
@@ -64,7 +65,7 @@ def test_order_alone_is_a_change() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_what_does_not_fit_leaves_nothing_behind(seed: int) -> None:
     """Whether rules stay within bounds does not depend on what was there before, nor what comes after on these."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
     place = ChainPlace(Family.IPV4, "NW-I", "src")
     memory = LayoutCache(place)
     rules = crowded(f"bounds {seed}", 60)

@@ -1,6 +1,5 @@
 """First matches and cells of ports worked out beforehand are those that a look at one after the other finds."""
 
-import random
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
@@ -23,6 +22,7 @@ from engine.policy.prefix_sets import AddressBlock, Prefix, entries
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.ownership import comment_of, merged_comment, owner_of
+from tests.support.seeds import seeded
 
 OPTIMISED = CompilerOptions(layout=Layout.OPTIMISED)
 
@@ -223,7 +223,7 @@ def allowed(number: int, port: int, peer: str, action: Action = Action.ALLOW) ->
 
 def test_one_rule_more_or_less_or_other_touches_little() -> None:
     """Of a thousand on ports of their own, and of a thousand on one: the tree and the sets do not jump about."""
-    dice = random.Random(7)
+    dice = seeded(7)
     ports = dice.sample(range(1024, 65536), 1000)
     for rules in (
         [allowed(number, port, f"10.0.{number >> 8}.{number & 255}/32") for number, port in enumerate(ports)],

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, product
-from random import Random
 from string import Template
 
 from engine.rulesets.model import Family
 from tests.support.rulesets.corpus.match_options import MATCHES
 from tests.support.rulesets.corpus.spellings import WRITTEN, respelled
 from tests.support.rulesets.corpus.target_options import TARGETS
+from tests.support.seeds import seeded
 
 WORDS: Mapping[Family, Mapping[str, str]] = {
     Family.IPV4: {
@@ -142,7 +142,7 @@ def _choices(template: str) -> Iterator[str]:
 
 def _combined(lines: list[Line], family: Family) -> Iterator[Line]:
     """Several matches in one rule, drawn from those that need no protocol."""
-    draw = Random(_COMBINED)
+    draw = seeded(_COMBINED)
     start = "-A INPUT -m "
     pool = [line.text.removeprefix("-A INPUT ") for line in lines if line.table == "filter" and start in line.text]
     pool = [body for body in pool if body.startswith("-m ") and " -j " not in body and body not in UNSURE]
