@@ -19,6 +19,7 @@ from adapters.system.process import NetnsHold, SystemRunner
 from adapters.telemetry.health import HealthCheck
 from engine.errors import Fault, Refused
 from engine.policy.lifelines import lifelines
+from engine.reconcile.interfaces import EventLog, RecordedLog
 from engine.state.fold import ClusterState
 from simulator.context import Host
 
@@ -40,7 +41,7 @@ LOG_WAIT = 5.0
 """Seconds a writer waits for another to finish with the log."""
 
 
-def event_log(path: str) -> SqliteLog:
+def event_log(path: str) -> EventLog:
     """Return the event log at a path."""
     return SqliteLog(path, SystemClock(), SystemIds(), wait=LOG_WAIT)
 
@@ -75,11 +76,11 @@ def new_key(path: str) -> str:
         return made(path)
 
 
-def recorder(path: str, api: "KubernetesApi", dice: Random) -> "LogRecorder":
+def recorder(log: RecordedLog, api: "KubernetesApi", dice: Random) -> "LogRecorder":
     """Return what records a cluster in a log."""
     from adapters.kubernetes.log_recorder import LogRecorder  # noqa: PLC0415 - the library is an extra
 
-    return LogRecorder(api, event_log(path), "nodewall record", dice)
+    return LogRecorder(api, log, "nodewall record", dice)
 
 
 def api(kubeconfig: str | None, context: str | None) -> "KubernetesApi":
@@ -90,7 +91,9 @@ def api(kubeconfig: str | None, context: str | None) -> "KubernetesApi":
         return connect(kubeconfig, context)
 
 
-def node_in_cluster(node: str, log: str, kubeconfig: str | None, context: str | None, dice: Random) -> "AgentUplink":
+def node_in_cluster(
+    node: str, log: RecordedLog, kubeconfig: str | None, context: str | None, dice: Random
+) -> "AgentUplink":
     """Return what an agent has to do with a cluster; raises as `api`."""
     server = api(kubeconfig, context)
     from adapters.kubernetes.agent_uplink import AgentUplink  # noqa: PLC0415 - the library is an extra

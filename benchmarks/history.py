@@ -45,9 +45,9 @@ def main() -> None:
             made, opened = seconds(snapshots.reached), seconds(snapshots.reached)
             past = max(seconds(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
             verified, folded = seconds(log.verify), seconds(lambda: evolved(map(log.said, log.rows())))
-            blamed = seconds(partial(_run, "adapters.cli", "blame", "--log", log.path, *BLAMED))
-            memory = int(_run("benchmarks.history", log.path))
-            megabytes = Path(log.path).stat().st_size / 1e6
+            blamed = seconds(partial(_run, "adapters.cli", "blame", "--log", log.name, *BLAMED))
+            memory = int(_run("benchmarks.history", log.name))
+            megabytes = Path(log.name).stat().st_size / 1e6
             added = size - (SIZES[SIZES.index(size) - 1] if size != SIZES[0] else 0)
             print(
                 f"  {size:9,} events, {megabytes:5.0f} MB: append {added / appending:9,.0f}, "

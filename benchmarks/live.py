@@ -84,7 +84,7 @@ def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
         log, runner = wiring.event_log(f"{folder}/events.db"), SystemRunner(lab.netns("node"))
         log.append(list(shortest(start.state)), source="bench", expected=0)
         record = Journal(NODE, start.state, log)  # which appends whatever the agent records meanwhile
-        words = ["agent", "--log", log.path, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
+        words = ["agent", "--log", log.name, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
         child = child_python("adapters.cli", *words)
     with subprocess.Popen(child.words, env=child.environment, cwd=child.folder) as agent:
         try:

@@ -198,6 +198,30 @@ class LogError(NodewallError):
 
 
 @dataclass(eq=False)
+class LogUnusable(LogError):
+    """The log cannot be opened at all: it is not there, not a log, too new, or not accessible."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say why."""
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(eq=False)
+class EventsCompacted(LogError):
+    """What was asked for lies before the event at ``sequence``, up to which the log was compacted."""
+
+    path: str
+    sequence: int
+
+    def __str__(self) -> str:
+        """Say how far back the log goes."""
+        return f"{self.path}: what was before event {self.sequence} was compacted; ask for {self.sequence} or later"
+
+
+@dataclass(eq=False)
 class LogBusy(LogError):
     """Another writer held the log for longer than the ``waited`` seconds allowed."""
 

@@ -50,23 +50,6 @@ class ScenarioReport:
         """Whether all was as expected."""
         return not self.differences and all(result.agrees for result in self.packets)
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as the command line prints it."""
-        return {
-            "scenario": self.name,
-            "passed": self.passed,
-            "packets": [
-                {
-                    "name": result.case.name,
-                    "agrees": result.agrees,
-                    "expected": result.case.expect.model_dump(exclude_none=True),
-                    "found": result.found.model_dump(exclude_none=True),
-                }
-                for result in self.packets
-            ],
-            "differences": list(self.differences),
-        }
-
 
 def run(scenario: Scenario) -> ScenarioReport:
     """Return the report of a scenario.

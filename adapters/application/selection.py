@@ -9,7 +9,6 @@ from pathlib import Path
 from adapters import wiring
 from adapters.eventlog.filter import time_of
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.configfile import load
 from adapters.inputs.manifests import scan
 from adapters.netfilter.backend_name import BackendName
@@ -17,6 +16,7 @@ from engine.desired.full import DesiredRuleset, desired
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.objects.config import Configuration
+from engine.reconcile.interfaces import LogReader
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
 from engine.state.admission import AdmissionResult, SubmitMode
@@ -124,7 +124,7 @@ def _state_at(path: str, at: str | None) -> ClusterState:
     return Snapshots(log).reached(sequence_of(log, at, "--at"))[0]
 
 
-def sequence_of(log: SqliteLog, moment: str | None, option: str) -> int | None:
+def sequence_of(log: LogReader, moment: str | None, option: str) -> int | None:
     """Return the sequence that an option gives, or that of the time it gives; None where it gives nothing.
 
     Raises:

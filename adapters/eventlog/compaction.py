@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from adapters.eventlog.checkpoints import Checkpoint, kept
 from adapters.eventlog.snapshots import Snapshots, folded, lines_of
-from adapters.eventlog.sqlite import CompactedBase, SqliteLog
 from engine.errors import LogCorrupt
+from engine.events import CompactedBase
 from engine.events.outcomes import LogCompacted
+from engine.reconcile.interfaces import AuditedLog, CompactableLog, LogReader, VerifiedLog
 
 if TYPE_CHECKING:
     from adapters.eventlog.signing import PublicKey, Signer  # which need an extra
@@ -26,7 +27,7 @@ class Compaction:
     events: int
 
 
-def compacted(log: SqliteLog, until: int, signer: "Signer | None", source: str) -> Compaction:
+def compacted(log: CompactableLog, until: int, signer: "Signer | None", source: str) -> Compaction:
     """Have a state stand for the events up to a sequence; where none is left of them nothing is done.
 
     Every event is verified before, and the state is worked out from events alone, not from states that are kept.
@@ -50,7 +51,7 @@ def compacted(log: SqliteLog, until: int, signer: "Signer | None", source: str) 
     return Compaction(until, until - begun)
 
 
-def _base_at(log: SqliteLog, until: int) -> CompactedBase:
+def _base_at(log: LogReader, until: int) -> CompactedBase:
     """Return what a log would begin with where it was compacted up to an event that it has."""
     ((state, mark),) = deque(folded(log, until), maxlen=1)
     (row,) = log.rows(until - 1, until)
@@ -65,7 +66,7 @@ class SignatureCheck:
     until: int = 0
 
 
-def judged(log: SqliteLog, trust: "PublicKey", checkpoints: str) -> SignatureCheck:
+def judged(log: AuditedLog, trust: "PublicKey", checkpoints: str) -> SignatureCheck:
     """Return how a log, of which the chain is sound, agrees with what was signed.
 
     Checkpoints of events that were compacted are judged by their signatures alone. States that are kept beside the log
@@ -82,25 +83,25 @@ def judged(log: SqliteLog, trust: "PublicKey", checkpoints: str) -> SignatureChe
         _judge(log, trust, each, f"the checkpoint in {checkpoints}:{number}")
         count, until = count + 1, max(until, each.sequence)
     if not count or not until:
-        raise LogCorrupt(log.path, begun + 1, f"no checkpoint in {checkpoints} vouches for it")
+        raise LogCorrupt(log.name, begun + 1, f"no checkpoint in {checkpoints} vouches for it")
     Snapshots(log).verify()
     return SignatureCheck(count, until)
 
 
-def _judge(log: SqliteLog, trust: "PublicKey", checkpoint: Checkpoint, where: str) -> None:
+def _judge(log: LogReader, trust: "PublicKey", checkpoint: Checkpoint, where: str) -> None:
     """Raise ``LogCorrupt`` where a checkpoint cannot be trusted, or the log has another event than it says."""
     at = checkpoint.sequence
     if fault := trust.checkpoint_fault(checkpoint):
-        raise LogCorrupt(log.path, at, f"of {where} {fault}")
+        raise LogCorrupt(log.name, at, f"of {where} {fault}")
     if at and at >= log.begun().sequence:
         found = log.hash_at(at).decode()
         if not found:
-            raise LogCorrupt(log.path, at, f"the event is missing, by {where}")
+            raise LogCorrupt(log.name, at, f"the event is missing, by {where}")
         if found != checkpoint.hash:
-            raise LogCorrupt(log.path, at, f"it is not the one of {where}")
+            raise LogCorrupt(log.name, at, f"it is not the one of {where}")
 
 
-def _vouched_by_compaction(log: SqliteLog, trust: "PublicKey") -> int:
+def _vouched_by_compaction(log: VerifiedLog, trust: "PublicKey") -> int:
     """Return up to which sequence a signed record of what the log begins with vouches for it.
 
     The record has to be signed itself: a signature on another one that says less or otherwise counts for nothing.
@@ -115,5 +116,5 @@ def _vouched_by_compaction(log: SqliteLog, trust: "PublicKey") -> int:
         if not fault:
             until = max(until, sequence - 1 if body.after else begun)
     if not until:
-        raise LogCorrupt(log.path, begun, f"of what stands for the compacted events {fault}")
+        raise LogCorrupt(log.name, begun, f"of what stands for the compacted events {fault}")
     return until

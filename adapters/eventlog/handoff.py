@@ -7,8 +7,7 @@ a whole cluster.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from adapters.eventlog.sqlite import EventMark
-from engine.events import Event, EventBody
+from engine.events import Event, EventBody, EventMark
 from engine.state.fold import ClusterState
 
 _MOST = 10_000

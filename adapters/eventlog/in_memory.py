@@ -1,49 +1,153 @@
-"""An event log in memory, which lives as long as the process."""
+"""Event log in memory, which lives as long as the process.
+
+The fake of :class:`engine.reconcile.interfaces.EventLog`.
+"""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from adapters.eventlog.chain import MISSING, ChainedLog, HashChain, parsed, verify_row
 from adapters.eventlog.rows import sealed
-from engine.errors import IdTaken, LogConflict, LogCorrupt
-from engine.events import GENESIS, Event, EventBody, chained
-from engine.reconcile.interfaces import Clock, EventLog, Ids
+from adapters.eventlog.snapshot_store import MemorySnapshots
+from engine.errors import EventsCompacted, IdTaken, LogConflict, LogCorrupt, LogUnusable
+from engine.events import BEGINNING, CompactedBase, Event, EventBody, EventMark, RowFilter, StoredEvent, timestamp
+from engine.events.outcomes import LogCompacted
+from engine.reconcile.interfaces import Clock, Ids, LogWatch
 
 
 @dataclass(slots=True)
-class MemoryLog(EventLog):
-    """A log that lives as long as the process."""
+class MemoryLog(ChainedLog):
+    """A log that lives as long as the process; ``stored`` are its rows, ``highest`` the last sequence it ever had."""
 
     clock: Clock
     ids: Ids
-    events: list[Event] = field(default_factory=list)
+    name: str = "memory"
+    exists: bool = False
+    snapshots: MemorySnapshots = field(default_factory=MemorySnapshots)
+    stored: list[StoredEvent] = field(default_factory=list)
+    highest: int = 0
+    beginning: CompactedBase = field(default_factory=CompactedBase)
 
     def last_sequence(self) -> int:
-        return len(self.events)
+        rows = self._there()
+        return rows[-1].sequence if rows else self.beginning.mark.sequence
 
-    def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
-        previous = GENESIS
-        for sequence, event in enumerate(tuple(self.events), start=1):
-            if until is not None and sequence > until:
-                return
-            reason = chained(previous, event) if event.sequence == sequence else "events are missing"
-            if reason:
-                raise LogCorrupt("memory", sequence, reason)
-            previous = event.hash
-            if sequence > after:
-                yield event
+    def begun(self) -> EventMark:
+        self._there()
+        return self.beginning.mark
+
+    def base(self, until: int | None = None) -> CompactedBase:
+        self._there()
+        if until is not None and until < self.beginning.mark.sequence:
+            raise EventsCompacted(self.name, self.beginning.mark.sequence)
+        return self.beginning
+
+    def rows(self, after: int = 0, until: int | None = None, known: EventMark = BEGINNING) -> Iterator[StoredEvent]:
+        for row in self._verified(until, known):
+            if row.sequence > after:
+                yield row
+
+    def some(self, wanted: RowFilter, until: int | None = None) -> Iterator[StoredEvent]:
+        return self._verified(until, BEGINNING, wanted)
+
+    def sequence_at(self, time: datetime) -> int:
+        text = timestamp(time)
+        found = [row.sequence for row in self._there() if row.time <= text.encode()]
+        return max(found, default=self.beginning.mark.sequence if self.beginning.time <= text else 0)
+
+    def sequence_of(self, known_by: str) -> int:
+        return next((row.sequence for row in self._there() if row.id == known_by.encode()), 0)
+
+    def hashes(self, after: int = 0) -> Iterator[bytes]:
+        rows, begun = tuple(self._there()), self.beginning.mark
+        yield from (b"" for _ in range(after + 1, begun.sequence))
+        if after < begun.sequence:
+            yield begun.hash.encode()
+        yield from (row.hash for row in rows if row.sequence > after)
+
+    def attached(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def watch(self) -> LogWatch:
+        raise OSError("a log in memory has no watch")
 
     def append(
         self, bodies: Sequence[EventBody], *, source: str, expected: int, known_by: str | None = None
     ) -> tuple[Event, ...]:
-        at = next((event.sequence for event in self.events if event.id == known_by), 0)
-        if known_by is not None and at:
-            there = tuple(self.events[at - 1 : at - 1 + len(bodies)])
-            if tuple(event.body for event in there) != tuple(bodies):
-                raise IdTaken("memory", known_by, at)
+        if known_by is not None and (there := self._known(bodies, known_by)):
             return there
-        if expected != len(self.events):
-            raise LogConflict("memory", expected, len(self.events))
-        previous = self.events[-1].hash if self.events else GENESIS
-        new = tuple(event for _, event in sealed(bodies, source, (expected, previous), self.clock, self.ids, known_by))
-        self.events.extend(new)
-        return new
+        newest = self._expect(expected)
+        new = tuple(sealed(bodies, source, newest, self.clock, self.ids, known_by))
+        self._insert([row for row, _ in new])
+        return tuple(event for _, event in new)
+
+    def begin_with(self, base: CompactedBase) -> None:
+        self._expect(0)
+        self.exists, self.beginning, self.highest = True, base, base.mark.sequence
+
+    def adopt(self, rows: Sequence[StoredEvent], *, expected: int) -> None:
+        last, _ = self._expect(expected)
+        if [row.sequence for row in rows] != list(range(last + 1, last + 1 + len(rows))):
+            raise LogUnusable(self.name, "the log is append-only")
+        self._insert(rows)
+
+    def discard(self) -> None:
+        self.exists, self.beginning, self.highest = False, CompactedBase(), 0
+        self.stored.clear()
+
+    def compact(self, base: CompactedBase, body: LogCompacted, *, source: str, expected: int) -> Event:
+        newest = self._expect(expected)
+        ((row, event),) = sealed([body], source, newest, self.clock, self.ids)
+        self._insert([row])
+        self.stored = [each for each in self.stored if each.sequence > base.mark.sequence]
+        self.beginning = base
+        return event
+
+    def _there(self) -> list[StoredEvent]:
+        if not self.exists:
+            raise LogUnusable(self.name, "no such log")
+        return self.stored
+
+    def _verified(self, until: int | None, known: EventMark, wanted: RowFilter | None = None) -> Iterator[StoredEvent]:
+        """Yield the rows behind a known event, as of this moment."""
+        rows, highest = self._there(), self.highest
+        chain = HashChain.behind(known, self.beginning.mark, self.name)
+        yield from chain.rows([row for row in rows if row.sequence > chain.last], until, wanted)
+        chain.end(until, lambda: highest)
+
+    def _known(self, bodies: Sequence[EventBody], known_by: str) -> tuple[Event, ...]:
+        """Return the events that were appended under an id, none where there is no such event."""
+        at = self.sequence_of(known_by) if self.exists else 0
+        if not at:
+            return ()
+        rows = [row for row in self.stored if row.sequence >= at][: len(bodies)]
+        events = tuple(parsed(row, StoredEvent.event, self.name) for row in rows)
+        if tuple(event.body for event in events) != tuple(bodies):
+            raise IdTaken(self.name, known_by, at)
+        return events
+
+    def _expect(self, expected: int) -> tuple[int, str]:
+        """Return sequence and hash of the newest event, which has to be the expected one."""
+        newest = self.stored[-1] if self.stored else None
+        sequence = newest.sequence if newest else self.beginning.mark.sequence
+        if self.highest != sequence:
+            raise LogCorrupt(self.name, sequence + 1, MISSING)
+        if sequence != expected:
+            raise LogConflict(self.name, expected, sequence)
+        if newest is None:
+            return self.beginning.mark
+        verify_row(newest, newest.previous, self.name)
+        return sequence, newest.hash.decode()
+
+    def _insert(self, rows: Sequence[StoredEvent]) -> None:
+        """Append rows that follow the newest one, none of whose ids is taken."""
+        seen = {row.id: row.sequence for row in self.stored}
+        for row in rows:
+            if row.id in seen:
+                raise IdTaken(self.name, row.id.decode(), seen[row.id])
+            seen[row.id] = row.sequence
+        self.exists = True
+        self.stored.extend(rows)
+        self.highest = max([self.highest, *(row.sequence for row in rows)])

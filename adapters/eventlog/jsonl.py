@@ -8,12 +8,19 @@ from typing import IO, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.eventlog.rows import StoredEvent
-from adapters.eventlog.sqlite import BEGINNING, CompactedBase, EventMark, SqliteLog
-from adapters.eventlog.sqlite_file import LogUnusable
 from engine.bounded_json import MAX_BYTES, parse_json
-from engine.errors import Fault, LogError, Refused, shown
-from engine.events import GENESIS, body_as_json, body_from_json, canonical
+from engine.errors import Fault, LogError, LogUnusable, Refused, shown
+from engine.events import (
+    BEGINNING,
+    GENESIS,
+    CompactedBase,
+    EventMark,
+    StoredEvent,
+    body_as_json,
+    body_from_json,
+    canonical,
+)
+from engine.reconcile.interfaces import LogReader, LogReplica
 
 _GROUP = 10_000
 """Events that are on disk together."""
@@ -29,7 +36,7 @@ class ImportResult:
     known: int
 
 
-def exported(log: SqliteLog, after: int = 0, until: int | None = None) -> Iterator[bytes]:
+def exported(log: LogReader, after: int = 0, until: int | None = None) -> Iterator[bytes]:
     """Yield the events ``after < sequence <= until`` as lines, oldest first; before them what a log begins with.
 
     Raises:
@@ -51,7 +58,7 @@ _BEGINS = "begins"
 """The key of the line that a compacted log begins with."""
 
 
-def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
+def branched(log: LogReader, new: LogReplica, until: int | None = None) -> int:
     """Append the events of a log up to a sequence to one that is not there yet, and return the last sequence.
 
     Raises:
@@ -59,7 +66,7 @@ def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
         LogError: the log cannot be read, or an event cannot be trusted; what was made of the new one is gone.
     """
     if new.exists:
-        raise LogUnusable(new.path, "there is something already")
+        raise LogUnusable(new.name, "there is something already")
     last = 0
     try:
         base = log.base(until)
@@ -71,12 +78,12 @@ def branched(log: SqliteLog, new: SqliteLog, until: int | None = None) -> int:
             new.adopt(group, expected=last)
             last = group[-1].sequence
     except LogError:
-        new.file.discard()
+        new.discard()
         raise
     return last
 
 
-def imported(log: SqliteLog, lines: IO[bytes], name: str) -> ImportResult:
+def imported(log: LogReplica, lines: IO[bytes], name: str) -> ImportResult:
     """Append the events of lines that a log lacks; those that it has must be the same.
 
     They are appended in large groups, each whole or not at all, so that an import that was cut off can go on.
@@ -98,7 +105,7 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> ImportResult:
             known += 1
             continue
         if row.sequence != last + 1 or (last == begun and row.previous != _end_of(log, last)):
-            problem = f"event {row.sequence}, which does not follow event {last} of {log.path}"
+            problem = f"event {row.sequence}, which does not follow event {last} of {log.name}"
             raise Refused((Fault(where, problem, f"the event after it: export it --from {last + 1}"),))
         group.append(row)
         last = row.sequence
@@ -108,16 +115,16 @@ def imported(log: SqliteLog, lines: IO[bytes], name: str) -> ImportResult:
     if group:
         log.adopt(group, expected=last - len(group))
     if last > begun:
-        log.vouch_for_base()
+        log.verify_base()
     return ImportResult(last - begun, known)
 
 
-def _forked(log: SqliteLog, sequence: int, where: str) -> Refused:
-    problem = f"another event {sequence} than {log.path} has"
+def _forked(log: LogReader, sequence: int, where: str) -> Refused:
+    problem = f"another event {sequence} than {log.name} has"
     return Refused((Fault(where, problem, "the same history: the two have forked"),))
 
 
-def _begun(log: SqliteLog, lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, bytes]]:
+def _begun(log: LogReplica, lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, bytes]]:
     """Return the lines of events; where there is one before them of what a log begins with, have this one do so too."""
     first = next(lines, None)
     if first is None:
@@ -187,5 +194,5 @@ def _row(line: bytes, where: str) -> StoredEvent:
     return row
 
 
-def _end_of(log: SqliteLog, last: int) -> bytes:
+def _end_of(log: LogReader, last: int) -> bytes:
     return log.hash_at(last) if last else GENESIS.encode()

@@ -8,11 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.eventlog.rows import StoredEvent
-from adapters.eventlog.sqlite import SqliteLog
-from engine.events import EventBody
+from engine.events import EventBody, StoredEvent
 from engine.policy.completed_rules import ANY_PORT
 from engine.policy.relevance import PacketScope, RelevantHistory, beginnings_of
+from engine.reconcile.interfaces import LogReader
 from engine.state.fold import ClusterState, evolved
 
 _NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused", b"log.")
@@ -89,7 +88,7 @@ class RelevantEvents:
     events: Iterator[tuple[StoredEvent, EventBody]]
 
 
-def abridged(log: SqliteLog, concerns: Sequence[PacketScope], until: int | None = None) -> RelevantEvents:
+def abridged(log: LogReader, concerns: Sequence[PacketScope], until: int | None = None) -> RelevantEvents:
     """Return what a log says of some packets up to a sequence.
 
     Raises:
@@ -106,7 +105,7 @@ def abridged(log: SqliteLog, concerns: Sequence[PacketScope], until: int | None 
 
 
 def _events(
-    log: SqliteLog, glance: _Glance, told: RelevantHistory, until: int | None
+    log: LogReader, glance: _Glance, told: RelevantHistory, until: int | None
 ) -> Iterator[tuple[StoredEvent, EventBody]]:
     for row in log.some(glance.takes, until):
         body = told.tells(log.said(row))

@@ -1,102 +1,10 @@
-"""Events as logs store them: what is hashed is the text as it stands there, of whatever version it is."""
+"""Rows made of new event bodies, each chained to the one before."""
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import NamedTuple
 
-from engine.bounded_json import parse_json
 from engine.errors import EventTooLarge
-from engine.events import Event, EventBody, body_as_json, body_from_json, canonical, subject, timestamp
+from engine.events import Event, EventBody, StoredEvent, body_as_json, canonical, subject, timestamp
 from engine.reconcile.interfaces import Clock, Ids
-
-_PLAIN = re.compile(rb"[ !#-\[\]-~]*")
-"""Text that is itself between quotes in JSON."""
-
-
-NOT_AFTER = "it does not follow the event before it"
-
-
-class StoredEvent(NamedTuple):
-    """An event as it is stored: every column but the sequence as bytes."""
-
-    sequence: int
-    time: bytes
-    id: bytes
-    source: bytes
-    type: bytes
-    body: bytes
-    previous: bytes
-    hash: bytes
-
-    def digest(self) -> bytes:
-        """Return the hash of the stored text; equals ``Event.digest`` of a sound event."""
-        return hashlib.sha256(self._text(b"")).hexdigest().encode()
-
-    def line(self) -> bytes:
-        """Return it as one line of JSON, always the same; what the body says stands there as it is stored."""
-        return self._text(b'"hash":%s,' % _quoted(self.hash)) + b"\n"
-
-    def _text(self, more: bytes) -> bytes:
-        names = self.id, self.previous, self.time, self.type
-        # Most of what is asked of a log is hashes, so what needs no look at its characters gets none.
-        if _PLAIN.fullmatch(b"".join(names)):
-            return b'{"body":%s,%s"id":"%s","previous":"%s","sequence":%d,"source":%s,"time":"%s","type":"%s"}' % (
-                *(self.body, more, self.id, self.previous, self.sequence),
-                *(_quoted(self.source), self.time, self.type),
-            )
-        number, previous, time, kind = map(_quoted, names)
-        return b'{"body":%s,%s"id":%s,"previous":%s,"sequence":%d,"source":%s,"time":%s,"type":%s}' % (
-            *(self.body, more, number, previous, self.sequence),
-            *(_quoted(self.source), time, kind),
-        )
-
-    @classmethod
-    def of_line(cls, line: bytes) -> "StoredEvent":
-        """Return the row that a line holds; raise ``ValueError`` where it holds none."""
-        found = parse_json(line)
-        if not isinstance(found, dict) or found.keys() != set(cls._fields):
-            raise ValueError("not one of an event")
-        sequence, body = found.pop("sequence"), found.pop("body")
-        if type(sequence) is not int or sequence < 1 or not all(isinstance(text, str) for text in found.values()):
-            raise ValueError("a field does not hold what it should")
-        texts = {name: text.encode() for name, text in found.items()}
-        return cls(sequence=sequence, body=canonical(body), **texts)
-
-    @property
-    def values(self) -> tuple[int | str, ...]:
-        """What stands in its columns."""
-        return self.sequence, *(text.decode() for text in self[1:])
-
-    def fault(self, previous: bytes) -> str:
-        """Return why it cannot follow the row whose hash is ``previous``, nothing where it can."""
-        if self.previous != previous:
-            return NOT_AFTER
-        return "" if self.digest() == self.hash else "its content does not match its hash"
-
-    def said(self) -> EventBody:
-        """Return what it says; raise ``ValueError`` where that is nothing known."""
-        return body_from_json(self.body)
-
-    def event(self) -> Event:
-        """Return it as a value; raise ``ValueError`` where it is none."""
-        return Event(
-            sequence=self.sequence,
-            time=datetime.fromisoformat(self.time.decode()),
-            id=self.id.decode(),
-            source=self.source.decode(),
-            body=self.said(),
-            previous=self.previous.decode(),
-            hash=self.hash.decode(),
-        )
-
-
-@lru_cache(maxsize=1024)
-def _quoted(text: bytes) -> bytes:
-    return canonical(text.decode())
-
 
 LARGEST = 1 << 20
 """Bytes of a body; nothing in a cluster is larger, since its own store takes no object of more than 1.5 MB of JSON."""

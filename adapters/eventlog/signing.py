@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from adapters.eventlog.checkpoints import Checkpoint
-from adapters.eventlog.sqlite import EventMark
 from engine.errors import Fault, Refused, shown
-from engine.events import canonical
+from engine.events import EventMark, canonical
 from engine.events.outcomes import LogCompacted
 
 _KEY = "an Ed25519 key in PEM, as openssl genpkey -algorithm ed25519 makes it"

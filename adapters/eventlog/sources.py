@@ -8,9 +8,9 @@ from typing import Protocol
 
 from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import BEGINNING, EventMark, SqliteLog
-from engine.events import ConfigDeclared, Event, EventBody
+from engine.events import BEGINNING, ConfigDeclared, Event, EventBody, EventMark
 from engine.objects.config import Configuration
+from engine.reconcile.interfaces import FollowedLog, LogReader
 from engine.state.fold import ClusterState
 
 
@@ -47,7 +47,7 @@ class LogSource:
 
     def __init__(
         self,
-        log: SqliteLog,
+        log: FollowedLog,
         configured: Callable[[Configuration], Configuration],
         handover: Handoff | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class LogSource:
         return ConfigDeclared(config=self._configured(body.config)) if isinstance(body, ConfigDeclared) else body
 
 
-def followed(log: SqliteLog, after: int, pause: float = 0.2) -> Iterator[Event]:
+def followed(log: LogReader, after: int, pause: float = 0.2) -> Iterator[Event]:
     """Yield the events of a log behind one, and then for ever those that are appended, asked for at each ``pause``.
 
     Raises:

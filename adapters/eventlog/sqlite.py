@@ -5,25 +5,22 @@ seen, and SQLite's own count of what was ever inserted shows rows lost at the en
 summary stands at the beginning, whose hash the event that did so names.
 """
 
-import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from pathlib import Path
 
-from pydantic import ValidationError
-
-from adapters.eventlog.rows import NOT_AFTER, StoredEvent, sealed
-from adapters.eventlog.sqlite_file import NO_DELETE, EventsCompacted, LogFile, LogUnusable, number, run
-from engine.errors import IdTaken, LogConflict, LogCorrupt
-from engine.events import GENESIS, Event, EventBody, body_from_json, timestamp
+from adapters.eventlog.chain import MISSING, ChainedLog, HashChain, parsed, verify_row
+from adapters.eventlog.rows import sealed
+from adapters.eventlog.snapshot_store import FolderSnapshots
+from adapters.eventlog.sqlite_file import NO_DELETE, LogFile, number, run
+from adapters.system.inotify import FileWatch
+from engine.errors import EventsCompacted, IdTaken, LogConflict, LogCorrupt
+from engine.events import BEGINNING, CompactedBase, Event, EventBody, EventMark, RowFilter, StoredEvent, timestamp
 from engine.events.outcomes import LogCompacted
-from engine.events.upcasting import FutureVersion
-from engine.reconcile.interfaces import Clock, EventLog, Ids
-
-T = TypeVar("T")
+from engine.reconcile.interfaces import Clock, Ids
 
 _SELECT = "SELECT sequence, time, id, source, type, body, previous, hash FROM events"
 _INSERT = "INSERT INTO events (sequence, time, id, source, type, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -32,42 +29,9 @@ _KNOWN = "SELECT sequence FROM events WHERE id = ?"
 _SUMMARY = "SELECT sequence, hash, time, state FROM summary"
 _MARK = "SELECT sequence, hash FROM summary"
 
-RowFilter = Callable[[bytes, bytes], bool]
-"""Whether an event is wanted, by its type and its body as they are stored."""
-
-
-class EventMark(NamedTuple):
-    """An event that is known, by its sequence and its hash."""
-
-    sequence: int
-    hash: str
-
-
-BEGINNING = EventMark(0, GENESIS)
-
-
-class CompactedBase(NamedTuple):
-    """What a log begins with: the last event that was compacted, its time, and the state that all led to, as lines.
-
-    A log that never was compacted begins with nothing.
-    """
-
-    mark: EventMark = BEGINNING
-    time: str = ""
-    state: bytes = b""
-
-    @property
-    def digest(self) -> str:
-        """The hash of the state's lines."""
-        return hashlib.sha256(self.state).hexdigest()
-
-    def bodies(self) -> Iterator[EventBody]:
-        """Yield what leads to the state."""
-        return map(body_from_json, self.state.splitlines())
-
 
 @dataclass(frozen=True, slots=True)
-class SqliteLog(EventLog):
+class SqliteLog(ChainedLog):
     """A log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another one."""
 
     path: str
@@ -81,77 +45,56 @@ class SqliteLog(EventLog):
         return LogFile(self.path, self.wait)
 
     @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
     def exists(self) -> bool:
-        """Whether there is something at the path; reading needs it, appending makes it."""
+        """Whether there is something at the path."""
         return self.file.exists
+
+    @property
+    def snapshots(self) -> FolderSnapshots:
+        """The folder beside the file that ends in ``-states``."""
+        return FolderSnapshots(Path(f"{self.path}-states"))
 
     def last_sequence(self) -> int:
         with self.file.reading() as connection, self.file.explained(1):
             return _last(connection)
 
     def sequence_of(self, known_by: str) -> int:
-        """Return the sequence of the event that has an id, 0 where there is none."""
         with self.file.reading() as connection, self.file.explained(1):
             return number(connection, _KNOWN, known_by)
 
     def begun(self) -> EventMark:
-        """Return the event that the log begins behind."""
         with self.file.reading() as connection, self.file.explained(1):
             return _mark(connection)
 
     def base(self, until: int | None = None) -> CompactedBase:
-        """Return what the log begins with; only `verify` looks whether that is what was put on record.
-
-        Raises:
-            Compacted: the sequence ``until`` lies before it.
-        """
         with self.file.reading() as connection, self.file.explained(1):
             base = _base(connection)
         if until is not None and until < base.mark.sequence:
             raise EventsCompacted(self.path, base.mark.sequence)
         return base
 
-    def read(self, after: int = 0, until: int | None = None) -> Iterator[Event]:
-        return (self._read(row, StoredEvent.event) for row in self.rows(after, until))
-
     def rows(self, after: int = 0, until: int | None = None, known: EventMark = BEGINNING) -> Iterator[StoredEvent]:
-        """Yield the events as they are stored; raise as :meth:`read` does, but for bodies that say nothing known.
-
-        What is vouched for is all behind an event that is ``known``, or that the log begins with.
-        """
         with self.file.reading() as connection:
             for row in self._rows(connection, until, known):
                 if row.sequence > after:
                     yield row
 
     def some(self, wanted: RowFilter, until: int | None = None) -> Iterator[StoredEvent]:
-        """Yield the rows of which type and body are wanted, each vouched for; of all others only that they follow.
-
-        Raises:
-            LogCorrupt: an event does not follow the one before it, or one that is wanted is not as it was appended.
-        """
         with self.file.reading() as connection:
             yield from self._rows(connection, until, BEGINNING, wanted)
 
-    def said(self, row: StoredEvent) -> EventBody:
-        """Return what a row says that is vouched for; raise as :meth:`read` does where that is nothing known."""
-        return self._read(row, StoredEvent.said)
-
     def sequence_at(self, time: datetime) -> int:
-        """Return the sequence of the last event that is not later, 0 where there is none; it is not verified.
-
-        The sequence rules: where a clock went back, events before it may bear a later time.
-        """
         with self.file.reading() as connection, self.file.explained(1):
             found = number(connection, "SELECT max(sequence) FROM events WHERE time <= ?", timestamp(time))
             base = _base(connection)
             return found or (base.mark.sequence if base.time <= timestamp(time) else 0)
 
     def hashes(self, after: int = 0) -> Iterator[bytes]:
-        """Yield the hashes of the events behind one, oldest first; they are not verified.
-
-        Of events that were compacted that of the last is known, and no text is yielded for those before it.
-        """
         with self.file.reading() as connection, self.file.explained(after + 1):
             begun = _mark(connection)
             yield from (b"" for _ in range(after + 1, begun.sequence))
@@ -160,30 +103,28 @@ class SqliteLog(EventLog):
             for (found,) in connection.execute(_HASHES, (after,)):
                 yield found
 
-    def hash_at(self, sequence: int) -> bytes:
-        """Return the hash of an event, no text where there is none, or where it was compacted and not the last."""
-        return next(self.hashes(sequence - 1), b"") if sequence > 0 else b""
+    def attached(self) -> AbstractContextManager[None]:
+        return self.file.attached()
+
+    def watch(self) -> FileWatch:
+        return FileWatch(self.path)
+
+    def discard(self) -> None:
+        self.file.discard()
 
     def adopt(self, rows: Sequence[StoredEvent], *, expected: int) -> None:
-        """Append events of another log as they are, if the newest is still ``expected``; raises as `append`."""
         with self.file.writing() as connection, self.file.explained(expected):
             self._expect(connection, expected)
             self._insert(connection, rows)
             connection.execute("COMMIT")
 
     def begin_with(self, base: CompactedBase) -> None:
-        """Have an empty log begin with what another one does.
-
-        Raises:
-            LogConflict: it is not empty.
-        """
         with self.file.writing() as connection, self.file.explained(0):
             self._expect(connection, 0)
             _set_base(connection, base)
             connection.execute("COMMIT")
 
     def compact(self, base: CompactedBase, body: LogCompacted, *, source: str, expected: int) -> Event:
-        """Have a state stand for the events up to one, and append what says so; raises as `append`."""
         with self.file.writing() as connection, self.file.explained(expected):
             newest = self._expect(connection, expected)
             ((row, event),) = sealed([body], source, newest, self.clock, self.ids)
@@ -196,43 +137,6 @@ class SqliteLog(EventLog):
             with suppress(sqlite3.OperationalError):  # while others read, the room stays with the file for later events
                 connection.execute("VACUUM")
         return event
-
-    def tail(self, after: EventMark) -> Iterator[Event]:
-        """Yield the events that follow one that is known, which vouches for them.
-
-        Raises:
-            LogCorrupt: at the first event that the chain does not vouch for.
-        """
-        return (self._read(row, StoredEvent.event) for row in self.rows(known=after))
-
-    def verify(self) -> int:
-        """Return the number of events, every one of which is as it was appended.
-
-        Raises:
-            LogCorrupt: at the first one that is not, or at the last of those that were compacted if what stands for
-                them is not what was put on record.
-        """
-        events = sum(1 for _ in self.rows())
-        self.vouch_for_base()
-        return events
-
-    def vouch_for_base(self) -> None:
-        """Raise ``LogCorrupt`` where what the log begins with is not what was put on record when it was compacted."""
-        base = self.base()
-        if base.mark != BEGINNING and next(self.compactions(), None) is None:
-            raise LogCorrupt(self.path, base.mark.sequence, "what stands for the compacted events is not on record")
-
-    def compactions(self) -> Iterator[tuple[int, LogCompacted]]:
-        """Yield the sequence and the body of every event that says of what the log begins with just what is there.
-
-        Raises:
-            LogCorrupt: such an event cannot be trusted.
-        """
-        base = self.base()
-        for row in self.some(lambda kind, _: kind == b"log.compacted"):
-            body = self.said(row)
-            if isinstance(body, LogCompacted) and _records(body, row, base):
-                yield row.sequence, body
 
     def append(
         self, bodies: Sequence[EventBody], *, source: str, expected: int, known_by: str | None = None
@@ -252,7 +156,7 @@ class SqliteLog(EventLog):
         if not at:
             return ()
         found = connection.execute(f"{_SELECT} WHERE sequence >= ? ORDER BY sequence LIMIT ?", (at, len(bodies)))
-        events = tuple(self._read(StoredEvent._make(columns), StoredEvent.event) for columns in found)
+        events = tuple(parsed(StoredEvent._make(columns), StoredEvent.event, self.path) for columns in found)
         if tuple(event.body for event in events) != tuple(bodies):
             raise IdTaken(self.path, known_by, at)
         return events
@@ -277,70 +181,27 @@ class SqliteLog(EventLog):
         row = StoredEvent._make(columns) if columns else None
         sequence = row.sequence if row else begun.sequence
         if _highest(connection, begun) != sequence:
-            raise LogCorrupt(self.path, sequence + 1, "the event is missing")
+            raise LogCorrupt(self.path, sequence + 1, MISSING)
         if sequence != expected:
             raise LogConflict(self.path, expected, sequence)
         if row is None:
             return begun
-        self._vouch(row, row.previous)
+        verify_row(row, row.previous, self.path)
         return sequence, row.hash.decode()
 
     def _rows(
         self, connection: sqlite3.Connection, until: int | None, known: EventMark, wanted: RowFilter | None = None
     ) -> Iterator[StoredEvent]:
-        """Yield the rows that the chain vouches for, behind one that is known."""
+        """Yield the verified rows behind a known one."""
         with self.file.explained(1):
             begun = _mark(connection)
-        if known != BEGINNING and known.sequence < begun.sequence:
-            raise EventsCompacted(self.path, begun.sequence)
-        last, mark = max(known, begun)
-        previous = mark.encode()
+        chain = HashChain.behind(known, begun, self.path)
         try:
-            for columns in connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (last,)):
-                if until is not None and last >= until:
-                    return
-                sequence, _, _, _, kind, body, follows, own = columns
-                if sequence != last + 1:
-                    raise LogCorrupt(self.path, last + 1, "the event is missing")
-                if wanted is None or wanted(kind, body):
-                    row = StoredEvent._make(columns)
-                    self._vouch(row, previous)
-                    yield row
-                elif follows != previous:
-                    raise LogCorrupt(self.path, sequence, NOT_AFTER)
-                previous, last = own, sequence
-            if (until is None or last < until) and _highest(connection, begun) != last:
-                raise LogCorrupt(self.path, last + 1, "the event is missing")
+            stored = connection.execute(f"{_SELECT} WHERE sequence > ? ORDER BY sequence", (chain.last,))
+            yield from chain.rows(stored, until, wanted)
+            chain.end(until, lambda: _highest(connection, begun))
         except sqlite3.Error as error:
-            raise self.file.error(error, last + 1) from error
-
-    def _vouch(self, row: StoredEvent, previous: bytes) -> None:
-        """Raise unless a row is as it was appended, and follows the one with the hash ``previous``."""
-        try:
-            fault = row.fault(previous)
-        except (ValueError, TypeError, AttributeError) as error:
-            fault = f"a column does not hold what it should: {error}"
-        if fault:
-            raise LogCorrupt(self.path, row.sequence, fault)
-
-    def _read(self, row: StoredEvent, how: Callable[[StoredEvent], T]) -> T:
-        """Return what a row that is vouched for holds."""
-        try:
-            return how(row)
-        except ValidationError as error:
-            problem = str(error.errors()[0]["msg"])
-            raise LogCorrupt(self.path, row.sequence, f"its body is not one of an event: {problem}") from None
-        except FutureVersion as error:
-            raise LogUnusable(self.path, f"event {row.sequence} is {error}") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise LogCorrupt(self.path, row.sequence, f"a column does not hold what it should: {error}") from None
-
-
-def _records(body: LogCompacted, row: StoredEvent, base: CompactedBase) -> bool:
-    """Whether an event stands where it says, and says of a base just what it is."""
-    same = (body.until, body.last, body.state) == (base.mark.sequence, base.mark.hash, base.digest)
-    in_place = body.after is None or body.after.encode() == row.previous
-    return same and in_place and body.time in {None, base.time}
+            raise self.file.error(error, chain.last + 1) from error
 
 
 def _base(connection: sqlite3.Connection) -> CompactedBase:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from adapters.system.process import command_line
-from engine.errors import LogBusy, LogCorrupt, LogError, shown
+from engine.errors import LogBusy, LogCorrupt, LogError, LogUnusable, shown
 
 _APPLICATION = 0x6E77_6C67  # "nwlg"
 _VERSION = 2
@@ -52,30 +52,6 @@ _PAGE = 4096
 
 _ROOM = 1 << 16
 """Bytes on a disk that side files need at least; the index of a log's newest part alone takes half of that."""
-
-
-@dataclass(eq=False)
-class LogUnusable(LogError):
-    """The log cannot be opened at all: it is not there, not a log, too new, or not accessible."""
-
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Say why."""
-        return f"{self.path}: {self.reason}"
-
-
-@dataclass(eq=False)
-class EventsCompacted(LogError):
-    """What was asked for lies before the event at ``sequence``, up to which the log was compacted."""
-
-    path: str
-    sequence: int
-
-    def __str__(self) -> str:
-        """Say how far back the log goes."""
-        return f"{self.path}: what was before event {self.sequence} was compacted; ask for {self.sequence} or later"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from functools import partial
 
 from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder, on_node
 from adapters.kubernetes.log_recorder import LogRecorder
 from adapters.kubernetes.report_writer import ReportWriter
@@ -16,6 +15,7 @@ from adapters.node.report_throttle import ReportThrottle
 from adapters.system.async_worker import AsyncWorker
 from engine.events import EventBody
 from engine.events.outcomes import OutcomeEvent
+from engine.reconcile.interfaces import LogReader, SnapshotLog
 from engine.status.node_report import NodeReport
 
 
@@ -30,7 +30,7 @@ class AgentUplink:
         self._settled, self._handover = threading.Event(), Handoff()
         self._recorder.handover = self._handover
 
-    def join(self, log: SqliteLog, background: AsyncWorker, outlets: AgentListeners) -> None:
+    def join(self, log: SnapshotLog, background: AsyncWorker, outlets: AgentListeners) -> None:
         """Have the work done, from what a log says, and hear of what the agent does.
 
         Raises:
@@ -55,7 +55,7 @@ class AgentUplink:
         outlets.on_did.extend((reporter.did, tell))
         outlets.on_turned.append(reporter.consider)
 
-    def settle(self, log: SqliteLog) -> Handoff:
+    def settle(self, log: LogReader) -> Handoff:
         """Wait until a log that is new is as the cluster is; return what is handed over to who follows it."""
         if not log.exists:
             self._settled.wait()

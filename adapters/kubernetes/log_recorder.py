@@ -9,14 +9,14 @@ import structlog
 
 from adapters.eventlog.handoff import Handoff, VerifiedState
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import BEGINNING, EventMark, SqliteLog
 from adapters.kubernetes.api.api_client import KubernetesApi
 from adapters.kubernetes.api.list_watch import Watcher
 from adapters.kubernetes.api.object_cache import ObjectCache, ReceivedObject
 from adapters.kubernetes.api.resources import RESOURCES
 from engine.errors import EventTooLarge, LogConflict, LogError
-from engine.events import Declaration, EventBody, ObjectRefused, Refusal, subject
+from engine.events import BEGINNING, Declaration, EventBody, EventMark, ObjectRefused, Refusal, subject
 from engine.objects import key_of
+from engine.reconcile.interfaces import RecordedLog
 from engine.state.fold import ClusterState, evolve
 
 _LOG = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class LogRecorder:
     """Records what an API server tells in a log."""
 
     api: KubernetesApi
-    log: SqliteLog
+    log: RecordedLog
     source: str
     dice: Random
     handover: Handoff | None = None

@@ -22,11 +22,11 @@ from adapters.netfilter.conntrack import ConnectionTable
 from adapters.netfilter.hostfacts import observe
 from adapters.node.drift import RulesetEnforcer
 from adapters.system.gc_tuning import give_back
-from adapters.system.inotify import FileWatch
 from adapters.system.process import Runner
 from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derived
 from engine.errors import EnforcementDisabled, NodewallError
+from engine.reconcile.interfaces import LogWatch
 from engine.state.fold import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ class Agent:
     judge_in: Callable[[ClusterState], None]
     told_by: int | None
     """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
-    written: FileWatch | None
+    written: LogWatch | None
     """Tells when the source may have news; where it is None the source is asked again and again."""
     enforced: Callable[[DesiredRuleset, Sequence[datetime]], object]
     """Called whenever rules came into force, with the times of the events that wanted them."""
@@ -122,7 +122,7 @@ class Agent:
                     else:
                         self._told()
 
-    def _wait_for_news(self, written: FileWatch) -> None:
+    def _wait_for_news(self, written: LogWatch) -> None:
         if written.told():
             self._eager_until = time.monotonic() + _EAGER
 

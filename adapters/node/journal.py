@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from adapters.eventlog.sqlite import SqliteLog
 from engine.errors import LogConflict, LogError
 from engine.events import EventBody
 from engine.events.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
+from engine.reconcile.interfaces import LogWriter
 from engine.reconcile.reconciler import NodeRuleReconciler, Proposal
 from engine.rulesets.digest import RulesetDigests
 from engine.state.fold import ClusterState
@@ -29,7 +29,7 @@ class Journal:
 
     node: str
     state: ClusterState
-    log: SqliteLog | None = None
+    log: LogWriter | None = None
     source: str = "nodewall apply"
     required: bool = True
     told: Callable[[EventBody], None] = lambda _: None
@@ -92,7 +92,7 @@ class Journal:
                 raise
             _LOG.error("not on record", type=body.type, error=str(error))
 
-    def _append(self, log: SqliteLog, body: EventBody) -> None:
+    def _append(self, log: LogWriter, body: EventBody) -> None:
         for _ in range(_TRIALS):
             with suppress(LogConflict):
                 log.append([body], source=self.source, expected=log.last_sequence())

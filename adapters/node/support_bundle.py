@@ -17,14 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.process import Runner
 from engine.desired.full import desired
 from engine.errors import NodewallError
-from engine.reconcile.interfaces import Clock
+from engine.reconcile.interfaces import AuditedLog, Clock
 from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
-from engine.status.policy_status import statuses
+from engine.status.policy_status import PolicyStatus, statuses
 
 _EVENTS = 2000
 """How many of the newest events."""
@@ -62,9 +61,11 @@ class SupportBundle:
     """What is asked of a node; ``pages`` is where its agent answers on loopback, None where it is not asked."""
 
     node: str
-    log: SqliteLog
+    log: AuditedLog
     runner: Runner
     clock: Clock
+    statuses_as_json: Callable[[Sequence[PolicyStatus]], object]
+    """Presents the status of policies."""
     pages: int | None = None
 
     def write(self, path: str) -> Sequence[str]:
@@ -115,7 +116,7 @@ class SupportBundle:
         )
 
     def _status(self, state: StateLoader) -> bytes:
-        return _as_json([each.as_json() for each in statuses(state(), self.node)])
+        return _as_json(self.statuses_as_json(statuses(state(), self.node)))
 
     def _wanted(self, state: StateLoader) -> bytes:
         texts = full_text(desired(state(), self.node).ruleset)

@@ -10,21 +10,12 @@ from types import MappingProxyType
 
 from engine.compiler import CompilerOptions, LayoutCaches, RulePart, assemble, assemble_like, part_of
 from engine.desired.full import DesiredRuleset, options_of
-from engine.events import (
-    ConfigDeclared,
-    Deletion,
-    EventBody,
-    HostObserved,
-    ObjectRefused,
-)
-from engine.events.outcomes import LogCompacted, NodeOutcome
-from engine.objects import key_of
+from engine.events import CONFIGURATION, EventBody, affects_rules
 from engine.policy.completed_rules import CompletedRule, Plane
-from engine.policy.incremental import QueryCache, StateChange
-from engine.policy.peers import HOST
+from engine.policy.incremental import QueryCache
 from engine.policy.resolve import PolicyRulesQuery, roots_of, rules_of
 from engine.rulesets.model import Ruleset
-from engine.state.fold import ClusterState, evolve
+from engine.state.fold import ClusterState, effect_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +51,25 @@ class Derivation:
         found, names = self, set[str]()
         answers = self.answers
         for body in bodies:
-            state, change = evolve(found.state, body), _change_of(found.state, body)
-            if isinstance(body, ConfigDeclared) or (change and (found.desired is None or self.node not in state.nodes)):
+            change = effect_of(found.state, body)
+            state = found.state.with_effect(change)
+            if change is None or not affects_rules(change.kind):
+                found = replace(found, state=state)
+                continue
+            if change.kind == CONFIGURATION or found.desired is None or self.node not in state.nodes:
                 found = derived(state, self.node)
                 answers, names = found.answers, set(found.recomputed)
                 continue
-            if change is not None:
-                answers, again = answers.after(change, state)
-                names |= {change.key} if change.kind == "ClusterNetworkPolicy" else set()
-                names |= {query.policy for query in again if isinstance(query, PolicyRulesQuery)}
-                if len(state.policies) != len(found.state.policies) or not answers.asks_alike(again):
-                    answers = answers.only(roots_of(state, self.node))
+            answers, again = answers.after(change, state)
+            names |= {change.key} if change.kind == "ClusterNetworkPolicy" else set()
+            names |= {query.policy for query in again if isinstance(query, PolicyRulesQuery)}
+            if len(state.policies) != len(found.state.policies) or not answers.asks_alike(again):
+                answers = answers.only(roots_of(state, self.node))
             found = replace(found, state=state)
         wanted, parts = found.desired, found.parts
         if wanted is not None and answers is not found.answers:
             wanted, parts = _compiled(answers, self.node, found.memories, wanted, parts)
         return replace(found, desired=wanted, recomputed=tuple(sorted(names)), answers=answers, parts=parts)
-
-
-def _change_of(state: ClusterState, body: EventBody) -> StateChange | None:
-    """Return what an event changes that queries may look at, None where that is nothing."""
-    match body:
-        case ObjectRefused() | NodeOutcome() | LogCompacted() | ConfigDeclared():
-            return None
-        case HostObserved():
-            return StateChange(HOST, body.node)
-        case Deletion():
-            return StateChange(body.kind, body.name, state.objects(body.kind).get(body.name))
-        case _:
-            kind, key = body.object.kind, key_of(body.object)
-            return StateChange(kind, key, state.objects(kind).get(key), body.object)
 
 
 def derived(state: ClusterState, node: str) -> Derivation:

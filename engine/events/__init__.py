@@ -6,6 +6,20 @@ name its schema for good: a changed schema gets a new version and an upcaster, n
 
 from engine.events.codec import body_as_json, body_from_json, canonical, timestamp
 from engine.events.envelope import GENESIS, Event, chained
+from engine.events.state_changes import (
+    CONFIGURATION,
+    HOST,
+    OUTCOME,
+    PROPOSAL,
+    REFUSAL,
+    Assignment,
+    StateChange,
+    Value,
+    affects_rules,
+    assignment_of,
+    subject,
+)
+from engine.events.stored import BEGINNING, NOT_AFTER, CompactedBase, EventMark, RowFilter, StoredEvent
 from engine.events.types import (
     ConfigDeclared,
     Declaration,
@@ -33,11 +47,19 @@ from engine.events.types import (
     TierDeleted,
     declared,
     deleted,
-    subject,
 )
 
 __all__ = [
+    "BEGINNING",
+    "CONFIGURATION",
     "GENESIS",
+    "HOST",
+    "NOT_AFTER",
+    "OUTCOME",
+    "PROPOSAL",
+    "REFUSAL",
+    "Assignment",
+    "CompactedBase",
     "ConfigDeclared",
     "Declaration",
     "Deletion",
@@ -46,6 +68,7 @@ __all__ = [
     "EndpointSliceObserved",
     "Event",
     "EventBody",
+    "EventMark",
     "GroupDeclared",
     "GroupDeleted",
     "HostObserved",
@@ -59,10 +82,16 @@ __all__ = [
     "PolicyDeclared",
     "PolicyDeleted",
     "Refusal",
+    "RowFilter",
     "ServiceDeleted",
     "ServiceObserved",
+    "StateChange",
+    "StoredEvent",
     "TierDeclared",
     "TierDeleted",
+    "Value",
+    "affects_rules",
+    "assignment_of",
     "body_as_json",
     "body_from_json",
     "canonical",

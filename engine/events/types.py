@@ -1,4 +1,4 @@
-"""What events say: a discriminated union of bodies, and what each is about."""
+"""What events say: a discriminated union of bodies."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import Fault
 from engine.events.base import BaseEventBody
-from engine.events.outcomes import LogCompacted, NodeOutcome, OutcomeEvent
+from engine.events.outcomes import OutcomeEvent
 from engine.objects import (
     ClusterGroup,
     ClusterNetworkPolicy,
@@ -19,7 +19,6 @@ from engine.objects import (
     Pod,
     Service,
     Tier,
-    key_of,
 )
 from engine.objects.config import RecordedConfiguration
 
@@ -285,18 +284,3 @@ def deleted(kind: str, name: str) -> DeletionEvent:
         EndpointSliceDeleted,
     )
     return next(body for body in bodies if body.kind == kind)(name=name)
-
-
-def subject(body: EventBody) -> str:
-    """Return what an event is about, as ``kind/name``."""
-    match body:
-        case ConfigDeclared():
-            return "Configuration"
-        case LogCompacted():
-            return "Log"
-        case NodeOutcome() | HostObserved():
-            return f"Node/{body.node}"
-        case ObjectRefused() | Deletion():
-            return f"{body.kind}/{body.name}"
-        case _:
-            return f"{body.object.kind}/{key_of(body.object)}"

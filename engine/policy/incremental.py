@@ -12,21 +12,11 @@ from typing import ClassVar, Protocol, TypeVar, cast
 
 from immutables import Map
 
-from engine.objects import ClusterObject
+from engine.events import StateChange
+from engine.objects import KINDS, ClusterObject
 from engine.state.fold import ClusterState
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """What one event changed: an object of ``kind`` at ``key``, absent where None; or what is known of a host."""
-
-    kind: str
-    key: str
-    before: ClusterObject | None = None
-    after: ClusterObject | None = None
-
 
 Topic = tuple[str, str]
 """What a change is about, or a query listens to: a kind, and what marks one of its objects, nothing for any of them."""
@@ -46,7 +36,8 @@ def topics_of(change: StateChange) -> Iterator[Topic]:
     """Yield everything that a change is about, before it and after it."""
     yield change.kind, ""
     yield marked_by_key(change.kind, change.key)
-    for item in (change.before, change.after):
+    ends = (change.before, change.after) if change.kind in KINDS else ()
+    for item in cast("tuple[ClusterObject | None, ...]", ends):
         for key, value in item.metadata.labels.items() if item is not None else ():
             yield marked_by_label(change.kind, key, value)
 

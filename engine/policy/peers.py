@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from immutables import Map
 
+from engine.events import HOST, StateChange, Value
 from engine.objects import (
     ClusterGroup,
-    ClusterObject,
     EndpointSlice,
     IPBlock,
     LabelSelector,
@@ -26,7 +26,7 @@ from engine.objects import (
 from engine.objects.config import PrivilegedPeer
 from engine.objects.selectors import Operator, Selector
 from engine.policy.completed_rules import Plane
-from engine.policy.incremental import QueryCache, StateChange, Topic, marked_by_key, marked_by_label
+from engine.policy.incremental import QueryCache, Topic, marked_by_key, marked_by_label
 from engine.policy.prefix_sets import AddressBlock, block_order, single, sorted_blocks
 from engine.state.fold import ClusterState
 
@@ -53,7 +53,7 @@ class NodeAddresses:
         """Return whether a node came to mean other addresses."""
         return change.kind == "Node" and self._of(change.before) != self._of(change.after)
 
-    def _of(self, item: ClusterObject | None) -> AddressBlocks:
+    def _of(self, item: Value | None) -> AddressBlocks:
         if not isinstance(item, Node) or not self.selector.matches(item.metadata.labels):
             return ()
         return tuple(single(address.address) for address in item.status.addresses if address.is_ip)
@@ -117,7 +117,7 @@ class PodAddresses:
             return False
         return self._of(change.before, state) != self._of(change.after, state)
 
-    def _of(self, item: ClusterObject | None, state: ClusterState) -> tuple[str, ...]:
+    def _of(self, item: Value | None, state: ClusterState) -> tuple[str, ...]:
         if not isinstance(item, Pod):
             return ()
         namespace = state.namespaces.get(item.metadata.namespace)
@@ -128,7 +128,7 @@ class PodAddresses:
         here = self.namespaces is None or pod.metadata.namespace in inside
         return here and self.pods.matches(pod.metadata.labels)
 
-    def _in(self, item: ClusterObject | None) -> bool:
+    def _in(self, item: Value | None) -> bool:
         return isinstance(item, Namespace) and self.namespaces is not None and self.namespaces.matches(item.labels)
 
 
@@ -153,7 +153,7 @@ class AccountAddresses:
         """Return whether a Pod came to mean other addresses."""
         return change.kind == "Pod" and self._of(change.before) != self._of(change.after)
 
-    def _of(self, item: ClusterObject | None) -> tuple[str, ...]:
+    def _of(self, item: Value | None) -> tuple[str, ...]:
         return item.peer_addresses if isinstance(item, Pod) and self._runs(item) else ()
 
     def _runs(self, pod: Pod) -> bool:
@@ -315,10 +315,6 @@ class Resolvers:
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether the node was seen anew."""
         return change.kind == HOST and change.key == self.node
-
-
-HOST = "Host"
-"""The kind of change that is about what is known of a host."""
 
 
 def addresses_of(peers: Iterable[Peer], node: str, answers: QueryCache) -> AddressBlocks | None:

@@ -9,25 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from engine.events import (
-    Declaration,
-    Deletion,
-    EventBody,
-    HostObserved,
-    ObjectRefused,
-    deleted,
-)
-from engine.events.outcomes import LogCompacted, NodeOutcome
+from engine.events import CONFIGURATION, HOST, EventBody, Value, affects_rules, assignment_of, deleted
 from engine.objects import (
     ClusterNetworkPolicy,
-    ClusterObject,
     EgressRule,
     EndpointSlice,
     IngressRule,
     Node,
     Peer,
     Pod,
-    key_of,
 )
 from engine.policy.completed_rules import ANY_PORT, Direction
 from engine.policy.prefix_sets import Address
@@ -56,7 +46,7 @@ class PacketScope:
     protocols: frozenset[int] | None = None
     ports: tuple[PortSpan, ...] | None = None
 
-    def about(self, item: ClusterObject) -> bool:
+    def about(self, item: Value) -> bool:
         """Return whether an object, as it is, can touch what becomes of the packets."""
         match item:
             case ClusterNetworkPolicy():
@@ -124,22 +114,15 @@ class RelevantHistory:
 
     def tells(self, body: EventBody) -> EventBody | None:
         """Return what the next event says here: the same, that an object is gone for these packets, or nothing."""
-        match body:
-            case ObjectRefused() | NodeOutcome() | LogCompacted():
-                return None
-            case HostObserved():
-                return body if any(body.node == each.node for each in self.concerns) else None
-            case Deletion():
-                return body if self._gone(body.kind, body.name) else None
-            case _ if isinstance(body, Declaration):
-                return self._declared(body)
-            case _:
-                return body
-
-    def _declared(self, body: Declaration) -> EventBody | None:
-        item = body.object
-        kind, key = item.kind, key_of(item)
-        if any(each.about(item) for each in self.concerns):
+        written = assignment_of(body)
+        if written is None or not affects_rules(written.kind):
+            return None
+        kind, key, value = written
+        if kind == CONFIGURATION:
+            return body
+        if kind == HOST:
+            return body if any(key == each.node for each in self.concerns) else None
+        if value is not None and any(each.about(value) for each in self.concerns):
             self.told.add((kind, key))
             return body
         return deleted(kind, key) if self._gone(kind, key) else None

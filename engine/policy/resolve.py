@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from engine.errors import Fault, Refused, UnknownNode, shown
+from engine.events import StateChange
 from engine.objects import (
     AppliedTo,
     ClusterNetworkPolicy,
@@ -32,7 +33,7 @@ from engine.policy.completed_rules import (
     Rank,
     Traffic,
 )
-from engine.policy.incremental import Query, QueryCache, StateChange, Topic, marked_by_key
+from engine.policy.incremental import Query, QueryCache, Topic, marked_by_key
 from engine.policy.peers import GroupPlanes, NodeMatches, addresses_of
 from engine.rulesets.ownership import digest
 from engine.state.fold import ClusterState

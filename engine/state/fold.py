@@ -1,4 +1,4 @@
-"""The state of a cluster as events leave it: ``evolve`` for one event, ``fold`` for many.
+"""The state of a cluster as events leave it: ``effect_of`` and ``evolve`` for one event, ``fold`` for many.
 
 States are persistent values: evolving one leaves it readable, so every past state and every what-if costs only what
 differs. Nothing here judges whether an event should have been recorded; :mod:`engine.state.admission` does, before.
@@ -7,35 +7,27 @@ differs. Nothing here judges whether an event should have been recorded; :mod:`e
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 from immutables import Map
 
 from engine.events import (
+    CONFIGURATION,
+    HOST,
+    OUTCOME,
+    PROPOSAL,
+    REFUSAL,
     ConfigDeclared,
-    Deletion,
-    EndpointSliceObserved,
     Event,
     EventBody,
-    GroupDeclared,
     HostObserved,
-    NamespaceObserved,
-    NodeObserved,
     ObjectRefused,
-    PodObserved,
-    PolicyDeclared,
-    ServiceObserved,
-    TierDeclared,
+    StateChange,
+    Value,
+    assignment_of,
     declared,
 )
-from engine.events.outcomes import (
-    ApplyConfirmed,
-    ApplyFailed,
-    ApplyProposed,
-    DriftRepaired,
-    LogCompacted,
-    RulesetApplied,
-)
+from engine.events.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
 from engine.objects import (
     RESERVED_TIERS,
     ClusterGroup,
@@ -47,7 +39,6 @@ from engine.objects import (
     Pod,
     Service,
     Tier,
-    key_of,
 )
 from engine.objects.config import DEFAULT_CONFIGURATION, Configuration
 
@@ -75,6 +66,36 @@ class ClusterState:
     under_way: Map[str, ApplyProposed] = Map()
     """By node: what was proposed there and neither applied nor failed, as far as is known."""
 
+    def value(self, kind: str, key: str) -> Value | None:
+        """Return what stands at a place, as :class:`StateChange` names it; None where nothing does."""
+        if kind == CONFIGURATION:
+            return self.config
+        found: Map[str, Value] = getattr(self, _PLACES[kind])
+        return found.get(key)
+
+    def with_effect(self, change: StateChange | None) -> "ClusterState":
+        """Return the state after the event that has this effect on it; None only counts the event.
+
+        A refusal stands until something happens to its object, a proposal until the next outcome of its node.
+        """
+        changed = self._written(change) if change is not None else {}
+        return replace(self, sequence=self.sequence + 1, **changed)
+
+    def _written(self, change: StateChange) -> dict[str, Any]:
+        """Return the fields that an effect changes, by name."""
+        if change.kind == CONFIGURATION:
+            return {"config": change.after}
+        name, key = _PLACES[change.kind], change.key
+        values: Map[str, Value] = getattr(self, name)
+        fields: dict[str, Any] = {
+            name: values.set(key, change.after) if change.after is not None else _without(values, key)
+        }
+        if change.kind in _FIELDS and self.refusals:
+            fields["refusals"] = _without(self.refusals, f"{change.kind}/{key}")
+        elif change.kind == OUTCOME:
+            fields["under_way"] = _without(self.under_way, key)
+        return fields
+
     def objects(self, kind: str) -> Map[str, ClusterObject]:
         """Return the objects of one kind by key."""
         found: Map[str, ClusterObject] = getattr(self, _FIELDS[kind])
@@ -100,49 +121,22 @@ _FIELDS = {
 }
 """Kind -> where a state holds its objects."""
 
+_PLACES = {**_FIELDS, HOST: "hosts", REFUSAL: "refusals", OUTCOME: "outcomes", PROPOSAL: "under_way"}
+"""Kind of a place -> where a state holds what stands there; but for the configuration, of which there is one."""
+
+
+def effect_of(state: ClusterState, body: EventBody) -> StateChange | None:
+    """Return what an event changes in a state, None where it changes nothing but the sequence."""
+    written = assignment_of(body)
+    if written is None:
+        return None
+    kind, key, after = written
+    return StateChange(kind, key, state.value(kind, key), after)
+
 
 def evolve(state: ClusterState, body: EventBody) -> ClusterState:
     """Return the state after one more event."""
-    after = state.sequence + 1
-    match body:
-        case (
-            PolicyDeclared()
-            | TierDeclared()
-            | GroupDeclared()
-            | NodeObserved()
-            | NamespaceObserved()
-            | PodObserved()
-            | ServiceObserved()
-            | EndpointSliceObserved()
-        ):
-            kind, key = body.object.kind, key_of(body.object)
-            return _changed(state, kind, key, state.objects(kind).set(key, body.object))
-        case Deletion():
-            return _changed(state, body.kind, body.name, _without(state.objects(body.kind), body.name))
-        case ConfigDeclared():
-            return replace(state, sequence=after, config=body.config)
-        case HostObserved():
-            return replace(state, sequence=after, hosts=state.hosts.set(body.node, body))
-        case ObjectRefused():
-            refusals = state.refusals.set(f"{body.kind}/{body.name}", body)
-            return replace(state, sequence=after, refusals=refusals)
-        case RulesetApplied() | ApplyFailed():
-            done = _without(state.under_way, body.node)
-            return replace(state, sequence=after, outcomes=state.outcomes.set(body.node, body), under_way=done)
-        case ApplyProposed():
-            return replace(state, sequence=after, under_way=state.under_way.set(body.node, body))
-        case DriftRepaired():
-            return replace(state, sequence=after, under_way=_without(state.under_way, body.node))
-        case ApplyConfirmed() | LogCompacted():
-            return replace(state, sequence=after)
-        case _:
-            assert_never(body)
-
-
-def _changed(state: ClusterState, kind: str, key: str, objects: Map[str, ClusterObject]) -> ClusterState:
-    """Return the state after an event with other objects of a kind; what was refused of one at ``key`` is history."""
-    changed: dict[str, Any] = {_FIELDS[kind]: objects, "refusals": _without(state.refusals, f"{kind}/{key}")}
-    return replace(state, sequence=state.sequence + 1, **changed)
+    return state.with_effect(effect_of(state, body))
 
 
 def fold(events: Iterable[Event], state: ClusterState | None = None) -> ClusterState:

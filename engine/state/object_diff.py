@@ -9,9 +9,7 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from engine.errors import shown
-from engine.events import ConfigDeclared, Declaration, Deletion, EventBody, HostObserved
-from engine.objects import key_of
-from engine.state.fold import ClusterState
+from engine.events import StateChange, affects_rules
 
 JsonValue = object
 
@@ -43,19 +41,6 @@ class FieldChange:
     before: JsonValue
     after: JsonValue
 
-    def __str__(self) -> str:
-        """Return it on one line, as patches have it."""
-        if self.before is ABSENT:
-            return f"+ {self.path}: {_short(self.after)}"
-        if self.after is ABSENT:
-            return f"- {self.path}: {_short(self.before)}"
-        return f"~ {self.path}: {_short(self.before)} -> {_short(self.after)}"
-
-    def as_json(self) -> dict[str, object]:
-        """Return it as plain values; a side that is not there is left out."""
-        sides = (("before", self.before), ("after", self.after))
-        return {"path": self.path, **{side: value for side, value in sides if value is not ABSENT}}
-
 
 @dataclass(frozen=True, slots=True)
 class ObjectDiff:
@@ -64,37 +49,16 @@ class ObjectDiff:
     how: ObjectChangeKind
     edits: tuple[FieldChange, ...] = ()
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """It as lines for people."""
-        whole = {ObjectChangeKind.NEW: "+ it is new", ObjectChangeKind.GONE: "- it is gone"}
-        return (whole[self.how],) if self.how in whole else tuple(map(str, self.edits))
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as plain values."""
-        return {"how": self.how.value, "fields": [each.as_json() for each in self.edits]}
-
-
-def edited(state: ClusterState, body: EventBody) -> ObjectDiff | None:
-    """Return what an event does to its object as a state has it; None of events that are about no object."""
-    before: BaseModel | None
-    after: BaseModel | None
-    match body:
-        case Deletion():
-            before, after = state.objects(body.kind).get(body.name), None
-        case ConfigDeclared():
-            before, after = state.config, body.config
-        case HostObserved():
-            before, after = state.hosts.get(body.node), body
-        case _ if isinstance(body, Declaration):
-            before, after = state.objects(body.object.kind).get(key_of(body.object)), body.object
-        case _:
-            return None
-    if after is None:
+def edited(change: StateChange | None) -> ObjectDiff | None:
+    """Return what the effect of an event does to its object; None of effects on no object."""
+    if change is None or not affects_rules(change.kind):
+        return None
+    if change.after is None:
         return ObjectDiff(ObjectChangeKind.GONE)
-    if before is None:
+    if change.before is None:
         return ObjectDiff(ObjectChangeKind.NEW)
-    return ObjectDiff(ObjectChangeKind.CHANGED, tuple(edits(_plain(before), _plain(after))))
+    return ObjectDiff(ObjectChangeKind.CHANGED, tuple(edits(_plain(change.before), _plain(change.after))))
 
 
 def _plain(item: BaseModel) -> JsonValue:
@@ -130,11 +94,3 @@ def _of_lists(before: Sequence[JsonValue], after: Sequence[JsonValue], path: str
 def _field(path: str, key: str) -> str:
     name = key if key.replace("_", "a").isalnum() else f"[{shown(key)}]"
     return f"{path}.{name}" if path and not name.startswith("[") else f"{path}{name}"
-
-
-_LONGEST = 100
-
-
-def _short(value: JsonValue) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -43,15 +43,6 @@ class PolicyStatus:
     notes: tuple[str, ...] = ()
     version: str = ""
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as the command line prints it."""
-        return {
-            "policy": self.policy,
-            "phase": self.phase.value,
-            "sequence": self.sequence,
-            "notes": list(self.notes),
-        }
-
 
 def version_of(policy: ClusterNetworkPolicy) -> str:
     """Return what tells one version of a policy from another, as far as rules hang on it: 16 hexadecimal digits."""

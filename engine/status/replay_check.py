@@ -31,10 +31,6 @@ class ReplayCheck:
         """Whether nothing would be otherwise now."""
         return self.recorded == self.compiled
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as plain values."""
-        return {"wanted": self.wanted, "recorded": self.recorded, "compiled": self.compiled, "same": self.same}
-
 
 @dataclass(slots=True)
 class ReplayChecker:

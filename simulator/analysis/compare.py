@@ -60,22 +60,6 @@ class VerdictChange:
         was, now = by(self.was, self.old_decided_by), by(self.now, self.new_decided_by)
         return f"{traffic(self.hull, self.family)} changes from {was} to {now}"
 
-    def as_json(self) -> dict[str, object]:
-        """Return it under the keys of the command line contract."""
-        return {
-            "hook": self.hook.value,
-            "family": self.family.value,
-            "from": self.was.value,
-            "to": self.now.value,
-            "count": str(self.count),
-            "example": self.example.as_spec(),
-            "old_decided_by": self.old_decided_by.as_json() if self.old_decided_by else None,
-            "new_decided_by": self.new_decided_by.as_json() if self.new_decided_by else None,
-            "summary": self.summary,
-            "hull": {key: list(found) for key, found in self.hull.items()},
-            "assumptions": list(self.assumptions),
-        }
-
 
 def compare(
     old: Ruleset, new: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED

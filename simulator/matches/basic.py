@@ -13,7 +13,7 @@ from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Span, Va
 from simulator.matches.formula import TRUE, Formula, MaskedBits, NameCondition, within
 from simulator.packets import Packet, protocol_names
 
-MaskedAddress = tuple[int, int]
+Masked = tuple[int, int]
 """An address and a mask as numbers; the address has no bit outside the mask."""
 
 BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
@@ -32,7 +32,7 @@ def address_number(text: str, family: Family) -> int:
     return int(_ADDRESS[family](text))
 
 
-def masked(text: str, family: Family) -> MaskedAddress:
+def masked(text: str, family: Family) -> Masked:
     """Read ``ADDRESS``, ``ADDRESS/PREFIX`` or ``ADDRESS/MASK``, whose mask may have holes.
 
     Raises:
@@ -115,7 +115,7 @@ def _destination(values: tuple[str, ...], family: Family) -> PacketCheck:
     return lambda packet: any(int(packet.dst) & mask == address for address, mask in ranges)
 
 
-def _alternatives(values: tuple[str, ...], family: Family) -> tuple[MaskedAddress, ...]:
+def _alternatives(values: tuple[str, ...], family: Family) -> tuple[Masked, ...]:
     """``-s A,B`` stands for one rule per address; iptables-save never prints it."""
     return tuple(masked(text, family) for text in one(values).split(","))
 

@@ -15,7 +15,7 @@ from simulator.matches.formula import TRUE, Formula, MaskedBits, Or, within
 from simulator.matches.numeric import Number, Ranges, among, in_ranges, spans
 from simulator.packets import TCP_FLAGS, Packet, protocol_names
 
-PortInterval = tuple[int, int]
+PortRange = tuple[int, int]
 """The lowest and the highest port."""
 
 _FLAG_WORDS: Mapping[str, frozenset[str]] = {
@@ -25,7 +25,7 @@ _FLAG_WORDS: Mapping[str, frozenset[str]] = {
 }
 
 
-def port_range(text: str) -> PortInterval:
+def port_range(text: str) -> PortRange:
     """Read ``PORT``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
 
     Raises:
@@ -41,7 +41,7 @@ def port_range(text: str) -> PortInterval:
     return (low, high)
 
 
-def port_ranges(text: str) -> tuple[PortInterval, ...]:
+def port_ranges(text: str) -> tuple[PortRange, ...]:
     """Read what multiport takes: `port_range` texts with commas between."""
     return tuple(port_range(part) for part in text.split(","))
 

@@ -40,17 +40,6 @@ class Decision:
         owner = owner_of(self.comment)
         return owner[1] if owner else None
 
-    def as_json(self) -> dict[str, object]:
-        """Return it under the keys of the command line contract."""
-        return {
-            "table": self.table,
-            "chain": self.chain,
-            "rule": self.rule,
-            "policy": self.policy,
-            "policy_rule": self.policy_rule,
-            "comment": self.comment or None,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
@@ -66,16 +55,6 @@ class TraceStep:
     depth: int = 0
     comment: str = ""
     matched: bool = True
-
-    def as_json(self) -> dict[str, object]:
-        """Return it under the keys of the command line contract."""
-        return {
-            "table": self.table,
-            "chain": self.chain,
-            "rule": self.rule,
-            "target": self.target or None,
-            "matched": self.matched,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +74,6 @@ class Evaluation:
     decided_by: Decision | None = None
     trace: tuple[TraceStep, ...] = ()
     assumptions: tuple[str, ...] = ()
-
-    def as_json(self, *, trace: bool = True) -> dict[str, object]:
-        """Return it under the keys of the command line contract, without the trace if so asked."""
-        answer: dict[str, object] = {
-            "packet": self.packet.as_spec(),
-            "verdict": self.verdict.value,
-            "reject_with": self.reject_with,
-            "hook": self.hook.value,
-            "decided_by": self.decided_by.as_json() if self.decided_by else None,
-            "assumptions": list(self.assumptions),
-        }
-        if self.became:
-            answer["became"] = self.became
-        if self.logged_by:
-            answer["logged_by"] = [{"policy": policy, "policy_rule": rule} for policy, rule in self.logged_by]
-        return answer | {"trace": [step.as_json() for step in self.trace]} if trace else answer
 
     @property
     def became(self) -> dict[str, str]:

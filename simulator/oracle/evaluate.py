@@ -46,18 +46,6 @@ class RuleConsideration:
             return self.rule
         return f"{self.direction}[{self.index}]" + (f" {self.rule}" if self.rule else "")
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as the command line prints it."""
-        return {
-            "policy": self.policy,
-            "direction": self.direction,
-            "index": self.index,
-            "rule": self.rule or None,
-            "matched": self.matched,
-            "why": list(self.why),
-            "action": self.action or None,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -90,17 +78,6 @@ class Explanation:
     def logged_by(self) -> tuple[RuleConsideration, ...]:
         """The rules that log the packet."""
         return tuple(each for each in self.considered if each.matched and each.logs)
-
-    def as_json(self) -> dict[str, object]:
-        """Return it as the command line prints it."""
-        return {
-            "packet": self.packet.as_spec(),
-            "verdict": self.verdict,
-            "reject_with": self.reject_with,
-            "action": self.action or None,
-            "decided_by": self.decided_by.as_json() if self.decided_by else None,
-            "considered": [each.as_json() for each in self.considered],
-        }
 
 
 def evaluate(packet: Packet, state: ClusterState, node: str) -> Explanation:

@@ -1,1 +1,1 @@
-"""Rendering of results as text, JSON, YAML and HTML."""
+"""Presentation of the engine's and the simulator's values under the keys of the command line reference."""

@@ -5,6 +5,7 @@ from itertools import groupby
 
 import click
 
+from adapters.cli.render.decisions import answer_as_json
 from adapters.cli.render.output import coloured, emit
 from engine.errors import plain
 from simulator.netfilter import Evaluation, TraceStep
@@ -13,7 +14,7 @@ from simulator.oracle import Explanation
 
 def write(answer: Evaluation, said: Explanation | None, output: str, *, trace: bool) -> None:
     """Write one answer, with what the policies say of its packet where that was asked for."""
-    data = answer.as_json(trace=trace)
+    data = answer_as_json(answer, trace=trace)
     if said is not None:
         by = said.decided_by
         data["policy"] = {

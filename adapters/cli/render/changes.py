@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.output import coloured, counted
 from engine.errors import plain
 from simulator.analysis.compare import VerdictChange
@@ -10,7 +11,24 @@ from simulator.analysis.compare import VerdictChange
 
 def effect_as_json(changes: Sequence[VerdictChange]) -> dict[str, object]:
     """Return changes under the keys of the command line contract."""
-    return {"equal": not changes, "changes": [change.as_json() for change in changes]}
+    return {"equal": not changes, "changes": [change_as_json(change) for change in changes]}
+
+
+def change_as_json(change: VerdictChange) -> dict[str, object]:
+    """Return one change under the same keys."""
+    return {
+        "hook": change.hook.value,
+        "family": change.family.value,
+        "from": change.was.value,
+        "to": change.now.value,
+        "count": str(change.count),
+        "example": change.example.as_spec(),
+        "old_decided_by": decision_as_json(change.old_decided_by),
+        "new_decided_by": decision_as_json(change.new_decided_by),
+        "summary": change.summary,
+        "hull": {key: list(found) for key, found in change.hull.items()},
+        "assumptions": list(change.assumptions),
+    }
 
 
 def effect_as_text(changes: Sequence[VerdictChange]) -> str:

@@ -1,5 +1,6 @@
 """How single events are shown: what tells one from others, and what it changed in its object."""
 
+from adapters.cli.render.object_diffs import edited_as_json, edited_as_lines
 from engine.errors import plain
 from engine.events import Event, subject, timestamp
 from engine.state.object_diff import ObjectDiff
@@ -23,7 +24,7 @@ def head_as_text(event: Event) -> str:
 
 def event_as_json(event: Event, edited: ObjectDiff | None) -> dict[str, object]:
     """Return an event with what it changed in its object."""
-    return {**head_as_json(event), "change": edited.as_json() if edited else None}
+    return {**head_as_json(event), "change": edited_as_json(edited)}
 
 
 MOST_EDITS = 12
@@ -32,6 +33,6 @@ MOST_EDITS = 12
 
 def edits_as_lines(edited: ObjectDiff | None) -> list[str]:
     """Return what an event changed in its object, a field a line."""
-    lines = list(map(plain, edited.lines if edited else ()))
+    lines = list(map(plain, edited_as_lines(edited) if edited else ()))
     more = len(lines) - MOST_EDITS
     return [*lines[:MOST_EDITS], f"… and {more} more"] if more > 1 else lines

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.output import coloured, counted
 from engine.errors import plain
 from simulator.analysis.prove import InvariantProof
@@ -38,7 +39,7 @@ def _proof_as_json(proof: InvariantProof) -> dict[str, object]:
         "count": str(proof.count),
         "counterexample": witness.packet.as_spec() if witness else None,
         "verdict": witness.verdict.value if witness else None,
-        "decided_by": witness.decided_by.as_json() if witness and witness.decided_by else None,
+        "decided_by": decision_as_json(witness.decided_by) if witness else None,
         "assumptions": list(witness.assumptions) if witness else [],
         "unproved": proof.unproved or None,
     }

@@ -1,11 +1,10 @@
 """What may be wrong with a rule or a chain, and which rules are the cause."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.errors import plain
 from engine.rulesets.model import Family, Rule
-from engine.rulesets.text import render_rule
 from simulator.analysis.prove import Witness
 from simulator.netfilter import Decision
 
@@ -37,45 +36,6 @@ class LintFinding:
     rule: Rule | None = None
     causes: tuple[Decision, ...] = ()
     witness: Witness | None = None
-
-    @property
-    def text(self) -> str:
-        """The rule as iptables-save has it, but for what cannot be printed."""
-        if self.rule is None:
-            return ""
-        matches = (replace(each, values=tuple(map(plain, each.values))) for each in self.rule.matches)
-        return render_rule(replace(self.rule, matches=tuple(matches))).strip()
-
-    @property
-    def summary(self) -> str:
-        """The finding as a sentence."""
-        who, causes = named(self.place), " and ".join(named(cause) for cause in self.causes)
-        several = len(self.causes) > 1
-        match self.kind:
-            case LintKind.UNREACHABLE if self.rule is None:
-                return plain(f"chain {self.place.table}/{self.place.chain} is never entered")
-            case LintKind.UNREACHABLE:
-                return f"{who} is never matched: no packet that comes to its chain can match it"
-            case LintKind.SHADOWED:
-                return f"{who} is never matched: {causes} {'take' if several else 'takes'} all its packets"
-            case LintKind.CONTRADICTORY:
-                end = f", and {self.witness.verdict} is what becomes of them" if self.witness else ""
-                return f"{who} is never matched: {causes} {'take' if several else 'takes'} all its packets{end}"
-            case LintKind.REDUNDANT:
-                return f"{who} makes no difference: {causes} {'do' if several else 'does'} the same with its packets"
-
-    def as_json(self) -> dict[str, object]:
-        """Return it as the command line prints it."""
-        place = self.place.as_json()
-        return {
-            "kind": self.kind.value,
-            "family": self.family.value,
-            **{key: place[key] for key in ("table", "chain", "rule", "policy", "policy_rule")},
-            "text": self.text or None,
-            "causes": [cause.as_json() for cause in self.causes],
-            "example": self.witness.packet.as_spec() if self.witness else None,
-            "summary": self.summary,
-        }
 
 
 def named(place: Decision) -> str:

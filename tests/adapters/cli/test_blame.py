@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adapters import wiring
 from adapters.application.selection import changes_of
-from adapters.cli.history.steps import HistoryWalk, moments
+from adapters.cli.render.moments import HistoryWalk, moments
 from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, fold
 from simulator.netfilter import Walker

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history.steps import HistoryWalk, moments
-from adapters.cli.history.timeline import Timeline
+from adapters.cli.render.moments import HistoryWalk, moments
+from adapters.cli.render.timeline import Timeline
 from engine.errors import LogError
 from engine.events.outcomes import ApplyFailed, DriftRepaired, FailedRule, RulesetApplied
 from simulator.netfilter import Walker

@@ -11,53 +11,16 @@ from pathlib import Path
 import pytest
 
 from adapters import wiring
-from adapters.eventlog.in_memory import MemoryLog
-from adapters.eventlog.rows import LARGEST, StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.eventlog.sqlite_file import LogUnusable
-from adapters.system.clock import CountedIds, FixedClock, SystemIds
-from engine.errors import EventTooLarge, IdTaken, LogCorrupt
-from engine.events import deleted
-from engine.reconcile.interfaces import EventLog
+from adapters.eventlog.sqlite_file import LogFile
+from adapters.system.clock import CountedIds, FixedClock
+from engine.errors import LogCorrupt, LogUnusable
+from engine.events import StoredEvent, deleted
+from engine.reconcile.interfaces import LogReader
 from tests.adapters.conftest import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 
 ID = "0192f0c1-2345-7678-9abc-def012345678"
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> EventLog:
-    """A log of each kind, of one event."""
-    made: EventLog = MemoryLog(FixedClock(), SystemIds())
-    if request.param == "sqlite":
-        made = SqliteLog(str(tmp_path / "log"), FixedClock(), SystemIds())
-    made.append([deleted("Node", "a")], source="test", expected=0)
-    return made
-
-
-def test_what_is_appended_under_an_id_is_appended_once(log: EventLog) -> None:
-    """However often it is tried, and whatever came after it."""
-    bodies = [deleted("Node", "b"), deleted("Node", "c")]
-    first = log.append(bodies, source="test", expected=1, known_by=ID)
-    log.append([deleted("Node", "d")], source="test", expected=3)
-    again = log.append(bodies, source="other", expected=1, known_by=ID)
-
-    assert again == first
-    assert (first[0].id, log.last_sequence()) == (ID, 4)
-    for others in (bodies[:1][::-1] + bodies, bodies[1:]):
-        with pytest.raises(IdTaken, match=f'event 2 has the id "{ID}" already, and says something else'):
-            log.append(others, source="test", expected=4, known_by=ID)
-    assert log.last_sequence() == 4
-
-
-def test_no_event_is_too_large(log: EventLog) -> None:
-    """The error says which, and how much is too much; nothing of the call is appended."""
-    room = LARGEST - len('{"name":"","type":"node.deleted","version":1}')
-    log.append([deleted("Node", "n" * room)], source="test", expected=1)
-    with pytest.raises(EventTooLarge, match=r"takes 1,048,577 bytes in the log; expected at most 1,048,576"):
-        log.append([deleted("Pod", "a/b"), deleted("Node", "n" * (room + 1))], source="test", expected=2)
-    assert log.last_sequence() == 2
-    assert len(list(log.read())) == 2
 
 
 def old(path: Path, ids: list[str]) -> SqliteLog:
@@ -79,15 +42,15 @@ def old(path: Path, ids: list[str]) -> SqliteLog:
     return log
 
 
-def resealed(log: SqliteLog) -> None:
+def resealed(log: LogReader) -> None:
     """Give the events of a log the hashes that they have to have."""
-    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(log.name, isolation_level=None)) as connection:
         rows = connection.execute("SELECT * FROM events ORDER BY sequence").fetchall()
     previous = b"0" * 64
     for columns in rows:
         row = StoredEvent(columns[0], *(text.encode() for text in columns[1:]))._replace(previous=previous)
         previous = row.digest()
-        with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(log.name, isolation_level=None)) as connection:
             connection.execute(
                 "UPDATE events SET previous = ?, hash = ? WHERE sequence = ?",
                 (row.previous.decode(), previous.decode(), row.sequence),
@@ -218,6 +181,6 @@ def test_a_log_that_is_being_made_is_not_there_yet(tmp_path: Path) -> None:
         while not log.exists:
             assert writer.poll() in {None, 0}
         assert log.last_sequence() == 3
-    with log.file.writing() as connection:
+    with LogFile(path).writing() as connection:
         connection.execute("UPDATE sqlite_sequence SET seq = seq")
         assert wiring.event_log(path).exists

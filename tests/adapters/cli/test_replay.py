@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history.steps import HistoryWalk, moments
+from adapters.cli.render.moments import HistoryWalk, moments
 from adapters.eventlog.snapshots import Snapshots
 from engine.compiler import compile_rules
 from engine.desired.full import desired

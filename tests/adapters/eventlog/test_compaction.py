@@ -14,18 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.history.steps import HistoryWalk, moments
+from adapters.cli.render.moments import HistoryWalk, moments
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.jsonl import branched, exported, imported
 from adapters.eventlog.relevant import abridged
-from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.eventlog.sqlite_file import EventsCompacted
 from adapters.system.clock import FixedClock, SystemIds
-from engine.errors import LogCorrupt, Refused
-from engine.events import EventBody
+from engine.errors import EventsCompacted, LogCorrupt, Refused
+from engine.events import EventBody, StoredEvent
 from engine.events.outcomes import LogCompacted
+from engine.reconcile.interfaces import LogReplica
 from engine.state.fold import evolved
 from simulator.analysis.blame import concern_of, fates
 from tests.adapters.conftest import Run
@@ -126,7 +125,7 @@ def test_a_forged_beginning_is_seen(tmp_path: Path) -> None:
     whole = Path(log.path).read_bytes()
     for statement in (
         "UPDATE summary SET state = replace(state, 'node-1', 'node-9')",
-        "UPDATE summary SET hash = replace(hash, '0', '1')",
+        "UPDATE summary SET hash = substr(hash, 2) || 'x'",
         "UPDATE summary SET sequence = 4",
         "DELETE FROM summary",
     ):
@@ -170,10 +169,10 @@ def verified(signed: Callable[..., tuple[int, str]], folder: Path) -> tuple[int,
     return signed("verify", "--public-key", str(folder / "key.pub"))
 
 
-def rewritten(log: SqliteLog, until: int, change: Callable[[StoredEvent], StoredEvent] = lambda row: row) -> None:
+def rewritten(log: LogReplica, until: int, change: Callable[[StoredEvent], StoredEvent] = lambda row: row) -> None:
     """Write the log anew, with every hash as it has to be, as somebody can who has the file."""
     rows = list(log.rows(until=until))
-    log.file.discard()
+    log.discard()
     previous = b"0" * 64
     for number, row in enumerate(map(change, rows)):
         new = row._replace(previous=previous)

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from adapters.cli import main
 from adapters.eventlog.jsonl import exported, imported
-from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
 from engine.errors import Refused
-from engine.events import EventBody, canonical, declared, deleted
+from engine.events import EventBody, StoredEvent, canonical, declared, deleted
 from engine.objects import ClusterObject, key_of
 from tests.support.policies.object_strategies import clusters
 

@@ -7,12 +7,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.eventlog.relevant import abridged
-from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
 from engine.desired.incremental import derived
 from engine.errors import LogCorrupt
-from engine.events import EventBody, declared, deleted
+from engine.events import EventBody, StoredEvent, declared, deleted
 from engine.objects import Pod
 from engine.policy.relevance import RelevantHistory
 from engine.state.fold import ClusterState

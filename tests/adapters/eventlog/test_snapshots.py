@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.eventlog.snapshot_store import FolderSnapshots
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
@@ -18,6 +19,7 @@ from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused
 from engine.events.outcomes import ApplyFailed, ApplyProposed, DriftRepaired, FailedRule, RulesetApplied
 from engine.objects import key_of
 from engine.objects.config import Configuration
+from engine.reconcile.interfaces import SnapshotLog
 from engine.state.fold import evolved, shortest
 from tests.support.policies.object_strategies import clusters
 
@@ -60,6 +62,13 @@ def histories(draw: st.DrawFn) -> list[EventBody]:
     return draw(st.permutations(bodies))
 
 
+def kept(snapshots: Snapshots) -> Path:
+    """The folder of the snapshots of a log."""
+    store = snapshots.log.snapshots
+    assert isinstance(store, FolderSnapshots)
+    return store.folder
+
+
 def log_of(folder: str, bodies: Sequence[EventBody], name: str = "log") -> SqliteLog:
     """A log with these events."""
     log = SqliteLog(f"{folder}/{name}", FixedClock(), CountedIds())
@@ -76,7 +85,7 @@ def test_any_state_is_the_fold_of_the_events_before_it(bodies: list[EventBody]) 
             state, mark = snapshots.reached(until)
             assert state == evolved(bodies[:until])
             assert mark.sequence == state.sequence == len(bodies[:until])
-        assert len(list(snapshots.folder.glob("*"))) == len(bodies) // 3 if len(bodies) > 2 else True
+        assert len(list(kept(snapshots).glob("*"))) == len(bodies) // 3 if len(bodies) > 2 else True
 
 
 @given(histories())
@@ -119,12 +128,12 @@ def test_only_the_rest_is_read(snapshots: Snapshots) -> None:
     with pytest.raises(LogCorrupt, match="event 7"):
         snapshots.reached(9)
     with pytest.raises(LogCorrupt, match="event 7"):
-        snapshots.log.verify()
+        SqliteLog(snapshots.log.name, FixedClock(), CountedIds()).verify()
 
 
-def damage(log: SqliteLog, sequence: int) -> None:
+def damage(log: SnapshotLog, sequence: int) -> None:
     """Change an event behind the log's back."""
-    connection = sqlite3.connect(log.path)
+    connection = sqlite3.connect(log.name)
     connection.execute("DROP TRIGGER no_update")
     connection.execute("UPDATE events SET source = 'me' WHERE sequence = ?", (sequence,))
     connection.commit()
@@ -134,7 +143,7 @@ def damage(log: SqliteLog, sequence: int) -> None:
 @pytest.mark.parametrize("junk", [b"", b"\x00" * 100, b"cut", b"flip"])
 def test_a_state_that_is_damaged_is_as_good_as_none(snapshots: Snapshots, junk: bytes) -> None:
     """It is left out, and written again once its event is passed."""
-    path = snapshots.folder / f"{20:012}.z"
+    path = kept(snapshots) / f"{20:012}.z"
     whole = path.read_bytes()
     flipped = whole[:60] + bytes([whole[60] ^ 1]) + whole[61:]
     path.write_bytes({b"cut": whole[:50], b"flip": flipped}.get(junk, junk))
@@ -147,7 +156,7 @@ def test_a_state_of_another_log_is_none_of_this(snapshots: Snapshots, tmp_path: 
     """Where the log was replaced, its states are worked out anew."""
     others = [deleted("Pod", f"a/b{number}") for number in range(20)]
     other = Snapshots(log_of(str(tmp_path), others, "other"), interval=5)
-    shutil.copytree(snapshots.folder, other.folder)
+    shutil.copytree(kept(snapshots), kept(other))
 
     assert other.reached(17)[0] == evolved(others[:17])
 
@@ -155,12 +164,12 @@ def test_a_state_of_another_log_is_none_of_this(snapshots: Snapshots, tmp_path: 
 def test_where_states_cannot_be_kept_they_are_worked_out(tmp_path: Path) -> None:
     """A file in the place of their folder is no failure."""
     snapshots = Snapshots(log_of(str(tmp_path), BODIES), interval=5)
-    snapshots.folder.write_text("mine")
+    kept(snapshots).write_text("mine")
     for _ in range(2):
         assert snapshots.reached()[0] == evolved(BODIES)
-    assert snapshots.folder.read_text() == "mine"
+    assert kept(snapshots).read_text() == "mine"
 
 
 def test_what_is_kept_is_nobody_elses_business(snapshots: Snapshots) -> None:
     """Only who owns the log can look into the folder."""
-    assert snapshots.folder.stat().st_mode & 0o777 == 0o700
+    assert kept(snapshots).stat().st_mode & 0o777 == 0o700

@@ -1,22 +1,20 @@
-"""Both event logs keep the contract of the port; the one in SQLite also sees tampering and other writers."""
+"""The event log in SQLite sees tampering and other writers; what all logs do is in test_log_contract."""
 
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from adapters.eventlog.in_memory import MemoryLog
 from adapters.eventlog.sqlite import SqliteLog
-from adapters.eventlog.sqlite_file import LogUnusable
 from adapters.system.clock import CountedIds, FixedClock, SystemClock, SystemIds
-from engine.errors import LogBusy, LogConflict, LogCorrupt, LogError
-from engine.events import GENESIS, Event, NodeDeleted, NodeObserved, chained
+from engine.errors import LogBusy, LogCorrupt, LogError, LogUnusable
+from engine.events import Event, NodeObserved
 from engine.objects import Node
 from engine.reconcile.interfaces import EventLog
 from tests.support.rulesets.ruleset_builders import SOAK
@@ -46,79 +44,11 @@ def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
     return events
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> EventLog:
-    """Return an empty log of each kind."""
-    made: dict[str, Callable[[], EventLog]] = {
-        "memory": lambda: MemoryLog(FixedClock(), CountedIds()),
-        "sqlite": lambda: sqlite_log(tmp_path / "log"),
-    }
-    empty = made[request.param]()
-    empty.append([], source="test", expected=0)
-    return empty
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Return the path of a SQLite log with five events."""
     filled(sqlite_log(tmp_path / "log"))
     return tmp_path / "log"
-
-
-def test_an_empty_log_has_no_events(log: EventLog) -> None:
-    """Appending nothing leaves nothing to read."""
-    assert log.last_sequence() == 0
-    assert list(log.read()) == []
-
-
-def test_what_was_appended_is_read_in_order(log: EventLog) -> None:
-    """Events are read as append returned them, and each follows the one before."""
-    events = filled(log)
-    assert tuple(log.read()) == events
-    assert [event.sequence for event in events] == [1, 2, 3, 4, 5]
-    assert log.last_sequence() == 5
-    previous = GENESIS
-    for event in events:
-        assert chained(previous, event) is None
-        previous = event.hash
-
-
-@pytest.mark.parametrize(
-    "after,until", [(0, None), (0, 3), (2, 4), (4, None), (5, None), (9, None), (3, 3), (0, 0), (0, 9)]
-)
-def test_a_part_is_read_by_its_bounds(log: EventLog, after: int, until: int | None) -> None:
-    """``after`` is left out, ``until`` is included."""
-    events = filled(log)
-    assert list(log.read(after, until)) == list(events[after:until])
-
-
-def test_an_append_that_expects_another_end_is_refused_as_a_whole(log: EventLog) -> None:
-    """A conflict names both sequences and appends nothing."""
-    events = filled(log)
-    for expected in (4, 6):
-        with pytest.raises(LogConflict) as conflict:
-            log.append([observed("a")], source="test", expected=expected)
-        assert (conflict.value.expected, conflict.value.found) == (expected, 5)
-    assert tuple(log.read()) == events
-
-
-def test_a_reader_may_stop_early_and_append_meanwhile(log: EventLog) -> None:
-    """A reader sees the moment it began at, whatever is appended, and may leave off."""
-    filled(log)
-    reading = log.read()
-    next(reading)
-    log.append([NodeDeleted(name="n0")], source="test", expected=5)
-    assert len(list(reading)) == 4
-    assert next(log.read(after=5)).body == NodeDeleted(name="n0")
-
-
-def test_a_memory_log_sees_tampering_too() -> None:
-    """An altered, exchanged or missing event is named before it is yielded."""
-    memory = MemoryLog(FixedClock(), CountedIds())
-    filled(memory)
-    memory.events[2] = memory.events[2].model_copy(update={"source": "x"})
-    with pytest.raises(LogCorrupt, match="event 3 cannot be trusted"):
-        list(memory.read(after=4))
 
 
 def test_a_reopened_log_goes_on_where_it_ended(path: Path) -> None:

@@ -16,7 +16,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 
 from adapters.eventlog.jsonl import exported, imported
-from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.inputs.manifests import scan
@@ -29,7 +28,7 @@ from adapters.kubernetes.status_controller import StatusController
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
 from engine.bounded_json import parse_objects
 from engine.errors import LogCorrupt, Refused
-from engine.events import NodeDeleted, ObjectRefused
+from engine.events import NodeDeleted, ObjectRefused, StoredEvent
 from engine.state.admission import InvalidObject
 from engine.state.fold import ClusterState
 from tests.adapters.kubernetes.test_log_recorder import reached, recording

@@ -274,15 +274,15 @@ def test_a_policy_between_two_others_changes_only_its_own() -> None:
     state = world(node("n1", "10.0.0.1"), *map(numbered, (1.0, 2.0, 4.0, 5.0)))
     between = evolve(state, declared(numbered(3.0)))
     changes = diff(compiled(state), compiled(between))
-    ops = [op.as_json() for op in ops_of(make_plan(changes))]
-    assert [(op["tool"], op["op"]) for op in ops] == [
+    ops = ops_of(make_plan(changes))
+    assert [(op.tool, op.op) for op in ops] == [
         ("ipset", "create"),
         ("ipset", "add"),
         ("iptables", "insert"),
         ("iptables", "insert"),
         ("ip6tables", "insert"),
     ]
-    assert all("p-3/" in op["detail"] for op in ops if op["op"] == "insert")
+    assert all("p-3/" in op.detail for op in ops if op.op == "insert")
     assert len(diff(compiled(between), compiled(state))) == 4  # a set takes its members with it
 
 

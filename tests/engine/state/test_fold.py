@@ -1,6 +1,7 @@
 """The state is what the events say, whatever way they are folded."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -9,19 +10,23 @@ from hypothesis import strategies as st
 from adapters.eventlog.in_memory import MemoryLog
 from adapters.system.clock import CountedIds, FixedClock
 from engine.events import (
+    OUTCOME,
+    PROPOSAL,
     ConfigDeclared,
     Event,
     EventBody,
     HostObserved,
     ObjectRefused,
     Refusal,
+    StateChange,
+    affects_rules,
     declared,
     deleted,
 )
 from engine.events.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, RulesetApplied
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
 from engine.objects.config import Configuration
-from engine.state.fold import ClusterState, evolve, fold
+from engine.state.fold import ClusterState, effect_of, evolve, evolved, fold
 from tests.support.policies.object_strategies import groups, nodes, objects, pods, policies, tiers
 
 few_names = st.sampled_from(("a", "b"))
@@ -118,3 +123,52 @@ def test_a_refusal_leaves_the_object_as_it_is_until_something_happens_to_it(item
     assert dict(state.refusals) == {f"{item.kind}/{key_of(item)}": refusal, f"{item.kind}/other": other}
     for body in (declared(item), deleted(item.kind, key_of(item))):
         assert dict(evolve(state, body).refusals) == {f"{item.kind}/other": other}
+
+
+@given(st.lists(bodies, max_size=8))
+def test_events_do_what_their_effects_say(some: list[EventBody]) -> None:
+    """A state evolves by the effect of an event, which has the values of before and after at its place."""
+    state = ClusterState()
+    for body in some:
+        effect, after = effect_of(state, body), evolve(state, body)
+        assert after == state.with_effect(effect)
+        if effect is not None:
+            assert state.value(effect.kind, effect.key) == effect.before
+            assert after.value(effect.kind, effect.key) == effect.after
+        state = after
+
+
+@given(st.lists(bodies, min_size=1, max_size=8))
+def test_events_change_one_place_and_what_ends_with_it(some: list[EventBody]) -> None:
+    """Besides its place, an event ends the refusal of its object, or the proposal of its node."""
+    before = evolved(some[:-1])
+    after, effect = evolve(before, some[-1]), effect_of(before, some[-1])
+    changed = {field.name for field in fields(before) if getattr(before, field.name) != getattr(after, field.name)}
+    if effect is None:
+        assert changed == {"sequence"}
+        return
+    ended = {OUTCOME: "under_way"}.get(effect.kind, "refusals" if effect.kind in KINDS else "")
+    assert len(changed - {"sequence", ended}) <= 1
+    assert not changed & {ended} or len(getattr(after, ended)) == len(getattr(before, ended)) - 1
+
+
+@given(objects)
+def test_effects_name_the_object_and_both_versions(item: ClusterObject) -> None:
+    """A declaration has it after, another one on both sides, and a deletion before."""
+    kind, key = item.kind, key_of(item)
+    there = evolve(ClusterState(), declared(item))
+    assert effect_of(ClusterState(), declared(item)) == StateChange(kind, key, None, item)
+    assert effect_of(there, declared(item)) == StateChange(kind, key, item, item)
+    assert effect_of(there, deleted(kind, key)) == StateChange(kind, key, item, None)
+
+
+def test_effects_of_what_was_done_are_on_its_node() -> None:
+    """An outcome and a proposal are at their node; a confirmation changes nothing."""
+    failed = ApplyFailed(node="a", wanted=2, words="no")
+    proposed = ApplyProposed(node="a", wanted=2, ruleset="", operations=1, method="switch")
+    assert effect_of(ClusterState(), failed) == StateChange(OUTCOME, "a", None, failed)
+    assert effect_of(ClusterState(), proposed) == StateChange(PROPOSAL, "a", None, proposed)
+    repaired = effect_of(evolve(ClusterState(), proposed), DriftRepaired(node="a", found=(), operations=1))
+    assert repaired == StateChange(PROPOSAL, "a", proposed, None)
+    assert effect_of(ClusterState(), ApplyConfirmed(node="a", realized=1)) is None
+    assert [affects_rules(kind) for kind in (OUTCOME, PROPOSAL, "Node")] == [False, False, True]

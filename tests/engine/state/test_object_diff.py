@@ -6,10 +6,11 @@ from copy import deepcopy
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from adapters.cli.render.object_diffs import edited_as_json, edited_as_lines
 from engine.events import ConfigDeclared, declared, deleted
 from engine.objects import Node
 from engine.objects.config import Configuration
-from engine.state.fold import ClusterState, evolve
+from engine.state.fold import ClusterState, effect_of, evolve
 from engine.state.object_diff import ABSENT, ObjectChangeKind, edited, edits
 from tests.support.policies.object_strategies import policies
 
@@ -59,10 +60,10 @@ def test_entries_of_lists_are_those_of_a_shortest_way(before: list[int], after: 
 def test_a_policy_that_is_declared_again_has_edits(first: object, second: object) -> None:
     """None if it is the same, and each has the path of a field."""
     state = evolve(ClusterState(), declared(first))  # type: ignore[arg-type] # a policy
-    again = edited(state, declared(first))  # type: ignore[arg-type] # as above
+    again = edited(effect_of(state, declared(first)))  # type: ignore[arg-type] # as above
     assert again is not None
     assert (again.how, again.edits) == (ObjectChangeKind.CHANGED, ())
-    assert edited(ClusterState(), declared(second)).how is ObjectChangeKind.NEW  # type: ignore[arg-type, union-attr] # a policy
+    assert edited(effect_of(ClusterState(), declared(second))).how is ObjectChangeKind.NEW  # type: ignore[arg-type, union-attr] # a policy
 
 
 def test_people_read_it_as_a_patch() -> None:
@@ -70,28 +71,31 @@ def test_people_read_it_as_a_patch() -> None:
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"pool": "web", "a.b/c": "1"}}}
     before = Node.model_validate(node)
     after = Node.model_validate({**node, "metadata": {"name": "n", "labels": {"pool": "db", "quarantined": "yes"}}})
-    found = edited(evolve(ClusterState(), declared(before)), declared(after))
+    found = edited(effect_of(evolve(ClusterState(), declared(before)), declared(after)))
     assert found is not None
-    assert found.lines == (
+    assert edited_as_lines(found) == (
         '- metadata.labels["a.b/c"]: "1"',
         '~ metadata.labels.pool: "web" -> "db"',
         '+ metadata.labels.quarantined: "yes"',
     )
-    assert found.as_json()["fields"] == [
-        {"path": 'metadata.labels["a.b/c"]', "before": "1"},
-        {"path": "metadata.labels.pool", "before": "web", "after": "db"},
-        {"path": "metadata.labels.quarantined", "after": "yes"},
-    ]
+    assert edited_as_json(found) == {
+        "how": "changed",
+        "fields": [
+            {"path": 'metadata.labels["a.b/c"]', "before": "1"},
+            {"path": "metadata.labels.pool", "before": "web", "after": "db"},
+            {"path": "metadata.labels.quarantined", "after": "yes"},
+        ],
+    }
 
 
 def test_objects_come_and_go_and_configurations_change() -> None:
     """One that is new or gone has no single fields; the configuration has what is declared anew."""
     node = Node.model_validate({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
     state = evolve(ClusterState(), declared(node))
-    new, gone = edited(ClusterState(), declared(node)), edited(state, deleted("Node", "n"))
-    other = edited(state, ConfigDeclared(config=Configuration(allow_action="Return")))
+    new, gone = edited(effect_of(ClusterState(), declared(node))), edited(effect_of(state, deleted("Node", "n")))
+    other = edited(effect_of(state, ConfigDeclared(config=Configuration(allow_action="Return"))))
     assert new is not None
     assert gone is not None
     assert other is not None
-    assert (new.lines, gone.lines) == (("+ it is new",), ("- it is gone",))
+    assert (edited_as_lines(new), edited_as_lines(gone)) == (("+ it is new",), ("- it is gone",))
     assert [(each.path, each.after) for each in other.edits] == [("allowAction", "Return")]

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from adapters.cli import main
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.node.commit_confirm import PendingConfirmation, confirm
 from adapters.node.node_lock import FOLDER
 from adapters.system.process import SystemRunner
@@ -151,7 +150,7 @@ def test_the_log_tells_what_was_taken_back(busy: NodeUnderTest) -> None:
     """A rollback is on record as a failure of the state that was applied, and status says so."""
     path = str(busy.folder / "events.db")
     cli(busy, "log", "append", "--log", path, "-f", busy.manifests(*WORLD))
-    log: SqliteLog = event_log(path)
+    log = event_log(path)
     busy.json("apply", "--log", path, "--node", "cp-1", "--yes", "--confirm-timeout", "0.5")
 
     until(lambda: isinstance(list(log.read())[-1].body, ApplyFailed))

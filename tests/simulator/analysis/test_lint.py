@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from adapters.cli.render.findings import rule_text, summary
 from engine.errors import NoProof
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_tables
@@ -41,8 +42,8 @@ def test_a_rule_behind_a_wider_one_is_shadowed() -> None:
     )
 
     assert (finding.kind, finding.place, finding.causes) == (LintKind.SHADOWED, rule(3), (rule(2),))
-    assert finding.summary == "filter/INPUT rule 3 is never matched: filter/INPUT rule 2 takes all its packets"
-    assert finding.text == "-s 10.1.0.0/16 -p tcp -m tcp --dport 22 -j DROP"
+    assert summary(finding) == "filter/INPUT rule 3 is never matched: filter/INPUT rule 2 takes all its packets"
+    assert rule_text(finding) == "-s 10.1.0.0/16 -p tcp -m tcp --dport 22 -j DROP"
 
 
 def test_a_rule_that_never_gets_its_way_is_contradictory() -> None:
@@ -54,7 +55,7 @@ def test_a_rule_that_never_gets_its_way_is_contradictory() -> None:
     assert (finding.kind, finding.causes) == (LintKind.CONTRADICTORY, (rule(1), rule(3)))
     assert finding.witness is not None
     assert (finding.witness.verdict, str(finding.witness.packet.src)) == ("accept", "10.0.0.7")
-    assert finding.summary.endswith(
+    assert summary(finding).endswith(
         "filter/INPUT rule 1 and filter/INPUT rule 3 take all its packets, and accept is what becomes of them"
     )
 
@@ -81,7 +82,7 @@ def test_what_nothing_leads_to_is_unreachable() -> None:
     inside, chain = found_in(*lines)
 
     assert (inside.kind, inside.place) == (LintKind.UNREACHABLE, rule(1, "A"))
-    assert (chain.kind, chain.place, chain.summary) == (
+    assert (chain.kind, chain.place, summary(chain)) == (
         LintKind.UNREACHABLE,
         rule(0, "B"),
         "chain filter/B is never entered",
@@ -173,7 +174,7 @@ def test_findings_are_those_of_brute_force(family: Family) -> None:
             said = place in never or place.chain in deaf
             assert case.never_matches(place) == said, (number, place, text(case.rules, case.policy), case.sets)
         for finding in findings:
-            told = (number, finding.summary, text(case.rules, case.policy), case.sets)
+            told = (number, summary(finding), text(case.rules, case.policy), case.sets)
             if finding.kind is LintKind.REDUNDANT:
                 assert case.same_without(finding.place), told
             elif finding.causes and finding.place in case.verdict_rules():

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.cli.render.changes import change_as_json
+from adapters.cli.render.findings import finding_as_json
 from engine.compiler import compile_rules
 from engine.policy.completed_rules import Action
 from engine.rulesets.model import Family, Hook, Ruleset
@@ -97,7 +99,7 @@ def worlds_of(seed: str, family: Family) -> Worlds:
 
 
 def _compared(worlds: Worlds) -> Iterator[object]:
-    yield from (change.as_json() for change in compare(worlds[0], worlds[1]))
+    yield from (change_as_json(change) for change in compare(worlds[0], worlds[1]))
 
 
 def _searched(worlds: Worlds) -> Iterator[object]:
@@ -112,12 +114,12 @@ def _proved(worlds: Worlds) -> Iterator[object]:
 
 
 def _linted(worlds: Worlds) -> Iterator[object]:
-    yield from (finding.as_json() for finding in lint(worlds[0]))
+    yield from (finding_as_json(finding) for finding in lint(worlds[0]))
 
 
 def _blamed(worlds: Worlds) -> Iterator[object]:
     found, rests = shifts(list(enumerate(worlds, 1)), PacketRegion("node", Hook.INPUT, parse("")), 9, Budget())
-    yield from ([change.as_json() for change in shift.changes] for shift in found)
+    yield from ([change_as_json(change) for change in shift.changes] for shift in found)
     yield from rests
 
 

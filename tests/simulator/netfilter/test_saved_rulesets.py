@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.cli.render.findings import summary
 from engine.rulesets.model import Family, Hook, Rule, Ruleset, Table
 from simulator.analysis.compare import compare
 from simulator.analysis.lint import lint
@@ -68,6 +69,6 @@ def test_all_that_is_shown_of_them_is_confirmed(name: str) -> None:
     for change in compare(whole, thin):
         assert change.was is not change.now
     for finding in lint(whole):
-        assert finding.summary.isprintable()
+        assert summary(finding).isprintable()
     accepted = [search(whole, SearchQuestion(hook, parse("tcp"), Verdict.ACCEPT)).count for hook in Hook]
     assert all(accepted)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 
 from adapters.eventlog.compaction import compacted
-from adapters.eventlog.sqlite import EventMark, SqliteLog
+from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import SystemClock, SystemIds
-from engine.events import deleted
+from engine.events import EventMark, deleted
 from tests.support.seeds import seeded
 
 _LONGEST = 0.02
@@ -57,7 +57,7 @@ def main(path: str, count: int, *, compacting: bool) -> None:
         newest = [newest, *log.tail(begun)][-1]  # verified, one by one
         assert newest.sequence >= acknowledged, (number, newest.sequence, acknowledged)
         cut += newest.sequence > acknowledged
-        log.vouch_for_base()
+        log.verify_base()
     assert log.verify() == newest.sequence - log.base().mark.sequence
     begun = log.base().mark
     sys.stdout.write(

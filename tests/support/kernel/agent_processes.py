@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from adapters import wiring
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import choose_backend
 from adapters.system.process import SystemRunner
@@ -16,6 +15,7 @@ from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derived
 from engine.errors import LogConflict
 from engine.events import EventBody, declared
+from engine.reconcile.interfaces import EventLog, LogWriter
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState, evolve
@@ -69,7 +69,7 @@ class AgentProcess:
         return False
 
 
-def append(log: SqliteLog, bodies: Sequence[EventBody]) -> None:
+def append(log: LogWriter, bodies: Sequence[EventBody]) -> None:
     """Record events, whatever an agent records meanwhile."""
     while True:
         with suppress(LogConflict):
@@ -77,7 +77,7 @@ def append(log: SqliteLog, bodies: Sequence[EventBody]) -> None:
             return
 
 
-def begun_log(path: Path) -> tuple[SqliteLog, Derivation]:
+def begun_log(path: Path) -> tuple[EventLog, Derivation]:
     """Return a new log that holds the node of the stream, and what shall be in force by it."""
     log, first = wiring.event_log(str(path)), declared(node("cp-1", *NODE.addresses))
     log.append([first], source="test", expected=0)

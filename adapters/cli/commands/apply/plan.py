@@ -11,6 +11,7 @@ from adapters.application.selection import SelectionOptions, backend_of, node_of
 from adapters.cli.options import LimitOptions, limit_options, plan_options
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import counted, emit, output_option
+from adapters.cli.render.plans import ops_as_json
 from adapters.netfilter.backends import mixture
 from adapters.netfilter.hostfacts import observe
 from adapters.system.budgets import budget
@@ -94,7 +95,7 @@ def ask(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget, node: str) 
 def _proposal_as_json(proposal: Proposal, effect: Sequence[VerdictChange] | None) -> Mapping[str, object]:
     judged = proposal.judgement
     return {
-        "ops": [op.as_json() for op in ops_of(proposal.plan)],
+        "ops": ops_as_json(ops_of(proposal.plan)),
         "steps": len(proposal.plan.steps),
         "effect": None if effect is None else effect_as_json(effect),
         "proof": {

@@ -11,20 +11,20 @@ from adapters.application.selection import sequence_of
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.options import LimitOptions, hook_option, limit_options
 from adapters.cli.options_packets import parsed
-from adapters.cli.render.changes import changes_as_lines
+from adapters.cli.render.changes import change_as_json, changes_as_lines
+from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_json, head_as_text
 from adapters.cli.render.output import coloured, emit_item, output_option
 from adapters.eventlog.relevant import RelevantEvents, abridged
-from adapters.eventlog.rows import StoredEvent
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.budgets import budget
 from engine.desired.incremental import derived
 from engine.errors import Fault, Refused, UnknownNode, WitnessMismatch, plain
-from engine.events import Event, EventBody, NodeObserved
+from engine.events import Event, EventBody, NodeObserved, StoredEvent
 from engine.policy.relevance import PacketScope
+from engine.reconcile.interfaces import SnapshotLog
 from engine.rulesets.model import Hook
-from engine.state.fold import ClusterState
+from engine.state.fold import ClusterState, effect_of
 from engine.state.object_diff import ObjectDiff, edited
 from simulator.analysis.blame import BlameResult, concern_of, fates, rulesets
 from simulator.analysis.blame_regions import PacketRegion, RegionChange, UnchangedPackets, concerns_of, shifts
@@ -37,7 +37,7 @@ from simulator.packets import Packet
 class _Past:
     """The history of a node up to a sequence, and the events of it that were told."""
 
-    log: SqliteLog
+    log: SnapshotLog
     node: str
     until: int | None
     _rows: dict[int, StoredEvent] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class _Past:
         return state
 
     def edited(self, sequence: int) -> ObjectDiff | None:
-        return edited(self.state(sequence - 1), self.event(sequence).body)
+        return edited(effect_of(self.state(sequence - 1), self.event(sequence).body))
 
     def confirmed(self, answer: Evaluation, state: ClusterState) -> Evaluation:
         """Return what becomes of a packet by the whole of a state, as was found out by a part of it."""
@@ -97,17 +97,17 @@ class _Blamed:
         event, state = past.event(fate.last.sequence), past.state(fate.last.sequence - 1)
         before = past.confirmed(fate.last.before, state)
         earlier = past.event(fate.earlier.sequence) if fate.earlier else None
-        return cls(present, event, edited(state, event.body), before, earlier)
+        return cls(present, event, edited(effect_of(state, event.body)), before, earlier)
 
     def as_json(self) -> dict[str, object]:
         answer = self.fate.answer
         return {
             "packet": answer.packet.as_spec(),
             "verdict": answer.verdict.value,
-            "decided_by": _decider(answer),
+            "decided_by": decision_as_json(answer.decided_by),
             "event": event_as_json(self.event, self.change) if self.event else None,
             "before": self.before.verdict.value if self.before else None,
-            "before_decided_by": _decider(self.before) if self.before else None,
+            "before_decided_by": decision_as_json(self.before.decided_by) if self.before else None,
             "earlier": head_as_json(self.earlier) if self.earlier else None,
         }
 
@@ -119,10 +119,6 @@ class _Blamed:
         lines += _event_lines("since", self.event, self.change)
         since = f", since {head_as_text(self.earlier)}" if self.earlier else ""
         return "\n".join([*lines, f"  before {coloured(self.before.verdict.value)} {_who(self.before)}{since}"])
-
-
-def _decider(answer: Evaluation) -> dict[str, object] | None:
-    return answer.decided_by.as_json() if answer.decided_by else None
 
 
 def _who(answer: Evaluation) -> str:
@@ -188,7 +184,7 @@ def _blame_region(past: _Past, region: PacketRegion, limit: int, limits: LimitOp
     found, rests = shifts(known, region, limit, allowed)
     for shift in found:
         event, change = past.event(shift.sequence), past.edited(shift.sequence)
-        data = {"event": event_as_json(event, change), "changes": [each.as_json() for each in shift.changes]}
+        data = {"event": event_as_json(event, change), "changes": [change_as_json(each) for each in shift.changes]}
         emit_item(output, data, partial(_shift_as_text, shift, event, change))
     for rest in rests:
         family, example = rest.family.value, rest.example.as_spec()

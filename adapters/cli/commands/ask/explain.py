@@ -10,6 +10,7 @@ from adapters.application.selection import SelectionOptions, node_of, state_of
 from adapters.cli.options import cluster_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.answers import summary
+from adapters.cli.render.explanations import explanation_as_json
 from adapters.cli.render.output import emit_item, output_option
 from simulator.oracle import Explanation, RuleConsideration, evaluate
 
@@ -23,7 +24,7 @@ def explain_command(world: SelectionOptions, specs: tuple[str, ...], output: str
     state, node = state_of(world), node_of(world)
     for packet in parsed(specs):
         explanation = evaluate(packet, state, node)
-        emit_item(output, explanation.as_json(), partial(as_text, explanation))
+        emit_item(output, explanation_as_json(explanation), partial(as_text, explanation))
 
 
 def as_text(explanation: Explanation) -> str:

@@ -9,12 +9,12 @@ from adapters import wiring
 from adapters.application.selection import sequence_of
 from adapters.cli.commands.ask.replay import first_of
 from adapters.cli.commands.record.log import log_option
-from adapters.cli.history.steps import HistoryWalk
-from adapters.cli.history.timeline import Timeline, TimelineVerdict
 from adapters.cli.options import LimitOptions, limit_options
 from adapters.cli.options_packets import parsed
+from adapters.cli.render.moments import HistoryWalk
 from adapters.cli.render.output import FORMATS, coloured, emit_item
 from adapters.cli.render.progress import progressing
+from adapters.cli.render.timeline import Timeline, TimelineVerdict
 from adapters.system.budgets import budget
 from simulator.packets import Packet
 
@@ -56,7 +56,7 @@ def history_command(  # the parameters are the command line contract's
     walk.check()
     entries = progressing(timeline.entries(budget(limits.max_seconds, limits.max_memory)), len(timeline), "compare")
     if output == "html":
-        from adapters.cli.history.page import page  # noqa: PLC0415 - few ask for it
+        from adapters.cli.render.page import page  # noqa: PLC0415 - few ask for it
 
         click.echo(page(node, timeline, list(entries)), nl=False)
         return

@@ -9,16 +9,16 @@ import click
 from adapters import wiring
 from adapters.application.selection import SelectionOptions, configured, sequence_of
 from adapters.cli.commands.record.log import log_option
-from adapters.cli.history.steps import HistoryStep, HistoryWalk, RulesetEvaluator, judge_of, moments
 from adapters.cli.options import config_option, followed_options
 from adapters.cli.options_packets import PacketOptions
 from adapters.cli.render.events import head_as_json, head_as_text
+from adapters.cli.render.moments import HistoryStep, HistoryWalk, RulesetEvaluator, judge_of, moments
 from adapters.cli.render.output import counted, emit_item, output_option
 from adapters.cli.render.progress import progressing
-from adapters.eventlog.sqlite import SqliteLog
 from engine.errors import Fault, Refused
 from engine.events import Event
 from engine.events.outcomes import ApplyProposed, RulesetApplied
+from engine.reconcile.interfaces import LogReader
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 from engine.status.replay_check import ReplayCheck, ReplayChecker
@@ -68,7 +68,7 @@ def replay_command(  # the parameters are the command line contract's
     return 0
 
 
-def first_of(log: SqliteLog, moment: str) -> int:
+def first_of(log: LogReader, moment: str) -> int:
     """Return the first sequence that is meant: of a time, that of the first event after it."""
     found = sequence_of(log, moment, "--from") or 0
     return max(1, found if moment.isdecimal() else found + 1)
@@ -100,7 +100,11 @@ class _Checked:
     found: ReplayCheck | None
 
     def as_json(self) -> dict[str, object]:
-        return {**head_as_json(self.event), **(self.found.as_json() if self.found else {"same": False})}
+        found = self.found
+        if found is None:
+            return {**head_as_json(self.event), "same": False}
+        hashes = {"recorded": found.recorded, "compiled": found.compiled}
+        return {**head_as_json(self.event), "wanted": found.wanted, **hashes, "same": found.same}
 
     def as_text(self) -> str:
         if self.found is None:

@@ -4,6 +4,7 @@ import click
 
 from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.cli.options import LimitOptions, limit_options, world_options
+from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.output import coloured, emit, output_option
 from adapters.system.budgets import budget
 from engine.errors import plain
@@ -46,7 +47,7 @@ def _as_json(found: SearchResult) -> dict[str, object]:
         "found": bool(found.count),
         "count": str(found.count),
         "example": found.example.as_spec() if found.example else None,
-        "decided_by": found.decided_by.as_json() if found.decided_by else None,
+        "decided_by": decision_as_json(found.decided_by),
         "assumptions": list(found.assumptions),
     }
 

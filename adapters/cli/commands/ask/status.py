@@ -9,6 +9,7 @@ from adapters import wiring
 from adapters.application.selection import SelectionOptions, backend_of, node_of, state_of
 from adapters.cli.options import status_options
 from adapters.cli.render.output import counted, emit, output_option, table
+from adapters.cli.render.policy_status import statuses_as_json
 from adapters.netfilter.backends import ToolBackend
 from adapters.node.kill_switch import switch_of
 from adapters.node.node_lock import holder_of
@@ -33,7 +34,7 @@ def status_command(world: SelectionOptions, output: str) -> None:
     state, node = state_of(world), node_of(world)
     wanted = desired(state, node)
     found = statuses(state, node, wanted)
-    policies = [status.as_json() for status in found]
+    policies = statuses_as_json(found)
     if not world.live:
         emit(output, policies, lambda: _as_text(found))
         return

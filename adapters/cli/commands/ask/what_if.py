@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 import click
 
 from adapters.application.selection import SelectionOptions, judged, node_of, state_of
-from adapters.cli.history.steps import PacketGroup
 from adapters.cli.options import LimitOptions, ModeOptions, cluster_options, limit_options, mode_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.events import edits_as_lines
+from adapters.cli.render.moments import PacketGroup
+from adapters.cli.render.object_diffs import edited_as_json
 from adapters.cli.render.output import counted, emit, output_option
+from adapters.cli.render.plans import ops_as_json
 from adapters.system.budgets import budget
 from engine.desired.incremental import derived
 from engine.errors import Fault, Refused, UnknownNode, plain
@@ -18,7 +20,7 @@ from engine.events import EventBody, subject
 from engine.rulesets.diff import diff
 from engine.rulesets.plan import make_plan
 from engine.rulesets.text.operations import Op, ops_of
-from engine.state.fold import evolve
+from engine.state.fold import effect_of
 from engine.state.object_diff import ObjectDiff, edited
 from simulator.analysis.compare import VerdictChange, compare
 from simulator.netfilter import Walker
@@ -36,10 +38,10 @@ class _WhatIf:
     def as_json(self) -> dict[str, object]:
         return {
             "events": [
-                {"type": body.type, "object": subject(body), "change": found.as_json() if found else None}
+                {"type": body.type, "object": subject(body), "change": edited_as_json(found)}
                 for body, found in self.events
             ],
-            "ops": [op.as_json() for op in self.ops],
+            "ops": ops_as_json(self.ops),
             **effect_as_json(self.effect),
             "verdicts": [group.as_json() for group in self.groups],
         }
@@ -73,8 +75,9 @@ def what_if_command(  # the parameters are the command line contract's
         raise Refused(judgement.faults)
     after, state, events = before.through(judgement.bodies), before.state, list[tuple[EventBody, ObjectDiff | None]]()
     for body in judgement.bodies:
-        events.append((body, edited(state, body)))
-        state = evolve(state, body)
+        change = effect_of(state, body)
+        events.append((body, edited(change)))
+        state = state.with_effect(change)
     if node not in after.state.nodes:
         raise UnknownNode(node, tuple(sorted(after.state.nodes)))
     then, now = Walker(before.ruleset), Walker(after.ruleset)

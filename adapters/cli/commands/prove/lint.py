@@ -6,6 +6,7 @@ import click
 
 from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.cli.options import LimitOptions, limit_options, world_options
+from adapters.cli.render.findings import finding_as_json, rule_text, summary
 from adapters.cli.render.output import counted, emit, output_option
 from adapters.system.budgets import budget
 from simulator.analysis.lint import LintFinding, LintKind, lint
@@ -18,7 +19,7 @@ from simulator.analysis.lint import LintFinding, LintKind, lint
 def lint_command(world: SelectionOptions, limits: LimitOptions, output: str) -> int:
     """Name rules that are never matched or make no difference: exit 1 where there are any."""
     found = lint(ruleset_of(world), families_of(world), budget(limits.max_seconds, limits.max_memory))
-    data = {"clean": not found, "findings": [finding.as_json() for finding in found]}
+    data = {"clean": not found, "findings": [finding_as_json(finding) for finding in found]}
     emit(output, data, lambda: _as_text(found))
     return int(bool(found))
 
@@ -37,9 +38,9 @@ def _as_text(found: Sequence[LintFinding]) -> str:
     lines = []
     for finding in found:
         kind = click.style(finding.kind.value, fg=_COLOURS[finding.kind], bold=True)
-        lines.append(f"{kind}  {finding.family.value} {finding.summary}")
-        if finding.text:
-            lines.append(f"  {finding.text}")
+        lines.append(f"{kind}  {finding.family.value} {summary(finding)}")
+        if text := rule_text(finding):
+            lines.append(f"  {text}")
         if finding.witness is not None:
             lines.append(f"  as {finding.witness.words}")
     return "\n".join([*lines, counted(len(found), "finding")])

@@ -53,8 +53,23 @@ def _passed(report: ScenarioReport, kernels: Kernels) -> bool:
 
 
 def _as_json(report: ScenarioReport, kernels: Kernels) -> dict[str, object]:
+    packets = [
+        {
+            "name": result.case.name,
+            "agrees": result.agrees,
+            "expected": result.case.expect.model_dump(exclude_none=True),
+            "found": result.found.model_dump(exclude_none=True),
+        }
+        for result in report.packets
+    ]
     found = {backend: [outcome and outcome.value for outcome in outcomes] for backend, outcomes in kernels.items()}
-    return {**report.as_json(), "passed": _passed(report, kernels), **({"kernel": found} if found else {})}
+    return {
+        "scenario": report.name,
+        "passed": _passed(report, kernels),
+        "packets": packets,
+        "differences": list(report.differences),
+        **({"kernel": found} if found else {}),
+    }
 
 
 def _as_text(report: ScenarioReport, kernels: Kernels) -> str:

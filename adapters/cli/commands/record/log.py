@@ -18,6 +18,7 @@ from adapters.eventlog.filter import EventFilter
 from adapters.eventlog.jsonl import branched, exported, imported
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sources import followed
+from adapters.system.clock import SystemClock
 from engine.bounded_json import parse_json
 from engine.errors import Fault, LogCorrupt, Refused, plain, shown
 from engine.events import Event, subject, timestamp
@@ -178,7 +179,7 @@ def keygen_command(key: str, output: str) -> None:
 def checkpoint_command(path: str, key: str, checkpoints: str | None, output: str) -> None:
     """Sign that the log has its newest event, so that nobody without the key can rewrite or shorten it unseen."""
     log = wiring.event_log(path)
-    made = wiring.signer(key).checkpoint(Snapshots(log).reached()[1], log.clock.now())
+    made = wiring.signer(key).checkpoint(Snapshots(log).reached()[1], SystemClock().now())
     keep(checkpoints or f"{path}-checkpoints", made)
     emit(output, parse_json(made.line()), lambda: f"signed: event {made.sequence} is {made.hash}")
 

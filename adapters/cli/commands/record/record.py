@@ -19,7 +19,8 @@ from adapters.cli.run_until_signal import until_told
 def record_command(path: str, cluster: KubernetesOptions, once: bool) -> None:
     """Record what a cluster's API server tells, until SIGTERM or SIGINT comes."""
     dice = SystemRandom()
-    recorder = wiring.recorder(path, wiring.api(cluster.kubeconfig, cluster.context), dice)
+    log = wiring.event_log(path)
+    recorder = wiring.recorder(log, wiring.api(cluster.kubeconfig, cluster.context), dice)
 
     async def record() -> None:
         ended = asyncio.ensure_future(recorder.run())
@@ -30,5 +31,4 @@ def record_command(path: str, cluster: KubernetesOptions, once: bool) -> None:
             await ended
 
     until_told(record())
-    log = wiring.event_log(path)
     click.echo(f"the log is at sequence {log.last_sequence() if log.exists else 0}", err=True)

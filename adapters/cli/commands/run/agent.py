@@ -24,7 +24,6 @@ from adapters.cli.options import (
 )
 from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.sources import EventSource, FixedSource, LogSource
-from adapters.eventlog.sqlite import SqliteLog
 from adapters.netfilter.backends import ToolBackend, mixture
 from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.counters import counted
@@ -38,10 +37,10 @@ from adapters.node.node_lock import node_lock
 from adapters.node.removal import clear_others, remove
 from adapters.system.async_worker import AsyncWorker
 from adapters.system.budgets import budget
-from adapters.system.inotify import FileWatch
 from adapters.system.process import SystemRunner
 from adapters.telemetry.health import AgentHealth
 from engine.errors import Fault, Refused
+from engine.reconcile.interfaces import FollowedLog, LogWatch, LogWriter
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.state.fold import ClusterState
 
@@ -78,7 +77,7 @@ def agent_command(
     with ExitStack() as open_things:
         joined = None
         if kubernetes and log is not None:
-            joined = wiring.node_in_cluster(node, log.path, cluster.kubeconfig, cluster.context, SystemRandom())
+            joined = wiring.node_in_cluster(node, log, cluster.kubeconfig, cluster.context, SystemRandom())
             joined.join(log, background, outlets)
         metrics = _shown(listen, background, outlets, vitals) if listen else None
         open_things.enter_context(background)
@@ -121,7 +120,7 @@ class _Made:
         cls,
         world: SelectionOptions,
         source: EventSource,
-        log: SqliteLog | None,
+        log: LogWriter | None,
         limits: LimitOptions,
         outlets: AgentListeners,
         open_things: ExitStack,
@@ -129,7 +128,7 @@ class _Made:
         """Return the agent that options ask for, its node locked; what it opens is closed with ``open_things``."""
         node, state = node_of(world), source.start()
         if isinstance(source, LogSource):
-            open_things.enter_context(source.log.file.attached())
+            open_things.enter_context(source.log.attached())
         held = open_things.enter_context(node_lock(world.netns))
         settled(world.netns)
         kernel = wiring.kernel(world.netns, backend_of(world, state), held)
@@ -159,17 +158,17 @@ class _Made:
         return cls(agent, state, kernel, watch)
 
 
-def _written(source: EventSource) -> FileWatch | None:
+def _written(source: EventSource) -> LogWatch | None:
     if not isinstance(source, LogSource):
         return None
     try:
-        return FileWatch(source.log.path)
+        return source.log.watch()
     except OSError as error:
         _LOG.warning("the log is asked for news again and again", error=str(error))
         return None
 
 
-def _source_of(world: SelectionOptions, log: SqliteLog | None, handover: Handoff) -> EventSource:
+def _source_of(world: SelectionOptions, log: FollowedLog | None, handover: Handoff) -> EventSource:
     if log is None or world.files:
         return FixedSource(state_of(world))
     return LogSource(log, partial(configured, world), handover)

@@ -4,6 +4,7 @@ import click
 
 from adapters import wiring
 from adapters.cli.options import ListenAddress, listen_at
+from adapters.cli.render.policy_status import statuses_as_json
 from adapters.node.support_bundle import SupportBundle
 from adapters.system.clock import SystemClock
 from adapters.system.process import SystemRunner
@@ -19,7 +20,7 @@ from engine.errors import Fault, Refused
 def support_bundle_command(log: str, node: str, netns: str, agent: ListenAddress | None, path: str) -> None:
     """Put into an archive what is wanted, what is in the kernel, and the newest events; change nothing."""
     port = agent.port if agent else None
-    bundle = SupportBundle(node, wiring.event_log(log), SystemRunner(netns), SystemClock(), port)
+    bundle = SupportBundle(node, wiring.event_log(log), SystemRunner(netns), SystemClock(), statuses_as_json, port)
     try:
         missing = bundle.write(path)
     except OSError as error:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.cli.history.steps import HistoryStep, PacketGroup, judge_of, judged_around
-from adapters.cli.render.changes import summary_lines
+from adapters.cli.render.changes import change_as_json, summary_lines
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_text
+from adapters.cli.render.moments import HistoryStep, PacketGroup, judge_of, judged_around
 from adapters.cli.render.output import counted
 from engine.errors import NoProof, plain
 from engine.events import Event, ObjectRefused, timestamp
 from engine.events.outcomes import ApplyConfirmed, ApplyFailed, DriftRepaired, NodeOutcome, RulesetApplied
+from engine.state.fold import effect_of
 from engine.state.object_diff import ObjectDiff, edited
 from simulator.analysis.compare import VerdictChange, compare
 from simulator.netfilter import Evaluation
@@ -36,7 +37,7 @@ class TimelineEntry:
             **event_as_json(self.event, self.change),
             "ops": self.ops,
             "outcome": list(outcome_lines(self.event)),
-            "changes": None if self.effect is None else [change.as_json() for change in self.effect],
+            "changes": None if self.effect is None else [change_as_json(change) for change in self.effect],
             "verdicts": [group.as_json() for group in self.groups if group.moved],
         }
 
@@ -74,7 +75,7 @@ class _Seen:
 
     def entry(self, budget: Budget) -> TimelineEntry:
         step = self.step
-        change = edited(step.before.state, step.event.body)
+        change = edited(effect_of(step.before.state, step.event.body))
         return TimelineEntry(step.event, change, len(step.ops), _effect(step, budget), self.groups)
 
 

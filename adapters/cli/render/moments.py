@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 import click
 
+from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.events import head_as_json, head_as_text
 from adapters.cli.render.output import coloured, counted
+from adapters.cli.render.plans import ops_as_json
 from adapters.eventlog.snapshots import Snapshots
-from adapters.eventlog.sqlite import SqliteLog
 from engine.desired.incremental import Derivation, derived
 from engine.errors import UnknownNode
 from engine.events import Event, NodeObserved
+from engine.reconcile.interfaces import SnapshotLog
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import make_plan
@@ -48,7 +50,7 @@ class HistoryStep:
 class HistoryWalk:
     """The way through a log from one sequence to another, from the nearest state that is kept on."""
 
-    log: SqliteLog
+    log: SnapshotLog
     node: str
     first: int = 1
     last: int | None = None
@@ -95,7 +97,7 @@ class PacketGroup:
             "packet": self.after.packet.as_spec(),
             "from": self.before.verdict.value,
             "to": self.after.verdict.value,
-            "decided_by": self.after.decided_by.as_json() if self.after.decided_by else None,
+            "decided_by": decision_as_json(self.after.decided_by),
             **({} if self.count is None else {"packets": self.count}),
         }
 
@@ -121,8 +123,8 @@ class HistoryMoment:
 
     def as_json(self) -> dict[str, object]:
         """Return it under the keys of the command line contract."""
-        ops, verdicts = ([each.as_json() for each in found] for found in (self.ops, self.groups))
-        return {**head_as_json(self.event), "ops": ops, "verdicts": verdicts}
+        verdicts = [each.as_json() for each in self.groups]
+        return {**head_as_json(self.event), "ops": ops_as_json(self.ops), "verdicts": verdicts}
 
     def as_text(self) -> str:
         """Return it for people: the event, the ops and what became of packets."""

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
-from adapters.cli.history.timeline import Timeline, TimelineEntry, effect_lines, outcome_lines
 from adapters.cli.render.events import edits_as_lines, head_as_json
 from adapters.cli.render.output import counted
+from adapters.cli.render.timeline import Timeline, TimelineEntry, effect_lines, outcome_lines
 
 _DATA = "/*DATA*/"
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

@@ -1,1 +1,0 @@
-"""History of a Node as steps and as a timeline."""

@@ -1,0 +1,28 @@
+"""Explanations of the policy oracle as plain values."""
+
+from simulator.oracle import Explanation, RuleConsideration
+
+
+def explanation_as_json(explanation: Explanation) -> dict[str, object]:
+    """Return what the policies say of a packet, with every rule that was considered."""
+    by = explanation.decided_by
+    return {
+        "packet": explanation.packet.as_spec(),
+        "verdict": explanation.verdict,
+        "reject_with": explanation.reject_with,
+        "action": explanation.action or None,
+        "decided_by": _considered_as_json(by) if by else None,
+        "considered": [_considered_as_json(each) for each in explanation.considered],
+    }
+
+
+def _considered_as_json(considered: RuleConsideration) -> dict[str, object]:
+    return {
+        "policy": considered.policy,
+        "direction": considered.direction,
+        "index": considered.index,
+        "rule": considered.rule or None,
+        "matched": considered.matched,
+        "why": list(considered.why),
+        "action": considered.action or None,
+    }

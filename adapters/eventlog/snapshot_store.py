@@ -1,0 +1,68 @@
+"""Snapshot stores: a folder beside a log's file, and memory."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from engine.reconcile.interfaces import SnapshotStore
+
+_LOG = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSnapshots(SnapshotStore):
+    """Snapshots as files in a folder, which may be removed at any time."""
+
+    folder: Path
+
+    def sequences(self) -> Sequence[int]:
+        with suppress(OSError):
+            return [int(path.stem) for path in self.folder.iterdir() if path.suffix == ".z" and path.stem.isdecimal()]
+        return []
+
+    def load(self, sequence: int) -> bytes | None:
+        with suppress(OSError):
+            return self._path(sequence).read_bytes()
+        return None
+
+    def save(self, sequence: int, content: bytes) -> None:
+        path = self._path(sequence)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            fresh.write_bytes(content)
+            fresh.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            _LOG.debug("state not kept", folder=str(self.folder), error=str(error))
+
+    def remove(self, sequence: int) -> None:
+        with suppress(OSError):
+            self._path(sequence).unlink()
+
+    def _path(self, sequence: int) -> Path:
+        return self.folder / f"{sequence:012}.z"
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySnapshots(SnapshotStore):
+    """Snapshots that live as long as the process."""
+
+    content: dict[int, bytes] = field(default_factory=dict)
+
+    def sequences(self) -> Sequence[int]:
+        return list(self.content)
+
+    def load(self, sequence: int) -> bytes | None:
+        return self.content.get(sequence)
+
+    def save(self, sequence: int, content: bytes) -> None:
+        self.content[sequence] = content
+
+    def remove(self, sequence: int) -> None:
+        self.content.pop(sequence, None)

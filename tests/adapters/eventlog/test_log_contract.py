@@ -1,0 +1,452 @@
+"""The contract of :class:`engine.reconcile.interfaces.EventLog`, kept by the log in SQLite and by the one in memory."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.eventlog.compaction import compacted
+from adapters.eventlog.in_memory import MemoryLog
+from adapters.eventlog.jsonl import branched, exported
+from adapters.eventlog.rows import LARGEST
+from adapters.eventlog.snapshots import Snapshots
+from adapters.eventlog.sources import LogSource
+from adapters.eventlog.sqlite import SqliteLog
+from adapters.system.clock import CountedIds, FixedClock, SystemIds
+from engine.errors import EventsCompacted, EventTooLarge, IdTaken, LogConflict, LogCorrupt, LogError, LogUnusable
+from engine.events import BEGINNING, GENESIS, Event, EventBody, EventMark, NodeDeleted, StoredEvent, chained, deleted
+from engine.events.outcomes import ApplyFailed, LogCompacted
+from engine.reconcile.interfaces import EventLog
+from engine.state.fold import evolved
+
+ID = "0192f0c1-2345-7678-9abc-def012345678"
+KINDS = ("memory", "sqlite")
+
+
+@contextmanager
+def empty(kind: str) -> Iterator[EventLog]:
+    """Give a log of a kind that is not there yet, with predictable times and ids."""
+    with TemporaryDirectory() as folder:
+        yield (
+            MemoryLog(FixedClock(), CountedIds())
+            if kind == "memory"
+            else SqliteLog(f"{folder}/log", FixedClock(), CountedIds())
+        )
+
+
+@pytest.fixture(params=KINDS)
+def missing(request: pytest.FixtureRequest) -> Iterator[EventLog]:
+    """A log of each kind that is not there yet."""
+    with empty(request.param) as log:
+        yield log
+
+
+@pytest.fixture
+def log(missing: EventLog) -> EventLog:
+    """An empty log of each kind."""
+    missing.append([], source="test", expected=0)
+    return missing
+
+
+def body(number: int) -> EventBody:
+    """The body of an event; every third one is an outcome."""
+    return deleted("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
+
+
+def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
+    """Append events, two of them at a time at most, and return them."""
+    events: tuple[Event, ...] = ()
+    while len(events) < count:
+        some = [body(len(events) + number) for number in range(min(2, count - len(events)))]
+        events += log.append(some, source="tést", expected=len(events))
+    return events
+
+
+def tamper(log: EventLog, sequence: int, column: str, text: str) -> None:
+    """Change a column of an event behind a log's back."""
+    if isinstance(log, MemoryLog):
+        at = next(at for at, row in enumerate(log.stored) if row.sequence == sequence)
+        log.stored[at] = StoredEvent._make(
+            text.encode() if name == column else old for name, old in log.stored[at]._asdict().items()
+        )
+        return
+    with closing(sqlite3.connect(log.name, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER no_update")
+        statement = f"UPDATE events SET {column} = ? WHERE sequence = ?"  # noqa: S608 - a name of this test
+        connection.execute(statement, (text, sequence))
+
+
+def lose(log: EventLog, sequence: int) -> None:
+    """Take an event away behind a log's back."""
+    if isinstance(log, MemoryLog):
+        log.stored = [row for row in log.stored if row.sequence != sequence]
+        return
+    with closing(sqlite3.connect(log.name, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER no_delete")
+        connection.execute("DELETE FROM events WHERE sequence = ?", (sequence,))
+
+
+def test_missing_logs_are_made_by_appending_only(missing: EventLog) -> None:
+    """Reading says that there is none."""
+    reads: tuple[Callable[[], object], ...] = (
+        missing.last_sequence,
+        missing.begun,
+        missing.base,
+        missing.verify,
+        lambda: list(missing.read()),
+        lambda: list(missing.tail(BEGINNING)),
+        lambda: list(missing.hashes()),
+        partial(missing.sequence_of, ID),
+        partial(missing.sequence_at, FixedClock().now()),
+    )
+    for read in reads:
+        with pytest.raises(LogUnusable, match="no such log"):
+            read()
+    assert not missing.exists
+    missing.append([], source="test", expected=0)
+    assert missing.exists
+
+
+def test_empty_logs_have_no_events(log: EventLog) -> None:
+    """Appending nothing leaves nothing to read."""
+    assert (log.last_sequence(), log.begun(), log.base().state) == (0, BEGINNING, b"")
+    assert (list(log.read()), list(log.hashes()), log.verify()) == ([], [], 0)
+
+
+def test_events_are_read_as_appended(log: EventLog) -> None:
+    """In their order, each following the one before, as values and as they are stored."""
+    events = filled(log)
+    assert tuple(log.read()) == tuple(row.event() for row in log.rows()) == events
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5]
+    assert (log.last_sequence(), log.verify()) == (5, 5)
+    previous = GENESIS
+    for event in events:
+        assert chained(previous, event) is None
+        previous = event.hash
+
+
+@pytest.mark.parametrize(
+    "after,until", [(0, None), (0, 3), (2, 4), (4, None), (5, None), (9, None), (3, 3), (0, 0), (0, 9)]
+)
+def test_ranges_leave_out_after_and_include_until(log: EventLog, after: int, until: int | None) -> None:
+    """As values and as rows."""
+    events = filled(log)
+    assert list(log.read(after, until)) == list(events[after:until])
+    assert [row.sequence for row in log.rows(after, until)] == [event.sequence for event in events[after:until]]
+
+
+def test_appends_that_expect_another_end_are_refused(log: EventLog) -> None:
+    """A conflict names both sequences and appends nothing."""
+    events = filled(log)
+    for expected in (4, 6):
+        with pytest.raises(LogConflict) as conflict:
+            log.append([body(0)], source="test", expected=expected)
+        assert (conflict.value.expected, conflict.value.found) == (expected, 5)
+    assert tuple(log.read()) == events
+
+
+def test_readers_see_the_moment_they_began_at(log: EventLog) -> None:
+    """Whatever is appended meanwhile; a reader may stop early."""
+    filled(log)
+    reading = log.read()
+    next(reading)
+    log.append([NodeDeleted(name="n0")], source="test", expected=5)
+    assert len(list(reading)) == 4
+    assert next(log.read(after=5)).body == NodeDeleted(name="n0")
+
+
+def test_appends_under_an_id_happen_once(log: EventLog) -> None:
+    """However often it is tried, and whatever came after it."""
+    log.append([body(0)], source="test", expected=0)
+    bodies = [deleted("Node", "b"), deleted("Node", "c")]
+    first = log.append(bodies, source="test", expected=1, known_by=ID)
+    log.append([deleted("Node", "d")], source="test", expected=3)
+    again = log.append(bodies, source="other", expected=1, known_by=ID)
+
+    assert again == first
+    assert (first[0].id, log.last_sequence(), log.sequence_of(ID), log.sequence_of("x")) == (ID, 4, 2, 0)
+    for others in (bodies[:1][::-1] + bodies, bodies[1:]):
+        with pytest.raises(IdTaken, match=f'event 2 has the id "{ID}" already, and says something else'):
+            log.append(others, source="test", expected=4, known_by=ID)
+    assert log.last_sequence() == 4
+
+
+def test_events_that_are_too_large_are_refused(log: EventLog) -> None:
+    """The error says which, and how much is too much; nothing of the call is appended."""
+    room = LARGEST - len('{"name":"","type":"node.deleted","version":1}')
+    log.append([deleted("Node", "n" * room)], source="test", expected=0)
+    with pytest.raises(EventTooLarge, match=r"takes 1,048,577 bytes in the log; expected at most 1,048,576"):
+        log.append([deleted("Pod", "a/b"), deleted("Node", "n" * (room + 1))], source="test", expected=1)
+    assert log.last_sequence() == 1
+    assert len(list(log.read())) == 1
+
+
+def test_times_find_the_last_event_not_later(log: EventLog) -> None:
+    """Events come a second apart here; before the first there is none."""
+    events = filled(log)
+    second = timedelta(seconds=1)
+    assert [log.sequence_at(event.time) for event in events] == [1, 2, 3, 4, 5]
+    assert log.sequence_at(events[2].time + second / 2) == 3
+    assert (log.sequence_at(events[0].time - second), log.sequence_at(events[4].time + second)) == (0, 5)
+
+
+def test_hashes_are_those_of_the_events(log: EventLog) -> None:
+    """One by one, and one for itself."""
+    found = [event.hash.encode() for event in filled(log)]
+    assert (list(log.hashes()), list(log.hashes(3)), list(log.hashes(9))) == (found, found[3:], [])
+    assert [log.hash_at(sequence) for sequence in (0, 1, 5, 6)] == [b"", found[0], found[4], b""]
+
+
+def test_tails_follow_a_known_event(log: EventLog) -> None:
+    """It stands for all before it, and what does not follow it is refused."""
+    events = filled(log)
+    known = EventMark(3, events[2].hash)
+    assert list(log.tail(known)) == list(events[3:])
+    tamper(log, 2, "source", "x")
+    assert list(log.tail(known)) == list(events[3:])
+    with pytest.raises(LogCorrupt, match="event 4"):
+        list(log.tail(EventMark(3, events[1].hash)))
+
+
+def test_filters_take_type_and_stored_body(log: EventLog) -> None:
+    """What is passed over is verified but for its content."""
+    filled(log)
+    tamper(log, 2, "source", "x")
+    found = list(log.some(lambda kind, text: kind == b"apply.failed" or b"n4" in text))
+    assert [(row.sequence, log.said(row)) for row in found] == [(1, body(0)), (4, body(3)), (5, body(4))]
+    assert [row.sequence for row in log.some(lambda *_: True, 1)] == [1]
+    with pytest.raises(LogCorrupt, match="event 2"):
+        list(log.some(lambda *_: True))
+
+
+@pytest.mark.parametrize("column", ["time", "id", "source", "type", "body", "previous", "hash"])
+@pytest.mark.parametrize("sequence", [1, 3, 5])
+def test_changed_columns_are_found(log: EventLog, column: str, sequence: int) -> None:
+    """Events before them are yielded, none from there on; reading from behind finds them too."""
+    events = filled(log)
+    tamper(log, sequence, column, "x")
+    reading = log.read()
+    assert [next(reading) for _ in range(sequence - 1)] == list(events[: sequence - 1])
+    for broken in (lambda: next(reading), lambda: list(log.read(sequence)), log.verify):
+        with pytest.raises(LogCorrupt) as found:
+            broken()
+        assert found.value.sequence == sequence
+
+
+@pytest.mark.parametrize("sequence", [1, 3, 5])
+def test_lost_events_are_found(log: EventLog, sequence: int) -> None:
+    """Also at the end, where nothing can be appended then; a reader of less does not hear of it."""
+    events = filled(log)
+    lose(log, sequence)
+    with pytest.raises(LogCorrupt, match=f"event {sequence} cannot be trusted: the event is missing"):
+        log.verify()
+    assert list(log.read(until=sequence - 1)) == list(events[: sequence - 1])
+    if sequence == 5:
+        with pytest.raises(LogCorrupt, match="event 5"):
+            log.append([body(0)], source="test", expected=4)
+
+
+def test_nothing_follows_a_damaged_end(log: EventLog) -> None:
+    """A damaged newest event is refused when another would be chained to it."""
+    filled(log)
+    tamper(log, 5, "source", "x")
+    with pytest.raises(LogCorrupt, match="event 5"):
+        log.append([body(0)], source="test", expected=5)
+
+
+def test_compacted_logs_begin_with_a_state(log: EventLog) -> None:
+    """Later events keep their hashes, earlier ones are gone, and the state is on record."""
+    events = filled(log)
+    assert compacted(log, 3, None, "test").events == 3
+    assert log.begun() == log.base().mark == EventMark(3, events[2].hash)
+    assert evolved(log.base().bodies()).outcomes == evolved(event.body for event in events[:3]).outcomes
+    assert [event.sequence for event in log.read()] == [4, 5, 6]
+    assert (log.verify(), log.last_sequence()) == (3, 6)
+    assert list(log.hashes())[:4] == [b"", b"", events[2].hash.encode(), events[3].hash.encode()]
+    assert [log.sequence_at(event.time) for event in events] == [0, 0, 3, 4, 5]
+    for early in (lambda: log.base(2), lambda: list(log.tail(EventMark(2, events[1].hash)))):
+        with pytest.raises(EventsCompacted, match="what was before event 3 was compacted"):
+            early()
+    assert log.append([body(9)], source="test", expected=6)[0].sequence == 7
+
+
+def test_states_without_a_record_are_found(log: EventLog) -> None:
+    """A state that no event recorded does not stand for events."""
+    filled(log)
+    base = log.base()._replace(mark=EventMark(3, log.hash_at(3).decode()), state=b"")
+    record = LogCompacted(until=3, last=base.mark.hash, state="0", events=3)
+    log.compact(base, record, source="test", expected=5)
+    for verify in (log.verify, log.verify_base):
+        with pytest.raises(LogCorrupt, match="event 3 cannot be trusted: what stands for the compacted events"):
+            verify()
+
+
+@pytest.mark.parametrize("other", KINDS)
+def test_logs_take_the_events_of_others(log: EventLog, other: str) -> None:
+    """Byte by byte, as a branch from either kind to either, compacted or not, and refused where they do not follow."""
+    filled(log)
+    rows = list(log.rows())
+    compacted(log, 2, None, "test")
+    with empty(other) as new:
+        assert branched(log, new) == 6
+        assert list(exported(new)) == list(exported(log))
+        assert new.verify() == 4
+        with pytest.raises(LogUnusable, match="append-only"):
+            new.adopt(rows[:1], expected=6)
+        with pytest.raises(LogConflict):
+            new.begin_with(log.base())
+        new.discard()
+        assert not new.exists
+        assert branched(log, new, 4) == 4
+
+
+def test_snapshots_save_reading_again(log: EventLog) -> None:
+    """A state is reached from the nearest snapshot; one that was removed or damaged is computed again."""
+    filled(log, 9)
+    snapshots = Snapshots(log, interval=4)
+    whole = snapshots.reached()
+    assert sorted(log.snapshots.sequences()) == [4, 8]
+    tamper(log, 2, "source", "x")
+    assert snapshots.reached() == whole
+    snapshots.forget(5)
+    assert list(log.snapshots.sequences()) == [8]
+    assert snapshots.reached() == whole
+    log.snapshots.save(8, b"junk")
+    with pytest.raises(LogCorrupt, match="event 2"):
+        snapshots.reached()
+    log.snapshots.remove(8)
+    log.snapshots.remove(8)
+    assert log.snapshots.load(8) is None
+
+
+def test_followers_hear_what_is_appended(log: EventLog) -> None:
+    """Each event once, also in a log that is attached; who has no watch asks."""
+    filled(log)
+    source = LogSource(log, lambda config: config)
+    with log.attached():
+        assert source.start().sequence == 5
+        assert source.news() == ()
+        log.append([body(5), body(6)], source="test", expected=5)
+        assert [news.body for news in source.news()] == [body(5), body(6)]
+        assert source.news() == ()
+    try:
+        with log.watch() as watch:
+            assert not watch.told()
+            log.append([body(7)], source="test", expected=7)
+            assert watch.told()
+    except OSError:
+        assert isinstance(log, MemoryLog)
+
+
+@dataclass(frozen=True)
+class Append:
+    """An append of so many events, whose expectation is off by so much, under one of two ids or none."""
+
+    count: int
+    off: int
+    known_by: str | None
+
+    def do(self, log: EventLog) -> object:
+        """Return what is appended."""
+        last = log.last_sequence() if log.exists else 0
+        bodies = [body(self.count + number) for number in range(self.count)]
+        return log.append(bodies, source="test", expected=last + self.off, known_by=self.known_by)
+
+
+@dataclass(frozen=True)
+class Compact:
+    """A compaction up to a sequence."""
+
+    until: int
+
+    def do(self, log: EventLog) -> object:
+        """Return how many events are gone."""
+        return compacted(log, self.until, None, "test")
+
+
+@dataclass(frozen=True)
+class Tamper:
+    """Another source of an event, if it is there."""
+
+    sequence: int
+
+    def do(self, log: EventLog) -> object:
+        """Change it once, where there is an event."""
+        if self.sequence in [row.sequence for row in log.rows()]:
+            tamper(log, self.sequence, "source", "x")
+        return None
+
+
+STEPS = st.one_of(
+    st.builds(Append, st.integers(0, 4), st.sampled_from((0, 0, 0, 0, 1, -1)), st.sampled_from((None, None, ID))),
+    st.builds(Compact, st.integers(0, 12)),
+)
+STORIES = st.tuples(st.lists(STEPS, max_size=6), st.lists(st.builds(Tamper, st.integers(1, 9)), max_size=1))
+
+
+def outcome(ask: Callable[[], object]) -> object:
+    """What is returned; or the error, without the name of the log."""
+    try:
+        return ask()
+    except LogError as error:
+        return type(error), {key: value for key, value in vars(error).items() if key != "path"}
+
+
+def seen(log: EventLog) -> list[object]:
+    """Everything that can be asked of a log."""
+    times = [FixedClock().now() + timedelta(seconds=number) for number in range(0, 20, 3)]
+    marks = [BEGINNING, *(EventMark(sequence, log.hash_at(sequence).decode()) for sequence in (2, 5) if log.exists)]
+    asks: list[Callable[[], object]] = [
+        lambda: log.exists,
+        log.last_sequence,
+        log.begun,
+        log.base,
+        log.verify,
+        log.verify_base,
+        lambda: list(log.hashes()),
+        lambda: Snapshots(log, interval=3).reached(),
+        *(partial(log.base, until) for until in (0, 3, 9)),
+        *(partial(lambda after, until: list(log.rows(after, until)), *some) for some in ((0, None), (2, 5), (7, None))),
+        *(
+            partial(lambda until: list(log.some(lambda kind, _: kind == b"node.deleted", until)), it)
+            for it in (4, None)
+        ),
+        *(partial(lambda mark: list(log.tail(mark)), mark) for mark in marks),
+        *(partial(log.sequence_at, time) for time in times),
+        *(partial(log.sequence_of, known) for known in (ID, "x")),
+    ]
+    return [outcome(ask) for ask in asks]
+
+
+@settings(max_examples=60)
+@given(STORIES)
+def test_both_logs_tell_the_same(story: tuple[list[Append | Compact], list[Tamper]]) -> None:
+    """Whatever was done to them: same results, same errors, and the same bytes of every row."""
+    with empty("memory") as one, empty("sqlite") as other:
+        for step in (*story[0], *story[1]):
+            assert outcome(partial(step.do, one)) == outcome(partial(step.do, other))
+            assert seen(one) == seen(other)
+
+
+def test_ids_are_never_given_twice(log: EventLog) -> None:
+    """Events of another log under an id that is taken are refused as a whole."""
+    filled(log, 2)
+    (first, _) = log.rows()
+    with empty("memory") as other:
+        assert isinstance(other, MemoryLog)
+        other.ids = SystemIds()
+        branched(log, other)
+        other.append([body(2)], source="test", expected=2)
+        (last,) = other.rows(after=2)
+    taken = StoredEvent(*last)._replace(id=first.id)
+    with pytest.raises(IdTaken) as found:
+        log.adopt([taken._replace(hash=taken.digest())], expected=2)
+    assert found.value.sequence == 1
+    assert log.last_sequence() == 2
