@@ -17,7 +17,7 @@ from engine.rulesets.model import Family, IpSet, Ruleset, Table
 from engine.rulesets.ownership import SET_PREFIX
 from engine.rulesets.plan import FAMILY_TOOL, Step, Tool
 from engine.rulesets.text import parse_sets, parse_tables
-from engine.rulesets.text.steps import render_step
+from engine.rulesets.text.steps import portable, render_step
 
 _LOCK_SECONDS = "10"  # how long iptables-legacy waits for the lock that all its writers share
 _LOCKED = "holding the xtables lock"
@@ -82,11 +82,15 @@ class IptablesBackend:
         """Return the ``restore`` program of a step and its input."""
         if step.tool is Tool.IPSET:
             return Command(("ipset", "restore"), render_step(step))
-        return Command((f"{step.tool}-{self.name}-restore", *self._variant.options), render_step(step))
+        return Command((f"{step.tool}-{self.name}-restore", *self._variant.options), render_step(portable(step)))
 
     def run(self, step: Step) -> None:
         """Carry out one step by one process."""
-        self._run(self.render(step))
+        command = self.render(step)
+        finished = self.runner.run(command.words, command.text)
+        if finished.status:
+            # Errors name lines as users are shown them, not as they are spelled for releases that know fewer names.
+            raise refusal(Command(command.words, render_step(step)), finished)
 
     def _read(self, program: str, text: str, parse: Callable[[], T]) -> T:
         known = self._known.get(program)

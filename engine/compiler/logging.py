@@ -6,14 +6,13 @@ Sources: iptables-extensions(8), LOG, NFLOG and limit; ``print_rate`` of iptable
 from engine.compiler.options import LogTarget
 from engine.objects.config import rate_of
 from engine.policy.completed_rules import CompletedRule, Direction
+from engine.rulesets.canonical.numbers import RATE_SCALE, rate_word
 from engine.rulesets.model import Match, Target
 from engine.rulesets.ownership import digest
 
 _LOG_ROOM = 29  # characters of a LOG prefix
 _NFLOG_ROOM = 63  # characters of an NFLOG prefix, without its closing NUL
 _LETTERS = {Direction.INGRESS: "I", Direction.EGRESS: "O"}
-_UNITS = (("day", 86400), ("hour", 3600), ("min", 60), ("sec", 1))
-_SCALE = 10000  # xt_limit counts in ten-thousandths of a second
 _DEFAULT_BURST = 5
 
 
@@ -52,11 +51,6 @@ def _fitting(head: str, rest: str, room: int, end: str = "") -> str:
 
 def limit_matches(log: LogTarget) -> tuple[Match, ...]:
     """Return the match that bounds how much is logged."""
-    period = _SCALE * rate_of(log.rate)[1] // rate_of(log.rate)[0]
-    name, seconds = _UNITS[0]
-    for unit, size in _UNITS[1:]:
-        if period > size * _SCALE or size * _SCALE // period < size * _SCALE % period:
-            break
-        name, seconds = unit, size
+    count, seconds = rate_of(log.rate)
     burst = () if log.burst == _DEFAULT_BURST else (Match("limit", "limit-burst", (str(log.burst),)),)
-    return (Match("limit", "limit", (f"{seconds * _SCALE // period}/{name}",)), *burst)
+    return (Match("limit", "limit", (rate_word(RATE_SCALE * seconds // count),)), *burst)

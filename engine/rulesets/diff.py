@@ -1,14 +1,16 @@
 """What has to change so that an observed ruleset becomes the wanted one, as the fewest changes.
 
 Only what bears nodewall's prefix takes part: its chains, its sets, and the jumps into its chains that stand in other
-chains. Everything else in the observed ruleset is somebody else's and stays.
+chains. Everything else in the observed ruleset is somebody else's and stays. Rules and sets are compared by their
+canonical form (:mod:`engine.rulesets.canonical`), so no release of the tools causes a difference by its spelling.
 """
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
+from engine.rulesets.canonical import canonical_header, canonical_member, canonical_rules
+from engine.rulesets.kept_rules import kept_rules
 from engine.rulesets.model import Chain, Family, IpSet, Member, Rule, Ruleset, Table
 
 
@@ -138,7 +140,9 @@ def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
 def _is_made_anew(before: IpSet, after: IpSet) -> bool:
     """Return whether a set cannot become another in place: of another kind, or without room for both's members."""
     if (before.kind, before.options) != (after.kind, after.options):
-        return True
+        first, second = canonical_header(before), canonical_header(after)
+        if (first.kind, first.options) != (second.kind, second.options):
+            return True
     room = int(dict(before.options).get("maxelem", _MAX_MEMBERS))
     few = len(before.members) + len(after.members) <= room
     return not few and len({*before.members, *after.members}) > room
@@ -211,6 +215,8 @@ def _jump_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[
     there = old.rules[len(old.rules) - len(wanted) :] if last else old.rules[: len(wanted)]
     if present == wanted == there:
         return
+    if len(present) == len(wanted) and _alike(present, wanted, family) and _alike(there, wanted, family):
+        return
     for rule in present:
         yield JumpRemoved(family, table, old.name, rule)
     for rule in wanted if last else reversed(wanted):
@@ -227,7 +233,7 @@ def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[
         return
     position = 1
     old_at = new_at = 0
-    for old_next, new_next in [*kept_pairs(old.rules, new.rules), (len(old.rules), len(new.rules))]:
+    for old_next, new_next in [*kept_rules(old.rules, new.rules, family), (len(old.rules), len(new.rules))]:
         for rule in old.rules[old_at:old_next]:
             yield RuleDeleted(family, table, new.name, position, rule)
         for rule in new.rules[new_at:new_next]:
@@ -237,44 +243,8 @@ def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[
         old_at, new_at = old_next + 1, new_next + 1
 
 
-def kept_pairs(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Return the indices (in ``old``, in ``new``) of a longest common subsequence, ascending.
-
-    Hunt and Szymanski's way (Communications of the ACM 20, 1977): quick where rules hardly repeat, as ours do not.
-    """
-    places: dict[Hashable, list[int]] = defaultdict(list)
-    for index in range(len(new) - 1, -1, -1):
-        places[new[index]].append(index)
-    ends: list[int] = []  # for each length, the smallest index in ``new`` at which a subsequence of it ends
-    links: list[_Link] = []
-    for old_index, rule in enumerate(old):
-        for new_index in places.get(rule, ()):
-            length = bisect_left(ends, new_index)
-            link = _Link(old_index, new_index, links[length - 1] if length else None)
-            if length == len(ends):
-                ends.append(new_index)
-                links.append(link)
-            else:
-                ends[length] = new_index
-                links[length] = link
-    return _chain_of(links[-1] if links else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """A pair of equal rules and the pair before it in the subsequence."""
-
-    old: int
-    new: int
-    before: "_Link | None"
-
-
-def _chain_of(link: _Link | None) -> list[tuple[int, int]]:
-    pairs = []
-    while link is not None:
-        pairs.append((link.old, link.new))
-        link = link.before
-    return pairs[::-1]
+def _alike(one: tuple[Rule, ...], other: tuple[Rule, ...], family: Family) -> bool:
+    return one == other or canonical_rules(one, family) == canonical_rules(other, family)
 
 
 def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
@@ -285,7 +255,7 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
             yield SetCreated(replace(after, members=()))
             yield from (MemberAdded(name, member) for member in sorted(after.members))
         elif before.members != after.members:
-            yield from _member_edits(name, before.members, after.members)
+            yield from _member_edits(name, before, after)
 
 
 def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
@@ -297,14 +267,14 @@ def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | N
         yield name, old.get(name), new.get(name)
 
 
-def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ...]) -> Iterator[SetEdit]:
+def _member_edits(name: str, before: IpSet, after: IpSet) -> Iterator[SetEdit]:
     """Yield what turns members into others, narrow networks first and those that go last, the widest of them first.
 
     A set answers by its most specific member, so in this order an address is in it as before or as after all along.
     """
     # A set holds an element once, whatever its flags, so elements are what is compared first.
-    old = {member[0]: member for member in before}
-    new = {member[0]: member for member in after}
+    new = {member[0]: member for member in after.members}
+    old = _spelt_as(new.keys(), before)
     for element, member in sorted(new.items(), key=lambda item: (-_length(item[0]), item[0])):
         if element not in old:
             yield MemberAdded(name, member)
@@ -312,6 +282,19 @@ def _member_edits(name: str, before: tuple[Member, ...], after: tuple[Member, ..
             yield MemberChanged(name, member)
     for element in sorted(old.keys() - new.keys(), key=lambda gone: (_length(gone), gone)):
         yield MemberRemoved(name, old[element])
+
+
+def _spelt_as(wanted: AbstractSet[str], before: IpSet) -> dict[str, Member]:
+    """Return members by element, under the wanted spelling of an element where there is one that means the same."""
+    old = {member[0]: member for member in before.members}
+    gone, new = old.keys() - wanted, wanted - old.keys()
+    if gone and new:
+        spelling = {canonical_member((element,), before)[0]: element for element in new}
+        for element in gone:
+            asked = spelling.get(canonical_member((element,), before)[0])
+            if asked is not None:
+                old[asked] = (asked, *old.pop(element)[1:])
+    return old
 
 
 def _length(element: str) -> int:

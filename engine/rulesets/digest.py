@@ -1,4 +1,7 @@
-"""By which hash outcomes tell what is in force: the SHA-256 of a ruleset's text, kept up part by part."""
+"""By which hash outcomes tell what is in force: the SHA-256 of a ruleset's text, kept up part by part.
+
+Input are compiled rulesets, which are in canonical form (:mod:`engine.rulesets.canonical`), so the text needs no other.
+"""
 
 import hashlib
 from operator import attrgetter

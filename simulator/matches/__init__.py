@@ -25,6 +25,7 @@ from simulator.matches import (
     transport_options,
 )
 from simulator.matches.base import (
+    UNKNOWN_NAME,
     CompiledMatch,
     ConditionContext,
     ContextCheck,
@@ -37,6 +38,7 @@ from simulator.matches.base import (
     inverted,
     opaque,
     spelled,
+    unread,
 )
 from simulator.matches.breakpoints import BreakpointContext, Breakpoints, Span
 from simulator.matches.formula import (
@@ -138,7 +140,7 @@ def _together(group: OptionGroup, family: Family, sets: SetRegistry) -> Compiled
     try:
         return replace(GROUPS[group[0].module].evaluate(options, family, sets), matches=options)
     except (ValueError, IndexError):
-        return opaque(*group)
+        return opaque(*group, why=unread(*group))
 
 
 def _test(match: Match, family: Family) -> CompiledMatch:
@@ -148,7 +150,7 @@ def _test(match: Match, family: Family) -> CompiledMatch:
     try:
         check = found.evaluate(match.values, family)
     except ValueError:
-        return opaque(match)
+        return opaque(match, why=unread(match))
     check = guarded(inverted(check) if match.negated else check, found.scope.check)
     why = f"needs {found.needs}, which the packet does not give"
     return CompiledMatch(spelled(match), check, why, made_up=found.made_up, drops=found.drops, matches=(match,))
@@ -202,6 +204,8 @@ def _option_condition(match: Match, family: Family) -> Formula | Undecided:
 
 
 def _not_understood(group: OptionGroup) -> FreeCondition:
+    if unread(*group) == UNKNOWN_NAME:
+        return FreeCondition(spelled(*group), UNKNOWN_NAME)
     reason = ON_THE_WIRE if group[0].module in _ON_THE_WIRE else MORE_THAN_THE_PACKET
     return reason.free(spelled(*group))
 

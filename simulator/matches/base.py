@@ -29,6 +29,8 @@ OptionGroup = tuple[Match, ...]
 """The options of one ``-m``."""
 
 UNMODELLED = "is not modelled"
+UNKNOWN_NAME = "names a protocol or service that is not known here (write its number)"
+_NAMED = frozenset({"protocol", "ctproto", "sport", "dport", "sports", "dports", "ports"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,12 @@ def unknown(_packet: Packet) -> Truth:
 def opaque(*matches: Match, why: str = UNMODELLED) -> CompiledMatch:
     """Return the test of a match that cannot be decided."""
     return CompiledMatch(spelled(*matches), unknown, why)
+
+
+def unread(*matches: Match) -> str:
+    """Return why matches whose words are not understood cannot be decided."""
+    named = any(match.option in _NAMED and any(map(str.isalpha, "".join(match.values))) for match in matches)
+    return UNKNOWN_NAME if named else UNMODELLED
 
 
 def weighed(

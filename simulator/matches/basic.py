@@ -4,8 +4,8 @@ They behave as ``ip_packet_match`` and ``ip6_packet_match`` in the kernel.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address
 
+from engine.rulesets.canonical.numbers import BITS, MaskedAddress, address_number, masked
 from engine.rulesets.model import Family
 from simulator.context import UNKNOWN_INTERFACE
 from simulator.matches.base import CheckReader, Condition, MatchOption, PacketCheck, one
@@ -13,43 +13,7 @@ from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Span, Va
 from simulator.matches.formula import TRUE, Formula, MaskedBits, NameCondition, within
 from simulator.packets import Packet, protocol_names
 
-Masked = tuple[int, int]
-"""An address and a mask as numbers; the address has no bit outside the mask."""
-
-BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
-_ADDRESS: Mapping[Family, type[IPv4Address] | type[IPv6Address]] = {
-    Family.IPV4: IPv4Address,
-    Family.IPV6: IPv6Address,
-}
-
-
-def address_number(text: str, family: Family) -> int:
-    """Read an address as a number.
-
-    Raises:
-        ValueError: it is no address of the family.
-    """
-    return int(_ADDRESS[family](text))
-
-
-def masked(text: str, family: Family) -> Masked:
-    """Read ``ADDRESS``, ``ADDRESS/PREFIX`` or ``ADDRESS/MASK``, whose mask may have holes.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    address, slash, mask_text = text.partition("/")
-    bits = BITS[family]
-    mask = _mask(mask_text, family) if slash else (1 << bits) - 1
-    return address_number(address, family) & mask, mask
-
-
-def _mask(text: str, family: Family) -> int:
-    if not text.isdigit():
-        return address_number(text, family)
-    bits = BITS[family]
-    prefix = protocol_names.number(text, bits)
-    return ((1 << prefix) - 1) << (bits - prefix)
+__all__ = ["BITS", "OPTIONS", "MaskedAddress", "address_number", "masked"]
 
 
 _HOLES = 12
@@ -115,7 +79,7 @@ def _destination(values: tuple[str, ...], family: Family) -> PacketCheck:
     return lambda packet: any(int(packet.dst) & mask == address for address, mask in ranges)
 
 
-def _alternatives(values: tuple[str, ...], family: Family) -> tuple[Masked, ...]:
+def _alternatives(values: tuple[str, ...], family: Family) -> tuple[MaskedAddress, ...]:
     """``-s A,B`` stands for one rule per address; iptables-save never prints it."""
     return tuple(masked(text, family) for text in one(values).split(","))
 

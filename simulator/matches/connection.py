@@ -7,6 +7,7 @@ Source: ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_con
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
+from engine.rulesets.canonical.numbers import port_range
 from engine.rulesets.model import Family, Match
 from simulator.matches.base import (
     CompiledMatch,
@@ -26,7 +27,7 @@ from simulator.matches.basic import masked, networks
 from simulator.matches.breakpoints import NO_RANGES, Breakpoints, anywhere
 from simulator.matches.fields import mark_and_mask
 from simulator.matches.formula import MORE_THAN_THE_PACKET, And, Formula, Not, state_condition
-from simulator.matches.transport import port_range, port_spans
+from simulator.matches.transport import port_spans
 from simulator.packets import Connection, ConnectionTuple, ConnState, Packet, protocol_names
 
 _TRANSLATED = frozenset({"SNAT", "DNAT"})

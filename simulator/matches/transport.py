@@ -8,15 +8,14 @@ With connection tracking in use neither ever sees one.)
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
+from engine.rulesets.canonical.icmp import is_any_icmp
+from engine.rulesets.canonical.numbers import PortInterval, port_range
 from engine.rulesets.model import Family
 from simulator.matches.base import MatchOption, PacketCheck, Scope, Truth, bare, one, speaks
 from simulator.matches.breakpoints import NO_RANGES, BreakpointContext, Span, ValueKind
 from simulator.matches.formula import TRUE, Formula, MaskedBits, Or, within
 from simulator.matches.numeric import Number, Ranges, among, in_ranges, spans
 from simulator.packets import TCP_FLAGS, Packet, protocol_names
-
-PortRange = tuple[int, int]
-"""The lowest and the highest port."""
 
 _FLAG_WORDS: Mapping[str, frozenset[str]] = {
     "ALL": frozenset(TCP_FLAGS[:6]),
@@ -25,23 +24,7 @@ _FLAG_WORDS: Mapping[str, frozenset[str]] = {
 }
 
 
-def port_range(text: str) -> PortRange:
-    """Read ``PORT``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
-
-    Raises:
-        ValueError: it is none of them; service names are not known here.
-    """
-    low_text, colon, high_text = text.partition(":")
-    if not colon:
-        return (protocol_names.number(text, 0xFFFF), protocol_names.number(text, 0xFFFF))
-    low = protocol_names.number(low_text or "0", 0xFFFF)
-    high = protocol_names.number(high_text or "65535", 0xFFFF)
-    if low > high:
-        raise ValueError(text)
-    return (low, high)
-
-
-def port_ranges(text: str) -> tuple[PortRange, ...]:
+def port_ranges(text: str) -> tuple[PortInterval, ...]:
     """Read what multiport takes: `port_range` texts with commas between."""
     return tuple(port_range(part) for part in text.split(","))
 
@@ -125,9 +108,9 @@ def _syn(_values: tuple[str, ...], family: Family) -> PacketCheck:
 
 
 def _icmp_type(values: tuple[str, ...], family: Family) -> PacketCheck:
-    """In IPv4 ``any`` holds for all, and so does 255, which is how the kernel stores it."""
+    """In IPv4 ``any`` holds for all, and so does type 255 with any code, which is how the kernel stores it."""
     text = one(values)
-    if family is Family.IPV4 and text.lower() in {"any", "255"}:
+    if is_any_icmp(text, family):
         return lambda _packet: True
     kind, low, high = protocol_names.icmp_range(text, family)
     return lambda packet: None if packet.icmp is None else packet.icmp[0] == kind and low <= packet.icmp[1] <= high
@@ -143,7 +126,7 @@ def icmp_spans(word: str, context: BreakpointContext) -> Iterable[Span]:
 
 def _typed(values: tuple[str, ...], family: Family) -> Formula:
     text = one(values)
-    if family is Family.IPV4 and text.lower() in {"any", "255"}:
+    if is_any_icmp(text, family):
         return TRUE
     kind, low, high = protocol_names.icmp_range(text, family)
     return within("icmp", (kind << 8 | low, kind << 8 | high))

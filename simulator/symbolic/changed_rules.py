@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from engine.rulesets.diff import kept_pairs
+from engine.rulesets.kept_rules import kept_pairs
 from engine.rulesets.model import Hook
 from simulator.packet_sets.bdd import BddFunction
 from simulator.packet_sets.space import UNCHANGED, PacketSpace

@@ -6,7 +6,9 @@ ipset(8).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from engine.rulesets.canonical import portable_rule
 from engine.rulesets.diff import (
     ChainChange,
     ChainEdit,
@@ -17,6 +19,7 @@ from engine.rulesets.diff import (
     MemberRemoved,
     RuleDeleted,
     RuleInserted,
+    RulesetChange,
     SetCreated,
     SetDestroyed,
     SetEdit,
@@ -27,6 +30,22 @@ from engine.rulesets.plan import Step, Tool, make_plan
 from engine.rulesets.text.ipsets import render_create, render_member
 from engine.rulesets.text.quoting import plain_name
 from engine.rulesets.text.tables import render_rule
+
+
+def portable(step: Step) -> Step:
+    """Return a step whose rules every release of iptables reads.
+
+    Without /etc/protocols no release knows ``igmp``, so such protocols become numbers.
+    """
+    changes = tuple(map(_portable, step.changes))
+    return step if changes == step.changes else replace(step, changes=changes)
+
+
+def _portable(change: RulesetChange) -> RulesetChange:
+    if isinstance(change, RuleInserted | RuleDeleted | JumpPlaced | JumpRemoved):
+        rule = portable_rule(change.rule)
+        return change if rule is change.rule else replace(change, rule=rule)
+    return change
 
 
 def render_step(step: Step) -> str:

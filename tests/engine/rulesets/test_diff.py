@@ -23,9 +23,9 @@ from engine.rulesets.diff import (
     SetDestroyed,
     apply_changes,
     diff,
-    kept_pairs,
     owned,
 )
+from engine.rulesets.kept_rules import kept_pairs
 from engine.rulesets.model import Chain, Family, IpSet, Member, Rule, Ruleset, Table
 from engine.rulesets.plan import make_plan
 from tests.support.rulesets.ruleset_builders import FOREIGN, arranged, kernel_rule, observed_rulesets, owned_rulesets

@@ -251,7 +251,7 @@ def test_a_set_of_the_other_family_holds_nothing() -> None:
     "test",
     [
         match("osf", "genre", "Linux"),
-        match("tcp", "dport", "ssh"),
+        match("tcp", "dport", "unheard-of"),
         match("tcp", "dport", "9:1"),
         match("tcp", "tcp-flags", "SYN"),
         match("tcp", "tcp-flags", "SYN,BAD", "SYN"),

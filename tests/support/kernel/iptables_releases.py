@@ -1,0 +1,57 @@
+"""Programs of iptables releases: those of Debian 12, 13 and testing, as scripts that stand first on PATH.
+
+``.ci/iptables-releases`` fetches them. Each script enters the root file system of its release, in a mount namespace of
+its own; there it hides ``/etc/protocols`` and ``/etc/services`` where they are not wanted.
+"""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+RELEASES: Mapping[str, str] = {"bookworm": "1.8.9", "trixie": "1.8.11", "testing": "1.8.13"}
+"""Debian's release -> the iptables that it has; testing may have a newer one."""
+
+PROGRAMS = (
+    "ipset",
+    *(
+        f"{tables}-{kind}{action}"
+        for tables in ("iptables", "ip6tables")
+        for kind in ("nft", "legacy")
+        for action in ("", "-save", "-restore")
+    ),
+)
+
+_SCRIPT = """\
+#!/bin/sh
+exec unshare --mount -- sh -euc '
+mount --rbind /proc "$1/proc"
+mount --rbind /run "$1/run"
+{hidden}
+exec chroot "$@"' sh {root} "${{0##*/}}" "$@"
+"""
+_HIDE = 'for name in protocols services; do mount --bind /dev/null "$1/etc/$name"; done'
+
+
+def fetched() -> Path:
+    """Return the folder of the roots, which may have to be fetched first."""
+    done = subprocess.run(["sh", str(ROOT / ".ci" / "iptables-releases")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return Path(done.stdout.strip())
+
+
+def scripts(folder: Path, root: Path, *, named: bool) -> Path:
+    """Write scripts for the programs of a root into a folder; ``named`` leaves them the files of names."""
+    for program in PROGRAMS:
+        script = folder / program
+        script.write_text(_SCRIPT.format(root=shlex.quote(str(root)), hidden="" if named else _HIDE))
+        script.chmod(0o755)
+    return folder
+
+
+def version(program: Path) -> str:
+    """Return the version that a program says it has."""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, env={**os.environ})
+    return done.stdout.split()[1].removeprefix("v").rstrip(",")
