@@ -19,6 +19,11 @@ class FolderSnapshots(SnapshotStore):
 
     folder: Path
 
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
     def sequences(self) -> Sequence[int]:
         with suppress(OSError):
             return [int(path.stem) for path in self.folder.iterdir() if path.suffix == ".z" and path.stem.isdecimal()]
@@ -53,6 +58,7 @@ class FolderSnapshots(SnapshotStore):
 class MemorySnapshots(SnapshotStore):
     """Snapshots that live as long as the process."""
 
+    name: str = "memory"
     content: dict[int, bytes] = field(default_factory=dict)
 
     def sequences(self) -> Sequence[int]:

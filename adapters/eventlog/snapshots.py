@@ -60,14 +60,14 @@ class Snapshots:
         Raises:
             LogError: an event cannot be trusted, or its state is another one.
         """
-        kept = [found for sequence in self.log.snapshots.sequences() if (found := self._read(sequence)) is not None]
+        kept = {at: found for at in self.log.snapshots.sequences() if (found := self._read(at)) is not None}
         if kept:
-            last = max(mark.sequence for _, mark in kept)
+            last = max(mark.sequence for _, mark in kept.values())
             for state, mark in folded(self.log, last):
-                same = [each for each, at in kept if at == mark]
+                same = [each for each, at in kept.values() if at == mark]
                 if any(lines_of(each) != lines_of(state) for each in same):
-                    there = f"{self.log.name}-states"
-                    raise LogCorrupt(self.log.name, mark.sequence, f"it leads to another state than {there} has")
+                    problem = f"it leads to another state than {self.log.snapshots.name} has"
+                    raise LogCorrupt(self.log.name, mark.sequence, problem)
 
     def _read(self, sequence: int) -> tuple[ClusterState, EventMark] | None:
         """Return the snapshot of a sequence, None where it is not of this log or is not whole."""

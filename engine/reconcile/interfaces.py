@@ -142,16 +142,21 @@ class VerifiedLog(LogReader, Protocol):
         ...
 
     def compactions(self) -> Iterator[tuple[int, LogCompacted]]:
-        """Yield the sequence and the body of every event that records just the state the log begins with.
+        """Yield the sequence and the body of every event that records the very base that the log begins with.
 
         Raises:
-            LogCorrupt: such an event cannot be trusted.
+            LogCorrupt: such an event is not as it was appended.
         """
         ...
 
 
 class SnapshotStore(Protocol):
     """Snapshots of a log's states by sequence; one that is lost or damaged is computed again."""
+
+    @property
+    def name(self) -> str:
+        """The store in messages: its folder where it has one."""
+        ...
 
     def sequences(self) -> Sequence[int]:
         """Return the sequences of all snapshots, in any order; none where they cannot be read."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.cli.render.object_diffs import edited_as_lines
 from engine.bounded_json import (
     MAX_DEPTH,
     MAX_OBJECT_VALUES,
@@ -20,7 +21,7 @@ from engine.bounded_json import (
 )
 from engine.events import canonical
 from engine.objects.base import MAX_FINDINGS
-from engine.state.object_diff import edits
+from engine.state.object_diff import ObjectChangeKind, ObjectDiff, edits
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +113,8 @@ def test_deepest_values_are_compared_and_written() -> None:
     """What passes the limits overflows in no function that walks through it."""
     one, other = (parse_objects(b"[" * 64 + number + b"]" * 64) for number in (b"1", b"2"))
     assert one != other
-    assert [str(edit) for edit in edits(one, other)] == [f"~ {'[0]' * 64}: 1 -> 2"]
+    found = ObjectDiff(ObjectChangeKind.CHANGED, tuple(edits(one, other)))
+    assert edited_as_lines(found) == (f"~ {'[0]' * 64}: 1 -> 2",)
     assert parse_json(canonical(one)) == one
 
 

@@ -1,7 +1,7 @@
 """Operations: the changes of a plan as users are shown them.
 
-Input: changes and plans of :mod:`engine.rulesets.plan`. Output: :class:`Op`, whose keys are the contract of the
-command line.
+Input: changes and plans of :mod:`engine.rulesets.plan`. Output: :class:`Op`; :mod:`adapters.cli.render.plans`
+presents it.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,6 @@ class Op:
     op: str
     object: str
     detail: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """Return it under the keys of the command line's contract."""
-        return {"tool": self.tool, "op": self.op, "object": self.object, "detail": self.detail}
 
     def __str__(self) -> str:
         """Return it as one line."""

@@ -21,7 +21,19 @@ from adapters.eventlog.sources import LogSource
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
 from engine.errors import EventsCompacted, EventTooLarge, IdTaken, LogConflict, LogCorrupt, LogError, LogUnusable
-from engine.events import BEGINNING, GENESIS, Event, EventBody, EventMark, NodeDeleted, StoredEvent, chained, deleted
+from engine.events import (
+    BEGINNING,
+    GENESIS,
+    CompactedBase,
+    Event,
+    EventBody,
+    EventMark,
+    NodeDeleted,
+    StoredEvent,
+    chained,
+    deleted,
+    timestamp,
+)
 from engine.events.outcomes import ApplyFailed, LogCompacted
 from engine.reconcile.interfaces import EventLog
 from engine.state.fold import evolved
@@ -286,6 +298,20 @@ def test_states_without_a_record_are_found(log: EventLog) -> None:
     for verify in (log.verify, log.verify_base):
         with pytest.raises(LogCorrupt, match="event 3 cannot be trusted: what stands for the compacted events"):
             verify()
+
+
+@pytest.mark.parametrize("change", [{"time": "2000-01-01T00:00:00Z"}, {"after": "0" * 64}], ids=["time", "place"])
+def test_records_of_other_states_do_not_count(log: EventLog, change: dict[str, str]) -> None:
+    """A record has to name the time of the last compacted event, and the event that it follows."""
+    events = filled(log)
+    mark, state = EventMark(3, events[2].hash), b""
+    base = CompactedBase(mark, timestamp(events[2].time), state)
+    record = LogCompacted(until=3, last=mark.hash, state=base.digest, events=3, time=base.time, after=events[-1].hash)
+    log.compact(base, record.model_copy(update=change), source="test", expected=5)
+    assert not list(log.compactions())
+    log.append([record.model_copy(update={"after": log.hash_at(6).decode()})], source="test", expected=6)
+    assert [sequence for sequence, _ in log.compactions()] == [7]
+    log.verify_base()
 
 
 @pytest.mark.parametrize("other", KINDS)

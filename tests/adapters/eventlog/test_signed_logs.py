@@ -378,7 +378,7 @@ def test_forged_kept_state_fails_verification(short: Site, at: int) -> None:
 def test_genuine_kept_states_pass_verification(short: Site) -> None:
     """Those that nodewall writes are what their events lead to."""
     Snapshots(short.log, interval=2).reached()
-    assert list(short.log.snapshots.sequences())
+    assert any(short.log.snapshots.folder.iterdir())
     short.verified()
 
 
