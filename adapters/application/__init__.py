@@ -1,1 +1,4 @@
-"""Use cases shared by the commands and the agent."""
+"""Use cases shared by commands and the agent.
+
+Input are options as plain values and a selection of cluster and node; output are values, which commands render.
+"""

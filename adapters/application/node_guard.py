@@ -1,14 +1,23 @@
 """The guard of a node whose state goes on: what it learnt of the rules is kept as long as it would judge the same."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from adapters import wiring
-from engine.reconcile.interfaces import PlanProof
+from engine.reconcile.interfaces import PlanProof, Verifier
 from engine.rulesets.model import Ruleset
 from engine.rulesets.transitions import IntermediateState
 from engine.state.fold import ClusterState
 from simulator.guard.guard import LockoutGuard
 from simulator.symbolic import Budget
+
+
+class StateVerifier(Verifier, Protocol):
+    """Verifier that judges as one cluster state demands."""
+
+    def judge_in(self, state: ClusterState) -> None:
+        """Judge plans by this state from now on."""
+        ...
 
 
 class NodeGuard:

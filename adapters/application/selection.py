@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from adapters import wiring
@@ -47,6 +48,55 @@ class SelectionOptions:
     def raw(self) -> bool:
         """Whether raw text was given."""
         return any((self.ipv4, self.ipv6, self.ipset))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Cluster, node and rules that a user selected, each loaded when first asked for and then kept.
+
+    So a command reads its files and standard input once, and compiles once, however often it asks. The properties raise
+    what the functions of the same purpose below raise.
+    """
+
+    options: SelectionOptions
+
+    @cached_property
+    def state(self) -> ClusterState:
+        """The cluster state that manifests or a log give."""
+        return state_of(self.options)
+
+    @cached_property
+    def node(self) -> str:
+        """The node that was named."""
+        return node_of(self.options)
+
+    @property
+    def config(self) -> Configuration:
+        """The configuration of the cluster state."""
+        return self.state.config
+
+    @property
+    def backend(self) -> BackendName:
+        """The backend that was asked for, on the command line or else by the configuration."""
+        return backend_of(self.options, self.state)
+
+    @cached_property
+    def desired(self) -> DesiredRuleset:
+        """The rules that the cluster state gives the node, compiled."""
+        return desired(self.state, self.node)
+
+    @cached_property
+    def rules(self) -> tuple[Ruleset, DesiredRuleset | None]:
+        """The selected ruleset, and what it is compiled from unless it is text or observed."""
+        options = self.options
+        given = [bool(options.files), bool(options.log), options.raw, options.live]
+        if sum(given) != 1:
+            raise Refused((Fault("", "a world is needed", f"one of {SOURCES}"),))
+        if options.live:
+            return wiring.kernel(options.netns, options.backend or BackendName.AUTO).observe(), None
+        if options.raw:
+            return _read_raw(options), None
+        return self.desired.ruleset, self.desired
 
 
 def state_of(options: SelectionOptions) -> ClusterState:
@@ -144,20 +194,7 @@ def node_of(options: SelectionOptions) -> str:
 
 def ruleset_of(options: SelectionOptions) -> Ruleset:
     """Return the ruleset the world amounts to: compiled for a node, read from text, or observed."""
-    return rules_of(options)[0]
-
-
-def rules_of(options: SelectionOptions) -> tuple[Ruleset, DesiredRuleset | None]:
-    """Return the ruleset the world amounts to, and what it is compiled from where it is."""
-    given = [bool(options.files), bool(options.log), options.raw, options.live]
-    if sum(given) != 1:
-        raise Refused((Fault("", "a world is needed", f"one of {SOURCES}"),))
-    if options.live:
-        return wiring.kernel(options.netns, options.backend or BackendName.AUTO).observe(), None
-    if options.raw:
-        return _read_raw(options), None
-    wanted = desired(state_of(options), node_of(options))
-    return wanted.ruleset, wanted
+    return Selection(options).rules[0]
 
 
 def families_of(options: SelectionOptions) -> tuple[Family, ...]:

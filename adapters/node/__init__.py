@@ -1,1 +1,1 @@
-"""Live agent of one Node: loop, drift repair, timed applies, removal and reports."""
+"""The agent of a node and what it works with."""

@@ -1,16 +1,12 @@
 """The agent of a node: hears of changes, brings them into force, and undoes what others do to its rules.
 
 One thread and one loop, which sleeps until the kernel tells of a change, a moment comes that was set, or a signal. What
-is in force stays in force until the first plan is proved, whatever fails, and when the agent ends.
+is in force stays in force until the first plan is proved, whatever fails, and when the agent ends. Time and waiting
+come from :mod:`adapters.node.wakeups`, so that tests run the loop without waiting.
 """
 
 import math
-import os
-import selectors
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -18,15 +14,14 @@ from typing import Protocol
 import structlog
 
 from adapters.eventlog.sources import EventSource
-from adapters.netfilter.conntrack import ConnectionTable
-from adapters.netfilter.hostfacts import observe
 from adapters.node.drift import RulesetEnforcer
+from adapters.node.wakeups import Wake, Wakeups
 from adapters.system.gc_tuning import give_back
-from adapters.system.process import Runner
 from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derived
 from engine.errors import EnforcementDisabled, NodewallError
-from engine.reconcile.interfaces import LogWatch
+from engine.events import HostObserved
+from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 
 _LOG = structlog.get_logger(__name__)
@@ -73,15 +68,15 @@ class Agent:
     """Keeps a node as the source tells of it; ``judge_in`` is told the state that plans are judged in."""
 
     node: str
-    netns: str
-    runner: Runner
     source: EventSource
     keeper: RulesetEnforcer
     judge_in: Callable[[ClusterState], None]
-    told_by: int | None
-    """A descriptor that can be read from once rules have changed; None where the kernel has to be asked."""
-    written: LogWatch | None
-    """Tells when the source may have news; where it is None the source is asked again and again."""
+    wakeups: Wakeups
+    """Time, and what ends a wait; the kernel and the source are polled where it does not tell of them."""
+    observe_host: Callable[[], HostObserved]
+    """Returns the interfaces and DNS servers that the node has now."""
+    forget_connections: Callable[[Ruleset], object]
+    """Deletes tracked connections that rules would not admit."""
     enforced: Callable[[DesiredRuleset, Sequence[datetime]], object]
     """Called whenever rules came into force, with the times of the events that wanted them."""
     switch: KillSwitch
@@ -89,7 +84,6 @@ class Agent:
     turned: Callable[[Derivation], float | None] = lambda _: None
     """Called after every turn of the loop with what is wanted now; returns when there has to be another turn."""
     _derivation: Derivation = field(init=False)
-    _stop: bool = field(default=False, init=False)
     _due: dict[str, float] = field(default_factory=dict, init=False)
     _eager_until: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
@@ -105,49 +99,38 @@ class Agent:
     def run(self, state: ClusterState) -> None:
         """Keep the node until SIGTERM or SIGINT comes."""
         self._derivation = derived(self._with_host(state), self.node)
-        self._due = {"look": 0.0, "host": time.monotonic() + _HOST, "enforce": 0.0}
-        if self.told_by is None:
+        self._due = {"look": 0.0, "host": self.wakeups.now() + _HOST, "enforce": 0.0}
+        if Wake.RULES not in self.wakeups.tells:
             self._due["ask"] = 0.0
-        with _woken(self._end) as wake, selectors.DefaultSelector() as selector:
-            for each in (wake, self.told_by, self.written.descriptor if self.written else None):
-                if each is not None:
-                    selector.register(each, selectors.EVENT_READ)
-            while not self._stop:
+        with self.wakeups.opened() as wait:
+            woken = frozenset[Wake]()
+            while Wake.STOP not in woken:
                 self._turn()
-                for key, _ in selector.select(self._sleep()):
-                    if key.fd == wake:
-                        os.read(wake, 1 << 12)
-                    elif self.written and key.fd == self.written.descriptor:
-                        self._wait_for_news(self.written)
-                    else:
-                        self._told()
-
-    def _wait_for_news(self, written: LogWatch) -> None:
-        if written.told():
-            self._eager_until = time.monotonic() + _EAGER
+                woken = wait(self._sleep())
+                if Wake.LOG in woken:
+                    self._eager_until = self.wakeups.now() + _EAGER
+                if Wake.RULES in woken:
+                    self._told()
 
     def _told(self) -> None:
         """Look at what has changed, but not all the time where others change their rules all the time."""
         if not self.keeper.kernel.hear():
             return
-        soon = max(time.monotonic(), self._looked[1] + self._looked[1] - self._looked[0], self.keeper.held_until)
+        soon = max(self.wakeups.now(), self._looked[1] + self._looked[1] - self._looked[0], self.keeper.held_until)
         self._due["look"] = min(self._due["look"], soon)
 
-    def _end(self) -> None:
-        self._stop = True
-
     def _sleep(self) -> float:
-        now = time.monotonic()
-        listen = _SOON if now < self._eager_until else _LISTEN if self.written is None else _LISTEN_BESIDES
+        now = self.wakeups.now()
+        listen = _SOON if now < self._eager_until else _LISTEN_BESIDES if Wake.LOG in self.wakeups.tells else _LISTEN
         return max(0.0, min(min(self._due.values()) - now, listen))
 
     def _turn(self) -> None:
         """Do what is due."""
-        now = time.monotonic()
+        now = self.wakeups.now()
         self._hear(now)
         if now >= self._due.get("ask", now + 1):
             self._told()
-            self._due["ask"] = time.monotonic() + _ASK
+            self._due["ask"] = self.wakeups.now() + _ASK
         if now >= self._due["host"]:
             self._see_host(now)
         if self.switch.off:
@@ -195,7 +178,7 @@ class Agent:
     def _with_host(self, state: ClusterState) -> ClusterState:
         """Return the state with what the node is seen to have, put on record where it is new."""
         try:
-            seen = observe(self.node, self.runner, self.netns)
+            seen = self.observe_host()
         except NodewallError as error:
             _LOG.error("host not seen", error=str(error))
             return state
@@ -215,7 +198,7 @@ class Agent:
             self.judge_in(self._derivation.state)
             self.keeper.enforce(wanted)
             if self._derivation.state.config.enforce_established:
-                ConnectionTable(self.runner).enforce(self.keeper.nodes.in_force)
+                self.forget_connections(self.keeper.nodes.in_force)
         except NodewallError as error:
             self._failed(error, now)
             return
@@ -241,23 +224,7 @@ class Agent:
             self.keeper.repair()
         except NodewallError as error:
             self._failed(error, now)
-        self._looked = (now, time.monotonic())
+        self._looked = (now, self.wakeups.now())
         if whole:
             self._whole = self._looked[1] + max(_LOOK, _SHARE * (self._looked[1] - now))
         self._due["look"] = max(self._whole, self.keeper.held_until)
-
-
-@contextmanager
-def _woken(end: Callable[[], None]) -> Iterator[int]:
-    """Have signals that end the process end the agent instead, and give a descriptor that they write to."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {each: signal.signal(each, lambda *_: end()) for each in (signal.SIGTERM, signal.SIGINT)}
-    old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(old)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        for descriptor in (reader, writer):
-            os.close(descriptor)

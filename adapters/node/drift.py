@@ -11,6 +11,7 @@ from engine.desired.full import DesiredRuleset
 from engine.events.outcomes import DriftRepaired
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.diff import diff
+from engine.rulesets.model import Ruleset
 from engine.rulesets.text.operations import op_of
 
 _LOG = structlog.get_logger(__name__)
@@ -36,6 +37,8 @@ class RulesetEnforcer:
     _repairs: list[float] = field(default_factory=list, init=False)
     _pause: int = field(default=0, init=False)
     _not_optimised: str = field(default="", init=False)
+    _enforced: Ruleset = field(default_factory=Ruleset, init=False)
+    """Rules and sets as they were read back last; a plan that was refused since changed nothing."""
     held_until: float = field(default=0.0, init=False)
     """Until when no repair is made."""
 
@@ -46,7 +49,8 @@ class RulesetEnforcer:
             NodewallError: it could not be; what was in force is.
         """
         self.nodes.hold(wanted)
-        self.kernel.expect(self.nodes.latest.wanted)
+        self._enforced = self.nodes.latest.wanted
+        self.kernel.expect(self._enforced)
         self.journal.applied(self.nodes)
         if self.nodes.not_optimised != self._not_optimised:
             self._not_optimised = self.nodes.not_optimised
@@ -67,10 +71,11 @@ class RulesetEnforcer:
         """
         if self.now() < self.held_until:
             return False
-        changes = diff(self.kernel.observe(), self.nodes.latest.wanted)
+        changes = diff(self.kernel.observe(), self._enforced)
         if not changes:
             return False
         self.nodes.batch_reconcile(())
+        self._enforced = self.nodes.latest.wanted
         pause = self._held_back()
         found = tuple(str(op_of(change)) for change in changes[:_SHOWN])
         self.journal.append(DriftRepaired(node=self.journal.node, found=found, operations=len(changes), pause=pause))

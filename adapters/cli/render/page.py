@@ -4,9 +4,10 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 
+from adapters.application.timeline import Timeline, TimelineEntry
 from adapters.cli.render.events import edits_as_lines, head_as_json
 from adapters.cli.render.output import counted
-from adapters.cli.render.timeline import Timeline, TimelineEntry, effect_lines, outcome_lines
+from adapters.cli.render.timeline import effect_lines, groups_of, outcome_lines, turn_as_json
 
 _DATA = "/*DATA*/"
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -20,7 +21,7 @@ def page(node: str, timeline: Timeline, entries: Sequence[TimelineEntry]) -> str
         "leftOut": timeline.left_out,
         "entries": [_entry(each) for each in entries],
         "packets": [
-            {"words": packet.words, "turns": [turn.as_json() for turn in turns]}
+            {"words": packet.words, "turns": [turn_as_json(turn) for turn in turns]}
             for packet, turns in zip(timeline.packets, timeline.turns, strict=True)
         ],
     }
@@ -39,5 +40,5 @@ def _entry(entry: TimelineEntry) -> dict[str, object]:
         "outcome": list(outcome_lines(event)),
         "ops": counted(entry.ops, "op") if entry.ops else "",
         "effect": effect_lines(entry.effect),
-        "turns": [place for place, group in enumerate(entry.groups) if group.moved],
+        "turns": [place for place, group in enumerate(groups_of(entry)) if group.moved],
     }

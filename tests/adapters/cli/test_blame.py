@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
+from adapters.application.history import HistoryWalk
 from adapters.application.selection import changes_of
-from adapters.cli.render.moments import HistoryWalk, moments
+from adapters.cli.render.moments import moments
 from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, fold
 from simulator.netfilter import Walker

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.render.moments import HistoryWalk, moments
-from adapters.cli.render.timeline import Timeline
+from adapters.application.history import HistoryWalk
+from adapters.application.timeline import Timeline
+from adapters.cli.render.moments import moments
 from engine.errors import LogError
 from engine.events.outcomes import ApplyFailed, DriftRepaired, FailedRule, RulesetApplied
 from simulator.netfilter import Walker

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.render.moments import HistoryWalk, moments
+from adapters.application.history import HistoryWalk
+from adapters.cli.render.moments import moments
 from adapters.eventlog.snapshots import Snapshots
 from engine.compiler import compile_rules
 from engine.desired.full import desired

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.cli.render.moments import HistoryWalk, moments
+from adapters.application.history import HistoryWalk
+from adapters.cli.render.moments import moments
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.jsonl import branched, exported, imported
 from adapters.eventlog.relevant import abridged

@@ -2,12 +2,12 @@
 
 import click
 
-from adapters.application.selection import SelectionOptions, families_at, ruleset_at
+from adapters.application.comparison import Side, compare_node
+from adapters.application.selection import SelectionOptions
 from adapters.cli.options import FleetOptions, LimitOptions, cluster_kernel_options, fleet_options, limit_options
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import emit, output_option
 from adapters.system.budgets import budget
-from simulator.analysis.compare import compare
 
 
 @click.command("diff")
@@ -38,7 +38,6 @@ def diff_command(  # the parameters are the command line contract's
         from adapters.cli.commands.prove.fleet import diff_fleet  # noqa: PLC0415 - few ask for it
 
         return diff_fleet((old, new), world, fleet, allowed, output)
-    before, after = ruleset_at(old, old_ipset, world), ruleset_at(new, new_ipset, world)
-    changes = compare(before, after, families_at(old, new), allowed)
+    changes = compare_node(Side(old, old_ipset), Side(new, new_ipset), world, allowed)
     emit(output, effect_as_json(changes), lambda: effect_as_text(changes))
     return int(bool(changes))

@@ -6,15 +6,14 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.application.selection import sequence_of
-from adapters.cli.commands.ask.replay import first_of
+from adapters.application.history import HistoryWalk
+from adapters.application.timeline import Timeline, TimelineVerdict
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.options import LimitOptions, limit_options
 from adapters.cli.options_packets import parsed
-from adapters.cli.render.moments import HistoryWalk
 from adapters.cli.render.output import FORMATS, coloured, emit_item
 from adapters.cli.render.progress import progressing
-from adapters.cli.render.timeline import Timeline, TimelineVerdict
+from adapters.cli.render.timeline import entry_as_json, entry_as_text, turn_as_json
 from adapters.system.budgets import budget
 from simulator.packets import Packet
 
@@ -49,10 +48,8 @@ def history_command(  # the parameters are the command line contract's
 ) -> None:
     """Show what changed a node, who did so, and which packets fare otherwise since."""
     packets = parsed(specs)
-    log = wiring.event_log(path)
-    walk = HistoryWalk(log, node, first_of(log, first), sequence_of(log, last, "--to"))
-    total = max(0, (walk.last or log.last_sequence()) - walk.first + 1)
-    timeline = Timeline(progressing(walk.steps(), total, "walk"), node, packets, limit)
+    walk = HistoryWalk.between(wiring.event_log(path), node, first, last)
+    timeline = Timeline(progressing(walk.steps(), walk.total, "walk"), node, packets, limit)
     walk.check()
     entries = progressing(timeline.entries(budget(limits.max_seconds, limits.max_memory)), len(timeline), "compare")
     if output == "html":
@@ -61,9 +58,9 @@ def history_command(  # the parameters are the command line contract's
         click.echo(page(node, timeline, list(entries)), nl=False)
         return
     for entry in entries:
-        emit_item(output, entry.as_json(), entry.as_text)
+        emit_item(output, entry_as_json(entry), partial(entry_as_text, entry))
     for packet, turns in zip(packets, timeline.turns, strict=True):
-        data = {"packet": packet.as_spec(), "turns": [turn.as_json() for turn in turns]}
+        data = {"packet": packet.as_spec(), "turns": [turn_as_json(turn) for turn in turns]}
         emit_item(output, data, partial(_turns_as_text, packet, turns))
 
 

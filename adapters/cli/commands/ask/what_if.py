@@ -1,10 +1,12 @@
 """``what-if``: manifests laid over a state of a log, present or past, which stays as it is."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from functools import partial
 
 import click
 
-from adapters.application.selection import SelectionOptions, judged, node_of, state_of
+from adapters.application.selection import Selection, SelectionOptions
+from adapters.application.what_if import WhatIf, what_if
 from adapters.cli.options import LimitOptions, ModeOptions, cluster_options, limit_options, mode_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.changes import effect_as_json, effect_as_text
@@ -14,46 +16,8 @@ from adapters.cli.render.object_diffs import edited_as_json
 from adapters.cli.render.output import counted, emit, output_option
 from adapters.cli.render.plans import ops_as_json
 from adapters.system.budgets import budget
-from engine.desired.incremental import derived
-from engine.errors import Fault, Refused, UnknownNode, plain
-from engine.events import EventBody, subject
-from engine.rulesets.diff import diff
-from engine.rulesets.plan import make_plan
-from engine.rulesets.text.operations import Op, ops_of
-from engine.state.fold import effect_of
-from engine.state.object_diff import ObjectDiff, edited
-from simulator.analysis.compare import VerdictChange, compare
-from simulator.netfilter import Walker
-
-
-@dataclass(frozen=True, slots=True)
-class _WhatIf:
-    """The events that there would be, each with its changes; and what they would change for a node."""
-
-    events: tuple[tuple[EventBody, ObjectDiff | None], ...]
-    ops: tuple[Op, ...]
-    effect: tuple[VerdictChange, ...]
-    groups: tuple[PacketGroup, ...]
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "events": [
-                {"type": body.type, "object": subject(body), "change": edited_as_json(found)}
-                for body, found in self.events
-            ],
-            "ops": ops_as_json(self.ops),
-            **effect_as_json(self.effect),
-            "verdicts": [group.as_json() for group in self.groups],
-        }
-
-    def as_text(self) -> str:
-        lines = [f"{counted(len(self.events), 'event')} there would be"]
-        for body, found in self.events:
-            lines.append(plain(f"  {body.type}  {subject(body)}"))
-            lines += (f"    {line}" for line in edits_as_lines(found))
-        lines += [counted(len(self.ops), "op"), *(f"  {op}" for op in self.ops)]
-        lines += [group.as_text() for group in self.groups]
-        return "\n".join([*lines, effect_as_text(self.effect)])
+from engine.errors import Fault, Refused, plain
+from engine.events import subject
 
 
 @click.command("what-if")
@@ -68,21 +32,30 @@ def what_if_command(  # the parameters are the command line contract's
     """Say what manifests would change in a state of a log, which stays: exit 1 where packets would fare otherwise."""
     if not (world.files and world.log):
         raise Refused((Fault("", "a log and manifests are needed", "--log PATH and -f PATH"),))
-    packets, node = parsed(specs), node_of(world)
-    before = derived(state_of(replace(world, files=())), node)
-    judgement = judged(before.state, world.files, meant.mode)
-    if judgement.faults:
-        raise Refused(judgement.faults)
-    after, state, events = before.through(judgement.bodies), before.state, list[tuple[EventBody, ObjectDiff | None]]()
-    for body in judgement.bodies:
-        change = effect_of(state, body)
-        events.append((body, edited(change)))
-        state = state.with_effect(change)
-    if node not in after.state.nodes:
-        raise UnknownNode(node, tuple(sorted(after.state.nodes)))
-    then, now = Walker(before.ruleset), Walker(after.ruleset)
-    groups = tuple(PacketGroup(then.verdict(packet), now.verdict(packet)) for packet in packets)
-    effect = compare(before.ruleset, after.ruleset, budget=budget(limits.max_seconds, limits.max_memory))
-    found = _WhatIf(tuple(events), ops_of(make_plan(diff(before.ruleset, after.ruleset))), effect, groups)
-    emit(output, found.as_json(), found.as_text)
-    return int(bool(effect))
+    allowed = partial(budget, limits.max_seconds, limits.max_memory)
+    found = what_if(Selection(world), meant.mode, parsed(specs), allowed)
+    groups = [PacketGroup(before, after) for before, after in found.answers]
+    emit(output, _as_json(found, groups), partial(_as_text, found, groups))
+    return int(bool(found.effect))
+
+
+def _as_json(found: WhatIf, groups: Sequence[PacketGroup]) -> dict[str, object]:
+    return {
+        "events": [
+            {"type": body.type, "object": subject(body), "change": edited_as_json(change)}
+            for body, change in found.events
+        ],
+        "ops": ops_as_json(found.ops),
+        **effect_as_json(found.effect),
+        "verdicts": [group.as_json() for group in groups],
+    }
+
+
+def _as_text(found: WhatIf, groups: Sequence[PacketGroup]) -> str:
+    lines = [f"{counted(len(found.events), 'event')} there would be"]
+    for body, change in found.events:
+        lines.append(plain(f"  {body.type}  {subject(body)}"))
+        lines += (f"    {line}" for line in edits_as_lines(change))
+    lines += [counted(len(found.ops), "op"), *(f"  {op}" for op in found.ops)]
+    lines += [group.as_text() for group in groups]
+    return "\n".join([*lines, effect_as_text(found.effect)])

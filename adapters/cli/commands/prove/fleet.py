@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.application.selection import SelectionOptions, state_at, state_of
+from adapters.application.comparison import compare_nodes
+from adapters.application.selection import SelectionOptions, state_of
 from adapters.cli.options import FleetOptions
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.output import counted, emit
 from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
 from adapters.system.executors import executor_of
 from engine.errors import Fault, Refused
-from simulator.analysis.fleet import GroupComparison, GroupProof, compare_fleet, prove_fleet
+from simulator.analysis.fleet import GroupComparison, GroupProof, prove_fleet
 from simulator.analysis.invariants import Invariant
 from simulator.symbolic import Budget
 
@@ -23,16 +24,12 @@ def diff_fleet(
 ) -> int:
     """Say what changes on which nodes; a node that only one side has is a difference."""
     _no_node(world)
-    before, after = (state_at(side, world) for side in sides)
-    with executor_of(fleet.executor) as executor:
-        found = compare_fleet(before, after, executor, allowed)
-    gone, come = (sorted(set(one.nodes) - set(other.nodes)) for one, other in ((before, after), (after, before)))
-    equal = not (gone or come or any(each.changes for each in found))
-    kinds = [{"nodes": list(each.nodes), **effect_as_json(each.changes)} for each in found]
-    count = sum(len(each.nodes) for each in found) + len(gone) + len(come)
-    data = {"equal": equal, "nodes": count, "only_old": gone, "only_new": come, "kinds": kinds}
-    emit(output, data, lambda: _diff_as_text(found, gone, come))
-    return int(not equal)
+    found = compare_nodes(*sides, world, fleet.executor, allowed)
+    kinds = [{"nodes": list(each.nodes), **effect_as_json(each.changes)} for each in found.kinds]
+    gone, come = list(found.only_old), list(found.only_new)
+    data = {"equal": found.equal, "nodes": found.nodes, "only_old": gone, "only_new": come, "kinds": kinds}
+    emit(output, data, lambda: _diff_as_text(found.kinds, gone, come))
+    return int(not found.equal)
 
 
 def prove_all(

@@ -8,7 +8,8 @@ from uuid import UUID
 import click
 
 from adapters import wiring
-from adapters.application.selection import config_changes, judged, sequence_of
+from adapters.application.record_manifests import record_manifests
+from adapters.application.selection import sequence_of
 from adapters.cli.options import ModeOptions, mode_options, wanted_options
 from adapters.cli.render.output import counted, emit, emit_item, output_option, table
 from adapters.eventlog.checkpoints import keep
@@ -23,7 +24,6 @@ from engine.bounded_json import parse_json
 from engine.errors import Fault, LogCorrupt, Refused, plain, shown
 from engine.events import Event, subject, timestamp
 from engine.state.admission import SubmitMode
-from engine.state.fold import ClusterState
 
 log_option = click.option("--log", "path", required=True, metavar="PATH", help="Event log.")
 key_option = click.option("--key", required=True, metavar="FILE", help="The private key to sign with.")
@@ -63,25 +63,17 @@ def append_command(
     if not files and (mode is SubmitMode.SYNC or not config):
         message = "Missing option '-f'; only -c FILE may stand alone"
         raise click.UsageError(message)
-    log = wiring.event_log(path)
-    if known_by and log.exists and (known := log.sequence_of(known_by)):
-        data = {"appended": 0, "sequence": log.last_sequence(), "known": known}
-        emit(output, data, lambda: f"appended before, from event {known} on")
-        return
-    state = Snapshots(log).reached()[0] if log.exists else ClusterState()
-    judgement = judged(state, files, mode)
-    settled = (*judgement.bodies, *config_changes(state, config))
-    bodies = judgement.refusals if judgement.faults else settled
-    if bodies or not judgement.faults:
-        source = f"nodewall log append {' '.join(files)}"
-        log.append(bodies, source=source, expected=state.sequence, known_by=known_by)
-    sequence = state.sequence + len(bodies)
-    if judgement.faults:
-        data = {"appended": 0, "refused": len(bodies), "sequence": sequence}
-        emit(output, data, lambda: _recorded(len(bodies), sequence))
-        raise Refused(judgement.faults)
-    data = {"appended": len(bodies), "sequence": sequence}
-    emit(output, data, lambda: f"appended {counted(len(bodies), 'event')}; the log is at sequence {sequence}")
+    done = record_manifests(wiring.event_log(path), files, mode, config, known_by)
+    if done.known is not None:
+        data = {"appended": 0, "sequence": done.sequence, "known": done.known}
+        emit(output, data, lambda: f"appended before, from event {done.known} on")
+    elif done.faults:
+        data = {"appended": 0, "refused": done.events, "sequence": done.sequence}
+        emit(output, data, lambda: _recorded(done.events, done.sequence))
+        raise Refused(done.faults)
+    else:
+        data = {"appended": done.events, "sequence": done.sequence}
+        emit(output, data, lambda: f"appended {counted(done.events, 'event')}; the log is at sequence {done.sequence}")
 
 
 @log_command.command("branch")

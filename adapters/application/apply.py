@@ -1,0 +1,137 @@
+"""Apply: locks a node, plans, proves, writes, reads back and records, as `nodewall apply` does.
+
+Input are a selection, access to the node and options; output is what was applied. Errors: ``Refused`` for an input that
+cannot be applied, ``UnsafePlan`` for a plan that is not proved, ``KernelRefused`` and ``ReadBackDiffers`` from the
+kernel; the last three are recorded as a failed apply.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from adapters import wiring
+from adapters.application.node_access import NodeAccess
+from adapters.application.plan import ApplyTarget, Note, Planned, effect_of, proposal_of, tell_notes
+from adapters.application.selection import Selection
+from adapters.netfilter.backends import ToolBackend, mixture
+from adapters.node.journal import Journal
+from adapters.node.removal import clear_others
+from adapters.system.process import NetnsHold
+from engine.desired.full import DesiredRuleset
+from engine.errors import Fault, KernelRefused, ReadBackDiffers, Refused, UnsafePlan
+from engine.events.outcomes import FailedRule
+from engine.policy.completed_rules import Plane
+from engine.reconcile.interfaces import Stopwatch, Verifier
+from engine.reconcile.reconciler import NodeRuleReconciler
+from engine.rulesets.plan import Plan
+from simulator.symbolic import Budget
+
+_LOG = structlog.get_logger(__name__)
+
+Ask = Callable[[str, Planned], object]
+"""Shows the user a node and its plan; raises where the plan shall not be applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """Limits, consent and output of an apply."""
+
+    budget: Callable[[], Budget]
+    confirm_timeout: float | None = None
+    """Seconds after which the apply is rolled back unless it is confirmed."""
+    force_unsafe: bool = False
+    note: Note = lambda _: None
+    ask: Ask | None = None
+    """Asked before a plan with operations is applied; None applies at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Result of an apply; ``sequence`` is that of the applied state where it came from a log."""
+
+    plan: Plan
+    failed: tuple[FailedRule, ...]
+    """Rules that the kernel refused; all others are enforced."""
+    spared: frozenset[str]
+    """Sets that no rule needs and that others use."""
+    seconds: Mapping[str, float]
+    sequence: int | None
+
+
+@dataclass(slots=True)
+class Apply:
+    """One apply of a selection to a node."""
+
+    selection: Selection
+    access: NodeAccess
+    options: ApplyOptions
+    _watch: wiring.SystemStopwatch = field(default_factory=wiring.SystemStopwatch, init=False)
+
+    def run(self) -> Applied:
+        """Apply the desired rules, verified by reading them back."""
+        state, node, given = self.selection.state, self.selection.node, self.selection.options
+        if given.log and given.at:
+            raise Refused((Fault("--at", "a past state cannot be applied", "apply without --at"),))
+        target = ApplyTarget.of(self.selection, self.access, self._watch)
+        tell_notes(target, self.options.note)
+        journal = Journal(node, state, wiring.event_log(given.log) if given.log else None)
+        with self.access.lock() as held:
+            self.access.check_settled()
+            nodes = self._enforced(target, journal, held)
+        self._conclude(target, journal, nodes)
+        plan, sequence = nodes.latest.plan, state.sequence if given.log else None
+        _LOG.info("applied", node=node, netns=self.access.netns, ops=len(plan.changes), sequence=state.sequence)
+        return Applied(plan, nodes.failed, nodes.spared, self._watch.seconds, sequence)
+
+    def _enforced(self, target: ApplyTarget, journal: Journal, held: NetnsHold) -> NodeRuleReconciler:
+        """Plan, ask and write under the lock; return the reconciler, which knows what came of it."""
+        kernel, options, given = self.access.kernel(self.selection.backend, held), self.options, self.selection.options
+        if found := mixture(kernel):
+            options.note(found)
+        allowed = options.budget()
+        guard = self.access.guard(target.declared, target.node, allowed)
+        self._ask(target, kernel, guard, allowed)
+        nodes = NodeRuleReconciler(
+            kernel, guard, self._watch, target.desired.options, force_unsafe=options.force_unsafe, begin=journal.begun
+        )
+        record = (given.log, target.node, str(target.declared.sequence)) if given.log else ()
+        with _recorded(journal), self.access.confirmed_within(options.confirm_timeout, kernel.name, record):
+            _enforce(target.desired, nodes, kernel, self._watch)
+        return nodes
+
+    def _ask(self, target: ApplyTarget, kernel: ToolBackend, guard: Verifier, allowed: Budget) -> None:
+        if self.options.ask is None:
+            return
+        proposal = proposal_of(target.desired, kernel, guard)
+        if proposal.plan.changes:
+            self.options.ask(target.node, Planned(proposal, effect_of(proposal, target.desired, allowed)))
+
+    def _conclude(self, target: ApplyTarget, journal: Journal, nodes: NodeRuleReconciler) -> None:
+        """End connections that are no longer admitted, and record what was applied."""
+        if target.declared.config.enforce_established:
+            forgotten = self.access.forget_connections(nodes.in_force)
+            _LOG.info("connections forgotten", node=target.node, connections=forgotten)
+        if self.selection.options.log and (host := target.host):
+            journal.append(host)  # else the log would compile to other rules than were applied
+        journal.applied(nodes)
+
+
+@contextmanager
+def _recorded(journal: Journal) -> Iterator[None]:
+    """Record a failed apply, if it fails."""
+    try:
+        yield
+    except (KernelRefused, ReadBackDiffers, UnsafePlan) as error:
+        journal.failed(error)
+        raise
+
+
+def _enforce(wanted: DesiredRuleset, nodes: NodeRuleReconciler, kernel: ToolBackend, watch: Stopwatch) -> None:
+    """Enforce the rules of the node, and only then remove what an earlier run left in the other backend."""
+    if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
+        _LOG.info("rules left to other data planes", rules=left)
+    nodes.hold(wanted)
+    if clear_others(kernel, watch):
+        nodes.hold(wanted)  # sets that those rules looked into can go now

@@ -1,0 +1,127 @@
+"""Blame: finds the events of a log that made packets' verdicts what they are, for single packets and for regions.
+
+Input are a node's past and packets or a region; output are events with the verdicts before and after them. The search
+reads only events that can concern the packets; each answer is confirmed by the whole state. Errors: ``LogError``,
+``UnknownNode`` for a node that never was, ``WitnessMismatch`` where part and whole of a state disagree.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from adapters.eventlog.relevant import RelevantEvents, abridged
+from adapters.eventlog.snapshots import Snapshots
+from engine.desired.incremental import derived
+from engine.errors import UnknownNode, WitnessMismatch
+from engine.events import Event, EventBody, NodeObserved, StoredEvent
+from engine.policy.relevance import PacketScope
+from engine.reconcile.interfaces import SnapshotLog
+from engine.state.fold import ClusterState, effect_of
+from engine.state.object_diff import ObjectDiff, edited
+from simulator.analysis.blame import BlameResult, concern_of, fates, rulesets
+from simulator.analysis.blame_regions import PacketRegion, RegionChange, UnchangedPackets, concerns_of, shifts
+from simulator.netfilter import Evaluation, Walker
+from simulator.packets import Packet
+from simulator.symbolic import Budget
+
+
+@dataclass(slots=True)
+class Past:
+    """The history of a node up to a sequence, and the events of it that were read."""
+
+    log: SnapshotLog
+    node: str
+    until: int | None
+    _rows: dict[int, StoredEvent] = field(default_factory=dict)
+    _seen: bool = False
+
+    def about(self, concerns: Sequence[PacketScope]) -> tuple[Iterator[tuple[int, EventBody]], ClusterState]:
+        """Return the events that can concern some packets, and the state that the log begins with."""
+        found = abridged(self.log, concerns, self.until)
+        self._seen = self.node in found.start.nodes
+        return self._events(found), found.start
+
+    def _events(self, found: RelevantEvents) -> Iterator[tuple[int, EventBody]]:
+        for row, body in found.events:
+            self._rows[row.sequence] = row
+            self._seen |= isinstance(body, NodeObserved) and body.node.metadata.name == self.node
+            yield row.sequence, body
+
+    def event(self, sequence: int) -> Event:
+        """Return an event that was read."""
+        return self._rows[sequence].event()
+
+    def state(self, until: int | None) -> ClusterState:
+        """Return the whole state after a sequence."""
+        return Snapshots(self.log).reached(until)[0]
+
+    def checked(self) -> ClusterState:
+        """Return the last state; refuse a node that never was."""
+        state = self.state(self.until)
+        if not self._seen:
+            raise UnknownNode(self.node, tuple(sorted(state.nodes)))
+        return state
+
+    def edited(self, sequence: int) -> ObjectDiff | None:
+        """Return what an event changed in its object."""
+        return edited(effect_of(self.state(sequence - 1), self.event(sequence).body))
+
+    def confirmed(self, answer: Evaluation, state: ClusterState) -> Evaluation:
+        """Return the answer by the whole of a state, which was found by a part of it."""
+        whole = Walker(derived(state, self.node).ruleset).verdict(answer.packet)
+        if whole.verdict is not answer.verdict:
+            raise WitnessMismatch(answer.packet.words, answer.verdict.value, whole.verdict.value)
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """A packet's answer, the last event that changed its verdict, and the one that gave the verdict before that."""
+
+    answer: Evaluation
+    event: Event | None = None
+    change: ObjectDiff | None = None
+    before: Evaluation | None = None
+    earlier: Event | None = None
+
+    @classmethod
+    def of(cls, past: Past, fate: BlameResult, state: ClusterState) -> Self:
+        """Return a fate with its events, confirmed by whole states."""
+        answer = past.confirmed(fate.answer, state)
+        if fate.last is None:
+            return cls(answer)
+        event, state = past.event(fate.last.sequence), past.state(fate.last.sequence - 1)
+        before = past.confirmed(fate.last.before, state)
+        earlier = past.event(fate.earlier.sequence) if fate.earlier else None
+        return cls(answer, event, edited(effect_of(state, event.body)), before, earlier)
+
+
+@dataclass(frozen=True, slots=True)
+class BlamedRegion:
+    """Events that changed the verdicts of a region, and the packets that none of them changed."""
+
+    past: Past
+    shifts: Sequence[RegionChange]
+    rests: Sequence[UnchangedPackets]
+
+    def events(self) -> Iterator[tuple[RegionChange, Event, ObjectDiff | None]]:
+        """Yield each change of verdicts with its event."""
+        for shift in self.shifts:
+            yield shift, self.past.event(shift.sequence), self.past.edited(shift.sequence)
+
+
+def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
+    """Yield the events behind the verdict of each packet."""
+    history, start = past.about([concern_of(packet, past.node) for packet in packets])
+    found = fates(history, past.node, packets, start)
+    state = past.checked()
+    for fate in found:
+        yield Blamed.of(past, fate, state)
+
+
+def blame_region(past: Past, region: PacketRegion, limit: int, allowed: Budget) -> BlamedRegion:
+    """Return the events behind the verdicts of all packets of a region, at most ``limit`` of them."""
+    history, start = past.about(concerns_of(region, allowed))
+    known = list(rulesets(history, past.node, start))
+    past.checked()
+    return BlamedRegion(past, *shifts(known, region, limit, allowed))

@@ -1,0 +1,61 @@
+"""Comparison of two sides, each a cluster or one node's rules, for one node or for all.
+
+Input are two sides as a user names them; output are the changed packets. Two equal sides are loaded once. Errors:
+``Refused`` for a side that does not parse, ``LogError``, ``KernelError``, ``NoProof`` beyond the budget.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adapters.application.selection import SelectionOptions, families_at, ruleset_at, state_at
+from adapters.system.executors import executor_of
+from simulator.analysis.compare import VerdictChange, compare
+from simulator.analysis.fleet import GroupComparison, compare_fleet
+from simulator.symbolic import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison, as :func:`adapters.application.selection.ruleset_at` takes it.
+
+    With its text of ipset save.
+    """
+
+    where: str
+    ipset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetComparison:
+    """Changes by kind of node, and the nodes that only one side has."""
+
+    kinds: Sequence[GroupComparison]
+    only_old: Sequence[str]
+    only_new: Sequence[str]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides have the same nodes and no packet is treated differently."""
+        return not (self.only_old or self.only_new or any(each.changes for each in self.kinds))
+
+    @property
+    def nodes(self) -> int:
+        """The number of nodes of either side."""
+        return sum(len(each.nodes) for each in self.kinds) + len(self.only_old) + len(self.only_new)
+
+
+def compare_node(old: Side, new: Side, world: SelectionOptions, allowed: Budget) -> tuple[VerdictChange, ...]:
+    """Return the packets that two sides treat differently on one node."""
+    before = ruleset_at(old.where, old.ipset, world)
+    after = before if new == old else ruleset_at(new.where, new.ipset, world)
+    return compare(before, after, families_at(old.where, new.where), allowed)
+
+
+def compare_nodes(old: str, new: str, world: SelectionOptions, executor: str, allowed: Budget) -> FleetComparison:
+    """Return the packets that two clusters treat differently, on every node."""
+    before = state_at(old, world)
+    after = before if new == old else state_at(new, world)
+    with executor_of(executor) as workers:
+        kinds = compare_fleet(before, after, workers, allowed)
+    gone, come = (sorted(set(one.nodes) - set(other.nodes)) for one, other in ((before, after), (after, before)))
+    return FleetComparison(tuple(kinds), gone, come)

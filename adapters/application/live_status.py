@@ -1,0 +1,41 @@
+"""Status of policies on a node: their phases, and on the node itself who keeps it and how it differs.
+
+Input are a selection and access to the node; output are values. Errors: ``Refused`` and ``UnknownNode`` of the
+selection, ``KernelError`` of the node.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adapters.application.node_access import NodeAccess
+from adapters.application.selection import Selection
+from adapters.node.kill_switch import switch_of
+from adapters.node.node_lock import holder_of
+from engine.rulesets.diff import diff
+from engine.rulesets.text.operations import op_of
+from engine.status.policy_status import PolicyStatus, statuses
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """A node as it is now; ``kept_by`` and ``switched_off`` are empty where nobody keeps it or it is not off."""
+
+    node: str
+    kept_by: str
+    switched_off: str
+    backend: str
+    operations: Sequence[str]
+    """Changes that lead to the desired rules."""
+
+
+def policy_statuses(selection: Selection) -> tuple[PolicyStatus, ...]:
+    """Return the status of every policy for the selected node."""
+    return statuses(selection.state, selection.node, selection.desired)
+
+
+def live_status(selection: Selection, access: NodeAccess) -> LiveStatus:
+    """Return the status of the selected node itself."""
+    kernel, switch = access.kernel(selection.backend), switch_of(access.netns)
+    operations = [str(op_of(change)) for change in diff(kernel.observe(), selection.desired.ruleset)]
+    off = str(switch) if switch.exists() else ""
+    return LiveStatus(selection.node, holder_of(access.netns), off, kernel.name.value, operations)

@@ -1,0 +1,111 @@
+"""Plan of a node: the compiled rules, the kernel changes that lead to them, the proof, and the changed packets.
+
+Input are a selection and access to the node. `plan` shows the result; `apply` asks with it before it goes on. The rules
+are compiled once, when the target is made. Errors: ``Refused`` and ``UnknownNode`` of the selection, ``KernelError``
+of the node.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from adapters import wiring
+from adapters.application.node_access import NodeAccess
+from adapters.application.selection import Selection
+from adapters.netfilter.backends import mixture
+from engine.compiler import Layout
+from engine.desired.full import DesiredRuleset, desired, linear, options_of
+from engine.errors import NoProof
+from engine.events import HostObserved
+from engine.policy.completed_rules import Plane
+from engine.policy.resolve import resolve
+from engine.reconcile.interfaces import Kernel, Stopwatch, Verifier
+from engine.reconcile.reconciler import Proposal, propose
+from engine.rulesets.diff import apply_changes, diff
+from engine.state.fold import ClusterState
+from engine.status.policy_status import notes_of
+from simulator.analysis.compare import VerdictChange, compare
+from simulator.symbolic import Budget
+
+Note = Callable[[str], object]
+"""Receives a remark for the user, as soon as it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyTarget:
+    """A node and its desired rules, compiled from the declared state and the observed host."""
+
+    node: str
+    declared: ClusterState
+    seen: ClusterState
+    """The declared state with the observed host, unless the user named the interfaces."""
+    desired: DesiredRuleset
+
+    @classmethod
+    def of(cls, selection: Selection, access: NodeAccess, watch: Stopwatch) -> "ApplyTarget":
+        """Return the target that a selection has on the node; its time counts as stage ``compile``."""
+        declared, node, seen = selection.state, selection.node, selection.state
+        if not selection.options.interfaces:
+            seen = replace(declared, hosts=declared.hosts.set(node, access.observe_host(node)))
+        with watch.stage("compile"):
+            return cls(node, declared, seen, desired(seen, node))
+
+    @property
+    def host(self) -> HostObserved | None:
+        """The host facts that the desired rules rest on and the declared state lacks; None where it lacks none."""
+        if self.seen is self.declared or not self.desired.options.enabled:
+            return None
+        known = resolve(self.declared, self.node), options_of(self.declared, self.node)
+        return None if known == (self.desired.rules, self.desired.options) else self.seen.hosts[self.node]
+
+    def notes(self) -> Iterator[str]:
+        """Yield the limits of the policies, which an operator should know before they are enforced."""
+        names = {rule.policy for rule in self.desired.rules if rule.plane is Plane.NODES}
+        for name in sorted(names & {*self.declared.policies}):
+            for note in notes_of(self.declared, self.desired, name):
+                yield f"{name}: {note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A proposal, and the packets that it changes; None where the budget was too small to find them."""
+
+    proposal: Proposal
+    effect: tuple[VerdictChange, ...] | None
+
+
+def plan(selection: Selection, access: NodeAccess, budget: Callable[[], Budget], note: Note) -> Planned:
+    """Return the plan for the selected node; nothing is written."""
+    target = ApplyTarget.of(selection, access, wiring.SystemStopwatch())
+    tell_notes(target, note)
+    allowed = budget()
+    guard = access.guard(target.declared, target.node, allowed)
+    kernel = access.kernel(selection.backend)
+    if found := mixture(kernel):
+        note(found)
+    proposal = proposal_of(target.desired, kernel, guard)
+    return Planned(proposal, effect_of(proposal, target.desired, allowed))
+
+
+def tell_notes(target: ApplyTarget, note: Note) -> None:
+    """Pass on the notes of a target."""
+    for each in target.notes():
+        note(each)
+
+
+def proposal_of(wanted: DesiredRuleset, kernel: Kernel, guard: Verifier) -> Proposal:
+    """Return the proved way from what a kernel holds to the desired rules."""
+    return propose(wanted.ruleset, kernel, guard, wiring.SystemStopwatch())
+
+
+def effect_of(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget) -> tuple[VerdictChange, ...] | None:
+    """Return the packets that a plan changes, None where the budget is too small to find them.
+
+    Each change names the deciding rule, also where one kernel rule serves many.
+    """
+    reached = proposal.reached
+    if wanted.options.layout is not Layout.LINEAR:
+        reached = apply_changes(proposal.observed, diff(proposal.observed, linear(wanted)))
+    try:
+        return compare(proposal.observed, reached, budget=allowed)
+    except NoProof:
+        return None

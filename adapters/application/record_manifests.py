@@ -1,0 +1,42 @@
+"""Recording of manifests: appends what they change to a log, or every refusal, and nothing else.
+
+Input are a log, paths of manifests and their mode; output says what was appended. Errors: ``LogError`` where the log
+cannot be read or written; faults of manifests are part of the result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adapters.application.selection import config_changes, judged
+from adapters.eventlog.snapshots import Snapshots
+from engine.errors import Fault
+from engine.reconcile.interfaces import RecordedLog
+from engine.state.admission import SubmitMode
+from engine.state.fold import ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Number of events appended or, where there are faults, of refusals; ``sequence`` is the newest of the log."""
+
+    events: int
+    sequence: int
+    faults: tuple[Fault, ...] = ()
+    known: int | None = None
+    """First event of an earlier append under the same id, which then is not repeated."""
+
+
+def record_manifests(
+    log: RecordedLog, files: Sequence[str], mode: SubmitMode, config: str | None, known_by: str | None
+) -> Recorded:
+    """Append what manifests and a configuration file change, all of it or, where there are faults, the refusals."""
+    if known_by and log.exists and (known := log.sequence_of(known_by)):
+        return Recorded(0, log.last_sequence(), known=known)
+    state = Snapshots(log).reached()[0] if log.exists else ClusterState()
+    judgement = judged(state, files, mode)
+    changes = (*judgement.bodies, *config_changes(state, config))
+    bodies = judgement.refusals if judgement.faults else changes
+    if bodies or not judgement.faults:
+        source = f"nodewall log append {' '.join(files)}"
+        log.append(bodies, source=source, expected=state.sequence, known_by=known_by)
+    return Recorded(len(bodies), state.sequence + len(bodies), judgement.faults)

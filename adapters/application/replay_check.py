@@ -1,0 +1,65 @@
+"""Replay check: compares the recorded outcomes of a node with what the same history compiles to now.
+
+Input are a walk through a log and a checker; output is one comparison for each outcome of the walk, in order. Errors
+are those of the walk.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from adapters.application.history import HistoryStep, HistoryWalk
+from engine.events import Event
+from engine.events.outcomes import ApplyProposed, RulesetApplied
+from engine.state.fold import ClusterState
+from engine.status.replay_check import ReplayCheck, ReplayChecker
+
+_OUTCOMES = (b"apply.proposed", b"ruleset.applied")
+
+Progress = Callable[[Iterator[HistoryStep], int], Iterator[HistoryStep]]
+"""Passes steps on, and shows how many of a total have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An outcome and its comparison; ``found`` is None where the applied state lacks the node."""
+
+    event: Event
+    found: ReplayCheck | None
+
+    @property
+    def same(self) -> bool:
+        """Whether the history compiles to what was recorded."""
+        return self.found is not None and self.found.same
+
+
+def checked_outcomes(walk: HistoryWalk, checker: ReplayChecker, progress: Progress) -> Iterator[Checked]:
+    """Yield the comparison of every outcome; refuse at the end a node that the history does not know."""
+    wanted = {_wanted(outcome) for outcome in _outcomes(walk)}
+    whole = replace(walk, first=min([walk.first, *(sequence + 1 for sequence in wanted)]))
+    for checked in _comparisons(progress(whole.steps(), whole.total), checker, wanted):
+        if checked.event.sequence >= walk.first:
+            yield checked
+    whole.check()
+
+
+def _outcomes(walk: HistoryWalk) -> Iterator[ApplyProposed | RulesetApplied]:
+    for row in walk.log.some(lambda kind, _: kind in _OUTCOMES, walk.last):
+        body = walk.log.said(row)
+        if row.sequence >= walk.first and isinstance(body, ApplyProposed | RulesetApplied) and body.node == walk.node:
+            yield body
+
+
+def _wanted(outcome: ApplyProposed | RulesetApplied) -> int:
+    return outcome.wanted if isinstance(outcome, ApplyProposed) else outcome.realized
+
+
+def _comparisons(steps: Iterator[HistoryStep], checker: ReplayChecker, wanted: set[int]) -> Iterator[Checked]:
+    states: dict[int, ClusterState] = {}
+    for step in steps:
+        before, body = step.before.state, step.event.body
+        if before.sequence in wanted:
+            states[before.sequence] = before
+        if isinstance(body, ApplyProposed | RulesetApplied) and body.node == checker.node:
+            state = states.get(_wanted(body))
+            there = state is not None and checker.node in state.nodes
+            yield Checked(step.event, checker.check(state, body, before) if state and there else None)

@@ -1,0 +1,104 @@
+"""Timeline of a node: the events that changed it, their effect on packets, and the turns of packets' verdicts.
+
+Input are the steps of a history and packets; output are entries, oldest first. An entry lacks its effect where the
+budget was too small to find it.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from adapters.application.history import EvaluationPairs, HistoryStep, judge_of, judged_around
+from engine.errors import NoProof
+from engine.events import Event, ObjectRefused, timestamp
+from engine.events.outcomes import NodeOutcome
+from engine.state.fold import effect_of
+from engine.state.object_diff import ObjectDiff, edited
+from simulator.analysis.compare import VerdictChange, compare
+from simulator.netfilter import Evaluation
+from simulator.packets import Packet
+from simulator.symbolic import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """An event of the timeline; ``effect`` is None where it was not found out which packets fare otherwise."""
+
+    event: Event
+    change: ObjectDiff | None
+    ops: int
+    effect: tuple[VerdictChange, ...] | None
+    answers: EvaluationPairs
+    """Packets' answers before and after the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineVerdict:
+    """From an event on a packet has a verdict; the event at sequence 0 is the beginning."""
+
+    sequence: int
+    time: str
+    verdict: str
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A step that belongs to the timeline, with packets' answers around it."""
+
+    step: HistoryStep
+    answers: EvaluationPairs
+
+    def entry(self, budget: Budget) -> TimelineEntry:
+        step = self.step
+        change = edited(effect_of(step.before.state, step.event.body))
+        return TimelineEntry(step.event, change, len(step.ops), _effect(step, budget), self.answers)
+
+
+def _effect(step: HistoryStep, budget: Budget) -> tuple[VerdictChange, ...] | None:
+    if not step.moved:
+        return ()
+    try:
+        return compare(step.before.ruleset, step.after.ruleset, budget=budget)
+    except NoProof:
+        return None
+
+
+class Timeline:
+    """The last entries, at most ``most``, of a walk, and for each packet when its verdict changed."""
+
+    def __init__(self, steps: Iterator[HistoryStep], node: str, packets: Sequence[Packet], most: int | None) -> None:
+        self.packets = packets
+        self.turns: list[list[TimelineVerdict]] = [[] for _ in packets]
+        self._node = node
+        self._seen = deque[_Seen](maxlen=most)
+        self.left_out = 0
+        """How many entries there were before those."""
+        self._walk(steps)
+
+    def entries(self, budget: Budget) -> Iterator[TimelineEntry]:
+        """Yield the entries, oldest first."""
+        for seen in self._seen:
+            yield seen.entry(budget)
+
+    def __len__(self) -> int:
+        """Return how many entries there are."""
+        return len(self._seen)
+
+    def _walk(self, steps: Iterator[HistoryStep]) -> None:
+        for step, pairs in judged_around(steps, judge_of(self.packets)):
+            if not any(self.turns):
+                self._turn(0, "", [was for was, _ in pairs])
+            self._turn(step.event.sequence, timestamp(step.event.time), [now for _, now in pairs])
+            if step.moved or self._is_about(step.event):
+                self.left_out += len(self._seen) == self._seen.maxlen
+                self._seen.append(_Seen(step, pairs))
+
+    def _turn(self, sequence: int, time: str, answers: Sequence[Evaluation]) -> None:
+        for turns, answer in zip(self.turns, answers, strict=True):
+            if not turns or turns[-1].verdict != answer.verdict.value:
+                turns.append(TimelineVerdict(sequence, time, answer.verdict.value))
+
+    def _is_about(self, event: Event) -> bool:
+        """Return whether an event that leaves the rules as they are is part of the node's history all the same."""
+        body = event.body
+        return isinstance(body, ObjectRefused) or (isinstance(body, NodeOutcome) and body.node == self._node)

@@ -1,0 +1,63 @@
+"""What-if: manifests laid over a state of a log, present or past, which stays unchanged.
+
+Input are a selection with a log and manifests, the mode in which the manifests are meant, and packets; output are the
+events that would be recorded and their effect on one node. Errors: ``Refused`` for manifests with faults,
+``UnknownNode``, ``LogError``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from adapters.application.selection import Selection, judged
+from engine.desired.incremental import derived
+from engine.errors import Refused, UnknownNode
+from engine.events import EventBody
+from engine.rulesets.diff import diff
+from engine.rulesets.plan import make_plan
+from engine.rulesets.text.operations import Op, ops_of
+from engine.state.admission import SubmitMode
+from engine.state.fold import ClusterState, effect_of
+from engine.state.object_diff import ObjectDiff, edited
+from simulator.analysis.compare import VerdictChange, compare
+from simulator.netfilter import Evaluation, Walker
+from simulator.packets import Packet
+from simulator.symbolic import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Events that would be recorded, each with its object's changes, and their effect on a node."""
+
+    events: tuple[tuple[EventBody, ObjectDiff | None], ...]
+    ops: tuple[Op, ...]
+    effect: tuple[VerdictChange, ...]
+    answers: tuple[tuple[Evaluation, Evaluation], ...]
+    """Of each packet, the answers before and after."""
+
+
+def what_if(selection: Selection, mode: SubmitMode, packets: Sequence[Packet], budget: Callable[[], Budget]) -> WhatIf:
+    """Return what the selected manifests would change for the selected node."""
+    options, node = selection.options, selection.node
+    before = derived(Selection(replace(options, files=())).state, node)
+    judgement = judged(before.state, options.files, mode)
+    if judgement.faults:
+        raise Refused(judgement.faults)
+    after = before.through(judgement.bodies)
+    if node not in after.state.nodes:
+        raise UnknownNode(node, tuple(sorted(after.state.nodes)))
+    then, now = Walker(before.ruleset), Walker(after.ruleset)
+    return WhatIf(
+        events=tuple(_edited(before.state, judgement.bodies)),
+        ops=ops_of(make_plan(diff(before.ruleset, after.ruleset))),
+        effect=compare(before.ruleset, after.ruleset, budget=budget()),
+        answers=tuple((then.verdict(packet), now.verdict(packet)) for packet in packets),
+    )
+
+
+def _edited(state: ClusterState, bodies: Sequence[EventBody]) -> list[tuple[EventBody, ObjectDiff | None]]:
+    found = []
+    for body in bodies:
+        change = effect_of(state, body)
+        found.append((body, edited(change)))
+        state = state.with_effect(change)
+    return found

@@ -1,0 +1,110 @@
+"""Clock and wakeups of the agent: a signal, changed rules, a written log, or a time that has come.
+
+Input are descriptors that the kernel makes readable; output are the reasons of each wakeup. Sources: signal(7),
+inotify(7), netlink(7), select(2).
+"""
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from engine.reconcile.interfaces import LogWatch
+
+
+class Wake(Enum):
+    """Reason why a wait ended early."""
+
+    STOP = auto()
+    """SIGTERM or SIGINT came."""
+    RULES = auto()
+    """Rules may have changed."""
+    LOG = auto()
+    """The log was written."""
+
+
+Wait = Callable[[float], frozenset[Wake]]
+"""Waits for so many seconds at most, and returns the reasons that ended the wait."""
+
+
+class Wakeups(Protocol):
+    """Clock of an agent, and its wait for work."""
+
+    @property
+    def tells(self) -> frozenset[Wake]:
+        """The reasons that end a wait; what is not among them has to be polled."""
+        ...
+
+    def now(self) -> float:
+        """Return the monotonic time in seconds."""
+        ...
+
+    def opened(self) -> AbstractContextManager[Wait]:
+        """Return a context in which signals end a wait instead of the process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SystemWakeups:
+    """Wakeups by the kernel; ``rules`` is readable once rules changed, ``log`` watches the log's file."""
+
+    rules: int | None = None
+    log: LogWatch | None = None
+
+    @property
+    def tells(self) -> frozenset[Wake]:
+        """The reasons that end a wait."""
+        return frozenset({Wake.STOP, *self._descriptors()})
+
+    def now(self) -> float:
+        """Return the system's monotonic time in seconds."""
+        return time.monotonic()
+
+    @contextmanager
+    def opened(self) -> Iterator[Wait]:
+        """Have SIGTERM and SIGINT end a wait; only the main thread can."""
+        with _signalled() as (signals, came), selectors.DefaultSelector() as selector:
+            for wake, descriptor in {Wake.STOP: signals, **self._descriptors()}.items():
+                selector.register(descriptor, selectors.EVENT_READ, wake)
+
+            def wait(seconds: float) -> frozenset[Wake]:
+                ready = {key.data for key, _ in selector.select(seconds)}
+                return frozenset(wake for wake in ready if self._is_meant(wake, signals, came))
+
+            yield wait
+
+    def _descriptors(self) -> dict[Wake, int]:
+        found = {Wake.RULES: self.rules, Wake.LOG: self.log.descriptor if self.log else None}
+        return {wake: descriptor for wake, descriptor in found.items() if descriptor is not None}
+
+    def _is_meant(self, wake: Wake, signals: int, came: list[int]) -> bool:
+        """Return whether a readable descriptor means work: others' signals and other files make it readable too."""
+        if wake is Wake.STOP:
+            os.read(signals, 1 << 12)
+            return bool(came)
+        return wake is not Wake.LOG or self.log is None or self.log.told()
+
+
+@contextmanager
+def _signalled() -> Iterator[tuple[int, list[int]]]:
+    """Catch signals that end a process; yield a descriptor that they make readable, and a list that they are put in."""
+    came: list[int] = []
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in _ENDING}
+    old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader, came
+    finally:
+        signal.set_wakeup_fd(old)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for descriptor in (reader, writer):
+            os.close(descriptor)
+
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)

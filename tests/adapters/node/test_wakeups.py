@@ -1,0 +1,69 @@
+"""The agent's waits end by signals, changed rules and a written log; without any, when the time is over."""
+
+import os
+import signal
+from pathlib import Path
+
+from adapters.node.wakeups import SystemWakeups, Wake
+from adapters.system.inotify import FileWatch
+
+LONG = 60.0
+"""Seconds that no test waits."""
+
+
+def test_signal_ends_a_wait() -> None:
+    """SIGTERM ends the wait and not the process; afterwards its former handler is back."""
+    before = signal.getsignal(signal.SIGTERM)
+    with SystemWakeups().opened() as wait:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert wait(LONG) == {Wake.STOP}
+        assert wait(0) == frozenset()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_signal_stops_nothing() -> None:
+    """A signal that has a handler of its own may end a wait, which then has no reason."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with SystemWakeups().opened() as wait:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert wait(LONG) == frozenset()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_changed_rules_end_a_wait() -> None:
+    """A descriptor that becomes readable means that rules changed."""
+    reader, writer = os.pipe()
+    try:
+        wakeups = SystemWakeups(rules=reader)
+        assert wakeups.tells == {Wake.STOP, Wake.RULES}
+        with wakeups.opened() as wait:
+            assert wait(0) == frozenset()
+            os.write(writer, b"x")
+            assert wait(LONG) == {Wake.RULES}
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_written_log_ends_a_wait(tmp_path: Path) -> None:
+    """The log and files beside it mean news; another file of the folder means none."""
+    log = tmp_path / "events.db"
+    with FileWatch(str(log)) as watch:
+        wakeups = SystemWakeups(log=watch)
+        assert wakeups.tells == {Wake.STOP, Wake.LOG}
+        with wakeups.opened() as wait:
+            (tmp_path / "other").write_text("x")
+            assert wait(LONG) == frozenset()
+            (tmp_path / "events.db-wal").write_text("x")
+            assert wait(LONG) == {Wake.LOG}
+
+
+def test_time_goes_on() -> None:
+    """The clock never goes back."""
+    wakeups = SystemWakeups()
+    first = wakeups.now()
+    with wakeups.opened() as wait:
+        wait(0.001)
+    assert wakeups.now() > first

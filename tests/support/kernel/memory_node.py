@@ -1,0 +1,304 @@
+"""A node in memory: its kernel, clock, host facts and kill switch, and an agent assembled on it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Self
+
+from adapters.application.agent_assembly import Assembled
+from adapters.application.node_access import NodeAccess
+from adapters.application.node_guard import StateVerifier
+from adapters.application.selection import Selection, SelectionOptions
+from adapters.eventlog.in_memory import MemoryLog
+from adapters.eventlog.sources import SourceUpdate
+from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.backends import ToolBackend
+from adapters.netfilter.iptables import NFT, IptablesBackend
+from adapters.netfilter.memory import MemoryBackend
+from adapters.node.listeners import AgentListeners
+from adapters.node.wakeups import Wait, Wake
+from adapters.system.clock import CountedIds, FixedClock
+from adapters.system.process import NetnsHold, ScriptedRunner
+from engine.errors import NodewallError
+from engine.events import EventBody, HostObserved
+from engine.reconcile.interfaces import LogWatch, PlanProof, Verifier
+from engine.rulesets.diff import diff
+from engine.rulesets.model import Family, IpSet, Ruleset, Table
+from engine.rulesets.plan import Step
+from engine.rulesets.transitions import IntermediateState
+from engine.state.fold import ClusterState
+from simulator.symbolic import Budget
+
+NODE = "n"
+
+
+class HeldBackend(IptablesBackend):
+    """The kernel's rules and sets as an in-memory backend holds them; the other backend is not on the machine."""
+
+    def __init__(self, memory: MemoryBackend) -> None:
+        super().__init__(ScriptedRunner.of({}), NFT)
+        self.memory = memory
+
+    def observe(self) -> Ruleset:
+        """Return the tables and the sets."""
+        return self.memory.observe()
+
+    def render(self, step: Step) -> Command:
+        """Return the text of a step; no program reads it."""
+        return self.memory.render(step)
+
+    def tables(self, family: Family) -> tuple[Table, ...]:
+        """Return the tables of one family."""
+        return self.memory.tables(family)
+
+    def sets(self, name: str = "") -> tuple[IpSet, ...]:
+        """Return the sets, or one."""
+        return self.memory.sets(name)
+
+    def run(self, step: Step) -> None:
+        """Carry out a step."""
+        self.memory.run(step)
+
+
+class ScriptedVerifier:
+    """Verifier that objects to every plan with operations while ``objection`` is set; it keeps the states it judged in."""
+
+    def __init__(self) -> None:
+        self.objection = ""
+        self.judgements = 0
+        self.states: list[ClusterState] = []
+
+    def judge_in(self, state: ClusterState) -> None:
+        """Take note of the state."""
+        self.states.append(state)
+
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the port's signature
+        """Return the objection."""
+        self.judgements += 1
+        return PlanProof(lost=(self.objection,)) if self.objection and before != after else PlanProof()
+
+    def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
+        """Find no difference."""
+        return ""
+
+
+class MemorySource:
+    """Source that follows a log in memory, from a state; ``error`` is raised while it is set."""
+
+    def __init__(self, state: ClusterState, log: MemoryLog) -> None:
+        self._state, self._log = replace(state, sequence=0), log
+        self._last = 0
+        self.error: NodewallError | None = None
+
+    def put(self, *bodies: EventBody) -> None:
+        """Have a cluster record events."""
+        self._log.append(bodies, source="cluster", expected=self._log.last_sequence())
+
+    def start(self) -> ClusterState:
+        """Return the state that the source begins with."""
+        return self._state
+
+    def news(self) -> Sequence[SourceUpdate]:
+        """Return what was recorded since the last question, the agent's own outcomes too."""
+        if self.error is not None:
+            raise self.error
+        after, self._last = self._last, self._log.last_sequence()
+        return [SourceUpdate(event.body, event.time) for event in self._log.read(after)] if after < self._last else []
+
+
+@dataclass
+class FakeWakeups:
+    """Clock that a test moves: a wait passes at once, and does what the test planned for the time that it skips."""
+
+    tells: frozenset[Wake] = frozenset(Wake)
+    time: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    _plans: list[tuple[float, Callable[[], object], Wake | None]] = field(default_factory=list)
+
+    def at(self, time: float, what: Callable[[], object], wake: Wake | None = None) -> None:
+        """Plan something for a time; ``wake`` ends the wait then."""
+        self._plans = sorted([*self._plans, (time, what, wake)], key=lambda plan: plan[0])
+
+    def now(self) -> float:
+        """Return the time."""
+        return self.time
+
+    @contextmanager
+    def opened(self) -> Iterator[Wait]:
+        """Yield the wait."""
+        yield self._wait
+
+    def _wait(self, seconds: float) -> frozenset[Wake]:
+        self.waits.append(seconds)
+        end = self.time + max(seconds, 0.001)
+        while self._plans and self._plans[0][0] <= end:
+            time, what, wake = self._plans.pop(0)
+            self.time = max(self.time, time)
+            what()
+            if wake is not None:
+                return frozenset({wake})
+        self.time = end
+        return frozenset()
+
+
+@dataclass
+class MemoryRuleWatch(AbstractContextManager["MemoryRuleWatch"]):
+    """Tells of rules that differ from those at the last question."""
+
+    memory: MemoryBackend
+    descriptor: int | None = 0
+    _last: Ruleset | None = None
+
+    def __exit__(self, *_: object) -> None:
+        """Close nothing."""
+
+    def families(self) -> frozenset[Family]:
+        """Return the families whose rules changed."""
+        last, self._last = self._last, self.memory.ruleset
+        return frozenset(each for each in Family if last is None or last.tables(each) != self._last.tables(each))
+
+
+@dataclass
+class MemorySwitch:
+    """Kill switch that a test sets."""
+
+    withdraw: Callable[[], object]
+    off: bool = False
+    path: str = "/run/nodewall/off"
+
+
+@dataclass(frozen=True)
+class MemoryAccess(NodeAccess):
+    """Access to a node in memory."""
+
+    memory: MemoryBackend = field(default_factory=MemoryBackend)
+    verifier: ScriptedVerifier = field(default_factory=ScriptedVerifier)
+    clock: FakeWakeups = field(default_factory=FakeWakeups)
+    host: list[HostObserved] = field(default_factory=lambda: [HostObserved(node=NODE)])
+    """What the node has; the last one is now."""
+    done: list[str] = field(default_factory=list)
+    """Whatever was done that leaves no other trace, in order."""
+    switches: list[MemorySwitch] = field(default_factory=list)
+
+    def observe_host(self, node: str, held: NetnsHold | None = None) -> HostObserved:  # noqa: ARG002 - the base's signature
+        """Return what the node has now."""
+        self.done.append("host observed")
+        return self.host[-1]
+
+    @contextmanager
+    def _lock(self) -> Iterator[NetnsHold]:
+        self.done.append("locked")
+        try:
+            yield NetnsHold(-1, 0)
+        finally:
+            self.done.append("unlocked")
+
+    def lock(self) -> AbstractContextManager[NetnsHold]:
+        """Lock nothing."""
+        return self._lock()
+
+    def check_settled(self) -> None:
+        """Find nothing that awaits confirmation."""
+        self.done.append("settled")
+
+    def confirmed_within(
+        self,
+        seconds: float | None,
+        backend: BackendName,  # noqa: ARG002 - the base's signature
+        record: tuple[str, ...],  # noqa: ARG002 - as above
+    ) -> AbstractContextManager[None]:
+        """Roll back nothing."""
+        self.done.append(f"confirmed within {seconds}")
+        return nullcontext()
+
+    def kernel(self, backend: BackendName, held: NetnsHold | None = None) -> ToolBackend:  # noqa: ARG002 - as above
+        """Return the kernel in memory."""
+        return HeldBackend(self.memory)
+
+    def guard(self, state: ClusterState, node: str, budget: Budget) -> Verifier:  # noqa: ARG002 - as above
+        """Return the scripted verifier."""
+        self.verifier.judge_in(state)
+        return self.verifier
+
+    def guards(self, node: str, budget: Callable[[], Budget]) -> StateVerifier:  # noqa: ARG002 - as above
+        """Return the scripted verifier."""
+        return self.verifier
+
+    def rule_changes(self, backend: BackendName) -> "MemoryRuleWatch":  # noqa: ARG002 - as above
+        """Tell of changes where the clock can."""
+        return MemoryRuleWatch(self.memory, 0 if Wake.RULES in self.clock.tells else None)
+
+    def wakeups(self, rules: int | None, log: LogWatch | None) -> FakeWakeups:  # noqa: ARG002 - as above
+        """Return the clock of the test."""
+        return self.clock
+
+    def kill_switch(self, withdraw: Callable[[], object]) -> MemorySwitch:
+        """Return a switch that the test sets."""
+        self.switches.append(MemorySwitch(withdraw))
+        return self.switches[-1]
+
+    def forget_connections(self, rules: Ruleset, held: NetnsHold | None = None) -> int:  # noqa: ARG002 - as above
+        """Forget none."""
+        self.done.append("connections forgotten")
+        return 0
+
+
+@dataclass
+class AgentInMemory:
+    """An agent assembled on a node in memory, and the log that it follows and records in."""
+
+    access: MemoryAccess
+    source: MemorySource
+    assembled: Assembled
+    log: MemoryLog
+    outlets: AgentListeners
+    stack: ExitStack
+
+    @classmethod
+    def of(cls, state: ClusterState, access: MemoryAccess | None = None) -> Self:
+        """Assemble the agent of node ``n``."""
+        access, log = access or MemoryAccess(), MemoryLog(FixedClock(), CountedIds(), exists=True)
+        source, outlets, stack = MemorySource(state, log), AgentListeners(), ExitStack()
+        options = SelectionOptions(node=NODE)
+        made = Assembled.of(Selection(options), access, source, log, Budget, outlets, stack)
+        return cls(access, source, made, log, outlets, stack)
+
+    @property
+    def clock(self) -> FakeWakeups:
+        """The clock."""
+        return self.access.clock
+
+    @property
+    def switch(self) -> MemorySwitch:
+        """The kill switch."""
+        return self.access.switches[-1]
+
+    @property
+    def recorded(self) -> list[str]:
+        """The types of what the agent recorded, in order."""
+        return [event.body.type for event in self.log.read() if event.source == "nodewall agent"]
+
+    def bodies(self, kind: str) -> list[EventBody]:
+        """Return what is recorded of a type, in order."""
+        return [event.body for event in self.log.read() if event.body.type == kind]
+
+    def run(self, until: float) -> None:
+        """Run the agent until a time, at which the signal to stop comes."""
+        self.clock.at(until, lambda: None, Wake.STOP)
+        with self.stack:
+            self.assembled.agent.run(self.assembled.state)
+
+    def check(self, time: float, what: Callable[[], object]) -> list[object]:
+        """Return a list that gets what something is at a time."""
+        found: list[object] = []
+        self.clock.at(time, lambda: found.append(what()))
+        return found
+
+    def holds(self, wanted: Ruleset) -> bool:
+        """Return whether the kernel holds just these rules and sets of ours."""
+        return not diff(self.access.memory.ruleset, wanted)
+
+    def set(self, name: str, value: object, *, on: object) -> Callable[[], None]:
+        """Return what sets an attribute, to be planned for a time."""
+        return partial(setattr, on, name, value)
