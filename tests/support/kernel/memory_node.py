@@ -40,14 +40,6 @@ class HeldBackend(IptablesBackend):
         super().__init__(ScriptedRunner.of({}), NFT)
         self.memory = memory
 
-    def observe(self) -> Ruleset:
-        """Return the tables and the sets."""
-        return self.memory.observe()
-
-    def render(self, step: Step) -> Command:
-        """Return the text of a step; no program reads it."""
-        return self.memory.render(step)
-
     def tables(self, family: Family) -> tuple[Table, ...]:
         """Return the tables of one family."""
         return self.memory.tables(family)
