@@ -1,20 +1,23 @@
-"""Runs the shell commands that README.md and docs/ show, and decides when a skip is a failure.
+"""Runs the shell commands and the Python code that README.md and docs/ show, and decides when a skip is a failure.
 
 Every ``bash`` block is one example. The blocks of a file are fed, in order, to one ``bash -euo pipefail`` in a new
 directory with ``scenarios`` in it, as a reader pastes them into one terminal; so they share files, variables and traps.
 A block after ``<!-- root -->`` needs root; one after ``<!-- cluster -->`` needs a cluster too, and is run by the tests
 that have one. A ``text`` block after ``<!-- output -->`` is what the block before it must
 print, where ``…`` stands for anything in a line, alone in one for any lines; times, ids and hashes may differ, and
-neither empty lines nor the width of blanks count. Blocks of other languages are not run.
+neither empty lines nor the width of blanks count. The ``python`` blocks of a file share one namespace and the directory
+of its ``bash`` blocks. Blocks of other languages are not run.
 """
 
 import contextlib
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +33,8 @@ TIMEOUT = 120
 
 _MARK = re.compile(r"^<!-- \w+ -->$", re.MULTILINE)
 _BLOCK = re.compile(
-    r"^(?:(?P<root><!-- root -->\n+)|(?P<cluster><!-- cluster -->\n+))?^```bash\n(?P<commands>.*?)^```\n"
+    r"^(?:(?P<root><!-- root -->\n+)|(?P<cluster><!-- cluster -->\n+))?"
+    r"^```(?P<language>bash|python)\n(?P<commands>.*?)^```\n"
     r"(?:\n*^(?P<mark><!-- output -->)\n+^```text\n(?P<output>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -44,9 +48,10 @@ _VARYING = (
 
 @dataclass(frozen=True)
 class Block:
-    """The commands of a block, whether they need root, and what they must print, if that is said."""
+    """The commands of a block, their language, whether they need root, and what they must print, if that is said."""
 
     commands: str
+    language: str
     root: bool
     output: str | None
 
@@ -56,7 +61,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._directory = TemporaryDirectory(prefix="nodewall-docs-")
-        folder = Path(self._directory.name)
+        self.folder = folder = Path(self._directory.name)
         (folder / "scenarios").symlink_to(ROOT / "scenarios")
         here = str(Path(sys.executable).parent)
         environment = {name: text for name, text in os.environ.items() if not name.startswith("NODEWALL_")}
@@ -95,6 +100,16 @@ class Terminal:
         self._shell.wait()
         return False, printed
 
+    def run_python(self, code: str, namespace: dict[str, Any]) -> tuple[bool, str]:
+        """Execute Python code in the directory; return whether it raised nothing, and what it printed."""
+        printed = io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed):
+            try:
+                exec(compile(code, "block", "exec"), namespace)  # noqa: S102 - the project's own documents
+            except Exception:  # noqa: BLE001 - whatever it raises is what a reader would see
+                return False, printed.getvalue() + traceback.format_exc()
+        return True, printed.getvalue()
+
     def stop(self) -> None:
         """End whatever runs; the shell's traps still do."""
         with contextlib.suppress(ProcessLookupError):
@@ -107,13 +122,13 @@ class Terminal:
 
 
 def blocks(document: Document) -> Iterator[Region]:
-    """Yield the bash blocks of a document; a mark that belongs to none is an error, as it would do nothing."""
+    """Yield the blocks of a document that are run; a mark that belongs to none is an error, as it would do nothing."""
     marks = 0
     for found in _BLOCK.finditer(document.text):
         marks += sum(found[name] is not None for name in ("root", "cluster", "mark"))
         if found["cluster"] is not None:
             continue
-        block = Block(found["commands"], found["root"] is not None, found["output"])
+        block = Block(found["commands"], found["language"], found["root"] is not None, found["output"])
         yield Region(found.start("commands"), found.end("commands"), block, evaluate)
     if marks != len(_MARK.findall(document.text)):
         raise ValueError(f"{document.path}: a mark stands before no block that it could mark")
@@ -125,7 +140,10 @@ def evaluate(example: Example) -> str | None:
     if block.root and os.geteuid() != 0:
         pytest.skip("not root: this block makes network namespaces")
     terminal: Terminal = example.namespace["terminal"]
-    succeeded, printed = terminal.run(block.commands)
+    if block.language == "python":
+        succeeded, printed = terminal.run_python(block.commands, example.namespace["python"])
+    else:
+        succeeded, printed = terminal.run(block.commands)
     if not succeeded:
         return f"these commands failed:\n{block.commands}\nthey printed:\n{printed}"
     if block.output is not None and not _alike(block.output, printed):
@@ -152,6 +170,7 @@ def _steady(text: str) -> str:
 
 def _open(namespace: dict[str, Any]) -> None:
     namespace["terminal"] = Terminal()
+    namespace["python"] = {"__name__": "__main__"}
 
 
 def _close(namespace: dict[str, Any]) -> None:

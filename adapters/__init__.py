@@ -1,1 +1,1 @@
-"""Everything that touches the world, one small class per port and technology."""
+"""Adapters: everything that touches the outside world, one technology per package."""

@@ -1,4 +1,8 @@
-"""The one place where ports meet their adapters."""
+"""Wiring: the one place that chooses an adapter for each interface.
+
+Functions return a ready adapter for a path, a network namespace or a cluster. They raise `Refused` if an optional
+dependency (an extra) is not installed. Heavy libraries are imported when they are needed.
+"""
 
 import os
 from collections.abc import Callable, Iterator

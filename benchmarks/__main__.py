@@ -1,4 +1,4 @@
-"""Runs every benchmark, or those that are named; root, or an ordinary user where user namespaces are allowed."""
+"""Runs all benchmarks, or those named on the command line; needs root or user namespaces."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""An agent on a real API server of a large cluster: until it is ready, what it needs, and how soon it follows changes.
+"""Benchmark of an agent on the API server of a large cluster: start-up, memory and delay of changes.
 
-There are 2,000 Nodes, 10,000 Pods and 500 policies about Pods of one app each. What is wanted stands beside figures.
+The cluster has 2,000 Nodes, 10,000 Pods and 500 policies, each about the Pods of one app. Targets stand beside figures.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from engine.desired.full import desired
 from engine.events.outcomes import RulesetApplied
 from engine.objects import ClusterObject
 from engine.rulesets.ownership import SET_PREFIX, digest
-from tests.adapters.kubernetes.conftest import prepare
 from tests.support.kubernetes.api_server import ApiServer, built, free_port, lacking
+from tests.support.kubernetes.installed_server import prepare
 
 NODES, PODS, POLICIES = 2_000, 10_000, 500
 RATE, SECONDS, SAMPLED = 100, 10, 10

@@ -1,4 +1,4 @@
-"""What compiling costs in either layout: many rules from nothing, and one that changes among them."""
+"""Benchmark of the compiler in both layouts: many rules from nothing, and one changed rule among them."""
 
 import random
 from collections.abc import Sequence

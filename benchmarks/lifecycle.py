@@ -1,4 +1,4 @@
-"""What one event costs when rules are kept up, against working all of them out anew."""
+"""Benchmark of incremental derivation against full recomputation for one event."""
 
 from functools import partial
 

@@ -1,7 +1,7 @@
-"""From an event to the kernel on a large node: one Pod's address comes or goes, proved and read back.
+"""Benchmark of the delay from an event to the kernel on a large Node.
 
-A node has 1,000 rules about 10,000 Pods. What is measured is what an agent does of an event: derive, compile, diff,
-prove, apply, read back, and put on record.
+The Node has 1,000 rules about 10,000 Pods, and one Pod's address comes or goes. The agent's whole work for the event is
+measured: derive, compile, diff, prove, apply, read back and record.
 """
 
 import subprocess

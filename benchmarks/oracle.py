@@ -1,13 +1,12 @@
-"""How many packets a second the oracle of netfilter follows through a kernel, by backend and family.
+"""Benchmark of the kernel oracle: packets per second through a real kernel, by backend and family.
 
-With ``nft`` every rule that a packet matches is read too. Drawing, writing and simulating the packets is not counted.
+With ``nft`` each matched rule is read too. Drawing, writing and simulating packets is not counted.
 """
 
 from time import perf_counter
 
 from engine.rulesets.model import Family
-from tests.kernel.netfilter.test_traversal import loaded, shot_of
-from tests.support.kernel.kernel_traversal import Crossing
+from tests.support.kernel.kernel_traversal import Crossing, loaded, shot_of
 from tests.support.packets.packet_drafts import Dice, numbers
 from tests.support.packets.ruleset_edge_packets import aimed
 from tests.support.rulesets.random_rulesets import Author

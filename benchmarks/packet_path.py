@@ -1,8 +1,7 @@
-"""What rules cost a packet: connections, requests and bits on veth through many rules, in both layouts and backends.
+"""Benchmark of the cost of rules for packets on veth: connections, requests and bits, both layouts and backends.
 
-Servers are asked through rules of which the last one decides on the client: one with the static rules alone, one more
-of these, which shows how exact the figures are, and the policies' rules in either layout. What is printed are medians
-of ratios to the static rules of the same round.
+Clients ask servers through rules of which the last decides. Results are medians of ratios to a Node that has only the
+static rules in the same round; a second such Node shows the accuracy.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""How fast a dump is read: rules of kube-proxy and of nodewall, with comments and counters."""
+"""Benchmark of the parser: dumps of kube-proxy and nodewall rules with comments and counters."""
 
 import shlex
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What each stage before the kernel costs, and how it grows with the number of policies."""
+"""Benchmark of each stage before the kernel, by number of policies."""
 
 from time import perf_counter
 

@@ -1,7 +1,7 @@
-"""All packets at once: seconds to build, compare and prove, each with a limit that it must keep to on two cores.
+"""Benchmark of questions about all packets: build, compare and prove, each with a time limit on two cores.
 
-Baselines, measured in the same run: either version worked out alone for a comparison, the first judgement for the
-next, sets entered member by member for sets by classes, and a node at a time for a fleet.
+Baselines in the same run: a full comparison, the first proof for the next, sets built member by member, and one Node at
+a time for a fleet.
 """
 
 import random

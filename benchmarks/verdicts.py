@@ -1,6 +1,6 @@
-"""Packets judged a second: a single walk with its trace, and batches, over rulesets of growing size.
+"""Benchmark of verdicts per second: single walks with trace, and batches, over growing rulesets.
 
-The packets are random ones at the edges of what rules name, just inside and just outside: networks and ports.
+Packets are random ones at the edges of the networks and ports that rules name.
 """
 
 import random

@@ -1,10 +1,10 @@
 """Bounded JSON reader: the only place that turns JSON text into values.
 
-Input: text or bytes of any origin. Output: dict, list, str, int, float, bool and None, never nested so deep that a
-recursive function (a comparison, a copy, the canonical encoder) can exhaust the stack. Errors: `JsonRefused`.
+Input: text or bytes of any origin. Output: dict, list, str, int, float, bool and None. The nesting is bounded, so that
+recursive code (comparison, copy, canonical encoder) cannot exhaust the stack. Errors: `JsonRefused`.
 
-Two readers: `parse_json` refuses a text as a whole; `parse_objects` reads an answer that holds many objects, so that
-one unsound object does not take the others with it, and `defect_of` finds what is unsound in one of them.
+`parse_json` accepts or refuses a text as a whole. `parse_objects` reads a list of objects and keeps invalid values.
+`defect_of` then finds the invalid object, so that one bad object does not hide the others.
 
 Source: RFC 8259, sections 8.2 and 9, which allow limits on size, depth, range of numbers and characters.
 """
@@ -17,52 +17,56 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json
 
+from engine.errors import FieldPath
+
 MAX_BYTES = 64 << 20
-"""Bytes of a text: an exported log begins with one line that holds a whole cluster."""
+"""Maximum bytes of a text. The first line of an exported log holds a whole cluster."""
 
 MAX_DEPTH = 64
-"""Levels of a text: `MAX_OBJECT_DEPTH`, and what events, lists and reviews put around an object."""
+"""Maximum nesting levels of a text: `MAX_OBJECT_DEPTH` plus the levels of the event or list around an object."""
 
 MAX_OBJECT_DEPTH = 50
-"""Levels of one object. A policy has about 10; a Pod with all its managed fields about 20."""
+"""Maximum nesting levels of one object. A policy has about 10; a Pod with all its managed fields about 20."""
 
 MAX_OBJECT_VALUES = 200_000
-"""Values of one object: an event of 1 MiB holds as many short rules, and it takes minutes to find faults in more."""
+"""Maximum number of values in one object. An event of 1 MiB can hold as many; validating more would take minutes."""
 
 _MAX_DIGITS = 64
-"""Digits of a whole number that is kept exact; Python refuses more than 4300, and no field has more than 20."""
+"""Maximum digits of an integer that is kept exact. Python refuses more than 4300; no API field has more than 20."""
 
-# Possessive, and with an end of its own for a string that is cut off, so that no text makes it look twice.
+# Possessive quantifiers, and an alternative for an unterminated string: no text causes backtracking.
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 _MAX_NESTING = 10_000
-"""Levels that no API server takes; a text that has more is not looked at further."""
+"""The parser stops at this nesting depth. No API server accepts such a text."""
 
 _SHOWN_LEVELS = 5
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-Location = tuple[int | str, ...]
-
 
 class JsonRefused(ValueError):
-    """A text is not JSON, or exceeds a limit."""
+    """The text is not JSON, or exceeds a limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A value that is JSON to some readers, but that no other program can be given."""
+    """A value that this parser accepts, but that other JSON readers may refuse or change."""
 
-    location: Location
+    location: FieldPath
     problem: str
     expected: str
 
 
 def parse_json(text: str | bytes, most: int = MAX_BYTES) -> object:
-    """Return the value of a JSON text.
+    """Parse a JSON text as a whole.
+
+    Args:
+        text: the JSON text.
+        most: the maximum size in bytes.
 
     Raises:
-        JsonRefused: it is not JSON, or exceeds a limit: more than ``most`` bytes, more than `MAX_DEPTH` levels, a
-            number that is not finite, a surrogate without its pair.
+        JsonRefused: the text is not JSON or exceeds a limit: ``most`` bytes, `MAX_DEPTH` levels, a number that is
+            not finite, or an unpaired surrogate.
     """
     data = _bytes_of(text, most)
     try:
@@ -76,17 +80,21 @@ def parse_json(text: str | bytes, most: int = MAX_BYTES) -> object:
 
 
 def parse_objects(text: bytes, most: int = MAX_BYTES) -> object:
-    """Return the value of a JSON text that holds objects of several people.
+    """Parse a JSON text that holds objects of several owners, such as a list from the API server.
 
-    What one of them made too deep is cut off deep inside, and numbers and characters that are unsound stay, so that
-    `defect_of` finds each where it stands. All else is as in the text.
+    If the text is nested too deep for the parser, values below `MAX_DEPTH` levels become null. Invalid numbers and
+    characters are kept, so that `defect_of` can report their locations.
+
+    Args:
+        text: the JSON text.
+        most: the maximum size in bytes.
 
     Raises:
-        JsonRefused: it is not JSON, or has more than ``most`` bytes.
+        JsonRefused: the text is not JSON, or has more than ``most`` bytes.
     """
     data = _bytes_of(text, most)
     try:
-        value: object = from_json(data, allow_inf_nan=False)  # which takes 200 levels
+        value: object = from_json(data, allow_inf_nan=False)  # accepts at most 200 levels
     except ValueError:
         value = _parse_unsound(data)
     return value
@@ -116,7 +124,7 @@ def _integer(text: str) -> int | float:
 
 
 def _pruned(text: str) -> str:
-    """Return the text with null for what stands deeper than `MAX_DEPTH` levels."""
+    """Return the text with null in place of every value below `MAX_DEPTH` levels."""
     kept: list[str] = []
     depth = done = 0
     for token in _TOKEN.finditer(text):
@@ -142,15 +150,15 @@ _Level = list[tuple[_Collection, _Trail]]
 
 
 def defect_of_object(value: object) -> Defect | None:
-    """Return the first unsound part of one object, as `defect_of`, by the limits of objects."""
+    """Return the first defect of one object, by the limits of objects (see `defect_of`)."""
     return defect_of(value, MAX_OBJECT_DEPTH, MAX_OBJECT_VALUES)
 
 
 def defect_of(value: object, deepest: int = MAX_DEPTH, most: float = math.inf) -> Defect | None:
-    """Return the first unsound part of a value, None where there is none; without recursion.
+    """Return the first defect of a value, or None; iterative, so depth cannot exhaust the stack.
 
-    Unsound are more than ``deepest`` levels, more than ``most`` values, a number that is not finite, and a surrogate
-    without its pair.
+    A defect is: more than ``deepest`` levels, more than ``most`` values, a number that is not finite, or an unpaired
+    surrogate.
     """
     if not isinstance(value, dict | list):
         problem = _unsound(value)
@@ -172,7 +180,7 @@ def defect_of(value: object, deepest: int = MAX_DEPTH, most: float = math.inf) -
 
 
 def _defect_in(collection: _Collection, trail: _Trail, below: _Level) -> Defect | None:
-    """Return what is unsound among the scalars of a collection, and add its collections to those ``below``."""
+    """Return the first defect among the scalars of a collection; append its nested collections to ``below``."""
     items: Iterable[tuple[int | str, object]] = ()
     if isinstance(collection, dict):
         if problem := next(filter(None, map(_unsound, collection)), None):
@@ -189,7 +197,7 @@ def _defect_in(collection: _Collection, trail: _Trail, below: _Level) -> Defect 
 
 
 def _unsound(scalar: object) -> tuple[str, str] | None:
-    """Return what is wrong with a value that is no collection, and what is expected."""
+    """Return (problem, expected) for an invalid scalar, None for a valid one."""
     if isinstance(scalar, str):
         if not scalar.isascii() and _SURROGATE.search(scalar):
             return "found a surrogate without its pair", "Unicode characters"
@@ -198,7 +206,7 @@ def _unsound(scalar: object) -> tuple[str, str] | None:
     return None
 
 
-def _location(trail: _Trail) -> Location:
+def _location(trail: _Trail) -> FieldPath:
     found: list[int | str] = []
     while trail is not None:
         trail, part = trail

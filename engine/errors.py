@@ -1,27 +1,29 @@
-"""The errors nodewall raises, as one tree; each carries data and words its message itself.
+"""Tree of the errors that nodewall raises on purpose; each carries data and formats its own message.
 
 ::
 
     NodewallError
-    ├── Refused             what a user gave cannot be used; one or more faults
-    │   ├── UnknownNode     the node is not in the world
-    │   ├── TextRefused     text of iptables-save, ipset save or a packet does not parse
-    │   └── WordsRefused    words of a filter expression do not parse
-    ├── NoProof             memory or time did not do to find out about all packets
-    ├── Unconfirmed         two ways to judge a packet disagree, which is a fault of nodewall's
-    ├── Unsafe              a plan that would cut the node off
-    ├── SwitchedOff         somebody on the node wants no rules there
+    ├── Refused                 user input is not accepted; one or more faults
+    │   ├── UnknownNode         the requested node does not exist
+    │   ├── TextRefused         iptables-save text, ipset-save text or a packet does not parse
+    │   └── WordsRefused        a filter expression does not parse
+    ├── NoProof                 memory or time ran out before all packets were examined
+    ├── WitnessMismatch         two engines disagree about a packet: a bug in nodewall
+    ├── UnsafePlan              a plan would cut the node off
+    ├── EnforcementDisabled     an operator switched the rules off on this node
     ├── LogError
-    │   ├── LogBusy         another writer holds the log
-    │   ├── LogConflict     the log grew since it was read
-    │   ├── LogCorrupt      the hash chain is broken
-    │   ├── IdTaken         another event has the id
-    │   └── EventTooLarge   an object has too many bytes for an event
+    │   ├── LogBusy             another writer holds the log
+    │   ├── LogConflict         the log grew since it was read
+    │   ├── LogCorrupt          the hash chain is broken
+    │   ├── IdTaken             another event has the same id
+    │   └── EventTooLarge       an object exceeds the size limit of an event
     └── KernelError
-        ├── ToolMissing     a program or a privilege is not there
-        ├── KernelRefused   a tool refused what it was given
-        │   └── KernelBusy  others held the kernel's rules for too long
-        └── NotInForce      what was read back is not what was applied
+        ├── ToolMissing         a program or a privilege is missing
+        ├── KernelRefused       a tool refused its input
+        │   └── KernelBusy      another process held the xtables lock too long
+        └── ReadBackDiffers     the rules read back differ from the rules applied
+
+`Fault` is one reason of a refusal, `SourceLocation` its place in the input.
 """
 
 import json
@@ -29,7 +31,7 @@ from dataclasses import dataclass
 
 
 def shown(value: object) -> str:
-    """Return a value as one safe line of ASCII: quotes, newlines and direction marks are escaped."""
+    """Return a value as one safe line of ASCII, at most 120 characters; quotes, newlines and bidi marks are escaped."""
     if isinstance(value, str) or value is None or isinstance(value, bool | int | float):
         text = json.dumps(value)
     else:
@@ -38,13 +40,17 @@ def shown(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text as it can stand in a line for people: where not all of it can be printed, all such is escaped."""
+    """Return text for a line of output; if any character is not printable, escape the text as in JSON."""
     return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
+FieldPath = tuple[int | str, ...]
+"""Path of a field in a document: keys, and indices from 0."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SourceLocation:
-    """Where in the input something stands: source name, document (from 1), line and column (from 1, 0 unknown)."""
+    """Place in an input: source name, document (from 1), line and column (from 1; 0 is unknown)."""
 
     source: str
     document: int = 0
@@ -52,7 +58,7 @@ class SourceLocation:
     column: int = 0
 
     def __str__(self) -> str:
-        """Return ``file:line:column: document n``, leaving out what is not known."""
+        """Return ``file:line:column: document n``, without the unknown parts."""
         text = self.source
         if self.line:
             text += f":{self.line}"
@@ -80,7 +86,7 @@ class Fault:
 
 
 class NodewallError(Exception):
-    """The root of every error nodewall raises on purpose; ``lines`` is what a user is shown."""
+    """Root of all errors that nodewall raises on purpose; ``lines`` is the text for the user."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -90,12 +96,12 @@ class NodewallError(Exception):
 
 @dataclass(eq=False)
 class Refused(NodewallError):
-    """What a user gave cannot be used, for every reason in ``faults``."""
+    """User input is not accepted; ``faults`` holds every reason."""
 
     faults: tuple[Fault, ...]
 
     def __str__(self) -> str:
-        """Return all faults, a line each."""
+        """Return all faults, one a line."""
         return "\n".join(self.lines)
 
     @property
@@ -105,33 +111,33 @@ class Refused(NodewallError):
 
 
 class UnknownNode(Refused):
-    """The node asked for is not among the nodes of the world."""
+    """The requested node is not among the known nodes."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        """Name the node asked for and those there are."""
+        """Report the requested name and the known names."""
         there = ", ".join(known) if known else "no node at all"
         super().__init__((Fault("--node", f"no node {shown(name)} in this world", f"one of: {there}"),))
 
 
 class TextRefused(Refused):
-    """Text of a tool or of a packet does not parse, at ``line`` (from 1) of ``source``."""
+    """Text of a tool or of a packet does not parse at ``line`` (from 1) of ``source``."""
 
     def __init__(self, source: str, line: int, problem: str, expected: str = "") -> None:
-        """Say which line of which text, what stands there and what may."""
+        """Report the line, the problem and the expected text."""
         super().__init__((Fault("", problem, expected, SourceLocation(source, line=line)),))
 
 
 class WordsRefused(Refused):
-    """Words of one line do not parse: ``text`` from ``at`` on (from 0); ``source`` says what the words are."""
+    """One line of words does not parse at offset ``at`` (from 0) of ``text``; ``source`` names the input."""
 
     def __init__(self, source: str, text: str, at: int, problem: str, expected: str = "") -> None:
-        """Say where, what stands there and what may."""
+        """Report the offset, the problem and the expected words."""
         super().__init__((Fault("", problem, expected, SourceLocation(source, line=1, column=at + 1)),))
         self._text, self._at = text, at
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The fault, the words around its place as plain ASCII, and a mark under the place."""
+        """The fault, an ASCII excerpt of the text around the offset, and a caret below the offset."""
         first = max(0, self._at - 60)
         around = self._text[first : self._at + 40]
         plain = "".join(each if " " <= each <= "~" else " " if each.isspace() else "?" for each in around)
@@ -140,14 +146,14 @@ class WordsRefused(Refused):
 
 @dataclass(eq=False)
 class NoProof(NodewallError):
-    """Memory or time, whichever is the ``limit``, did not do to find out about all packets."""
+    """The limit on memory or on time (``limit``) was reached before all packets were examined."""
 
     def __init__(self, limit: str) -> None:
         super().__init__(limit)
         self.limit = limit
 
     def __str__(self) -> str:
-        """Return what did not do, and what to do."""
+        """Return the exhausted limit and the option that raises it."""
         return f"no proof: out of {self.limit}; allow more by --max-{_LIMITS.get(self.limit, self.limit)}"
 
 
@@ -155,41 +161,44 @@ _LIMITS = {"time": "seconds"}
 
 
 class WitnessMismatch(NodewallError):
-    """What was found out about a ``packet`` among all packets is not what becomes of it alone."""
+    """The verdict computed for a packet as part of a packet set differs from its verdict when simulated alone.
+
+    ``packet`` is the packet, ``claimed`` the verdict from the set, ``judged`` the verdict alone.
+    """
 
     def __init__(self, packet: str, claimed: str, judged: str) -> None:
         super().__init__(packet, claimed, judged)
         self.packet, self.claimed, self.judged = packet, claimed, judged
 
     def __str__(self) -> str:
-        """Return the packet and both judgements."""
+        """Return the packet and both verdicts."""
         return f"a fault of nodewall's: {self.packet} was found to get {self.claimed}, but alone gets {self.judged}"
 
 
 @dataclass(eq=False)
 class UnsafePlan(NodewallError):
-    """A plan against which there are ``reasons``, such as packets that would be lost; nothing was applied."""
+    """A plan was refused for ``reasons``, such as lost lifeline packets; nothing was applied."""
 
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return all reasons, a line each."""
+        """Return all reasons, one a line."""
         return "\n".join(self.lines)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """One line for each reason."""
+        """One line per reason."""
         return tuple(f"refused, {reason}" for reason in self.reasons)
 
 
 @dataclass(eq=False)
 class EnforcementDisabled(NodewallError):
-    """The rules are off a node as long as there is a file."""
+    """Enforcement is off on the node while the file at ``path`` exists."""
 
     path: str
 
     def __str__(self) -> str:
-        """Say what to do."""
+        """Return the path of the file that disables enforcement."""
         return f"the rules are off this node as long as {self.path} is there"
 
 
@@ -223,27 +232,27 @@ class EventsCompacted(LogError):
 
 @dataclass(eq=False)
 class LogBusy(LogError):
-    """Another writer held the log for longer than the ``waited`` seconds allowed."""
+    """Another writer held the log for longer than the ``waited`` seconds."""
 
     path: str
     waited: float
     holder: str
 
     def __str__(self) -> str:
-        """Say who holds the log."""
+        """Return the waiting time and the holder of the lock."""
         return f"{self.path}: waited {self.waited:g} s for the event log; it is held by {self.holder}"
 
 
 @dataclass(eq=False)
 class LogConflict(LogError):
-    """The log stood at ``found`` when events for after ``expected`` were to be appended."""
+    """The log ended at sequence ``found`` instead of ``expected`` when events were appended."""
 
     path: str
     expected: int
     found: int
 
     def __str__(self) -> str:
-        """Say both sequences."""
+        """Return both sequences and the remedy."""
         return (
             f"{self.path}: another writer appended meanwhile: expected sequence {self.expected}, "
             f"found {self.found}; nothing was appended, run the command again"
@@ -252,40 +261,40 @@ class LogConflict(LogError):
 
 @dataclass(eq=False)
 class LogCorrupt(LogError):
-    """The event at ``sequence`` is not what was once appended there."""
+    """The event at ``sequence`` does not match the hash chain."""
 
     path: str
     sequence: int
     reason: str
 
     def __str__(self) -> str:
-        """Say where the chain breaks and how."""
+        """Return the sequence and the reason."""
         return f"{self.path}: event {self.sequence} cannot be trusted: {self.reason}"
 
 
 @dataclass(eq=False)
 class IdTaken(LogError):
-    """An event cannot be appended, because another one has its id: that at ``sequence``."""
+    """An event cannot be appended: the event at ``sequence`` already has its id."""
 
     path: str
     id: str
     sequence: int
 
     def __str__(self) -> str:
-        """Say which."""
+        """Return the id and the sequence."""
         return f"{self.path}: event {self.sequence} has the id {shown(self.id)} already, and says something else"
 
 
 @dataclass(eq=False)
 class EventTooLarge(LogError):
-    """An event about an object takes so many bytes, and none may take more than ``most``; nothing was appended."""
+    """The event about an object has ``size`` bytes, more than the limit ``most``; nothing was appended."""
 
     about: str
     size: int
     most: int
 
     def __str__(self) -> str:
-        """Say of what, and how much."""
+        """Return the object, its size and the limit."""
         return (
             f"{plain(self.about)} takes {self.size:,} bytes in the log; expected at most {self.most:,}: "
             "split it; nothing was appended"
@@ -293,24 +302,28 @@ class EventTooLarge(LogError):
 
 
 class KernelError(NodewallError):
-    """The kernel, or a tool on the way to it, did not do what was asked."""
+    """The kernel, or a tool that talks to it, did not do what was asked."""
 
 
 @dataclass(eq=False)
 class ToolMissing(KernelError):
-    """A program or a privilege that the kernel adapter needs is not there."""
+    """A program or a privilege that the netfilter adapter needs is missing."""
 
     what: str
     remedy: str
 
     def __str__(self) -> str:
-        """Say what is missing and what to do."""
+        """Return what is missing and the remedy."""
         return f"{self.what}; {self.remedy}"
 
 
 @dataclass(eq=False)
 class KernelRefused(KernelError):
-    """A tool refused its input: ``words`` are its own, ``offending`` the input line it named, if any."""
+    """A tool refused its input.
+
+    ``words`` is the tool's message, ``offending`` the input line that the message names, if any. ``aftermath`` says in
+    which state the node is.
+    """
 
     tool: str
     status: int
@@ -319,19 +332,19 @@ class KernelRefused(KernelError):
     aftermath: str = "nothing was changed"
 
     def __str__(self) -> str:
-        """Return the tool's words, the line, and what state the node is in."""
+        """Return the tool's message, the offending line and the state of the node."""
         words = " / ".join(line.strip() for line in self.words.splitlines() if line.strip()) or "no words"
         line = f" (at: {shown(self.offending)})" if self.offending else ""
         return f"{self.tool} refused with status {self.status}: {words}{line}; {self.aftermath}"
 
 
 class KernelBusy(KernelRefused):
-    """Others held the lock on the kernel's rules for longer than a tool waits; the same may succeed later."""
+    """Another process held the lock on the kernel's rules longer than the tool waits; a retry may succeed."""
 
 
 @dataclass(eq=False)
 class ReadBackDiffers(KernelError):
-    """What was read back after an apply differs from what was wanted in ``differences`` operations."""
+    """The rules read back after an apply differ from the desired ones by the operations in ``differences``."""
 
     differences: tuple[str, ...]
 

@@ -1,7 +1,8 @@
-"""What pydantic finds wrong with an input, in nodewall's words.
+"""Converts pydantic validation errors to `Fault` values with nodewall's wording.
 
-Models raise :func:`finding` for what only they know; :func:`faults_of` turns those and pydantic's own findings into
-:class:`engine.errors.Fault` values, so that every boundary (manifests, events, scenarios) words them the same way.
+Validators raise the result of `finding` for rules that pydantic cannot express. `faults_of` converts those and
+pydantic's own errors to :class:`engine.errors.Fault`. So manifests, events and scenarios report the same problem in the
+same words. Field paths follow kubectl: ``spec.ingress[0].ports[1].port``.
 """
 
 import re
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from engine.errors import Fault, SourceLocation, shown
 
 OWN_FINDING = "nodewall"
-"""The type of what :func:`finding` makes, among pydantic's error types."""
+"""pydantic error type of the errors that `finding` makes."""
 
 _EXPECTED: Mapping[str, str] = {
     "string_type": "a string",
@@ -26,7 +27,7 @@ _EXPECTED: Mapping[str, str] = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
-"""pydantic's error type -> what stands there in a sound document."""
+"""pydantic error type -> what a valid document has at that place."""
 
 _BOUNDED: Mapping[str, str] = {
     "greater_than_equal": "at least {ge:g}",
@@ -35,21 +36,21 @@ _BOUNDED: Mapping[str, str] = {
     "string_too_short": "at least {min_length} character",
     "string_too_long": "at most {max_length} characters",
 }
-"""pydantic's error type -> the same, with the bound from its context."""
+"""pydantic error type -> expected value, with a placeholder for the bound in the error's context."""
 
 
 _PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_-]{0,62}")
 
 
 def finding(problem: str, expected: str = "") -> PydanticCustomError:
-    """Return the error a validator raises to say what was found and what was expected."""
+    """Return the error that a validator raises: what it found and what it expected."""
     return PydanticCustomError(OWN_FINDING, "{problem}", {"problem": problem, "expected": expected})
 
 
 def path_of(location: tuple[int | str, ...]) -> str:
-    """Return a field path as kubectl writes it: ``spec.ingress[0].ports[1].port``.
+    """Return a field path in kubectl's notation: ``spec.ingress[0].ports[1].port``.
 
-    A key that is not a plain word is a user's own text, and quoted: ``metadata.labels["example.com/app"]``.
+    A key that is not a plain word is user text and is quoted: ``metadata.labels["example.com/app"]``.
     """
     text = ""
     for part in location:
@@ -63,21 +64,21 @@ def path_of(location: tuple[int | str, ...]) -> str:
 
 
 def faults_of(error: ValidationError) -> tuple[tuple[tuple[int | str, ...], Fault], ...]:
-    """Return every finding as (location, fault), a model's fields before what is wrong across them; without places."""
+    """Return every error as (location, fault); faults of single fields come before cross-field faults."""
     details = error.errors(include_url=False)
     inside = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
-    # pydantic counts only the sound entries of a list: one with a bad entry is not too short as well.
+    # pydantic counts only valid entries of a list, so it reports "too short" for a list with one bad entry.
     real = (detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inside)
     return tuple((_named(detail["loc"]), _fault(detail)) for detail in real)
 
 
 def placed(fault: Fault, place: SourceLocation) -> Fault:
-    """Return the fault with the place where it stands."""
+    """Return the fault with its source location."""
     return Fault(fault.path, fault.problem, fault.expected, place)
 
 
 def _named(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    # pydantic's mark of a finding about a mapping's key; it is no field.
+    # pydantic adds "[key]" to the location of an error about a mapping's key; it is not a field.
     return tuple(part for part in location if part != "[key]")
 
 

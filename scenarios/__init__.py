@@ -1,4 +1,4 @@
-"""Runnable what-if cases: a world, packets, and what must become of them.
+"""Runnable what-if scenarios: cluster manifests, packets and expected verdicts.
 
-Each folder beside this file is one case; :mod:`scenarios.case` says what is in it, :mod:`scenarios.run` runs it.
+Each folder here is one scenario. :mod:`scenarios.case` defines its files, :mod:`scenarios.run` runs it.
 """

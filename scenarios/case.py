@@ -1,6 +1,7 @@
-"""What a scenario folder holds, as values: its ``scenario.yaml`` and the rules that must come out.
+"""Models of a scenario folder: ``scenario.yaml`` and the expected ruleset texts.
 
-A folder has ``scenario.yaml`` (below), the manifests it names, and ``expected/`` with the compiled text of each tool.
+A folder has ``scenario.yaml`` (`ScenarioFile`), the manifests that it names, and ``expected/`` with the compiled text
+for each tool. `Scenario` is a loaded folder. Errors: ``pydantic.ValidationError``.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from engine.state.fold import ClusterState
 from engine.validation_errors import finding
 
 HostName = Annotated[StrictText, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
-"""A name that a network namespace's may end with."""
+"""Valid suffix of a network namespace's name."""
 
 
 def _address(text: str) -> str:
@@ -34,7 +35,7 @@ InterfaceName = Annotated[StrictText, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")]
 
 
 class Expectation(DeclaredModel):
-    """What must become of a packet: the verdict, and where given the policy and rule that decided, and logging."""
+    """Expected result of a packet: the verdict and, if given, the deciding policy and rule, and logging."""
 
     verdict: Literal["accept", "drop", "reject"]
     policy: StrictText | None = None
@@ -43,7 +44,7 @@ class Expectation(DeclaredModel):
 
 
 class PacketCase(DeclaredModel):
-    """One packet in SPEC words, and what must become of it."""
+    """One packet in SPEC notation, and its expected result."""
 
     name: StrictText
     packet: StrictText
@@ -51,17 +52,17 @@ class PacketCase(DeclaredModel):
 
 
 class RefusedManifest(DeclaredModel):
-    """A manifest that comes after the others and must be refused, for reasons that begin like these."""
+    """A manifest that must be refused after the others; ``faults`` are the beginnings of the expected faults."""
 
     manifest: StrictText
     faults: Annotated[tuple[StrictText, ...], Field(min_length=1)]
 
 
 class ScenarioFile(DeclaredModel):
-    """``scenario.yaml``: the manifests of the world, the node that is asked, and the packets.
+    """Content of ``scenario.yaml``: manifests, the node under test, and packets.
 
-    ``config`` is the node's configuration file and ``interfaces`` are those it has. ``hosts`` are machines outside the
-    cluster and their addresses, for running the packets in a kernel.
+    ``config`` is the node's configuration file, ``interfaces`` its network interfaces. ``hosts`` are machines outside
+    the cluster with their addresses, for running the packets in a kernel.
     """
 
     description: StrictText
@@ -76,9 +77,9 @@ class ScenarioFile(DeclaredModel):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A case with its world, and the compiled texts on record (empty before the first ``--update``).
+    """A loaded scenario with its cluster state and the expected texts (empty before the first ``--update``).
 
-    ``unrefused`` are the faults that manifests should have been refused for, and were not.
+    ``unrefused`` are faults that manifests should have been refused for, but were not.
     """
 
     name: str

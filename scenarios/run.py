@@ -1,4 +1,7 @@
-"""Runs a scenario: compiles its world, simulates its packets, and says where either differs from what is expected."""
+"""Runs a scenario: compiles its ruleset, simulates its packets, and compares both with the expectations.
+
+Input: `Scenario`. Output: `ScenarioReport`. Errors: `Refused` for an unknown node or a packet that does not parse.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +17,14 @@ from simulator.packets import parse_spec
 
 @dataclass(frozen=True, slots=True)
 class PacketResult:
-    """One packet of a case and what the simulator says of it."""
+    """One packet of a scenario with the simulator's evaluation."""
 
     case: PacketCase
     answer: Evaluation
 
     @property
     def found(self) -> Expectation:
-        """What became of the packet, in as much detail as was expected."""
+        """The result of the packet, in as much detail as the expectation."""
         by, expect = self.answer.decided_by, self.case.expect
         return Expectation(
             verdict=self.answer.verdict.value,
@@ -32,13 +35,13 @@ class PacketResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether it is what was expected."""
+        """Whether the result equals the expectation."""
         return self.found == self.case.expect
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioReport:
-    """What came of a scenario: ``texts`` is what was compiled, ``differences`` how that differs from the record."""
+    """Result of a scenario: ``texts`` are the compiled texts, ``differences`` their diff to the expected ones."""
 
     name: str
     packets: tuple[PacketResult, ...]
@@ -47,15 +50,15 @@ class ScenarioReport:
 
     @property
     def passed(self) -> bool:
-        """Whether all was as expected."""
+        """Whether everything equals the expectations."""
         return not self.differences and all(result.agrees for result in self.packets)
 
 
 def run(scenario: Scenario) -> ScenarioReport:
-    """Return the report of a scenario.
+    """Run a scenario.
 
     Raises:
-        Refused: the node is not in its world, or a packet does not parse.
+        Refused: the node does not exist, or a packet does not parse.
     """
     wanted = desired(scenario.state, scenario.case.node).ruleset
     walker = Walker(wanted)

@@ -1,7 +1,8 @@
-"""What a verdict depends on beyond rules and packet: the node's addresses and routes, and what rules remember.
+"""Evaluation context beyond rules and packet: the node's addresses and routes, connections, and rule memory.
 
-Rules such as ``limit``, ``recent`` and ``-j SET`` count and remember; `MatchMemory` holds that for one sequence of
-packets.
+`Host` answers routing questions. `MatchMemory` holds the counters of stateful rules (``limit``, ``recent``, ``-j SET``)
+for one sequence of packets. `PacketContext` bundles both with a `ConnectionLookup`. Sources: the kernel's
+``inet_select_addr`` and ``__mkroute_output``, and RFC 6724.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Protocol, TypeVar
 
-from engine.policy.prefix_sets import Address, Network
+from engine.ip_types import Address, Network
 from simulator.packets import Packet
 
 T = TypeVar("T")
@@ -17,14 +18,14 @@ T = TypeVar("T")
 LOOPBACK = "lo"
 
 UNKNOWN_INTERFACE = "/"
-"""An interface that the hook has but the packet does not name; no real one is called so."""
+"""Interface that the hook has but the packet does not name; no real interface can have this name."""
 
 _ALL_ONES = IPv4Address("255.255.255.255")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route: the destinations, and the interface that leads to them."""
+    """Destination network and the interface that leads to it."""
 
     network: Network
     interface: str
@@ -32,20 +33,20 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A node's addresses by interface, each with its prefix, and its routes beyond those of the prefixes."""
+    """Addresses of a node by interface, each with its prefix, and its routes beyond those prefixes."""
 
     addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]]
     routes: Sequence[Route] = ()
 
     def is_local(self, address: Address, interface: str = "") -> bool:
-        """Whether a packet to the address is for the node itself; with an interface, whether it has the address."""
+        """Return whether the address belongs to the node, or to the given interface of it."""
         if address.is_loopback:
             return interface in {"", LOOPBACK}
         found = self.addresses.items()
         return any(each.ip == address for name, all_of in found if interface in {"", name} for each in all_of)
 
     def is_broadcast(self, address: Address) -> bool:
-        """Whether the address is the broadcast address of one of the node's networks, or of all."""
+        """Return whether the address is the broadcast address of one of the node's networks, or the general one."""
         if address.version == 6:
             return False
         if address in {_ALL_ONES, IPv4Address(0)}:
@@ -54,33 +55,34 @@ class Host:
         return any(net.version == 4 and net.prefixlen < 31 and net.broadcast_address == address for net in nets)
 
     def way_to(self, address: Address) -> str | None:
-        """Return the interface that leads to an address by the most specific route, or None where there is none."""
+        """Return the interface of the most specific route to an address, or None if there is no route."""
         if self.is_local(address):
             return LOOPBACK
         own = (Route(each.network, name) for name, all_of in self.addresses.items() for each in all_of)
         fitting = [route for route in (*own, *self.routes) if address in route.network]
-        # Of routes to the same network the first counts: routes are given in the order of their metrics.
+        # The first of several routes to the same network wins: routes are ordered by metric.
         best = max(fitting, key=lambda route: route.network.prefixlen, default=None)
         return best.interface if best else None
 
     def leads_to(self, address: Address, interface: str) -> bool:
-        """Whether any route to an address is by the interface, though another may be better."""
+        """Return whether any route to the address uses the interface, even if another route is better."""
         own = (each.network for each in self.addresses.get(interface, ()))
         rest = (route.network for route in self.routes if route.interface == interface)
         return any(address in network for network in (*own, *rest))
 
     def can_send(self, source: Address, destination: Address) -> bool:
-        """Whether the node can send from one address to another; in IPv4 a loopback address leaves it nowhere.
+        """Return whether the node can send a packet with this source to this destination.
 
-        That is so unless route_localnet is set (``__mkroute_output``), which is not modelled.
+        An IPv4 packet with a loopback source never leaves the node, unless route_localnet is set
+        (``__mkroute_output``). The model assumes that it is not set.
         """
         return source.version == 6 or not source.is_loopback or self.is_local(destination)
 
     def source_for(self, address: Address, interface: str) -> Address | None:
-        """Return what a packet to an address is sent from by an interface, if the node has such an address.
+        """Return the source address of a packet to an address through an interface, or None if the node has none.
 
-        An interface without one sends from the first of another (``inet_select_addr``, RFC 6724 in IPv6); what an IPv6
-        node sends to itself is from that same address.
+        An interface without an address uses the first one of another interface (``inet_select_addr``; RFC 6724 in
+        IPv6). An IPv6 packet to the node itself uses its destination as source.
         """
         if address.version == 6 and interface == LOOPBACK:
             return address
@@ -89,7 +91,7 @@ class Host:
         return next((own for own in found if own is not None and not own.is_loopback), None)
 
     def address_of(self, interface: str, version: int, *, beyond: bool = False) -> Address | None:
-        """Return the interface's first address of a version; ``beyond`` leaves out those only good on its link."""
+        """Return the interface's first address of an IP version; ``beyond`` skips link-local addresses."""
         for each in self.addresses.get(interface, ()):
             if each.version == version and not (beyond and each.ip.is_link_local):
                 return each.ip
@@ -98,9 +100,9 @@ class Host:
 
 @dataclass(slots=True)
 class MatchMemory:
-    """What rules have counted and remembered so far, by rule or by the name that rules share.
+    """Counters and memory of stateful rules, by rule or by the name that rules share.
 
-    ``began`` and ``latest`` are the first time that a packet told, and the last.
+    ``began`` and ``latest`` are the first and the last time that a packet carried, in seconds.
     """
 
     cells: dict[Hashable, object] = field(default_factory=dict)
@@ -108,14 +110,14 @@ class MatchMemory:
     latest: float = 0.0
 
     def elapsed(self, time: float | None) -> float:
-        """Return the seconds since the sequence began; a packet that tells no time comes right after the one before."""
+        """Return the seconds since the sequence began; a packet without a time adds none."""
         if time is not None:
             self.latest = max(self.latest, time) if self.began is not None else time
             self.began = time if self.began is None else self.began
         return 0.0 if self.began is None else self.latest - self.began
 
     def cell(self, key: Hashable, fresh: T) -> T:
-        """Return what is kept under a key, which is ``fresh`` the first time."""
+        """Return the value stored under a key; store ``fresh`` there if the key is new."""
         found = self.cells.setdefault(key, fresh)
         if not isinstance(found, type(fresh)):
             raise TypeError(f"{key!r} is kept as {type(found).__name__}")
@@ -123,24 +125,28 @@ class MatchMemory:
 
 
 class ConnectionLookup(Protocol):
-    """What address translation asks of the connections that there are already."""
+    """Lookups in the connection table that address translation needs."""
 
     def taken(self, packet: Packet, left: int) -> bool:
-        """Whether another connection has the tuple by which a first packet's answers would be known.
+        """Return whether another connection already has the reply tuple of this first packet.
 
-        With so many tries left, this one among them; one of the last ends a TCP connection that is over.
+        ``left`` counts the remaining tries, this one included. In the last tries, the lookup evicts a closed TCP
+        connection.
         """
 
     def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
-        """Yield what the source of a first packet was rewritten to in other connections, the newest first."""
+        """Yield the translated sources of other connections from the same source, the newest first."""
 
     def drawn(self, low: int, count: int, own: int) -> int:
-        """Return one of so many numbers from the lowest on, where the kernel draws at random instead of its own."""
+        """Return one of ``count`` numbers from ``low`` on, where the kernel draws at random.
+
+        ``own`` is the packet's own number.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class PacketContext:
-    """The node, where it is known, its connections, and the memory of the sequence that a packet belongs to."""
+    """Node (if known), its connection table, and the rule memory of the packet's sequence."""
 
     host: Host | None = None
     memory: MatchMemory = field(default_factory=MatchMemory)

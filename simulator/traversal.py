@@ -1,8 +1,9 @@
-"""A packet's whole way through a node: every hook in the kernel's order, with conntrack, NAT and routing in place.
+"""Traversal of a node by one packet: every hook in the kernel's order, with conntrack, NAT and routing.
 
-Arriving packets pass PREROUTING and then INPUT, or FORWARD and POSTROUTING; those of local programs pass OUTPUT and
-POSTROUTING, and arrive again where they are for the node itself. Source: ``enum nf_ip_hook_priorities`` and
-``nf_nat_inet_fn`` of the kernel. This module knows nothing of how chains are walked.
+Arriving packets pass PREROUTING and then INPUT, or FORWARD and POSTROUTING. Locally sent packets pass OUTPUT and
+POSTROUTING, and arrive again if they are for the node itself. Input is a `Walker`, a `ConnectionTracker` and a
+`Packet`; output is an `Evaluation`. The walker evaluates the chains. `Refused` is raised for a ruleset that cannot be
+evaluated. Sources: the kernel's ``enum nf_ip_hook_priorities`` and ``nf_nat_inet_fn``.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ _KINDS = {hook: "DNAT" if hook in DESTINATION_HOOKS else "SNAT" for hook in Hook
 
 @dataclass(slots=True)
 class _Way:
-    """One packet on its whole way; ``tracked`` is what conntrack made of it, once it came by there."""
+    """One packet's traversal; ``tracked`` is set after the packet passed connection tracking."""
 
     walker: Walker
     tracker: ConnectionTracker
@@ -38,23 +39,23 @@ class _Way:
         return self.tracker.host
 
     def enter(self, hook: Hook) -> None:
-        """Come to a hook."""
+        """Move the packet to a hook."""
         self.hook = hook
         self.passage.at(hook, self.inside, self.outside)
 
     def table(self, name: str) -> bool:
-        """Walk one table of the hook; return whether the packet goes on."""
+        """Evaluate one table of the hook; return whether the packet continues."""
         chain = self.walker.chain(self.first.family, name, self.hook)
         return chain is None or self.passage.table(name, chain, self.hook)
 
     def tables(self, *names: str) -> bool:
-        """Walk tables in their order; return whether the packet goes on."""
+        """Evaluate tables in order; return whether the packet continues."""
         return all(self.table(name) for name in names)
 
     def track(self) -> bool:
-        """Walk the raw table and find the packet's connection, unless it has one already from where it was sent.
+        """Evaluate the raw table and look the connection up, unless the packet already has one from the OUTPUT hook.
 
-        What was INVALID there is looked up again where it returns, in the zone that the raw table then says.
+        A packet that was INVALID there is looked up again when it returns, in the zone that the raw table then sets.
         """
         if self.tracked is not None and self.passage.packet.state is not ConnState.INVALID:
             return self.table("raw")
@@ -70,7 +71,7 @@ class _Way:
         return True
 
     def translate(self) -> bool:
-        """Rewrite addresses: the first packet of a connection by the nat table, later ones as that one was."""
+        """Translate addresses: a connection's first packet by the nat table, later ones like the first."""
         found, packet, kind = self.tracked, self.passage.packet, _KINDS[self.hook]
         if found is None or found.entry is None or packet.state in _NOT_TRACKED:
             return True
@@ -94,7 +95,7 @@ class _Way:
         return True
 
     def _bind(self) -> None:
-        """Give the connection a free tuple, as a node that translates addresses does even where no rule does so."""
+        """Give the connection a free tuple: with a nat table the kernel does this even if no rule matches."""
         if not any(self.walker.chain(self.first.family, "nat", hook) for hook in Hook):
             return
         assume = self.passage.assumptions.setdefault
@@ -103,7 +104,7 @@ class _Way:
         )
 
     def keep(self) -> bool:
-        """Keep the connection, as its packet got through."""
+        """Store the connection after its packet passed all hooks; return whether the packet continues."""
         if self.tracked is None or self.passage.packet.state in _NOT_TRACKED:
             return True
         if self.tracker.clashes(self.tracked):
@@ -112,19 +113,19 @@ class _Way:
         return True
 
     def look_again(self) -> None:
-        """Let the packet bear what has become of its connection since."""
+        """Refresh the packet's copy of its connection."""
         found = self.tracked
         if found is not None and found.entry is not None and self.passage.packet.connection is not None:
             seen = found.entry.seen_as(replying=found.replying)
             self.passage.packet = replace(self.passage.packet, connection=seen)
 
     def lose(self, why: str) -> bool:
-        """Say why the packet ends here though no rule says so."""
+        """Record why the packet ends here without a rule that drops it; return False."""
         self.lost = why
         return False
 
     def answer(self) -> Evaluation:
-        """Return what became of the packet."""
+        """Return the result of the traversal."""
         if self.tracked is not None:
             self.tracker.remember(self.tracked, self.passage.packet)
         came = self.first if self.tracked is None else replace(self.first, state=self.tracked.packet.state)
@@ -137,12 +138,12 @@ class _Way:
 
 
 def arrive(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evaluation:
-    """Return what becomes of a packet that comes in at its in interface.
+    """Evaluate a packet that arrives at its input interface.
 
-    ``hook`` of the answer is the last that it came to, ``left`` the packet as it was there.
+    ``hook`` of the result is the last hook that the packet reached; ``left`` is the packet at that point.
 
     Raises:
-        Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
+        Refused: The ruleset of the packet's family lacks a set or chain, or has a loop.
     """
     way = _way(walker, tracker, packet)
     _arrive(way)
@@ -150,7 +151,7 @@ def arrive(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evalua
 
 
 def send(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evaluation:
-    """Return what becomes of a packet that a program of the node sends; answer and errors as of `arrive`."""
+    """Evaluate a packet that a program on the node sends; result and errors are those of `arrive`."""
     way = _way(walker, tracker, packet)
     way.outside = _way_out(way) or packet.out_interface
     way.enter(Hook.OUTPUT)
@@ -182,14 +183,14 @@ def _arrive(way: _Way) -> bool:
 
 
 def _cannot_arrive(packet: Packet) -> bool:
-    """Whether IPv6 drops the packet before any hook (``ip6_rcv_core``)."""
+    """Return whether IPv6 drops the packet before any hook (``ip6_rcv_core``)."""
     if packet.family is Family.IPV4:
         return False
     return packet.src.is_loopback or packet.dst.is_loopback or packet.src.is_multicast
 
 
 def _is_for_node(way: _Way) -> bool:
-    """By the node's addresses; where they are not known, by whether the packet names an interface to leave by."""
+    """Decide by the node's addresses; if they are unknown, by whether the packet names an output interface."""
     packet = way.passage.packet
     if way.host is not None:
         inside = way.inside if packet.dst.is_loopback else ""  # another interface does not take those
@@ -225,7 +226,7 @@ def _leave(way: _Way) -> bool:
 
 
 def _way_out(way: _Way) -> str | None:
-    """The interface that routing leads to; a program may have bound its socket to another, which then stays."""
+    """Return the interface that routing chooses, or None to keep the one that the packet names."""
     packet = way.passage.packet
     if way.host is None or (way.first.out_interface and packet.dst == way.first.dst):
         return None

@@ -1,7 +1,9 @@
-"""The process that takes an apply back: it saw the state before, and waits for time to pass or a word.
+"""Watchdog process of a timed apply: rolls the kernel back to its previous rules unless the apply is confirmed.
 
-It is started by :mod:`adapters.node.commit_confirm` and reads from its standard input whether the apply failed; the
-input's end, however it comes, starts the time.
+:mod:`adapters.node.commit_confirm` starts it. It saves the present rules, prints ``ready``, and reads stdin. The word
+``cancelled`` there ends it; the end of stdin, also when the parent dies, starts the timeout.
+
+Exit code 1 means that it could not start or could not roll back.
 """
 
 import os

@@ -1,4 +1,10 @@
-"""The guard of a node whose state goes on: what it learnt of the rules is kept as long as it would judge the same."""
+"""Lockout guard for a Node whose state changes over time.
+
+The guard keeps its cache of analysed rules as long as the new state leads to an equal guard.
+
+Input: a ``ClusterState``, then rulesets before and after a plan with its intermediate states. Output: a
+:class:`PlanProof`, or a description of the packets on which two rulesets differ.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

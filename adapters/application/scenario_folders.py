@@ -1,4 +1,8 @@
-"""Scenario folders on disk, as :class:`scenarios.case.Scenario` values."""
+"""Reads scenario folders as :class:`scenarios.case.Scenario` values, and writes their expected rulesets.
+
+Input: folders with a ``scenario.yaml``, manifests and the folder ``expected``. Raises ``Refused`` with every fault of
+the files.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace

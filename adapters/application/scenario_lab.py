@@ -1,7 +1,8 @@
-"""A scenario's packets in scratch networks whose node runs a real kernel.
+"""Sends the packets of a scenario through real kernels, in scratch networks of network namespaces.
 
-What can be a connection between hosts of the scenario is one, so that both ways are seen to work; every other packet is
-injected as it is.
+Input: a :class:`Scenario` and its packets. Output: a :class:`DeliveryOutcome` per packet. A packet between two hosts of
+the scenario becomes a real connection where that is possible, which tests both directions. Every other packet is
+injected as it is. The outcome is None for a packet whose connection state cannot be set up.
 """
 
 from collections.abc import Iterator, Sequence

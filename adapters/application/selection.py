@@ -1,4 +1,11 @@
-"""Where the world comes from: manifests, a log, raw text or the running kernel, as a state or a ruleset."""
+"""Loads the state or the ruleset that a command works on, from manifests, a log, raw text or the running kernel.
+
+Input: :class:`SelectionOptions`, the values of the command-line options. Output: a ``ClusterState``, a Node's name, or
+a ``Ruleset``.
+
+Raises ``Refused`` for missing or contradictory options and for input that does not parse, ``LogError`` and
+``KernelError``.
+"""
 
 import os
 import sys

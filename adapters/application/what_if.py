@@ -1,8 +1,7 @@
-"""What-if: manifests laid over a state of a log, present or past, which stays unchanged.
+"""Use case ``what-if``: applies manifests to a copy of a logged state and reports the effect on one Node.
 
-Input are a selection with a log and manifests, the mode in which the manifests are meant, and packets; output are the
-events that would be recorded and their effect on one node. Errors: ``Refused`` for manifests with faults,
-``UnknownNode``, ``LogError``.
+Input: a selection with a log and manifests, the submit mode, and packets. Output: the events that would be recorded and
+their effect; the log stays unchanged. Errors: `Refused` for manifests with faults, `UnknownNode`, `LogError`.
 """
 
 from collections.abc import Callable, Sequence

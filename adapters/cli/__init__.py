@@ -1,6 +1,8 @@
-"""The command line: ``nodewall COMMAND``. Commands are imported when they are called, so that start-up stays quick.
+"""Command line of nodewall: ``nodewall COMMAND``.
 
-Exit codes: 0 all well, 1 a difference or the kernel's refusal, 2 any other error, 3 refused as unsafe.
+Input: arguments. Output: an exit code, and one ``error:`` line on stderr per fault. Exit codes: 0 success, 1 a
+difference or a refusal by the kernel, 2 any other error, 3 refused as unsafe, 130 interrupted. The module of a command
+is imported only when the command is called, so that start-up stays fast.
 """
 
 import importlib
@@ -43,7 +45,7 @@ _COMMANDS = {
     "scenario": "adapters.cli.commands.prove.scenario",
     "demo": "adapters.cli.commands.install.demo",
 }
-"""Command -> the module that defines it, as a function of that name."""
+"""Command name -> module with its function ``NAME_command``."""
 
 _EXIT_CODES: tuple[tuple[type[NodewallError], int], ...] = (
     (UnsafePlan, 3),
@@ -51,11 +53,11 @@ _EXIT_CODES: tuple[tuple[type[NodewallError], int], ...] = (
     (KernelError, 1),
     (NodewallError, 2),
 )
-"""The first class an error belongs to gives the exit code."""
+"""Exit code of each error class; the first class that fits decides."""
 
 
 class _LazyGroup(click.Group):
-    """A group that imports a command's module only when the command is called or described."""
+    """Click group that imports the module of a command only when it is called or listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -80,7 +82,11 @@ def cli(verbose: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; every fault is one line on stderr."""
+    """Run a command line, and return its exit code; each fault is one line on stderr.
+
+    Args:
+        arguments: the words after ``nodewall``; None takes those of this process.
+    """
     try:
         code = cli.main(None if arguments is None else list(arguments), prog_name="nodewall", standalone_mode=False)
     except click.exceptions.Abort:
@@ -90,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NodewallError as error:
         return _complain(error.lines, next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing more may be written, not even at exit.
-        sys.stdout = None  # the interpreter knows None and does not flush it
+        # The reader closed the pipe; nothing more may be written, not even at exit.
+        sys.stdout = None  # the interpreter does not flush None at exit
         return 0
     return code if isinstance(code, int) else 0
 

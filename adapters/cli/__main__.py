@@ -1,4 +1,4 @@
-"""The command line as a program: ``python -m adapters.cli``."""
+"""Entry point of ``python -m adapters.cli``: exits with the code of :func:`adapters.cli.main`."""
 
 import sys
 

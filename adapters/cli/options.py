@@ -1,4 +1,9 @@
-"""Options that several commands share, gathered into values."""
+"""Shared command-line options, and the dataclasses that hold their values.
+
+Each decorator adds a group of click options to a command, and passes their values as one dataclass. Input: words of the
+command line. Output: for example ``SelectionOptions``, ``EventFilter`` or ``LimitOptions``. Raises click's
+``UsageError`` and ``BadParameter``, and ``Refused`` for a bad time.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -105,7 +110,7 @@ Decorator = Callable[[CommandFunction], CommandFunction]
 
 @dataclass(frozen=True, slots=True)
 class HookOptions:
-    """Where packets are judged: at one hook, or at all on their way through a node that may be known."""
+    """Hooks at which packets are judged: one, or all on the path through a Node with these addresses and routes."""
 
     hook: str | None = None
     all_hooks: bool = False
@@ -116,14 +121,14 @@ class HookOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModeOptions:
-    """What giving manifests means."""
+    """Effect of the given manifests: declare (default), delete, or sync."""
 
     delete: bool = False
     sync: bool = False
 
     @property
     def mode(self) -> SubmitMode:
-        """It as one word; raise ``UsageError`` where it is contradictory."""
+        """The options as a ``SubmitMode``; raise ``UsageError`` if both are set."""
         if self.delete and self.sync:
             raise click.UsageError("--delete and --sync exclude each other")
         return SubmitMode.DELETE if self.delete else SubmitMode.SYNC if self.sync else SubmitMode.DECLARE
@@ -131,7 +136,7 @@ class ModeOptions:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesOptions:
-    """Which cluster is meant, and as whom."""
+    """Cluster and credentials, as a kubeconfig file and a context of it."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -139,14 +144,14 @@ class KubernetesOptions:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where a process answers."""
+    """Address and TCP port on which a process listens."""
 
     address: str
     port: int
 
 
 def listen_at(_context: click.Context, _option: click.Parameter, value: str | None) -> ListenAddress | None:
-    """Return the address and port that a user gave; click's callback."""
+    """Parse ``PORT``, ``ADDRESS:PORT`` or ``*:PORT`` as a click callback; the default address is 127.0.0.1."""
     if value is None:
         return None
     address, _, port = value.rpartition(":")
@@ -165,7 +170,7 @@ listen_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class LimitOptions:
-    """How much time and memory may be used, in seconds and MiB; None is as much as is there."""
+    """Limits on time in seconds and on memory in MiB; None means no limit."""
 
     max_seconds: float | None = None
     max_memory: int | None = None
@@ -173,14 +178,14 @@ class LimitOptions:
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
-    """Whether every node is meant, and where they are judged."""
+    """Selection of all Nodes, and the executor that judges them."""
 
     all_nodes: bool = False
     executor: str = "processes"
 
 
 def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) -> Decorator:
-    """Return a decorator that adds options and passes them on as one value of a kind, under a name."""
+    """Return a decorator that adds options, and passes their values as one ``kind`` in the argument ``name``."""
     names = {field.name for field in fields(kind)}
 
     def decorate(function: CommandFunction) -> CommandFunction:
@@ -216,51 +221,51 @@ _EVENTS = (
 )
 
 cluster_options = _gathering("world", SelectionOptions, *_CLUSTER)
-"""Manifests or a log, and a node."""
+"""Options for a cluster state, from manifests or a log, and a Node."""
 
 status_options = _gathering("world", SelectionOptions, _CLUSTER[0], _LOG_OF_AGENT, *_CLUSTER[2:], *_KERNEL, _LIVE)
-"""A cluster, which may be what the agent of this node has on record, and the kernel of a node."""
+"""Options for a cluster state, by default of the agent's log, and for the kernel of a Node."""
 
 agent_options = _gathering("world", SelectionOptions, *_CLUSTER[:2], *_CLUSTER[3:5], *_KERNEL)
-"""The present of a cluster, and the kernel of one of its nodes, on which the rest is seen."""
+"""Options for the current cluster state and the kernel of a Node; the agent observes the interfaces itself."""
 
 wanted_options = _gathering("wanted", EventFilter, *_EVENTS)
-"""Which events of a log are meant."""
+"""Options that filter the events of a log."""
 
 node_options = _gathering("world", SelectionOptions, *_CLUSTER, *_KERNEL)
-"""A cluster, and the kernel of one of its nodes."""
+"""Options for a cluster state, and the kernel of one Node."""
 
 world_options = _gathering("world", SelectionOptions, *_CLUSTER, *_RAW, _LIVE, *_KERNEL)
-"""Any world that has a ruleset."""
+"""Options for a ruleset: compiled from a cluster state, raw text, or the running kernel."""
 
 cluster_kernel_options = _gathering(
     "world", SelectionOptions, *(each for each in _CLUSTER if each not in _WHERE_FROM), _KERNEL[1]
 )
-"""What goes with worlds that are named by arguments."""
+"""Options for commands whose sources are arguments, such as ``diff``."""
 
 kubernetes_options = _gathering("cluster", KubernetesOptions, *_KUBERNETES)
-"""Which cluster is meant, and as whom."""
+"""Options for a Kubernetes cluster and credentials."""
 
 mode_options = _gathering("meant", ModeOptions, *_MODE)
-"""What giving manifests means."""
+"""Options for the effect of manifests: delete or sync."""
 
 limit_options = _gathering("limits", LimitOptions, *_LIMITS)
-"""How much finding out about all packets may take."""
+"""Options for limits on time and memory of analyses of all packets."""
 
 fleet_options = _gathering("fleet", FleetOptions, *_FLEET)
-"""Every node of a cluster."""
+"""Options for a judgement of all Nodes of a cluster."""
 
 packet_options = _gathering("asked", PacketOptions, *_PACKETS)
-"""Packets in words, or a capture of them."""
+"""Options for packets, as SPEC words or a capture."""
 
 followed_options = _gathering("asked", PacketOptions, *_PACKETS[:5])
-"""The same, but for writing them."""
+"""Options for packets, without ``--split``."""
 
 way_options = _gathering("way", HookOptions, *_WAY)
-"""A hook, or a packet's whole way through a node."""
+"""Options for one hook, or for the whole path of a packet through a Node."""
 
 plan_options = _gathering("world", SelectionOptions, *_CLUSTER, *_KERNEL, _LIVE)
-"""The same; ``--live`` says what a plan does anyway."""
+"""Options for a cluster state and the kernel of one Node; ``--live`` is accepted and changes nothing."""
 
 kernel_options = _gathering("world", SelectionOptions, *_KERNEL)
-"""A kernel alone."""
+"""Options for a kernel: network namespace and backend."""

@@ -1,4 +1,9 @@
-"""The packets a user asks about: in words, or from a capture."""
+"""Packets that a user gives as SPEC words or as a capture file.
+
+Input: the values of ``--packet`` or ``--pcap``. Output: an iterator of :class:`Packet`; with ``--split``, also one
+capture file for each verdict. Raises ``Refused`` for a missing or contradictory choice, a bad SPEC, or a capture that
+cannot be read or written.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +19,7 @@ from simulator.packets import Packet, Skipped, parse_spec, pcap_writer, read_pca
 
 @dataclass(frozen=True, slots=True)
 class PacketOptions:
-    """What a user said about packets; see the command line contract for each."""
+    """Values of the packet options; the command line reference describes each."""
 
     specs: tuple[str, ...] = ()
     pcap: str | None = None
@@ -24,10 +29,10 @@ class PacketOptions:
     split: str | None = None
 
     def packets(self) -> Iterator[Packet]:
-        """Return the packets; every fault of all words is raised at once.
+        """Return the packets of the SPECs or of the capture.
 
         Raises:
-            Refused: there are no packets, or both kinds, or words or the capture cannot be read.
+            Refused: both or neither are given, a SPEC is bad (with the faults of all), or the capture cannot be read.
         """
         if bool(self.specs) == bool(self.pcap):
             raise Refused((Fault("", "packets are needed", "one of --packet SPEC and --pcap FILE"),))
@@ -39,7 +44,7 @@ class PacketOptions:
 
 
 def parsed(specs: tuple[str, ...]) -> list[Packet]:
-    """Return the packets of all SPECs; the faults of all are raised together."""
+    """Return the packets of all SPECs; raise one ``Refused`` with the faults of all."""
     packets: list[Packet] = []
     faults: list[Fault] = []
     for number, spec in enumerate(specs, 1):
@@ -61,10 +66,10 @@ def _captured(path: str, in_interface: str, out_interface: str) -> Iterator[Pack
 
 
 def split(answers: Iterator[Evaluation], folder: str) -> Iterator[Evaluation]:
-    """Pass answers on, and write each one's packet to the capture of its verdict in a folder, as it was captured.
+    """Yield the answers, and write the captured bytes of each packet to ``FOLDER/VERDICT.pcap``.
 
     Raises:
-        Refused: the folder or a capture cannot be made.
+        Refused: the folder or a capture file cannot be created.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,7 @@
-"""Runs what goes on until SIGTERM or SIGINT comes."""
+"""Runs a coroutine until it ends, or until SIGTERM or SIGINT cancels it.
+
+Raises the first ``NodewallError`` of an exception group from the coroutine. Source: Python's ``asyncio.TaskGroup``.
+"""
 
 import asyncio
 import signal
@@ -9,10 +12,10 @@ from engine.errors import NodewallError
 
 
 def until_told(work: Coroutine[None, None, None]) -> None:
-    """Do work until it ends, or is cancelled by a signal.
+    """Run ``work`` until it ends, or until a signal cancels it.
 
     Raises:
-        NodewallError: the first that parts of the work came upon.
+        NodewallError: the first error in the exception group of the work.
     """
 
     async def run() -> None:
@@ -31,5 +34,5 @@ def until_told(work: Coroutine[None, None, None]) -> None:
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return the first error that is no group of others."""
+    """Return the first error in nested exception groups."""
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -1,1 +1,1 @@
-"""Event logs in SQLite, in memory and as JSON Lines, with signatures and snapshots."""
+"""Event logs in SQLite files, in memory and as JSON Lines, with signatures, compaction and snapshots."""

@@ -1,7 +1,10 @@
-"""Hash chain of a log while it is read, and what all logs do alike with verified rows.
+"""Verifies the hash chain of an event log during a read, and holds the methods that all logs share.
 
-Input: rows as a store yields them. Output: verified :class:`StoredEvent` values, events and bodies. Errors:
-``LogCorrupt`` at the first event that is not as it was appended, ``LogUnusable`` where a newer nodewall wrote it.
+Input: stored rows in the order of their sequences. Output: verified :class:`StoredEvent` rows, events and event bodies.
+
+Raises ``LogCorrupt`` at the first row that differs from what was appended, that is missing or out of order. Raises
+``LogUnusable`` for an event version that only a newer nodewall knows, and ``EventsCompacted`` for a start before the
+oldest event.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,14 +22,14 @@ from engine.reconcile.interfaces import EventLog
 T = TypeVar("T")
 
 StoredColumns = tuple[int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
-"""The fields of a :class:`StoredEvent` in their order; a plain tuple costs less where most rows are passed over."""
+"""Fields of a :class:`StoredEvent` in order; a plain tuple is faster where most rows are skipped."""
 
 MISSING = "the event is missing"
 
 
 @dataclass(slots=True)
 class HashChain:
-    """The chain of the log ``name``, verified up to the event at ``last``, whose hash is ``previous``."""
+    """Hash chain of the log ``name``, verified up to the sequence ``last``, whose event has the hash ``previous``."""
 
     name: str
     last: int
@@ -34,10 +37,15 @@ class HashChain:
 
     @classmethod
     def behind(cls, known: EventMark, begun: EventMark, name: str) -> "HashChain":
-        """Return the chain behind a known event, or behind the one that the log begins behind.
+        """Return the chain after a known event, or after the base of the log.
+
+        Args:
+            known: an event that the caller has verified before, or ``BEGINNING``.
+            begun: the last compacted event of the log.
+            name: the log's name in errors.
 
         Raises:
-            Compacted: the known event lies before that.
+            EventsCompacted: the known event is older than the base.
         """
         if known != BEGINNING and known.sequence < begun.sequence:
             raise EventsCompacted(name, begun.sequence)
@@ -47,7 +55,13 @@ class HashChain:
     def rows(
         self, stored: Iterable[StoredColumns], until: int | None = None, wanted: RowFilter | None = None
     ) -> Iterator[StoredEvent]:
-        """Yield stored rows that are wanted, up to a sequence, each verified; of the others only the order."""
+        """Verify stored rows up to a sequence, and yield those that ``wanted`` accepts.
+
+        Of rows that it rejects, only the sequence and the link to the previous hash are verified.
+
+        Raises:
+            LogCorrupt: a row is missing, out of order, or not as it was appended.
+        """
         last, previous = self.last, self.previous
         try:
             for columns in stored:
@@ -67,13 +81,13 @@ class HashChain:
             self.last, self.previous = last, previous
 
     def end(self, until: int | None, highest: Callable[[], int]) -> None:
-        """Raise ``LogCorrupt`` where events are lost behind the last row, up to the ``highest`` there ever was."""
+        """Raise ``LogCorrupt`` if rows are missing between the last row and the ``highest`` sequence ever assigned."""
         if (until is None or self.last < until) and highest() != self.last:
             raise LogCorrupt(self.name, self.last + 1, MISSING)
 
 
 def verify_row(row: StoredEvent, previous: bytes, name: str) -> None:
-    """Raise ``LogCorrupt`` unless a row is as it was appended, and follows the one with the hash ``previous``."""
+    """Raise ``LogCorrupt`` unless a row is as it was appended and has ``previous`` as the hash before it."""
     try:
         fault = row.fault(previous)
     except (ValueError, TypeError, AttributeError) as error:
@@ -83,7 +97,12 @@ def verify_row(row: StoredEvent, previous: bytes, name: str) -> None:
 
 
 def parsed(row: StoredEvent, parse: Callable[[StoredEvent], T], name: str) -> T:
-    """Return what a verified row holds; raises as :meth:`engine.reconcile.interfaces.LogReader.said`."""
+    """Return the parsed content of a verified row.
+
+    Raises:
+        LogCorrupt: the body or another column is not valid.
+        LogUnusable: a newer nodewall wrote this event version.
+    """
     try:
         return parse(row)
     except ValidationError as error:
@@ -100,7 +119,7 @@ def _wrong_column(error: Exception) -> str:
 
 
 class ChainedLog(EventLog):
-    """The methods of a log that follow from its rows, its hashes and its base."""
+    """Base class of the logs: the methods that need only the log's rows, hashes and base."""
 
     __slots__ = ()
 
@@ -135,7 +154,7 @@ class ChainedLog(EventLog):
 
 
 def _records(body: LogCompacted, row: StoredEvent, base: CompactedBase) -> bool:
-    """Whether an event stands where it says, and says of a base just what it is."""
+    """Return whether a compaction event matches the log's base and stands at the place that it names."""
     same = (body.until, body.last, body.state) == (base.mark.sequence, base.mark.hash, base.digest)
     in_place = body.after is None or body.after.encode() == row.previous
     return same and in_place and body.time in {None, base.time}

@@ -1,6 +1,10 @@
-"""Checkpoints: signed statements that a log had an event with some hash at some sequence.
+"""Checkpoints: signed statements that a log has an event with a given hash at a given sequence.
 
-They stand in a file of JSON Lines, beside the log or, better, where those who can write the log cannot.
+Reads and appends :class:`Checkpoint` values in a file of JSON Lines. Keep that file where the writers of the log have
+no write access: then a rewritten or truncated log no longer matches it. :mod:`adapters.eventlog.signing` makes and
+verifies the signatures.
+
+Raises ``Refused`` for a file that cannot be read or written, and for a line that is not a checkpoint.
 """
 
 import os
@@ -17,7 +21,10 @@ _LONGEST = 1 << 12
 
 
 class Checkpoint(BaseModel):
-    """The statement that a log had an event with this ``hash`` at this ``sequence``, signed at a time by a key."""
+    """Signed statement that a log had an event with this ``hash`` at this ``sequence``.
+
+    ``key`` is the fingerprint of the signing key, ``signature`` is Base64 and empty before signing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["checkpoint"] = "checkpoint"
@@ -28,20 +35,20 @@ class Checkpoint(BaseModel):
     signature: str = ""
 
     def statement(self) -> bytes:
-        """Return what is signed."""
+        """Return the bytes to sign."""
         said = {"hash": self.hash, "key": self.key, "sequence": self.sequence, "time": timestamp(self.time)}
         return b"nodewall checkpoint\n" + canonical(said)
 
     def line(self) -> bytes:
-        """Return it as one line of JSON."""
+        """Return the checkpoint as one line of JSON."""
         return canonical({**self.model_dump(mode="json"), "time": timestamp(self.time)}) + b"\n"
 
 
 def kept(path: str) -> Iterator[tuple[int, Checkpoint]]:
-    """Yield the checkpoints in a file, each with the number of its line.
+    """Yield the checkpoints in a file, each with its line number, from 1.
 
     Raises:
-        Refused: it cannot be read, or a line holds none.
+        Refused: the file cannot be read, or a line is not a checkpoint.
     """
     try:
         with Path(path).open("rb") as lines:
@@ -58,7 +65,7 @@ def kept(path: str) -> Iterator[tuple[int, Checkpoint]]:
 
 
 def keep(path: str, checkpoint: Checkpoint) -> None:
-    """Append a checkpoint to a file, and have it on disk on return; raise ``Refused`` where that cannot be."""
+    """Append a checkpoint to a file and sync it to disk; raise ``Refused`` if the file cannot be written."""
     try:
         there = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         with os.fdopen(there, "ab") as file:

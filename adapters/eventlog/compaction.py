@@ -1,7 +1,12 @@
-"""A log's oldest events made into the state that they led to, so that it need not grow for ever.
+"""Compacts an event log: replaces its oldest events with the cluster state that they lead to.
 
-The chain stays as it is from the event after them on. What stands for them is put on record by an event at the end, so
-that it is vouched for as all else is, and that event can be signed.
+Input: a log and a sequence. Output: a :class:`Compaction`, or for the check of signatures a :class:`SignatureCheck`.
+All events are verified first, and the state is folded from events, not from snapshots. The hash chain of the later
+events stays as it is. A ``log.compacted`` event at the end of the log holds the digest of the new base; a private key
+can sign that event.
+
+Raises ``LogError`` (``LogCorrupt`` for a signature or a hash that does not fit) and ``Refused`` for a bad checkpoint
+file.
 """
 
 from collections import deque
@@ -21,19 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """Up to which sequence a log is compacted, and how many events that took away now."""
+    """Result of a compaction: the last compacted sequence, and the number of events that were deleted now."""
 
     until: int
     events: int
 
 
 def compacted(log: CompactableLog, until: int, signer: "Signer | None", source: str) -> Compaction:
-    """Have a state stand for the events up to a sequence; where none is left of them nothing is done.
+    """Replace the events up to a sequence with the state that they lead to; do nothing if they are already compacted.
 
-    Every event is verified before, and the state is worked out from events alone, not from states that are kept.
+    Args:
+        log: the log to compact.
+        until: the last sequence to compact; at most the last event is compacted.
+        signer: the key that signs the ``log.compacted`` event; None leaves it unsigned.
+        source: the source field of that event.
 
     Raises:
-        LogError: the log cannot be read, written or trusted; it is as it was.
+        LogError: the log cannot be read, written or verified; it is unchanged then.
     """
     begun = log.begun().sequence
     log.verify()
@@ -52,7 +61,7 @@ def compacted(log: CompactableLog, until: int, signer: "Signer | None", source: 
 
 
 def _base_at(log: LogReader, until: int) -> CompactedBase:
-    """Return what a log would begin with where it was compacted up to an event that it has."""
+    """Return the base that the log will have after a compaction up to sequence ``until``."""
     ((state, mark),) = deque(folded(log, until), maxlen=1)
     (row,) = log.rows(until - 1, until)
     return CompactedBase(mark, row.time.decode(), lines_of(state))
@@ -60,22 +69,21 @@ def _base_at(log: LogReader, until: int) -> CompactedBase:
 
 @dataclass(frozen=True, slots=True)
 class SignatureCheck:
-    """How many checkpoints a log agrees with, and the sequence up to which it is vouched for by them."""
+    """Number of checkpoints that match a log, and the last sequence that a signature covers."""
 
     checkpoints: int = 0
     until: int = 0
 
 
 def judged(log: AuditedLog, trust: "PublicKey", checkpoints: str) -> SignatureCheck:
-    """Return how a log, of which the chain is sound, agrees with what was signed.
+    """Compare a log, whose hash chain is already verified, with its signed checkpoints.
 
-    Checkpoints of events that were compacted are judged by their signatures alone. States that are kept beside the log
-    must be those that its events lead to.
+    For a checkpoint of a compacted event, only the signature is verified. Snapshots beside the log are compared with
+    the states that its events lead to.
 
     Raises:
-        LogCorrupt: at the first event that is not what was signed, or where what was signed cannot be trusted; or no
-            checkpoint is there.
-        Refused: the file cannot be read, or a line of it holds no checkpoint.
+        LogCorrupt: an event differs from its checkpoint, a signature is invalid, or there is no checkpoint.
+        Refused: the file cannot be read, or a line of it is not a checkpoint.
     """
     begun = log.begun().sequence
     count, until = 0, _vouched_by_compaction(log, trust) if begun else 0
@@ -89,7 +97,7 @@ def judged(log: AuditedLog, trust: "PublicKey", checkpoints: str) -> SignatureCh
 
 
 def _judge(log: LogReader, trust: "PublicKey", checkpoint: Checkpoint, where: str) -> None:
-    """Raise ``LogCorrupt`` where a checkpoint cannot be trusted, or the log has another event than it says."""
+    """Raise ``LogCorrupt`` if the signature of a checkpoint is invalid, or its hash differs from the log's."""
     at = checkpoint.sequence
     if fault := trust.checkpoint_fault(checkpoint):
         raise LogCorrupt(log.name, at, f"of {where} {fault}")
@@ -102,12 +110,12 @@ def _judge(log: LogReader, trust: "PublicKey", checkpoint: Checkpoint, where: st
 
 
 def _vouched_by_compaction(log: VerifiedLog, trust: "PublicKey") -> int:
-    """Return up to which sequence a signed record of what the log begins with vouches for it.
+    """Return the last sequence that a signed ``log.compacted`` event covers.
 
-    The record has to be signed itself: a signature on another one that says less or otherwise counts for nothing.
+    Only an event that records exactly the present base counts, and it must be signed itself.
 
     Raises:
-        LogCorrupt: no record that fits is signed by the key.
+        LogCorrupt: no such event is signed by the key.
     """
     begun = log.begun().sequence
     fault, until = "nothing is on record", 0

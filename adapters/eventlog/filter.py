@@ -1,4 +1,8 @@
-"""Which events of a log are meant: by time, by type, by object, by what came of them."""
+"""Filters events by type, object, time and outcome.
+
+Input: the filter options of a command. Output: an :class:`EventFilter`, whose ``takes`` accepts or rejects one event.
+Globs follow Python's ``fnmatch``, with case. Raises ``Refused`` for a time that is not RFC 3339 with a zone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +16,7 @@ from engine.events.outcomes import ApplyFailed, RulesetApplied
 
 
 class OutcomeFilter(StrEnum):
-    """What came of something: it was applied, it failed (of an apply, a rule at least), or it was refused."""
+    """Outcome of an event: applied, failed (at least one rule of an apply), or refused."""
 
     APPLIED = "applied"
     FAILED = "failed"
@@ -20,7 +24,7 @@ class OutcomeFilter(StrEnum):
 
 
 def outcome_of(body: EventBody) -> OutcomeFilter | None:
-    """Return what came of it, None where an event tells of no outcome."""
+    """Return the outcome that an event reports, None if it reports none."""
     match body:
         case RulesetApplied(failed=failed):
             return OutcomeFilter.FAILED if failed else OutcomeFilter.APPLIED
@@ -34,9 +38,9 @@ def outcome_of(body: EventBody) -> OutcomeFilter | None:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Events of some types about some objects (both as globs), since and until some time, with some outcomes.
+    """Filter of events; an empty field accepts every event.
 
-    Where nothing is said all are meant.
+    ``types`` and ``objects`` are globs, ``since`` and ``until`` are inclusive.
     """
 
     types: Sequence[str] = ()
@@ -46,7 +50,7 @@ class EventFilter:
     outcomes: Sequence[OutcomeFilter] = ()
 
     def takes(self, event: Event) -> bool:
-        """Return whether an event is meant."""
+        """Return whether the filter accepts an event."""
         return (
             _fits(event.body.type, self.types)
             and _fits(subject(event.body), self.objects)
@@ -61,10 +65,15 @@ def _fits(text: str, globs: Sequence[str]) -> bool:
 
 
 def time_of(text: str, option: str, expected: str = "an RFC 3339 time with zone") -> datetime:
-    """Return the time that an option gives.
+    """Parse the time in the value of an option.
+
+    Args:
+        text: an RFC 3339 time.
+        option: the option, for the error.
+        expected: the expected form, for the error.
 
     Raises:
-        Refused: it is none, or has no zone.
+        Refused: the value is not a time, or has no zone.
     """
     try:
         time = datetime.fromisoformat(text)

@@ -1,7 +1,8 @@
-"""What one part of a process knows of a log and another need not find out again: a state, and bodies of new events.
+"""Passes a verified state and new event bodies from the recorder to the agent in the same process.
 
-Both are values that never change, so that several threads may have the same ones; else each would have its own copy of
-a whole cluster.
+The recorder puts values in; :class:`adapters.eventlog.sources.LogSource` takes each of them once. It then need not
+fold or parse again what the recorder has just folded or appended. All values are immutable, so threads share one copy
+of the cluster state. No function raises.
 """
 
 from collections.abc import Iterable
@@ -11,35 +12,35 @@ from engine.events import Event, EventBody, EventMark
 from engine.state.fold import ClusterState
 
 _MOST = 10_000
-"""Events that may wait until they are read."""
+"""Most event bodies that wait; the oldest are dropped beyond that, and then read from the log."""
 
 VerifiedState = tuple[ClusterState, EventMark]
-"""A state of a log as it is on record, and the event that it is after."""
+"""Cluster state folded from a log, and the last event in it."""
 
 
 @dataclass(slots=True)
 class Handoff:
-    """Lies between who records what happens and who follows that; each thing in it is taken once."""
+    """Exchange between the recorder and a reader of the same log; each value is taken once."""
 
     _reached: VerifiedState | None = None
     _bodies: dict[bytes, EventBody] = field(default_factory=dict)
 
     def offer(self, reached: VerifiedState) -> None:
-        """Have a state taken by who begins to follow."""
+        """Store a state for the reader to start with."""
         self._reached = reached
 
     def begin(self) -> VerifiedState | None:
-        """Return the state that was offered, None where there was none."""
+        """Take the stored state, None if there is none."""
         reached, self._reached = self._reached, None
         return reached
 
     def put(self, events: Iterable[Event]) -> None:
-        """Have events that were appended taken by who reads them."""
+        """Store the bodies of appended events, by their hashes."""
         for event in events:
             self._bodies[event.hash.encode()] = event.body
         while len(self._bodies) > _MOST:
             self._bodies.pop(next(iter(self._bodies)), None)
 
     def take(self, digest: bytes) -> EventBody | None:
-        """Return what the event of a hash says, None where it was not put here."""
+        """Take the body of the event with a hash, None if it is not stored."""
         return self._bodies.pop(digest, None)

@@ -1,6 +1,7 @@
-"""Event log in memory, which lives as long as the process.
+"""Event log in memory: the fake of :class:`engine.reconcile.interfaces.EventLog` for tests.
 
-The fake of :class:`engine.reconcile.interfaces.EventLog`.
+It verifies, compacts and refuses as :mod:`adapters.eventlog.sqlite` does, and loses its events when the process ends.
+It cannot be watched: ``watch`` raises ``OSError``. Other errors: ``LogError`` and its subclasses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from engine.reconcile.interfaces import Clock, Ids, LogWatch
 
 @dataclass(slots=True)
 class MemoryLog(ChainedLog):
-    """A log that lives as long as the process; ``stored`` are its rows, ``highest`` the last sequence it ever had."""
+    """Log in memory; ``stored`` holds its rows, ``highest`` the highest sequence that it ever assigned."""
 
     clock: Clock
     ids: Ids
@@ -111,14 +112,14 @@ class MemoryLog(ChainedLog):
         return self.stored
 
     def _verified(self, until: int | None, known: EventMark, wanted: RowFilter | None = None) -> Iterator[StoredEvent]:
-        """Yield the rows behind a known event, as of this moment."""
+        """Yield the verified rows after a known event, from a copy of the present rows."""
         rows, highest = self._there(), self.highest
         chain = HashChain.behind(known, self.beginning.mark, self.name)
         yield from chain.rows([row for row in rows if row.sequence > chain.last], until, wanted)
         chain.end(until, lambda: highest)
 
     def _known(self, bodies: Sequence[EventBody], known_by: str) -> tuple[Event, ...]:
-        """Return the events that were appended under an id, none where there is no such event."""
+        """Return the events that an earlier append stored under an id, none if there was no such append."""
         at = self.sequence_of(known_by) if self.exists else 0
         if not at:
             return ()
@@ -129,7 +130,7 @@ class MemoryLog(ChainedLog):
         return events
 
     def _expect(self, expected: int) -> tuple[int, str]:
-        """Return sequence and hash of the newest event, which has to be the expected one."""
+        """Return sequence and hash of the newest event; raise ``LogConflict`` if it is not the expected one."""
         newest = self.stored[-1] if self.stored else None
         sequence = newest.sequence if newest else self.beginning.mark.sequence
         if self.highest != sequence:
@@ -142,7 +143,7 @@ class MemoryLog(ChainedLog):
         return sequence, newest.hash.decode()
 
     def _insert(self, rows: Sequence[StoredEvent]) -> None:
-        """Append rows that follow the newest one, none of whose ids is taken."""
+        """Append rows that follow the newest one; raise ``IdTaken`` for an id that the log already has."""
         seen = {row.id: row.sequence for row in self.stored}
         for row in rows:
             if row.id in seen:

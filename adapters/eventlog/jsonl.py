@@ -1,4 +1,11 @@
-"""Events from log to log as JSON Lines, byte by byte as they are stored, with every hash checked."""
+"""Exports, imports and branches event logs; exports are JSON Lines.
+
+Input of an import: lines of an earlier export, as bytes. Output of an export: one canonical JSON line an event, with
+its hashes, so that an import stores the same bytes. The first line of a compacted log's export holds its base: a
+sequence, a hash, a time and the state. The import checks every hash.
+
+Raises ``Refused`` for a bad line or a history that has forked, and ``LogError`` where a log cannot be read or written.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,24 +30,24 @@ from engine.events import (
 from engine.reconcile.interfaces import LogReader, LogReplica
 
 _GROUP = 10_000
-"""Events that are on disk together."""
+"""Events per transaction of an import."""
 
 _SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many events came, and how many were there already."""
+    """Numbers of imported events, and of events that the log already had."""
 
     new: int
     known: int
 
 
 def exported(log: LogReader, after: int = 0, until: int | None = None) -> Iterator[bytes]:
-    """Yield the events ``after < sequence <= until`` as lines, oldest first; before them what a log begins with.
+    """Yield the events ``after < sequence <= until`` as lines, oldest first, after the line of a compacted log's base.
 
     Raises:
-        LogCorrupt: at the first event, from the very first on, that the chain does not vouch for.
+        LogCorrupt: the hash chain breaks at an event; the chain is verified from the first event of the log.
     """
     base = log.base()
     if after < base.mark.sequence:
@@ -55,15 +62,15 @@ def _line_of(base: CompactedBase) -> bytes:
 
 
 _BEGINS = "begins"
-"""The key of the line that a compacted log begins with."""
+"""JSON key of the line with the base of a compacted log."""
 
 
 def branched(log: LogReader, new: LogReplica, until: int | None = None) -> int:
-    """Append the events of a log up to a sequence to one that is not there yet, and return the last sequence.
+    """Copy the events of a log up to a sequence to a new log, and return the last sequence.
 
     Raises:
-        LogUnusable: the new one is there already, or cannot be made.
-        LogError: the log cannot be read, or an event cannot be trusted; what was made of the new one is gone.
+        LogUnusable: the new log already exists or cannot be created.
+        LogError: the old log cannot be read or verified; the new log is deleted again.
     """
     if new.exists:
         raise LogUnusable(new.name, "there is something already")
@@ -84,13 +91,18 @@ def branched(log: LogReader, new: LogReplica, until: int | None = None) -> int:
 
 
 def imported(log: LogReplica, lines: IO[bytes], name: str) -> ImportResult:
-    """Append the events of lines that a log lacks; those that it has must be the same.
+    """Append those events of an export that the log lacks; events that it already has must be equal.
 
-    They are appended in large groups, each whole or not at all, so that an import that was cut off can go on.
+    Events are appended in large transactions. An interrupted import can be repeated.
+
+    Args:
+        log: the log to append to.
+        lines: the export.
+        name: the name of the export in errors.
 
     Raises:
-        Refused: a line is none of an event, does not follow the one before it, or is of another history.
-        LogError: the log cannot be written, or what it begins with is not on record.
+        Refused: a line is not an event, does not follow the line before it, or belongs to another history.
+        LogError: the log cannot be written, or no event records its base.
     """
     numbered = _begun(log, enumerate(iter(partial(lines.readline, MAX_BYTES), b""), 1), name)
     last = begun = log.last_sequence() if log.exists else 0
@@ -125,7 +137,7 @@ def _forked(log: LogReader, sequence: int, where: str) -> Refused:
 
 
 def _begun(log: LogReplica, lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, bytes]]:
-    """Return the lines of events; where there is one before them of what a log begins with, have this one do so too."""
+    """Return the lines of events; if the first line is a base, let an empty log begin with it, or compare it."""
     first = next(lines, None)
     if first is None:
         return lines
@@ -141,7 +153,7 @@ def _begun(log: LogReplica, lines: Iterator[tuple[int, bytes]], name: str) -> It
 
 
 def _base_of(line: bytes, where: str) -> CompactedBase | None:
-    """Return what a line says that a log begins with, None where it is one of an event."""
+    """Return the base in a line, None if the line is an event."""
     if not line.startswith(b'{"%s":' % _BEGINS.encode()):
         return None
     try:
@@ -162,14 +174,14 @@ class _Told(BaseModel):
 
 
 class _Begins(BaseModel):
-    """The line that the export of a compacted log begins with."""
+    """First line of the export of a compacted log: its base."""
 
     model_config = ConfigDict(extra="forbid")
     begins: _Told
 
 
 def _checked(lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, StoredEvent]]:
-    """Yield rows with the numbers of their lines, each of which follows the one before it."""
+    """Yield rows with their line numbers; raise ``Refused`` where a row does not follow the one before it."""
     previous: StoredEvent | None = None
     for number, line in lines:
         where = f"{name}:{number}"

@@ -1,7 +1,10 @@
-"""A log as far as some packets can hang on it; most events are passed over by a look at their text.
+"""Reads only those events of a log that can influence given packets.
 
-The text is the canonical JSON that logs store: keys sorted, addresses of Pods in their usual spelling, defaults written
-out. What is passed over is not verified but for its place in the chain.
+Input: a log and the :class:`PacketScope` values of the packets. Output: :class:`RelevantEvents`. Most events are
+skipped after a text search in their stored body, without parsing. The search depends on the canonical JSON of logs:
+sorted keys, normal spelling of Pod addresses, defaults written out.
+
+Of skipped events, only the place in the hash chain is verified. Raises ``LogError``.
 """
 
 import re
@@ -15,10 +18,10 @@ from engine.reconcile.interfaces import LogReader
 from engine.state.fold import ClusterState, evolved
 
 _NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused", b"log.")
-"""How types begin on which no packet hangs."""
+"""Prefixes of event types that never influence a packet."""
 
 _SPEC = b'},"spec":{'
-"""What follows the metadata of a declared object, and can stand in no name or label before it."""
+"""Text after the metadata of a declared object; no name or label before it can contain this text."""
 
 _PORTS = re.compile(rb'"ports":\[([^]]*)]')
 _PORT = re.compile(rb'{(?:"endPort":(\d+),)?(?:"port":(\d+),)?"protocol":"(\w+)"')
@@ -27,7 +30,7 @@ _PROTOCOLS, _NO_PROTOCOLS = b'"protocols":[', b'"protocols":[]'
 
 @dataclass(slots=True)
 class _Glance:
-    """What can be seen of an event without reading it; by kind, of which objects an event was taken before."""
+    """Decides from the stored text whether an event can be relevant; remembers the objects of accepted events."""
 
     concerns: Sequence[PacketScope]
     beginnings: tuple[bytes, ...] | None
@@ -35,12 +38,12 @@ class _Glance:
     policies: set[bytes] = field(default_factory=set)
 
     def takes(self, kind: bytes, body: bytes) -> bool:
-        """Return whether an event has to be read."""
+        """Return whether the event has to be parsed."""
         match kind:
             case b"pod.observed":
                 if self.beginnings is None:
                     return True
-                for each in self.beginnings:  # no comprehension: this is asked of nearly every event
+                for each in self.beginnings:  # no comprehension: this runs for nearly every event
                     if each in body:
                         self.pods.add(_named(body))
                         return True
@@ -56,11 +59,11 @@ class _Glance:
                 return not kind.startswith(_NOBODYS)
 
     def has(self, kind: str, key: str) -> None:
-        """Take note that an object is there from the start."""
+        """Remember an object that the base of the log contains."""
         {"Pod": self.pods, "ClusterNetworkPolicy": self.policies}.get(kind, set()).add(key.encode())
 
     def _may_match(self, body: bytes) -> bool:
-        """Return whether a policy has a rule without ports, or one with ports of the packets."""
+        """Return whether a policy has a rule without ports, or a rule whose ports the packets can have."""
         if body.count(_PROTOCOLS) != body.count(_NO_PROTOCOLS):
             return True
         for ports in _PORTS.findall(body):
@@ -75,24 +78,24 @@ class _Glance:
 
 
 def _named(body: bytes) -> bytes:
-    """Return the key of the object that a body declares, as events about its end have it."""
+    """Return the key of the object in a body, in the form of deletion events."""
     name, _, namespace = body[: body.find(_SPEC)].rpartition(b'"name":"')[2].partition(b'","namespace":"')
     return namespace[:-1] + b"/" + name if namespace else name[:-1]
 
 
 @dataclass(frozen=True, slots=True)
 class RelevantEvents:
-    """What is said of some packets: the state that a log begins with, and then event by event, each as it is stored."""
+    """Relevant part of a log: the state of its base, then each relevant event with its stored row."""
 
     start: ClusterState
     events: Iterator[tuple[StoredEvent, EventBody]]
 
 
 def abridged(log: LogReader, concerns: Sequence[PacketScope], until: int | None = None) -> RelevantEvents:
-    """Return what a log says of some packets up to a sequence.
+    """Return the events up to a sequence that can influence the packets of the scopes.
 
     Raises:
-        LogError: the log cannot be read, an event is out of its place, or one that is yielded cannot be trusted.
+        LogError: the log cannot be read, an event is out of order, or a yielded event is not as it was appended.
     """
     base = log.base(until)
     beginnings = beginnings_of(concerns)

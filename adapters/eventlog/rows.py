@@ -1,4 +1,8 @@
-"""Rows made of new event bodies, each chained to the one before."""
+"""Builds chained, hashed rows from new event bodies.
+
+Input: event bodies, and the sequence and hash of the newest event. Output: pairs of :class:`StoredEvent` and
+:class:`Event`, each with the hash of its predecessor. Raises ``EventTooLarge`` for a body above 1 MiB.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +11,7 @@ from engine.events import Event, EventBody, StoredEvent, body_as_json, canonical
 from engine.reconcile.interfaces import Clock, Ids
 
 LARGEST = 1 << 20
-"""Bytes of a body; nothing in a cluster is larger, since its own store takes no object of more than 1.5 MB of JSON."""
+"""Most bytes of a body (1 MiB); etcd itself refuses objects with more than 1.5 MB of JSON."""
 
 
 def sealed(
@@ -18,12 +22,18 @@ def sealed(
     ids: Ids,
     first: str | None = None,
 ) -> Iterator[tuple[StoredEvent, Event]]:
-    """Yield the bodies as events that follow the newest one, of which sequence and hash are given, and their rows.
+    """Yield a row and an event for each body, chained to the newest event of the log.
 
-    The first one bears the id ``first`` where there is one.
+    Args:
+        bodies: the new bodies, oldest first.
+        source: the source field of the events.
+        newest: sequence and hash of the newest event.
+        clock: the source of event times.
+        ids: the source of event ids.
+        first: the id of the first event, instead of a new one.
 
     Raises:
-        EventTooLarge: a body has too many bytes.
+        EventTooLarge: a body has more than ``LARGEST`` bytes.
     """
     last, previous = newest
     for sequence, body in enumerate(bodies, start=last + 1):

@@ -1,6 +1,10 @@
-"""Signatures, by which rewriting and truncation of a log are seen even if whoever did it can compute every hash.
+"""Ed25519 signatures on checkpoints and compactions of an event log.
 
-Keys are Ed25519's, as openssl makes them: PKCS#8 and SubjectPublicKeyInfo in PEM (RFC 8410). The library is an extra.
+The hash chain alone does not reveal a log that was rewritten or truncated with all hashes computed anew; a signature
+does. Input: key files in PEM as openssl writes them, PKCS#8 for private and SubjectPublicKeyInfo for public keys
+(RFC 8410). Output: a :class:`Signer` or a :class:`PublicKey`.
+
+Raises ``Refused`` for a file that cannot be used as a key. Needs the optional dependency ``cryptography``.
 """
 
 import base64
@@ -26,23 +30,23 @@ _LONGEST = 1 << 12
 
 
 def statement_of(body: LogCompacted) -> bytes:
-    """Return what is signed of a compaction: all but the signature and fields that are absent."""
+    """Return the bytes to sign for a compaction: all fields except the signature and absent fields."""
     said = body.model_dump(mode="json", exclude={"signature"}, exclude_none=True)
     return b"nodewall compaction\n" + canonical(said)
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A private key."""
+    """Ed25519 private key that signs checkpoints and compactions."""
 
     _key: Ed25519PrivateKey
 
     @classmethod
     def of(cls, path: str) -> "Signer":
-        """Return the key in a file.
+        """Load the private key from a file.
 
         Raises:
-            Refused: it cannot be read or holds none, or others than its owner can read it.
+            Refused: the file cannot be read, holds no Ed25519 key, or is accessible to other users than its owner.
         """
         key = _loaded(path, lambda text: form.load_pem_private_key(text, password=None), _KEY)
         if not isinstance(key, Ed25519PrivateKey):
@@ -53,16 +57,16 @@ class Signer:
 
     @property
     def name(self) -> str:
-        """What the key is known by."""
+        """Fingerprint: the first 16 hex digits of the SHA-256 of the public key."""
         return _name(self._key.public_key())
 
     def checkpoint(self, mark: EventMark, time: datetime) -> Checkpoint:
-        """Return the signed statement that a log has an event."""
+        """Return a signed checkpoint for an event of a log."""
         unsigned = Checkpoint(sequence=mark.sequence, hash=mark.hash, time=time, key=self.name)
         return unsigned.model_copy(update={"signature": self._signed(unsigned.statement())})
 
     def compaction(self, body: LogCompacted) -> LogCompacted:
-        """Return a compaction that is signed."""
+        """Return the compaction with fingerprint and signature."""
         named = body.model_copy(update={"key": self.name})
         return named.model_copy(update={"signature": self._signed(statement_of(named))})
 
@@ -72,24 +76,24 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A public key, by which signatures are judged."""
+    """Ed25519 public key that verifies checkpoints and compactions."""
 
     _key: Ed25519PublicKey
 
     @classmethod
     def of(cls, path: str) -> "PublicKey":
-        """Return the key in a file; raise ``Refused`` where it cannot be read or holds none."""
+        """Load the public key from a file; raise ``Refused`` if it cannot be read or holds no Ed25519 key."""
         key = _loaded(path, form.load_pem_public_key, _PUBLIC)
         if not isinstance(key, Ed25519PublicKey):
             raise _other(path, _PUBLIC)
         return cls(key)
 
     def checkpoint_fault(self, checkpoint: Checkpoint) -> str:
-        """Return why a checkpoint is not to be trusted, nothing where it is."""
+        """Return the reason to reject a checkpoint, empty if its signature is valid."""
         return self._fault(checkpoint.statement(), checkpoint.key, checkpoint.signature)
 
     def compaction_fault(self, body: LogCompacted) -> str:
-        """Return why a compaction is not to be trusted, nothing where it is."""
+        """Return the reason to reject a compaction, empty if its signature is valid."""
         return self._fault(statement_of(body), body.key, body.signature)
 
     def _fault(self, statement: bytes, key: str | None, signature: str | None) -> str:
@@ -110,10 +114,10 @@ def _name(key: Ed25519PublicKey) -> str:
 
 
 def made(path: str) -> str:
-    """Make a key in a file, and its public half in one that ends in ``.pub``; return what the key is known by.
+    """Generate a key pair in the files ``path`` and ``path.pub``, and return its fingerprint.
 
     Raises:
-        Refused: one of the files is there already, or cannot be made.
+        Refused: one of the files exists already or cannot be created.
     """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
@@ -128,7 +132,7 @@ def made(path: str) -> str:
 
 
 def _loaded(path: str, load: Callable[[bytes], object], expected: str) -> object:
-    """Return the key that a file holds; raise ``Refused`` where it holds none."""
+    """Load a key from a file; raise ``Refused`` if it holds none."""
     try:
         with Path(path).open("rb") as file:
             return load(file.read(_LONGEST))

@@ -1,4 +1,8 @@
-"""Snapshot stores: a folder beside a log's file, and memory."""
+"""Stores of snapshots: a folder beside the log file, and a dictionary in memory.
+
+Input and output: the bytes of a snapshot, by the sequence of its event. Snapshots only save time, so no method raises:
+``load`` returns None for a snapshot that cannot be read, and ``save`` only logs a failure.
+"""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +19,7 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FolderSnapshots(SnapshotStore):
-    """Snapshots as files in a folder, which may be removed at any time."""
+    """Snapshots as files in a folder; the files may be deleted at any time."""
 
     folder: Path
 
@@ -56,7 +60,7 @@ class FolderSnapshots(SnapshotStore):
 
 @dataclass(frozen=True, slots=True)
 class MemorySnapshots(SnapshotStore):
-    """Snapshots that live as long as the process."""
+    """Snapshots in memory."""
 
     name: str = "memory"
     content: dict[int, bytes] = field(default_factory=dict)

@@ -1,7 +1,10 @@
-"""States of a log kept beside it, so that any state costs only the events since the nearest one.
+"""Snapshots of folded cluster states, stored beside a log so that a read folds only the events after the nearest one.
 
-A state is kept as the shortest history that leads to it, compressed, with the sequence and the hash of its event. One
-that does not fit the log, or cannot be read, is as good as none, and is written again when its event is passed.
+Input: a log. Output: a ``ClusterState`` and the ``EventMark`` of its last event. A snapshot holds the shortest list of
+event bodies that leads to the state, compressed by zlib, with the hash of its event. A snapshot that is damaged or
+does not fit the log is ignored; the next read that passes its event writes it again.
+
+Raises ``LogError`` where the log cannot be read or verified.
 """
 
 import hashlib
@@ -16,21 +19,23 @@ from engine.reconcile.interfaces import LogReader, SnapshotLog
 from engine.state.fold import ClusterState, evolve, evolved, shortest
 
 INTERVAL = 25_000
-"""Events between two states that are kept: less than a second to fold."""
+"""Events between two snapshots; folding so many takes less than a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """The states of a log, one in so many events of them kept in its store of snapshots."""
+    """Snapshots of one log, with one snapshot every ``interval`` events."""
 
     log: SnapshotLog
     interval: int = INTERVAL
 
     def reached(self, until: int | None = None) -> tuple[ClusterState, EventMark]:
-        """Return the state after the events up to a sequence, or after all, and the last of them.
+        """Return the state after the events up to a sequence, or after all events, with its last event.
+
+        Events after the nearest snapshot are verified and folded; new snapshots are stored on the way.
 
         Raises:
-            LogError: the log cannot be read, or an event since the nearest state that is kept cannot be trusted.
+            LogError: the log cannot be read, or an event after that snapshot cannot be verified.
         """
         state, mark = self._nearest(until)
         for row in self.log.rows(until=until, known=mark):
@@ -41,7 +46,7 @@ class Snapshots:
         return state, mark
 
     def forget(self, until: int) -> None:
-        """Take away the states of before a sequence, as of events that are no longer there."""
+        """Delete the snapshots before a sequence, whose events were compacted."""
         for sequence in self.log.snapshots.sequences():
             if sequence < until:
                 self.log.snapshots.remove(sequence)
@@ -55,10 +60,10 @@ class Snapshots:
         return first_state(self.log, until)
 
     def verify(self) -> None:
-        """Compare every state that is kept with what the events lead to; no state that is kept is used.
+        """Compare every snapshot with the state that is folded from events alone.
 
         Raises:
-            LogError: an event cannot be trusted, or its state is another one.
+            LogError: an event cannot be verified, or a snapshot differs from its state.
         """
         kept = {at: found for at in self.log.snapshots.sequences() if (found := self._read(at)) is not None}
         if kept:
@@ -70,7 +75,7 @@ class Snapshots:
                     raise LogCorrupt(self.log.name, mark.sequence, problem)
 
     def _read(self, sequence: int) -> tuple[ClusterState, EventMark] | None:
-        """Return the snapshot of a sequence, None where it is not of this log or is not whole."""
+        """Return the snapshot of a sequence, None if it is damaged or does not fit the log."""
         content = self.log.snapshots.load(sequence)
         if content is None:
             return None
@@ -95,13 +100,13 @@ class Snapshots:
 
 
 def first_state(log: LogReader, until: int | None = None) -> tuple[ClusterState, EventMark]:
-    """Return the state that a log begins with, and the event that it is after."""
+    """Return the state of the log's base and the last event in it; empty for a log that was never compacted."""
     base = log.base(until)
     return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
 
 
 def folded(log: LogReader, until: int) -> Iterator[tuple[ClusterState, EventMark]]:
-    """Yield every state up to a sequence, the first one included, from the events alone."""
+    """Yield the base state and the state after each event up to a sequence, without snapshots."""
     state, mark = first_state(log, until)
     yield state, mark
     for row in log.rows(until=until):
@@ -110,5 +115,5 @@ def folded(log: LogReader, until: int) -> Iterator[tuple[ClusterState, EventMark
 
 
 def lines_of(state: ClusterState) -> bytes:
-    """Return the shortest history that leads to a state, a body a line."""
+    """Return the shortest list of event bodies that leads to a state, one canonical JSON line per body."""
     return b"".join(canonical(body_as_json(body)) + b"\n" for body in shortest(state))

@@ -1,4 +1,8 @@
-"""Where an agent hears of changes: a log that grows, or manifests, which are read once."""
+"""Event sources of the agent: a growing event log, or manifests that are read once.
+
+Output: a complete ``ClusterState`` at the start, then :class:`SourceUpdate` values, each an event body with the time of
+its record. Raises ``LogError`` where the log cannot be read or verified.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,33 +20,33 @@ from engine.state.fold import ClusterState
 
 @dataclass(frozen=True, slots=True)
 class SourceUpdate:
-    """What has happened, and when it was put on record."""
+    """Event body, and the time when it was recorded."""
 
     body: EventBody
     time: datetime
 
 
 class EventSource(Protocol):
-    """Tells a cluster's state, and what happens to it."""
+    """Source of a cluster state and its later updates."""
 
     def start(self) -> ClusterState:
-        """Return the state there is, complete."""
+        """Return the complete current state."""
         ...
 
     def news(self) -> Sequence[SourceUpdate]:
-        """Return what has happened since the last call, in order.
+        """Return the updates since the last call, oldest first.
 
         Raises:
-            NodewallError: it cannot be told now.
+            NodewallError: the source cannot be read now.
         """
         ...
 
 
 class LogSource:
-    """Follows an event log; what is read is verified, from the nearest state that is kept on.
+    """Follows an event log, and verifies the events that it reads after the nearest snapshot.
 
-    ``configured`` says what a configuration amounts to with what this node was told besides, ``handover`` may know what
-    somebody else in this process found out or appended.
+    ``configured`` adds this Node's own settings to a declared configuration. ``handover`` passes values from the
+    recorder in the same process.
     """
 
     def __init__(
@@ -79,10 +83,15 @@ class LogSource:
 
 
 def followed(log: LogReader, after: int, pause: float = 0.2) -> Iterator[Event]:
-    """Yield the events of a log behind one, and then for ever those that are appended, asked for at each ``pause``.
+    """Yield the events after a sequence, then new events without end.
+
+    Args:
+        log: the log to follow.
+        after: the sequence before the first event to yield.
+        pause: seconds between two checks for new events.
 
     Raises:
-        LogError: the log cannot be read, or an event cannot be trusted.
+        LogError: the log cannot be read, or an event cannot be verified.
     """
     last = BEGINNING
     while True:
@@ -95,7 +104,7 @@ def followed(log: LogReader, after: int, pause: float = 0.2) -> Iterator[Event]:
 
 
 class FixedSource:
-    """A state that stays as it is."""
+    """Source whose state never changes, as for manifests."""
 
     def __init__(self, state: ClusterState) -> None:
         self._state = state

@@ -1,8 +1,10 @@
-"""The event log in a SQLite file, which chains events by their hashes and never changes one.
+"""SQLite event log: an append-only table of events that are chained by their hashes.
 
-The file vouches for itself: what is hashed is the text as it is stored, so a byte that changed in any column is
-seen, and SQLite's own count of what was ever inserted shows rows lost at the end. Of events that were compacted a
-summary stands at the beginning, whose hash the event that did so names.
+Implements :class:`engine.reconcile.interfaces.EventLog`. The hash covers the stored text of every column, so a changed
+byte is detected. SQLite's own counter (``sqlite_sequence``) reveals rows that were lost at the end. After a compaction
+the table ``summary`` holds the base of the log; the digest of the base is part of the ``log.compacted`` event.
+
+Raises ``LogCorrupt``, ``LogConflict``, ``LogBusy``, ``LogUnusable``, ``IdTaken`` and ``EventsCompacted``.
 """
 
 import sqlite3
@@ -32,7 +34,7 @@ _MARK = "SELECT sequence, hash FROM summary"
 
 @dataclass(frozen=True, slots=True)
 class SqliteLog(ChainedLog):
-    """A log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another one."""
+    """Log in the SQLite file at ``path``; a writer waits up to ``wait`` seconds for another writer."""
 
     path: str
     clock: Clock
@@ -41,22 +43,22 @@ class SqliteLog(ChainedLog):
 
     @property
     def file(self) -> LogFile:
-        """The file, whatever is in it."""
+        """The SQLite file of the log."""
         return LogFile(self.path, self.wait)
 
     @property
     def name(self) -> str:
-        """The path."""
+        """The path of the log file."""
         return self.path
 
     @property
     def exists(self) -> bool:
-        """Whether there is something at the path."""
+        """Whether there is a log, or any other non-empty file, at the path."""
         return self.file.exists
 
     @property
     def snapshots(self) -> FolderSnapshots:
-        """The folder beside the file that ends in ``-states``."""
+        """The snapshots, in the folder ``PATH-states``."""
         return FolderSnapshots(Path(f"{self.path}-states"))
 
     def last_sequence(self) -> int:
@@ -134,7 +136,7 @@ class SqliteLog(ChainedLog):
             run(connection, NO_DELETE)
             _set_base(connection, base)
             connection.execute("COMMIT")
-            with suppress(sqlite3.OperationalError):  # while others read, the room stays with the file for later events
+            with suppress(sqlite3.OperationalError):  # while others read, the file keeps its free space
                 connection.execute("VACUUM")
         return event
 
@@ -151,7 +153,7 @@ class SqliteLog(ChainedLog):
             return tuple(event for _, event in new)
 
     def _known(self, connection: sqlite3.Connection, bodies: Sequence[EventBody], known_by: str) -> tuple[Event, ...]:
-        """Return the events that were appended under an id, none where there is no such event."""
+        """Return the events that an earlier append stored under an id, none if there was no such append."""
         at = number(connection, _KNOWN, known_by)
         if not at:
             return ()
@@ -175,7 +177,7 @@ class SqliteLog(ChainedLog):
             raise
 
     def _expect(self, connection: sqlite3.Connection, expected: int) -> tuple[int, str]:
-        """Return sequence and hash of the newest event, which has to be the expected one."""
+        """Return sequence and hash of the newest event; raise ``LogConflict`` if it is not the expected one."""
         columns = connection.execute(f"{_SELECT} ORDER BY sequence DESC LIMIT 1").fetchone()
         begun = _mark(connection)
         row = StoredEvent._make(columns) if columns else None
@@ -192,7 +194,7 @@ class SqliteLog(ChainedLog):
     def _rows(
         self, connection: sqlite3.Connection, until: int | None, known: EventMark, wanted: RowFilter | None = None
     ) -> Iterator[StoredEvent]:
-        """Yield the verified rows behind a known one."""
+        """Yield the verified rows after a known event."""
         with self.file.explained(1):
             begun = _mark(connection)
         chain = HashChain.behind(known, begun, self.path)
@@ -212,7 +214,7 @@ def _base(connection: sqlite3.Connection) -> CompactedBase:
 
 
 def _mark(connection: sqlite3.Connection) -> EventMark:
-    """Return the event that a log begins behind."""
+    """Return the last compacted event, ``BEGINNING`` if none was compacted."""
     found = connection.execute(_MARK).fetchone() if _has_summary(connection) else None
     return EventMark(found[0], found[1].decode()) if found else BEGINNING
 
@@ -232,5 +234,5 @@ def _last(connection: sqlite3.Connection) -> int:
 
 
 def _highest(connection: sqlite3.Connection, begun: EventMark) -> int:
-    """Return the highest sequence that there ever was in a log that begins behind an event."""
+    """Return the highest sequence that the log ever assigned, also if its row is gone."""
     return max(number(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'events'"), begun.sequence)

@@ -1,4 +1,7 @@
-"""The SQLite file of an event log: opened, made, brought to the newest format, and its errors in nodewall's words.
+"""SQLite file of an event log: its schema, connections, format upgrades and errors.
+
+Input: a path. Output: connections to read or to write. Translates SQLite's error codes: ``LogBusy`` names the process
+that holds the write lock, ``LogCorrupt`` a sequence, ``LogUnusable`` any other reason.
 
 Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and proc_locks(5).
 """
@@ -40,7 +43,7 @@ CREATE TABLE summary (
     sequence INTEGER PRIMARY KEY, hash TEXT NOT NULL, time TEXT NOT NULL, state TEXT NOT NULL
 ) STRICT;
 """
-"""What format 2 has and format 1 had not."""
+"""Parts of the schema that format 2 added."""
 
 _TWICE = "SELECT max(sequence), min(sequence) FROM events GROUP BY id HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
 
@@ -48,41 +51,41 @@ _WRITER_BYTE = 120
 """The byte of the ``-shm`` file that a writer locks (walformat, section 2.3.1)."""
 
 _PAGE = 4096
-"""Bytes of a page: a file that is no larger has no events."""
+"""Bytes of a database page; a file of one page or less holds no events."""
 
 _ROOM = 1 << 16
-"""Bytes on a disk that side files need at least; the index of a log's newest part alone takes half of that."""
+"""Least free bytes on disk for SQLite's side files; the WAL index alone takes half of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """The file at ``path``; a writer waits up to ``wait`` seconds for another one."""
+    """SQLite file at ``path``; a writer waits up to ``wait`` seconds for another writer."""
 
     path: str
     wait: float = 5.0
 
     @property
     def exists(self) -> bool:
-        """Whether there is something at the path; what an append left that came to nothing is nothing."""
+        """Whether there is a log, or any other file, at the path; the blank file of a failed append does not count."""
         try:
             if Path(self.path).stat().st_size > _PAGE:
                 return True
-            # What a writer has not committed yet is not there, whatever files it has.
+            # A log without a committed transaction does not exist yet, whatever files the writer has made.
             with closing(self._connected("mode=ro")) as connection:
                 return not _blank(connection)
         except FileNotFoundError:
             return False
         except (OSError, ValueError, sqlite3.Error):
-            return True  # whatever it is, it will be refused
+            return True  # reading it will give the exact error
 
     def discard(self) -> None:
-        """Take away a log that is not to be, with all that belongs to it."""
+        """Delete the log file and SQLite's side files."""
         for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
             Path(path).unlink(missing_ok=True)
 
     @contextmanager
     def explained(self, sequence: int) -> Iterator[None]:
-        """Turn what SQLite says while event ``sequence`` is looked at into errors of the log."""
+        """Translate SQLite errors in the block into log errors that name the event ``sequence``."""
         try:
             yield
         except sqlite3.Error as error:
@@ -104,7 +107,7 @@ class LogFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees one moment of the log and can change nothing."""
+        """Open a read-only connection in one transaction; raise ``LogUnusable`` if there is no log."""
         if not self.exists:
             raise LogUnusable(self.path, "no such log")
         with self._opened() as connection:
@@ -122,9 +125,9 @@ class LogFile:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Keep SQLite's side files there, which otherwise come and go with each look at a log that nobody else uses.
+        """Keep SQLite's side files open, which are otherwise made and deleted with each read of an unused log.
 
-        No transaction is held, so writers go on as ever.
+        No transaction is held, so writers are not blocked.
         """
         with self._opened() as connection:
             with self.explained(1):
@@ -132,7 +135,7 @@ class LogFile:
             yield
 
     def _sealed_off(self) -> bool:
-        """Whether SQLite has no side files and could make none: the log is on a read-only medium or a full disk."""
+        """Whether side files are missing and cannot be made, as on a read-only or full disk."""
         side_files = (Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
         closed = not os.access(Path(self.path).absolute().parent, os.W_OK) or self._is_full()
         return closed and not any(f.exists() for f in side_files)
@@ -143,10 +146,10 @@ class LogFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that holds the log for writing; what is not committed is undone."""
+        """Open a connection with the write lock, and create or upgrade the log; uncommitted changes are rolled back."""
         self._made()
         with self.explained(1), closing(self._connected("mode=rw")) as connection:
-            # A file of another kind must be refused before anything is changed in it.
+            # Refuse a file of another kind before changing anything in it.
             if not _blank(connection):
                 self._checked(connection)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -161,7 +164,7 @@ class LogFile:
             yield connection
 
     def _renewed(self, connection: sqlite3.Connection) -> None:
-        """Bring a log of format 1 to the newest; its events stay as they are."""
+        """Upgrade a log from format 1 to the current format; its events stay unchanged."""
         twice = connection.execute(_TWICE).fetchone()
         if twice:
             raise LogCorrupt(self.path, twice[0], f"its id is that of event {twice[1]}")
@@ -169,10 +172,10 @@ class LogFile:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _made(self) -> None:
-        """Have the file there, for its owner alone.
+        """Create the file with mode 0600 unless it exists.
 
-        One that is there is not opened: closing it again would take away every lock that this process has on it,
-        those of SQLite too (https://sqlite.org/howtocorrupt.html, 2.2).
+        An existing file is not opened here: closing it would drop all locks of this process on it, including those of
+        SQLite (https://sqlite.org/howtocorrupt.html, 2.2).
         """
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
@@ -188,7 +191,7 @@ class LogFile:
         return connection
 
     def _checked(self, connection: sqlite3.Connection) -> int:
-        """Return the format of the log; raise ``LogUnusable`` where it is none, or too new."""
+        """Return the format of the log; raise ``LogUnusable`` if the file is no log or its format is too new."""
         if number(connection, "PRAGMA application_id") != _APPLICATION:
             raise LogUnusable(self.path, "not an event log")
         version = number(connection, "PRAGMA user_version")
@@ -199,14 +202,14 @@ class LogFile:
 
 
 def holder(path: str) -> str:
-    """Return who holds the log at ``path`` for writing, in words, as far as the kernel tells."""
+    """Describe the process that holds the write lock of the log at ``path``, from /proc/locks."""
     try:
         inode = Path(f"{path}-shm").stat().st_ino
         locks = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return "another process"
     for line in locks:
-        # "1: POSIX ADVISORY WRITE 4711 fe:00:1234 120 120"; those that wait have an arrow after the number.
+        # "1: POSIX ADVISORY WRITE 4711 fe:00:1234 120 120"; waiting locks have an arrow after the number.
         match line.split():
             case [_, "POSIX", _, "WRITE", pid, file, start, _] if file.rpartition(":")[2] == str(
                 inode
@@ -218,7 +221,7 @@ def holder(path: str) -> str:
 
 
 def _process(pid: int) -> str:
-    if pid <= 0:  # of another PID namespace
+    if pid <= 0:  # the process is in another PID namespace
         return "another process"
     if pid == os.getpid():
         return f"process {pid}, this one"
@@ -227,7 +230,7 @@ def _process(pid: int) -> str:
 
 
 def number(connection: sqlite3.Connection, query: str, *values: str) -> int:
-    """Return the number that a query gives, 0 where it gives nothing."""
+    """Return the number that a query yields, 0 if it yields none."""
     row = connection.execute(query, values).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 

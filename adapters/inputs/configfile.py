@@ -1,8 +1,8 @@
-"""``nodewall.yaml`` and the environment as one configuration, each value with its origin.
+"""Loads ``nodewall.yaml`` and the environment as one configuration, and keeps the origin of each value.
 
-Every key can be given by an environment variable: ``logging.target`` by ``NODEWALL_LOGGING__TARGET``. Lists may be
-written with commas, everything else as in YAML. The environment goes before the file, the file before what the event
-log says. Written out instead of left to a settings library, because faults name the line of the file or the variable.
+Each key has an environment variable: ``NODEWALL_LOGGING__TARGET`` for ``logging.target``. Lists may use commas; other
+values are YAML. The environment precedes the file, and the file precedes the event log. Raises `Refused` with the line
+of the file or the variable for each fault, which settings libraries do not provide.
 """
 
 import re
@@ -13,11 +13,12 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from adapters.inputs.invariants_file import under, unsound
-from adapters.inputs.yaml_reader import MAX_BYTES, Location, YamlDocument, read_yaml
-from engine.errors import Fault, Refused, SourceLocation, shown
+from adapters.inputs.invariants_file import invariants_in, under, unsound
+from adapters.inputs.yaml_reader import MAX_BYTES, YamlDocument, read_yaml
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
 from engine.objects.config import DEFAULT_CONFIGURATION, Configuration
 from engine.validation_errors import faults_of
+from simulator.analysis.invariants import ParsedInvariant
 
 PREFIX = "NODEWALL_"
 DEFAULT, LOG = "default", "event log"
@@ -117,7 +118,7 @@ class _Given:
             raise Refused(tuple(self.faults))
         return LoadedConfiguration(config, {".".join(key.path): self._origin(key.path) for key in keys()})
 
-    def _placed(self, location: Location, fault: Fault) -> Fault:
+    def _placed(self, location: FieldPath, fault: Fault) -> Fault:
         for path, variable in self.variables.items():
             if location[: len(path)] == path:
                 return Fault(fault.path, fault.problem, fault.expected, SourceLocation(variable))
@@ -154,6 +155,18 @@ def document_of(path: str) -> YamlDocument | None:
     if len(documents) > 1:
         raise Refused((Fault("", f"{len(documents)} documents", "one", SourceLocation(path)),))
     return documents[0] if documents else None
+
+
+def invariants_at(path: str) -> tuple[ParsedInvariant, ...]:
+    """Return the invariants that a YAML file lists.
+
+    Raises:
+        Refused: the file cannot be read, is empty, or has faults.
+    """
+    document = document_of(path)
+    if document is None:
+        raise Refused((Fault("", "no document", "a list of invariants", SourceLocation(path)),))
+    return invariants_in(document)
 
 
 def _lay(below: dict[str, object], above: Mapping[str, object]) -> None:

@@ -1,4 +1,7 @@
-"""Invariants as users write them, in ``nodewall.yaml`` or in a file of their own."""
+"""Reads invariants from ``nodewall.yaml`` or from a file of their own.
+
+Output: `ParsedInvariant` values. Raises `Refused` with every fault, including faults of the expressions.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,10 +12,10 @@ from engine.errors import Fault, Refused, WordsRefused
 from engine.objects.config import GuardConfig, InvariantEntry
 from engine.rulesets.model import Hook
 from engine.validation_errors import faults_of, path_of
-from simulator.analysis.invariants import Invariant, InvariantKind
+from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 
 
-def invariants_in(document: YamlDocument) -> tuple[Invariant, ...]:
+def invariants_in(document: YamlDocument) -> tuple[ParsedInvariant, ...]:
     """Return the invariants that a document lists.
 
     Raises:
@@ -29,7 +32,7 @@ def invariants_in(document: YamlDocument) -> tuple[Invariant, ...]:
     raise Refused(tuple(document.fault(at, fault.problem, fault.expected) for at, fault in found))
 
 
-def invariants_of(given: Sequence[InvariantEntry]) -> tuple[Invariant, ...]:
+def invariants_of(given: Sequence[InvariantEntry]) -> tuple[ParsedInvariant, ...]:
     """Return invariants as they are proved; their expressions are known to be sound.
 
     Raises:
@@ -39,7 +42,9 @@ def invariants_of(given: Sequence[InvariantEntry]) -> tuple[Invariant, ...]:
         return ()
     from simulator.expression import parse  # noqa: PLC0415 - slow to import, and few configurations have invariants
 
-    return tuple(Invariant(each.name, Hook(each.hook), parse(each.where), InvariantKind(each.must)) for each in given)
+    return tuple(
+        ParsedInvariant(each.name, Hook(each.hook), parse(each.where), InvariantKind(each.must)) for each in given
+    )
 
 
 def unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:

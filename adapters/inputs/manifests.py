@@ -1,7 +1,7 @@
-"""Kubernetes manifests as objects: finds the files, reads them, and gathers every fault of all of them.
+"""Reads Kubernetes manifests: finds files, parses them, and collects every fault of all of them.
 
-YAML and JSON, several documents in a file, lists of objects. What several objects say together, and what it means for
-a cluster, is judged by :mod:`engine.state.admission`.
+Input: paths and stdin, YAML or JSON, several documents per file, ``List`` objects. Output: objects with their source
+positions. :mod:`engine.state.admission` checks them against each other and against the cluster.
 """
 
 import errno
@@ -13,8 +13,8 @@ from typing import TextIO
 
 from pydantic import ValidationError
 
-from adapters.inputs.yaml_reader import MAX_BYTES, Location, YamlDocument, scan_yaml
-from engine.errors import Fault, Refused, SourceLocation, shown
+from adapters.inputs.yaml_reader import MAX_BYTES, YamlDocument, scan_yaml
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
 from engine.objects import KINDS, NAMESPACED, ClusterNetworkPolicy, ClusterObject
 from engine.objects.selectors import is_object_name
 from engine.state.admission import AdmissionResult, InvalidObject, SubmitMode, judge
@@ -38,9 +38,9 @@ class ManifestPart:
     """The part of a document that declares one object."""
 
     document: YamlDocument
-    at: Location
+    at: FieldPath
 
-    def place(self, location: Location = ()) -> SourceLocation:
+    def place(self, location: FieldPath = ()) -> SourceLocation:
         """Return the place of one of the object's fields, or of the nearest one around it."""
         return self.document.place((*self.at, *location))
 
@@ -203,7 +203,7 @@ def _order_in_text(fault: Fault) -> tuple[int, int, int]:
     return (place.document, place.line, place.column) if place else (0, 0, 0)
 
 
-def _items(document: YamlDocument, faults: list[Fault]) -> Iterator[tuple[Location, object]]:
+def _items(document: YamlDocument, faults: list[Fault]) -> Iterator[tuple[FieldPath, object]]:
     value = document.value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _LISTS:
@@ -257,7 +257,7 @@ def _group(version: object) -> str | None:
     return version.rpartition("/")[0] if isinstance(version, str) else None
 
 
-def _below(faults: Iterable[Fault], at: Location) -> tuple[Fault, ...]:
+def _below(faults: Iterable[Fault], at: FieldPath) -> tuple[Fault, ...]:
     """Return the faults with paths inside the object, which do not say where in a list it stood."""
     prefix = f"{path_of(at)}." if at else ""
     return tuple(Fault(fault.path.removeprefix(prefix), fault.problem, fault.expected, fault.place) for fault in faults)

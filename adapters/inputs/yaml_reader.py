@@ -1,8 +1,7 @@
-"""YAML text as plain values, each with the place where it stands; the one reader of YAML in nodewall.
+"""Reads YAML and JSON as plain values with source positions; the only YAML reader of nodewall.
 
-JSON is read as the YAML it is. Only what JSON can say comes out: mappings with string keys, lists, strings, numbers,
-true, false and null. What a hostile text could blow up (size, depth, aliases) is bounded before anything is built.
-It knows nothing of what the values mean. A date or a time such as 12:30 is a string here, as it is in Kubernetes.
+Output holds only values that JSON has; dates and times such as 12:30 stay strings, as in Kubernetes. Size, depth and
+aliases are bounded before values are built. Raises `Refused` with line and column.
 """
 
 import re
@@ -13,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from engine.bounded_json import MAX_OBJECT_DEPTH, parse_json
-from engine.errors import Fault, Refused, SourceLocation, shown
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
 from engine.validation_errors import faults_of, path_of, placed
 
 MAX_BYTES = 10_000_000
@@ -29,7 +28,6 @@ MAX_DIRECTIVES = 100
 MAX_FAULTS = 100
 """After how many faults the rest of a text is not looked at."""
 
-Location = tuple[int | str, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -77,7 +75,7 @@ class YamlDocument:
     value: object
     _root: _Node = field(repr=False, compare=False)
 
-    def place(self, location: Location = ()) -> SourceLocation:
+    def place(self, location: FieldPath = ()) -> SourceLocation:
         """Return where the field stands, or the nearest one around it that is there."""
         node = self._root
         for part in location:
@@ -86,11 +84,11 @@ class YamlDocument:
             node = node.children[part]
         return SourceLocation(self.source, self.number, node.line, node.column)
 
-    def fault(self, location: Location, problem: str, expected: str = "") -> Fault:
+    def fault(self, location: FieldPath, problem: str, expected: str = "") -> Fault:
         """Return a fault of the field."""
         return Fault(path_of(location), problem, expected, self.place(location))
 
-    def faults(self, error: ValidationError, at: Location = ()) -> tuple[Fault, ...]:
+    def faults(self, error: ValidationError, at: FieldPath = ()) -> tuple[Fault, ...]:
         """Return what pydantic found wrong with the part of the document that stands at ``at``."""
         found = []
         for location, fault in faults_of(error):

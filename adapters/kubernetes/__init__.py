@@ -1,1 +1,1 @@
-"""A cluster's API server as a source of events: lists and watches the kinds that rules hang on, and records changes."""
+"""Kubernetes adapter: records a cluster's objects as events and reports status back to its API server."""

@@ -1,4 +1,8 @@
-"""A node's agent in its cluster: what the API tells comes on record, and what the agent does is told there."""
+"""Connects a Node's agent to its cluster: records API objects in the log and reports what the agent does.
+
+Input: the agent's log and listeners. Output: recorded events, NodeFirewall reports and Kubernetes Events. Errors of the
+API server are logged and retried; `LogError` is raised if an existing log cannot be read.
+"""
 
 import threading
 import time

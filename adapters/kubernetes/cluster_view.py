@@ -1,4 +1,7 @@
-"""A whole cluster as far as the status of its policies hangs on it: what is declared, its Nodes, and their reports."""
+"""Cluster view for the status controller: declared objects, Nodes, and the reports of their agents.
+
+Input: objects from watches. Output: a `ClusterState` and the latest report of each Node.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,8 @@
-"""A cluster's changes put on record as they happen, so that a log tells what the cluster was at any time."""
+"""Records changes of a cluster in an event log as they happen.
+
+Input: lists and watches of the API server. Output: events appended to a `RecordedLog`. Objects that admission refuses
+are recorded as refusals; errors of the API server are logged and retried.
+"""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""NodeFirewall, a node's own report as a resource of the API, cluster-scoped and named as its Node."""
+"""NodeFirewall custom resource: a Node's own report, cluster-scoped, with the Node's name.
+
+Input: a `NodeReport`. Output: the pydantic models and JSON documents of the resource.
+"""
 
 from collections.abc import Mapping
 from typing import Literal

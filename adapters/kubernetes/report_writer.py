@@ -1,4 +1,7 @@
-"""A node's reports, written to the API: soon where somebody may wait for them, seldom where only counts differ."""
+"""Writes a Node's reports to the API server: at once for changes of status, rarely for mere counts.
+
+Input: NodeFirewall documents. Errors of the API server are logged and retried with backoff.
+"""
 
 import asyncio
 from contextlib import suppress

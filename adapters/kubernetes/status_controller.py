@@ -1,6 +1,6 @@
-"""The controller of a cluster: what nodes report becomes the status of policies, and refusals become Events.
+"""Status controller: gathers the reports of all Nodes into the status of policies, and refusals into Events.
 
-It decides on no rule: without it every node does what the policies say, and only their status stands still.
+Enforcement does not depend on the controller. Without it, Nodes enforce policies and only their status stays as it was.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Scratch networks of network namespaces, made and removed here; the machine's own namespace is never touched.
+"""Scratch networks of network namespaces, created and removed as context managers.
 
-Every host is a namespace whose ``eth0`` hangs on the bridge of one more namespace, the hub. Hosts reach each other
-directly, whatever their addresses, as if all were on one link. See ip-netns(8), veth(4) and bridge(8).
+Each host is a namespace whose ``eth0`` joins the bridge of a further namespace, the hub, so all hosts share one link.
+The machine's own namespace is never changed. Sources: ip-netns(8), veth(4), bridge(8).
 """
 
 import itertools

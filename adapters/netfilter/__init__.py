@@ -1,1 +1,1 @@
-"""Netfilter of one network namespace: rules, sets, connections, counters and changes."""
+"""Netfilter of one network namespace: rules, sets, connections, counters and change detection."""

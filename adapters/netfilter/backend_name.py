@@ -1,10 +1,10 @@
-"""Names of backends, as users write them in options and in the configuration."""
+"""Names of the iptables backends, as users write them in options and in the configuration."""
 
 from enum import StrEnum
 
 
 class BackendName(StrEnum):
-    """Backend that writes the rules; ``auto`` chooses one by the rules that a node has."""
+    """Name of a backend; ``auto`` chooses one by the rules that the Node already has."""
 
     AUTO = "auto"
     NFT = "nft"

@@ -1,6 +1,10 @@
-"""Table of the backends that nodewall writes by, and the choice of one for a node.
+"""Table of the backends that write rules, and the choice of one for a Node.
 
-A backend is a module with a class that satisfies :class:`ToolBackend`, and a row of ``BACKENDS``.
+Input: a :class:`Runner` and a :class:`BackendName`. Output: a :class:`ToolBackend`. For ``auto``, the backend that
+already has the most foreign rules is chosen. A new backend needs a class that satisfies :class:`ToolBackend` and a
+row of ``BACKENDS``.
+
+Raises ``TextRefused`` where the output of a tool does not parse.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,31 +25,31 @@ from engine.rulesets.ownership import comment_of
 
 
 class ToolBackend(Backend, Protocol):
-    """Backend that works by the programs that ``runner`` starts, in the network namespace of the runner."""
+    """Backend that runs programs, in the network namespace of its ``runner``."""
 
     @property
     def name(self) -> BackendName:
-        """The name of its row in ``BACKENDS``."""
+        """Name of the backend's row in ``BACKENDS``."""
         ...
 
     @property
     def runner(self) -> Runner:
-        """What starts its programs."""
+        """Runner that starts the programs."""
         ...
 
 
 class RuleWatch(RuleChanges, AbstractContextManager["RuleWatch"], Protocol):
-    """Open watch for changes of rules; ``descriptor`` can be read from once there are any, None means to ask."""
+    """Open watch for rule changes; its ``descriptor`` becomes readable after a change, None means to poll."""
 
     @property
     def descriptor(self) -> int | None:
-        """A descriptor for select(2), or None."""
+        """File descriptor for select(2), or None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How a backend is made from a runner, and how changes of its rules in a network namespace are watched."""
+    """Constructors of a backend, from a runner, and of a watch for its rules, from a network namespace."""
 
     make: Callable[[Runner], ToolBackend]
     watch: Callable[[str], RuleWatch]
@@ -61,14 +65,14 @@ BACKENDS: Mapping[BackendName, Row] = {
     BackendName.NFT: Row(partial(IptablesBackend, variant=NFT), NftRuleChanges),
     BackendName.LEGACY: Row(partial(IptablesBackend, variant=LEGACY), _legacy_watch),
 }
-"""The backends; where nothing else tells two apart, the first one is taken."""
+"""All backends; the first one wins a tie of ``choose_backend``."""
 
 
 def choose_backend(runner: Runner, name: BackendName = BackendName.AUTO) -> ToolBackend:
-    """Return the backend of a name; for ``auto`` the one with most rules of others, else with most of ours.
+    """Return the backend with a name; for ``auto``, the one with the most foreign rules, then the most own rules.
 
     Raises:
-        TextRefused: for ``auto``, what a tool printed does not parse.
+        TextRefused: for ``auto``, the output of a tool does not parse.
     """
     if name is not BackendName.AUTO:
         return BACKENDS[name].make(runner)
@@ -76,12 +80,12 @@ def choose_backend(runner: Runner, name: BackendName = BackendName.AUTO) -> Tool
 
 
 def others_of(backend: ToolBackend) -> tuple[ToolBackend, ...]:
-    """Return the backends that could have rules beside those of this one, in the same network namespace."""
+    """Return all other backends, for the same network namespace."""
     return tuple(row.make(backend.runner) for name, row in BACKENDS.items() if name is not backend.name)
 
 
 def mixture(backend: ToolBackend) -> str:
-    """Return a note where others have rules in several backends, all of which judge packets; else nothing."""
+    """Return a note if foreign rules exist in several backends, which all judge packets; else an empty string."""
     found = [each.name for each in (backend, *others_of(backend)) if _rule_counts(each)[0] > 0]
     if len(found) < 2:
         return ""
@@ -90,11 +94,11 @@ def mixture(backend: ToolBackend) -> str:
 
 
 def _rule_counts(backend: Backend) -> tuple[int, int]:
-    """Return the number of rules of others and of ours, -1 and 0 where the backend is not on this machine."""
+    """Return the numbers of foreign and own rules; -1 and 0 if the backend is not installed."""
     try:
         tables = [table for family in Family for table in backend.tables(family)]
     except (ToolMissing, KernelRefused):
-        return -1, 0  # if it is the one we end up with, the next call says why
+        return -1, 0  # if this backend is chosen, the next call raises the error
     rules = [rule for table in tables for chain in table.chains for rule in chain.rules]
     ours = sum(rule.comment.partition(" ")[0] == comment_of() for rule in rules)
     return len(rules) - ours, ours

@@ -1,4 +1,10 @@
-"""A kernel that is looked at again only where something may have changed since the last look."""
+"""Cache of the observed rules and sets, which reads again only what may have changed.
+
+Input: a backend and a :class:`RuleChanges` detector. Output: the observed :class:`Ruleset`; it is the same object as
+long as nothing changed. The kernel does not report changes of sets, so the caller decides when to read them all.
+
+Raises the ``KernelError`` of the backend.
+"""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -11,35 +17,35 @@ from engine.rulesets.model import Chain, Family, IpSet, Rule, Ruleset, Table
 from engine.rulesets.plan import FAMILY_TOOL, Step, Tool, set_name_of
 
 _FEW = 8
-"""Sets that are read one by one; more are read all together."""
+"""Most sets that are read one by one; beyond that, all sets are read at once."""
 
 
 class RuleChanges(Protocol):
-    """Tells whose rules have changed, whoever changed them."""
+    """Detector of rule changes by any program."""
 
     def families(self) -> frozenset[Family]:
-        """Return the families whose rules may have changed since this was asked last."""
+        """Return the families whose rules may have changed since the last call."""
         ...
 
 
 class CachedKernel:
-    """A network namespace's netfilter, and what is known of it.
+    """Backend of one network namespace, with a cache of its rules and sets.
 
-    The rules of a family are read where ``changes`` tells of any. A set is read once it was written, and all of them
-    as often as :meth:`distrust_sets` is called.
+    The rules of a family are read again after ``changes`` reports the family. A set is read again after a step wrote
+    it; all sets are read again after :meth:`distrust_sets`.
     """
 
     def __init__(self, kernel: Backend, changes: RuleChanges) -> None:
         self._kernel = kernel
         self._changes = changes
         self._tables: dict[Family, tuple[Table, ...]] = {}
-        self._unknown: set[str] | None = None  # names of sets, or any
+        self._unknown: set[str] | None = None  # names of sets to read again; None means all sets
         self._last = Ruleset()
         self._expected: dict[str, IpSet] = {}
         self._expected_rules: dict[tuple[Family, str, str], tuple[Rule, ...]] = {}
 
     def expect(self, wanted: Ruleset) -> None:
-        """Give what is wanted for what is equal to it, as the same objects are compared fastest."""
+        """Replace cached parts by equal parts of the desired ruleset, because identical objects compare fastest."""
         self._expected = {item.name: item for item in wanted.sets}
         self._expected_rules = {
             (family, table.name, c.name): c.rules for family, table, c in wanted.chains() if c.owned
@@ -59,7 +65,7 @@ class CachedKernel:
         return expected if expected == found else found
 
     def distrust_sets(self) -> None:
-        """Read all sets anew at the next look, as the kernel tells nothing of them."""
+        """Read all sets again at the next ``observe``, because the kernel reports no changes of sets."""
         self._unknown = None
 
     def _distrust(self) -> None:
@@ -67,12 +73,12 @@ class CachedKernel:
         self.distrust_sets()
 
     def hear(self) -> bool:
-        """Take note of what has changed, and return whether anything that was known has."""
+        """Drop the cached rules of changed families, and return whether any were cached."""
         gone = [self._tables.pop(family, None) for family in self._changes.families()]
         return any(tables is not None for tables in gone)
 
     def observe(self) -> Ruleset:
-        """Return everything in force; the same object as before where nothing is new."""
+        """Return the observed ruleset; the same object as before if nothing changed."""
         self.hear()
         for family in Family:
             if family not in self._tables:
@@ -89,7 +95,7 @@ class CachedKernel:
         elif self._unknown:
             known = {item.name: item for item in self._last.sets if item.name not in self._unknown}
             for name in self._unknown:
-                with suppress(KernelRefused):  # there is none of that name any more
+                with suppress(KernelRefused):  # the set no longer exists
                     known[name] = self._set_as_expected(self._kernel.sets(name)[0])
             found = tuple(sorted(known.values(), key=lambda item: item.name))
         else:
@@ -98,7 +104,7 @@ class CachedKernel:
         return found
 
     def run(self, step: Step) -> None:
-        """Carry out one step; what it wrote is read again at the next look."""
+        """Run one step; the parts that it wrote are read again at the next ``observe``."""
         try:
             self._kernel.run(step)
         except BaseException:

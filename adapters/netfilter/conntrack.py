@@ -1,6 +1,9 @@
-"""The kernel's table of connections: read, judged by new rules, and rid of what they no longer admit.
+"""Reads the kernel's connection table, and deletes the entries that new rules no longer admit.
 
-Source: conntrack(8) of conntrack-tools, ip-route(8), ip-address(8).
+Input: a :class:`Runner`, and for a deletion the applied :class:`Ruleset`. Output: :class:`TrackedFlow` values, or the
+number of deleted entries. Raises ``KernelError`` where conntrack or ip is missing or fails.
+
+Sources: conntrack(8) of conntrack-tools, ip-route(8), ip-address(8).
 """
 
 import json
@@ -28,13 +31,13 @@ class _Info(BaseModel):
 
 
 class _Interface(BaseModel):
-    """What ``ip -json address`` says of an interface, as far as it is used."""
+    """Interface in the output of ``ip -json address``; only the fields in use."""
 
     addr_info: tuple[_Info, ...] = ()
 
 
 class _Way(BaseModel):
-    """What ``ip -json route get`` says of a way, as far as it is used."""
+    """Route in the output of ``ip -json route get``; only the fields in use."""
 
     dev: str = ""
 
@@ -45,7 +48,7 @@ _WAYS = TypeAdapter(list[_Way])
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTable:
-    """The connection table of the network namespace that the runner runs in."""
+    """Connection table of the runner's network namespace."""
 
     runner: Runner
 
@@ -53,7 +56,7 @@ class ConnectionTable:
         """Return all entries, sorted.
 
         Raises:
-            KernelError: conntrack is not there, or failed.
+            KernelError: conntrack is missing or failed.
         """
         found: list[TrackedFlow] = []
         for family in _FAMILIES.values():
@@ -62,7 +65,7 @@ class ConnectionTable:
         return tuple(sorted(found, key=repr))
 
     def forget(self, flows: Iterable[TrackedFlow]) -> int:
-        """Delete entries and return how many; one that ended by itself meanwhile does not count."""
+        """Delete entries, and return their number without those that have ended meanwhile."""
         gone = 0
         for flow in flows:
             done = self.runner.run(["conntrack", "-D", *_words(flow)])
@@ -73,7 +76,7 @@ class ConnectionTable:
         return gone
 
     def enforce(self, rules: Ruleset) -> int:
-        """Delete the entries of this node's own connections that the rules would not admit now; return how many."""
+        """Delete the entries of this Node's own connections that ``rules`` no longer admit; return their number."""
         own = frozenset(self._own())
         ways: dict[Address, str] = {}
 
@@ -91,13 +94,13 @@ class ConnectionTable:
 
     def _interface(self, address: Address) -> str:
         done = self.runner.run(["ip", "-json", "route", "get", str(address)])
-        if done.status:  # no way leads there, so nothing can be said of it
+        if done.status:  # no route to the address, so the interface is unknown
             return ""
         return next((way.dev for way in _WAYS.validate_json(done.out)), "")
 
 
 def parsed(text: str) -> Iterator[TrackedFlow]:
-    """Yield the entries that ``conntrack -L -o extended`` prints; lines of protocols it cannot tell are passed over."""
+    """Parse the output of ``conntrack -L -o extended``; lines without a protocol number or source are skipped."""
     for line in text.splitlines():
         words = line.split()
         pairs = _WORD.findall(line)
@@ -120,7 +123,7 @@ def parsed(text: str) -> Iterator[TrackedFlow]:
 
 
 _LATER = frozenset({"mark", "use", "secctx", "timeout"})
-"""What stands behind both directions and tells no entry from another."""
+"""Keys after both directions, which do not identify an entry."""
 
 
 def _number(words: dict[str, str], key: str) -> int | None:
@@ -128,7 +131,7 @@ def _number(words: dict[str, str], key: str) -> int | None:
 
 
 def _words(flow: TrackedFlow) -> Iterator[str]:
-    """Yield the words that mean one entry and no other."""
+    """Yield the conntrack options that select exactly one entry."""
     family = Family.IPV4 if flow.src.version == 4 else Family.IPV6
     yield from (
         "-f",

@@ -1,6 +1,10 @@
-"""What the kernel counted: packets and bytes by rule of a policy. Sources: iptables-save(8), ``--counters``; ipset(8).
+"""Packet and byte counters of each policy rule, read from the kernel.
 
-A kernel rule that serves several looks into a set whose members count, each for the rule that its comment names.
+Input: the output of ``iptables-save --counters`` and ``ipset save``. Output: a :class:`RuleCount` for each family,
+policy and rule. One kernel rule can serve several policy rules; then the set members have the counters, and the comment
+of a member names its policy rule.
+
+Raises ``KernelRefused`` and ``ToolMissing``. Sources: iptables-save(8), ipset(8).
 """
 
 import re
@@ -24,7 +28,7 @@ _RULE = re.compile(rf"^\[(\d+):(\d+)\] -A {CHAIN_PREFIX}\S+ (.*)$", re.MULTILINE
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """What was counted of one rule of a policy in one family; targets of logs count for themselves, not for it."""
+    """Counters of one policy rule in one family; packets that only its log target matched are not included."""
 
     family: Family
     policy: str
@@ -34,11 +38,11 @@ class RuleCount:
 
 
 def counted(runner: Runner, backend: BackendName) -> tuple[RuleCount, ...]:
-    """Return what was counted since each rule was made, by family, policy and rule.
+    """Return the counters since each kernel rule was created, sorted by family, policy and rule.
 
     Raises:
-        KernelRefused: the tool did not answer.
-        ToolMissing: there is no such tool.
+        KernelRefused: a tool failed.
+        ToolMissing: a tool is not installed.
     """
     programs = {family: f"{FAMILY_TOOL[family]}-{backend}-save" for family in Family}
     saved = {family: runner.run([program, "--counters"]).or_refused(program) for family, program in programs.items()}
@@ -46,7 +50,7 @@ def counted(runner: Runner, backend: BackendName) -> tuple[RuleCount, ...]:
 
 
 def counts(saved: Mapping[Family, str], sets: str) -> tuple[RuleCount, ...]:
-    """Return what the texts of ``iptables-save --counters`` and of ``ipset save`` say of each rule of a policy."""
+    """Sum the counters of each policy rule in the output of ``iptables-save --counters`` and ``ipset save``."""
     sums: dict[tuple[Family, str, str], tuple[int, int]] = {}
     for owner, packets, octets in chain(_by_rules(saved), _by_members(sets)):
         before = sums.get(owner, (0, 0))
@@ -71,7 +75,7 @@ def _by_members(sets: str) -> Iterator[_Counted]:
 
 
 def _owner(words: list[str]) -> tuple[str, str] | None:
-    """Return whose rule the words are, None where it is nobody's, of several, or one that only logs."""
+    """Return policy and rule of a kernel rule; None if it has no single owner or only logs."""
     if "--comment" not in words or {"LOG", "NFLOG"} & set(words):
         return None
     return owner_of(words[words.index("--comment") + 1])

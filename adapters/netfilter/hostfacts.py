@@ -1,6 +1,10 @@
-"""What a node is seen to have: its network interfaces, addresses and routes, and the DNS servers it uses.
+"""Observed facts of a Node: network interfaces, addresses, routes and DNS servers.
 
-Sources: ip-link(8), ip-address(8), ip-route(8), ip-netns(8), resolv.conf(5).
+Input: the JSON output of ip, and resolv.conf. Output: a :class:`HostObserved` event body (interfaces and DNS servers),
+or a :class:`Host` (addresses and routes) for the simulator.
+
+Raises ``KernelError`` where ip is missing or fails, and ``Refused`` for text that is not its output. Sources:
+ip-link(8), ip-address(8), ip-route(8), ip-netns(8), resolv.conf(5).
 """
 
 import json
@@ -20,14 +24,14 @@ from simulator.context import Host, Route
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
-"""Where systemd-resolved lists the servers that it asks itself."""
+"""File in which systemd-resolved lists its upstream servers."""
 NETNS_FOLDER = Path("/etc/netns")
 
-_MOST = 3  # the resolver library reads no more
+_MOST = 3  # name servers that the resolver library reads
 
 
 class _Link(BaseModel):
-    """What ``ip -json link`` says of an interface, as far as it is used."""
+    """Interface in the output of ``ip -json link``; only the field in use."""
 
     ifname: str
 
@@ -41,7 +45,7 @@ class _Address(BaseModel):
 
 
 class _Addressed(_Link):
-    """What ``ip -json address`` says of an interface; a deleted one comes without a name."""
+    """Interface in the output of ``ip -json address``; a deleted interface has no name."""
 
     ifname: str = ""
     addr_info: tuple[_Address, ...] = ()
@@ -52,7 +56,7 @@ class _Hop(BaseModel):
 
 
 class _Route(_Hop):
-    """What ``ip -json route`` says of a route; one without an interface refuses its packets."""
+    """Route in the output of ``ip -json route``; a route without an interface rejects its packets."""
 
     dst: str
     nexthops: tuple[_Hop, ...] = ()
@@ -72,7 +76,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class IpOutput:
-    """What the ip command printed as JSON, where that came from, and the family of routes in it."""
+    """JSON output of ip, its source for errors, and the family of its routes."""
 
     text: str
     source: str
@@ -80,12 +84,12 @@ class IpOutput:
 
 
 def host_of(addresses: IpOutput, *routes: IpOutput) -> Host:
-    """Return a node's addresses and routes from what ``ip -json address`` and ``ip -json route`` printed.
+    """Parse a Node's addresses and routes from the output of ``ip -json address`` and ``ip -json route``.
 
-    Of a route with several next hops the first is taken.
+    A route with several next hops keeps only the first.
 
     Raises:
-        Refused: a text is not what they print.
+        Refused: a text is not such output.
     """
     links = _read(_ADDRESSED, addresses, "what ip -json address prints")
     own = {
@@ -115,10 +119,10 @@ def _read(kind: TypeAdapter[list[T]], text: IpOutput, expected: str) -> list[T]:
 
 
 def observe_host(runner: Runner) -> Host:
-    """Return the addresses and routes that a network namespace has.
+    """Return the addresses and routes of the runner's network namespace.
 
     Raises:
-        KernelError: ip is not there, or failed.
+        KernelError: ip is missing or failed.
     """
     return host_of(
         *(IpOutput(runner.run(words).or_refused("ip") or "[]", "ip", family) for words, family in _COMMANDS.items())
@@ -126,13 +130,13 @@ def observe_host(runner: Runner) -> Host:
 
 
 def observe(node: str, runner: Runner, netns: str = "") -> HostObserved:
-    """Return what a node has, as seen in a network namespace.
+    """Return the interfaces and DNS servers of a Node, observed in a network namespace.
 
-    A namespace other than the machine's own has the DNS servers that ip-netns(8) keeps for it; the machine's are not
-    taken for its own.
+    A named namespace has the DNS servers of ``/etc/netns/NAME/resolv.conf``, see ip-netns(8). It does not inherit
+    those of the machine.
 
     Raises:
-        KernelError: ip is not there, or failed.
+        KernelError: ip is missing or failed.
     """
     words = ["ip", "-json", "link", "show"]
     links = _LINKS.validate_json(runner.run(words).or_refused("ip") or json.dumps([]))
@@ -147,7 +151,7 @@ def _resolvers(netns: str) -> tuple[str, ...]:
 
 
 def servers_of(text: str) -> tuple[str, ...]:
-    """Return the DNS servers that the text of a resolv.conf names, in its order, but for those on this machine."""
+    """Return the DNS servers in the text of a resolv.conf, in its order, without loopback addresses."""
     found: list[str] = []
     for line in text.splitlines():
         words = line.split()

@@ -1,7 +1,10 @@
-"""Backend by the programs of iptables, in their nft and legacy variants, and of ipset.
+"""Backend that runs the iptables programs, in their nft and legacy variants, and ipset.
 
-Input: steps of a plan, each one run of a ``restore`` program. Output: rulesets, read by the ``save`` programs. Raises
-``KernelError``. Sources: iptables-restore(8), ip6tables-restore(8), iptables-save(8), ipset(8).
+Input: steps of a plan; each step is one run of a ``restore`` program. Output: tables and sets, parsed from the output
+of the ``save`` programs. Raises ``KernelError``: ``KernelBusy`` for a held lock, ``KernelRefused`` with the offending
+line, or ``ToolMissing``.
+
+Sources: iptables-restore(8), ip6tables-restore(8), iptables-save(8), ipset(8).
 """
 
 import re
@@ -19,18 +22,18 @@ from engine.rulesets.plan import FAMILY_TOOL, Step, Tool
 from engine.rulesets.text import parse_sets, parse_tables
 from engine.rulesets.text.steps import portable, render_step
 
-_LOCK_SECONDS = "10"  # how long iptables-legacy waits for the lock that all its writers share
+_LOCK_SECONDS = "10"  # time that iptables-legacy waits for the xtables lock
 _LOCKED = "holding the xtables lock"
 _LINE = re.compile(r"line:? (\d+)")
 _CHANGING = re.compile(r"^#.*\n|(?<=^:)(\S+ \S+) \[[0-9:]+\]$", re.MULTILINE)
-"""What iptables-save prints anew each time: when it ran, and how many packets reached a policy."""
+"""Parts of the output of iptables-save that change each time: comments with times, and policy counters."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A variant of iptables: the name in its programs' names, and the options of its ``restore`` programs."""
+    """Variant of iptables: the part of its program names, and the options of its ``restore`` programs."""
 
     name: BackendName
     options: tuple[str, ...] = ("--noflush",)
@@ -41,9 +44,9 @@ LEGACY = Variant(BackendName.LEGACY, ("--noflush", "-w", _LOCK_SECONDS))
 
 
 class IptablesBackend:
-    """Reads and writes a network namespace's rules by one variant of iptables, and its sets by ipset.
+    """Reads and writes the rules of a network namespace by one variant of iptables, and its sets by ipset.
 
-    What a program printed last is kept with what it meant, so that reading the same again costs no parsing.
+    The last output of each program is cached with its parsed value, so that equal output is not parsed again.
     """
 
     def __init__(self, runner: Runner, variant: Variant) -> None:
@@ -53,11 +56,11 @@ class IptablesBackend:
 
     @property
     def name(self) -> BackendName:
-        """The name of the variant."""
+        """Name of the variant."""
         return self._variant.name
 
     def observe(self) -> Ruleset:
-        """Return everything in force."""
+        """Return the observed ruleset, including foreign rules."""
         ipv4, ipv6 = map(self.tables, Family)
         return Ruleset(ipv4, ipv6, self.sets())
 
@@ -68,10 +71,10 @@ class IptablesBackend:
         return self._read(program, text, lambda: parse_tables(text, program, family))
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
-        """Return the sets, or only the one of a name.
+        """Return all sets, or only the set called ``name``.
 
         Raises:
-            KernelRefused: there is none of that name.
+            KernelRefused: there is no set with that name.
         """
         text = without_counts(self._run(Command(("ipset", "save", *([name] if name else [])))).out)
         if name:
@@ -79,23 +82,23 @@ class IptablesBackend:
         return self._read("ipset", text, lambda: tuple(sorted(parse_sets(text))))
 
     def render(self, step: Step) -> Command:
-        """Return the ``restore`` program of a step and its input."""
+        """Return the ``restore`` command of a step, with its input."""
         if step.tool is Tool.IPSET:
             return Command(("ipset", "restore"), render_step(step))
         return Command((f"{step.tool}-{self.name}-restore", *self._variant.options), render_step(portable(step)))
 
     def run(self, step: Step) -> None:
-        """Carry out one step by one process."""
+        """Run one step as one process; raise ``KernelRefused`` if it fails."""
         command = self.render(step)
         finished = self.runner.run(command.words, command.text)
         if finished.status:
-            # Errors name lines as users are shown them, not as they are spelled for releases that know fewer names.
+            # Errors quote the text that users see, not the portable text for older releases.
             raise refusal(Command(command.words, render_step(step)), finished)
 
     def _read(self, program: str, text: str, parse: Callable[[], T]) -> T:
         known = self._known.get(program)
         if known is not None and known[0] == text:
-            return cast("T", known[1])  # what this very text meant
+            return cast("T", known[1])  # the cached value of equal text
         found = parse()
         self._known[program] = (text, found)
         return found
@@ -108,10 +111,10 @@ class IptablesBackend:
 
 
 def refusal(command: Command, finished: FinishedProcess) -> KernelRefused:
-    """Return the error of a command that failed, with the line of its input that the program named.
+    """Return the error for a failed command, with the input line that the program complained about.
 
     Raises:
-        ToolMissing: it lacked a privilege.
+        ToolMissing: the command lacked a privilege.
     """
     program = command.words[0]
     finished.check_privileges(program)
@@ -120,7 +123,7 @@ def refusal(command: Command, finished: FinishedProcess) -> KernelRefused:
 
 
 def offending_line(words: str, text: str) -> str:
-    """Return the line of the input that a tool's words name by its number, or nothing."""
+    """Return the input line whose number is in a tool's error message, or an empty string."""
     found = _LINE.search(words)
     lines = text.splitlines()
     number = int(found[1]) if found else 0
@@ -128,14 +131,14 @@ def offending_line(words: str, text: str) -> str:
 
 
 def without_counters(text: str) -> str:
-    """Return what iptables-save printed, without the time and the counters of policies."""
+    """Return output of iptables-save without comments and with zero policy counters."""
     return _CHANGING.sub(lambda found: f"{found[1]} [0:0]" if found[1] else "", text)
 
 
 _COUNTED = re.compile(rf"^(add {SET_PREFIX}\S+ \S+(?: nomatch)?) packets \d+ bytes \d+", re.MULTILINE)
-"""A member of ours with what it counted, which is no part of what is wanted."""
+"""Member of an own set with its counters, which are not part of the desired state."""
 
 
 def without_counts(text: str) -> str:
-    """Return what ``ipset save`` printed, without what members of our sets counted."""
-    return _COUNTED.sub(r"\1", text) if " packets " in text else text  # most sets do not count, and are large
+    """Return output of ``ipset save`` without the counters of own members."""
+    return _COUNTED.sub(r"\1", text) if " packets " in text else text  # most sets are large and have no counters

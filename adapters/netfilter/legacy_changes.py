@@ -1,7 +1,11 @@
-"""Whether the rules of iptables-legacy in a network namespace have changed, asked of the kernel without a process.
+"""Detects changes of iptables-legacy rules by comparing the kernel's tables, without starting a process.
 
-The kernel tells nobody of changes to them, but gives its whole table in one system call, which takes about a
-millisecond for 1,000 rules. Sources: include/uapi/linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h.
+Output: the address families whose rules changed since the last call. The kernel reports no such changes, but
+getsockopt(2) returns a whole table; that takes about a millisecond for 1,000 rules. Counters are ignored. A table that
+cannot be read counts as changed.
+
+Raises ``OSError`` where no raw socket can be opened. Sources: include/uapi/linux/netfilter_ipv4/ip_tables.h,
+netfilter_ipv6/ip6_tables.h.
 """
 
 import ctypes
@@ -33,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Of one family: its protocol, the list of tables, and where in an entry its length and its counters are."""
+    """Binary layout of one family: socket option level, table list, and byte offsets of length and counters."""
 
     domain: socket.AddressFamily
     level: int
@@ -51,18 +55,18 @@ _COUNTERS = 16  # bytes
 
 @dataclass(frozen=True)
 class _Rules:
-    """The entries of a table with their counters at zero, and where those are."""
+    """Entries of a table with zeroed counters, and the byte offsets of the counters."""
 
     entries: bytearray
     counters: npt.NDArray[np.intp] = field(compare=False, repr=False)
 
     @classmethod
     def of(cls, entries: bytearray, layout: _Layout, known: "_Rules | None") -> "_Rules":
-        """Return them; what is ``known`` from before again, where nothing but counters differs from it."""
+        """Return the rules in ``entries``; return ``known`` itself if only counters differ."""
         if known is not None and len(known.entries) == len(entries):
             fresh = entries.copy()
             np.frombuffer(fresh, np.uint8)[known.counters] = 0
-            if fresh == known.entries:  # with all lengths, so the counters are where they were
+            if fresh == known.entries:  # equal lengths too, so the counters are at the same offsets
                 return known
         places = np.fromiter(_counters(entries, layout), np.intp)
         counters = (places[:, np.newaxis] + np.arange(_COUNTERS)).ravel()
@@ -71,7 +75,7 @@ class _Rules:
 
 
 def _counters(entries: bytearray, layout: _Layout) -> Iterator[int]:
-    """Yield where the counters of each entry begin."""
+    """Yield the byte offset of the counters of each entry."""
     begin = 0
     while begin < len(entries):
         yield begin + layout.counters
@@ -82,7 +86,7 @@ def _counters(entries: bytearray, layout: _Layout) -> Iterator[int]:
 
 
 class LegacyRuleChanges:
-    """Tells of which families the rules have changed, in a network namespace or in our own; it has to be asked."""
+    """Detects changed iptables-legacy rules in a network namespace; empty means this process's own. Poll it."""
 
     descriptor = None
 
@@ -102,10 +106,10 @@ class LegacyRuleChanges:
             os.close(descriptor)
 
     def families(self) -> frozenset[Family]:
-        """Return the families whose rules have changed since this was asked last, or may have: all the first time."""
+        """Return the families whose rules may have changed since the last call; all on the first call."""
         now: dict[Family, dict[str, _Rules]] = {}
         for family in Family:
-            with suppress(OSError):  # then it is not known, and so may have changed
+            with suppress(OSError):  # unknown counts as changed
                 now[family] = self._tables(family)
         found = frozenset(family for family in Family if family not in now or now[family] != self._last.get(family))
         self._last = now
@@ -114,7 +118,7 @@ class LegacyRuleChanges:
     def _tables(self, family: Family) -> dict[str, "_Rules"]:
         layout, known = _LAYOUTS[family], self._last.get(family, {})
         found = {}
-        # Asking for a table that is not there would have the kernel make it.
+        # Asking for a missing table would make the kernel create it.
         for name in self._names(family):
             with suppress(FileNotFoundError):
                 entries = _entries(self._sockets[family], layout, name.encode())
@@ -122,7 +126,7 @@ class LegacyRuleChanges:
         return found
 
     def _names(self, family: Family) -> list[str]:
-        """Return the tables there are; no list is there as long as nothing has asked for the family's tables."""
+        """Return the names of the existing tables; the list is missing until a program uses the family's tables."""
         if family not in self._lists:
             path = f"/proc/thread-self/net/{_LAYOUTS[family].names}"
             with suppress(FileNotFoundError):
@@ -141,12 +145,12 @@ def _entries(asking: socket.socket, layout: _Layout, name: bytes) -> bytearray:
     """Return the entries of a table."""
     while True:
         *_, size = _INFO.unpack(_asked(asking, layout, _GET_INFO, _INFO.pack(name, *[0] * 13)))
-        with suppress(BlockingIOError):  # the table has become another one since
+        with suppress(BlockingIOError):  # the table changed between the two calls
             return _asked(asking, layout, _GET_ENTRIES, _ASKED.pack(name, size) + bytes(size))[_ASKED.size :]
 
 
 def _asked(asking: socket.socket, layout: _Layout, option: int, question: bytes) -> bytearray:
-    """Return what getsockopt(2) makes of a question, which Python's own cannot ask."""
+    """Call getsockopt(2) with an input value, which Python's socket module does not support."""
     answer = bytearray(question)
     buffer = (ctypes.c_char * len(answer)).from_buffer(answer)
     length = ctypes.c_uint32(len(answer))

@@ -1,7 +1,7 @@
 """In-memory backend: the fake of a kernel, for tests.
 
-Input: steps of a plan. Output: the ruleset that it holds. Raises ``KernelRefused`` as the tools do for a rule whose set
-or chain is missing, and for a set in use. Source: :func:`engine.rulesets.diff.apply_changes`.
+Input: steps of a plan. Output: the ruleset that it holds. Raises ``KernelRefused``, as the real tools do, for a rule
+whose set or chain is missing and for the removal of a set in use. Source: :func:`engine.rulesets.diff.apply_changes`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from engine.rulesets.text.steps import render_step
 
 
 class MemoryBackend:
-    """Backend that holds a ruleset in memory; ``refuse`` may return the words with which a step fails."""
+    """Backend that holds a ruleset in memory; ``refuse`` may return an error message, which makes a step fail."""
 
     def __init__(self, ruleset: Ruleset | None = None, refuse: Callable[[Step], str] = lambda _: "") -> None:
         self.ruleset = ruleset or Ruleset()
@@ -24,11 +24,11 @@ class MemoryBackend:
 
     @property
     def name(self) -> str:
-        """The name of the backend."""
+        """Name of the backend."""
         return "memory"
 
     def observe(self) -> Ruleset:
-        """Return what it holds."""
+        """Return the held ruleset."""
         return self.ruleset
 
     def tables(self, family: Family) -> tuple[Table, ...]:
@@ -36,7 +36,7 @@ class MemoryBackend:
         return self.ruleset.tables(family)
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
-        """Return the sets, or only the one of a name; raise ``KernelRefused`` where there is none."""
+        """Return all sets, or only the set called ``name``; raise ``KernelRefused`` if it is missing."""
         found = tuple(item for item in self.ruleset.sets if name in {"", item.name})
         if name and not found:
             raise KernelRefused(Tool.IPSET, 1, f"the set {name} does not exist")
@@ -47,8 +47,8 @@ class MemoryBackend:
         return Command((step.tool,), render_step(step))
 
     def run(self, step: Step) -> None:
-        """Carry out a step, unless it is to be refused."""
-        self.render(step)  # which refuses what no tool could be given
+        """Apply a step, or raise ``KernelRefused``."""
+        self.render(step)  # raises for a step that no tool can express
         if words := self._refuse(step) or next(_objections(self.ruleset, step), ""):
             raise KernelRefused(step.tool, 1, words)
         self.steps.append(step)
@@ -56,7 +56,7 @@ class MemoryBackend:
 
 
 def _objections(before: Ruleset, step: Step) -> Iterator[str]:
-    """Yield the reasons for which the kernel's tools would refuse a step."""
+    """Yield the reasons why the kernel's tools would refuse a step."""
     after = apply_changes(before, step.changes)
     sets = {item.name for item in after.sets}
     chains = {(family, table.name, chain.name) for family, table, chain in after.chains()}

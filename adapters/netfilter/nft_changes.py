@@ -1,7 +1,9 @@
-"""Changes to the rules of nftables in a network namespace, told by the kernel as they happen.
+"""Watches nftables rules for changes, by netlink notifications.
 
-nftables tells every change to whoever listens on netlink, and so does iptables-nft by it; for the rules of
-iptables-legacy and for sets there is no such thing. Sources: netlink(7), include/uapi/linux/netfilter/nfnetlink.h.
+Output: the address families whose rules changed since the last call. Rules of iptables-nft are nftables rules, so they
+are covered. The kernel sends no notifications for iptables-legacy rules and for ipset sets.
+
+Raises ``OSError`` where the socket cannot be opened. Sources: netlink(7), include/uapi/linux/netfilter/nfnetlink.h.
 """
 
 import errno
@@ -24,7 +26,7 @@ _BUFFER = 1 << 16
 
 
 class NftRuleChanges:
-    """Tells of which families the rules of nftables have changed, in a network namespace or in our own."""
+    """Detects changed nftables rules in a network namespace; empty means this process's own."""
 
     def __init__(self, netns: str = "") -> None:
         self._socket = inside(namespace_path(netns), _listening) if netns else _listening()
@@ -37,11 +39,11 @@ class NftRuleChanges:
 
     @property
     def descriptor(self) -> int:
-        """What can be read from once there is something to tell."""
+        """File descriptor that becomes readable after a change."""
         return self._socket.fileno()
 
     def families(self) -> frozenset[Family]:
-        """Return the families whose rules have changed since this was asked last."""
+        """Return the families whose rules have changed since the last call."""
         found: set[Family] = set()
         with suppress(BlockingIOError):
             while True:
@@ -50,7 +52,7 @@ class NftRuleChanges:
                 except OSError as error:
                     if error.errno != errno.ENOBUFS:
                         raise
-                    found |= set(Family)  # so much has happened that the kernel could not tell it all
+                    found |= set(Family)  # the kernel dropped notifications, so assume changes in all families
         return frozenset(found)
 
 

@@ -1,4 +1,10 @@
-"""The connection by which somebody works on this machine from afar, where it can be seen: that of sshd(8)."""
+"""Finds the SSH connection from which nodewall was started, so that the lockout guard can protect it.
+
+Input: environment variables of this process and its ancestors. Output: at most one rule that allows TCP from the
+client's address to the server's port. Processes that cannot be read are skipped; nothing is raised.
+
+Source: ``SSH_CONNECTION`` in ssh(1), proc_pid_environ(5).
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,7 +15,7 @@ from engine.policy.completed_rules import STATIC_PRIORITY, Action, CompletedRule
 from engine.policy.prefix_sets import AddressBlock
 
 POLICY = "(administrator)"
-"""Stands where a policy's name would."""
+"""Policy name of the rule that is returned."""
 
 _VARIABLE = "SSH_CONNECTION"
 _PARTS = 4  # the client's address and port, the server's address and port
@@ -17,9 +23,13 @@ _PROC = Path("/proc")
 
 
 def administrators(environment: Mapping[str, str], process: int | None = None) -> tuple[CompletedRule, ...]:
-    """Return the rule that admits the connection this process was started over, if it was over one.
+    """Return a rule that admits the SSH connection from which this process was started, or nothing.
 
-    sudo(8) takes the variable away, so the environments of the processes around this one are asked too.
+    sudo(8) removes the variable, so the environments of ancestor processes are read too.
+
+    Args:
+        environment: the environment of this process.
+        process: the id of the first ancestor to read, by default the parent.
     """
     known = (environment.get(_VARIABLE, ""), *_around(os.getppid() if process is None else process))
     return tuple(rule for text in known for rule in _rule(text))[:1]
@@ -44,7 +54,7 @@ def _rule(text: str) -> Iterator[CompletedRule]:
 
 
 def _around(process: int) -> Iterator[str]:
-    """Yield what processes around one have, the nearest first, as far as they may be read."""
+    """Yield the variable's values in a process and its ancestors, nearest first; stop at the first unreadable one."""
     while process > 1:
         try:
             environment = (_PROC / str(process) / "environ").read_bytes()

@@ -1,8 +1,11 @@
-"""An apply that is taken back by itself unless it is confirmed in time, by a process that outlives this one.
+"""Timed apply: rolls back automatically unless it is confirmed in time.
 
-What awaits confirmation is a file in the folder of :mod:`adapters.node.node_lock`, one for each network namespace.
-Whoever takes it away decides: ``confirm`` removes it, ``rollback`` renames it, and the process
-that waits claims it once time is up.
+Input: a timeout in seconds and a network namespace. A separate watchdog process
+(:mod:`adapters.application.commit_confirm_watchdog`) performs the rollback, so that it also happens after this process
+dies. A pending apply is a file in the folder of :mod:`adapters.node.node_lock`. The first process that takes the file
+away decides: ``confirm`` removes it, ``rollback`` renames it, and the watchdog removes it after the timeout.
+
+Raises ``Refused`` where an apply is, or is not, pending, and ``KernelRefused`` where the watchdog fails.
 """
 
 import os
@@ -22,33 +25,33 @@ MODULE = "adapters.application.commit_confirm_watchdog"
 READY, CANCELLED = "ready\n", "cancelled\n"
 
 _POLL = 0.05
-_ANSWER = 60.0  # seconds in which a state is surely put back
+_ANSWER = 60.0  # seconds that are enough for a rollback
 
 
 @dataclass(frozen=True, slots=True)
 class PendingConfirmation:
-    """The files of a network namespace: what awaits confirmation, what shall be taken back now, and what came of it."""
+    """Files of a pending apply in a network namespace: pending, rollback requested, rollback finished."""
 
     netns: str
 
     @property
     def pending(self) -> Path:
-        """There while an apply awaits confirmation; it holds the number of the process that waits."""
+        """File that exists while an apply awaits confirmation; it holds the process id of the watchdog."""
         return FOLDER / ("unconfirmed" + (f"-{self.netns}" if self.netns else ""))
 
     @property
     def asked(self) -> Path:
-        """There once it shall be taken back."""
+        """File that exists once a rollback is requested."""
         return self.pending.with_name(f"{self.pending.name}.rollback")
 
     @property
     def done(self) -> Path:
-        """There once that was tried; it holds what went wrong, nothing if all is well."""
+        """File that exists once a requested rollback has ended; it holds the error, or nothing after success."""
         return self.pending.with_name(f"{self.pending.name}.done")
 
     @property
     def alive(self) -> bool:
-        """Whether an apply awaits confirmation and a process still waits for it."""
+        """Whether an apply awaits confirmation and its watchdog still runs."""
         with suppress(OSError, ValueError):
             number = int(self.pending.read_text(encoding="ascii"))
             return MODULE in command_line(number)
@@ -57,13 +60,17 @@ class PendingConfirmation:
 
 @contextmanager
 def confirmed_within(seconds: float | None, netns: str, backend: str, record: tuple[str, ...] = ()) -> Iterator[None]:
-    """Have what the block changes taken back after so many seconds, unless it fails or is confirmed; None is never.
+    """Roll back the changes of the block after a timeout, unless the block fails or the apply is confirmed.
 
-    ``record`` is an event log, a node and the sequence of the state that was applied, where the outcome is recorded.
+    Args:
+        seconds: the timeout, from the end of the block; None disables the rollback.
+        netns: the network namespace, empty for this process's own.
+        backend: the name of the backend that the block uses.
+        record: path of the event log, Node and sequence of the applied state, to record the outcome; or empty.
 
     Raises:
         Refused: another apply awaits confirmation.
-        KernelRefused: the process that has to wait could not begin.
+        KernelRefused: the watchdog could not start.
     """
     if seconds is None:
         yield
@@ -80,12 +87,12 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
             _tell(process, CANCELLED)
             process.wait()
             raise
-        _tell(process, "")  # it begins to count as its input ends, as it would if this process died
-        process.returncode = 0  # it lives on, and is nobody's to wait for
+        _tell(process, "")  # the timeout starts when its stdin ends, also if this process dies
+        process.returncode = 0  # it outlives this process, so nothing waits for it
 
 
 def _watchdog(netns: str, backend: str, seconds: str, *record: str) -> "subprocess.Popen[str]":
-    """Start the process that waits; the log that it records in is named by an absolute path."""
+    """Start the watchdog; the path of its event log is made absolute."""
     path = (str(Path(each).absolute()) for each in record[:1])
     child = child_python(MODULE, netns, backend, seconds, *path, *record[1:])
     return subprocess.Popen(
@@ -101,10 +108,10 @@ def _watchdog(netns: str, backend: str, seconds: str, *record: str) -> "subproce
 
 
 def settled(netns: str) -> None:
-    """Make sure that nothing awaits confirmation.
+    """Check that no apply awaits confirmation.
 
     Raises:
-        Refused: something does.
+        Refused: one does.
     """
     if PendingConfirmation(netns).alive:
         raise Refused((Fault("", "an apply awaits confirmation", "nodewall confirm or nodewall rollback first"),))
@@ -126,10 +133,10 @@ def _tell(process: "subprocess.Popen[str]", words: str) -> None:
 
 
 def confirm(netns: str) -> None:
-    """Keep what was applied.
+    """Confirm the pending apply, so that it stays.
 
     Raises:
-        Refused: nothing awaits confirmation.
+        Refused: no apply awaits confirmation.
     """
     waiting = PendingConfirmation(netns)
     alive = waiting.alive
@@ -142,11 +149,11 @@ def confirm(netns: str) -> None:
 
 
 def rollback(netns: str, seconds: float = _ANSWER) -> None:
-    """Take back what was applied, now.
+    """Roll back the pending apply now, and wait for the result for at most ``seconds``.
 
     Raises:
-        Refused: nothing awaits confirmation.
-        KernelRefused: the previous state could not be put back.
+        Refused: no apply awaits confirmation.
+        KernelRefused: the rollback failed, or took longer.
     """
     waiting = PendingConfirmation(netns)
     if not waiting.alive:
@@ -171,7 +178,7 @@ def _nothing() -> Refused:
 
 
 def register(waiting: PendingConfirmation) -> None:
-    """Make it known that this process waits for a confirmation."""
+    """Create the pending file with the id of this process, the watchdog."""
     make_folder()
     with waiting.pending.open("x", encoding="ascii") as file:
         file.write(str(os.getpid()))

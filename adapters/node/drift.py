@@ -1,4 +1,9 @@
-"""Keeps what is desired in force in one kernel, whatever others do to it."""
+"""Enforces the desired rules in one kernel, and repairs drift that other programs cause.
+
+Input: a ``DesiredRuleset``. Output: applied rules, and events in the ``Journal``. Repairs pause for up to five seconds
+when another program keeps undoing them: 30 repairs within 10 seconds start a pause. Raises ``NodewallError`` where an
+apply or a repair fails; the previous rules then stay in the kernel.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

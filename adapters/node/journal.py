@@ -1,4 +1,9 @@
-"""What is done on a node, put on record: proposals before they are carried out, outcomes after."""
+"""Records in the event log what happens on a Node: proposals before they are carried out, outcomes afterwards.
+
+Input: proposals, reconciler results and errors. Output: ``ApplyProposed``, ``RulesetApplied`` and ``ApplyFailed``
+events. An outcome that the log already holds is not recorded again. Raises ``LogError`` where the log is required and
+cannot be written.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,7 @@
-"""The switch by which somebody on a node has nodewall's rules off it, whatever the cluster says: a file.
+"""Kill switch: a file on the Node that makes the agent remove all nodewall rules, whatever the cluster declares.
 
-It can be made without nodewall and without the cluster, which the rules may have cut off: ``touch /run/nodewall/off``.
-A reboot takes it away.
+It needs neither nodewall nor the cluster, which the rules may have cut off: ``touch /run/nodewall/off``. The file is
+gone after a reboot. Input: a network namespace. Output: the state of its switch, and the removal that the caller gave.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,23 @@ from adapters.node.node_lock import FOLDER
 
 
 def switch_of(netns: str) -> Path:
-    """Return the file of a network namespace, of the machine's own where that is empty."""
+    """Return the switch file of a network namespace; empty means the machine's own."""
     return FOLDER / (f"off-{netns}" if netns else "off")
 
 
 @dataclass(frozen=True, slots=True)
 class FileKillSwitch:
-    """The switch of a network namespace, and how all rules are taken off it."""
+    """Kill switch of a network namespace; ``withdraw`` removes all rules of nodewall."""
 
     netns: str
     withdraw: Callable[[], object]
 
     @property
     def off(self) -> bool:
-        """Whether the file is there."""
+        """Whether the file exists, that is, the rules must be off."""
         return switch_of(self.netns).exists()
 
     @property
     def path(self) -> str:
-        """The file."""
+        """Path of the file."""
         return str(switch_of(self.netns))

@@ -1,4 +1,8 @@
-"""Who hears of what an agent does; it is told once, and everybody who listens is."""
+"""Listeners for agent events: outcomes, turns of the loop, applied rules and durations of stages.
+
+Input: callables, registered by appending them to a list. Output: one call of each per event, in the order of their
+registration. An error of a listener passes to the caller.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,14 +14,14 @@ from engine.events import EventBody
 
 EventListener = Callable[[EventBody], object]
 TurnListener = Callable[[Derivation], float | None]
-"""Returns when it wants to be told again at the latest, by the monotonic clock in seconds."""
+"""Returns the latest time for its next call, by the monotonic clock in seconds, or None."""
 EnforcedListener = Callable[[DesiredRuleset, Sequence[datetime]], object]
 StageListener = Callable[[str, float], object]
 
 
 @dataclass(frozen=True, slots=True)
 class AgentListeners:
-    """Listeners of each kind, told in the order in which they came."""
+    """Listeners of each kind, called in the order of the lists."""
 
     on_did: list[EventListener] = field(default_factory=list)
     on_turned: list[TurnListener] = field(default_factory=list)
@@ -25,21 +29,21 @@ class AgentListeners:
     on_took: list[StageListener] = field(default_factory=list)
 
     def did(self, body: EventBody) -> None:
-        """Tell what was done."""
+        """Report an event that the agent recorded."""
         for each in self.on_did:
             each(body)
 
     def turned(self, derivation: Derivation) -> float | None:
-        """Tell that the loop has gone round, and what is wanted now; return when it has to go round again for that."""
+        """Report a turn of the loop; return the earliest time that a listener asks for its next turn, or None."""
         moments = [moment for each in self.on_turned if (moment := each(derivation)) is not None]
         return min(moments, default=None)
 
     def in_force(self, wanted: DesiredRuleset, since: Sequence[datetime]) -> None:
-        """Tell what came into force, and when that was put on record."""
+        """Report applied rules, with the record times of the events that changed them."""
         for each in self.on_in_force:
             each(wanted, since)
 
     def took(self, stage: str, seconds: float) -> None:
-        """Tell how long a stage took."""
+        """Report the duration of a stage."""
         for each in self.on_took:
             each(stage, seconds)

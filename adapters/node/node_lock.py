@@ -1,7 +1,9 @@
-"""One nodewall at a time changes the rules of a network namespace; a second one refuses.
+"""Lock that lets only one nodewall process at a time change the rules of a network namespace.
 
-The lock is on a file of the namespace, by flock(2), and held by the programs that were started too: a tool that
-outlives a nodewall which was killed finishes before another begins.
+Input: the name of a network namespace. Output: a :class:`NetnsHold`. The lock is flock(2) on a file of the namespace.
+Started tools inherit it, so a tool that outlives a killed nodewall finishes before the next one begins.
+
+Raises ``Refused`` where another process holds the lock, and ``ToolMissing`` for a namespace that does not exist.
 """
 
 import fcntl
@@ -15,37 +17,39 @@ from adapters.system.process import NetnsHold, command_line, namespace_path
 from engine.errors import Fault, Refused, shown
 
 FOLDER = Path("/run/nodewall")
-"""Where processes of nodewall leave word for each other."""
+"""Folder of the lock, switch and pending files, through which nodewall processes coordinate."""
 
-_PATIENCE = 15.0  # seconds in which a tool that outlived its nodewall surely ends
+_PATIENCE = 15.0  # seconds that are enough for a tool that outlived its nodewall
 _POLL = 0.02
 
 
 def make_folder() -> None:
-    """Have the folder there; raise OSError where it cannot be."""
+    """Create the folder if it is missing; raise ``OSError`` on failure."""
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @contextmanager
 def node_lock(netns: str = "", patience: float = 0.0) -> Iterator[NetnsHold]:
-    """Hold a namespace for changing its rules, which programs that are started for it are told.
+    """Lock a network namespace for changes of its rules; started tools inherit the lock.
 
-    ``patience`` is for how many seconds another nodewall that holds it is waited for.
+    Args:
+        netns: the name of the namespace, empty for this process's own.
+        patience: seconds to wait for another nodewall that holds the lock.
 
     Raises:
-        Refused: another nodewall holds it, or the lock cannot be made.
-        ToolMissing: there is no such namespace.
+        Refused: another nodewall holds the lock, or the lock file cannot be created.
+        ToolMissing: the namespace does not exist.
     """
-    # By the number, so that a namespace is the same by whatever name or way it was entered.
+    # Lock by inode number, because one namespace can have several names.
     with pinned(netns) as number, _held(_lock_of(number), patience) as descriptor:
         yield NetnsHold(descriptor, number)
 
 
 def holder_of(netns: str = "") -> str:
-    """Return which nodewall holds a namespace now, or nothing.
+    """Describe the nodewall process that holds the lock of a namespace, or return an empty string.
 
     Raises:
-        ToolMissing: there is no such namespace.
+        ToolMissing: the namespace does not exist.
     """
     with pinned(netns) as number:
         try:
@@ -67,10 +71,10 @@ def _lock_of(number: int) -> Path:
 
 @contextmanager
 def pinned(netns: str = "") -> Iterator[int]:
-    """Keep a network namespace alive, and give the number that no other one has meanwhile.
+    """Keep a network namespace alive in the block, and give its inode number, which stays unique meanwhile.
 
     Raises:
-        ToolMissing: there is no such namespace.
+        ToolMissing: the namespace does not exist.
     """
     namespace = namespace_path(netns) if netns else Path("/proc/self/ns/net")
     with namespace.open("rb") as file:
@@ -82,7 +86,7 @@ def _held(path: Path, patience: float) -> Iterator[int]:
     start, descriptor = time.monotonic(), _opened(path)
     try:
         _acquire(descriptor, start, patience)
-        while not _is_at(descriptor, path):  # whoever had it took the file away with it
+        while not _is_at(descriptor, path):  # the previous holder deleted the file
             os.close(descriptor)
             descriptor = _opened(path)
             _acquire(descriptor, start, patience)
@@ -122,9 +126,9 @@ def _acquire(descriptor: int, start: float, patience: float) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    """Return which nodewall took the lock, or nothing if it is gone and only its programs are left."""
+    """Describe the process that took the lock; empty if it has ended and only its tools are left."""
     text = os.pread(descriptor, 20, 0).decode(errors="replace")
     if not text.isdecimal():
-        return "another nodewall"  # which has the lock, but had no time yet to say so
+        return "another nodewall"  # it has the lock, but has not written its process id yet
     words = command_line(int(text))
     return f"process {text} ({shown(words)})" if words else ""

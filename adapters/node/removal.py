@@ -1,4 +1,8 @@
-"""Takes what nodewall owns off a node, of one backend or of both."""
+"""Removes all rules and sets of nodewall from a Node, for one backend or for both.
+
+Input: a backend. Output: a :class:`RemovalResult` with the number of operations and the sets that had to stay. A set
+stays while foreign rules use it. Raises ``KernelError`` where a tool is missing or fails.
+"""
 
 from dataclasses import dataclass
 
@@ -17,17 +21,17 @@ _NOTHING = CompilerOptions(enabled=False)
 
 @dataclass(frozen=True, slots=True)
 class RemovalResult:
-    """How many operations a removal took, and the sets that had to stay because others use them."""
+    """Number of operations of a removal, and the sets that stayed because foreign rules use them."""
 
     ops: int = 0
     left: tuple[str, ...] = ()
 
 
 def remove(kernel: ToolBackend, watch: Stopwatch) -> RemovalResult:
-    """Take all that is nodewall's off the node, whichever backend wrote it.
+    """Remove all rules and sets of nodewall from the Node, in every backend.
 
     Raises:
-        KernelError: a tool is missing or refused.
+        KernelError: a tool is missing or failed.
     """
     other = clear_others(kernel, watch)
     nodes = NodeRuleReconciler(kernel, TrustingVerifier(), watch, _NOTHING)
@@ -41,11 +45,11 @@ def clear_others(kernel: ToolBackend, watch: Stopwatch) -> int:
 
 
 def clear_rules(kernel: Kernel, watch: Stopwatch) -> int:
-    """Take away nodewall's rules of one backend, which leaves the sets, and return by how many operations."""
+    """Remove nodewall's rules of one backend but not its sets, and return the number of operations."""
     try:
         observed = kernel.observe()
     except (ToolMissing, KernelRefused):
-        return 0  # that backend is not on this machine
+        return 0  # that backend is not installed
     wanted = Ruleset(sets=owned(observed).sets)
     proposal = Proposal(observed, wanted, make_plan(diff(observed, wanted)))
     realize(proposal, kernel, watch)

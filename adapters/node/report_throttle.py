@@ -1,7 +1,9 @@
-"""Tells of a node whenever what it would report is another, but not more often than makes sense.
+"""Limits how often an agent reports its Node's status.
 
-Addresses come and go all the time, and for some milliseconds each is not in force yet. That is no news of a policy of
-which the same version is in force, unless it lasts.
+Input: the :class:`Derivation` after each turn of the agent's loop. Output: a :class:`NodeReport`, or None for a Node
+that the cluster does not have. A change is reported after 0.05 seconds of rest, or 1 second after the first change.
+
+Addresses that are not applied yet are no news for a policy whose version is applied, unless that lasts for 5 seconds.
 """
 
 from collections.abc import Callable
@@ -15,33 +17,33 @@ from engine.status.node_report import NodeReport, report_of
 from engine.status.policy_status import Phase, PolicyStatus
 
 _CALM, _GAP = 0.05, 1.0
-"""Seconds without a change until something is reported, and until it is all the same."""
+"""Seconds without a change before a report, and most seconds from the first change to a report."""
 
 _LAG = 5.0
-"""Seconds after which addresses that are not in force yet are news."""
+"""Seconds after which addresses that are not applied yet are reported."""
 
 
 @dataclass(slots=True)
 class ReportThrottle:
-    """Reports to ``tell``, None where the cluster does not have the node; ``now`` is a monotonic clock in seconds."""
+    """Passes reports to ``tell``, None if the cluster lacks the Node; ``now`` is a monotonic clock in seconds."""
 
     tell: Callable[[NodeReport | None], None]
     now: Callable[[], float]
     _refusal: ApplyFailed | None = None
     _seen: Derivation | None = None
     _changed: tuple[float, float] | None = None
-    """When something changed first and last that is not reported."""
+    """Times of the first and last change that is not reported yet."""
     _realized: dict[str, PolicyStatus] = field(default_factory=dict)
     _late_since: float | None = None
     _fingerprints: RulesetDigests = field(default_factory=RulesetDigests)
 
     def did(self, body: EventBody) -> None:
-        """Take note of what was done on the node."""
+        """Remember a failed apply for the next report."""
         if isinstance(body, ApplyFailed):
             self._refusal = body
 
     def consider(self, derivation: Derivation) -> float | None:
-        """Tell what there is to report, if it is time, and return when there may be more to."""
+        """Report a change if it is due; return the time of the next check, or None."""
         now, seen = self.now(), self._seen
         if seen is None or seen.state is not derivation.state or seen.desired is not derivation.desired:
             self._changed = (self._changed[0] if self._changed else now, now)
@@ -66,12 +68,12 @@ class ReportThrottle:
             return
         known = state.outcomes.get(node)
         if self._refusal is None and isinstance(known, ApplyFailed):
-            self._refusal = known  # of before we began
+            self._refusal = known  # from before this process started
         report = report_of(state, node, derivation.desired, self._refusal, self._fingerprints)
         self.tell(replace(report, policies=tuple(self._patient(report, now))))
 
     def _patient(self, report: NodeReport, now: float) -> list[PolicyStatus]:
-        """Return how far policies are, but for addresses that will be in force in a moment."""
+        """Return the policy statuses, without a short delay of addresses that are not applied yet."""
         late = any(each.phase is Phase.REALIZING for each in report.policies)
         if not late or not report.enforced:
             self._late_since = None

@@ -1,7 +1,10 @@
-"""All that helps to find out what is wrong on a node, in one archive: what is wanted, what is there, and what happened.
+"""Support bundle: one archive with the desired rules, the kernel's rules and the newest events of a Node.
 
-Nothing is changed, and what cannot be told is noted instead. No key or password is in it, but what policies, labels and
-addresses tell.
+Input: an event log, a :class:`Runner` and the port of the agent. Output: a ``.tar.gz`` file with mode 0600. Nothing on
+the Node is changed. A part that cannot be collected is listed in ``missing.txt`` instead.
+
+The archive contains no keys and no passwords, but it does contain policies, labels and addresses. Raises ``OSError``
+where the archive cannot be written.
 """
 
 import io
@@ -26,7 +29,7 @@ from engine.state.fold import ClusterState
 from engine.status.policy_status import PolicyStatus, statuses
 
 _EVENTS = 2000
-"""How many of the newest events."""
+"""Number of newest events in the bundle."""
 
 _PROGRAMS: Sequence[tuple[str, Sequence[str]]] = (
     *(
@@ -41,7 +44,7 @@ _PROGRAMS: Sequence[tuple[str, Sequence[str]]] = (
     ("host/rules.json", ("ip", "-json", "rule")),
     ("host/connections.txt", ("conntrack", "-C")),
 )
-"""Name -> the program that tells it."""
+"""File in the bundle -> command whose output it holds."""
 
 _FILES = (
     ("host/kernel.txt", "/proc/version"),
@@ -53,26 +56,26 @@ StateLoader = Callable[[], ClusterState]
 _PAGES = ("healthz", "readyz", "metrics")
 
 _SECONDS = 5.0
-"""For an agent's own pages."""
+"""Timeout of a request to the agent, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class SupportBundle:
-    """What is asked of a node; ``pages`` is where its agent answers on loopback, None where it is not asked."""
+    """Sources of a bundle; ``pages`` is the agent's port on loopback, None to leave its pages out."""
 
     node: str
     log: AuditedLog
     runner: Runner
     clock: Clock
     statuses_as_json: Callable[[Sequence[PolicyStatus]], object]
-    """Presents the status of policies."""
+    """Converts policy statuses to a JSON value."""
     pages: int | None = None
 
     def write(self, path: str) -> Sequence[str]:
-        """Write the archive, and return what could not be told.
+        """Write the archive, and return a line for each part that could not be collected.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the archive cannot be written, or exists already.
         """
         missing: list[str] = []
         now = int(self.clock.now().timestamp())
@@ -89,7 +92,7 @@ class SupportBundle:
         return missing
 
     def _parts(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield the name of each part, and what tells it."""
+        """Yield the file name of each part, and the function that returns its content."""
         yield "versions.json", self._versions
         state = cache(lambda: Snapshots(self.log).reached()[0])
         yield "log/status.json", partial(self._status, state)

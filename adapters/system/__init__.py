@@ -1,1 +1,1 @@
-"""The machine: child processes, files and clocks."""
+"""Operating system services: processes, clock, files, sockets and resource limits."""

@@ -1,4 +1,8 @@
-"""Work beside that of the main thread: coroutines in a thread of their own, which ends with the context."""
+"""Runs coroutines in a thread beside the main thread, as a context manager.
+
+Input: coroutine functions. A coroutine that raises `NodewallError` is logged and started again;
+any other error ends the worker, which `AsyncWorker.alive` shows.
+"""
 
 import asyncio
 import threading

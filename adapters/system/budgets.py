@@ -1,4 +1,7 @@
-"""How much finding out about all packets may take, by the system's clock."""
+"""Time and memory budgets for questions about all packets.
+
+Input: limits in seconds and MiB. Output: `simulator.symbolic.Budget` values by the system's monotonic clock.
+"""
 
 from dataclasses import dataclass
 from time import monotonic

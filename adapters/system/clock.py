@@ -1,4 +1,4 @@
-"""Time and ids from the system, and the predictable ones that tests and examples use instead."""
+"""System clock and UUIDv7 generator, and fixed ones for tests and examples."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

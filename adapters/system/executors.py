@@ -1,4 +1,8 @@
-"""Where independent work is done: in processes of this machine, or by the workers of a Dask scheduler."""
+"""Executors for independent work: processes of this machine, or workers of a Dask scheduler.
+
+Input: an address such as ``dask://HOST:PORT``, or nothing. Raises `Refused` if the scheduler cannot be reached or the
+extra ``fleet`` is not installed.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor

@@ -1,4 +1,7 @@
-"""How often Python looks for what nobody refers to any more, and when free memory goes back to the system."""
+"""Tunes the garbage collector of long-running processes and returns free memory to the system.
+
+Sources: the Python module ``gc``, malloc_trim(3).
+"""
 
 import gc
 from contextlib import suppress

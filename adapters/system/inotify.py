@@ -1,4 +1,8 @@
-"""Changes to a file, told by the kernel as they happen. Source: inotify(7)."""
+"""Watches a file for changes with inotify(7).
+
+Input: a path. Output: a descriptor that becomes readable after a write to that file, or to one whose name begins
+with it.
+"""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""The C library, for the few system calls that Python's own modules lack."""
+"""C library bindings for system calls that Python's standard library lacks."""
 
 import ctypes
 import os

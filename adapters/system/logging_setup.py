@@ -1,4 +1,4 @@
-"""Logs for operators: structlog on stderr, one line an event, values escaped."""
+"""Configures structlog for operators: stderr, one line per event, values escaped."""
 
 import logging
 import sys

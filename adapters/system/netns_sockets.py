@@ -1,8 +1,7 @@
-"""Talks from inside network namespaces without leaving this process, by sockets that are opened there.
+"""Opens sockets inside network namespaces without leaving this process.
 
-A socket stays in the network namespace it was opened in, whoever uses it. So a short-lived thread enters the
-namespace, opens it and ends; everything else is ordinary non-blocking IO here: no helper process, no protocol.
-It knows nothing of who makes the namespaces. See setns(2) and ip(7).
+A socket stays in the namespace where it was opened. A short-lived thread enters the namespace, opens the socket and
+ends; all I/O is ordinary and non-blocking. Sources: setns(2), ip-netns(8).
 """
 
 import errno

@@ -1,7 +1,7 @@
-"""Starts programs: the one place that does. It knows words, bytes and statuses, nothing of what the tools mean.
+"""Runs programs; the only module that does for nodewall's own work.
 
-Nothing passes a shell, environment and current folder are fixed, and a network namespace is entered by nsenter(1),
-which costs about 1 ms, a third of ``ip netns exec``.
+Input: a list of words and stdin text. Output: exit status and output, or `ToolMissing`. No shell is used; environment
+and current folder are fixed. nsenter(1) enters a network namespace in about 1 ms, a third of ``ip netns exec``.
 """
 
 import os

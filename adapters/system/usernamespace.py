@@ -1,4 +1,7 @@
-"""Lends an ordinary user a root of their own: a user namespace with private network, mounts and xtables lock."""
+"""Runs a program as root of a new user namespace, with private network, mounts and xtables lock.
+
+It lets an ordinary user run the demo and scenarios against a real kernel. Source: user_namespaces(7).
+"""
 
 import os
 

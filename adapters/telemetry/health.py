@@ -1,4 +1,7 @@
-"""Whether an agent is alive and its node guarded, as probes ask."""
+"""Health of an agent, as Kubernetes probes ask for it.
+
+Input: signs of life from the agent's loop. Output: an empty text if healthy, else the reason.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What probes and Prometheus ask of a process, by HTTP: ``/healthz``, ``/readyz`` and ``/metrics``."""
+"""HTTP server for ``/healthz``, ``/readyz`` and ``/metrics``.
+
+Input: an address and functions that answer each path. It runs as a coroutine until it is cancelled.
+"""
 
 import asyncio
 import ssl

@@ -1,6 +1,7 @@
-"""What is measured of a node, as Prometheus takes it; names by its conventions.
+"""Prometheus metrics of a Node.
 
-Source: https://prometheus.io/docs/practices/naming/. What is costly to find out is found out when it is asked for.
+Input: listener calls of the agent. Output: text in the Prometheus exposition format. Values that are costly to compute
+are computed when they are scraped. Names follow https://prometheus.io/docs/practices/naming/.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,7 @@
-"""Servers in namespaces of their own that a client in another asks over veth, each through a ruleset, in turn.
+"""Servers in network namespaces, each behind a ruleset, that one client asks in turn over veth.
 
-They take turns of parts of a second, all on one processor, as waking another costs more than any rule here. The program
-that asks is crr.c, built here.
+Turns last parts of a second and run on one processor, as waking another costs more than any rule. The client is the C
+program crr.c, built here.
 """
 
 import shutil

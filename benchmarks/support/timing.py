@@ -1,4 +1,4 @@
-"""How long something takes."""
+"""Measures the duration of a call in seconds."""
 
 from collections.abc import Callable
 from time import perf_counter

@@ -1,7 +1,8 @@
-"""From the effective rules of a node to chains and sets, as values; see the modules for each step.
+"""Compiles the effective rules of one node to a `Ruleset` of iptables chains and ipsets.
 
-``options`` says how rules are enforced, ``traffic`` and ``logs`` make matches and targets, ``parts`` compiles one rule,
-``assemble`` puts all of them together.
+Input: `CompletedRule` values in evaluation order and `CompilerOptions`. Output: `Ruleset`. ``traffic`` and ``logging``
+build matches and targets, ``rule_parts`` compiles one rule, ``assemble`` combines the parts. ``optimised`` holds the
+alternative layout with fewer rules per packet.
 """
 
 from engine.compiler.assemble import (

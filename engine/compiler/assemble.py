@@ -1,8 +1,11 @@
-"""From the parts of all rules to what nodewall owns on a node: jumps, chains and sets.
+"""Assembles compiled rule parts into nodewall's ruleset of one node: jumps, chains and sets.
 
-One linear chain per direction, in which the first match decides; the rules of the baseline tier stand in a chain of
-their own, to which the first one leads at its end, and which rules with Pass go to directly. Every verdict carries a
-comment that names its policy and rule; :func:`engine.rulesets.ownership.owner_of` reads it back.
+Input: `CompletedRule` or `RulePart` values and `CompilerOptions`. Output: `Ruleset`, or `Compiled` with notes about
+directions that stayed linear.
+
+The linear layout has one chain per direction, in which the first match decides. Rules of the baseline tier have their
+own chain: the first chain ends with a goto to it, and Pass rules go there directly. Each verdict rule has a comment
+with its policy and rule; :func:`engine.rulesets.ownership.owner_of` parses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,16 +27,17 @@ _INTERFACE_SIDE = {Direction.INGRESS: "in-interface", Direction.EGRESS: "out-int
 
 
 def compile_rules(rules: Sequence[CompletedRule], options: CompilerOptions = DEFAULT_OPTIONS) -> Ruleset:
-    """Return what nodewall owns on a node with these rules, in the order given.
+    """Compile the rules of a node, in the order given, to the ruleset that nodewall owns there.
 
-    Rules for the Pods on the node are another data plane's and leave no trace here; nor does anything that is off.
+    Rules for Pods are skipped, because another data plane enforces them. The ruleset is empty if enforcement is
+    disabled.
     """
     return compile_within(rules, options).ruleset
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What nodewall owns on a node, and what is laid out one by one though that was not asked for, and why."""
+    """A compiled ruleset; ``notes`` say which directions stayed linear in spite of the optimised layout, and why."""
 
     ruleset: Ruleset
     notes: tuple[str, ...] = ()
@@ -42,21 +46,26 @@ class Compiled:
 def compile_within(
     rules: Sequence[CompletedRule], options: CompilerOptions = DEFAULT_OPTIONS, bounds: LayoutLimits = DEFAULT_BOUNDS
 ) -> Compiled:
-    """Return what :func:`compile_rules` does, of which the optimised layout keeps within bounds, and what did not."""
+    """Compile like `compile_rules`, with limits on the optimised layout; the notes name what exceeded them."""
     parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
     return _assembled(parts, options, {}, bounds)
 
 
 LayoutCaches = dict[ChainPlace, LayoutCache]
-"""What was worked out at last, by place; empty at first. What is compiled does not depend on it, but how soon."""
+"""Cached layout work by chain place; starts empty. It affects the speed of compiling, never the result."""
 
 
 def assemble(
     parts: Sequence[RulePart], options: CompilerOptions = DEFAULT_OPTIONS, memories: LayoutCaches | None = None
 ) -> Ruleset:
-    """Return what the parts amount to, in the order given; each was made with the same options.
+    """Combine parts, in the order given, to a ruleset; all parts must come from the same options.
 
-    Where the layout that is asked for would grow beyond bounds for a direction, that is laid out one by one.
+    A direction that exceeds the limits of the optimised layout gets the linear layout.
+
+    Args:
+        parts: one part per rule.
+        options: the options that the parts were compiled with.
+        memories: caches of the optimised layout, updated in place; None for no caching.
     """
     return _assembled(parts, options, {} if memories is None else memories, DEFAULT_BOUNDS).ruleset
 
@@ -93,9 +102,9 @@ def assemble_like(
     options: CompilerOptions,
     memories: LayoutCaches,
 ) -> Ruleset:
-    """Return what :func:`assemble` does, by what it said of the parts before, with the same options.
+    """Return the result of `assemble`, reusing the ruleset ``known`` that the parts ``before`` gave.
 
-    Where only members of sets are others, the rules are the same objects.
+    If only set members differ, the chains are the same objects.
     """
     if (
         not options.enabled
@@ -120,7 +129,7 @@ def _sets(parts: Sequence[RulePart]) -> tuple[IpSet, ...]:
 
 @dataclass(slots=True)
 class _Group:
-    """The parts of a direction, in their order: those ahead of every policy, those of tiers, of the baseline tier."""
+    """Parts of one direction in evaluation order: static rules before all policies, tiered rules, baseline rules."""
 
     direction: Direction
     static: list[RulePart] = field(default_factory=list)
@@ -128,7 +137,7 @@ class _Group:
     baseline: list[RulePart] = field(default_factory=list)
 
     last: Target | None = None
-    """What leads to the chain of the baseline tier, None where there is nothing to have there."""
+    """Target that leads to the baseline chain; None if no baseline chain is needed."""
 
 
 def _grouped(parts: Sequence[RulePart]) -> dict[Direction, _Group]:
@@ -145,7 +154,7 @@ def _grouped(parts: Sequence[RulePart]) -> dict[Direction, _Group]:
 
 @dataclass(slots=True)
 class _Laying:
-    """How directions are laid out, and of which it could not be as it was asked for."""
+    """Lays out directions and collects notes about those that stayed linear."""
 
     options: CompilerOptions
     memories: LayoutCaches
@@ -153,7 +162,7 @@ class _Laying:
     notes: list[str] = field(default_factory=list)
 
     def direction(self, group: _Group, family: Family) -> tuple[list[Chain], list[IpSet]]:
-        """Return the chains of a direction, and the sets that they look into where these are not those of the parts."""
+        """Return the chains of a direction, and the sets that they use if these are not the sets of the parts."""
         if self.options.layout is Layout.LINEAR:
             return list(_chains_of(group, family, self.options)), []
         try:
@@ -164,9 +173,9 @@ class _Laying:
         return list(_chains_of(group, family, self.options)), list(sets)
 
     def _flat(self, group: _Group, family: Family) -> tuple[list[Chain], list[IpSet]]:
-        """Return what :func:`_chains_of` does, laid out so that packets come by few rules.
+        """Return the chains and sets of a direction in the optimised layout.
 
-        Rules that are ahead of every policy stay one by one in front.
+        Static rules stay in linear order at the start of the chain.
         """
         begin = (*_preamble(group.direction, self.options), *_rules(group.static, family))
         above = self._laid(group.tiers, _place(group, family), group.last)
@@ -188,7 +197,7 @@ def _place(group: _Group, family: Family, tier: str = "") -> ChainPlace:
 
 
 def _jumps(direction: Direction, options: CompilerOptions) -> Iterator[Rule]:
-    """Yield the jumps into a direction's chain: one for every interface, or one each for those that are named."""
+    """Yield the jumps into a direction's chain: one for all interfaces, or one per named interface."""
     sides = [()] if options.interfaces is None else [(_interface(direction, name),) for name in options.interfaces]
     for side in sides:
         yield Rule((*side, comment(comment_of())), Target(chain_of(direction)))

@@ -1,6 +1,9 @@
-"""Rules that log: their targets, the prefixes that tell who logged, and their limit as iptables-save prints it.
+"""Builds the log targets, log prefixes and rate limits of rules with ``enableLogging``.
 
-Sources: iptables-extensions(8), LOG, NFLOG and limit; ``print_rate`` of iptables for the limit.
+Input: `CompletedRule` and `LogTarget`. Output: `Target` (LOG or NFLOG), the prefix text, and the limit `Match` values
+as iptables-save prints them. A prefix that is too long is cut and ends with a hash.
+
+Sources: iptables-extensions(8), LOG, NFLOG and limit; ``print_rate`` in iptables' libxt_limit.c.
 """
 
 from engine.compiler.options import LogTarget
@@ -17,7 +20,7 @@ _DEFAULT_BURST = 5
 
 
 def log_target(rule: CompletedRule, log: LogTarget) -> Target:
-    """Return the target that logs a rule's packets."""
+    """Return the target that logs the packets of a rule."""
     prefix = log_prefix(rule, log)
     if log.kernel:
         return Target("LOG", (Match("", "log-prefix", (prefix,)),))
@@ -26,7 +29,7 @@ def log_target(rule: CompletedRule, log: LogTarget) -> Target:
 
 
 def log_prefix(rule: CompletedRule, log: LogTarget) -> str:
-    """Return what comes before a logged packet; what does not fit is cut and marked by a hash.
+    """Return the log prefix of a rule; a prefix that does not fit is cut and marked with a hash.
 
     LOG: ``nodewall:I:Drop:label:``. NFLOG: ``I:Drop:label:policy/rule``.
     """
@@ -38,7 +41,7 @@ def log_prefix(rule: CompletedRule, log: LogTarget) -> str:
 
 
 def label_is_cut(rule: CompletedRule, log: LogTarget) -> bool:
-    """Return whether a rule's label has no room in its prefix."""
+    """Return whether the label of a logged rule does not fit into its prefix."""
     return rule.logged and bool(rule.label) and f":{rule.label}:" not in log_prefix(rule, log)
 
 
@@ -50,7 +53,7 @@ def _fitting(head: str, rest: str, room: int, end: str = "") -> str:
 
 
 def limit_matches(log: LogTarget) -> tuple[Match, ...]:
-    """Return the match that bounds how much is logged."""
+    """Return the limit match that bounds the rate of log messages."""
     count, seconds = rate_of(log.rate)
     burst = () if log.burst == _DEFAULT_BURST else (Match("limit", "limit-burst", (str(log.burst),)),)
     return (Match("limit", "limit", (rate_word(RATE_SCALE * seconds // count),)), *burst)

@@ -1,4 +1,8 @@
-"""How rules are enforced, whatever they say: what the configuration of a node leaves to the compiler."""
+"""Compiler options: how a node's rules are enforced, independent of the rules themselves.
+
+`CompilerOptions` holds the part of the node's configuration that the compiler needs: families, interfaces, position of
+the jumps, target of Allow rules, logging and layout. :func:`engine.desired.full.options_of` builds it.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +12,7 @@ from engine.rulesets.model import Family
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Where logged rules log: NFLOG to a netlink ``group``, or LOG; at most ``rate``, after ``burst`` packets."""
+    """Log destination: LOG if ``kernel``, else NFLOG to netlink ``group``; at most ``rate`` after ``burst`` packets."""
 
     kernel: bool = False
     group: int = 1
@@ -17,7 +21,7 @@ class LogTarget:
 
 
 class Layout(StrEnum):
-    """How rules are laid out in chains: one after the other, or such that packets come by few."""
+    """Layout of rules in chains: linear (one after another), or optimised (a packet meets few rules)."""
 
     LINEAR = "linear"
     OPTIMISED = "optimised"
@@ -25,10 +29,10 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CompilerOptions:
-    """What is managed and how.
+    """Options of one compilation.
 
-    ``interfaces`` are names as iptables takes them, a trailing ``+`` for any rest; None is every interface. ``allow``
-    is the target of rules that allow: ACCEPT, or RETURN, which leaves the last word to the host's later rules.
+    ``interfaces`` are iptables interface names, with a trailing ``+`` as a wildcard; None is every interface. ``allow``
+    is the target of Allow rules: ACCEPT, or RETURN, which lets the host's later rules decide.
     """
 
     enabled: bool = True

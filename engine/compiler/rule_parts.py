@@ -1,7 +1,10 @@
-"""What one rule of a policy compiles to: kernel rules of both families, and the sets that they look into.
+"""Compiles one policy rule to a `RulePart`: its iptables rules of both families and its ipsets.
 
-A part depends on its rule and the options alone, so it can be kept while other rules come and go. Names of sets
-derive from the rule they belong to, so that a change of one rule touches nothing of another.
+Input: `CompletedRule` and `CompilerOptions`. Output: `RulePart`; for the optimised layout also the `RuleUnit` values. A
+part depends only on its rule and the options, so it can be cached while other rules change. Set names derive from the
+rule id, so a change of one rule leaves the sets of other rules alone.
+
+Sources: iptables-extensions(8), set, comment and REJECT; ipset(8), hash:net.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,24 +14,25 @@ from ipaddress import ip_network
 from engine.compiler.logging import limit_matches, log_target
 from engine.compiler.options import CompilerOptions, Layout
 from engine.compiler.traffic import Matches, protocol_match, traffic_of
+from engine.ip_types import Network
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol
-from engine.policy.prefix_sets import AddressBlock, Network, PrefixEntry, entries
+from engine.policy.prefix_sets import AddressBlock, PrefixEntry, entries
 from engine.rulesets.model import Family, Hook, IpSet, Match, Member, Rule, Target
 from engine.rulesets.ownership import CHAIN_PREFIX, SET_PREFIX, comment_of, digest
 
 HOOKS = {Direction.INGRESS: Hook.INPUT, Direction.EGRESS: Hook.OUTPUT}
-"""Direction -> the hook whose packets its rules judge."""
+"""Direction -> hook of the packets that its rules judge."""
 
 SET_TYPE = "hash:net"
 
-# hash:net grows by itself; this is only where it stops. It cannot be changed while a set lives, so it is the same for
-# every set but the largest, and has room for old and new members together.
+# The maximum size (maxelem) of a hash:net set, which grows by itself. It is fixed when the set is created, so all but
+# the largest sets use the same value, with room for old and new members together.
 _MAX_MEMBERS = 1 << 20
 _LARGE = 1 << 16
-"""Members from which on a set's table is made large at once, instead of growing by halves of a second."""
+"""Sets with more members get a large hash at creation, because growing step by step takes half a second each."""
 
 ADDRESS_SIDE = {Direction.INGRESS: "src", Direction.EGRESS: "dst"}
-"""Direction -> on which side of packets the far end is."""
+"""Direction -> side of the packet that holds the peer's address."""
 
 _TCP_RESET = "tcp-reset"
 _PROHIBITED = {Family.IPV4: "icmp-admin-prohibited", Family.IPV6: "icmp6-adm-prohibited"}
@@ -36,22 +40,22 @@ _PROHIBITED = {Family.IPV4: "icmp-admin-prohibited", Family.IPV6: "icmp6-adm-pro
 
 @dataclass(frozen=True, slots=True)
 class RuleUnit:
-    """What one rule does to packets of one traffic: all that matches and logs, and a line for each target.
+    """Kernel rules of one policy rule for one kind of traffic: shared matches, log rule, and one line per target.
 
-    The first line that matches decides, and each has what it still has to match in front.
+    ``lines`` holds (extra matches, target) pairs; the first line that matches decides.
     """
 
     traffic: Matches
     peers: Matches
-    """The look-up of the far end, none for anywhere."""
+    """Match on the peer's address; empty for any peer."""
     log: tuple[Matches, Target] | None
     lines: tuple[tuple[Matches, Target], ...]
     told: Match
-    """The comment."""
+    """Comment match that names policy and rule."""
 
     def rules(self) -> Iterator[Rule]:
-        """Yield it as kernel rules."""
-        # Ports before sets: comparing two numbers is cheaper than a look-up.
+        """Yield the kernel rules of the unit."""
+        # Ports before sets: comparing two numbers is cheaper than a set lookup.
         if self.log is not None:
             yield Rule((*self.traffic, *self.peers, *self.log[0], self.told), self.log[1])
         for extra, target in self.lines:
@@ -60,7 +64,7 @@ class RuleUnit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitWithSet:
-    """A unit with the set that it looks into and what that set has, if it looks into one; told apart by identity."""
+    """A unit with the set of its peers and the entries of that set; None for any peer. Compared by identity."""
 
     unit: RuleUnit
     found: IpSet | None
@@ -69,7 +73,7 @@ class UnitWithSet:
 
 @dataclass(frozen=True, slots=True)
 class RulePart:
-    """The kernel rules of one rule by family, and its sets; and its units by family for the optimised layout."""
+    """Compilation result of one rule: kernel rules by family, sets, and units by family for the optimised layout."""
 
     rule: CompletedRule
     ipv4: tuple[Rule, ...]
@@ -83,12 +87,12 @@ class RulePart:
 
 
 def chain_of(direction: Direction, *, baseline: bool = False) -> str:
-    """Return the chain that holds the rules of a direction, or those of its baseline tier."""
+    """Return the name of the chain with the rules of a direction, or with its baseline rules."""
     return f"{CHAIN_PREFIX}{HOOKS[direction]}{'-BASELINE' if baseline else ''}"
 
 
 def part_of(rule: CompletedRule, options: CompilerOptions) -> RulePart:
-    """Return what a rule compiles to."""
+    """Compile one rule."""
     peers = {family: found for family in options.families if (found := entries(rule.peers or (), family))}
     sets = {family: address_set(family, digest(rule.id), found) for family, found in peers.items()}
     units = {family: tuple(_units(rule, family, sets.get(family), options)) for family in options.families}
@@ -103,12 +107,12 @@ def part_of(rule: CompletedRule, options: CompilerOptions) -> RulePart:
 
 
 def comment(text: str) -> Match:
-    """Return the match that only carries a comment."""
+    """Return a match that carries only a comment."""
     return Match("comment", "comment", (text,))
 
 
 def _units(rule: CompletedRule, family: Family, found: IpSet | None, options: CompilerOptions) -> Iterator[RuleUnit]:
-    """Yield what a rule does in a family, by the set of its peers there."""
+    """Yield the units of a rule in one family; ``found`` is the set of its peers there."""
     peers = _peer_match(rule, found)
     if peers is None:
         return
@@ -121,14 +125,14 @@ def _units(rule: CompletedRule, family: Family, found: IpSet | None, options: Co
 def _targets(
     rule: CompletedRule, traffic: Matches, family: Family, options: CompilerOptions
 ) -> Iterator[tuple[Matches, Target]]:
-    """Yield the targets of an action, with what each still has to match."""
+    """Yield (extra matches, target) for the action of a rule."""
     match rule.action:
         case Action.ALLOW:
             yield (), Target(options.allow)
         case Action.DROP:
             yield (), Target("DROP")
         case Action.PASS:
-            # Not a jump: at its end the baseline chain returns to the built-in chain, past all that is skipped.
+            # A goto, not a jump: the end of the baseline chain then returns past the remaining tiers.
             yield (), Target(chain_of(rule.direction, baseline=True), goto=True)
         case Action.REJECT:
             if not traffic:
@@ -142,7 +146,7 @@ def _reject(answer: str) -> Target:
 
 
 def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
-    """Return the match on the far end: none for anywhere, and None where nobody of this family is meant."""
+    """Return the match on the peer: empty for any peer, None if the rule has no peer of this family."""
     if rule.peers is None:
         return ()
     if peers is None:
@@ -151,14 +155,14 @@ def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
 
 
 def address_set(family: Family, name: str, found: Sequence[PrefixEntry]) -> IpSet:
-    """Return the set of some entries, under a name of its own among all of a family."""
+    """Return the set of some prefix entries; ``name`` must be unique in the family."""
     return set_with(family, name, tuple(sorted(map(member_of, found))))
 
 
 def set_with(family: Family, name: str, members: tuple[Member, ...], *, told: bool = False) -> IpSet:
-    """Return the set of some members, sorted, under a name of its own among all of a family.
+    """Return the set of some sorted members; ``name`` must be unique in the family.
 
-    Members that are ``told`` have comments, and count packets.
+    With ``told``, the set supports comments and counts packets per member.
     """
     name = f"{SET_PREFIX}{'4' if family is Family.IPV4 else '6'}-{name}"
     most = max(_MAX_MEMBERS, _power_of_two(2 * len(members)))
@@ -168,22 +172,22 @@ def set_with(family: Family, name: str, members: tuple[Member, ...], *, told: bo
 
 
 def member_of(entry: PrefixEntry) -> Member:
-    """Return the member that a set has for an entry."""
+    """Return the set member for a prefix entry."""
     text = element_of(entry.network)
     return (text,) if entry.matches else (text, *EXCEPTED)
 
 
 def element_of(network: Network) -> str:
-    """Return a network as ipset prints it."""
+    """Return a network in ipset's notation."""
     return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
 EXCEPTED = ("nomatch",)
-"""What a member has that is an exception."""
+"""Options of a member that is an exception (``nomatch``)."""
 
 
 def everything(family: Family) -> tuple[PrefixEntry, ...]:
-    """Return the entries of a set of all addresses."""
+    """Return the entries of a set of all addresses of a family."""
     return entries((AddressBlock(ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")),), family)
 
 

@@ -1,4 +1,10 @@
-"""Which packets a rule is about, as matches: protocols, ports, ICMP and IGMP types."""
+"""Builds the matches for a rule's traffic: protocols, ports, ICMP types and IGMP types.
+
+Input: the `Traffic` values of a rule and a `Family`. Output: one tuple of `Match` values per kernel rule needed. Port
+ranges are merged and packed into multiport matches. Protocols of the other family yield nothing.
+
+Source: iptables-extensions(8), multiport, icmp, icmp6, u32.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -7,16 +13,16 @@ from engine.rulesets.model import Family, Match
 
 Matches = tuple[Match, ...]
 
-_MULTIPORT = 15  # ports one multiport match holds; a range takes two places
+_MULTIPORT = 15  # ports per multiport match; a range counts as two
 
 _PROTOCOL_FAMILY = {Protocol.ICMP: Family.IPV4, Protocol.ICMPV6: Family.IPV6, Protocol.IGMP: Family.IPV4}
 
 _IGMP_TYPE = "0x0>>0x16&0x3c@0x0>>0x18={:#x}"
-"""For u32, as iptables-save prints it: the IPv4 header's length from its first byte, then the first byte behind it."""
+"""u32 expression for the IGMP type, as iptables-save prints it: skip the IPv4 header (IHL), compare the next byte."""
 
 
 def traffic_of(services: tuple[Traffic, ...], family: Family) -> Iterator[Matches]:
-    """Yield the matches of each kernel rule that the services of a rule need; none at all means every packet."""
+    """Yield the matches of each kernel rule that a rule's services need; one empty tuple means every packet."""
     if not services:
         yield ()
     for protocol in sorted({service.protocol for service in services}):
@@ -97,7 +103,7 @@ def _chunks(ranges: Sequence[PortRange]) -> Iterator[list[PortRange]]:
 
 
 def port_match(protocol: Protocol, side: str, ports: PortRange) -> Match:
-    """Return the match on a range of ports, ``dport`` or ``sport``."""
+    """Return the match on a port range; ``side`` is ``dport`` or ``sport``."""
     return Match(protocol.value, side, (_span(ports),))
 
 

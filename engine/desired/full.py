@@ -1,4 +1,9 @@
-"""What a node shall have in force, as the state and its configuration say: its rules, and what they compile to."""
+"""Compiles the desired ruleset of one node from the cluster state, in full.
+
+Input: `ClusterState` and a node name. Output: `DesiredRuleset`: the effective rules, the compiler options and the
+compiled `Ruleset`. Errors: `UnknownNode`, and `Refused` for a policy whose tier does not exist.
+:mod:`engine.desired.incremental` gives the same result event by event.
+"""
 
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -13,7 +18,7 @@ from engine.state.fold import ClusterState
 
 @dataclass(frozen=True, slots=True)
 class DesiredRuleset:
-    """The effective rules of a node, how they are enforced, and what that amounts to."""
+    """Effective rules of a node, the options for compiling them, and the compiled ruleset."""
 
     rules: tuple[CompletedRule, ...]
     options: CompilerOptions
@@ -21,7 +26,7 @@ class DesiredRuleset:
 
 
 def desired(state: ClusterState, node: str) -> DesiredRuleset:
-    """Return what a node shall have in force; nothing at all where the feature gate is shut.
+    """Return the desired ruleset of a node; empty if the feature gate is off.
 
     Raises:
         UnknownNode: the state has no such node.
@@ -33,14 +38,14 @@ def desired(state: ClusterState, node: str) -> DesiredRuleset:
 
 
 def linear(wanted: DesiredRuleset) -> Ruleset:
-    """Return what is desired with one kernel rule after the other, each of one rule of a policy."""
+    """Return the ruleset in the linear layout, in which each kernel rule belongs to one policy rule."""
     if wanted.options.layout is Layout.LINEAR:
         return wanted.ruleset
     return compile_rules(wanted.rules, replace(wanted.options, layout=Layout.LINEAR))
 
 
 def options_of(state: ClusterState, node: str) -> CompilerOptions:
-    """Return how the rules of a node are enforced."""
+    """Return the compiler options of a node from its configuration and host facts."""
     config = state.config
     return CompilerOptions(
         enabled=config.feature_gates.node_network_policy,
@@ -56,7 +61,7 @@ def options_of(state: ClusterState, node: str) -> CompilerOptions:
 
 
 def _interfaces(config: Configuration, present: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the globs as iptables takes them; what it cannot take becomes the names that are present."""
+    """Return interface globs as iptables names; globs that iptables lacks become the matching host interfaces."""
     if not config.interfaces:
         return None
     found: set[str] = set()
@@ -66,11 +71,11 @@ def _interfaces(config: Configuration, present: tuple[str, ...]) -> tuple[str, .
             found.add(f"{stem}+" if stem != glob else glob)
         else:
             found |= {name for name in present if fnmatchcase(name, glob)}
-    if "+" in found:  # which iptables takes for no condition at all, and shows as none
+    if "+" in found:  # iptables drops this match, since it matches every interface
         return None
     return tuple(sorted(name for name in found if not any(_covered(name, other) for other in found)))
 
 
 def _covered(name: str, other: str) -> bool:
-    """Return whether another entry means all that this one means."""
+    """Return whether another entry covers this one."""
     return name != other and other.endswith("+") and name.removesuffix("+").startswith(other[:-1])

@@ -1,7 +1,8 @@
-"""What a node shall have in force, kept up event by event: only what depends on an event is worked out anew.
+"""Keeps the desired ruleset of one node up to date, event by event.
 
-The result is always what :func:`engine.desired.full.desired` says of the same state. A derivation is a value: the
-one before an event stays as it was.
+Input: a `ClusterState` and `EventBody` values. Output: a new `Derivation` per event, which always equals the result of
+:func:`engine.desired.full.desired` on the same state. Only what depends on the event is recomputed. A `Derivation` is
+immutable, so earlier ones stay valid. Errors: those of `desired`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +21,9 @@ from engine.state.fold import ClusterState, effect_of
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A state and what one node of it shall have in force: None while the state has no such node.
+    """A state and the desired ruleset of one node; ``desired`` is None while the state lacks the node.
 
-    ``recomputed`` names the policies whose rules were worked out with the last event, all there are at the start.
+    ``recomputed`` names the policies whose rules the last event recomputed; at the start, all policies.
     """
 
     node: str
@@ -32,11 +33,11 @@ class Derivation:
     answers: QueryCache
     parts: Mapping[str, RulePart] = field(default_factory=dict)
     memories: LayoutCaches = field(default_factory=dict, compare=False)
-    """What compiling remembers, shared by all derivations from one; nothing that is compiled depends on it."""
+    """Compiler caches, shared by all derivations from one start; they never affect the result."""
 
     @property
     def ruleset(self) -> Ruleset:
-        """What shall be in force, nothing on a node that is not there."""
+        """The desired ruleset, empty if the node does not exist."""
         return self.desired.ruleset if self.desired else Ruleset()
 
     def after(self, body: EventBody) -> "Derivation":
@@ -44,9 +45,9 @@ class Derivation:
         return self.through((body,))
 
     def through(self, bodies: Iterable[EventBody]) -> "Derivation":
-        """Return the derivation after some more events, of which only the end is worked out; raises as `after`.
+        """Return the derivation after several events, compiling only the last state; raises what `after` does.
 
-        ``recomputed`` names what any of them had worked out anew.
+        ``recomputed`` then names the policies that any of the events recomputed.
         """
         found, names = self, set[str]()
         answers = self.answers
@@ -73,7 +74,7 @@ class Derivation:
 
 
 def derived(state: ClusterState, node: str) -> Derivation:
-    """Return the derivation of a state from nothing; raises what :func:`engine.desired.full.desired` does."""
+    """Return the derivation of a state from scratch; raises what :func:`engine.desired.full.desired` does."""
     answers = QueryCache(state)
     if node not in state.nodes:
         return Derivation(node, state, None, (), answers)
@@ -89,7 +90,7 @@ def _compiled(
     before: DesiredRuleset | None = None,
     parts: Mapping[str, RulePart] = MappingProxyType({}),
 ) -> tuple[DesiredRuleset, Mapping[str, RulePart]]:
-    """Return what is desired and the part of each rule, the one from before where rule and options are the same."""
+    """Return the desired ruleset and the part of each rule, reusing parts whose rule and options are unchanged."""
     rules, options = rules_of(answers, node), options_of(answers.state, node)
     if before is not None and (before.rules, before.options) == (rules, options):
         return before, parts

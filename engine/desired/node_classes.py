@@ -1,7 +1,8 @@
-"""Which nodes need the same rules, found without working out what rules they need.
+"""Groups nodes that need the same rules, without resolving the rules.
 
-Only a few things tell nodes apart: which selectors of ``appliedTo`` select them, the DNS servers that they use, and how
-rules are enforced on them. So a fleet of thousands of nodes needs the work of a few.
+Input: `ClusterState` and node names. Output: groups of node names. Two nodes need the same rules if the same
+``appliedTo`` selectors select them, and they have the same DNS servers and compiler options. So a fleet of thousands of
+nodes costs as much work as a few nodes. Errors: `UnknownNode`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from engine.state.fold import ClusterState
 
 
 def kinds(state: ClusterState, names: Iterable[str] | None = None) -> tuple[tuple[str, ...], ...]:
-    """Return nodes in groups that have the same rules, all of the state's if none are named; by their first names.
+    """Return the nodes in groups with equal rules, by their first name; ``names`` None is all nodes.
 
     Raises:
         UnknownNode: the state has no such node.
@@ -35,7 +36,7 @@ def kinds(state: ClusterState, names: Iterable[str] | None = None) -> tuple[tupl
 
 
 def _selectors(state: ClusterState) -> Iterator[Selector]:
-    """Yield the node selectors that decide which rules a node has."""
+    """Yield the node selectors that affect which rules a node gets."""
     for policy in state.policies.values():
         yield from _of_entries(policy.spec.applied_to)
         for rule in (*policy.spec.ingress, *policy.spec.egress):

@@ -1,7 +1,8 @@
-"""What happened: bodies as a discriminated union, each in its envelope, each envelope chained to the one before.
+"""Events of the log: typed bodies, their envelope, and the hash chain between envelopes.
 
-Input events carry what was declared or observed, outcome events what nodewall did. A body's ``type`` and ``version``
-name its schema for good: a changed schema gets a new version and an upcaster, never a rewritten log.
+Input events record what was declared or observed; outcome events record what nodewall did. ``type`` and ``version`` of
+a body name its schema permanently. A changed schema gets a new version and an upcaster; stored events are never
+rewritten.
 """
 
 from engine.events.codec import body_as_json, body_from_json, canonical, timestamp

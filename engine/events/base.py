@@ -1,4 +1,7 @@
-"""What every event's body is, whatever it says."""
+"""Base model of all event bodies: frozen, no extra fields, with a schema version.
+
+Every body in :mod:`engine.events.types` and :mod:`engine.events.outcomes` derives from `BaseEventBody`.
+"""
 
 from typing import Literal
 
@@ -6,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class BaseEventBody(BaseModel):
-    """What one event says."""
+    """Payload of one event."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     version: Literal[1] = 1

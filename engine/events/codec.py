@@ -1,4 +1,9 @@
-"""Canonical JSON, and bodies in it, of whatever version."""
+"""Encodes event bodies as canonical JSON and decodes them from any known version.
+
+Input and output: `EventBody` values and JSON bytes. Canonical JSON has sorted keys, no white space and UTF-8, so equal
+values have equal hashes. Errors: `FutureVersion` for a body of a newer nodewall, ``pydantic.ValidationError`` for an
+invalid body.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -15,11 +20,11 @@ _BODY = TypeAdapter[EventBody](EventBody)
 _VERSIONS: dict[str, int] = {
     kind.model_fields["type"].default: kind.model_fields["version"].default for kind in get_args(get_args(EventBody)[0])
 }
-"""Type of body -> the version of it that is known."""
+"""Body type -> current version of its schema."""
 
 
 def canonical(value: object) -> bytes:
-    """Return the one JSON text of a value: keys sorted, no white space, UTF-8."""
+    """Return the canonical JSON of a value: sorted keys, no white space, UTF-8."""
     return _encode(value).encode()
 
 
@@ -32,17 +37,17 @@ def timestamp(time: datetime) -> str:
 
 
 def body_as_json(body: EventBody) -> dict[str, object]:
-    """Return a body as plain JSON values: absent fields left out, so that a new optional one changes no hash."""
+    """Return a body as plain JSON values; absent fields are left out, so that new optional fields change no hash."""
     plain: dict[str, object] = _BODY.dump_python(body, mode="json", by_alias=True, exclude_none=True)
     return plain
 
 
 def body_from_json(text: str | bytes, upcasters: Upcasters = UPCASTERS) -> EventBody:
-    """Return the body that JSON text holds, of whatever version.
+    """Parse a body of any known version.
 
     Raises:
         FutureVersion: a newer nodewall wrote it.
-        pydantic.ValidationError: it holds none.
+        pydantic.ValidationError: the text is not a valid body.
     """
     try:
         return _BODY.validate_json(text)
@@ -55,7 +60,7 @@ def body_from_json(text: str | bytes, upcasters: Upcasters = UPCASTERS) -> Event
 
 
 def _older(text: str | bytes, upcasters: Upcasters) -> Plain | None:
-    """Return what a body of an older version is now, None where it is none of one."""
+    """Return the upcast body if the text is a body of an older version, else None."""
     try:
         body = parse_json(text)
         if not isinstance(body, dict):

@@ -1,4 +1,8 @@
-"""The envelope of events, and the chain of their hashes."""
+"""Event envelope and hash chain.
+
+`Event` wraps an `EventBody` with sequence, time, id and source, and links it to the previous event by SHA-256.
+`chained` checks one link. Bodies are hashed as canonical JSON (:mod:`engine.events.codec`).
+"""
 
 import hashlib
 from typing import Annotated
@@ -9,11 +13,11 @@ from engine.events.codec import body_as_json, canonical, timestamp
 from engine.events.types import EventBody
 
 GENESIS = "0" * 64
-"""What the first event names as the hash of the event before it."""
+"""Previous hash of the first event."""
 
 
 class Event(BaseModel):
-    """One entry of the log: its place, time (UTC), id (UUIDv7), source, body, and the links of the hash chain."""
+    """One entry of the log: sequence, time (UTC), id (UUIDv7), source, body, and the links of the hash chain."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,7 +30,7 @@ class Event(BaseModel):
     hash: str = ""
 
     def sealed(self) -> "Event":
-        """Return the event with its own hash."""
+        """Return the event with its own hash set."""
         return self.model_copy(update={"hash": self.digest()})
 
     def digest(self) -> str:
@@ -34,7 +38,7 @@ class Event(BaseModel):
         return hashlib.sha256(canonical(self.as_json(with_hash=False))).hexdigest()
 
     def as_json(self, *, with_hash: bool = True) -> dict[str, object]:
-        """Return the event as the log shows and exports it."""
+        """Return the event in the form that the log shows and exports."""
         rest: dict[str, object] = {"hash": self.hash} if with_hash else {}
         return {
             "sequence": self.sequence,
@@ -49,7 +53,7 @@ class Event(BaseModel):
 
 
 def chained(previous: str, event: Event) -> str | None:
-    """Return why the event cannot follow the one whose hash is ``previous``, or None where it can."""
+    """Return the reason why the event cannot follow the one with hash ``previous``, or None if it can."""
     if event.previous != previous:
         return "it does not follow the event before it"
     if event.digest() != event.hash:

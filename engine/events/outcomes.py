@@ -1,7 +1,7 @@
-"""What nodewall did, as bodies of events: the journal of applies on a node, repairs between them, and the log's own.
+"""Outcome events: what nodewall did on a node (applies, confirmations, repairs) and to the log (compaction).
 
-An apply that changes anything is proposed before the first step is taken, and applied or failed after the last; one
-that has to be confirmed is confirmed, or fails as it is taken back. A proposal that nothing follows was cut off.
+An apply that changes something is recorded as proposed before its first step, and as applied or failed after its last.
+A timed apply is then confirmed, or fails when it is rolled back. A proposal without a later outcome was interrupted.
 """
 
 from typing import Literal
@@ -12,15 +12,15 @@ from engine.events.base import BaseEventBody
 
 
 class NodeOutcome(BaseEventBody):
-    """Something was done on ``node``."""
+    """An outcome on ``node``."""
 
     node: str
 
 
 class ApplyProposed(NodeOutcome):
-    """The state at sequence ``wanted`` is about to be put in force, by so many operations and this ``method``.
+    """An apply of the state at sequence ``wanted`` is about to start, with ``operations`` operations by ``method``.
 
-    ``ruleset`` is the SHA-256 of what its rules compile to.
+    ``ruleset`` is the SHA-256 of the compiled ruleset's text.
     """
 
     type: Literal["apply.proposed"] = "apply.proposed"
@@ -31,7 +31,7 @@ class ApplyProposed(NodeOutcome):
 
 
 class FailedRule(BaseModel):
-    """A rule of a policy that the kernel refused, with the kernel's words."""
+    """A policy rule that the kernel refused, with the message of the tool."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     policy: str
@@ -40,9 +40,10 @@ class FailedRule(BaseModel):
 
 
 class RulesetApplied(NodeOutcome):
-    """The state at sequence ``realized`` is in force; ``ruleset`` is the SHA-256 of its text.
+    """The state at sequence ``realized`` was applied and verified; ``ruleset`` is the SHA-256 of its text.
 
-    Rules that the kernel refused are not in force, nor part of that text; absent where there are none.
+    ``failed`` are rules that the kernel refused. They are not enforced and not part of that text; None if there are
+    none.
     """
 
     type: Literal["ruleset.applied"] = "ruleset.applied"
@@ -53,7 +54,7 @@ class RulesetApplied(NodeOutcome):
 
 
 class ApplyFailed(NodeOutcome):
-    """The state at sequence ``wanted`` could not be put in force, or was taken back; ``words`` say why."""
+    """The state at sequence ``wanted`` could not be applied, or was rolled back; ``words`` is the reason."""
 
     type: Literal["apply.failed"] = "apply.failed"
     wanted: int
@@ -61,17 +62,17 @@ class ApplyFailed(NodeOutcome):
 
 
 class ApplyConfirmed(NodeOutcome):
-    """The state at sequence ``realized`` stays in force, which awaited confirmation."""
+    """The timed apply of the state at sequence ``realized`` was confirmed."""
 
     type: Literal["apply.confirmed"] = "apply.confirmed"
     realized: int
 
 
 class DriftRepaired(NodeOutcome):
-    """What is nodewall's had been changed by others, and is as it was again.
+    """Another program had changed nodewall's rules or sets, and nodewall restored them.
 
-    ``found`` are the first operations that it took, ``operations`` is their number; ``contested`` says that others
-    change it again and again, and that repairs are held back for so many ``pause`` seconds.
+    ``found`` holds the first repair operations, ``operations`` their number. If ``pause`` is set, the rules were
+    changed repeatedly, and further repairs wait that many seconds.
     """
 
     type: Literal["drift.repaired"] = "drift.repaired"
@@ -81,11 +82,11 @@ class DriftRepaired(NodeOutcome):
 
 
 class LogCompacted(BaseEventBody):
-    """The log was compacted: a state stands for the events up to sequence ``until``, so many of which it had.
+    """The log was compacted: a snapshot of the state replaces the ``events`` events up to sequence ``until``.
 
-    ``last`` is the hash of the last of them, ``time`` its time and ``state`` the SHA-256 of the state's lines.
-    ``after`` is the hash of the event before this one. Where it is signed ``key`` names the key, and ``signature`` is
-    Ed25519's of all the rest in base 64. Older records have neither ``time`` nor ``after``.
+    ``last`` is the hash of the last replaced event and ``time`` its time. ``state`` is the SHA-256 of the snapshot's
+    lines, ``after`` the hash of the event before this one. If signed, ``key`` names the key and ``signature`` is the
+    Ed25519 signature of the other fields in base 64. Older records have neither ``time`` nor ``after``.
     """
 
     type: Literal["log.compacted"] = "log.compacted"
@@ -100,4 +101,4 @@ class LogCompacted(BaseEventBody):
 
 
 OutcomeEvent = ApplyProposed | RulesetApplied | ApplyFailed | ApplyConfirmed | DriftRepaired | LogCompacted
-"""What was done."""
+"""All outcome bodies."""

@@ -1,4 +1,7 @@
-"""What events say: a discriminated union of bodies."""
+"""Event types: a discriminated union of event bodies, one class for each kind of change.
+
+Input and output are validated pydantic models. The discriminator is the field ``type``; `EventBody` is the union.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -24,173 +27,173 @@ from engine.objects.config import RecordedConfiguration
 
 
 class Deletion(BaseEventBody):
-    """An object of ``kind`` is gone; ``name`` is ``namespace/name`` for what lives in a namespace."""
+    """An object of ``kind`` was deleted; ``name`` is ``namespace/name`` for namespaced objects."""
 
     kind: ClassVar[str]
     name: str
 
 
 class PolicyDeclared(BaseEventBody):
-    """A policy was declared, new or changed."""
+    """A policy was created or changed."""
 
     type: Literal["policy.declared"] = "policy.declared"
     policy: ClusterNetworkPolicy
 
     @property
     def object(self) -> ClusterNetworkPolicy:
-        """What was declared."""
+        """The declared policy."""
         return self.policy
 
 
 class PolicyDeleted(Deletion):
-    """A policy is gone."""
+    """A policy was deleted."""
 
     type: Literal["policy.deleted"] = "policy.deleted"
     kind: ClassVar[str] = "ClusterNetworkPolicy"
 
 
 class TierDeclared(BaseEventBody):
-    """A tier was declared, new or changed."""
+    """A tier was created or changed."""
 
     type: Literal["tier.declared"] = "tier.declared"
     tier: Tier
 
     @property
     def object(self) -> Tier:
-        """What was declared."""
+        """The declared tier."""
         return self.tier
 
 
 class TierDeleted(Deletion):
-    """A tier is gone."""
+    """A tier was deleted."""
 
     type: Literal["tier.deleted"] = "tier.deleted"
     kind: ClassVar[str] = "Tier"
 
 
 class GroupDeclared(BaseEventBody):
-    """A group was declared, new or changed."""
+    """A cluster group was created or changed."""
 
     type: Literal["group.declared"] = "group.declared"
     group: ClusterGroup
 
     @property
     def object(self) -> ClusterGroup:
-        """What was declared."""
+        """The declared group."""
         return self.group
 
 
 class GroupDeleted(Deletion):
-    """A group is gone."""
+    """A cluster group was deleted."""
 
     type: Literal["group.deleted"] = "group.deleted"
     kind: ClassVar[str] = "ClusterGroup"
 
 
 class NodeObserved(BaseEventBody):
-    """A node was seen, new or changed."""
+    """A Node was observed to be new or changed."""
 
     type: Literal["node.observed"] = "node.observed"
     node: Node
 
     @property
     def object(self) -> Node:
-        """What was observed."""
+        """The observed Node."""
         return self.node
 
 
 class NodeDeleted(Deletion):
-    """A node is gone."""
+    """A Node was deleted."""
 
     type: Literal["node.deleted"] = "node.deleted"
     kind: ClassVar[str] = "Node"
 
 
 class NamespaceObserved(BaseEventBody):
-    """A namespace was seen, new or changed."""
+    """A Namespace was observed to be new or changed."""
 
     type: Literal["namespace.observed"] = "namespace.observed"
     namespace: Namespace
 
     @property
     def object(self) -> Namespace:
-        """What was observed."""
+        """The observed Namespace."""
         return self.namespace
 
 
 class NamespaceDeleted(Deletion):
-    """A namespace is gone."""
+    """A Namespace was deleted."""
 
     type: Literal["namespace.deleted"] = "namespace.deleted"
     kind: ClassVar[str] = "Namespace"
 
 
 class PodObserved(BaseEventBody):
-    """A pod was seen, new or changed."""
+    """A Pod was observed to be new or changed."""
 
     type: Literal["pod.observed"] = "pod.observed"
     pod: Pod
 
     @property
     def object(self) -> Pod:
-        """What was observed."""
+        """The observed Pod."""
         return self.pod
 
 
 class PodDeleted(Deletion):
-    """A pod is gone."""
+    """A Pod was deleted."""
 
     type: Literal["pod.deleted"] = "pod.deleted"
     kind: ClassVar[str] = "Pod"
 
 
 class ServiceObserved(BaseEventBody):
-    """A service was seen, new or changed."""
+    """A Service was observed to be new or changed."""
 
     type: Literal["service.observed"] = "service.observed"
     service: Service
 
     @property
     def object(self) -> Service:
-        """What was observed."""
+        """The observed Service."""
         return self.service
 
 
 class ServiceDeleted(Deletion):
-    """A service is gone."""
+    """A Service was deleted."""
 
     type: Literal["service.deleted"] = "service.deleted"
     kind: ClassVar[str] = "Service"
 
 
 class EndpointSliceObserved(BaseEventBody):
-    """A part of a service's endpoints was seen, new or changed."""
+    """An EndpointSlice was observed to be new or changed."""
 
     type: Literal["endpointslice.observed"] = "endpointslice.observed"
     slice: EndpointSlice
 
     @property
     def object(self) -> EndpointSlice:
-        """What was observed."""
+        """The observed EndpointSlice."""
         return self.slice
 
 
 class EndpointSliceDeleted(Deletion):
-    """A part of a service's endpoints is gone."""
+    """An EndpointSlice was deleted."""
 
     type: Literal["endpointslice.deleted"] = "endpointslice.deleted"
     kind: ClassVar[str] = "EndpointSlice"
 
 
 class ConfigDeclared(BaseEventBody):
-    """The nodes are to be managed by this configuration."""
+    """The configuration of the nodes was declared."""
 
     type: Literal["config.declared"] = "config.declared"
     config: RecordedConfiguration
 
 
 class HostObserved(BaseEventBody):
-    """A node was seen to have these network interfaces and to use these DNS servers."""
+    """The network interfaces and DNS servers of a node were observed."""
 
     type: Literal["host.observed"] = "host.observed"
     node: ObjectName
@@ -207,12 +210,12 @@ class Refusal(BaseModel):
     expected: str = ""
 
     def __str__(self) -> str:
-        """Return it as one line, as the fault that it was."""
+        """Return the reason as one line, in the format of `Fault`."""
         return str(Fault(self.path, self.problem, self.expected))
 
 
 class ObjectRefused(BaseEventBody):
-    """A new version of an object, or a deletion, was refused; the last good version stays in force."""
+    """A new version of an object, or its deletion, was refused; the last accepted version stays declared."""
 
     type: Literal["object.refused"] = "object.refused"
     kind: str
@@ -230,7 +233,7 @@ Declaration = (
     | ServiceObserved
     | EndpointSliceObserved
 )
-"""An object as it was declared or observed."""
+"""Bodies that declare or observe an object."""
 
 DeletionEvent = (
     PolicyDeleted
@@ -242,7 +245,7 @@ DeletionEvent = (
     | ServiceDeleted
     | EndpointSliceDeleted
 )
-"""An object that is no longer there."""
+"""Bodies that delete an object."""
 
 EventBody = Annotated[
     Declaration | DeletionEvent | ConfigDeclared | HostObserved | ObjectRefused | OutcomeEvent,
@@ -251,7 +254,7 @@ EventBody = Annotated[
 
 
 def declared(item: ClusterObject) -> Declaration:
-    """Return the event that says an object was declared or observed."""
+    """Return the event that declares or observes an object."""
     match item:
         case ClusterNetworkPolicy():
             return PolicyDeclared(policy=item)
@@ -272,7 +275,7 @@ def declared(item: ClusterObject) -> Declaration:
 
 
 def deleted(kind: str, name: str) -> DeletionEvent:
-    """Return the event that says the object of that kind and key is gone."""
+    """Return the event that deletes the object of a kind and key."""
     bodies: tuple[type[DeletionEvent], ...] = (
         PolicyDeleted,
         TierDeleted,

@@ -1,7 +1,8 @@
-"""Bodies of events as older versions of nodewall wrote them, made into what their types are now.
+"""Upcasts event bodies of older schema versions to the current version on read.
 
-A schema that changes gets a new version, and an upcaster here from the one before; what is stored is never rewritten.
-So an old log is read for good, and what is hashed stays as it was.
+Input: a decoded body, its known version, and the upcasters by (type, version). Output: the body in the current version.
+Each schema change adds an upcaster from the previous version. Stored events are never rewritten, so old logs stay
+readable and their hashes stay valid. Errors: `FutureVersion`.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,31 +10,31 @@ from dataclasses import dataclass
 
 Plain = dict[str, object]
 Upcasters = Mapping[tuple[str, int], Callable[[Plain], Plain]]
-"""By type and version: what makes a body of that version one of the next."""
+"""(type, version) -> function that converts a body of that version to the next."""
 
 UPCASTERS: Upcasters = {}
-"""None yet, as every type is in its first version."""
+"""Empty: every type is still in its first version."""
 
 
 @dataclass(eq=False)
 class FutureVersion(ValueError):
-    """A body is of a version of its type that a newer nodewall wrote."""
+    """A newer nodewall wrote the body: its ``version`` is higher than the ``known`` one."""
 
     type: str
     version: int
     known: int
 
     def __str__(self) -> str:
-        """Say which, and what to do."""
+        """Return type and versions, and the remedy."""
         return f"{self.type} of version {self.version}, this nodewall knows {self.known}; use a newer nodewall"
 
 
 def upcast(body: Plain, known: int, upcasters: Upcasters = UPCASTERS) -> Plain:
-    """Return a body in the version of its type that is known now, itself where it is of no version.
+    """Return a body in the version ``known``; unchanged if it has no type or version.
 
     Raises:
-        FutureVersion: its version is newer.
-        KeyError: there is no upcaster from its version.
+        FutureVersion: its version is higher than ``known``.
+        KeyError: an upcaster is missing.
     """
     kind, version = body.get("type"), body.get("version")
     if not isinstance(kind, str) or type(version) is not int:

@@ -1,7 +1,8 @@
-"""What operators declare and clusters report, as pydantic models in the shape of their manifests.
+"""Objects that operators declare and clusters report, as pydantic models in the shape of their manifests.
 
-Fields that nodewall knows but cannot honour yet are :data:`Unsupported`: they are refused where they stand, so that
-no policy is ever in force with less than it says. Core objects (Node, Pod, …) keep the few fields that are used.
+Fields that nodewall knows but does not support yet are :data:`Unsupported` and are refused, so that a policy is never
+enforced in part. Core objects (Node, Pod, …) keep only the few fields that nodewall reads. Errors:
+``pydantic.ValidationError``, converted by :mod:`engine.validation_errors`.
 
 Sources: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy, Tier and ClusterGroup; Kubernetes' ``v1`` Node,
 Namespace, Pod and Service, ``discovery.k8s.io/v1`` EndpointSlice.
@@ -98,15 +99,15 @@ KINDS: dict[str, type[ClusterObject]] = {
     "ClusterGroup": ClusterGroup,
     "ClusterNetworkPolicy": ClusterNetworkPolicy,
 }
-"""Kind -> model, in the order in which objects are recorded: what others refer to comes first."""
+"""Kind -> model, in the order in which objects are recorded: referenced objects come first."""
 
 
 NAMESPACED = frozenset({"Pod", "Service", "EndpointSlice"})
-"""The kinds that live in a namespace."""
+"""Kinds of namespaced objects."""
 
 
 def key_of(item: ClusterObject) -> str:
-    """Return what tells an object from others of its kind: its name, or ``namespace/name`` where it lives in one."""
+    """Return the key of an object within its kind: its name, or ``namespace/name``."""
     if isinstance(item, Pod | Service | EndpointSlice):
         return f"{item.metadata.namespace}/{item.metadata.name}"
     return item.metadata.name

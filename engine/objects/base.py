@@ -1,4 +1,9 @@
-"""What all models share: frozen bases, the types of fields, metadata and label selectors."""
+"""Base models and field types of all objects: frozen models, names, labels, CIDRs, metadata and label selectors.
+
+`DeclaredModel` refuses unknown fields; `ObservedModel` ignores them, because Kubernetes owns the object.
+`CrossFieldModel` adds checks across fields and reports them together with the faults of single fields. Field names are
+Kubernetes' camelCase. Source: Kubernetes API conventions; labels and names as in :mod:`engine.objects.selectors`.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from engine.errors import shown
+from engine.errors import FieldPath, shown
 from engine.objects.selectors import Operator, Requirement, Selector, is_label_key, is_label_value, is_object_name
 from engine.validation_errors import OWN_FINDING, finding
 
@@ -27,7 +32,7 @@ UNUSED_METADATA = frozenset(
     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation "
     "managedFields ownerReferences resourceVersion selfLink uid".split()
 )
-"""Fields of metadata that are read over, whatever they hold."""
+"""Metadata fields that are ignored, whatever they hold."""
 
 CRD_VERSION = "crd.antrea.io/v1beta1"
 CrdVersion = Annotated[
@@ -39,14 +44,14 @@ _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 MAX_FINDINGS = 500
-"""Findings of one model that are told: an object of a megabyte may have hundreds of thousands, and takes minutes."""
+"""Maximum number of faults reported per model. An object of a megabyte may have hundreds of thousands."""
 
 Status = Annotated[None, BeforeValidator(lambda _: None), Field(exclude=True)]
-"""What the cluster reports of an object: read over."""
+"""The status that the cluster reports of an object: ignored."""
 
 
 class _Frozen(BaseModel):
-    """What cannot be changed, with Kubernetes' camelCase names; null is as good as absent, as in the API server."""
+    """Immutable model with camelCase field names; null counts as absent, as in the API server."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -60,13 +65,13 @@ class _Frozen(BaseModel):
 
 
 class DeclaredModel(_Frozen):
-    """A frozen model that refuses what it does not know."""
+    """A frozen model that refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ObservedModel(_Frozen):
-    """A frozen part of an object that Kubernetes owns: other fields are none of nodewall's business."""
+    """A frozen model of a Kubernetes object that ignores other fields."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -96,16 +101,16 @@ def _label_value(text: str) -> str:
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a text is, or None; one with a zone (``fe80::1%eth0``) is none that rules can name."""
+    """Return the IP address in a text, or None; an address with a zone (``fe80::1%eth0``) gives None."""
     try:
-        # What stands after the percent sign may be anything at all, a newline too.
+        # The zone after the percent sign may hold any character, even a newline.
         return None if "%" in text else ip_address(text)
     except ValueError:
         return None
 
 
 def ip_text(text: str) -> str:
-    """Return the usual spelling of an address; raise a finding where it is none."""
+    """Return the canonical spelling of an IP address; raise a finding for any other text."""
     address = address_of(text)
     if address is None:
         raise finding(f"found {shown(text)}", "an IPv4 or IPv6 address")
@@ -128,7 +133,7 @@ def _network(text: str) -> str:
 
 
 def _whole(value: object) -> object:
-    # A truth value is a whole number to Python.
+    # bool is a subclass of int in Python.
     if isinstance(value, bool) or not isinstance(value, int):
         raise finding(f"found {shown(value)}", "a whole number")
     return value
@@ -142,18 +147,17 @@ LabelValue = Annotated[StrictText, AfterValidator(_label_value)]
 Cidr = Annotated[StrictText, AfterValidator(_network)]
 Byte = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=255)]
 RawFields = Mapping[str, object]
-"""A part of a document as it was read, before anything of it was judged."""
-Location = tuple[int | str, ...]
-ValidationFinding = tuple[Location, PydanticCustomError]
-"""Something wrong, and where below the model that finds it."""
+"""A decoded document before validation."""
+ValidationFinding = tuple[FieldPath, PydanticCustomError]
+"""An error and its location below the model that reports it."""
 
 
 class CrossFieldModel(_Frozen):
-    """A model with conditions across its fields, which are judged even where single fields are faulty."""
+    """A model with checks across fields, which run even if single fields are invalid."""
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong between the fields of a document, any of which may be missing or of any type."""
+        """Yield faults across the fields of a raw document; any field may be missing or of any type."""
         raise NotImplementedError
 
     @model_validator(mode="wrap")
@@ -172,11 +176,11 @@ class CrossFieldModel(_Frozen):
 
 
 class CheckedModel(CrossFieldModel, DeclaredModel):
-    """A model with conditions across its fields that refuses what it does not know."""
+    """A model with checks across fields that refuses unknown fields."""
 
 
 def _first(error: ValidationError) -> Iterator[InitErrorDetails]:
-    """Yield the findings of a model inside, and that there are more where there are too many."""
+    """Yield the first faults of a nested model, and a note if there are too many."""
     yield from (_again(detail) for detail in error.errors(include_url=False)[:MAX_FINDINGS])
     if error.error_count() > MAX_FINDINGS:
         more = finding(f"more than {MAX_FINDINGS} faults", "the faults before it mended")
@@ -191,7 +195,7 @@ def _again(detail: ErrorDetails) -> InitErrorDetails:
 
 
 def entries(given: RawFields, field: str) -> Iterator[tuple[int, RawFields]]:
-    """Yield the mappings in the list at a field, with their indices; whatever else is there is passed over."""
+    """Yield the mappings in the list ``field`` with their indices; anything else is skipped."""
     value = given.get(field)
     for index, item in enumerate(value) if isinstance(value, list | tuple) else ():
         if isinstance(item, dict):
@@ -199,14 +203,14 @@ def entries(given: RawFields, field: str) -> Iterator[tuple[int, RawFields]]:
 
 
 def chosen(given: RawFields, together: Sequence[str], alone: Sequence[str]) -> list[str]:
-    """Return which criteria are given, those that may stand ``together`` as one."""
+    """Return the criteria that are set; those in ``together`` count as one."""
     joined = [name for name in together if given.get(name) not in (None, [], ())]
     single = [name for name in alone if given.get(name) not in (None, [], ())]
     return [*((" and ".join(joined),) if joined else ()), *single]
 
 
 class Metadata(DeclaredModel):
-    """The object's name and labels; what else Kubernetes keeps there is dropped."""
+    """Name and labels of an object; other metadata is dropped."""
 
     name: ObjectName
     labels: dict[LabelKey, LabelValue] = {}
@@ -228,7 +232,7 @@ class MatchExpression(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield an operator with too few or too many values."""
+        """Yield a fault for an operator with too few or too many values."""
         operator, values = given.get("operator"), given.get("values")
         if operator in _OF_VALUES and not values:
             yield (), finding(f"{operator} without values", "at least one value")
@@ -247,7 +251,7 @@ class LabelSelector(DeclaredModel):
     match_expressions: tuple[MatchExpression, ...] = ()
 
     def selector(self) -> Selector:
-        """Return it as requirements, in an order that does not depend on how it was written."""
+        """Return the requirements in a canonical order, independent of the order in the manifest."""
         labels = [Requirement(k, Operator.IN, (v,)) for k, v in self.match_labels.items()]
         others = [Requirement(e.key, Operator(e.operator), tuple(sorted(e.values))) for e in self.match_expressions]
         return Selector(tuple(sorted({*labels, *others})))

@@ -1,4 +1,8 @@
-"""Cluster groups: named sets of Nodes, Pods or addresses. Source: Antrea's ``crd.antrea.io/v1beta1`` ClusterGroup."""
+"""ClusterGroup model: a named set of Nodes, Pods or addresses that policies refer to.
+
+Checks: exactly one source of members, and no group as its own child. Source: Antrea's ``crd.antrea.io/v1beta1``
+ClusterGroup.
+"""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -23,7 +27,7 @@ from engine.objects.ip_block import IPBlock
 from engine.validation_errors import finding
 
 GROUP_VERSIONS = ("crd.antrea.io/v1alpha2", "crd.antrea.io/v1alpha3")
-"""Older versions of ClusterGroup, whose used fields are the same."""
+"""Older versions of ClusterGroup; the fields that nodewall reads are the same."""
 
 GroupVersion = Annotated[
     Literal["crd.antrea.io/v1beta1"], BeforeValidator(lambda v: CRD_VERSION if v in GROUP_VERSIONS else v)
@@ -50,7 +54,7 @@ class GroupSpec(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong with the number of sources."""
+        """Yield a fault unless there is exactly one source of members."""
         pods = ("podSelector", "namespaceSelector")
         others = ("nodeSelector", "ipBlocks", "childGroups", "serviceReference")
         names = chosen(given, pods, others)
@@ -60,13 +64,13 @@ class GroupSpec(CheckedModel):
 
     @property
     def selects_pods(self) -> bool:
-        """Whether its members are Pods."""
+        """Whether the members are Pods."""
         sources = (self.pod_selector, self.namespace_selector, self.service_reference)
         return any(source is not None for source in sources)
 
 
 class ClusterGroup(CheckedModel):
-    """Members that policies refer to by name."""
+    """A named set of members that policies refer to."""
 
     api_version: GroupVersion
     kind: Literal["ClusterGroup"]
@@ -76,7 +80,7 @@ class ClusterGroup(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield where it names itself as a child."""
+        """Yield a fault for each child that is the group itself."""
         metadata, spec = given.get("metadata"), given.get("spec")
         name = metadata.get("name") if isinstance(metadata, dict) else None
         children = spec.get("childGroups") if isinstance(spec, dict) else None

@@ -1,7 +1,8 @@
-"""The configuration of a node, ``nodewall.yaml``: what is managed, how, and what comes ahead of every policy.
+"""Configuration of a node, ``nodewall.yaml``: managed interfaces and families, logging, guard, and privileged rules.
 
-Models only; where values come from (file, environment) is the business of :mod:`adapters`. The privileged rules are
-written in the language of policies, so that they can be shown, copied and replaced.
+Output: `Configuration`, in which every field has a default. Privileged rules come before all policies and use the
+policy language, so that users can show, copy and replace them. Only models are here; :mod:`adapters` reads files and
+the environment. Errors: ``pydantic.ValidationError``.
 """
 
 import re
@@ -29,7 +30,7 @@ from engine.validation_errors import finding
 
 _RATE = re.compile(r"([1-9][0-9]{0,4})/(second|minute|hour|day)")
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_LONGEST = 86400  # seconds in which xt_limit can count up a burst
+_LONGEST = 86400  # seconds that xt_limit can represent for refilling a burst
 _LIMIT_SCALE = 10000  # xt_limit counts in ten-thousandths of a second
 _GLOB = re.compile(r"[A-Za-z0-9_.:@*?\[\]!^-]{1,63}")
 
@@ -47,7 +48,7 @@ def _rate(text: str) -> str:
 
 
 def rate_of(text: str) -> tuple[int, int]:
-    """Return how many times in how many seconds a sound rate allows."""
+    """Return (count, seconds) of a valid rate such as ``10/second``."""
     number, _, unit = text.partition("/")
     return int(number), _PERIODS[unit]
 
@@ -62,7 +63,7 @@ InterfaceGlob = Annotated[StrictText, AfterValidator(_interface_glob)]
 
 
 def taken_names(given: RawFields, key: str, taken: Iterable[str] = ()) -> Iterator[ValidationFinding]:
-    """Yield the names of a list's entries that are taken already, by those before them or by others."""
+    """Yield a fault for each entry whose name occurs earlier in the list or in ``taken``."""
     known = set(taken)
     for index, entry in entries(given, key):
         name = entry.get("name")
@@ -73,13 +74,13 @@ def taken_names(given: RawFields, key: str, taken: Iterable[str] = ()) -> Iterat
 
 
 class FeatureGates(DeclaredModel):
-    """What is switched on at all."""
+    """Features that can be switched off as a whole."""
 
     node_network_policy: bool = Field(default=True, strict=True, alias="NodeNetworkPolicy")
 
 
 class LoggingConfig(DeclaredModel):
-    """Where rules with ``enableLogging`` log: ``nflog`` to a netlink group, ``kernel`` to the kernel's log."""
+    """Log destination of rules with ``enableLogging``: ``nflog`` (netlink group) or ``kernel`` (kernel log)."""
 
     target: Literal["nflog", "kernel"] = "nflog"
     group: Annotated[int, Field(strict=True, ge=0, le=65535)] = 1
@@ -96,7 +97,7 @@ class LoggingConfig(DeclaredModel):
 
 
 class ICMPv6Protocol(DeclaredModel):
-    """One type of ICMPv6, also of its errors, which no policy can name."""
+    """One ICMPv6 type, which may be an error type; policies cannot name those."""
 
     icmp_type: Byte
     icmp_code: Byte | None = None
@@ -109,7 +110,7 @@ class PrivilegedProtocol(RuleProtocol):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong with the number of protocols."""
+        """Yield a fault unless there is exactly one protocol."""
         names = [name for name in ("icmp", "icmpv6", "igmp") if given.get(name) is not None]
         if len(names) != 1:
             problem = f"found {' and '.join(names)} together" if names else "found no protocol"
@@ -117,13 +118,13 @@ class PrivilegedProtocol(RuleProtocol):
 
 
 class PrivilegedPeer(Peer):
-    """One entry of ``from`` or ``to`` of a privileged rule; ``resolvers`` are the DNS servers the node uses."""
+    """One entry of ``from`` or ``to`` of a privileged rule; ``resolvers`` selects the node's DNS servers."""
 
     resolvers: Literal[True] | None = None
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong with the number of criteria."""
+        """Yield a fault if the criteria cannot be combined."""
         if given.get("resolvers") is None:
             yield from super().across(given)
         elif len(given) > 1:
@@ -131,7 +132,7 @@ class PrivilegedPeer(Peer):
 
 
 class PrivilegedRule(PolicyRule):
-    """A rule ahead of every policy: a policy's rule with its direction; without ``appliedTo`` for every Node."""
+    """A rule before all policies: a policy rule with a direction; without ``appliedTo`` it applies to every Node."""
 
     direction: Literal["Ingress", "Egress"]
     protocols: tuple[PrivilegedProtocol, ...] = ()
@@ -140,7 +141,7 @@ class PrivilegedRule(PolicyRule):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what a policy's rule may not be either, and peers on the wrong side."""
+        """Yield the faults of a policy rule, and peers on the wrong side."""
         yield from super().across(given)
         wrong = {"Ingress": "to", "Egress": "from"}.get(str(given.get("direction")), "")
         if given.get(wrong):
@@ -148,24 +149,27 @@ class PrivilegedRule(PolicyRule):
 
     @property
     def peers(self) -> tuple[PrivilegedPeer, ...]:
-        """The far ends."""
+        """Peers of the rule."""
         return self.from_ or self.to
 
 
 class PrivilegedRules(CheckedModel):
-    """Rules of one's own: after the defaults (``Extend``), or instead of them (``Replace``)."""
+    """The operator's privileged rules: added to the defaults (``Extend``) or used instead of them (``Replace``)."""
 
     mode: Literal["Extend", "Replace"] = "Extend"
     rules: tuple[PrivilegedRule, ...] = ()
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield names that are taken."""
+        """Yield a fault for each duplicate name."""
         yield from taken_names(given, "rules", DEFAULT_NAMES if given.get("mode", "Extend") == "Extend" else ())
 
 
 class InvariantEntry(DeclaredModel):
-    """What shall become of the packets that an expression means, at a hook; what it says is known to the simulator."""
+    """An invariant: packets that match ``where`` at ``hook`` must be accepted or blocked.
+
+    The simulator parses the expression in ``where``.
+    """
 
     name: Annotated[StrictText, Field(min_length=1)]
     hook: Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
@@ -174,25 +178,25 @@ class InvariantEntry(DeclaredModel):
 
 
 class GuardConfig(CheckedModel):
-    """What the lockout guard proves of every plan beside the node's lifelines."""
+    """Invariants that the lockout guard proves for every plan, in addition to the node's lifelines."""
 
     invariants: tuple[InvariantEntry, ...] = ()
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield names that stand twice."""
+        """Yield a fault for each duplicate name."""
         yield from taken_names(given, "invariants")
 
 
 class Configuration(DeclaredModel):
-    """How one node enforces policies; every field has a default."""
+    """Configuration of policy enforcement on one node; every field has a default."""
 
     feature_gates: FeatureGates = FeatureGates()
     interfaces: tuple[InterfaceGlob, ...] = ()
-    """Globs; policies apply to traffic of the interfaces that match one, of all where there is none."""
+    """Globs of interface names; policies apply to traffic on matching interfaces, or on all if empty."""
     privileged_rules: PrivilegedRules = Field(default_factory=PrivilegedRules)
     resolvers: tuple[IPText, ...] | None = None
-    """The DNS servers of the node; where absent, those it is seen to use."""
+    """DNS servers of the node; None uses the observed ones."""
     jump_position: Literal["First", "Last"] = "First"
     allow_action: Literal["Accept", "Return"] = "Accept"
     layout: Literal["Linear", "Optimised"] = "Linear"
@@ -209,7 +213,7 @@ class Configuration(DeclaredModel):
         return self
 
     def effective_rules(self) -> tuple[PrivilegedRule, ...]:
-        """Return the rules ahead of every policy, in order."""
+        """Return the privileged rules in evaluation order."""
         extended = self.privileged_rules.mode == "Extend"
         return (*(DEFAULT_RULES if extended else ()), *self.privileged_rules.rules)
 
@@ -259,7 +263,7 @@ DEFAULT_RULES = tuple(
     )
     for name, row in _ROWS
 )
-"""What keeps a node reachable by its cluster, and no wider; Antrea issue 5671 asks for such rules.
+"""Default privileged rules: the least that keeps a node reachable by its cluster (Antrea issue 5671).
 
 Loopback and established traffic are not listed: they are the first rules of every compiled chain.
 """
@@ -276,4 +280,4 @@ def _recorded(config: Configuration, plain: SerializerFunctionWrapHandler) -> di
 
 
 RecordedConfiguration = Annotated[Configuration, WrapSerializer(_recorded)]
-"""A configuration as events hold it: keys that came later are left out where they say nothing, so hashes stay."""
+"""Configuration as stored in events: fields added later are left out at their default, so hashes stay the same."""

@@ -1,14 +1,18 @@
-"""Address blocks: a network without parts of it. Source: Antrea's IPBlock, which is that of Kubernetes."""
+"""IPBlock model: a CIDR without some smaller CIDRs inside it.
+
+Checks: valid CIDRs, and exceptions strictly inside the block. Source: Antrea's IPBlock, which equals Kubernetes'
+IPBlock of NetworkPolicy.
+"""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from engine.ip_types import Network
 from engine.objects.base import CheckedModel, Cidr, RawFields, ValidationFinding
 from engine.validation_errors import finding
 
-Network = IPv4Network | IPv6Network
 _CIDR = TypeAdapter[str](Cidr)
 
 
@@ -20,7 +24,7 @@ class IPBlock(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield the exceptions that are not strictly inside the block."""
+        """Yield a fault for each exception that is not strictly inside the block."""
         excepted = given.get("except")
         if not isinstance(excepted, list | tuple) or (outer := network_of(given.get("cidr"))) is None:
             return
@@ -42,7 +46,7 @@ class IPBlock(CheckedModel):
 
 
 def _known(text: str) -> Network:
-    """Return a network of which it is known that it is one, in a quarter of the library's time where it is of IPv4."""
+    """Parse a valid CIDR; for IPv4 about four times as fast as ``ip_network``."""
     if ":" in text:
         return ip_network(text)
     address, _, length = text.partition("/")
@@ -51,7 +55,7 @@ def _known(text: str) -> Network:
 
 
 def network_of(given: object) -> Network | None:
-    """Return the network that a field gives, or None where it gives none, which is a finding of that field."""
+    """Return the network of a raw field, or None if it is invalid (the field then has its own fault)."""
     try:
         return ip_network(_CIDR.validate_python(given))
     except ValidationError:

@@ -1,4 +1,9 @@
-"""Policies. Source: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy."""
+"""ClusterNetworkPolicy model with its rules, peers, ports and protocols.
+
+Fields that a Node cannot honour are refused, with the alternative named in the fault. Errors:
+``pydantic.ValidationError``. Checks that need other objects (tiers, groups) are in :mod:`engine.state.admission`.
+Source: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy.
+"""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -43,7 +48,7 @@ def _refused_l7(value: object) -> None:
 
 
 def _rule_name(text: str) -> str:
-    # The name becomes part of a comment in the kernel, where quotes and newlines would have to be escaped.
+    # The name becomes part of a kernel comment, in which quotes and newlines would need escaping.
     if not (text.isascii() and text.isprintable()) or set(text) & set("\"'\\`"):
         raise finding(f"found {shown(text)}", "printable ASCII without quotes or backslashes")
     return text
@@ -102,7 +107,7 @@ class Peer(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong with the number of criteria."""
+        """Yield a fault unless there is exactly one criterion."""
         yield from _one_criterion(given, ("ipBlock", "nodeSelector", "serviceAccount", "group"), _ALONE_NOT_YET)
 
 
@@ -119,7 +124,7 @@ class AppliedTo(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong with the number of criteria."""
+        """Yield a fault unless there is exactly one criterion."""
         yield from _one_criterion(
             given, ("nodeSelector", "serviceAccount", "group"), ("externalEntitySelector", "service")
         )
@@ -130,7 +135,7 @@ _ALONE_NOT_YET = ("namespaces", "externalEntitySelector", "fqdn")
 
 def _one_criterion(given: RawFields, alone: tuple[str, ...], refused: tuple[str, ...]) -> Iterator[ValidationFinding]:
     names = chosen(given, ("podSelector", "namespaceSelector"), alone)
-    # What is refused has a fault of its own.
+    # An unsupported criterion has its own fault.
     if len(names) > 1 or not (names or chosen(given, (), refused)):
         problem = f"found {' and '.join(names)} together" if names else "found nothing to select by"
         yield (), finding(problem, f"{', '.join(alone)} alone, or podSelector and namespaceSelector")
@@ -147,7 +152,7 @@ class PolicyPort(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield the ends of ranges that do not fit their beginnings."""
+        """Yield a fault for each range end without a start or below it."""
         yield from _range(given, "port", "endPort")
         yield from _range(given, "sourcePort", "sourceEndPort")
 
@@ -170,7 +175,7 @@ class ICMPProtocol(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield a code that belongs to no type."""
+        """Yield a fault for a code without a type."""
         if given.get("icmpCode") is not None and given.get("icmpType") is None:
             yield ("icmpCode",), finding("icmpCode without icmpType", "icmpType as well")
 
@@ -190,7 +195,7 @@ class RuleProtocol(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong with the number of protocols."""
+        """Yield a fault unless there is exactly one protocol."""
         names = chosen(given, (), ("icmp", "igmp"))
         if len(names) != 1:
             problem = f"found {' and '.join(names)} together" if names else "found no protocol"
@@ -198,7 +203,7 @@ class RuleProtocol(CheckedModel):
 
 
 class PolicyRule(CheckedModel):
-    """What an ingress and an egress rule share."""
+    """Common fields of ingress and egress rules."""
 
     name: RuleName | None = None
     action: Literal["Allow", "Drop", "Reject", "Pass"]
@@ -211,7 +216,7 @@ class PolicyRule(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what cannot stand beside IGMP."""
+        """Yield a fault for each field that cannot be combined with IGMP."""
         igmp = [index for index, item in entries(given, "protocols") if item.get("igmp") is not None]
         if not igmp:
             return
@@ -232,7 +237,7 @@ class IngressRule(PolicyRule):
 
     @property
     def peers(self) -> tuple[Peer, ...]:
-        """The far ends."""
+        """Peers of the rule."""
         return self.from_
 
 
@@ -244,12 +249,12 @@ class EgressRule(PolicyRule):
 
     @property
     def peers(self) -> tuple[Peer, ...]:
-        """The far ends."""
+        """Peers of the rule."""
         return self.to
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what cannot stand beside IGMP, and multicast that would be passed or rejected."""
+        """Yield faults about IGMP, and about multicast destinations with Pass or Reject."""
         yield from super().across(given)
         if given.get("action") not in _NOT_FOR_MULTICAST:
             return
@@ -272,7 +277,7 @@ class PolicySpec(CheckedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is wrong between the rules."""
+        """Yield faults across the rules: duplicate names, appliedTo at two levels, Pass in the baseline tier."""
         rules = [((side, index), rule) for side in ("ingress", "egress") for index, rule in entries(given, side)]
         yield from _names_unique(rules)
         yield from _applied_at_one_level(given, rules)
@@ -313,7 +318,7 @@ _APPLIED = "at least 1 entry, at the policy or at every rule"
 
 
 class ClusterNetworkPolicy(DeclaredModel):
-    """Rules for the Nodes that ``appliedTo`` selects, of the whole policy or rule by rule."""
+    """A policy: rules for the Nodes that ``appliedTo`` of the policy or of each rule selects."""
 
     api_version: CrdVersion
     kind: Literal["ClusterNetworkPolicy"]

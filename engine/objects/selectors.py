@@ -1,4 +1,7 @@
-"""Kubernetes label selectors: what they may say and whether labels satisfy them.
+"""Kubernetes label selectors: requirements, matching, and the syntax of label keys, label values and object names.
+
+`Selector` holds `Requirement` values and matches a mapping of labels. It is hashable, so equal selectors share cached
+results.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ .
 """
@@ -13,7 +16,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9
 
 
 class Operator(StrEnum):
-    """How a requirement compares the value of its label."""
+    """Comparison operator of a requirement."""
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -23,14 +26,14 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Requirement:
-    """One condition on the label ``key``; ``values`` is empty for the operators about existence."""
+    """One condition on the label ``key``; ``values`` is empty for Exists and DoesNotExist."""
 
     key: str
     operator: Operator
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether the labels satisfy it; an absent label satisfies NotIn, as in Kubernetes."""
+        """Return whether the labels satisfy the requirement; an absent label satisfies NotIn, as in Kubernetes."""
         match self.operator:
             case Operator.IN:
                 return labels.get(self.key) in self.values
@@ -44,7 +47,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Selector:
-    """All of its requirements; one without any selects everything."""
+    """A conjunction of requirements; an empty one selects everything."""
 
     requirements: tuple[Requirement, ...] = ()
 

@@ -1,4 +1,8 @@
-"""Tiers: the ranks that policies may name. Source: Antrea's ``crd.antrea.io/v1beta1`` Tier."""
+"""Tier model: a named priority level that policies belong to, and the reserved tiers.
+
+Lower priorities are evaluated first. Reserved tiers exist in every cluster. Source: Antrea's ``crd.antrea.io/v1beta1``
+Tier.
+"""
 
 from typing import Annotated, Literal
 
@@ -15,17 +19,17 @@ RESERVED_TIERS = {
     "application": 250,
     "baseline": 253,
 }
-"""The tiers every cluster has, with their priorities; lower is evaluated first."""
+"""Tiers that exist in every cluster, with their priorities; lower is evaluated first."""
 
 DEFAULT_TIER = "application"
 
 BASELINE_TIER = "baseline"
-"""The tier that comes last, and where what other tiers pass is judged."""
+"""The tier that is evaluated last; packets with action Pass go to it directly."""
 
 
 def tier_name(value: object) -> object:
-    """Return the present name of a tier; anything but an older spelling comes back as it is."""
-    # Antrea's older policies write SecurityOps for securityops.
+    """Return the current name of a reserved tier in an older spelling; anything else unchanged."""
+    # Older Antrea policies write SecurityOps for securityops.
     legacy = isinstance(value, str) and value.casefold() in RESERVED_TIERS
     return str(value).casefold() if legacy else value
 
@@ -44,7 +48,7 @@ class TierSpec(DeclaredModel):
 
 
 class Tier(DeclaredModel):
-    """A rank that policies may name."""
+    """A priority level that policies name."""
 
     api_version: CrdVersion
     kind: Literal["Tier"]

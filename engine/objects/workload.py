@@ -1,4 +1,6 @@
-"""Namespaces, Pods, Services and EndpointSlices: the few fields that tell which addresses a peer means.
+"""Namespace, Pod, Service and EndpointSlice models, with the few fields that determine peer addresses.
+
+Other fields are ignored. Errors: ``pydantic.ValidationError`` for invalid addresses.
 
 Sources: Kubernetes' ``v1`` Namespace, Pod and Service, ``discovery.k8s.io/v1`` EndpointSlice.
 """
@@ -26,10 +28,10 @@ from engine.objects.base import (
 from engine.validation_errors import finding
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
-"""The label that every Namespace bears, with its name."""
+"""Label that every Namespace has; its value is the name."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-"""The label by which an EndpointSlice names its Service."""
+"""Label of an EndpointSlice that names its Service."""
 
 
 IPText = Annotated[StrictText, AfterValidator(ip_text)]
@@ -44,7 +46,7 @@ class NamespaceMetadata(ObservedModel):
 
 
 class Namespace(ObservedModel):
-    """A namespace of Pods."""
+    """A Namespace with its labels."""
 
     api_version: Literal["v1"]
     kind: Literal["Namespace"]
@@ -52,12 +54,12 @@ class Namespace(ObservedModel):
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its labels, with the one that every namespace has."""
+        """Labels, including the name label that every namespace has."""
         return {**self.metadata.labels, NAMESPACE_NAME_LABEL: self.metadata.name}
 
 
 class NamespacedMetadata(ObservedModel):
-    """The name, namespace and labels of an object that lives in a namespace."""
+    """Name, namespace and labels of a namespaced object."""
 
     name: ObjectName
     namespace: ObjectName = "default"
@@ -65,27 +67,27 @@ class NamespacedMetadata(ObservedModel):
 
 
 class PodIP(ObservedModel):
-    """One of a Pod's addresses."""
+    """One address of a Pod."""
 
     ip: IPText
 
 
 class PodStatus(ObservedModel):
-    """How far a Pod is, and its addresses."""
+    """Phase and addresses of a Pod."""
 
     phase: StrictText = "Pending"
     pod_ips: tuple[PodIP, ...] = Field(default=(), alias="podIPs")
 
 
 class PodSpec(ObservedModel):
-    """The part of a Pod's spec that is used."""
+    """The fields of a Pod's spec that nodewall reads."""
 
     host_network: Annotated[bool, Field(strict=True)] = False
     service_account_name: StrictText = "default"
 
 
 class Pod(ObservedModel):
-    """A Pod."""
+    """A Pod with its labels, service account, phase and addresses."""
 
     api_version: Literal["v1"]
     kind: Literal["Pod"]
@@ -95,20 +97,20 @@ class Pod(ObservedModel):
 
     @property
     def peer_addresses(self) -> tuple[str, ...]:
-        """The addresses that peers mean by it: none unless it runs, and none of those that are its node's."""
+        """Addresses that selectors resolve to: none unless the Pod runs, none for a host-network Pod."""
         if self.status.phase != "Running" or self.spec.host_network:
             return ()
         return tuple(address.ip for address in self.status.pod_ips)
 
 
 class ServiceSpec(ObservedModel):
-    """The part of a Service's spec that is used."""
+    """The fields of a Service's spec that nodewall reads."""
 
     selector: Labels = Field(default_factory=dict)
 
 
 class Service(ObservedModel):
-    """A Service: a name for the Pods that its selector selects, or else for the endpoints in its slices."""
+    """A Service: selects Pods by its selector, or else has the endpoints of its EndpointSlices."""
 
     api_version: Literal["v1"]
     kind: Literal["Service"]
@@ -117,7 +119,7 @@ class Service(ObservedModel):
 
 
 class Endpoint(ObservedModel):
-    """One endpoint and its addresses, which are host names in slices of that type."""
+    """One endpoint; its addresses are host names in slices of type FQDN."""
 
     addresses: tuple[StrictText, ...] = ()
 
@@ -126,7 +128,7 @@ _FAMILIES: dict[str, type[IPv4Address | IPv6Address]] = {"IPv4": IPv4Address, "I
 
 
 class EndpointSlice(CrossFieldModel, ObservedModel):
-    """Some of the endpoints of a Service."""
+    """Part of the endpoints of a Service."""
 
     api_version: Literal["discovery.k8s.io/v1"]
     kind: Literal["EndpointSlice"]
@@ -136,7 +138,7 @@ class EndpointSlice(CrossFieldModel, ObservedModel):
 
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
-        """Yield what is no address of the family it says."""
+        """Yield a fault for each address that is not of the slice's family."""
         kind = given.get("addressType")
         family = _FAMILIES.get(kind) if isinstance(kind, str) else None
         if family is None:
@@ -150,7 +152,7 @@ class EndpointSlice(CrossFieldModel, ObservedModel):
 
     @property
     def peer_addresses(self) -> tuple[str, ...]:
-        """The addresses of all its endpoints, none where they are host names."""
+        """Addresses of all endpoints; empty for host names."""
         if self.address_type not in _FAMILIES:
             return ()
         return tuple(ip_text(address) for endpoint in self.endpoints for address in endpoint.addresses)

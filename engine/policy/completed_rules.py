@@ -1,6 +1,7 @@
-"""Effective rules: what one node must do to which packets, with every name resolved to addresses and ports.
+"""Effective rules of a node: policy rules with all names resolved to addresses and ports.
 
-These are the values that pass from resolution through the reconcilers to the compilers of the data planes.
+Resolution (:mod:`engine.policy.resolve`) produces `CompletedRule` values; reconcilers pass them on and the compiler
+turns them into kernel rules. Names and actions are Antrea's; protocol names are those of iptables-save.
 """
 
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from engine.policy.prefix_sets import AddressBlock
 
 
 class Direction(StrEnum):
-    """Which way packets travel, seen from the node."""
+    """Direction of packets as seen from the node."""
 
     INGRESS = "ingress"
     EGRESS = "egress"
 
 
 class Action(StrEnum):
-    """What a rule does with a packet, under Antrea's names."""
+    """Action of a rule, with Antrea's names."""
 
     ALLOW = "Allow"
     DROP = "Drop"
@@ -27,7 +28,7 @@ class Action(StrEnum):
 
 
 class Protocol(StrEnum):
-    """A transport, under the name iptables-save gives it."""
+    """Protocol, with the name that iptables-save prints."""
 
     TCP = "tcp"
     UDP = "udp"
@@ -38,17 +39,17 @@ class Protocol(StrEnum):
 
 
 class Plane(Enum):
-    """The data plane that a rule is for: what its policy is applied to."""
+    """Data plane that enforces a rule, given by what its policy is applied to."""
 
     NODES = "nodes"
     PODS = "pods"
 
 
 STATIC_POLICY = "(static)"
-"""Stands where a policy's name would in what comes ahead of all policies; no object can bear it."""
+"""Policy name of static rules, which come before all policies; no object can have this name."""
 
 STATIC_PRIORITY = -1
-"""The tier priority of what comes ahead of all policies."""
+"""Tier priority of static rules."""
 
 BASELINE_PRIORITY = RESERVED_TIERS[BASELINE_TIER]
 
@@ -60,10 +61,10 @@ ANY_PORT: PortRange = (0, 65535)
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Traffic of one protocol.
+    """Packets of one protocol.
 
-    TCP, UDP and SCTP have ranges of ports; ``icmp`` is a type and a code, -1 for any code, None for every type;
-    ``igmp`` is a type (-1 for any) and the group address it is sent to (empty for any), None for all of IGMP.
+    TCP, UDP and SCTP have port ranges. ``icmp`` is (type, code), with code -1 for any code, or None for every type.
+    ``igmp`` is (type, group address), with -1 for any type and "" for any group, or None for all of IGMP.
     """
 
     protocol: Protocol
@@ -74,14 +75,14 @@ class Traffic:
 
     @property
     def order(self) -> tuple[str, PortRange, PortRange, tuple[int, int], tuple[int, str]]:
-        """What services are sorted by."""
+        """Sort key."""
         everything = (-1, -1), (-1, "")
         return (self.protocol, self.ports, self.source_ports, self.icmp or everything[0], self.igmp or everything[1])
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Rank:
-    """Where a rule stands among all rules of its direction; lower is evaluated first and no two are equal."""
+    """Position of a rule among all rules of its direction; lower is evaluated first, and no two are equal."""
 
     tier: int
     priority: float
@@ -93,8 +94,8 @@ class Rank:
 class CompletedRule:
     """One rule of one policy for one node.
 
-    ``peers`` None is anywhere; an empty tuple is nobody, and the rule then matches nothing. No ``services`` means
-    every protocol. ``logged`` rules log the first packet of each flow, with ``label`` where there is one.
+    ``peers`` None is any address; an empty tuple matches nothing. Empty ``services`` is every protocol. ``logged``
+    rules log the first packet of each flow, with ``label`` if set.
     """
 
     policy: str
@@ -110,10 +111,10 @@ class CompletedRule:
 
     @property
     def baseline(self) -> bool:
-        """Whether it belongs to the tier in which passed packets are judged."""
+        """Whether the rule belongs to the baseline tier, which also judges passed packets."""
         return self.rank.tier == BASELINE_PRIORITY
 
     @property
     def id(self) -> str:
-        """``policy/rule``, unique on a node because rule names are unique in a policy."""
+        """``policy/rule``; unique on a node, because rule names are unique in a policy."""
         return f"{self.policy}/{self.name}"

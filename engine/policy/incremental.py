@@ -1,8 +1,9 @@
-"""Questions about a state whose answers are kept until something that they depend on changes.
+"""Incremental query cache over a cluster state: recomputes only the answers that a change affects.
 
-A query says how it is answered and which changes touch it; what it asks on the way is recorded, so a change reaches
-just those who asked, and stops where an answer stays the same. It knows nothing of what is asked: see
-:mod:`engine.policy.peers` and :mod:`engine.policy.resolve`.
+A `Query` defines its answer and the changes that affect it; `QueryCache` records which queries each answer asked.
+`QueryCache.after` takes a `StateChange` and the new `ClusterState`, and recomputes affected answers in order of depth.
+It stops wherever an answer stays equal. The queries themselves are in :mod:`engine.policy.peers` and
+:mod:`engine.policy.resolve`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from engine.state.fold import ClusterState
 T_co = TypeVar("T_co", covariant=True)
 
 Topic = tuple[str, str]
-"""What a change is about, or a query listens to: a kind, and what marks one of its objects, nothing for any of them."""
+"""Subject of a change or subscription of a query: a kind, and a mark of some of its objects ("" for all)."""
 
 
 def marked_by_key(kind: str, key: str) -> Topic:
@@ -28,12 +29,12 @@ def marked_by_key(kind: str, key: str) -> Topic:
 
 
 def marked_by_label(kind: str, key: str, value: str) -> Topic:
-    """Return the topic of all objects that bear a label."""
+    """Return the topic of all objects with a label."""
     return kind, f"{key}={value}"
 
 
 def topics_of(change: StateChange) -> Iterator[Topic]:
-    """Yield everything that a change is about, before it and after it."""
+    """Yield the topics of a change, both before and after it."""
     yield change.kind, ""
     yield marked_by_key(change.kind, change.key)
     ends = (change.before, change.after) if change.kind in KINDS else ()
@@ -43,13 +44,13 @@ def topics_of(change: StateChange) -> Iterator[Topic]:
 
 
 class Query(Protocol[T_co]):
-    """A question; equal ones have the same answer. It may ask only questions of lesser ``depth``."""
+    """A question about a state; equal queries have equal answers. It may ask only queries of lower ``depth``."""
 
     depth: ClassVar[int]
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """What a change that touches the answer by itself is about."""
+        """Topics of the changes that may affect the answer directly."""
         ...
 
     def answer(self, answers: "QueryCache") -> T_co:
@@ -57,11 +58,11 @@ class Query(Protocol[T_co]):
         ...
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
-        """Return whether the change may touch the answer by itself, not by way of another query's."""
+        """Return whether a change may affect the answer directly, not through another query."""
         ...
 
     def __hash__(self) -> int:
-        """Return the hash by which it is found again."""
+        """Return the hash for cache lookups."""
         ...
 
 
@@ -70,7 +71,7 @@ DEPTHS = range(3)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An answer, and the queries that were asked for it."""
+    """A cached answer and the queries that it asked."""
 
     value: object
     asked: frozenset[Query[object]]
@@ -78,7 +79,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """Which queries listen to what, and who asked each."""
+    """Queries by topic, and queries by the query that they asked."""
 
     listeners: Mapping[Topic, Sequence[Query[object]]]
     askers: Mapping[Query[object], Sequence[Query[object]]]
@@ -96,7 +97,7 @@ class _Index:
 
 
 class QueryCache:
-    """The answers known for a state; asking for one more works it out."""
+    """Cached answers for one state; `ask` computes missing ones."""
 
     def __init__(
         self,
@@ -107,19 +108,19 @@ class QueryCache:
     ) -> None:
         self.state = state
         self.change = change
-        """What led to the state, where the answers of before it are known."""
+        """The change that led to this state, if the previous answers are known."""
         self._known = known
         self._before = before
         self._asking: list[set[Query[object]]] = []
         self._index: _Index | None = None
 
     def before(self, query: Query[T_co]) -> T_co | None:
-        """Return the answer of before the change, None where it is not known."""
+        """Return the answer before the change, or None if unknown."""
         known = self._before.get(query)
         return cast("T_co", known.value) if known is not None else None
 
     def ask(self, query: Query[T_co]) -> T_co:
-        """Return the answer to a query."""
+        """Return the answer to a query, computing it if needed."""
         if self._asking:
             self._asking[-1].add(query)
         known = self._known.get(query)
@@ -132,7 +133,7 @@ class QueryCache:
         return cast("T_co", known.value)
 
     def after(self, change: StateChange, state: ClusterState) -> tuple["QueryCache", dict[Query[object], bool]]:
-        """Return the answers for the state after a change, and for each query asked again whether its answer is new."""
+        """Return the answers after a change, and per recomputed query whether its answer differs."""
         index = self._index or _Index.of(self._known)
         later = QueryCache(state, self._known, change, self._known)
         again: dict[Query[object], bool] = {}
@@ -152,11 +153,11 @@ class QueryCache:
         return later, again
 
     def asks_alike(self, queries: Iterable[Query[object]]) -> bool:
-        """Return whether for the answers to these the same was asked before the change."""
+        """Return whether these queries asked the same queries as before the change."""
         return all(query in self._before and self._before[query].asked == self._known[query].asked for query in queries)
 
     def only(self, roots: Iterable[Query[object]]) -> "QueryCache":
-        """Return the answers to the roots and to all that was asked for them, without those nobody needs."""
+        """Return a cache with only the answers that the roots need, directly or indirectly."""
         kept: dict[Query[object], _Known] = {}
         waiting = list(roots)
         while waiting:
@@ -167,5 +168,5 @@ class QueryCache:
         return QueryCache(self.state, Map(kept))
 
     def __contains__(self, query: Query[object]) -> bool:
-        """Return whether the answer is known already."""
+        """Return whether the answer is cached."""
         return query in self._known

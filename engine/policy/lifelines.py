@@ -1,4 +1,9 @@
-"""What a node must never lose: the traffic that it lives on as a part of its cluster."""
+"""Lifelines of a node: traffic to and from its cluster that must stay possible.
+
+Input: `ClusterState` and a node name. Output: `CompletedRule` values with action Allow, which the lockout guard checks
+before each apply. They are the configured static Allow rules plus the built-in ones for API server, kubelet, etcd and
+DNS.
+"""
 
 from dataclasses import replace
 
@@ -9,11 +14,11 @@ from engine.policy.resolve import PrivilegedRulesQuery
 from engine.state.fold import ClusterState
 
 BUILT_IN = frozenset({"api-server-in", "api-server-out", "kubelet-in", "kubelet-out", "etcd-in", "etcd-out", "dns-out"})
-"""Default static rules whose traffic is a lifeline even where others have replaced them."""
+"""Default static rules that are lifelines even if the configuration replaces them."""
 
 
 def lifelines(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
-    """Return the rules whose traffic is the lifelines of a node: static ones that admit something, and the built-in."""
+    """Return the rules whose traffic is a lifeline: static Allow rules and the built-in ones, without duplicates."""
     own = _static(state, node)
     unchanged = state.config.model_copy(update={"privileged_rules": Configured()})
     defaults = _static(replace(state, config=unchanged), node)

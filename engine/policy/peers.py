@@ -1,6 +1,8 @@
-"""Who is meant: from the selectors and groups of a state to Nodes, Pods and blocks of addresses, as queries.
+"""Queries that resolve peers, groups and selectors to address blocks, and ``appliedTo`` to data planes.
 
-What a group or a selector finds nothing for is empty, never everything.
+Each class is a `Query` of :mod:`engine.policy.incremental`; answers are `AddressBlock` tuples, or `Plane` sets.
+`addresses_of` resolves the peers of one rule. A group or selector without matches gives no addresses, never all
+addresses. Source: Antrea's documentation of ClusterNetworkPolicy and ClusterGroup.
 """
 
 from bisect import bisect_left
@@ -35,14 +37,14 @@ AddressBlocks = tuple[AddressBlock, ...]
 
 @dataclass(frozen=True, slots=True)
 class NodeAddresses:
-    """Every InternalIP and ExternalIP of the nodes that a selector selects."""
+    """Query: every InternalIP and ExternalIP of the nodes that a selector selects."""
 
     depth: ClassVar[int] = 0
     selector: Selector
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (("Node", ""),)
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
@@ -50,7 +52,7 @@ class NodeAddresses:
         return sorted_blocks(block for node in answers.state.nodes.values() for block in self._of(node))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return whether a node came to mean other addresses."""
+        """Return whether the selected addresses of a node changed."""
         return change.kind == "Node" and self._of(change.before) != self._of(change.after)
 
     def _of(self, item: Value | None) -> AddressBlocks:
@@ -61,18 +63,18 @@ class NodeAddresses:
 
 @dataclass(frozen=True, slots=True)
 class CountedAddresses:
-    """Addresses, and how many Pods have each, which tells whether one is gone with a Pod."""
+    """Addresses with the number of Pods that have each; an address is removed with its last Pod."""
 
     blocks: AddressBlocks
     pods: Map[AddressBlock, int] = field(compare=False)
 
     @classmethod
     def of(cls, blocks: Sequence[AddressBlock]) -> "CountedAddresses":
-        """Return them, given once for each Pod that has them."""
+        """Count addresses that are given once per Pod."""
         return cls(sorted_blocks(blocks), Map(Counter(blocks)))
 
     def after(self, gone: Sequence[AddressBlock], come: Sequence[AddressBlock]) -> "CountedAddresses":
-        """Return what they are after one Pod's addresses have become others."""
+        """Return the counts after one Pod's addresses changed."""
         pods, blocks = self.pods, list(self.blocks)
         for block in gone:
             pods = pods.set(block, pods[block] - 1) if pods[block] > 1 else pods.delete(block)
@@ -87,7 +89,7 @@ class CountedAddresses:
 
 @dataclass(frozen=True, slots=True)
 class PodAddresses:
-    """The addresses of the Pods that ``pods`` selects, in the namespaces that ``namespaces`` does; None is in any."""
+    """Query: addresses of the Pods selected by ``pods``, in the namespaces selected by ``namespaces`` (None is any)."""
 
     depth: ClassVar[int] = 0
     pods: Selector
@@ -95,12 +97,12 @@ class PodAddresses:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         spaces: tuple[Topic, ...] = () if self.namespaces is None else (("Namespace", ""),)
         return (_pods_of(self.pods), *spaces)
 
     def answer(self, answers: QueryCache) -> CountedAddresses:
-        """Return the addresses, by what has changed where they were known."""
+        """Return the addresses; after a change of one Pod, by updating the previous answer."""
         state, change, known = answers.state, answers.change, answers.before(self)
         if known is not None and change is not None and change.kind == "Pod":
             gone, come = (tuple(map(single, self._of(item, state))) for item in (change.before, change.after))
@@ -110,7 +112,7 @@ class PodAddresses:
         return CountedAddresses.of([single(text) for pod in pods for text in pod.peer_addresses])
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
-        """Return whether a Pod came to mean other addresses, or a namespace came to be meant or not."""
+        """Return whether the selected addresses of a Pod changed, or whether a namespace is selected."""
         if change.kind == "Namespace":
             return self.namespaces is not None and self._in(change.before) != self._in(change.after)
         if change.kind != "Pod":
@@ -134,7 +136,7 @@ class PodAddresses:
 
 @dataclass(frozen=True, slots=True)
 class AccountAddresses:
-    """The addresses of the Pods that run as a service account."""
+    """Query: addresses of the Pods that run as a service account."""
 
     depth: ClassVar[int] = 0
     namespace: str
@@ -142,7 +144,7 @@ class AccountAddresses:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (("Pod", ""),)
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
@@ -150,7 +152,7 @@ class AccountAddresses:
         return _pod_blocks(pod for pod in answers.state.pods.values() if self._runs(pod))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return whether a Pod came to mean other addresses."""
+        """Return whether the selected addresses of a Pod changed."""
         return change.kind == "Pod" and self._of(change.before) != self._of(change.after)
 
     def _of(self, item: Value | None) -> tuple[str, ...]:
@@ -162,14 +164,14 @@ class AccountAddresses:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAddresses:
-    """The addresses of the Pods that a Service selects, or of its endpoints where it has no selector."""
+    """Query: addresses of the Pods that a Service selects, or of its endpoints if it has no selector."""
 
     depth: ClassVar[int] = 0
     key: str
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (marked_by_key("Service", self.key), ("EndpointSlice", ""), ("Pod", ""))
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
@@ -184,7 +186,7 @@ class ServiceAddresses:
         return sorted_blocks(single(text) for found in slices for text in found.peer_addresses)
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
-        """Return whether it is about the Service, one of its slices, or a Pod that it selected or selects."""
+        """Return whether the Service, one of its slices, or a Pod that it selects changed."""
         ends = (change.before, change.after)
         if change.kind == "EndpointSlice":
             return any(isinstance(item, EndpointSlice) and item.service == self.key for item in ends)
@@ -195,7 +197,7 @@ class ServiceAddresses:
 
 
 def _pods_of(selector: Selector) -> Topic:
-    """Return what all Pods have in common that a selector selects."""
+    """Return a topic that covers all Pods that a selector selects, as narrow as possible."""
     for each in selector.requirements:
         if each.operator is Operator.IN and len(each.values) == 1:
             return marked_by_label("Pod", each.key, each.values[0])
@@ -211,14 +213,14 @@ def _selects(service: Service, pod: Pod) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GroupAddresses:
-    """The addresses of a group and of its children; of one that is not there, none."""
+    """Query: addresses of a group and its children; none if the group does not exist."""
 
     depth: ClassVar[int] = 1
     name: str
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (("ClusterGroup", ""),)
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
@@ -227,7 +229,7 @@ class GroupAddresses:
         return sorted_blocks(block for group in groups for block in _of_group(group, answers))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
-        """Return whether it is about the group or one of its children."""
+        """Return whether the group or one of its children changed."""
         return _about_group(self.name, change, state)
 
 
@@ -245,7 +247,7 @@ def _of_group(group: ClusterGroup, answers: QueryCache) -> Iterator[AddressBlock
 
 @dataclass(frozen=True, slots=True)
 class GroupPlanes:
-    """The data planes of a node that a group and its children select."""
+    """Query: data planes of a node that a group and its children select."""
 
     depth: ClassVar[int] = 1
     name: str
@@ -253,7 +255,7 @@ class GroupPlanes:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (("ClusterGroup", ""),)
 
     def answer(self, answers: QueryCache) -> frozenset[Plane]:
@@ -265,13 +267,13 @@ class GroupPlanes:
         return frozenset((*((Plane.NODES,) if ours else ()), *((Plane.PODS,) if pods else ())))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
-        """Return whether it is about the group or one of its children."""
+        """Return whether the group or one of its children changed."""
         return _about_group(self.name, change, state)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeMatches:
-    """Whether a selector selects one node."""
+    """Query: whether a selector selects one node."""
 
     depth: ClassVar[int] = 0
     node: str
@@ -279,15 +281,15 @@ class NodeMatches:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (marked_by_key("Node", self.node),)
 
     def answer(self, answers: QueryCache) -> bool:
-        """Return whether it does."""
+        """Return whether the selector selects the node."""
         return self._selects(answers.state.nodes.get(self.node))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return whether the node's labels came to be others."""
+        """Return whether the node changed."""
         return change.kind == "Node" and change.key == self.node
 
     def _selects(self, node: Node | None) -> bool:
@@ -296,29 +298,29 @@ class NodeMatches:
 
 @dataclass(frozen=True, slots=True)
 class Resolvers:
-    """The DNS servers of a node: those it is told to have, or else those it was seen to use."""
+    """Query: DNS servers of a node, as configured, or else as observed."""
 
     depth: ClassVar[int] = 0
     node: str
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (marked_by_key(HOST, self.node),)
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
-        """Return their addresses."""
+        """Return the addresses of the DNS servers."""
         told, host = answers.state.config.resolvers, answers.state.hosts.get(self.node)
         seen = host.resolvers if host else ()
         return sorted_blocks(map(single, seen if told is None else told))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return whether the node was seen anew."""
+        """Return whether the facts of the host changed."""
         return change.kind == HOST and change.key == self.node
 
 
 def addresses_of(peers: Iterable[Peer], node: str, answers: QueryCache) -> AddressBlocks | None:
-    """Return the union of the peers of a rule on a node, or None (anywhere) where there are none."""
+    """Return the union of the peers of a rule, or None (any address) if there are no peers."""
     found = tuple(peers)
     if not found:
         return None
@@ -344,7 +346,7 @@ def _pods(pods: LabelSelector | None, namespaces: LabelSelector | None) -> PodAd
 
 
 def with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
-    """Yield a group and its children, as far as they are there."""
+    """Yield a group and its children, skipping those that do not exist."""
     group = state.groups.get(name)
     if group is not None:
         yield group

@@ -1,6 +1,8 @@
-"""Which nodes policies are for, as labels and groups have it; what their rules say is not asked.
+"""Span of a policy: the nodes that it applies to, computed from labels and groups only.
 
-Whoever sees all nodes counts by it. One node alone finds its rules by :mod:`engine.policy.resolve`.
+Input: `ClusterState` and a `ClusterNetworkPolicy`. Output: node names, or None for a policy that applies only to Pods.
+Peers and ports are not resolved. The cluster-wide status needs spans; a single node finds its rules with
+:mod:`engine.policy.resolve`.
 """
 
 from collections.abc import Iterator
@@ -16,13 +18,13 @@ from engine.state.fold import ClusterState
 
 @dataclass(slots=True)
 class PolicySpans:
-    """Tells the nodes of policies; what selectors select is kept as long as the nodes of the state are the same."""
+    """Computes spans of policies; caches the nodes of each selector until the state's nodes change."""
 
     _nodes: Map[str, Node] = Map()
     _selected: dict[Selector, frozenset[str]] = field(default_factory=dict)
 
     def of(self, state: ClusterState, policy: ClusterNetworkPolicy) -> frozenset[str] | None:
-        """Return the names of the nodes that have rules of a policy; None where it is for Pods alone."""
+        """Return the names of the nodes that have rules of a policy; None if it applies only to Pods."""
         if state.nodes is not self._nodes:
             self._nodes, self._selected = state.nodes, {}
         selectors = list(_selectors(state, policy))
@@ -47,7 +49,7 @@ def _selectors(state: ClusterState, policy: ClusterNetworkPolicy) -> Iterator[Se
 
 
 def _entries(policy: ClusterNetworkPolicy) -> Iterator[AppliedTo]:
-    """Yield what the rules are applied to: all of them the same, or each its own; nothing where there are none."""
+    """Yield the ``appliedTo`` entries of the policy and its rules; nothing if it has no rules."""
     rules = (*policy.spec.ingress, *policy.spec.egress)
     if rules:
         yield from policy.spec.applied_to

@@ -1,24 +1,23 @@
-"""Unions of address blocks with exceptions, as the fewest stable entries a longest-prefix set needs.
+"""Converts unions of address blocks with exceptions to the entries of a longest-prefix set.
 
-A ``hash:net`` set answers with its most specific entry, which may say *no match*. Entering every block and every
-exception as declared would be wrong where an exception of one block lies inside another block; so each prefix that
-anybody named is asked whether the union covers it, and is entered only where its surroundings answer differently.
+Input: `AddressBlock` values and a `Family`. Output: `PrefixEntry` values. A ``hash:net`` set answers by its most
+specific entry, which may be ``nomatch``. An exception of one block may lie inside another block, so entries cannot be
+copied as declared. Instead, each declared prefix gets an entry only if its coverage differs from that of the prefix
+around it. Source: ipset(8), hash:net and ``nomatch``.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Network, ip_network
 
+from engine.ip_types import Network
 from engine.rulesets.model import Family
-
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class AddressBlock:
-    """The addresses of ``network`` without those of every network in ``excepted``, which lie inside it."""
+    """Addresses of ``network`` without those of the networks in ``excepted``, all inside it."""
 
     network: Network
     excepted: tuple[Network, ...] = ()
@@ -26,7 +25,7 @@ class AddressBlock:
 
 @dataclass(frozen=True, slots=True)
 class PrefixEntry:
-    """A prefix, and whether the addresses it is the most specific entry for match."""
+    """A prefix, and whether addresses for which it is the most specific entry match."""
 
     network: Network
     matches: bool = True
@@ -40,7 +39,7 @@ def family_of(network: Network) -> Family:
 def entries(blocks: Iterable[AddressBlock], family: Family) -> tuple[PrefixEntry, ...]:
     """Return the entries of a longest-prefix set for the union of the blocks of one family, sorted.
 
-    No entry is ``/0``, which ``hash:net`` cannot hold: such a block enters as its two halves.
+    No entry is ``/0``, which ``hash:net`` cannot hold: such a block becomes two halves.
     """
     ours = [half for block in blocks if family_of(block.network) is family for half in _halved(block)]
     if not any(block.excepted for block in ours):
@@ -66,7 +65,7 @@ def entries(blocks: Iterable[AddressBlock], family: Family) -> tuple[PrefixEntry
 
 
 Prefix = tuple[int, int]
-"""A network as its first address and its length, which compare and hash much faster than the library's objects."""
+"""First address and prefix length; compares and hashes much faster than ``ipaddress`` networks."""
 
 
 def prefix_of(network: Network) -> Prefix:
@@ -75,7 +74,7 @@ def prefix_of(network: Network) -> Prefix:
 
 
 def around(prefix: Prefix, lengths: Sequence[int], width: int) -> Iterator[Prefix]:
-    """Yield the prefix and all around it of the given lengths, in their order."""
+    """Yield the prefix itself and its enclosing prefixes of the given lengths, in their order."""
     value, own = prefix
     for length in lengths:
         if length <= own:
@@ -101,22 +100,22 @@ def _contains(outer: Network, inner: Network) -> bool:
 
 
 def is_within(inner: Prefix, outer: Prefix, width: int) -> bool:
-    """Return whether a prefix is another, or in it; addresses have ``width`` bits."""
+    """Return whether a prefix equals or lies inside another; addresses have ``width`` bits."""
     shift = width - outer[1]
     return inner[1] >= outer[1] and inner[0] >> shift == outer[0] >> shift
 
 
 def single(address: str) -> AddressBlock:
-    """Return the block of one address, given as text that is known to be one."""
+    """Return the block of one address; the text must be valid."""
     return AddressBlock(ip_network(address))
 
 
 def sorted_blocks(blocks: Iterable[AddressBlock]) -> tuple[AddressBlock, ...]:
-    """Return the blocks without repetition, IPv4 first, in an order that does not depend on theirs."""
+    """Return the blocks without duplicates in canonical order, IPv4 first."""
     by_order = {block_order(block): block for block in blocks}
     return tuple(by_order[order] for order in sorted(by_order))
 
 
 def block_order(block: AddressBlock) -> tuple[int, tuple[int, int], tuple[tuple[int, int], ...]]:
-    """Return what blocks are sorted by."""
+    """Return the sort key of a block."""
     return (block.network.version, prefix_of(block.network), tuple(prefix_of(net) for net in block.excepted))

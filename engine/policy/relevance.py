@@ -1,8 +1,8 @@
-"""What some packets of one node can hang on, so that a long history can be cut down to what matters for them.
+"""Filters a history of events to those that can affect the verdicts of some packets.
 
-What is cut away makes no difference; what is left may make none. Addresses alone tell who is meant by a peer, so a Pod
-or a Node with other addresses is no far end of these packets; and a policy none of whose rules can match them by
-direction, protocol, port and block decides on none.
+Input: `PacketScope` values (packets of a node) and `EventBody` values. Output: the same event, a deletion, or None. The
+filter is conservative: dropped events have no effect, kept events may have none. A Pod or Node is dropped if it has no
+address among the packets' peers. A policy is dropped if no rule can match their direction, protocol, port and address.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from engine.events import CONFIGURATION, HOST, EventBody, Value, affects_rules, assignment_of, deleted
+from engine.ip_types import Address
 from engine.objects import (
     ClusterNetworkPolicy,
     EgressRule,
@@ -20,10 +21,9 @@ from engine.objects import (
     Pod,
 )
 from engine.policy.completed_rules import ANY_PORT, Direction
-from engine.policy.prefix_sets import Address
 
 NumberSpan = tuple[int, int, int]
-"""Version of IP, first and last address as numbers."""
+"""IP version, first and last address as integers."""
 
 PortSpan = tuple[int, int]
 
@@ -35,9 +35,9 @@ _ICMP, _IGMP, _ICMPV6 = 1, 2, 58
 
 @dataclass(frozen=True, slots=True)
 class PacketScope:
-    """Packets of a node: which way they go, and what their far ends, protocols and destination ports may be.
+    """Packets of a node: direction, peer addresses, protocols and destination ports.
 
-    No direction means that no policy's rules see them; None, of protocols and ports, means any.
+    ``direction`` None means that policies never see the packets; None for protocols or ports means any.
     """
 
     node: str
@@ -47,7 +47,7 @@ class PacketScope:
     ports: tuple[PortSpan, ...] | None = None
 
     def about(self, item: Value) -> bool:
-        """Return whether an object, as it is, can touch what becomes of the packets."""
+        """Return whether an object can affect the verdicts of the packets."""
         match item:
             case ClusterNetworkPolicy():
                 return any(self._may_match(rule) for rule in self._rules(item))
@@ -80,7 +80,7 @@ class PacketScope:
         return False
 
     def has_port(self, protocol: str, first: int, last: int) -> bool:
-        """Return whether some of the packets may be sent to one of these ports, by a protocol as policies name it."""
+        """Return whether some packets may have this protocol (policy name) and a destination port in the range."""
         if not self._has(_NUMBERS[protocol]):
             return False
         return self.ports is None or any(low <= last and first <= high for low, high in self.ports)
@@ -106,14 +106,14 @@ class PacketScope:
 
 @dataclass(slots=True)
 class RelevantHistory:
-    """A history told again, as far as any of some packets can hang on it."""
+    """Stateful filter of a history: keeps the events that can affect any of the scopes."""
 
     concerns: Sequence[PacketScope]
     told: set[tuple[str, str]] = field(default_factory=set)
-    """By kind and key: the objects that are there in the history as it is told."""
+    """Kind and key of the objects that exist in the filtered history."""
 
     def tells(self, body: EventBody) -> EventBody | None:
-        """Return what the next event says here: the same, that an object is gone for these packets, or nothing."""
+        """Return the next event for the filtered history: unchanged, as a deletion, or None if it is irrelevant."""
         written = assignment_of(body)
         if written is None or not affects_rules(written.kind):
             return None
@@ -140,13 +140,13 @@ def single(address: Address) -> NumberSpan:
 
 
 def beginnings_of(concerns: Iterable[PacketScope]) -> frozenset[str] | None:
-    """Return with what the usual spellings of all far ends begin, in JSON; None where that may be anything."""
+    """Return JSON text prefixes that cover every usual spelling of the peer addresses, or None for any text."""
     found = {_beginning(span) for each in concerns for span in each.far}
     return None if "" in found else frozenset(found)
 
 
 def _beginning(span: NumberSpan) -> str:
-    """Return as much as all addresses of a span have in common, up to a point or colon, after the quote before them."""
+    """Return the common prefix of all addresses of a span, cut at a dot or colon, with the opening quote."""
     version, first, last = span
     if first == last:
         return f'"{IPv4Address(first) if version == 4 else IPv6Address(first)}"'

@@ -1,7 +1,10 @@
-"""From the state of a cluster to the ordered rules of one node: tiers, priorities, selectors, addresses.
+"""Resolves the cluster state to the ordered rules of one node: tiers, priorities, selectors, addresses.
 
-Source: ``docs/reference/semantics.md``. Order is ascending (tier priority, policy priority, policy name, rule index)
-and never depends on when anything arrived.
+Input: `ClusterState` and a node name. Output: `CompletedRule` values in evaluation order. The order is ascending by
+(tier priority, policy priority, policy name, rule index). It never depends on the time of arrival. Errors:
+`UnknownNode`, and `Refused` for a policy whose tier does not exist.
+
+Source: ``docs/reference/semantics.md``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,9 +54,9 @@ class _Placed:
 
 
 def resolve(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
-    """Return the effective rules of a node, those ahead of every policy first, in the order of evaluation.
+    """Return the effective rules of a node in evaluation order; static rules come first.
 
-    Rules of policies that are applied to Pods are among them, marked with their plane.
+    Rules applied to Pods are included and marked with their plane.
 
     Raises:
         UnknownNode: the state has no such node.
@@ -63,7 +66,7 @@ def resolve(state: ClusterState, node: str) -> tuple[CompletedRule, ...]:
 
 
 def rules_of(answers: QueryCache, node: str) -> tuple[CompletedRule, ...]:
-    """Return what :func:`resolve` does, from what is known already as far as that goes."""
+    """Return the result of :func:`resolve`, using cached answers."""
     state = answers.state
     if node not in state.nodes:
         raise UnknownNode(node, tuple(sorted(state.nodes)))
@@ -72,13 +75,13 @@ def rules_of(answers: QueryCache, node: str) -> tuple[CompletedRule, ...]:
 
 
 def roots_of(state: ClusterState, node: str) -> Iterator[Query[object]]:
-    """Yield the queries that the rules of a node come from."""
+    """Yield the queries that give the rules of a node."""
     yield PrivilegedRulesQuery(node)
     yield from (PolicyRulesQuery(name, node) for name in state.policies)
 
 
 def in_order(rules: Iterable[CompletedRule]) -> list[CompletedRule]:
-    """Return the rules of policies in the order of evaluation."""
+    """Return policy rules in evaluation order."""
     return sorted(rules, key=_order)
 
 
@@ -89,14 +92,14 @@ def _order(rule: CompletedRule) -> tuple[int, float, str, int, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PrivilegedRulesQuery:
-    """The rules of a node that come ahead of every policy, in order."""
+    """Query: static rules of a node, in order."""
 
     depth: ClassVar[int] = 2
     node: str
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return no topics: only other queries affect the answer."""
         return ()
 
     def answer(self, answers: QueryCache) -> tuple[CompletedRule, ...]:
@@ -104,7 +107,7 @@ class PrivilegedRulesQuery:
         return tuple(self._rules(answers))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Return that nothing touches them but what they ask for; another configuration is another world."""
+        """Return False; a new configuration starts a new cache."""
         return False
 
     def _rules(self, answers: QueryCache) -> Iterator[CompletedRule]:
@@ -119,7 +122,7 @@ class PrivilegedRulesQuery:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRulesQuery:
-    """The rules of a policy for one node, for each data plane that they are for."""
+    """Query: rules of a policy for one node, one per data plane."""
 
     depth: ClassVar[int] = 2
     policy: str
@@ -127,16 +130,20 @@ class PolicyRulesQuery:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Return what changes of the answer are about."""
+        """Return the topics that may affect the answer."""
         return (("Tier", ""), marked_by_key("ClusterNetworkPolicy", self.policy))
 
     def answer(self, answers: QueryCache) -> tuple[CompletedRule, ...]:
-        """Return the rules, none of a policy that is gone; raise ``Refused`` where its tier is not there."""
+        """Return the rules; none if the policy does not exist.
+
+        Raises:
+            Refused: the tier of the policy does not exist.
+        """
         policy = answers.state.policies.get(self.policy)
         return tuple(self._rules(policy, answers)) if policy else ()
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
-        """Return whether it is about the policy or its tier."""
+        """Return whether the policy or its tier changed."""
         policy = state.policies.get(self.policy)
         if change.kind == "Tier":
             return policy is not None and policy.spec.tier == change.key
@@ -208,10 +215,10 @@ def _placed(policy: ClusterNetworkPolicy) -> Iterator[_Placed]:
 
 
 def _named(rules: Sequence[_Placed]) -> Iterator[tuple[_Placed, str]]:
-    """Yield the rules with their names; one without gets ``direction-action-hash``.
+    """Yield the rules with their names; an unnamed rule gets ``direction-action-hash``.
 
-    The hash leaves the peers out, so that a rule keeps its name, and with it its set, when a peer comes or goes;
-    rules that are alike but for their peers are told apart by how many stand before them.
+    The hash excludes the peers, so a rule keeps its name and its set when peers change. Rules that differ only in peers
+    are numbered by their occurrence.
     """
     taken = {placed.rule.name for placed in rules if placed.rule.name}
     for placed in rules:
@@ -250,7 +257,7 @@ def _range(first: int | None, last: int | None) -> PortRange:
 
 
 _FIRST_ICMPV6_QUERY = 128
-"""ICMPv6 types below are its errors; policies mean ICMP by such a type, see docs/reference/semantics.md."""
+"""ICMPv6 types below are error messages; in a policy such a type means ICMP (docs/reference/semantics.md)."""
 
 
 def _of_protocol(entry: RuleProtocol) -> Iterator[Traffic]:

@@ -1,4 +1,8 @@
-"""What the engine asks of the outside, as protocols; :mod:`adapters` implements them and ships a fake of each."""
+"""Interfaces (protocols) of the engine to the outside: clock, ids, event log, kernel, verifier and stopwatch.
+
+:mod:`adapters` implements each protocol and ships a fake of it. Methods document their errors; `Command` and
+`PlanProof` are the values that they exchange.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,18 +18,18 @@ from engine.rulesets.transitions import IntermediateState
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Source of the current time."""
 
     def now(self) -> datetime:
-        """Return the present time, aware, in UTC."""
+        """Return the current time, timezone-aware, in UTC."""
         ...
 
 
 class Ids(Protocol):
-    """Makes ids for events."""
+    """Generator of event ids."""
 
     def new(self) -> str:
-        """Return a UUIDv7 that was never returned before, in its usual text form."""
+        """Return a new UUIDv7 in text form."""
         ...
 
 
@@ -284,10 +288,10 @@ class EventLog(FollowedLog, CompactableLog, LogReplica, RecordedLog, Protocol):
 
 
 class Kernel(Protocol):
-    """One network namespace's netfilter."""
+    """Netfilter of one network namespace."""
 
     def observe(self) -> Ruleset:
-        """Return everything in force, nodewall's and others'.
+        """Return the observed ruleset, including rules of other programs.
 
         Raises:
             KernelError: a tool or a privilege is missing, or a tool failed.
@@ -295,35 +299,35 @@ class Kernel(Protocol):
         ...
 
     def run(self, step: Step) -> None:
-        """Carry out one step of a plan.
+        """Run one step of a plan.
 
         Raises:
-            KernelRefused: the tool refused; an ``iptables-restore`` then changed nothing, an ``ipset restore`` may
-                have carried out the lines before the offending one.
+            KernelRefused: the tool refused. After ``iptables-restore`` nothing changed; after ``ipset restore`` the
+                lines before the offending one may have taken effect.
             ToolMissing: a tool or a privilege is missing.
-            ValueError: the step has a word that the tool's input cannot carry; nothing of it was done.
+            ValueError: the step has a word that the tool's input cannot express; nothing was done.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Words that start a program, and the text that it reads from its standard input."""
+    """Command line of a program, and the text for its standard input."""
 
     words: tuple[str, ...]
     text: str = ""
 
 
 class Backend(Kernel, Protocol):
-    """A kernel by one family of tools: observes, renders and runs steps."""
+    """A kernel accessed through one family of tools: observes, renders and runs steps."""
 
     @property
     def name(self) -> str:
-        """The name of the backend."""
+        """Name of the backend."""
         ...
 
     def tables(self, family: Family) -> tuple[Table, ...]:
-        """Return the tables of one family, which is a part of what ``observe`` returns.
+        """Return the tables of one family, as part of what ``observe`` returns.
 
         Raises:
             KernelError: a tool or a privilege is missing, or a tool failed.
@@ -331,10 +335,10 @@ class Backend(Kernel, Protocol):
         ...
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
-        """Return the sets as ``observe`` returns them, or only the one of a name.
+        """Return the sets as ``observe`` does, or only the one called ``name``.
 
         Raises:
-            KernelRefused: there is no set of that name, or a tool failed.
+            KernelRefused: the set does not exist, or a tool failed.
             ToolMissing: a tool or a privilege is missing.
         """
         ...
@@ -343,17 +347,17 @@ class Backend(Kernel, Protocol):
         """Return the command that ``run`` runs for a step.
 
         Raises:
-            ValueError: the step has a word that the tool's input cannot carry.
+            ValueError: the step has a word that the tool's input cannot express.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlanProof:
-    """What speaks against a plan, each in words: nothing where the plan is proved safe.
+    """Result of checking a plan: objections, or nothing if the plan is proved safe.
 
-    ``lost`` are packets that would be lost for good, ``broken`` invariants that would not hold, ``strays`` packets
-    that on the way get neither their old verdict nor their new one; ``unproved`` says why there is no more proof.
+    ``lost`` are lifeline packets that would be lost, ``broken`` invariants that would not hold. ``strays`` are packets
+    that get neither their old nor their new verdict in an intermediate state. ``unproved`` says why a proof is missing.
     """
 
     lost: tuple[str, ...] = ()
@@ -363,12 +367,12 @@ class PlanProof:
 
     @property
     def safe(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether there are no objections."""
         return not self.reasons
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """All that speaks against it, in half sentences that end what is said of the plan."""
+        """All objections, as clauses that complete a sentence about the plan."""
         return (
             *(f"the node would lose {packet}" for packet in self.lost),
             *(f"an invariant would not hold: {packet}" for packet in self.broken),
@@ -380,7 +384,7 @@ class PlanProof:
         )
 
     def __add__(self, other: "PlanProof") -> "PlanProof":
-        """Return all that either says, each once."""
+        """Return the objections of both, without duplicates."""
         both = zip(_fields(self), _fields(other), strict=True)
         return PlanProof(*(tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in both))
 
@@ -390,20 +394,20 @@ def _fields(found: PlanProof) -> tuple[tuple[str, ...], ...]:
 
 
 class Verifier(Protocol):
-    """Judges a plan before it is carried out."""
+    """Checks a plan before it is applied."""
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
-        """Return what speaks against going from ``before`` to ``after`` by these passages."""
+        """Return the objections to changing ``before`` to ``after`` through these intermediate states."""
         ...
 
     def differing(self, one: Ruleset, other: Ruleset) -> str:
-        """Return which packets two rulesets treat differently, or why that cannot be told; nothing where none are."""
+        """Return which packets two rulesets treat differently, or why that is unknown; "" if they are equal."""
         ...
 
 
 class Stopwatch(Protocol):
-    """Measures the stages of the road."""
+    """Measures the duration of stages, such as diff, verify and apply."""
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Return a context that measures the time spent in it under ``name``."""
+        """Return a context manager that records the time spent in it under ``name``."""
         ...

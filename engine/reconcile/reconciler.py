@@ -1,7 +1,10 @@
-"""The whole road from effective rules to a kernel that keeps them, and the interface of Antrea issue 5671.
+"""Reconciler: brings the kernel from its observed state to the desired ruleset, with proof and rollback.
 
-``propose`` observes, diffs, plans and asks the verifier; ``realize`` applies and reads back, and puts the previous
-state back where the kernel refuses. The reconcilers below walk that road for the rules they are given.
+`propose` observes, diffs and plans, and asks the `Verifier`; it returns a `Proposal`. `realize` applies the plan, reads
+the result back, and restores the previous state if the kernel refuses. `NodeRuleReconciler` does both for a set of
+rules; `Dispatcher` routes rules to reconcilers by data plane. Errors: `UnsafePlan`, `KernelRefused`, `ReadBackDiffers`.
+
+Source: the reconciler interface of Antrea issue 5671.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +28,7 @@ from engine.rulesets.transitions import passages, round_plan
 
 
 class Method(StrEnum):
-    """How a plan goes about sets that change: in place, or under other names to which the rules switch."""
+    """Method of a plan for changed sets: in place, or by new sets to which the rules switch (make before break)."""
 
     IN_PLACE = "in-place"
     SWITCH = "switch"
@@ -33,7 +36,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is in force, what shall be, the way there, and what speaks against it."""
+    """The observed and desired rulesets, the plan between them, and its check."""
 
     observed: Ruleset
     wanted: Ruleset
@@ -43,15 +46,15 @@ class Proposal:
 
     @property
     def reached(self) -> Ruleset:
-        """Everything that will be in force, with what others put there."""
+        """The complete ruleset after the plan, including rules of other programs."""
         return apply_changes(self.observed, self.plan.changes)
 
 
 def propose(wanted: Ruleset, kernel: Kernel, verifier: Verifier, watch: Stopwatch) -> Proposal:
-    """Return the cheapest safe way from what the kernel holds to ``wanted``, judged but not yet taken.
+    """Return the cheapest safe plan from the observed ruleset to ``wanted``, checked but not applied.
 
-    Where sets cannot change in place, because packets would get a verdict on the way that is neither their old one nor
-    their new one, the rules switch to other sets.
+    Sets change in place if every packet keeps its old or new verdict in each intermediate state. Otherwise the rules
+    switch to new sets.
     """
     with watch.stage("diff"):
         observed = kernel.observe()
@@ -69,7 +72,7 @@ def propose(wanted: Ruleset, kernel: Kernel, verifier: Verifier, watch: Stopwatc
 
 
 def _with_sets_of_others(observed: Ruleset, wanted: Ruleset) -> Ruleset:
-    """Return what is wanted and the sets under our names that others look into, which no kernel takes away."""
+    """Add to the desired ruleset those sets of ours that other programs' rules use; the kernel cannot destroy them."""
     used = {name for _, _, c in observed.chains() if not c.owned for rule in c.rules for name in rule.set_names}
     used |= {name for item in observed.sets if not item.owned for name in item.set_names}
     names = {item.name for item in wanted.sets}
@@ -78,7 +81,7 @@ def _with_sets_of_others(observed: Ruleset, wanted: Ruleset) -> Ruleset:
 
 
 def _tears_out(observed: Ruleset, plan: Plan) -> bool:
-    """Return whether rules would have to go for a while, because sets that they look into are made anew."""
+    """Return whether rules would be missing for a time, because their sets must be recreated."""
     names = {change.name for change in plan.changes if isinstance(change, SetDestroyed) and change.replaced}
     return any(not names.isdisjoint(rule.set_names) for _, _, c in observed.chains() for rule in c.rules if names)
 
@@ -88,22 +91,29 @@ def _judged(observed: Ruleset, plan: Plan, verifier: Verifier) -> PlanProof:
 
 
 Begin = Callable[[Proposal], None]
-"""Told of a way just before its first step is taken; what it raises keeps that from happening."""
+"""Called with the proposal before its first step; an exception prevents the apply."""
 
 
 def silently(proposal: Proposal) -> None:
-    """Begin without telling anybody."""
+    """Do nothing before the first step."""
 
 
 def realize(
     proposal: Proposal, kernel: Kernel, watch: Stopwatch, *, force_unsafe: bool = False, begin: Begin = silently
 ) -> None:
-    """Take the proposed way and read back that the kernel holds what was wanted.
+    """Apply the proposed plan and verify that the kernel then holds the desired ruleset.
+
+    Args:
+        proposal: the plan and its check.
+        kernel: the kernel to change.
+        watch: measures the stage ``apply``.
+        force_unsafe: apply in spite of objections.
+        begin: called before the first step, if there is one.
 
     Raises:
-        Unsafe: something speaks against the way and ``force_unsafe`` is not set; nothing was done.
-        KernelRefused: a tool refused; what had been done is undone, or the error says that it could not be.
-        NotInForce: every tool said yes, yet what is read back differs.
+        UnsafePlan: there are objections and ``force_unsafe`` is not set; nothing was done.
+        KernelRefused: a tool refused; the previous state is restored, or the error says why not.
+        ReadBackDiffers: all tools succeeded, but the rules read back differ.
     """
     if not (proposal.judgement.safe or force_unsafe):
         raise UnsafePlan(proposal.judgement.reasons)
@@ -126,14 +136,14 @@ def _read_back(proposal: Proposal, kernel: Kernel) -> Ruleset:
     try:
         return kernel.observe()
     except KernelRefused:
-        raise  # whoever tries again begins with what is there
+        raise  # a retry starts from the observed state
     except NodewallError:
         _undo(proposal, kernel)
         raise
 
 
 def _undo(proposal: Proposal, kernel: Kernel) -> str:
-    """Put the observed state back, from whatever state the node is in now; return what came of it."""
+    """Restore the observed state, whatever the kernel holds now; return the result as text."""
     try:
         reach(owned(proposal.observed), kernel)
     except NodewallError as error:
@@ -142,27 +152,27 @@ def _undo(proposal: Proposal, kernel: Kernel) -> str:
 
 
 class Reconciler(Protocol):
-    """Knows how to bring the rules it is given into force; the interface of Antrea issue 5671."""
+    """Enforces the rules it is given; the interface of Antrea issue 5671."""
 
     def reconcile(self, rule: CompletedRule) -> None:
-        """Bring one rule into force, or a new version of it."""
+        """Enforce one rule, or a new version of it."""
         ...
 
     def batch_reconcile(self, rules: Sequence[CompletedRule]) -> None:
-        """Bring many rules into force at once."""
+        """Enforce many rules at once."""
         ...
 
     def forget(self, rule_id: str) -> None:
-        """Take the rule of that id out of force; an unknown one is no error."""
+        """Stop enforcing the rule with that id; an unknown id is no error."""
         ...
 
 
 class NodeRuleReconciler:
-    """Reconciles rules applied to the node itself, by iptables and ipset.
+    """Reconciles rules that are applied to the node itself, with iptables and ipset.
 
-    What is in force is always the outcome of all rules it holds. A rule that the kernel refuses fails alone: the one
-    before it under its id stays in force where there was one. Where nothing could be brought into force, the rules
-    held stay those of before, so the next attempt starts from them, and from what the kernel holds then.
+    The kernel always holds the ruleset compiled from all held rules. If the kernel refuses a rule, only that rule
+    fails, and its previous version stays enforced if there is one. If nothing could be applied, the held rules stay
+    unchanged. The next attempt then starts from them and from the observed state.
     """
 
     def __init__(
@@ -183,31 +193,31 @@ class NodeRuleReconciler:
         self._begin = begin
         self._rules: dict[str, CompletedRule] = {}
         self.latest = Proposal(Ruleset(), Ruleset(), Plan())
-        """The way taken last, an empty one before the first."""
+        """The last applied proposal; empty before the first."""
         self.failed: tuple[FailedRule, ...] = ()
-        """The rules that the kernel refused of those it was given last."""
+        """Rules of the last attempt that the kernel refused."""
         self.spared: frozenset[str] = frozenset()
-        """Sets of ours that stay though no rule needs them, because others use them."""
+        """Sets of ours that stay although no rule needs them, because other programs use them."""
         self.in_force = Ruleset()
-        """What the rules held compile to."""
+        """The ruleset compiled from the held rules."""
         self.not_optimised = ""
-        """Why the rules are laid out one after the other though the optimised layout is wanted, if they are."""
+        """Reason for the linear layout if the optimised layout was requested; "" if there is none."""
 
     def reconcile(self, rule: CompletedRule) -> None:
-        """Bring one rule into force."""
+        """Enforce one rule."""
         self.batch_reconcile((rule,))
 
     def batch_reconcile(self, rules: Sequence[CompletedRule]) -> None:
-        """Bring many rules into force at once, but for those that the kernel refuses."""
+        """Enforce many rules at once, except those that the kernel refuses."""
         self._realize({**self._rules, **{rule.id: rule for rule in rules}})
 
     def forget(self, rule_id: str) -> None:
-        """Take a rule out of force."""
+        """Stop enforcing a rule."""
         if rule_id in self._rules:
             self._realize({known: rule for known, rule in self._rules.items() if known != rule_id})
 
     def hold(self, wanted: DesiredRuleset) -> None:
-        """Hold just these rules from now on, which are compiled already, enforced by their options."""
+        """Replace the held rules and options by those of a compiled ruleset, and apply it."""
         before, self._options = self._options, wanted.options
         try:
             self._realize({rule.id: rule for rule in wanted.rules if rule.plane is Plane.NODES}, wanted.ruleset)
@@ -230,7 +240,7 @@ class NodeRuleReconciler:
                 if not attempt.can_go_on(error, self.latest, self._kernel):
                     if self._options.layout is Layout.LINEAR or attempt.refused or isinstance(error, KernelBusy):
                         raise
-                    attempt.refused = str(error)  # a rule for many has no owner, but one by one each has
+                    attempt.refused = str(error)  # merged rules have no owner; linear rules do
             else:
                 self._rules, self.in_force = attempt.rules, wanted
                 self.failed = tuple(attempt.failed[key] for key in sorted(attempt.failed))
@@ -238,7 +248,7 @@ class NodeRuleReconciler:
                 return
 
     def _proved(self, wanted: Ruleset, attempt: "_Attempt") -> Ruleset:
-        """Return the optimised layout where it is proved to be equal to the linear one, else that."""
+        """Return the optimised layout if it is proved equal to the linear one, else the linear one."""
         with self._watch.stage("compile"):
             linear = compile_rules(in_order(attempt.rules.values()), replace(self._options, layout=Layout.LINEAR))
         if attempt.refused:
@@ -250,25 +260,25 @@ class NodeRuleReconciler:
 
 
 class _Attempt:
-    """An attempt to bring rules into force, and what was learnt from refusals so far."""
+    """One attempt to apply rules, with what earlier refusals of the kernel revealed."""
 
     def __init__(self, rules: dict[str, CompletedRule], before: dict[str, CompletedRule]) -> None:
         self.rules = rules
         self.failed: dict[str, FailedRule] = {}
         self.refused = ""
-        """What the kernel said of rules of which nobody could be told to be to blame."""
+        """Message of the kernel about rules without an identifiable owner."""
         self._before = before
         self._spared: dict[str, IpSet] = {}
         self._races = 0
 
     def sparing(self, wanted: Ruleset) -> Ruleset:
-        """Return what is wanted, with the sets that cannot be taken away."""
+        """Return the desired ruleset plus the sets that cannot be destroyed."""
         names = {item.name for item in wanted.sets}
         kept = [item for name, item in self._spared.items() if name not in names]
         return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept)))) if kept else wanted
 
     def can_go_on(self, error: KernelRefused | ReadBackDiffers, taken: Proposal, kernel: Kernel) -> bool:
-        """Return whether it is worth trying again: others interfered, or it is known who is to be left out."""
+        """Return whether to retry: another program interfered, or the rules to leave out are known."""
         if isinstance(error, ReadBackDiffers) or _moved(taken, kernel):
             self._races += 1
             return self._races < _RACES and not isinstance(error, KernelBusy)
@@ -291,39 +301,39 @@ def _names(ruleset: Ruleset) -> frozenset[str]:
 
 
 _RACES = 5
-"""How often an apply begins anew because others changed what is nodewall's in the middle of it."""
+"""Maximum number of attempts when another program changes nodewall's rules during an apply."""
 
 
 def _moved(taken: Proposal, kernel: Kernel) -> bool:
-    """Return whether a kernel holds something else of ours than as a way was proposed."""
+    """Return whether our part of the kernel's ruleset changed since the proposal."""
     return bool(diff(kernel.observe(), owned(taken.observed)))
 
 
 class Dispatcher:
-    """Passes each rule to the data plane it is for, by what its policy is applied to."""
+    """Passes each rule to the reconciler of its data plane."""
 
     def __init__(self) -> None:
         self._planes: dict[Plane, Reconciler] = {}
         self._plane_of: dict[str, set[Plane]] = {}
 
     def register(self, plane: Plane, reconciler: Reconciler) -> None:
-        """Make ``reconciler`` the one for the rules of a data plane."""
+        """Set the reconciler of a data plane."""
         self._planes[plane] = reconciler
 
     def reconcile(self, rule: CompletedRule) -> None:
-        """Bring one rule into force."""
+        """Enforce one rule."""
         self.batch_reconcile((rule,))
 
     def batch_reconcile(self, rules: Sequence[CompletedRule]) -> None:
-        """Pass on the rules of every registered plane, an empty batch too; those of other planes are not ours."""
+        """Pass the rules to every registered plane, even if it gets none; rules of other planes are skipped."""
         for rule in rules:
             self._plane_of.setdefault(rule.id, set()).add(rule.plane)
         for plane, reconciler in self._planes.items():
             reconciler.batch_reconcile(tuple(rule for rule in rules if rule.plane is plane))
 
     def forget(self, rule_id: str) -> None:
-        """Take the rule out of force in every plane that has it."""
+        """Stop enforcing the rule on every plane that has it."""
         for plane in sorted(self._plane_of.get(rule_id, ()), key=lambda plane: plane.value):
             if plane in self._planes:
                 self._planes[plane].forget(rule_id)
-        self._plane_of.pop(rule_id, None)  # last, so that a rule whose removal was refused can be forgotten again
+        self._plane_of.pop(rule_id, None)  # last, so that a failed removal can be repeated

@@ -1,7 +1,9 @@
-"""Whom a kernel's refusal is about: rules that can fail alone, and sets that others hold fast.
+"""Isolates the policy rules that made a restore fail, by bisection, so that the rest can be applied.
 
-A tool names the line that it stumbled over, or only the end of its input. Then rules are tried in a chain of their own
-to which nothing leads, and with sets that are empty, so that no packet fares differently meanwhile.
+Input: the `KernelRefused` error, the `Plan` and the desired `Ruleset`. Output: `RefusedRules`, with the refused rules
+and the sets that the kernel cannot destroy. Tools may name the offending line, or only the end of their input. In the
+second case, rules are tested in an unreferenced chain with empty sets, so no packet is affected. Errors: `KernelError`
+if a test cannot be undone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,33 +19,33 @@ from engine.rulesets.plan import Plan, Tool, make_plan
 from engine.rulesets.text import render_rule
 
 RuleOwner = tuple[str, str]
-"""A policy and one of its rules."""
+"""Policy name and rule name."""
 
 _CHAIN = f"{CHAIN_PREFIX}PROBE"
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRules:
-    """The rules that a kernel refuses by themselves, and unwanted sets of ours that it does not let go."""
+    """Rules that the kernel refuses on their own, and sets of ours that it cannot destroy."""
 
     owners: frozenset[RuleOwner] = frozenset()
     sets: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return whether there are any."""
         return bool(self.owners or self.sets)
 
 
 def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) -> RefusedRules:
-    """Return whom it is about that a step of ``plan``, the way to ``wanted``, was refused; nobody where all may be.
+    """Return the rules that made a step of ``plan`` fail; empty if they cannot be told apart.
 
-    The kernel must be as it was before the plan, and is again.
+    The kernel must be in the state before the plan, and is in it again on return.
 
     Raises:
-        KernelError: what was tried could not be taken back.
+        KernelError: a test could not be undone.
     """
     if error.status < 0 or isinstance(error, KernelBusy):
-        return RefusedRules()  # it says nothing of the rules
+        return RefusedRules()  # the error is not about rules
     if error.tool == Tool.IPSET:
         return _of_sets(error.offending, plan, wanted)
     new = [(c.family, c.rule) for c in plan.changes if isinstance(c, RuleInserted) and _is_plain(c.rule)]
@@ -59,10 +61,10 @@ def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) 
 
 
 def reach(wanted: Ruleset, kernel: Kernel) -> None:
-    """Bring a kernel by the straight way, unjudged, from whatever it holds to what is wanted of ours.
+    """Apply the changes from the observed state to ``wanted`` (our part only), without checks.
 
     Raises:
-        KernelError: a step failed; those before it were carried out.
+        KernelError: a step failed; the steps before it took effect.
     """
     for step in make_plan(diff(kernel.observe(), wanted)).steps:
         kernel.run(step)
@@ -81,12 +83,12 @@ def _owners(rules: Iterator[Rule]) -> Iterator[RuleOwner]:
 
 
 def _is_plain(rule: Rule) -> bool:
-    """Whether a rule can stand in another chain too, and serves a policy; jumps to our chains are never refused."""
+    """Return whether a rule belongs to a policy and works in any chain; jumps to our chains are never refused."""
     return owner_of(rule.comment) is not None and not (rule.target is not None and rule.target.owned)
 
 
 class _Trial:
-    """Tries rules in a chain to which nothing leads."""
+    """Tests rules in an unreferenced chain."""
 
     def __init__(self, kernel: Kernel, wanted: Ruleset, rules: Sequence[tuple[Family, Rule]]) -> None:
         self._kernel = kernel
@@ -96,7 +98,7 @@ class _Trial:
         self.owners = [owner for owner, _, _ in self._rules if owner is not None]
 
     def found(self, owners: tuple[RuleOwner, ...]) -> Iterator[RuleOwner]:
-        """Yield those whose rules are refused, by halves."""
+        """Yield the owners whose rules are refused, by bisection."""
         if not owners or not self.refused(owners):
             return
         if len(owners) == 1:
@@ -107,7 +109,7 @@ class _Trial:
         yield from self.found(owners[half:])
 
     def refused(self, owners: tuple[RuleOwner, ...]) -> bool:
-        """Return whether the kernel refuses the rules of these owners; it holds what it held before then."""
+        """Return whether the kernel refuses the rules of these owners; restores the previous state."""
         chosen = set(owners)
         rules = [(family, rule) for owner, family, rule in self._rules if owner in chosen]
         try:
@@ -126,7 +128,7 @@ class _Trial:
 
 
 def _joined(tables: tuple[Table, ...], rules: Sequence[tuple[Family, Rule]], family: Family) -> tuple[Table, ...]:
-    """Return the tables with one more chain, beside the compiled ones."""
+    """Return the tables with the test chain added beside the compiled chains."""
     ours = tuple(rule for each, rule in rules if each is family)
     known = {table.name: table for table in tables}
     mine = known.get(TABLE, Table(TABLE))

@@ -1,1 +1,1 @@
-"""Rulesets as values: model, text, differences, plans and intermediate states."""
+"""Rulesets as values: model, text formats, diff, plan, intermediate states and digest."""

@@ -1,8 +1,9 @@
-"""What has to change so that an observed ruleset becomes the wanted one, as the fewest changes.
+"""Computes the fewest changes that turn an observed ruleset into the desired one.
 
-Only what bears nodewall's prefix takes part: its chains, its sets, and the jumps into its chains that stand in other
-chains. Everything else in the observed ruleset is somebody else's and stays. Rules and sets are compared by their
-canonical form (:mod:`engine.rulesets.canonical`), so no release of the tools causes a difference by its spelling.
+Input: two `Ruleset` values. Output: `RulesetChange` values; `apply_changes` gives their meaning in plain Python.
+Only nodewall's own part is compared: chains and sets with its prefix, and jumps into its chains. Everything else stays.
+Rules and sets are compared by their canonical form (:mod:`engine.rulesets.canonical`), so the spelling of a tool's
+release makes no difference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from engine.rulesets.model import Chain, Family, IpSet, Member, Rule, Ruleset, T
 
 @dataclass(frozen=True, slots=True)
 class ChainChange:
-    """A chain of ours appears or goes; when it goes its rules go with it."""
+    """A chain of ours is created or deleted; deletion includes its rules."""
 
     family: Family
     table: str
@@ -26,9 +27,9 @@ class ChainChange:
 
 @dataclass(frozen=True, slots=True)
 class RuleInserted:
-    """A rule comes to stand at ``position`` (from 1) once all edits before it in its chain are made.
+    """A rule is inserted at ``position`` (from 1), counted after all earlier edits of its chain.
 
-    ``at_end`` says that no rule stays behind it, so it may be appended.
+    ``at_end`` means that no rule follows, so it can be appended.
     """
 
     family: Family
@@ -41,7 +42,7 @@ class RuleInserted:
 
 @dataclass(frozen=True, slots=True)
 class RuleDeleted:
-    """The rule at ``position`` (from 1), once all edits before it are made, goes."""
+    """The rule at ``position`` (from 1, counted after all earlier edits) is deleted."""
 
     family: Family
     table: str
@@ -52,7 +53,7 @@ class RuleDeleted:
 
 @dataclass(frozen=True, slots=True)
 class JumpPlaced:
-    """A jump into a chain of ours comes to stand first in a built-in chain, or ``last``."""
+    """A jump to a chain of ours is inserted at the start of a built-in chain, or at its end if ``last``."""
 
     family: Family
     table: str
@@ -63,7 +64,7 @@ class JumpPlaced:
 
 @dataclass(frozen=True, slots=True)
 class JumpRemoved:
-    """A jump into a chain of ours, wherever it stands in a chain of others, goes."""
+    """A jump to a chain of ours is deleted from a chain of others, wherever it is."""
 
     family: Family
     table: str
@@ -73,14 +74,14 @@ class JumpRemoved:
 
 @dataclass(frozen=True, slots=True)
 class SetCreated:
-    """A set of ours appears, empty."""
+    """An empty set of ours is created."""
 
     item: IpSet
 
 
 @dataclass(frozen=True, slots=True)
 class SetDestroyed:
-    """A set of ours goes; ``replaced`` says that it comes again under its name, of another kind or size."""
+    """A set of ours is destroyed; if ``replaced``, it is created again with another type or size."""
 
     name: str
     replaced: bool = False
@@ -88,7 +89,7 @@ class SetDestroyed:
 
 @dataclass(frozen=True, slots=True)
 class MemberAdded:
-    """A set of ours gets a member."""
+    """A member is added to a set of ours."""
 
     set_name: str
     member: Member
@@ -96,7 +97,7 @@ class MemberAdded:
 
 @dataclass(frozen=True, slots=True)
 class MemberRemoved:
-    """A set of ours loses a member."""
+    """A member is removed from a set of ours."""
 
     set_name: str
     member: Member
@@ -104,7 +105,7 @@ class MemberRemoved:
 
 @dataclass(frozen=True, slots=True)
 class MemberChanged:
-    """A member of a set of ours keeps its element and gets other flags (``nomatch`` comes or goes), in one step."""
+    """A member of a set of ours changes its flags (``nomatch``) in one step; the element stays."""
 
     set_name: str
     member: Member
@@ -116,9 +117,9 @@ RulesetChange = ChainEdit | SetEdit
 
 
 def diff(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
-    """Return the changes from ``observed`` to ``wanted``, sets first, then IPv4, then IPv6.
+    """Return the changes from ``observed`` to ``wanted``: sets first, then IPv4, then IPv6.
 
-    Before all that, sets that have to be made anew go, with the rules that look into them.
+    Sets that must be recreated are destroyed first, together with the rules that use them.
     """
     removals = _removals(observed, wanted)
     rest = apply_changes(observed, removals) if removals else observed
@@ -127,7 +128,7 @@ def diff(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
 
 
 def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
-    """Return the changes that take away our sets that have to be made anew, which no rule may look into then."""
+    """Return the changes that destroy sets that must be recreated, and the rules that use them."""
     names = {name for name, old, new in _unlike(observed, wanted) if old and new and _is_made_anew(old, new)}
     edits: list[ChainEdit] = []
     for family, table, chain in observed.chains() if names else ():
@@ -138,7 +139,7 @@ def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
 
 
 def _is_made_anew(before: IpSet, after: IpSet) -> bool:
-    """Return whether a set cannot become another in place: of another kind, or without room for both's members."""
+    """Return whether a set must be recreated: another type or options, or no room for old and new members together."""
     if (before.kind, before.options) != (after.kind, after.options):
         first, second = canonical_header(before), canonical_header(after)
         if (first.kind, first.options) != (second.kind, second.options):
@@ -152,7 +153,7 @@ _MAX_MEMBERS = 65536  # what ipset takes where nothing is said
 
 
 def owned(ruleset: Ruleset) -> Ruleset:
-    """Return nodewall's part of a ruleset: its chains, its sets, and its jumps in the chains of others."""
+    """Return nodewall's part of a ruleset: its chains, its sets, and its jumps in other chains."""
     return Ruleset(
         ipv4=_owned_tables(ruleset.ipv4),
         ipv6=_owned_tables(ruleset.ipv6),
@@ -174,7 +175,7 @@ def _owned_jumps(chain: Chain) -> Chain:
 
 
 def _jumps_last(chain: Chain) -> bool:
-    """Return whether our jumps are to stand last in a chain, or stand there with rules of others before them."""
+    """Return whether our jumps belong at the end of a chain, or are there with other rules before them."""
     jumps = _jumps(chain)
     count = len(chain.rules) - len(jumps)
     return chain.jumps_last or (chain.rules[count:] == jumps != chain.rules[: len(jumps)])
@@ -210,7 +211,7 @@ def _chain_edits(family: Family, table: str, old: Chain | None, new: Chain | Non
 
 
 def _jump_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
-    """Place the wanted jumps first or last; where they are not exactly so, all of ours go and come again."""
+    """Place the jumps first or last; if they are not exactly there, remove and insert all of ours."""
     present, wanted, last = _jumps(old), _jumps(new), _jumps_last(new)
     there = old.rules[len(old.rules) - len(wanted) :] if last else old.rules[: len(wanted)]
     if present == wanted == there:
@@ -226,8 +227,8 @@ def _jump_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[
 def _rule_edits(family: Family, table: str, old: Chain, new: Chain) -> Iterator[ChainEdit]:
     """Walk both chains from the top; deletions of a gap come before its insertions.
 
-    So every insertion but those at the end stands right before a rule that was there before, which is the only kind
-    of place that iptables-nft-restore finds inside a transaction.
+    So every insertion, except at the end, is right before a rule that already existed. iptables-nft-restore finds only
+    such positions inside a transaction.
     """
     if old.rules == new.rules:  # most of the time, and quick to see where they are the same objects
         return
@@ -259,7 +260,7 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
 
 
 def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
-    """Yield our sets by name, as they are and as they shall be, but not those that are the same objects."""
+    """Yield (name, before, after) for our sets by name, except identical objects."""
     same = {*map(id, observed.sets)} & {*map(id, wanted.sets)}
     old = {item.name: item for item in observed.sets if id(item) not in same and item.owned}
     new = {item.name: item for item in wanted.sets if id(item) not in same and item.owned}
@@ -268,9 +269,10 @@ def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | N
 
 
 def _member_edits(name: str, before: IpSet, after: IpSet) -> Iterator[SetEdit]:
-    """Yield what turns members into others, narrow networks first and those that go last, the widest of them first.
+    """Yield the changes between two member lists.
 
-    A set answers by its most specific member, so in this order an address is in it as before or as after all along.
+    Additions and flag changes come first, longest prefix first; then removals, shortest prefix first. A set answers by
+    its most specific member, so during these changes each address is in the set as before or as after.
     """
     # A set holds an element once, whatever its flags, so elements are what is compared first.
     new = {member[0]: member for member in after.members}
@@ -298,7 +300,7 @@ def _spelt_as(wanted: AbstractSet[str], before: IpSet) -> dict[str, Member]:
 
 
 def _length(element: str) -> int:
-    """Return the length of an element's prefix; one without is of single addresses."""
+    """Return the prefix length of an element; a single address counts as the longest."""
     length = element.partition("/")[2]
     return int(length) if length.isdecimal() else _LONGEST
 
@@ -307,7 +309,7 @@ _LONGEST = 128
 
 
 def apply_changes(observed: Ruleset, changes: Sequence[RulesetChange]) -> Ruleset:
-    """Return what the kernel holds after the changes: the meaning of each, in plain Python, for proofs and tests."""
+    """Return the ruleset after the changes; defines their meaning for proofs and tests."""
     held = _Held(observed)
     for change in changes:
         if isinstance(change, SetEdit):
@@ -318,7 +320,7 @@ def apply_changes(observed: Ruleset, changes: Sequence[RulesetChange]) -> Rulese
 
 
 class _Held:
-    """A ruleset while it changes: the rules and members of what was changed so far, in a form that is quick to edit."""
+    """A ruleset under change, with rules and members in mutable form."""
 
     def __init__(self, observed: Ruleset) -> None:
         self._sets = {item.name: item for item in observed.sets}
@@ -330,7 +332,7 @@ class _Held:
         self._rules: dict[tuple[Family, str, str], list[Rule]] = {}
 
     def edit_set(self, change: SetEdit) -> None:
-        """Make one change to the sets."""
+        """Apply one change of a set."""
         match change:
             case SetCreated(item):
                 self._sets[item.name] = item
@@ -343,7 +345,7 @@ class _Held:
                 self._members_of(name).pop(member[0], None)
 
     def edit_chain(self, change: ChainEdit) -> None:
-        """Make one change to the chains."""
+        """Apply one change of a chain."""
         chains = self._tables[change.family].setdefault(change.table, {})
         place = (change.family, change.table, change.chain)
         if isinstance(change, ChainChange):
@@ -365,7 +367,7 @@ class _Held:
                 rules.remove(rule)
 
     def ruleset(self) -> Ruleset:
-        """Return what it has become."""
+        """Return the resulting ruleset."""
         for (family, table, chain), rules in self._rules.items():
             chains = self._tables[family][table]
             chains[chain] = replace(chains[chain], rules=tuple(rules))

@@ -12,7 +12,7 @@ from engine.rulesets.text.steps import full_text
 
 
 class RulesetDigests:
-    """Gives the hashes of rulesets; the texts of what the last one had too are known for the next."""
+    """Computes digests of successive rulesets, reusing the text of parts that stay the same."""
 
     def __init__(self) -> None:
         self._sets: dict[str, tuple[IpSet, bytes]] = {}
@@ -44,5 +44,5 @@ class RulesetDigests:
 
 
 def fingerprint(wanted: Ruleset) -> str:
-    """Return the hash of one ruleset."""
+    """Return the digest of one ruleset."""
     return RulesetDigests().of(wanted)

@@ -1,10 +1,10 @@
-"""Chains, rules and address sets as plain values: the one vocabulary of every stage after resolution.
+"""Data model of iptables and ipset: rulesets, tables, chains, rules, matches, targets and sets, as frozen values.
 
-The compiler makes them, the codecs read and write them, the diff compares them, the simulator walks them and the
-kernel adapter observes them. This module knows nothing of policies, nor of how the tools spell a rule.
+Every stage after policy resolution uses it: compiler, text parsers and renderers, diff, simulator and netfilter
+adapter. It knows nothing of policies or of the tools' text formats.
 
-Shapes follow iptables(8) and ipset(8): a ruleset has tables per family, a table has chains, a chain has rules, a
-rule has matches and a target; sets stand beside the tables because both families share them.
+Shapes follow iptables(8) and ipset(8). A ruleset has tables per family, a table has chains, a chain has rules, a rule
+has matches and a target. Sets belong to the ruleset, because ipset has one list for both families.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from engine.rulesets.ownership import CHAIN_PREFIX, SET_PREFIX
 
 
 class Family(StrEnum):
-    """An address family, under the name Kubernetes gives it."""
+    """An address family, with Kubernetes' name."""
 
     IPV4 = "IPv4"
     IPV6 = "IPv6"
 
 
 class Hook(StrEnum):
-    """A netfilter hook, under the name of its built-in chain."""
+    """A netfilter hook, with the name of its built-in chain."""
 
     PREROUTING = "PREROUTING"
     INPUT = "INPUT"
@@ -37,10 +37,10 @@ Counters = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Match:
-    """One option of a rule: ``module`` is empty for those every rule has (``-s``, ``-p``, …).
+    """One option of a rule; ``module`` is empty for options of iptables itself (``-s``, ``-p``, …).
 
-    ``option`` has no leading dashes and is the long name (``source``, ``dport``); a bare ``-m tcp`` is a match
-    whose option is empty. ``values`` are the words after it, unquoted.
+    ``option`` is the long name without dashes (``source``, ``dport``); a bare ``-m tcp`` has an empty option.
+    ``values`` are the words after it, unquoted.
     """
 
     module: str
@@ -51,7 +51,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """What a rule does: a built-in or extension target or another chain; ``goto`` is ``-g`` instead of ``-j``."""
+    """Target of a rule: a built-in or extension target, or a chain; ``goto`` means ``-g`` instead of ``-j``."""
 
     name: str
     options: tuple[Match, ...] = ()
@@ -59,7 +59,7 @@ class Target:
 
     @property
     def owned(self) -> bool:
-        """Whether it leads to one of nodewall's chains."""
+        """Whether the target is one of nodewall's chains."""
         return self.name.startswith(CHAIN_PREFIX)
 
 
@@ -68,14 +68,14 @@ _SET_OPTIONS = frozenset({"match-set", "add-set", "del-set", "map-set"})
 
 @dataclass(frozen=True, slots=True, order=True)
 class Rule:
-    """One rule; without a target it only counts. ``counters`` take no part in comparison."""
+    """One rule; without a target it only counts. ``counters`` are not compared."""
 
     matches: tuple[Match, ...] = ()
     target: Target | None = None
     counters: Counters | None = field(default=None, compare=False)
 
     def value_of(self, module: str, option: str) -> str | None:
-        """Return the first value of the match ``module option``, or None where the rule has no such match."""
+        """Return the first value of the match ``module option``, or None if the rule lacks it."""
         for match in self.matches:
             if match.module == module and match.option == option and match.values:
                 return match.values[0]
@@ -88,16 +88,16 @@ class Rule:
 
     @property
     def set_names(self) -> tuple[str, ...]:
-        """The sets it looks packets up in, or changes."""
+        """Sets that the rule looks up or changes."""
         options = (*self.matches, *(self.target.options if self.target else ()))
         return tuple(each.values[0] for each in options if each.option in _SET_OPTIONS and each.values)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Chain:
-    """A chain and its rules in order; ``policy`` only on built-in ones (``ACCEPT`` or ``DROP``).
+    """A chain with its rules in order; only built-in chains have a ``policy`` (``ACCEPT`` or ``DROP``).
 
-    ``jumps_last`` says of a wanted built-in chain, which holds only our jumps, that these stand behind all others.
+    ``jumps_last`` applies to a desired built-in chain, which holds only our jumps: they go after all other rules.
     """
 
     name: str
@@ -108,19 +108,19 @@ class Chain:
 
     @property
     def owned(self) -> bool:
-        """Whether it is one of nodewall's."""
+        """Whether the chain is one of nodewall's."""
         return self.name.startswith(CHAIN_PREFIX)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Table:
-    """A table (``filter``, ``nat``, …) and its chains, in the order of the text they came from."""
+    """A table (``filter``, ``nat``, …) and its chains, in the order of the text."""
 
     name: str
     chains: tuple[Chain, ...] = ()
 
     def chain(self, name: str) -> Chain | None:
-        """Return the chain of that name, if there is one."""
+        """Return the chain of that name, or None."""
         return next((chain for chain in self.chains if chain.name == name), None)
 
 
@@ -130,10 +130,11 @@ Member = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class IpSet:
-    """An ipset: ``type`` such as ``hash:net``; ``options`` the create options that matter.
+    """An ipset of a ``type`` such as ``hash:net``; ``options`` are its create options.
 
-    ``members`` are sorted; where their order matters, of sets in a list and of interfaces with one network, it is kept.
-    ``hints`` are create options the kernel picks or grows by itself (``hashsize``, ``bucketsize``, ``initval``).
+    ``members`` are sorted, except where the order matters (``list:set``, and entries of one network in
+    ``hash:net,iface``). ``hints`` are create options that the kernel chooses or changes itself (``hashsize``,
+    ``bucketsize``, ``initval``); they are not compared.
     """
 
     name: str
@@ -145,28 +146,28 @@ class IpSet:
 
     @property
     def owned(self) -> bool:
-        """Whether it is one of nodewall's."""
+        """Whether the set is one of nodewall's."""
         return self.name.startswith(SET_PREFIX)
 
     @property
     def is_list(self) -> bool:
-        """Whether its members are sets."""
+        """Whether the members are sets."""
         return self.type == "list:set"
 
     @property
     def set_names(self) -> tuple[str, ...]:
-        """The sets it lists."""
+        """Names of the member sets of a ``list:set``."""
         return tuple(member[0] for member in self.members) if self.is_list else ()
 
     @property
     def kind(self) -> tuple[str, Family | None]:
-        """What cannot change while the set lives."""
+        """Type and family, which cannot change during the set's life."""
         return (self.type, self.family)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ruleset:
-    """Everything a node filters by: the tables of both families and the sets."""
+    """The packet filter of a node: tables of both families, and sets."""
 
     ipv4: tuple[Table, ...] = ()
     ipv6: tuple[Table, ...] = ()
@@ -177,7 +178,7 @@ class Ruleset:
         return self.ipv4 if family is Family.IPV4 else self.ipv6
 
     def table(self, family: Family, name: str) -> Table:
-        """Return one table, empty where the ruleset lacks it."""
+        """Return one table; empty if the ruleset lacks it."""
         return next((table for table in self.tables(family) if table.name == name), Table(name))
 
     def chains(self) -> Iterator[tuple[Family, Table, Chain]]:

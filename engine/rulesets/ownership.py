@@ -1,6 +1,8 @@
-"""What nodewall calls the things it owns in a kernel, and how it knows them again.
+"""Names and comments of the kernel objects that nodewall owns, and the parser that maps comments back to policy rules.
 
-Names derive from content: a chain from its hook, a set from the rule it serves, a comment from policy and rule.
+Names derive from content: a chain from its hook, a set from its rule, a comment from policy and rule. Chains start with
+``NW-``, sets with ``nw-``. `comment_of` builds a comment, `owner_of` parses it. Limits: 255 bytes per comment, as in
+the kernel's xt_comment and in ipset(8).
 """
 
 import hashlib
@@ -11,8 +13,8 @@ CHAIN_PREFIX = "NW-"
 SET_PREFIX = "nw-"
 
 _COMMENT = "nodewall"
-_MERGED = "merged:"  # which no policy's name can begin with
-_COMMENT_BYTES = 255  # what xt_comment holds, without its closing NUL, and the comment of a set's member
+_MERGED = "merged:"  # no policy name can start with it
+_COMMENT_BYTES = 255  # limit of xt_comment (without NUL) and of member comments
 _SAFE = "".join(map(chr, range(0x20, 0x7F))).replace('"', "").replace("%", "")
 
 
@@ -22,9 +24,9 @@ def digest(*parts: str, digits: int = 16) -> str:
 
 
 def comment_of(policy: str = "", rule: str = "") -> str:
-    """Return the comment of a kernel rule, plain ``nodewall`` for one that serves no policy.
+    """Return the comment of a kernel rule; plain ``nodewall`` if it belongs to no policy.
 
-    A policy's name that leaves no room for the rule's is cut and marked by a hash.
+    A policy name that is too long is cut and marked with a hash.
     """
     if not policy:
         return _COMMENT
@@ -37,9 +39,9 @@ def comment_of(policy: str = "", rule: str = "") -> str:
 
 
 def merged_comment(comments: Sequence[str]) -> str:
-    """Return the comment of a kernel rule that serves all rules of policies which some comments name.
+    """Return the comment of a kernel rule that serves several policy rules.
 
-    It has a hash of them all, and of their names as many as there is room for.
+    It has a hash of all their names, and as many names as fit.
     """
     names = [each.removeprefix(f"{_COMMENT} ") for each in comments]
     text = f"{_COMMENT} {_MERGED}{digest(*names)} {len(names)} rules:"
@@ -51,28 +53,28 @@ def merged_comment(comments: Sequence[str]) -> str:
 
 
 def member_comment(comment: str) -> str:
-    """Return the comment of a rule as that of a set's member, for which ipset knows no escapes.
+    """Return a rule's comment as a set member's comment, percent-encoded because ipset has no escapes.
 
-    One that does not fit then names nobody.
+    A comment that is too long becomes plain ``nodewall``.
     """
     text = quote(comment, safe=_SAFE)
     return text if len(text) <= _COMMENT_BYTES else _COMMENT
 
 
 def owner_of_member(comment: str) -> tuple[str, str] | None:
-    """Return the policy and the rule that the comment of a set's member names, or None where it names none."""
+    """Return (policy, rule) from the comment of a set member, or None."""
     return owner_of(unquote(comment))
 
 
 def is_merged(comment: str) -> bool:
-    """Return whether a kernel rule with this comment serves several rules of policies."""
+    """Return whether a kernel rule with this comment serves several policy rules."""
     return comment.startswith(f"{_COMMENT} {_MERGED}")
 
 
 def owner_of(comment: str) -> tuple[str, str] | None:
-    """Return the policy and the rule that a comment names, or None where it names none.
+    """Return (policy, rule) from a comment, or None.
 
-    A policy's name has no slash, a rule's may.
+    Policy names have no slash; rule names may have one.
     """
     word, _, owner = comment.partition(" ")
     policy, _, rule = owner.partition("/")

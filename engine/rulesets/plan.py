@@ -1,7 +1,8 @@
-"""From changes to ordered steps, each one run of one tool, as few as the dependencies between the changes allow.
+"""Schedules changes into a plan of ordered steps, each one run of one tool, with as few steps as dependencies allow.
 
-A rule needs its sets and its chains before it; a set or a chain can go only when no rule needs it any more. What
-admits packets is there before, what is no longer needed goes after, the rules of a family switch at once between.
+Input: `RulesetChange` values from :func:`engine.rulesets.diff.diff`. Output: `Plan`. A rule needs its sets and chains
+first; a set or chain is deleted only when no rule needs it. So a plan fills sets, then switches the rules of a family
+in one restore, then removes unused members and sets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from engine.rulesets.model import Family
 
 
 class Tool(StrEnum):
-    """A program that changes the kernel, under its usual name."""
+    """A program that changes the kernel."""
 
     IPSET = "ipset"
     IPTABLES = "iptables"
@@ -38,9 +39,9 @@ FAMILY_TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One run of a tool, and the changes that it makes.
+    """One run of a tool, with the changes that it makes.
 
-    :func:`engine.rulesets.text.steps.render_step` gives its input.
+    :func:`engine.rulesets.text.steps.render_step` returns its input text.
     """
 
     tool: Tool
@@ -48,25 +49,25 @@ class Step:
 
     @property
     def atomic(self) -> bool:
-        """Whether a refusal means that none of it happened; ipset carries out line after line."""
+        """Whether a refused step changes nothing; ipset takes effect line by line."""
         return self.tool is not Tool.IPSET
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps in order."""
+    """Steps in order."""
 
     steps: tuple[Step, ...] = ()
 
     @property
     def changes(self) -> tuple[RulesetChange, ...]:
-        """All changes in the order in which they happen."""
+        """All changes in the order in which they take effect."""
         return tuple(change for step in self.steps for change in step.changes)
 
 
 def make_plan(changes: Sequence[RulesetChange]) -> Plan:
-    """Return the plan that carries out the changes, which :func:`engine.rulesets.diff.diff` made."""
-    # A set can come again only once the old one is gone, and what looked into it before that.
+    """Return the plan for changes from :func:`engine.rulesets.diff.diff`."""
+    # A set is recreated only after the old one is destroyed, and that only after the rules that use it are gone.
     replaced = (isinstance(change, SetDestroyed) and change.replaced for change in changes)
     begin = max((index for index, found in enumerate(replaced, 1) if found), default=0)
     return Plan((*_steps(changes[:begin]), *_steps(changes[begin:])))
@@ -81,9 +82,9 @@ def _steps(changes: Sequence[RulesetChange]) -> tuple[Step, ...]:
 
 
 class _Schedule:
-    """Hands out changes tool by tool, each once all that it depends on were handed out.
+    """Scheduler that hands out changes by tool, once all their dependencies were handed out.
 
-    What stands in a row about the same chain, or fills or empties the same set, is handed out together.
+    Consecutive changes of the same chain, or that fill or empty the same set, form one row.
     """
 
     def __init__(self, changes: Sequence[RulesetChange]) -> None:
@@ -96,11 +97,11 @@ class _Schedule:
 
     @property
     def unfinished(self) -> bool:
-        """Whether any change is still to be handed out."""
+        """Whether any change is left."""
         return any(self._ready.values())
 
     def take(self, tool: Tool) -> Iterator[RulesetChange]:
-        """Yield what the tool can do now, and what that makes possible for the same tool."""
+        """Yield all changes that the tool can make now, including those that become possible meanwhile."""
         while self._ready[tool]:
             node = heappop(self._ready[tool])
             yield from self._rows[node]
@@ -120,7 +121,7 @@ class _Schedule:
 
 
 class _Part(Enum):
-    """What a change does: it fills a set, edits a chain, or empties a set."""
+    """Kind of change: fills a set, edits a chain, or empties a set."""
 
     FILL = auto()
     EDIT = auto()
@@ -128,18 +129,18 @@ class _Part(Enum):
 
 
 def _place(change: RulesetChange) -> tuple[_Part, tuple[str, ...]]:
-    """Return what a change does, and to which set or chain."""
+    """Return the kind of a change and its set or chain."""
     if isinstance(change, ChainEdit):
         return _Part.EDIT, (change.family, change.table, change.chain)
     return _Part.EMPTY if isinstance(change, MemberRemoved | SetDestroyed) else _Part.FILL, (set_name_of(change),)
 
 
 _SETS_FILLED, _RULES_SWITCHED = -1, -2
-"""Milestones of the graph, told from rows of changes by their sign."""
+"""Milestones of the graph; negative, unlike the indices of rows."""
 
 
 def _dependencies(places: Sequence[tuple[_Part, tuple[str, ...]]]) -> "nx.DiGraph[int]":
-    """Return the graph whose nodes are indices of places (and milestones) and whose edges say what comes first."""
+    """Return the dependency graph: nodes are row indices and milestones, edges point to what comes later."""
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from((*range(len(places)), _SETS_FILLED, _RULES_SWITCHED))
     graph.add_edge(_SETS_FILLED, _RULES_SWITCHED)
@@ -153,14 +154,14 @@ def _dependencies(places: Sequence[tuple[_Part, tuple[str, ...]]]) -> "nx.DiGrap
         else:
             graph.add_edge(index, _SETS_FILLED)
         alike.setdefault((part, name), []).append(index)
-    # Positions count from the edits before them in the chain, members need their set.
+    # Rule positions depend on earlier edits of the chain; members depend on their set.
     for indices in alike.values():
         graph.add_edges_from(pairwise(indices))
     return graph
 
 
 def set_name_of(change: SetEdit) -> str:
-    """Return the name of the set that a change is about."""
+    """Return the name of the set that a change affects."""
     match change:
         case SetCreated(item):
             return item.name
@@ -171,5 +172,5 @@ def set_name_of(change: SetEdit) -> str:
 
 
 def tool_of(change: RulesetChange) -> Tool:
-    """Return the tool that carries out a change."""
+    """Return the tool that makes a change."""
     return FAMILY_TOOL[change.family] if isinstance(change, ChainEdit) else Tool.IPSET

@@ -1,6 +1,8 @@
-"""What a kernel holds on the way through a plan, and the way round for plans whose ways are not safe.
+"""Intermediate kernel states of a plan, and make-before-break plans where in-place changes are unsafe.
 
-Between two states a packet must always get the verdict of one of them. Whether it does is the verifier's to say.
+Input: the observed `Ruleset` and a `Plan`, or the desired `Ruleset`. Output: `IntermediateState` values, or a `Plan`.
+In every intermediate state a packet must get its old or its new verdict; the `Verifier` checks that. A restore commits
+table by table; ipset changes members one by one (iptables-restore(8), ipset(8)).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,9 +16,9 @@ from engine.rulesets.plan import Plan, Step, Tool, make_plan
 
 @dataclass(frozen=True, slots=True)
 class IntermediateState:
-    """A while in which a kernel has the rules of ``ruleset``, and its sets but for what moves.
+    """State of the kernel between two steps: the ruleset, and the sets that change meanwhile.
 
-    ``moving`` gives by name what those sets become, member by member: an address is in one as it was or as it will be.
+    ``moving`` maps set names to their new contents; each member may already have changed or not.
     """
 
     ruleset: Ruleset
@@ -24,7 +26,7 @@ class IntermediateState:
 
 
 def passages(observed: Ruleset, plan: Plan) -> Iterator[IntermediateState]:
-    """Yield what the kernel holds on the way, from before the first step to before the last change is made."""
+    """Yield the intermediate states of a plan, from before the first step to before the last change."""
     for step in plan.steps:
         for changes in _transactions(step):
             after = apply_changes(observed, changes)
@@ -33,7 +35,7 @@ def passages(observed: Ruleset, plan: Plan) -> Iterator[IntermediateState]:
 
 
 def _transactions(step: Step) -> Iterator[tuple[RulesetChange, ...]]:
-    """Yield the changes that happen at once: a restore commits table by table."""
+    """Yield the changes that take effect together: a restore commits table by table."""
     if step.tool is Tool.IPSET:
         yield step.changes
         return
@@ -48,17 +50,17 @@ def _moving(before: Ruleset, after: Ruleset) -> dict[str, IpSet]:
 
 
 def round_plan(observed: Ruleset, wanted: Ruleset) -> Plan:
-    """Return a plan during which no rule looks into a set that changes.
+    """Return a make-before-break plan, during which no rule uses a set that changes.
 
-    Sets that change are made anew under other names, to which the rules switch at once as they become what is wanted.
-    Behind their backs the sets become what is wanted too, and the rules go back to their names.
+    Changed sets are created under temporary names, and the rules switch to these at once. Then the original sets are
+    changed, and the rules switch back.
     """
     renamed = _renamed(observed, wanted)
     there = {item.name: item for item in observed.sets}
     rules = _with_names(wanted, renamed)
     fresh = [replace(item, name=renamed[item.name]) for item in wanted.sets if item.name in renamed]
     same = [item for item in wanted.sets if item.name not in renamed]
-    # First the rules turn to fresh sets, then the old ones become what is wanted, and then the rules turn back.
+    # First the rules switch to new sets, then the original sets change, then the rules switch back.
     around = replace(rules, sets=tuple(sorted([*same, *fresh, *(there[name] for name in renamed)])))
     ready = replace(rules, sets=tuple(sorted([*wanted.sets, *fresh])))
     steps: list[Step] = []
@@ -70,7 +72,7 @@ def round_plan(observed: Ruleset, wanted: Ruleset) -> Plan:
 
 
 def _renamed(observed: Ruleset, wanted: Ruleset) -> dict[str, str]:
-    """Return other names for the sets of ours that are there and have to change."""
+    """Return set name -> temporary name for our existing sets that have to change."""
     there = {item.name: item for item in observed.sets if item.owned}
     names = [item.name for item in wanted.sets if item.name in there and _differ(there[item.name], item)]
     taken = {item.name for ruleset in (observed, wanted) for item in ruleset.sets}
@@ -91,7 +93,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _with_names(ruleset: Ruleset, renamed: Mapping[str, str]) -> Ruleset:
-    """Return a ruleset whose rules look into sets by other names."""
+    """Return a ruleset whose rules use renamed sets."""
 
     def match(each: Match) -> Match:
         if each.option != "match-set" or each.values[0] not in renamed:

@@ -1,8 +1,8 @@
-"""What declared objects would change in a cluster, as events; or why they may not, all reasons at once.
+"""Admission: checks submitted objects against the cluster state and converts them to events.
 
-Each object has been validated alone, by its model. Here stands what only the whole cluster can tell: names that
-must exist, ranks that must differ, what must not be deleted, how deep groups may nest. It knows nothing of files, nor
-of who declares.
+Input: `ClusterState`, `SubmittedObject` values and a `SubmitMode`. Output: `AdmissionResult`: events, or every fault.
+Models validate each object alone; the checks here need the whole cluster: existing tiers, unique tier priorities,
+protected deletions, group nesting. Errors: `changes` raises `Refused`.
 
 Sources: https://antrea.io/docs/main/docs/antrea-network-policy/#tier and #clustergroup there.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from engine.errors import Fault, Refused, SourceLocation, shown
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
 from engine.events import EventBody, ObjectRefused, Refusal, declared, deleted
 from engine.objects import (
     DEFAULT_TIER,
@@ -28,42 +28,40 @@ from engine.state.fold import ClusterState
 from engine.validation_errors import path_of
 
 MAX_TIERS = 20
-"""How many tiers a cluster may have besides the reserved ones."""
+"""Maximum number of tiers besides the reserved ones."""
 
 MAX_FAULTS = 20
-"""How many faults of one object are recorded; of more, the last entry says how many there are."""
-
-Location = tuple[int | str, ...]
+"""Maximum number of recorded faults per object; a last entry gives the number of further ones."""
 
 
 class ObjectOrigin(Protocol):
-    """Where an object was declared."""
+    """Source of a submitted object."""
 
-    def place(self, location: Location = ()) -> SourceLocation:
-        """Return the place of one of its fields, or of the nearest one around it."""
+    def place(self, location: FieldPath = ()) -> SourceLocation:
+        """Return the location of a field, or of the nearest enclosing one."""
         ...
 
 
 SubmittedObject = tuple[ClusterObject, ObjectOrigin | SourceLocation | None]
-"""An object and where it was declared, if that is known."""
+"""An object and its source, if known."""
 
 _Key = tuple[str, str]
 
 
 class SubmitMode(StrEnum):
-    """What giving an object means."""
+    """Meaning of a submission."""
 
     DECLARE = "declare"
-    """It is to be as given; what is not given stays."""
+    """Create or change the submitted objects; keep all others."""
     SYNC = "sync"
-    """It is to be as given; what is not given is deleted."""
+    """Create or change the submitted objects; delete all others."""
     DELETE = "delete"
-    """It is to be deleted, whatever else is said of it."""
+    """Delete the submitted objects; only kind and name count."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidObject:
-    """An object that is refused for what it says itself; ``tier`` is the one it names, with its place."""
+    """An object that its model refused; ``tier`` is the tier that it names, with its location."""
 
     kind: str
     key: str
@@ -74,7 +72,7 @@ class InvalidObject:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionResult:
-    """What is to happen: ``bodies`` where nothing is refused, else ``faults``, and ``refusals`` to put on record."""
+    """Result of admission: the events in ``bodies``, or ``faults`` and the ``refusals`` to record."""
 
     bodies: tuple[EventBody, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -83,7 +81,7 @@ class AdmissionResult:
 
 @dataclass(frozen=True, slots=True)
 class _Objection:
-    """A fault and the object that it is about."""
+    """A fault and the object that has it."""
 
     about: _Key
     fault: Fault
@@ -92,10 +90,10 @@ class _Objection:
 def changes(
     state: ClusterState, objects: Sequence[SubmittedObject], mode: SubmitMode = SubmitMode.DECLARE
 ) -> tuple[EventBody, ...]:
-    """Return the events that make the state what is asked; see :func:`judge`.
+    """Return the events for a submission; see :func:`judge`.
 
     Raises:
-        Refused: for every reason there is.
+        Refused: the submission has faults; all of them are listed.
     """
     judgement = judge(state, objects, mode)
     if judgement.faults:
@@ -109,14 +107,18 @@ def judge(
     mode: SubmitMode = SubmitMode.DECLARE,
     faulty: Sequence[InvalidObject] = (),
 ) -> AdmissionResult:
-    """Return the events that make the state what is asked, or what stands against it.
+    """Return the events for a submission, or all its faults.
 
-    Objects that are so already make no event, unless that settles a refusal. The order of the events depends on
-    nothing but the result, and the state after each single event is sound: policies go before anything else changes,
-    what policies need comes before them and goes after everything, and no group is ever nested too deep.
+    Unchanged objects give no event, unless it clears a recorded refusal. The order of events depends only on the
+    result, and the state after each event is valid. Policies are deleted first; objects that policies need are declared
+    before them and deleted last. Groups never nest too deep.
 
-    ``faulty`` are objects that came with the others and are refused already; their own faults are in the refusals,
-    but not among the faults again.
+    Args:
+        state: the state before the submission.
+        objects: the valid objects.
+        mode: declare, sync or delete.
+        faulty: objects of the submission that their model refused. Their faults are in the refusals, but are not
+            repeated in the faults.
     """
     given: dict[_Key, SubmittedObject] = {}
     for item, origin in objects:
@@ -143,7 +145,7 @@ def _bodies(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: Su
 
 
 def _on_record(state: ClusterState, objections: Iterable[_Objection]) -> Iterator[ObjectRefused]:
-    """Yield a refusal for each object that can be told, but those that stand already."""
+    """Yield a refusal per object with a known name, unless the same refusal is already recorded."""
     faults: dict[_Key, list[Refusal]] = {}
     for objection in objections:
         fault = objection.fault
@@ -172,7 +174,7 @@ def _is_news(state: ClusterState, item: ClusterObject) -> bool:
 
 
 def _always_there(state: ClusterState, item: ClusterObject) -> bool:
-    """Return whether it is a reserved tier as every cluster has it, which whoever dumps a cluster gives us too."""
+    """Return whether it is an unchanged reserved tier, which a dump of a cluster includes."""
     return isinstance(item, Tier) and _is_as_reserved(item) and not _is_refused(state, _key(item))
 
 
@@ -187,9 +189,9 @@ def _sorted(state: ClusterState, given: Iterable[SubmittedObject]) -> list[Clust
 
 
 def _depth(state: ClusterState, item: ClusterObject) -> int:
-    """Return which groups come first: those without children, then those that had some, then those that get some.
+    """Return the order of a group: without children first, then those that had children, then those that get some.
 
-    So whoever loses a child does so before that child becomes a parent itself.
+    So a group loses a child before that child becomes a parent itself.
     """
     if not isinstance(item, ClusterGroup) or not item.spec.child_groups:
         return 0
@@ -198,9 +200,9 @@ def _depth(state: ClusterState, item: ClusterObject) -> int:
 
 
 def _gone(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode) -> Iterator[_Key]:
-    """Yield what is deleted, in reverse of the order in which it would be declared, names ascending.
+    """Yield the objects to delete, in reverse order of declaration, names ascending.
 
-    An object of which there is nothing but a refusal is deleted too, which settles that.
+    An object with only a recorded refusal is deleted too, which clears the refusal.
     """
     if mode is SubmitMode.DECLARE:
         return  # without a look at everything
@@ -247,12 +249,12 @@ def _is_as_reserved(tier: Tier) -> bool:
     return RESERVED_TIERS.get(tier.metadata.name) == tier.spec.priority
 
 
-def _object(given: SubmittedObject, location: Location, problem: str, expected: str) -> _Objection:
+def _object(given: SubmittedObject, location: FieldPath, problem: str, expected: str) -> _Objection:
     item, origin = given
     return _Objection(_key(item), Fault(path_of(location), problem, expected, _place(origin, location)))
 
 
-def _place(origin: ObjectOrigin | SourceLocation | None, location: Location = ()) -> SourceLocation | None:
+def _place(origin: ObjectOrigin | SourceLocation | None, location: FieldPath = ()) -> SourceLocation | None:
     return origin if origin is None or isinstance(origin, SourceLocation) else origin.place(location)
 
 
@@ -273,7 +275,7 @@ def _in_use(state: ClusterState, given: Mapping[_Key, SubmittedObject], tiers: _
 
 
 def _ranks(state: ClusterState, tiers: _Tiers) -> Iterator[_Objection]:
-    """Yield the faults of tier priorities; tiers that are about to be deleted still count, as in a cluster."""
+    """Yield faults of tier priorities; tiers about to be deleted still count, as in a cluster."""
     where = ("spec", "priority")
     holders = {priority: name for name, priority in RESERVED_TIERS.items()}
     holders |= {tier.spec.priority: name for name, tier in sorted(state.tiers.items())}
@@ -327,7 +329,7 @@ def _unknown_tiers(
 
 
 def _nested(state: ClusterState, given: Mapping[_Key, SubmittedObject]) -> Iterator[_Objection]:
-    """Yield where groups would nest three deep; groups that are about to be deleted still count, as in a cluster."""
+    """Yield faults of groups nested three deep; groups about to be deleted still count, as in a cluster."""
     groups = [(item, origin) for item, origin in given.values() if isinstance(item, ClusterGroup)]
     after = {**state.groups, **{group.metadata.name: group for group, _ in groups}}
     here = {group.metadata.name for group, _ in groups}

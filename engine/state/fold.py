@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """All objects by key after event ``sequence``; what is known of each node, and the refusals that stand."""
+    """All objects by key after event ``sequence``, host facts and outcomes by node, and open refusals."""
 
     sequence: int = 0
     policies: Map[str, ClusterNetworkPolicy] = Map()
@@ -64,7 +64,7 @@ class ClusterState:
     """By ``kind/name``: the last refusal of an object, until it is declared again or deleted."""
     outcomes: Map[str, RulesetApplied | ApplyFailed] = Map()
     under_way: Map[str, ApplyProposed] = Map()
-    """By node: what was proposed there and neither applied nor failed, as far as is known."""
+    """By node: a proposed apply that has neither succeeded nor failed yet, as far as recorded."""
 
     def value(self, kind: str, key: str) -> Value | None:
         """Return what stands at a place, as :class:`StateChange` names it; None where nothing does."""
@@ -102,7 +102,7 @@ class ClusterState:
         return found
 
     def tier_priority(self, name: str) -> int | None:
-        """Return the rank of a tier, reserved or declared, or None where there is no such tier."""
+        """Return the priority of a reserved or declared tier, or None if it does not exist."""
         if name in RESERVED_TIERS:
             return RESERVED_TIERS[name]
         tier = self.tiers.get(name)
@@ -119,7 +119,7 @@ _FIELDS = {
     "Service": "services",
     "EndpointSlice": "endpoint_slices",
 }
-"""Kind -> where a state holds its objects."""
+"""Kind -> field of `ClusterState` with its objects."""
 
 _PLACES = {**_FIELDS, HOST: "hosts", REFUSAL: "refusals", OUTCOME: "outcomes", PROPOSAL: "under_way"}
 """Kind of a place -> where a state holds what stands there; but for the configuration, of which there is one."""
@@ -140,17 +140,17 @@ def evolve(state: ClusterState, body: EventBody) -> ClusterState:
 
 
 def fold(events: Iterable[Event], state: ClusterState | None = None) -> ClusterState:
-    """Return the state after all the events, from an empty cluster or from ``state``."""
+    """Return the state after all events, starting from an empty cluster or from ``state``."""
     return evolved((event.body for event in events), state)
 
 
 def evolved(bodies: Iterable[EventBody], state: ClusterState | None = None) -> ClusterState:
-    """Return the state after what all the events say, from an empty cluster or from ``state``."""
+    """Return the state after all event bodies, starting from an empty cluster or from ``state``."""
     return reduce(evolve, bodies, state if state is not None else ClusterState())
 
 
 def shortest(state: ClusterState) -> Iterator[EventBody]:
-    """Yield what events have to say that lead from nothing to a state, but for its sequence; always the same."""
+    """Yield the fewest event bodies that give the state, except its sequence; the order is deterministic."""
     if state.config != DEFAULT_CONFIGURATION:
         yield ConfigDeclared(config=state.config)
     for name in _FIELDS.values():

@@ -1,4 +1,8 @@
-"""What an event changed, field by field, in the object that it is about."""
+"""Diffs the object of an event, field by field, against the state before the event.
+
+Input: `ClusterState` and an `EventBody`. Output: `ObjectDiff` with `FieldChange` values, or None for events without an
+object. Fields at their default are absent; list entries are paired by content.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +23,11 @@ class _Absent(StrEnum):
 
 
 ABSENT = _Absent.ABSENT
-"""What a field holds that is not there."""
+"""Value of a field that is absent."""
 
 
 class ObjectChangeKind(StrEnum):
-    """What became of an object."""
+    """Effect of an event on its object."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -32,9 +36,9 @@ class ObjectChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that came to hold another value; either may be `ABSENT`.
+    """One field with a different value; either side may be `ABSENT`.
 
-    Entries of a list count as the list holds them that they are in, the old one or the new one.
+    Indices of list entries refer to the list that holds them, the old or the new one.
     """
 
     path: str
@@ -44,7 +48,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDiff:
-    """What an event did to its object, and where that was there before and after, which fields are others."""
+    """Effect of an event on its object, and the changed fields of a changed object."""
 
     how: ObjectChangeKind
     edits: tuple[FieldChange, ...] = ()
@@ -66,7 +70,7 @@ def _plain(item: BaseModel) -> JsonValue:
 
 
 def edits(before: JsonValue, after: JsonValue, path: str = "") -> Iterator[FieldChange]:
-    """Yield where two plain JSON values differ, as deep inside as they can be told apart."""
+    """Yield the differences of two plain JSON values, as deep as possible."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
             yield from edits(before.get(key, ABSENT), after.get(key, ABSENT), _field(path, str(key)))

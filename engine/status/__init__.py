@@ -1,1 +1,1 @@
-"""Status of policies per Node and per cluster."""
+"""Status of policies per node and per cluster, node reports, and the replay check of recorded outcomes."""

@@ -1,6 +1,8 @@
-"""How far policies are over a whole cluster: what every node reports of itself, gathered policy by policy.
+"""Cluster-wide status of a policy, aggregated from the reports of all nodes.
 
-Source: Antrea's ``status`` of ClusterNetworkPolicy: ``phase``, ``currentNodesRealized``, ``desiredNodesRealized``.
+Input: `ClusterState` and `PolicyStatus` values by node and policy. Output: `PolicySummary`, or None for a policy that
+applies only to Pods. Source: Antrea's ``status`` of ClusterNetworkPolicy: ``phase``, ``currentNodesRealized``,
+``desiredNodesRealized``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,24 +15,24 @@ from engine.state.fold import ClusterState
 from engine.status.policy_status import Phase, PolicyStatus, version_of
 
 _SHOWN = 5
-"""Nodes whose words are shown, and reasons of a refusal."""
+"""Maximum number of nodes and of refusal reasons in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """A policy over a cluster: on so many of the nodes that it is for its present version is in force."""
+    """Status of a policy in the cluster: realized on ``current`` of the ``desired`` nodes it applies to."""
 
     phase: Phase
     current: int
     desired: int
     refused: str = ""
-    """Why the present version is refused, empty where it is not."""
+    """Reasons why the current version is refused; "" if it is accepted."""
     message: str = ""
-    """What the nodes say that it is not in force on."""
+    """Messages of nodes on which the policy is not realized."""
 
 
 class ClusterStatus:
-    """Gathers what nodes report."""
+    """Aggregates node reports; caches policy spans and versions."""
 
     def __init__(self) -> None:
         self._spans = PolicySpans()
@@ -39,7 +41,7 @@ class ClusterStatus:
     def of(
         self, state: ClusterState, name: str, reports: Mapping[str, Mapping[str, PolicyStatus]]
     ) -> PolicySummary | None:
-        """Return how far a policy is by what nodes report of policies; None where it is not for nodes at all."""
+        """Return the status of a policy from the nodes' reports; None if it applies only to Pods."""
         refusal, policy = state.refusals.get(f"ClusterNetworkPolicy/{name}"), state.policies.get(name)
         span = self._spans.of(state, policy) if policy is not None else frozenset()
         if span is None:

@@ -1,4 +1,8 @@
-"""What a node reports of itself: what is in force, how far each policy is, and what goes wrong."""
+"""Report of one node: last apply, counts of rules and members, status of each policy, and errors.
+
+Input: `ClusterState` with the outcome events of the node, and its `DesiredRuleset`. Output: `NodeReport`. Errors:
+`UnknownNode`.
+"""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -11,18 +15,18 @@ from engine.state.fold import ClusterState
 from engine.status.policy_status import PolicyStatus, statuses
 
 _SHOWN = 5
-"""Refused rules whose words are shown."""
+"""Maximum number of refused rules in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """A node in a state of its cluster: counts are of what is wanted there, policies of all that are for it."""
+    """Report of a node; counts are those of the desired ruleset, policies are all that apply to the node."""
 
     node: str
     enforced: bool | None
-    """Whether all that is wanted is in force, by the last apply; None before the first."""
+    """Whether the last apply enforced everything; None before the first apply."""
     reason: str
-    """Why, as one word in camel case."""
+    """Reason, as one CamelCase word."""
     message: str = ""
     sequence: int | None = None
     ruleset: str = ""
@@ -31,11 +35,11 @@ class NodeReport:
     members: int = 0
     policies: tuple[PolicyStatus, ...] = ()
     refusal: ApplyFailed | None = None
-    """The last state that was not brought into force, which may be long ago."""
+    """The last failed apply, which may be long ago."""
 
     @property
     def gist(self) -> tuple[object, ...]:
-        """What somebody may wait for: phases and what goes wrong, not counts that change all the time."""
+        """The parts that a watcher waits for: phases and errors, not the frequently changing counts."""
         policies = tuple((each.policy, each.phase, each.version, each.notes) for each in self.policies)
         return (self.enforced, self.reason, self.message, policies, self.refusal)
 
@@ -47,7 +51,14 @@ def report_of(
     refusal: ApplyFailed | None = None,
     fingerprints: RulesetDigests | None = None,
 ) -> NodeReport:
-    """Return what a node has to report in a state in which it wants something, and the last that it refused.
+    """Return the report of a node.
+
+    Args:
+        state: the cluster state with the node's outcomes.
+        node: the name of the node.
+        wanted: its desired ruleset in that state.
+        refusal: the last failed apply, if any.
+        fingerprints: cached digests.
 
     Raises:
         UnknownNode: the state has no such node.
@@ -70,7 +81,7 @@ def report_of(
 
 
 def counts(ruleset: Ruleset) -> tuple[int, int]:
-    """Return how many rules of both families there are, and how many members in all sets."""
+    """Return the number of rules of both families and of members of all sets."""
     rules = sum(len(chain.rules) for _, _, chain in ruleset.chains())
     return rules, sum(len(item.members) for item in ruleset.sets)
 

@@ -1,7 +1,10 @@
-"""How far the policies for a node are: pending, being realized, realized or failed, and what is to be known of each.
+"""Status of each policy on one node: pending, realizing, realized or failed, with notes for the operator.
 
-Source: ``docs/reference/semantics.md``, Status. It is what Antrea reports per policy and node;
-:mod:`engine.status.cluster_status` gathers it over a cluster.
+Input: `ClusterState` and a node name. Output: `PolicyStatus` values. A policy is realized if the digest of the last
+apply equals that of the desired ruleset. Notes name missing groups, cut log labels and entries for Pods. Errors:
+`UnknownNode`.
+
+Source: ``docs/reference/semantics.md``, Status; the phases are those that Antrea reports per policy and node.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,9 +35,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """A policy on a node; ``sequence`` is that of the state in force, ``notes`` are for people.
+    """Status of a policy on a node; ``sequence`` is that of the applied state, ``notes`` are text for people.
 
-    ``version`` is that of :func:`version_of`, empty where there is no version that is not refused.
+    ``version`` is the result of :func:`version_of`, empty if no accepted version exists.
     """
 
     policy: str
@@ -45,16 +48,20 @@ class PolicyStatus:
 
 
 def version_of(policy: ClusterNetworkPolicy) -> str:
-    """Return what tells one version of a policy from another, as far as rules hang on it: 16 hexadecimal digits."""
+    """Return a digest of a policy that identifies its version: 16 hexadecimal digits."""
     return digest(canonical(body_as_json(declared(policy))).decode())
 
 
 def statuses(
     state: ClusterState, node: str, wanted: DesiredRuleset | None = None, fingerprints: RulesetDigests | None = None
 ) -> tuple[PolicyStatus, ...]:
-    """Return how far every policy is that is for a node, or was refused, by name.
+    """Return the status of every policy that applies to a node or was refused, by name.
 
-    What is ``wanted`` of the node in this state, and the ``fingerprints`` of what was in force, save work if known.
+    Args:
+        state: the cluster state.
+        node: the name of the node.
+        wanted: its desired ruleset in that state, if already computed.
+        fingerprints: cached digests.
 
     Raises:
         UnknownNode: the state has no such node.
@@ -81,7 +88,7 @@ def statuses(
 
 
 def _failures(state: ClusterState, node: str) -> tuple[FailedRule, ...]:
-    """Return the rules that the kernel refused with the last apply."""
+    """Return the rules that the kernel refused in the last apply."""
     outcome = state.outcomes.get(node)
     return outcome.failed or () if isinstance(outcome, RulesetApplied) else ()
 
@@ -130,7 +137,7 @@ def _without_failures(state: ClusterState, node: str, wanted: DesiredRuleset) ->
 
 
 def notes_of(state: ClusterState, wanted: DesiredRuleset, name: str) -> tuple[str, ...]:
-    """Return what is to be known of a policy on a node: what is not there, what is not ours, what is cut."""
+    """Return notes on a policy on a node: missing groups, entries for Pods, cut labels, missing interfaces."""
     return _notes(state, wanted, name, [r for r in wanted.rules if r.policy == name and r.plane is Plane.NODES])
 
 

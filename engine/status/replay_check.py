@@ -1,8 +1,8 @@
-"""Whether what was once in force on a node is what the same history compiles to now.
+"""Checks that the ruleset digests in recorded outcomes equal those of the same history compiled now.
 
-Outcomes tell what was in force by its fingerprint, so that is what is compared. What a node was seen to have counts as
-of the outcome, since it is put on record no later. Rules that the kernel refused are left out, or stay in the version
-that was in force before, as reconcilers do.
+Input: `ClusterState` values and outcome events of a node. Output: `ReplayCheck` with the recorded and the compiled
+digest. Host facts are taken from the state at the outcome, because they are recorded no later. Rules that the kernel
+refused are left out or keep their previous version, as in the reconciler. Errors: `UnknownNode`.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from engine.state.fold import ClusterState
 
 @dataclass(frozen=True, slots=True)
 class ReplayCheck:
-    """What an outcome has on record for the state at sequence ``wanted``, and what that compiles to now."""
+    """Recorded and newly compiled digest of the state at sequence ``wanted``."""
 
     wanted: int
     recorded: str
@@ -28,20 +28,25 @@ class ReplayCheck:
 
     @property
     def same(self) -> bool:
-        """Whether nothing would be otherwise now."""
+        """Whether both digests are equal."""
         return self.recorded == self.compiled
 
 
 @dataclass(slots=True)
 class ReplayChecker:
-    """Compares the outcomes of a node, in order; ``configured`` says what a configuration on record amounts to."""
+    """Checks the outcomes of a node in order; ``configured`` maps a recorded configuration to the effective one."""
 
     node: str
     configured: Callable[[Configuration], Configuration]
     _held: dict[str, CompletedRule] = field(default_factory=dict)
 
     def check(self, state: ClusterState, outcome: ApplyProposed | RulesetApplied, now: ClusterState) -> ReplayCheck:
-        """Return the comparison for a state that was to be in force by an outcome, with the state at the outcome.
+        """Compare one outcome with the compiled ruleset.
+
+        Args:
+            state: the state that the outcome applied.
+            outcome: the recorded outcome.
+            now: the state at the outcome, which has the host facts.
 
         Raises:
             UnknownNode: the state has no such node.

@@ -1,1 +1,4 @@
-"""Questions about all packets: search, compare, prove, blame and lint."""
+"""Analyses of all packets at once: search, compare, prove, blame and lint.
+
+They use the exact packet sets of `simulator.symbolic` and check every example with the packet simulator.
+"""

@@ -1,6 +1,7 @@
-"""Whose rule decided on a packet where a kernel rule serves many: the one that decides in the linear layout.
+"""Attribution of decisions to policy rules in the optimised layout, where one kernel rule serves several policy rules.
 
-Both layouts do the same to every packet, so the rule that the linear one comes upon is the exact one of those merged.
+Both layouts give every packet the same verdict. So the rule that decides in the linear layout is the exact one among
+the merged rules. `Attribution.of` takes an `Evaluation` and returns one with that rule's comment.
 """
 
 from dataclasses import replace
@@ -11,13 +12,13 @@ from simulator.netfilter import Evaluation, Walker
 
 
 class Attribution:
-    """Tells decisions of an optimised ruleset by the linear one of the same rules."""
+    """Finds the exact policy rule of a decision with the linear layout of the same rules."""
 
     def __init__(self, linear: Ruleset) -> None:
         self._walker = Walker(linear)
 
     def of(self, answer: Evaluation) -> Evaluation:
-        """Return an answer that names the one rule of a policy that decided, in the place where it stands merged."""
+        """Return the evaluation with the exact policy rule; the kernel rule's position stays."""
         by = answer.decided_by
         if by is None or not is_merged(by.comment):
             return answer

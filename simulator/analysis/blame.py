@@ -1,4 +1,8 @@
-"""Which event of a history made the fate of packets what it is: the last one after which it was another."""
+"""Blame for one packet: the last two events that changed its verdict.
+
+`fates` folds a history of event bodies and compiles the ruleset after each relevant event. A `Walker` evaluates the
+packets with each ruleset. The result is one `BlameResult` per packet.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +18,14 @@ from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet
 
 NOTHING = ClusterState()
-"""What a history begins with that tells everything."""
+"""Start state of a complete history."""
 
 DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictEvent:
-    """An event of a history, and what became of a packet before it and after it."""
+    """Event number with a packet's evaluation before and after the event."""
 
     sequence: int
     before: Evaluation
@@ -30,21 +34,21 @@ class VerdictEvent:
 
 @dataclass(slots=True)
 class BlameResult:
-    """What becomes of a packet, and the last two events that changed its verdict, the later one first."""
+    """Current evaluation of a packet, and the last two events that changed its verdict, the later one first."""
 
     answer: Evaluation
     last: VerdictEvent | None = None
     earlier: VerdictEvent | None = None
 
     def see(self, sequence: int, answer: Evaluation) -> None:
-        """Take into account what becomes of the packet after an event."""
+        """Record the packet's evaluation after an event."""
         if answer.verdict is not self.answer.verdict:
             self.last, self.earlier = VerdictEvent(sequence, self.answer, answer), self.last
         self.answer = answer
 
 
 def concern_of(packet: Packet, node: str) -> PacketScope:
-    """Return what the fate of a packet on a node can hang on."""
+    """Return the scope of events that can change the packet's verdict on a node."""
     direction = DIRECTIONS.get(hook_of(packet))
     far = packet.dst if direction is Direction.EGRESS else packet.src
     ports = None if packet.dport is None else ((packet.dport, packet.dport),)
@@ -54,7 +58,7 @@ def concern_of(packet: Packet, node: str) -> PacketScope:
 def rulesets(
     history: Iterable[tuple[int, EventBody]], node: str, start: ClusterState = NOTHING
 ) -> Iterator[tuple[int, Ruleset]]:
-    """Yield what a node shall have in force from the start on, and after each event that changes it."""
+    """Yield the desired ruleset of a node at the start, and after each event that changes it."""
     now: Derivation = derived(start, node)
     yield start.sequence, now.ruleset
     for sequence, body in history:
@@ -66,7 +70,10 @@ def rulesets(
 def fates(
     history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet], start: ClusterState = NOTHING
 ) -> tuple[BlameResult, ...]:
-    """Return what became of packets in a history, which may be told as far as it concerns them."""
+    """Evaluate packets over a history; return one result per packet.
+
+    The history may omit events outside the scope of these packets.
+    """
     found: list[BlameResult] = []
     for sequence, ruleset in rulesets(history, node, start):
         walker = Walker(ruleset)

@@ -1,6 +1,8 @@
-"""Which events of a history made the fates of a set of packets what they are, each the last that changed its packets.
+"""Blame for a packet set: for each packet, the last event that changed its verdict.
 
-It is asked backwards: what an event changed is taken from the set, and the events before it are asked about the rest.
+The search goes backwards: packets that an event changed are removed, and earlier events are checked for the rest.
+`shifts` takes the rulesets of a history and a `PacketRegion`; it returns the changes and the packets left unchanged.
+Raises `NoProof` and `WitnessMismatch`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +36,7 @@ _FAR = {Direction.INGRESS: "src", Direction.EGRESS: "dst", None: "src"}
 
 @dataclass(frozen=True, slots=True)
 class PacketRegion:
-    """Packets of a node at a hook, as an expression means them."""
+    """Packets of a node at a hook that match an expression."""
 
     node: str
     hook: Hook
@@ -43,7 +45,7 @@ class PacketRegion:
 
 @dataclass(frozen=True, slots=True)
 class RegionChange:
-    """What an event changed of those packets of a set that no later one changed."""
+    """Verdict changes by one event, limited to packets that no later event changed."""
 
     sequence: int
     changes: tuple[VerdictChange, ...]
@@ -51,7 +53,7 @@ class RegionChange:
 
 @dataclass(frozen=True, slots=True)
 class UnchangedPackets:
-    """Packets of a set, by family, that none of the events told of changed: how many headers, and one of them."""
+    """Packets of one family that no event changed: number of headers and one example."""
 
     family: Family
     count: int
@@ -59,14 +61,14 @@ class UnchangedPackets:
 
 
 Rulesets = Sequence[tuple[int, Ruleset]]
-"""From the start on, each with the event that made it so."""
+"""Rulesets of a history from its start on, each with the number of the event that led to it."""
 
 
 def concerns_of(region: PacketRegion, budget: Budget) -> tuple[PacketScope, ...]:
-    """Return what the fates of packets can hang on, by family; none of a family that the expression does not mean.
+    """Return the scopes of events that can change these packets' verdicts, one for each family of the expression.
 
     Raises:
-        NoProof: memory or time did not do.
+        NoProof: The budget of memory or time is exceeded.
     """
     return tuple(found for family in Family if (found := _concern(region, family, budget)))
 
@@ -90,11 +92,11 @@ def _concern(region: PacketRegion, family: Family, budget: Budget) -> PacketScop
 def shifts(
     rulesets: Rulesets, region: PacketRegion, most: int, budget: Budget
 ) -> tuple[tuple[RegionChange, ...], tuple[UnchangedPackets, ...]]:
-    """Return the last events, at most so many, that changed the fate of packets, latest first, and what is left.
+    """Return the last events, at most ``most``, that changed verdicts, latest first; and the unchanged packets.
 
     Raises:
-        NoProof: memory or time did not do.
-        Unconfirmed: the simulator of single packets does not agree.
+        NoProof: The budget of memory or time is exceeded.
+        WitnessMismatch: The packet simulator disagrees.
     """
     touching = {place for family in Family for place in islice(_touching(rulesets, region, family, budget), most)}
     places = sorted(touching, reverse=True)[:most]
@@ -119,7 +121,7 @@ def shifts(
 
 
 def _touching(rulesets: Rulesets, region: PacketRegion, family: Family, budget: Budget) -> Iterator[int]:
-    """Yield the places of rulesets, the last first, that treat some of the packets otherwise than the one before."""
+    """Yield the indexes of rulesets that treat some packets differently from the previous one, last first."""
     library = SymbolicRulesetReader(family)
     for place in range(len(rulesets) - 1, 0, -1):
         worlds = _around(library, rulesets, place)
@@ -131,7 +133,7 @@ def _touching(rulesets: Rulesets, region: PacketRegion, family: Family, budget: 
 
 
 def _all(atlas: SymbolicContext, world: SymbolicRuleset, hook: Hook) -> BddFunction:
-    """Return all packets that there are at a hook."""
+    """Return all packets at a hook."""
     first, *others = atlas.fates(world, hook).verdicts.values()
     with within_limits():
         for each in others:

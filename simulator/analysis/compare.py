@@ -1,6 +1,10 @@
-"""Which packets two rulesets treat differently: all of them, by those who decided and who decide now."""
+"""Comparison of two rulesets: all packets whose verdict differs, grouped by old and new deciding rule.
 
-from collections.abc import Iterator, Mapping, Sequence
+`compare` returns `VerdictChange` values with a header count, an example packet and a summary. It raises `Refused` for
+an invalid ruleset, `NoProof` if the budget is exceeded, and `WitnessMismatch` if the packet simulator disagrees.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
@@ -33,15 +37,18 @@ from simulator.symbolic import (
 from simulator.symbolic.context import UNLIMITED
 
 FieldHulls = Mapping[str, tuple[str, ...]]
-"""By key of a packet in words, which values there are: networks, ranges or names; keys left out have any value."""
+"""Values per SPEC key: networks, ranges or names. A missing key means any value."""
 
 MOST_VALUES = 8
-"""Of a field; more than these are told as one range."""
+"""Maximum number of values listed for a field; more are reported as one range."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """Packets of a hook that one rule decided on, and now another one does otherwise; ``count`` is of headers."""
+    """Packets at one hook whose verdict changes, with one old and one new deciding rule.
+
+    ``count`` is the number of distinct headers. ``hull`` gives the values of each field.
+    """
 
     hook: Hook
     family: Family
@@ -64,12 +71,12 @@ class VerdictChange:
 def compare(
     old: Ruleset, new: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
 ) -> tuple[VerdictChange, ...]:
-    """Return all packets that get another verdict at a hook, the largest groups of each hook first.
+    """Return all packets whose verdict differs, by hook, the largest groups of each hook first.
 
     Raises:
-        Refused: a ruleset lacks a set or chain, or has a loop.
-        NoProof: memory or time did not do.
-        Unconfirmed: the simulator of single packets does not agree.
+        Refused: A ruleset lacks a set or chain, or has a loop.
+        NoProof: The budget of memory or time is exceeded.
+        WitnessMismatch: The packet simulator disagrees.
     """
     return tuple(change for family in families for change in _of_family(old, new, family, budget))
 
@@ -84,7 +91,7 @@ def _of_family(old: Ruleset, new: Ruleset, family: Family, budget: Budget) -> It
 
 
 def changes(atlas: SymbolicContext, before: SymbolicRuleset, after: SymbolicRuleset) -> Iterator[VerdictChange]:
-    """Yield what packets two worlds of an atlas treat differently, as `compare`."""
+    """Yield the differences of two rulesets in one symbolic context; errors are those of `compare`."""
     for hook in Hook:
         if before.hooks[hook] != after.hooks[hook]:
             found = _at_hook(atlas, before, after, hook)
@@ -104,7 +111,14 @@ def moved(
     hook: Hook,
     among: BddFunction | None = None,
 ) -> Iterator[tuple[VerdictChange, BddFunction]]:
-    """Yield what packets get another verdict at a hook, of those ``among`` a set if one is given, and their set."""
+    """Yield the differences at one hook, each with its packet set.
+
+    Args:
+        atlas: The symbolic context of both rulesets.
+        worlds: The old and the new ruleset.
+        hook: The hook.
+        among: Limits the comparison to these packets, if given.
+    """
     before, after = worlds
     within = atlas.touched(before, after, hook)
     with within_limits():
@@ -156,7 +170,7 @@ def _change(
 
 
 def hull(space: PacketSpace, packets: BddFunction) -> FieldHulls:
-    """Return which values each field has in a set of packets, leaving out those that may be anything."""
+    """Return the values of each field in a packet set, without the fields that may have any value."""
     family = space.family
     found: dict[str, tuple[str, ...]] = {}
     for key, name in (("in", "in_interface"), ("out", "out_interface")):
@@ -185,11 +199,23 @@ def hull(space: PacketSpace, packets: BddFunction) -> FieldHulls:
 
 
 def _interfaces(there: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """Return interfaces by name, or those that are left out; that loopback is goes without saying."""
+    """Return interfaces by name, or the excluded ones; an exclusion of loopback alone is not named."""
     if OTHERS not in there:
-        return tuple(label for label in there if label)
-    lacking = [label for label in labels if label and label not in there]
+        return _widest(label for label in there if label)
+    lacking = _widest(label for label in labels if label and label not in there)
     return tuple(f"!{label}" for label in lacking) if set(lacking) - {LOOPBACK} else ()
+
+
+def _widest(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return names without those that a pattern such as ``eth+`` among them covers.
+
+    A space that knows more names has more labels, and the answer must not depend on that.
+    """
+    every = tuple(labels)
+    patterns = [label[:-1] for label in every if label.endswith("+")]
+    return tuple(
+        label for label in every if not any(label.startswith(start) and label != f"{start}+" for start in patterns)
+    )
 
 
 def _networks(ranges: Sequence[tuple[int, int]], family: Family) -> tuple[str, ...]:
@@ -218,7 +244,7 @@ def _few(found: Sequence[str]) -> tuple[str, ...]:
 
 
 def traffic(found: FieldHulls, family: Family) -> str:
-    """Return in words which packets a hull means."""
+    """Describe the packets of a hull in words."""
     said = {key: _listed(listed) for key, listed in found.items()}
     if "new" in found.get("state", ()):
         del said["state"]  # what begins connections is what people mean by packets
@@ -239,7 +265,7 @@ _WORDS = {"src": "from", "sport": "from port", "dst": "to", "in": "in by", "out"
 
 
 def by(verdict: Verdict, decision: Decision | None) -> str:
-    """Return a verdict in words, with who gives it: a policy, or a rule of the host's own."""
+    """Describe a verdict and its source: a policy, or a rule of the host's own."""
     if decision is None:
         return f"{verdict} (nothing decides)"
     if decision.policy:

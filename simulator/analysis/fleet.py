@@ -1,4 +1,8 @@
-"""Many nodes at once: those with the same rules are judged once. All of it is plain values, to be judged anywhere."""
+"""Comparison and proof for many nodes: each group of nodes with equal rules is computed once, in parallel.
+
+`compare_fleet` and `prove_fleet` take cluster states and an `Executor`; all tasks and results can be pickled. Raises
+`Refused` for a policy with an unknown tier, `NoProof`, and `WitnessMismatch`.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -9,28 +13,28 @@ from engine.desired.node_classes import kinds
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 from simulator.analysis.compare import VerdictChange, compare
-from simulator.analysis.invariants import Invariant
+from simulator.analysis.invariants import ParsedInvariant
 from simulator.analysis.prove import InvariantProof, prove
 from simulator.symbolic import Budget
 
 
 @dataclass(frozen=True, slots=True)
 class NodeGroup:
-    """Nodes for which the outcome is the same, by name."""
+    """Names of the nodes that share a result."""
 
     nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupComparison(NodeGroup):
-    """Nodes and what changes on each of them."""
+    """Nodes and the verdict changes on each of them."""
 
     changes: tuple[VerdictChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupProof(NodeGroup):
-    """Nodes and what was found out about invariants on each of them."""
+    """Nodes and the invariant results on each of them."""
 
     proofs: tuple[InvariantProof, ...]
 
@@ -38,12 +42,12 @@ class GroupProof(NodeGroup):
 def compare_fleet(
     old: ClusterState, new: ClusterState, executor: Executor, budget: Budget
 ) -> tuple[GroupComparison, ...]:
-    """Return what changes on the nodes that both states have, by their first names.
+    """Return the verdict changes on the nodes that both states have, ordered by the first name of each group.
 
     Raises:
-        Refused: a policy names a tier that its state lacks.
-        NoProof: memory or time did not do.
-        Unconfirmed: the simulator of single packets does not agree.
+        Refused: A policy names a tier that its state lacks.
+        NoProof: The budget of memory or time is exceeded.
+        WitnessMismatch: The packet simulator disagrees.
     """
     shares = list(_shared(old, new, set(old.nodes) & set(new.nodes)))
     sides = [tuple(desired(state, nodes[0]).ruleset for state in (old, new)) for nodes in shares]
@@ -52,13 +56,13 @@ def compare_fleet(
 
 
 def prove_fleet(
-    state: ClusterState, invariants: tuple[Invariant, ...], executor: Executor, budget: Budget
+    state: ClusterState, invariants: tuple[ParsedInvariant, ...], executor: Executor, budget: Budget
 ) -> tuple[GroupProof, ...]:
-    """Return what was found out about invariants on every node, by first names.
+    """Return the invariant results on every node, ordered by the first name of each group.
 
     Raises:
-        Refused: a policy names a tier that the state lacks.
-        Unconfirmed: the simulator of single packets does not agree.
+        Refused: A policy names a tier that the state lacks.
+        WitnessMismatch: The packet simulator disagrees.
     """
     shares = kinds(state)
     work = [executor.submit(_proved, desired(state, nodes[0]).ruleset, invariants, budget) for nodes in shares]
@@ -66,7 +70,7 @@ def prove_fleet(
 
 
 def _shared(old: ClusterState, new: ClusterState, names: set[str]) -> Iterator[tuple[str, ...]]:
-    """Yield nodes that have the same rules in either state."""
+    """Yield groups of nodes that have equal rules in each of the two states."""
     then, now = (
         {name: nodes for nodes in kinds(state, names) for name in nodes} if names else {} for state in (old, new)
     )
@@ -80,5 +84,5 @@ def _compared(before: Ruleset, after: Ruleset, budget: Budget) -> tuple[VerdictC
     return compare(before, after, budget=budget)
 
 
-def _proved(ruleset: Ruleset, invariants: tuple[Invariant, ...], budget: Budget) -> tuple[InvariantProof, ...]:
+def _proved(ruleset: Ruleset, invariants: tuple[ParsedInvariant, ...], budget: Budget) -> tuple[InvariantProof, ...]:
     return prove(ruleset, invariants, budget=budget)

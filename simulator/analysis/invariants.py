@@ -1,4 +1,7 @@
-"""Invariants: what shall become of packets, whatever they are."""
+"""Invariants: statements that all packets of an expression are accepted, or that none is, at a hook.
+
+`simulator.analysis.prove` proves them; `simulator.guard` refuses plans that break them.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,19 +10,19 @@ from typing import TYPE_CHECKING
 from engine.rulesets.model import Hook
 
 if TYPE_CHECKING:
-    from simulator.expression import Expression  # whoever has one has imported it
+    from simulator.expression import Expression  # only for types: callers that have an Expression imported it already
 
 
 class InvariantKind(StrEnum):
-    """What shall become of packets."""
+    """Required result: every packet accepted, or every packet blocked."""
 
     ACCEPT = "accept"
     BLOCK = "block"
 
 
 @dataclass(frozen=True, slots=True)
-class Invariant:
-    """All packets that an expression means shall be accepted, or none of them, at a hook."""
+class ParsedInvariant:
+    """Requirement on all packets that match an expression at a hook."""
 
     name: str
     hook: Hook

@@ -1,11 +1,16 @@
-"""Whether invariants hold, proved of all packets or refuted by one."""
+"""Proof of invariants over all packets, or a counterexample.
+
+`prove` takes a `Ruleset` and `ParsedInvariant` values and returns an `InvariantProof` for each invariant and family. An
+exceeded budget makes the proof unproved. Raises `Refused` for an invalid ruleset, and `WitnessMismatch` if the packet
+simulator disagrees with a counterexample.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.errors import NoProof, plain
 from engine.rulesets.model import Family, Hook, Ruleset
-from simulator.analysis.invariants import Invariant, InvariantKind
+from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 from simulator.analysis.witness import confirmed, taken
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet
@@ -25,7 +30,7 @@ from simulator.symbolic.context import UNLIMITED
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A packet as evidence: what becomes of it, who decides so, and how matches have to turn out for it."""
+    """Packet as evidence: its verdict, its deciding rule, and the assumed results of unmodelled matches."""
 
     packet: Packet
     verdict: Verdict
@@ -42,12 +47,15 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class InvariantProof:
-    """What was found out about an invariant in one family: broken by so many headers, one of them in the witness.
+    """Result for one invariant in one family.
 
-    Where there is neither proof nor witness, ``unproved`` says why.
+    Attributes:
+        count: Number of headers that break the invariant.
+        witness: One packet that breaks it.
+        unproved: Reason if there is neither a proof nor a witness.
     """
 
-    invariant: Invariant
+    invariant: ParsedInvariant
     family: Family
     count: int = 0
     witness: Witness | None = None
@@ -55,20 +63,20 @@ class InvariantProof:
 
     @property
     def holds(self) -> bool:
-        """Whether it is proved."""
+        """Whether the invariant is proved."""
         return self.witness is None and not self.unproved
 
 
 def prove(
     ruleset: Ruleset,
-    invariants: Sequence[Invariant],
+    invariants: Sequence[ParsedInvariant],
     families: Sequence[Family] = tuple(Family),
     budget: Budget = UNLIMITED,
 ) -> tuple[InvariantProof, ...]:
-    """Return what was found out about each invariant in each family; what the budget does not do for is unproved.
+    """Return the result for each invariant and family; it is unproved if the budget is exceeded.
 
     Raises:
-        Refused: the ruleset lacks a set or chain, or has a loop.
+        Refused: The ruleset lacks a set or chain, or has a loop.
         Unconfirmed: the simulator of single packets does not agree.
     """
     found = [proof for family in families for proof in _of_family(ruleset, invariants, family, budget)]
@@ -76,7 +84,7 @@ def prove(
 
 
 def _of_family(
-    ruleset: Ruleset, invariants: Sequence[Invariant], family: Family, budget: Budget
+    ruleset: Ruleset, invariants: Sequence[ParsedInvariant], family: Family, budget: Budget
 ) -> Iterator[InvariantProof]:
     library = SymbolicRulesetReader(family)
     world = library.read(ruleset)
@@ -88,8 +96,10 @@ def _of_family(
     yield from proofs(atlas, world, invariants)
 
 
-def proofs(atlas: SymbolicContext, world: SymbolicRuleset, invariants: Sequence[Invariant]) -> Iterator[InvariantProof]:
-    """Yield what was found out about invariants in a world of an atlas that was made for their expressions."""
+def proofs(
+    atlas: SymbolicContext, world: SymbolicRuleset, invariants: Sequence[ParsedInvariant]
+) -> Iterator[InvariantProof]:
+    """Yield the result for each invariant; the symbolic context must be built for their expressions."""
     for invariant in invariants:
         try:
             yield _proof(atlas, world, invariant)
@@ -98,12 +108,12 @@ def proofs(atlas: SymbolicContext, world: SymbolicRuleset, invariants: Sequence[
 
 
 def breaches(
-    atlas: SymbolicContext, world: SymbolicRuleset, invariant: Invariant, within: BddFunction | None = None
+    atlas: SymbolicContext, world: SymbolicRuleset, invariant: ParsedInvariant, within: BddFunction | None = None
 ) -> BddFunction:
-    """Return the packets that break an invariant, or those ``within`` a set alone.
+    """Return the packets that break an invariant, limited to ``within`` if given.
 
     Raises:
-        NoProof: memory or time did not do.
+        NoProof: The budget of memory or time is exceeded.
     """
     fates = atlas.fates(world, invariant.hook, within)
     with within_limits():
@@ -112,7 +122,7 @@ def breaches(
         return meant & (~accepted if invariant.must is InvariantKind.ACCEPT else accepted)
 
 
-def _proof(atlas: SymbolicContext, world: SymbolicRuleset, invariant: Invariant) -> InvariantProof:
+def _proof(atlas: SymbolicContext, world: SymbolicRuleset, invariant: ParsedInvariant) -> InvariantProof:
     family, broken = atlas.space.family, breaches(atlas, world, invariant)
     with within_limits():
         if is_false(broken):
@@ -133,13 +143,13 @@ def witness_of(
     found: BddFunction,
     before: SymbolicRuleset | None = None,
 ) -> Witness:
-    """Return one of the packets found, of which there are some, as evidence of what becomes of it in a world.
+    """Return one packet of a non-empty set as evidence of its verdict in a ruleset.
 
-    It is confirmed to get that verdict alone too, and to have been accepted ``before``, where that is claimed.
+    The packet simulator must confirm the verdict. With ``before``, it must also accept the packet in that ruleset.
 
     Raises:
-        Unconfirmed: the simulator of single packets does not agree.
-        NoProof: the memory did not do.
+        WitnessMismatch: The packet simulator disagrees.
+        NoProof: The memory limit is exceeded.
     """
     with within_limits():
         end = atlas.decided(world, hook, found)

@@ -1,4 +1,8 @@
-"""Whether any packet gets a verdict: an answer about all packets, with one of them as an example."""
+"""Search for packets that get a given verdict: header count, one example, its deciding rule.
+
+`search` takes a `Ruleset` and a `SearchQuestion`; it covers all packets. It raises `Refused` for an invalid ruleset,
+`NoProof` if the budget is exceeded, and `WitnessMismatch` if the packet simulator disagrees with the example.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +28,7 @@ from simulator.symbolic.context import UNLIMITED
 
 
 class SearchMode(StrEnum):
-    """Whether a verdict may be, or must be, whatever matches say that depend on more than the packet."""
+    """Packets that count: those that may get the verdict, or those that must, whatever unmodelled matches do."""
 
     MAY = "may"
     MUST = "must"
@@ -32,7 +36,7 @@ class SearchMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchQuestion:
-    """Which packets are asked for: those that an expression means and that get a verdict at a hook."""
+    """Packets to search: those that match an expression and get a verdict at a hook."""
 
     hook: Hook
     where: Expression
@@ -42,7 +46,10 @@ class SearchQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """How many headers there are (see `headerspace.count`), one packet, who decides on it, and what that rests on."""
+    """Number of headers found, one example packet, its deciding rule, and the assumptions behind it.
+
+    See `simulator.symbolic.count` for the meaning of the number.
+    """
 
     count: int = 0
     example: Packet | None = None
@@ -53,12 +60,12 @@ class SearchResult:
 def search(
     ruleset: Ruleset, asked: SearchQuestion, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
 ) -> SearchResult:
-    """Return what packets of some families there are.
+    """Return the packets of some families that the question asks for.
 
     Raises:
-        Refused: the ruleset lacks a set or chain, or has a loop.
-        NoProof: memory or time did not do, so nothing is proved.
-        Unconfirmed: the simulator of single packets does not agree.
+        Refused: The ruleset lacks a set or chain, or has a loop.
+        NoProof: The budget of memory or time is exceeded, so nothing is proved.
+        WitnessMismatch: The packet simulator disagrees.
     """
     total, first = 0, SearchResult()
     for family in families:
@@ -84,7 +91,7 @@ def _searched(ruleset: Ruleset, asked: SearchQuestion, family: Family, budget: B
 
 def _told(atlas: SymbolicContext, world: SymbolicRuleset, asked: SearchQuestion, found: BddFunction) -> SearchResult:
     must = asked.mode is SearchMode.MUST
-    # Who decides on a packet that must get a verdict may still hang on what cannot be known; for another it is known.
+    # In mode must the verdict is certain, but the deciding rule may depend on unmodelled matches: any rule may decide.
     end = None if must else atlas.decided(world, asked.hook, found)
     shown = example(atlas.space, found if end is None else end.packets)
     if shown is None:

@@ -1,7 +1,8 @@
-"""Which known connections of a node its rules would not admit if they were new.
+"""Known connections of a node that its policies would no longer admit.
 
-Rules accept what belongs to a connection before any policy is asked; so a connection that a policy forbids lives on
-until its entry in the kernel's table is gone. This module only judges; it knows nothing of how entries are read.
+Rules accept packets of an existing connection before any policy rule. So a forbidden connection lives until its entry
+leaves the kernel's table. `no_longer_admitted` takes `TrackedFlow` values and returns the forbidden ones. Reading the
+kernel's table is the caller's task.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -12,14 +13,14 @@ from simulator.netfilter import Verdict, Walker
 from simulator.packets import Address, Packet, protocol_names
 
 RouteLookup = Callable[[Address], str]
-"""From a far address to the interface that leads to it, empty where none does."""
+"""Function from a remote address to the interface that leads to it; empty if there is no route."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TrackedFlow:
-    """An entry of the connection table: its first packet, and the answer it expects, which differs after NAT.
+    """Entry of the connection table: its first packet and the expected reply, which differs after NAT.
 
-    ``sport`` and ``dport`` are None where the protocol has no ports; ``icmp`` is type, code and id of a query.
+    ``sport`` and ``dport`` are None if the protocol has no ports. ``icmp`` is type, code and identifier of a query.
     """
 
     protocol: int
@@ -37,10 +38,15 @@ class TrackedFlow:
 def no_longer_admitted(
     flows: Iterable[TrackedFlow], rules: Ruleset, own: Collection[Address], route: RouteLookup
 ) -> tuple[TrackedFlow, ...]:
-    """Return the flows to or from a node's ``own`` addresses whose first packet its policies would now refuse.
+    """Return the flows to or from a node's own addresses whose first packet its policies would now drop or reject.
 
-    ``rules`` are nodewall's alone: what the host's own rules refuse is none of its business. Flows that are forwarded,
-    and those that never leave the node, are not judged.
+    Forwarded flows and flows within the node are not judged.
+
+    Args:
+        flows: Entries of the connection table.
+        rules: The rules of nodewall alone, without the host's own rules.
+        own: Addresses of the node.
+        route: Finds the interface to a remote address.
     """
     walker = Walker(rules)
     return tuple(flow for flow in flows for packet in _first(flow, own, route) if _refused(walker, packet))
@@ -54,7 +60,7 @@ def _refused(walker: Walker, packet: Packet) -> bool:
 
 
 def _first(flow: TrackedFlow, own: Collection[Address], route: RouteLookup) -> Iterator[Packet]:
-    """Yield a flow's first packet as the filter table sees it: with its destination rewritten, its source not yet."""
+    """Yield a flow's first packet as the filter table sees it: after DNAT, before SNAT."""
     arrives, leaves = flow.answer_src in own, flow.src in own
     if arrives == leaves:
         return

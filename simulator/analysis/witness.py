@@ -1,7 +1,7 @@
-"""An example of an exact packet set, judged once more by the simulator of single packets.
+"""Confirmation of symbolic results: the packet simulator evaluates each example packet again.
 
-Nothing is shown that this does not confirm. Matches that depend on more than the packet get the answers that the
-example asks for, in a copy of the ruleset whose rules keep their numbers.
+No result is shown without it. Unmodelled matches get the answers that the example assumes, in a copy of the ruleset
+with the same rule numbers. Raises `WitnessMismatch` if the packet simulator disagrees.
 """
 
 from collections import deque
@@ -16,23 +16,23 @@ from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.symbolic import DecidedPackets, ExamplePacket
 
 FreeMatchAnswers = Mapping[tuple[object, ...], bool]
-"""To free matches: by table, chain, rule, its place among equal rules of the chain, and the match's text.
+"""Assumed results of unmodelled matches, by table, chain, rule, index among equal rules of the chain, and match text.
 
-Where the packet gives the answer, the text alone stands for all rules that ask.
+If the result depends on the packet alone, the key is only the match text and applies to all rules.
 """
 
 _NEVER = (Match("", "protocol", ("0",), negated=True),)
-"""Holds for no packet, as protocol 0 stands for all."""
+"""Match that no packet satisfies, as protocol 0 means every protocol."""
 
 _OF_THE_PACKET = 1
 _OF_MATCHES = frozenset({_OF_THE_PACKET, 5})
-"""How many parts those keys have; those of values that rules write have more."""
+"""Number of parts of keys about matches; keys about values that rules write have more."""
 
 
 def replayed(ruleset: Ruleset, hook: Hook, example: ExamplePacket) -> Evaluation | None:
-    """Return what becomes of an example at a hook.
+    """Return the evaluation of an example at a hook.
 
-    None if that hangs on a value that cannot be forced: one that a rule wrote and nobody can know.
+    None if it depends on a value that cannot be forced: a rule wrote it and it is unknown.
     """
     if any(len(key) not in _OF_MATCHES for key in example.answers):
         return None
@@ -43,7 +43,7 @@ _KNOWN = deque[tuple[Ruleset, Walker]](maxlen=4)
 
 
 def _walker(ruleset: Ruleset) -> Walker:
-    """Return a walker, the one from before for the very same ruleset: making one takes longer than a walk."""
+    """Return a walker, cached by ruleset identity: building one takes longer than a walk."""
     found = next((walker for known, walker in _KNOWN if known is ruleset), None)
     if found is None:
         found = Walker(ruleset)
@@ -54,12 +54,12 @@ def _walker(ruleset: Ruleset) -> Walker:
 def confirmed(
     ruleset: Ruleset, hook: Hook, example: ExamplePacket, verdict: Verdict, end: DecidedPackets | None = None
 ) -> Evaluation | None:
-    """Return what becomes of an example, which must be what was found out of it; None where it cannot be replayed.
+    """Return the evaluation of an example after comparing it with the symbolic result; None if it cannot be replayed.
 
-    Without an ``end`` it may be decided by anybody.
+    Without ``end``, any rule may decide.
 
     Raises:
-        Unconfirmed: it is not.
+        WitnessMismatch: The evaluation differs from the symbolic result.
     """
     answer = replayed(ruleset, hook, example)
     if answer is None:
@@ -71,7 +71,7 @@ def confirmed(
 
 
 def taken(ruleset: Ruleset, example: ExamplePacket) -> tuple[str, ...]:
-    """Return in words how free matches have to turn out for an example, each with its rule."""
+    """Describe the assumed results of unmodelled matches for an example, each with its rule."""
     found: list[str] = []
     for table, chain, number, rule, place in _rules(ruleset, example.packet.family) if example.answers else ():
         where = f"{table.name}/{chain.name} rule {number}"
@@ -86,7 +86,7 @@ _UNKNOWN = "what it writes to {} is not known"
 
 
 def _is_about(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> bool:
-    """Whether a question is one of a rule's."""
+    """Return whether a key concerns this rule."""
     if len(key) != _OF_THE_PACKET:
         return key[:4] == place
     matches = place[2].matches
@@ -94,7 +94,7 @@ def _is_about(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> boo
 
 
 def answered(ruleset: Ruleset, family: Family, answers: FreeMatchAnswers) -> Ruleset:
-    """Return a ruleset whose matches need not be asked where there is an answer."""
+    """Return a ruleset in which matches with an assumed result are replaced by that result."""
     if not answers:
         return ruleset
     changed: dict[tuple[str, str, int], Rule] = {}
@@ -130,7 +130,7 @@ def _answered(rule: Rule, texts: Mapping[str, bool]) -> Rule:
 
 
 def _rules(ruleset: Ruleset, family: Family) -> Iterator[tuple[Table, Chain, int, Rule, int]]:
-    """Yield every rule with its number, and its place among the rules of its chain that are equal to it."""
+    """Yield every rule with its number, and its index among the equal rules of its chain."""
     for table in ruleset.tables(family):
         for chain in table.chains:
             seen: dict[Rule, int] = {}

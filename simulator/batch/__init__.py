@@ -1,7 +1,7 @@
-"""Verdicts on millions of packets at once, the same as single walks give.
+"""Batch evaluation: verdicts for millions of packets at once, equal to those of the `Walker`.
 
-Packets are columns of numbers. A ruleset is asked where each of its matches holds, so no match is written a second
-time, and becomes bits by classes of values. What columns cannot tell is left to the `Walker`.
+Packets are numpy columns (`Columns`). For each match of a ruleset, the evaluator finds the packets it holds for by
+calling the match itself, so no match is implemented twice. Packets that columns cannot decide go to the `Walker`.
 """
 
 from simulator.batch.columns import Columns, columns_of

@@ -1,8 +1,8 @@
-"""The first of many boxes that a packet is in, by bit vectors.
+"""Search for the first box that contains a packet, with aggregated bit vectors.
 
-Every field has a table with a row of bits per class of its values, a bit for each box that the class may be in. A
-packet is in the boxes whose bits are set for all of its classes. A bit per word of 64, kept apart, says which words are
-worth a look (as in the aggregated bit vectors of Baboescu and Varghese, 2001).
+Each field has a table with one bit row per value class and one bit per box. A packet is in the boxes whose bits are set
+in all its rows. A summary bit per 64-bit word shows which words are worth reading. Source: Baboescu and Varghese,
+"Scalable Packet Classification", 2001.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ BitMatrix = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class BitTable:
-    """The bits of one field or of several together: ``bits`` by class and word, ``marks`` the words that are not 0."""
+    """Bits of one or several fields, by class and word; ``marks`` has a bit for each word that is not 0."""
 
     bits: BitMatrix
     marks: BitMatrix
@@ -55,7 +55,7 @@ def lowest(words: WordColumn) -> IntColumn:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A table and the class of every packet in it."""
+    """Bit table with the class of each packet."""
 
     table: BitTable
     ids: IntColumn
@@ -63,9 +63,10 @@ class Dimension:
 
 @dataclass(slots=True)
 class _Seekers:
-    """Packets that seek a box: their places in the answer, their rows, and where the search begins and what is last.
+    """Packets that still search for a box.
 
-    ``group`` is of 64 words, ``marks`` those in it that are still worth a look.
+    ``places`` are their indexes in the result, ``begin`` and ``last`` bound the search. ``group`` is the current group
+    of 64 words, ``marks`` the words of it that are still to be read.
     """
 
     places: IntColumn

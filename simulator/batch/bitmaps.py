@@ -1,7 +1,8 @@
-"""Classes of the values of fields, and the tables of bits by them.
+"""Classes of field values, and the bit tables built from them.
 
-Values that are in the same boxes are one class (as in Recursive Flow Classification, Gupta and McKeown, 1999), and
-fields of few classes share a table.
+Values that belong to the same boxes form one class; fields with few classes share a table. `BitmapBuilder` collects the
+constraints of each box and returns tables; `ValueClassifier` maps packets to classes. Source: Recursive Flow
+Classification, Gupta and McKeown, 1999.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ FieldEdges = Sequence[Mapping[str, Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class ValueClassifier:
-    """Tells the class of a field's values: by number in ``classes``, for addresses after a look into ``edges``."""
+    """Maps values of a field to classes: by number, or for addresses by a search in ``edges``."""
 
     name: str
     classes: IntColumn
@@ -47,7 +48,7 @@ class ValueClassifier:
 
 @dataclass(frozen=True, slots=True)
 class AddressEdges:
-    """Edges among addresses, in order. In IPv6 each half is ranked first, as no number has 128 bits."""
+    """Sorted start addresses of ranges. IPv6 addresses are ranked by halves, as numpy has no 128-bit integers."""
 
     upper: WordColumn
     lower: WordColumn
@@ -82,7 +83,7 @@ def _ranked(upper: WordColumn, lower: WordColumn, addresses: tuple[WordColumn, W
 
 @dataclass(slots=True)
 class BitmapBuilder:
-    """Gathers which boxes ask what of which field, and makes the tables."""
+    """Collects the constraints of each box by field, and builds the bit tables."""
 
     family: Family
     edges: FieldEdges
@@ -150,7 +151,7 @@ def merged(bits: BitMatrix) -> tuple[BitTable, IntColumn]:
 
 @dataclass(frozen=True, slots=True)
 class JointBitmap:
-    """A table for some fields together: the class is by the classes of all of them."""
+    """Bit table of several fields: the class of a packet follows from its classes in each field."""
 
     sorters: tuple[ValueClassifier, ...]
     sizes: tuple[int, ...]

@@ -1,6 +1,7 @@
-"""A table's chains laid out as one row of boxes, each a region of packets and what becomes of those in it.
+"""Layout of a table's chains as one array of boxes; a box is a region of packets with an action.
 
-Rules that do nothing but count or log take no room, as no verdict hangs on them; that they log is noted.
+`BoxLayoutBuilder.plan` turns a base chain into a `BoxLayout` for `simulator.batch.execution`. Rules that only count or
+log get no box, because they affect no verdict; the layout records that they log.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from simulator.packets import Packet
 
 
 class BoxMove(IntEnum):
-    """How a packet goes on from a box."""
+    """Action of a box: where a packet continues."""
 
     END = 0
     RETURN = 1
@@ -40,7 +41,7 @@ class BoxMove(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TableEnd:
-    """How a table may end."""
+    """Possible result of a table: verdict, deciding rule and reject type."""
 
     verdict: Verdict
     decision: Decision
@@ -49,7 +50,7 @@ class TableEnd:
 
 @dataclass(frozen=True, slots=True)
 class ColumnWrite:
-    """What a target makes of the values of one field: by their places in its domain."""
+    """Rewrite of one field by a target, as new indexes for each value of the field's domain."""
 
     name: str
     places: IntColumn
@@ -57,11 +58,15 @@ class ColumnWrite:
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """The boxes of a table in order, and a last one for packets that are in none, who return.
+    """Boxes of a table in order; the last one takes packets that are in no other box, and returns.
 
-    ``chosen`` is the place of its end or of what it writes. ``begin`` and ``end`` bound the chain that a box leads to,
-    ``following`` is where its own goes on after its rule, ``last`` where that ends. ``told`` says that there is more to
-    tell of packets in it than their verdict.
+    Attributes:
+        move: Action of each box.
+        told: Whether packets of the box need more than a verdict, such as a log entry.
+        chosen: Index of the box's table end or rewrite.
+        begin: First box of the chain that the box leads to; ``end`` is the index after its last box.
+        following: Box that a packet continues with after the box's rule.
+        last: End of the box's own chain.
     """
 
     move: IntColumn
@@ -75,7 +80,7 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class BoxLayout:
-    """A table made ready for one hook: its boxes, its ends of which the first is the policy, and its bits."""
+    """Table prepared for one hook: its boxes, its results (the first is the policy), and its bit tables."""
 
     name: str
     base: tuple[int, int]
@@ -111,7 +116,10 @@ def reached(base: ProgramChain) -> list[ProgramChain]:
 
 @dataclass(slots=True)
 class BoxLayoutBuilder:
-    """Lays one table out; ``final`` says that none comes after it, so that it matters no more how it leaves packets."""
+    """Builder of the layout of one table.
+
+    ``final`` says that no table follows, so that rewrites by this table need not be tracked.
+    """
 
     survey: RegionFinder
     hook: Hook

@@ -1,4 +1,7 @@
-"""Packets as columns of numbers, one array a field: what millions of packets are judged by at once."""
+"""Packets as numpy columns, one array per field: the input of batch evaluation.
+
+`columns_of` converts `Packet` values to `Columns`, one for each family.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +30,16 @@ _LOW = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Packets of one family: ``src`` and ``dst`` as the upper and the lower 64 bits, other fields as numbers.
+    """Packets of one family as columns.
 
-    ``numbers`` has flags as the header's byte, ICMP as type and code in 16 bits, states by their place in `STATES`,
-    interfaces and MAC addresses by their place in ``words``. ``at`` are the packets' places in the sequence that they
-    came from, ``packet`` gives each by its row here. ``single`` marks rows that columns cannot tell in full. ``wire``
-    says that all others know their bytes, else none does.
+    Attributes:
+        at: Index of each packet in its original sequence.
+        src: Upper and lower 64 bits of the source address; ``dst`` likewise.
+        numbers: Other fields as numbers. Flags are the header's byte, ICMP is type and code in 16 bits, a state is its
+            index in `STATES`. Interfaces and MAC addresses are indexes into ``words``.
+        single: Rows that columns cannot represent completely.
+        wire: Whether all other rows have known bytes; otherwise none has.
+        packet: Returns the packet of a row.
     """
 
     family: Family

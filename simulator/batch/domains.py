@@ -1,4 +1,8 @@
-"""Which values of a field make a difference to a ruleset, and the values that packets have."""
+"""Domains of packet fields: the distinct values that a ruleset must be evaluated for.
+
+Fields with few values are listed value by value as packets bring them, up to `MOST_VALUES`; other fields use ranges.
+`ColumnValues` maps a column to its distinct values.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +33,7 @@ _DENSE = 1 << 16
 
 @dataclass(slots=True)
 class Domains:
-    """The values of listed fields that were met so far."""
+    """Values of listed fields seen so far."""
 
     listed: dict[str, list[ColumnValue]] = field(default_factory=lambda: {name: [] for name in LISTED})
 
@@ -57,7 +61,7 @@ class Domains:
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """A column, the different numbers in it, and the values that these stand for at a hook."""
+    """Column with its distinct numbers and the field values that they represent at a hook."""
 
     column: IntColumn
     numbers: IntColumn

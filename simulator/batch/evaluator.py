@@ -1,4 +1,8 @@
-"""Judges columns of packets by the tables of a hook, all packets at once."""
+"""Batch evaluator: verdicts of packet columns at a hook, for all packets at once.
+
+`BatchEvaluator.judge` takes `Columns` and returns `BatchVerdicts`. It raises `Refused` if the ruleset lacks a set or
+chain or has a loop. Packets that columns cannot decide are evaluated by the `Walker`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,10 +37,14 @@ BLOCK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class BatchVerdicts:
-    """Verdicts of packets at a hook, by row: in ``verdicts`` places in `VERDICTS`, in ``deciders`` places in ``ends``.
+    """Verdicts of packets at a hook, by row.
 
-    ``walked`` marks packets that only a walk could tell of, ``told`` those that left changed, or of whom a walk has
-    more to tell: what was assumed, and which rules logged.
+    Attributes:
+        verdicts: Index of the verdict in `VERDICTS`.
+        deciders: Index of the deciding rule in ``ends``, or `NOBODY`.
+        walked: Packets that only the `Walker` can decide.
+        told: Packets that rules rewrote, or for which the `Walker` can add assumptions or log entries.
+        ends: Possible results.
     """
 
     hook: Hook
@@ -54,14 +62,14 @@ class BatchVerdicts:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """The tables of a hook, and the listed fields that they read."""
+    """Prepared tables of a hook, and the listed fields that they read."""
 
     plans: tuple[BoxLayout, ...]
     read: frozenset[str]
 
 
 class BatchEvaluator:
-    """Judges packets of one family, as a `Walker` with fresh surroundings for every packet would."""
+    """Evaluator of one family; its verdicts equal those of a `Walker` with a fresh context for each packet."""
 
     def __init__(self, walker: Walker, family: Family, host: Host | None = None) -> None:
         self._walker, self._family, self._host = walker, family, host
@@ -167,7 +175,7 @@ class BatchEvaluator:
 
 @dataclass(slots=True)
 class BatchEvaluators:
-    """The judges of both families; each is made when its first packet comes."""
+    """Evaluators of both families, each created with its first packet."""
 
     walker: Walker
     host: Host | None = None

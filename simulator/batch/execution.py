@@ -1,4 +1,8 @@
-"""A block of packets on its way through the chains of a table, every packet a box at a time."""
+"""Execution of a table's box layout for a block of packets, one box per packet and step.
+
+`run` updates a `BatchExecution` with the result of one `BoxLayout`. Packets that need the `Walker` are marked and leave
+the block.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,9 +16,13 @@ from simulator.batch.columns import BoolColumn, Columns, IntColumn
 
 @dataclass(slots=True)
 class BatchExecution:
-    """A block of packets, by row: the places of their values in domains, and what became of them so far.
+    """Block of packets during execution, by row.
 
-    ``alive`` are those still on their way. ``ended`` is the place of the end that each met in the last table.
+    Attributes:
+        listed: Index of each packet's value in the domain of each listed field.
+        walked: Packets that need the `Walker`.
+        alive: Packets that have no final verdict yet.
+        ended: Index of the result of the last table.
     """
 
     columns: Columns
@@ -27,7 +35,7 @@ class BatchExecution:
 
 @dataclass(slots=True)
 class _Front:
-    """Where packets stand: their rows, where the search for the next box begins and ends, and who called."""
+    """Positions of packets: their rows, the bounds of the search for the next box, and the call frame."""
 
     rows: IntColumn
     begin: IntColumn
@@ -40,7 +48,7 @@ class _Front:
 
 @dataclass(slots=True)
 class _Frames:
-    """Chains that called others: the frame of each itself, and the box that called; frame 0 is the base chain's."""
+    """Call frames: for each the caller's frame and the calling box; frame 0 is the base chain."""
 
     callers: list[int] = field(default_factory=lambda: [0])
     boxes: list[int] = field(default_factory=lambda: [0])

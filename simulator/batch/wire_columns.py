@@ -1,7 +1,7 @@
-"""IP bytes of many packets as columns, read all at once.
+"""Parser of IP bytes into packet columns, for many packets at once.
 
-Only plain packets are: whole headers without IPv4 options, extension headers and fragments. Every other one is read by
-`simulator.packets.from_wire`, which is the reference for all of them.
+`columns_of_wires` returns `WireColumns`. It parses plain packets only: complete headers, no IPv4 options, no extension
+headers, no fragments. `simulator.packets.from_wire` parses all others and is the reference for the results.
 """
 
 import struct
@@ -30,7 +30,7 @@ HeaderBytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class WireColumns:
-    """What bytes were read as; ``unreadable`` are the places of those that are no packet or are cut in a header."""
+    """Parsed packets, and the indexes of byte strings that are not a packet or end inside a header."""
 
     columns: tuple[Columns, ...]
     unreadable: tuple[int, ...]

@@ -1,8 +1,8 @@
-"""Connection tracking across a sequence of packets, as Linux does it (``nf_conntrack``, ``nf_nat``).
+"""Connection tracking over a sequence of packets, as in Linux (``nf_conntrack``, ``nf_nat``).
 
-A connection exists once its first packet got through all hooks, and is established once a reply was seen. TCP follows
-the kernel's state table without sequence numbers and windows; every other protocol with a known tuple is a pair of
-directions. Where packets tell the time, connections expire; else no time passes. Helpers (FTP and the like) are not
+A connection exists after its first packet passed all hooks. It is established after a reply was seen. TCP follows the
+kernel's state table without sequence numbers and windows. SCTP follows its chunks. Other protocols only have two
+directions. Connections expire if packets carry a time; otherwise no time passes. Helpers, such as FTP's, are not
 modelled.
 """
 

@@ -1,4 +1,9 @@
-"""One entry of the connection table: both tuples, how far it has come, and how it is rewritten."""
+"""Connection table entry: tuples of both directions, protocol state, timeout and address translation.
+
+`ConnectionEntry` is mutable and belongs to a `ConnectionTracker`; rules match a frozen copy of it, a `Connection`. The
+entry also rewrites later packets and ICMP errors as the connection's first packet was rewritten. Source: ``struct
+nf_conn`` and nf_nat_core.c of the kernel.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -7,19 +12,28 @@ from simulator.conntrack.tuples import opposite, tuple_of
 from simulator.packets import Connection, ConnectionTuple, Packet, protocol_names, rewritten
 
 _UDP, _UDP_STREAM, _ICMP, _OTHER = 30, 120, 30, 600
-"""Seconds without a packet after which an entry goes, the kernel's defaults (nf_conntrack-sysctl)."""
+"""Seconds that an idle entry is kept: the kernel's defaults (nf_conntrack-sysctl)."""
 
 EntryKeys = tuple[tuple[int, ConnectionTuple], tuple[int, ConnectionTuple]]
 
 
 @dataclass(slots=True)
 class ConnectionEntry:
-    """One connection: the tuples of both directions, each with the zone, and what was seen of it.
+    """One connection: the tuples of both directions, its zone, and its state.
 
-    Where both are the same, as from a port to itself, the kernel takes every later packet for a reply. ``settled`` has
-    the kinds of rewriting (``DNAT``, ``SNAT``) that are decided, ``rewritten`` those that change something. ``closing``
-    says that a FIN began to close it, ``simultaneous`` that both sides sent a SYN; ``last`` is of the last segment,
-    whether it replied, and the flag it goes by.
+    If both tuples are equal, as from a port to itself, the kernel treats every later packet as a reply.
+
+    Attributes:
+        replied: Whether a reply was seen.
+        assured: Whether the ``ASSURED`` bit is set, so that the kernel does not evict the entry early.
+        confirmed: Whether the first packet passed all hooks.
+        tcp: TCP state, as in `simulator.conntrack.tcp`.
+        closing: Whether a FIN began to close the connection.
+        simultaneous: Whether both sides sent a SYN.
+        last: Direction (True is reply) and flag of the last TCP segment.
+        settled: Kinds of translation (``DNAT``, ``SNAT``) that are decided.
+        rewritten: Kinds of translation that change a packet.
+        until: Time of expiry in seconds since 1970; None if no packet had a time.
     """
 
     original: ConnectionTuple
@@ -40,22 +54,22 @@ class ConnectionEntry:
 
     @property
     def keys(self) -> EntryKeys:
-        """What it is found by."""
+        """Both keys of the entry in the connection table."""
         return (self.zone, self.original), (self.zone, self.reply)
 
     @property
     def over(self) -> bool:
-        """Whether it is a TCP connection that is closed."""
+        """Whether it is a closed TCP connection."""
         return self.tcp in {"TW", "CL"}
 
     def seen_as(self, *, replying: bool) -> Connection:
-        """Return what rules can see of it."""
+        """Return the part of the entry that rules can match."""
         flags = {"SEEN_REPLY": self.replied, "ASSURED": self.assured, "CONFIRMED": self.confirmed}
         status = frozenset(word for word, is_so in flags.items() if is_so)
         return Connection(self.original, self.reply, replying, status, self.rewritten, self.mark)
 
     def touch(self, now: float | None) -> None:
-        """Let it live on from now."""
+        """Restart the expiry timer."""
         if now is not None:
             self.until = now + self._timeout()
 
@@ -70,7 +84,7 @@ class ConnectionEntry:
         return _ICMP if protocol in protocol_names.ICMP_OF.values() else _OTHER
 
     def settle(self, kind: str, before: Packet, after: Packet) -> None:
-        """Note how rules have rewritten the first packet, at the hook for destinations or the one for sources."""
+        """Record how rules rewrote the first packet, for destinations (DNAT) or sources (SNAT)."""
         self.settled |= {kind}
         key = tuple_of(after)
         answer = opposite(key) if key else None
@@ -79,7 +93,7 @@ class ConnectionEntry:
             self.rewritten |= {kind}
 
     def translated(self, packet: Packet, kind: str, *, replying: bool) -> Packet:
-        """Return a later packet rewritten as the first one was, in the other direction back."""
+        """Return a later packet rewritten as the first one was; a reply is rewritten back."""
         opposite_kind = {"DNAT": "SNAT", "SNAT": "DNAT"}[kind]
         if (opposite_kind if replying else kind) not in self.rewritten:
             return packet
@@ -89,7 +103,7 @@ class ConnectionEntry:
         return _aimed(packet, target) if kind == "DNAT" else _from(packet, target)
 
     def translated_error(self, packet: Packet, kind: str, *, replying: bool) -> Packet:
-        """Return an ICMP error about one of its packets, rewritten with the packet that it quotes."""
+        """Return an ICMP error about this connection with its addresses and its quoted packet rewritten."""
         opposite_kind = {"DNAT": "SNAT", "SNAT": "DNAT"}[kind]
         if (opposite_kind if replying else kind) not in self.rewritten:
             return packet
@@ -118,5 +132,5 @@ def _from(packet: Packet, target: ConnectionTuple) -> Packet:
 
 
 def _identifier(packet: Packet, target: ConnectionTuple) -> int | None:
-    """An identifier is the same in both directions, so it is rewritten with either address."""
+    """Return the ICMP identifier; it is the same in both directions, so either rewrite sets it."""
     return target[3] if packet.icmp_id is not None else None

@@ -1,6 +1,7 @@
-"""SCTP's associations as connection tracking sees them, by their chunks and verification tags (RFC 9260, section 8.5).
+"""SCTP state machine of connection tracking: chunks and verification tags move an `Association` between states.
 
-Source: the states, their table and their timeouts are those of the kernel's nf_conntrack_proto_sctp.c.
+Input is a `Packet` with known bytes; a packet without them is always valid. The states, the transition table and the
+timeouts are those of the kernel's nf_conntrack_proto_sctp.c. Source of the tag checks: RFC 9260, section 8.5.
 """
 
 import struct
@@ -14,17 +15,17 @@ _INIT, _INIT_ACK, _HEARTBEAT, _HEARTBEAT_ACK, _ABORT = 1, 2, 4, 5, 6
 _SHUTDOWN, _SHUTDOWN_ACK, _ERROR, _COOKIE_ECHO, _COOKIE_ACK, _SHUTDOWN_COMPLETE = 7, 8, 9, 10, 11, 14
 
 _ALONE = frozenset({_INIT, _INIT_ACK, _SHUTDOWN_COMPLETE})
-"""Chunks that no other may stand beside."""
+"""Chunk types that must be the only chunk of a packet."""
 
 _FIRST = _ALONE | {_COOKIE_ECHO, _COOKIE_ACK}
 
 _NEVER_NEW = frozenset({_ABORT, _SHUTDOWN_COMPLETE, _COOKIE_ACK})
-"""Chunks that begin no association (section 8.4)."""
+"""Chunk types that cannot open an association (section 8.4)."""
 
 _OWN_TAG = frozenset({_INIT, _SHUTDOWN_COMPLETE, _COOKIE_ECHO, _ABORT, _SHUTDOWN_ACK, _HEARTBEAT, _HEARTBEAT_ACK})
-"""Chunks with a rule of their own for the tag."""
+"""Chunk types with their own tag check."""
 
-# By direction and chunk; "IV" is invalid.
+# Next state by direction, chunk type and current state; "IV" is invalid.
 _STATES = ("NO", "CL", "CW", "CE", "ES", "SS", "SR", "SA", "HS")
 _TABLES: Mapping[tuple[bool, int], Mapping[str, str]] = {
     (reply, chunk): dict(zip(_STATES, row.split(), strict=True))
@@ -65,12 +66,12 @@ TIMEOUTS: Mapping[str, int] = {
     "SA": 3,
     "HS": 30,
 }
-"""Seconds that an association is kept in each state, the kernel's defaults (nf_conntrack-sysctl)."""
+"""Seconds that an idle association is kept, by state: the kernel's defaults (nf_conntrack-sysctl)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk: its type, the first bit of its flags (T), and the tag that an INIT or INIT ACK announces."""
+    """One chunk: its type, the T bit of its flags, and the tag that an INIT or INIT ACK announces."""
 
     kind: int
     reflected: bool = False
@@ -79,7 +80,11 @@ class Chunk:
 
 @dataclass(slots=True)
 class Association:
-    """How far an association has come; by direction the tag that packets must bear, and who has sent an INIT."""
+    """State of one association.
+
+    ``tags`` holds the tag that packets must carry, by direction (True is reply). ``begun`` holds the directions that
+    sent an INIT.
+    """
 
     state: str = "NO"
     tags: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
@@ -87,7 +92,7 @@ class Association:
     assured: bool = False
 
     def opens(self, packet: Packet) -> bool:
-        """Whether a packet may begin the association, which then takes note of it."""
+        """Return whether the packet may open the association; update the state if so."""
         chunks = chunks_of(packet)
         if chunks is None:
             return True
@@ -101,7 +106,7 @@ class Association:
         return self._takes(packet, chunks, reply=False)
 
     def follows(self, packet: Packet, *, reply: bool) -> bool:
-        """Whether a later packet is valid; if so the association moves on by it."""
+        """Return whether a later packet is valid; update the state if so."""
         chunks = chunks_of(packet)
         if chunks is None:
             return True
@@ -121,7 +126,7 @@ class Association:
         return True
 
     def _tagged(self, chunk: Chunk, tag: int, *, reply: bool) -> bool:
-        """Whether the packet's tag is right for one of its chunks (section 8.5.1)."""
+        """Return whether the packet's tag is correct for one of its chunks (section 8.5.1)."""
         if chunk.kind == _INIT:
             return tag == 0
         if chunk.kind in {_ABORT, _SHUTDOWN_COMPLETE}:
@@ -133,7 +138,7 @@ class Association:
         return True
 
     def _announced(self, chunk: Chunk, *, reply: bool) -> bool:
-        """Note the tag that the other side must use from now on; False where it is at odds with the one before."""
+        """Store the tag that the other side must use from now on; return False if it contradicts the stored one."""
         if chunk.kind == _INIT:
             if self.begun == {False, True}:
                 self.begun.discard(not reply)
@@ -149,7 +154,7 @@ class Association:
 
 
 def chunks_of(packet: Packet) -> Sequence[Chunk] | None:
-    """Return the chunks of an SCTP packet; None where its bytes are not known."""
+    """Return the chunks of an SCTP packet, or None if its bytes are not known."""
     if packet.wire is None or packet.protocol != protocol_names.SCTP:
         return None
     found = layout(packet.wire)
@@ -157,7 +162,7 @@ def chunks_of(packet: Packet) -> Sequence[Chunk] | None:
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """Yield the chunks; one without a length ends the packet, as nothing can follow it."""
+    """Yield the chunks; a chunk of length 0 ends the packet, because the next offset is unknown."""
     at = 0
     while at + 4 <= len(data):
         kind, flags, size = struct.unpack_from("!BBH", data, at)
@@ -175,7 +180,7 @@ def _tag(packet: Packet) -> int:
 
 
 def _well_formed(chunks: Sequence[Chunk]) -> bool:
-    """Whether there are chunks, each with a length, and none beside or before which another may not stand."""
+    """Return whether the packet has chunks, each has a length, and their combination is allowed."""
     kinds = [chunk.kind for chunk in chunks]
     alone = not set(kinds) & _ALONE or len(kinds) == 1
     return bool(kinds) and -1 not in kinds and alone and not set(kinds[1:]) & _FIRST

@@ -1,4 +1,8 @@
-"""TCP's states as connection tracking sees them, without sequence numbers and windows (nf_conntrack_proto_tcp.c)."""
+"""TCP state machine of connection tracking, without sequence numbers and windows.
+
+Input is a state name and a `Packet`; output is the next state. Packets of other protocols keep their state. The state
+table, valid flag combinations and timeouts are those of the kernel's nf_conntrack_proto_tcp.c.
+"""
 
 from collections.abc import Mapping
 
@@ -8,11 +12,11 @@ _VALID_FLAGS = frozenset(
     frozenset(flags.split())
     for flags in ("SYN", "SYN URG", "SYN ACK", "RST", "RST ACK", "FIN ACK", "FIN ACK URG", "ACK", "ACK URG")
 )
-"""Combinations of TCP flags that are valid; PSH, ECE and CWR always are (``tcp_valid_flags``)."""
+"""Valid combinations of TCP flags; PSH, ECE and CWR are always valid (``tcp_valid_flags``)."""
 
 _CHECKED_FLAGS = frozenset({"FIN", "SYN", "RST", "ACK", "URG"})
 
-# By direction and flag; "IV" is invalid, "IG" is let through unheeded.
+# Next state by direction, flag and current state; "IV" is invalid, "IG" means the packet passes without a transition.
 _STATES = ("NO", "SS", "SR", "ES", "FW", "CW", "LA", "TW", "CL", "S2")
 _TABLES: Mapping[tuple[bool, str], Mapping[str, str]] = {
     (reply, flag): dict(zip(_STATES, row.split(), strict=True))
@@ -42,21 +46,21 @@ TIMEOUTS: Mapping[str, int] = {
     "CL": 10,
     "S2": 120,
 }
-"""Seconds that a connection is kept in each state, the kernel's defaults (nf_conntrack-sysctl)."""
+"""Seconds that an idle connection is kept, by state: the kernel's defaults (nf_conntrack-sysctl)."""
 
 
 def valid(packet: Packet) -> bool:
-    """Whether the flags of a packet can go together; those of other protocols always do."""
+    """Return whether the packet's flags can occur together; true for protocols other than TCP."""
     return packet.protocol != protocol_names.TCP or packet.flags & _CHECKED_FLAGS in _VALID_FLAGS
 
 
 def following(state: str, packet: Packet, *, reply: bool) -> str:
-    """Return the state that a packet leads to; other protocols have none to leave."""
+    """Return the next state after a packet; for protocols other than TCP, the current state."""
     return _TABLES[reply, flag_of(packet)][state] if packet.protocol == protocol_names.TCP else state
 
 
 def flag_of(packet: Packet) -> str:
-    """Return the flag that the state table goes by (``get_conntrack_index``)."""
+    """Return the flag that selects the row of the state table (``get_conntrack_index``)."""
     if "SYN" in packet.flags and "RST" not in packet.flags:
         return "SYNACK" if "ACK" in packet.flags else "SYN"
     return next(flag for flag in ("RST", "FIN", "ACK") if flag in packet.flags)

@@ -1,4 +1,9 @@
-"""The connection table of one node."""
+"""Connection table of one node: `ConnectionTracker` gives each packet its state and its `ConnectionEntry`.
+
+The tracker creates, updates, expires and evicts entries, per zone. It also answers the address translation lookups of
+`simulator.context.ConnectionLookup`. `follow` evaluates a sequence of packets with a `Walker`. Sources: the kernel's
+nf_conntrack_core.c, nf_nat_core.c and nf_conntrack_proto_icmpv6.c.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,26 +26,26 @@ _UNTRACKED_ICMPV6 = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 """Multicast listener and neighbour discovery (``noct_valid_new`` in nf_conntrack_proto_icmpv6.c)."""
 
 MOST_CONNECTIONS = 262_144
-"""What a node of a few GB keeps at most (``nf_conntrack_max``)."""
+"""Default table size of a node with a few GB of memory (``nf_conntrack_max``)."""
 
 NatSource = tuple[int, int, Address, int]
 """Zone, protocol, address, and port or ICMP identifier."""
 
 _HARDER = 32
-"""Tries left from which on a connection that is over gives way to another (``NF_NAT_HARDER_THRESH``)."""
+"""Once this many tries are left, a new connection may evict a closed one (``NF_NAT_HARDER_THRESH``)."""
 
 _GIVES_WAY = frozenset({"TW", "CL", "S2"})
-"""Its states then (``nf_nat_may_kill``): those from ``TCP_CONNTRACK_TIME_WAIT`` on."""
+"""TCP states that may be evicted (``nf_nat_may_kill``): those from ``TCP_CONNTRACK_TIME_WAIT`` on."""
 
 _OPENING = frozenset({"SYN", "ACK"})
 
 _SWEEP = 4096
-"""New connections between two looks for expired ones."""
+"""Number of new connections between two removals of expired ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedPacket:
-    """A packet with its connection state, the entry it belongs to or would open, and its direction."""
+    """Packet with its connection state, the entry that it belongs to or would open, and its direction."""
 
     packet: Packet
     entry: ConnectionEntry | None = None
@@ -49,10 +54,14 @@ class TrackedPacket:
 
 @dataclass(slots=True)
 class ConnectionTracker:
-    """The connections of one node, and what its rules remember.
+    """Connection table of one node, with the counters and memory of its rules in ``around``.
 
-    ``draw`` picks one of so many numbers from the lowest on, where the kernel draws one at random instead of a packet's
-    own.
+    Attributes:
+        host: Addresses and routes of the node, if known.
+        most: Maximum number of connections.
+        draw: Picks one of ``count`` numbers from ``low`` on, where the kernel picks a random one. The third argument is
+            the packet's own number.
+        around: Context that rules are evaluated in.
     """
 
     host: Host | None = None
@@ -70,20 +79,20 @@ class ConnectionTracker:
         return len(self._connections)
 
     def state_of(self, packet: Packet) -> Packet:
-        """Return the packet with its connection state; a packet of a known connection moves that on.
+        """Return the packet with its connection state, and update its connection if that is known.
 
-        This happens before any filtering, so it does so even if the packet is then dropped.
+        This happens before filtering, so the connection is updated even if rules then drop the packet.
         """
         return self.track(packet).packet
 
     def track(self, packet: Packet) -> TrackedPacket:
-        """Return the packet with its connection, which it moves on if that is known."""
+        """Return the packet with its connection, and update that connection if it is known."""
         found = self._tracked(packet)
         seen = found.entry.seen_as(replying=found.replying) if found.entry else None
         return replace(found, packet=replace(found.packet, connection=seen))
 
     def confirm(self, found: TrackedPacket) -> bool:
-        """Keep the connection that a NEW packet opens, as it got through all hooks; return whether one had to go."""
+        """Store the connection of a NEW packet that passed all hooks; return whether another was evicted."""
         entry, packet = found.entry, found.packet
         if entry is None:
             return False
@@ -91,7 +100,7 @@ class ConnectionTracker:
         if entry.confirmed or packet.state is not ConnState.NEW:
             return False
         if any(key in self._connections for key in entry.keys) or _opening(packet) is not ConnState.NEW:
-            return False  # the RST that ended a connection without a reply opens none
+            return False  # an RST that ended an unanswered connection does not open a new one
         entry.confirmed = True
         entry.touch(packet.time)
         self._connections.update(dict.fromkeys(entry.keys, entry))
@@ -100,19 +109,19 @@ class ConnectionTracker:
         return self._make_room(packet.time)
 
     def clashes(self, found: TrackedPacket) -> bool:
-        """Whether another connection has a tuple of one that begins; the kernel then drops its packet."""
+        """Return whether another connection already has a tuple of this new one; the kernel then drops the packet."""
         entry = found.entry
         if entry is None or entry.confirmed:
             return False
         return any(self._known(key, found.packet.time) is not None for key in entry.keys)
 
     def remember(self, found: TrackedPacket, packet: Packet) -> None:
-        """Keep the mark that rules gave the connection, even if they then dropped the packet."""
+        """Store the mark that rules gave the connection, even if they then dropped the packet."""
         if found.entry is not None and packet.connection is not None:
             found.entry.mark = packet.connection.mark
 
     def taken(self, packet: Packet, left: int) -> bool:
-        """As of `Connections`; one that the same first packet began is no other."""
+        """See `ConnectionLookup.taken`; the entry of the same first packet does not count."""
         key = tuple_of(packet)
         answer = opposite(key) if key else None
         found = self._known((packet.zone, answer), packet.time) if answer else None
@@ -126,7 +135,7 @@ class ConnectionTracker:
         return False
 
     def refuse(self, found: TrackedPacket, answer: Evaluation) -> None:
-        """Close the TCP connection of a packet that a rule rejected by an RST, which goes by here too.
+        """Close the TCP connection of a packet that a rule rejected with an RST, because conntrack sees that RST too.
 
         The RST that answers an untracked packet is tracked, whatever the raw table says (``nf_conntrack_attach``).
         """
@@ -143,18 +152,18 @@ class ConnectionTracker:
             entry.touch(left.time)
 
     def mapped(self, packet: Packet) -> Iterator[tuple[Address, int]]:
-        """As of `Connections`."""
+        """See `ConnectionLookup.mapped`."""
         key = tuple_of(packet)
         for entry in reversed(self._by_source.get(_source(packet.zone, key), ())) if key else ():
             _protocol, _source_of_answer, address, first, second = entry.reply
             yield address, second if packet.protocol in protocol_names.PORT_PROTOCOLS else first
 
     def drawn(self, low: int, count: int, own: int) -> int:
-        """As of `Connections`."""
+        """See `ConnectionLookup.drawn`."""
         return self.draw(low, count, own)
 
     def answer(self, walker: Walker, packet: Packet, hook: Hook | None = None) -> Evaluation:
-        """Judge the next packet of the sequence in its connection state, and keep its connection if accepted."""
+        """Evaluate the next packet of the sequence in its connection state; store its connection if accepted."""
         found = self.track(packet)
         answer = walker.verdict(found.packet, hook, self.around)
         self.remember(found, answer.left)
@@ -186,7 +195,7 @@ class ConnectionTracker:
         return self._of_connection(packet)
 
     def _of_error(self, packet: Packet) -> TrackedPacket:
-        """An error belongs to the connection of the packet it quotes, if sent to where that came from."""
+        """Relate an ICMP error to the quoted packet's connection, if it is sent to that packet's source."""
         quoted = tuple_of(packet.inner) if packet.inner else None
         back = opposite(quoted) if quoted else None
         entry = self._known((packet.zone, back), packet.time) if back else None
@@ -222,7 +231,7 @@ class ConnectionTracker:
             return TrackedPacket(replace(packet, state=state), opened)
         aborted = "RST" in packet.flags and not entry.replied
         found = _moved(entry, zoned, packet)
-        if aborted and found.packet.state is not ConnState.INVALID:  # the kernel keeps nothing of what never was
+        if aborted and found.packet.state is not ConnState.INVALID:  # the kernel drops an unanswered connection at RST
             self._forget(entry)
         return found
 
@@ -237,7 +246,7 @@ class ConnectionTracker:
 def follow(
     walker: Walker, packets: Iterable[Packet], hook: Hook | None = None, host: Host | None = None
 ) -> Iterator[Evaluation]:
-    """Yield the answer to each packet of a sequence, in the connection state that those before have led to."""
+    """Yield the evaluation of each packet of a sequence, in the connection state that earlier packets led to."""
     tracker = ConnectionTracker(host)
     for packet in packets:
         yield tracker.answer(walker, packet, hook)
@@ -248,7 +257,7 @@ def _source(zone: int, key: ConnectionTuple) -> NatSource:
 
 
 def _resetting(packet: Packet) -> Packet:
-    """Return the RST that answers a segment, in no zone."""
+    """Return the RST that answers a segment, without a zone."""
     back = replace(packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport)
     return replace(back, flags=frozenset({"RST"}), zone=0, connection=None, wire=None)
 
@@ -258,7 +267,7 @@ def _stateless(packet: Packet, state: ConnState) -> TrackedPacket:
 
 
 def _reopens(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Packet) -> bool:
-    """A SYN on a connection that was closed, or that its own side has reset, begins a new one under the same tuple."""
+    """Return whether a SYN opens a new connection under the tuple of a closed or self-reset one."""
     reply = key == entry.keys[1]
     return _begins_anew(entry, packet, reply=reply) and (entry.closing or entry.last == (reply, "RST"))
 
@@ -268,7 +277,7 @@ def _begins_anew(entry: ConnectionEntry, packet: Packet, *, reply: bool) -> bool
 
 
 def _opening(packet: Packet) -> ConnState:
-    """The state of a packet that no connection is known for."""
+    """Return the state of a packet that belongs to no known connection."""
     if packet.protocol == protocol_names.ICMP_OF[packet.family]:
         opens = packet.icmp is not None and packet.icmp[0] in REPLY_OF[packet.family]
     else:
@@ -277,7 +286,7 @@ def _opening(packet: Packet) -> ConnState:
 
 
 def _moved(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Packet) -> TrackedPacket:
-    """Move the connection on by one of its packets, and return that packet with its state."""
+    """Update the connection with one of its packets; return that packet with its state."""
     reply = key == entry.keys[1]
     before, after = entry.tcp, _following(entry, packet, reply=reply)
     association = entry.association
@@ -294,22 +303,22 @@ def _moved(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Pac
 
 
 def _following(entry: ConnectionEntry, packet: Packet, *, reply: bool) -> str:
-    """The state that a packet leads to; where both sides sent a SYN, an ACK of either is the last of the handshake."""
+    """Return the next TCP state; after a simultaneous open, an ACK of either side completes the handshake."""
     after = tcp.following(entry.tcp, packet, reply=reply)
     last = entry.simultaneous and after == "SR" and tcp.flag_of(packet) == "ACK"
     return "ES" if last else after
 
 
 def _move_tcp(entry: ConnectionEntry, packet: Packet, after: str, *, reply: bool) -> None:
-    """Move a TCP connection on, but for a SYN of which no one knows yet if it is valid, and for what challenges one."""
+    """Update the TCP state, except for a SYN of unknown validity and for a challenge ACK."""
     flag = tcp.flag_of(packet)
     if entry.tcp == "LA" and reply and flag == "ACK" and entry.last == (False, "SYN"):
-        entry.last = None  # a challenge (RFC 5961), which acknowledges no FIN
+        entry.last = None  # a challenge ACK (RFC 5961) does not acknowledge the FIN
         return
     if after != "IG" and not _begins_anew(entry, packet, reply=reply):
         entry.tcp = after
         entry.closing = entry.closing or after == "FW"
         entry.simultaneous = entry.simultaneous or after == "S2"
-    elif flag == "SYN" and not reply:  # perhaps the first of another handshake
+    elif flag == "SYN" and not reply:  # possibly the first packet of another handshake
         entry.simultaneous = False
     entry.last = reply, flag

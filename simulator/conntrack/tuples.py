@@ -1,4 +1,8 @@
-"""What tells one connection from another: the tuple of a packet, and that of its answer."""
+"""Connection tuples: the key of a packet's connection, and the key of its reply direction.
+
+`tuple_of` returns None if the packet lacks a field that the key needs. `opposite` returns None for an ICMP type without
+a reply. Source: the kernel's nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c.
+"""
 
 from collections.abc import Mapping
 
@@ -9,7 +13,7 @@ REPLY_OF: Mapping[Family, Mapping[int, int]] = {
     Family.IPV4: {8: 0, 13: 14, 15: 16, 17: 18},
     Family.IPV6: {128: 129, 139: 140},
 }
-"""The ICMP requests that open a connection, and the replies to them."""
+"""ICMP requests that open a connection, with the type of their reply."""
 
 _PARTNER: Mapping[Family, Mapping[int, int]] = {
     family: {**pairs, **{reply: request for request, reply in pairs.items()}} for family, pairs in REPLY_OF.items()
@@ -17,7 +21,7 @@ _PARTNER: Mapping[Family, Mapping[int, int]] = {
 
 
 def tuple_of(packet: Packet) -> ConnectionTuple | None:
-    """Return what tells a packet's connection; None where the packet lacks a field for that."""
+    """Return the tuple of the packet's connection, or None if the packet lacks a field for it."""
     numbers: tuple[int | None, int | None] = (0, 0)
     if packet.protocol in protocol_names.PORT_PROTOCOLS:
         numbers = (packet.sport, packet.dport)
@@ -30,7 +34,7 @@ def tuple_of(packet: Packet) -> ConnectionTuple | None:
 
 
 def opposite(key: ConnectionTuple) -> ConnectionTuple | None:
-    """Return the tuple of the answer; None for an ICMP type that has none."""
+    """Return the tuple of the reply direction, or None for an ICMP type that has no reply."""
     protocol, src, dst, first, second = key
     family = Family.IPV4 if src.version == 4 else Family.IPV6
     if protocol != protocol_names.ICMP_OF[family]:

@@ -1,6 +1,7 @@
-"""EXPR, the language in which packets are named: pcap-filter(7) with extensions, on what netfilter sees of a packet.
+"""EXPR, the packet filter language: pcap-filter(7) with extensions, limited to what netfilter can match.
 
-An expression is made of matches of iptables, so that what its leaves mean is written once, in `simulator.matches`.
+`parse` turns text into an `Expression` and raises `WordsRefused`; `spelled` does the reverse; `holds` evaluates one
+packet. The leaves are iptables matches, so `simulator.matches` alone defines their meaning.
 """
 
 from simulator.expression.ast import (

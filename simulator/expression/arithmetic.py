@@ -1,4 +1,8 @@
-"""Relations as text: a field, perhaps masked, and a number that is worked out here, as libpcap does, in 32 bits."""
+"""Parser of relations such as ``tcp[tcpflags] & tcp-syn != 0``: a field, optionally masked, compared with a number.
+
+Input is a `Cursor`, output an `Expression`. Constant arithmetic uses 32 bits, as in libpcap. Raises `WordsRefused` for
+text that is not a relation, or for a relation that no iptables match can express.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +26,7 @@ _BITS = 0xFFFFFFFF
 
 _SIGN = re.compile(r"[=!<>]=|=|<(?!<)|>(?!>)")
 _LEVELS = (re.compile(r"\|(?!\|)|&(?!&)"), re.compile(r"<<|>>"), re.compile(r"[+-]"), re.compile(r"[*/]"))
-"""Operators from the loosest to the tightest; those of one level are taken from left to right."""
+"""Operators by precedence, loosest first; operators of one level associate to the left."""
 
 _OPERATIONS: Mapping[str, Callable[[int, int], int]] = {
     "|": or_,
@@ -41,13 +45,13 @@ _WORD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _OPEN, _CLOSE, _BRACKET, _END, _COLON = map(re.compile, (r"\(", r"\)", r"\[", r"\]", ":"))
 _COMPARED = r"\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|))"
 _BEHIND = re.compile(rf"{_COMPARED}|\s*[+*/-]")
-"""What makes the group in parentheses before it a number or a masked field."""
+"""Text after a closing parenthesis that makes the group a number or a masked field."""
 
 _BEGINS = re.compile(
     rf"{_WORD.pattern}(?:{_COMPARED}|\s*\[)"
     rf"|{_NUMBER.pattern}(?:\s*[+*]|(?:\s*[/-]\s*{_NUMBER.pattern})*{_COMPARED})"
 )
-"""``10/8`` and ``1-1023`` alone are a network and a range, and ``eth+`` is a name."""
+"""Start of a relation. ``10/8`` and ``1-1023`` alone are a network and a port range, ``eth+`` is an interface."""
 
 _FIELDS = "one of len, " + ", ".join(
     f"{name}[{at}]" if size == 1 else f"{name}[{at}:{size}]" for name, at, size in FIELDS if name != LENGTH[0]
@@ -58,14 +62,14 @@ _RELATED = "=, ==, !=, <, <=, > or >="
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field and the bits of it that are taken."""
+    """Packet field and the mask applied to it."""
 
     key: RelationKey
     mask: int
 
     @property
     def full(self) -> int:
-        """All its bits."""
+        """Mask of all bits of the field."""
         return (1 << 8 * self.key[2]) - 1
 
 
@@ -73,7 +77,7 @@ _Operand = _Field | int
 
 
 def begins(cursor: Cursor) -> bool:
-    """Whether a relation begins here, and no primitive of another kind or group of them."""
+    """Return whether a relation begins here, not another primitive or a group."""
     if not cursor.sees(_OPEN):
         return bool(cursor.sees(_BEGINS))
     depth, at = 0, cursor.at
@@ -85,10 +89,10 @@ def begins(cursor: Cursor) -> bool:
 
 
 def relation(cursor: Cursor) -> Expression:
-    """Read a relation.
+    """Parse a relation.
 
     Raises:
-        WordsRefused: it is none, or iptables cannot ask for it.
+        WordsRefused: The text is not a relation, or iptables cannot express it.
     """
     at = cursor.at
     left = _operand(cursor)
@@ -123,7 +127,7 @@ def _applied(cursor: Cursor, at: int, sign: str, left: _Operand, right: _Operand
             raise cursor.refused("another number behind it", f"{left} {sign} {right} is no number", at)
         return _OPERATIONS[sign](left, right) & _BITS
     if sign != "&" or isinstance(left, int) or isinstance(right, _Field):
-        # A number ahead of & and a field makes libpcap forget which protocol the field is of.
+        # With a number before "& field", libpcap loses the protocol of the field.
         raise cursor.refused("a field alone, or with & and a number behind it", "rules cannot reckon with fields", at)
     return _Field(left.key, left.mask & right)
 

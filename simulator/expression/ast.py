@@ -1,4 +1,8 @@
-"""What an expression is: matches of iptables, joined by and, or and not; and what it says of one packet."""
+"""Syntax tree of EXPR: iptables matches combined with and, or, not; and its evaluation for one packet.
+
+`holds` and `check_of` evaluate an `Expression` for a `Packet`. The result is None if the packet lacks a field that the
+answer needs.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +15,7 @@ from simulator.packets import Packet
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """All of these matches hold, and the packet is of the family, or of either; never so for one of the other."""
+    """Matches that must all hold, for packets of one family or (None) of either."""
 
     matches: tuple[Match, ...]
     family: Family | None = None
@@ -19,21 +23,21 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Negated:
-    """The part does not hold."""
+    """True if the part is false."""
 
     part: "Expression"
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Every part holds; without parts it holds for every packet. No part is itself an `AllOf`."""
+    """True if every part is true, also without parts. No part is itself an `AllOf`."""
 
     parts: tuple["Expression", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """At least one part holds; without parts it never does. No part is itself an `AnyOf`."""
+    """True if at least one part is true; false without parts. No part is itself an `AnyOf`."""
 
     parts: tuple["Expression", ...]
 
@@ -41,29 +45,29 @@ class AnyOf:
 Expression = Leaf | Negated | AllOf | AnyOf
 
 EVERYTHING = AllOf(())
-"""What an empty expression means."""
+"""Meaning of an empty expression."""
 
 
 def all_of(*parts: Expression) -> Expression:
-    """Join parts so that all must hold."""
+    """Join parts with "and"."""
     flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, AllOf) else (part,)))
     return flat[0] if len(flat) == 1 else AllOf(flat)
 
 
 def any_of(*parts: Expression) -> Expression:
-    """Join parts so that one must hold."""
+    """Join parts with "or"."""
     flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, AnyOf) else (part,)))
     return flat[0] if len(flat) == 1 else AnyOf(flat)
 
 
 def holds(expression: Expression, packet: Packet) -> Truth:
-    """Tell whether an expression holds for a packet; None where the packet does not give what that takes."""
+    """Return whether a packet matches an expression; None if the packet lacks a field for the answer."""
     return check_of(expression)(packet)
 
 
 @lru_cache(maxsize=64)
 def check_of(expression: Expression) -> PacketCheck:
-    """Make an expression ready to be asked about many packets, as `holds`."""
+    """Compile an expression into a fast check of many packets, with the results of `holds`."""
     return _check(expression)
 
 
@@ -91,7 +95,7 @@ def _conjunction(matches: tuple[Match, ...], family: Family) -> PacketCheck:
 
 
 def _until(checks: list[PacketCheck], *, decisive: bool) -> Callable[[Packet], Truth]:
-    """Ask one check after the other until one gives the decisive answer; else what is unknown stays so."""
+    """Return a check that stops at the first decisive part; otherwise an unknown part makes the result unknown."""
 
     def check(packet: Packet) -> Truth:
         answer: Truth = not decisive

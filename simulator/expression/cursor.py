@@ -1,4 +1,7 @@
-"""The text of an expression, and how far it has been read."""
+"""Reading position in an EXPR text, with token matching, error positions and a nesting limit.
+
+All errors are `WordsRefused` with the text, the position and what was expected.
+"""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from engine.errors import WordsRefused, shown
 
 DEEPEST = 64
-"""How deep parts may lie inside others: each takes some of the interpreter's stack."""
+"""Maximum nesting depth; each level uses some of the interpreter's stack."""
 
 _BLANK = re.compile(r"\s*")
 _RUN = re.compile(r"[^\s()&|!<>=\[\]]+")
@@ -17,7 +20,7 @@ _TOKEN = re.compile(r"[^\s()&|!<>=\[\]]+|&&|\|\||[<>=!]=|<<|>>|.", re.DOTALL)
 
 @dataclass(slots=True)
 class Cursor:
-    """A text and the place in it, from 0; ``depth`` counts the parts that enclose the place."""
+    """Text and a position in it (from 0); ``depth`` counts the enclosing parts."""
 
     text: str
     at: int = 0
@@ -31,39 +34,39 @@ class Cursor:
         self.at = self.at if blank is None else blank.end()
 
     def ended(self) -> bool:
-        """Whether nothing but blanks is left."""
+        """Return whether only blanks are left."""
         return self.at == len(self.text)
 
     @property
     def run(self) -> str:
-        """What stands here up to the next blank, bracket or operator; empty at one of these."""
+        """Text up to the next blank, bracket or operator; empty if one of these is next."""
         found = _RUN.match(self.text, self.at)
         return found.group() if found else ""
 
     def sees(self, pattern: re.Pattern[str]) -> str:
-        """Return what matches here, without taking it; empty if nothing does."""
+        """Return the text that matches here without consuming it; empty if nothing matches."""
         found = pattern.match(self.text, self.at)
         return found.group() if found else ""
 
     def take(self, pattern: re.Pattern[str]) -> str:
-        """Take what matches here, and the blanks behind it; empty if nothing does."""
+        """Consume the text that matches here and the blanks after it; return it, or "" if nothing matches."""
         found = self.sees(pattern)
         self.at += len(found)
         self._skip()
         return found
 
     def take_run(self) -> str:
-        """Take what `run` shows."""
+        """Consume the text that `run` shows."""
         found = self.run
         self.at += len(found)
         self._skip()
         return found
 
     def need(self, pattern: re.Pattern[str], expected: str) -> str:
-        """Take what matches here.
+        """Consume the text that matches here.
 
         Raises:
-            WordsRefused: nothing does.
+            WordsRefused: Nothing matches.
         """
         found = self.take(pattern)
         if not found:
@@ -71,27 +74,27 @@ class Cursor:
         return found
 
     def refused(self, expected: str, problem: str = "", at: int | None = None) -> WordsRefused:
-        """Make the error about what stands here, or at a place before; without a problem it is what was found."""
+        """Return an error about the text here or at ``at``; the default problem is the token found there."""
         place = self.at if at is None else at
         token = _TOKEN.match(self.text, place)
         found = f"found {shown(token.group())}" if token else "found the end"
         return WordsRefused("expression", self.text, place, problem or found, expected)
 
     def bear(self, levels: int) -> None:
-        """Make sure that some levels more are not too deep.
+        """Check that ``levels`` more nesting levels are allowed.
 
         Raises:
-            WordsRefused: they are.
+            WordsRefused: The limit is exceeded.
         """
         if self.depth + levels > DEEPEST:
             raise self.refused(f"at most {DEEPEST} parts inside one another", "nested too deep")
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Go one level deeper.
+        """Enter one nesting level for the length of a block.
 
         Raises:
-            WordsRefused: that would be too deep.
+            WordsRefused: The limit is exceeded.
         """
         self.bear(1)
         self.depth += 1

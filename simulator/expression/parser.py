@@ -1,7 +1,8 @@
-"""Reads expressions in the syntax of pcap-filter(7), with extensions, by recursive descent.
+"""Recursive-descent parser of EXPR, the syntax of pcap-filter(7) with extensions.
 
-``and`` and ``or`` bind alike, from left to right; ``not`` binds tighter. Keywords are kept for the ids after them until
-a primitive without an id comes; a group in parentheses gives back those that stood before it.
+`parse` turns text into an `Expression` or raises `WordsRefused` with the position of the fault. ``and`` and ``or`` have
+the same precedence and associate to the left; ``not`` binds tighter. Keywords apply to the ids after them, until a
+primitive without an id. A group in parentheses restores the keywords from before it.
 """
 
 import re
@@ -19,7 +20,7 @@ from simulator.expression.relations import FIELDS, LENGTH, NeverTrueError, Relat
 from simulator.expression.vocabulary import FAMILIES, PROTOCOLS, UNSEEN
 
 _KEPT = r"(?![\w.:/-])"
-"""What may not follow a keyword, as it would be another word."""
+"""Characters that may not follow a keyword, because they would make it another word."""
 
 _AND = re.compile(rf"and{_KEPT}|&&")
 _JOINT = re.compile(rf"(?:and|or){_KEPT}|&&|\|\|")
@@ -44,10 +45,10 @@ _FAMILIAR = frozenset({"host", "net", "proto"})
 
 
 def parse(text: str) -> Expression:
-    """Read an expression; an empty one holds for every packet.
+    """Parse an expression; an empty one matches every packet.
 
     Raises:
-        WordsRefused: with the place of what is wrong, and what may stand there.
+        WordsRefused: The text is not an expression. The error has the position and what was expected there.
     """
     cursor = Cursor(text)
     if cursor.ended():
@@ -60,7 +61,7 @@ def parse(text: str) -> Expression:
 
 @dataclass(slots=True)
 class _Row:
-    """Parts joined so far; another kind of joint makes them the first part of what follows."""
+    """Parts joined so far; a different operator nests them as the first part of a new row."""
 
     parts: list[Expression]
     joint: type[AllOf | AnyOf] = AllOf
@@ -78,7 +79,7 @@ class _Row:
 
 
 def _joined(cursor: Cursor, read: Callable[[], Expression]) -> Expression:
-    """Read parts and what joins them; a change of the joint puts what is before it deeper."""
+    """Parse parts and the operators between them; a change of operator nests the earlier parts."""
     row = _Row([read()])
     while joint := cursor.take(_JOINT):
         row.add(AllOf if _AND.match(joint) else AnyOf, read())
@@ -87,7 +88,7 @@ def _joined(cursor: Cursor, read: Callable[[], Expression]) -> Expression:
 
 
 def _sequence(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qualifiers | None]:
-    """Read terms and what joins them; return with the keywords that are kept."""
+    """Parse terms and the operators between them; return the expression and the keywords that still apply."""
 
     def term() -> Expression:
         nonlocal asked
@@ -134,7 +135,7 @@ def _primitive(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qu
 
 
 def _bare(cursor: Cursor, asked: Qualifiers) -> Expression:
-    """Read an id whose keywords stand further ahead; where it is none, other keywords may have been meant."""
+    """Parse an id whose keywords come from an earlier primitive; the error lists other keywords too."""
     start = cursor.at
     try:
         return asked.read(cursor)
@@ -163,7 +164,7 @@ def _direction(cursor: Cursor) -> str:
 
 
 def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str) -> Qualifiers:
-    """Refuse keywords that do not go together; without a kind, hosts are meant."""
+    """Refuse keywords that cannot be combined; the default kind is ``host``."""
     kind = kind or "host"
     if direction and kind not in _SIDED:
         raise cursor.refused("host, net, port or portrange behind src and dst", f"{kind} has no direction", start)
@@ -174,7 +175,7 @@ def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str)
 
 
 def _ids(cursor: Cursor, asked: Qualifiers) -> Expression:
-    """Read what stands behind keywords: an id, one that is negated, or several in parentheses."""
+    """Parse the ids after keywords: one id, a negated one, or several in parentheses."""
     if cursor.take(_NOT):
         with cursor.inside():
             return Negated(_ids(cursor, asked))
@@ -187,7 +188,7 @@ def _ids(cursor: Cursor, asked: Qualifiers) -> Expression:
 
 
 def _bound(cursor: Cursor, word: str) -> Expression:
-    """``less`` and ``greater`` include the number."""
+    """Parse ``less`` or ``greater``; both include the number."""
     at, most = cursor.at, number(cursor.run, 0xFFFFFFFF)
     if most is None:
         raise cursor.refused("a number of bytes")
@@ -199,5 +200,5 @@ def _bound(cursor: Cursor, word: str) -> Expression:
 
 
 def _multicast(family: Family) -> Expression:
-    """As libpcap has it: in IPv4 every destination from 224.0.0.0 on."""
+    """Return multicast as libpcap defines it: in IPv4 every destination from 224.0.0.0 on."""
     return leaves.of_network("dst", leaves.MULTICAST[family])

@@ -1,6 +1,8 @@
-"""What stands behind keywords: addresses, networks, ports, protocols, interfaces, states and marks.
+"""Parser of EXPR ids: addresses, networks, ports, protocols, interfaces, connection states and marks.
 
-`Qualifiers` is the keywords. They are kept from one id to the next: ``tcp port 22 or 80`` asks for ``tcp port`` twice.
+`Qualifiers` holds the keywords before an id; `Qualifiers.read` parses the id into an `Expression` and raises
+`WordsRefused`. Keywords carry over to the next id: ``tcp port 22 or 80`` means ``tcp port 22 or tcp port 80``. Source:
+pcap-filter(7).
 """
 
 import re
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from engine.errors import shown
+from engine.ip_types import Network
 from engine.rulesets.model import Family
 from simulator.expression import leaves
 from simulator.expression.ast import Expression, Leaf, all_of, any_of
@@ -17,7 +20,7 @@ from simulator.expression.vocabulary import FAMILIES, PROTOCOLS, SERVICES
 from simulator.packets import ConnState, protocol_names
 
 EITHER, BOTH = "either", "both"
-"""Directions beside ``src`` and ``dst``: one of the two sides, and each of them."""
+"""Directions beside ``src`` and ``dst``: either side, or both sides."""
 
 MASK = re.compile(r"mask(?![\w.:/-])")
 _DOTTED = re.compile(r"(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){0,3}", re.ASCII)
@@ -35,27 +38,27 @@ _MARK = "a number, or a number and a mask with / between"
 
 @dataclass(frozen=True, slots=True)
 class Qualifiers:
-    """The keywords ahead of an id: ``kind`` such as ``port``, a direction, and what limits the protocol or family."""
+    """Keywords before an id: ``kind`` such as ``port``, a direction, and a protocol or family limit."""
 
     kind: str
     direction: str = EITHER
     protocol: str = ""
 
     def read(self, cursor: Cursor) -> Expression:
-        """Read one id.
+        """Parse one id.
 
         Raises:
-            WordsRefused: it is none that these keywords take.
+            WordsRefused: These keywords do not accept the id.
         """
         return _READERS[self.kind](self, cursor)
 
     @property
     def family(self) -> Family | None:
-        """The family that the keywords ask for."""
+        """Family that the keywords require, if any."""
         return FAMILIES.get(self.protocol)
 
     def sided(self, leaf_of: Callable[[str], Expression]) -> Expression:
-        """Ask about the sides that are meant."""
+        """Join the leaves of the sides that the direction names."""
         if self.direction in leaves.SIDES:
             return leaf_of(self.direction)
         join = all_of if self.direction == BOTH else any_of
@@ -101,15 +104,15 @@ def _masked(asked: Qualifiers, cursor: Cursor, at: int, address: int) -> Express
     return asked.sided(lambda side: leaves.of_masked(side, address, bits))
 
 
-def _of_network(asked: Qualifiers, cursor: Cursor, at: int, network: leaves.Network) -> Expression:
+def _of_network(asked: Qualifiers, cursor: Cursor, at: int, network: Network) -> Expression:
     family = Family.IPV4 if network.version == 4 else Family.IPV6
     if asked.family not in {None, family}:
         raise cursor.refused(f"an address of {asked.family} behind {asked.protocol}", at=at)
     return asked.sided(lambda side: leaves.of_network(side, network))
 
 
-def _network(text: str) -> leaves.Network | None:
-    """A network, a whole address, or the first numbers of an IPv4 address; no bit may stand behind its length."""
+def _network(text: str) -> Network | None:
+    """Parse a network, a full address, or the leading numbers of an IPv4 address; host bits must be zero."""
     start, slash, length = text.partition("/")
     if slash and not re.fullmatch(r"\d{1,3}", length, re.ASCII):
         return None
@@ -123,7 +126,7 @@ def _network(text: str) -> leaves.Network | None:
 
 
 def _short(text: str) -> IPv4Network | None:
-    """``10`` is 10.0.0.0/8, ``192.168`` is 192.168.0.0/16; a lone 0 is the address 0.0.0.0, as libpcap has it."""
+    """Parse ``10`` as 10.0.0.0/8 and ``192.168`` as 192.168.0.0/16; a lone 0 is the address 0.0.0.0, as in libpcap."""
     if not _DOTTED.fullmatch(text):
         return None
     parts = text.split(".")
@@ -144,7 +147,7 @@ def _bits_outside(word: str) -> str:
 
 
 def number(text: str, highest: int) -> int | None:
-    """Read a number; None where it is none, or higher. A leading 0 is octal to libpcap alone, so it is refused."""
+    """Parse a number; None if it is not one or too high. A leading 0 is refused, as only libpcap reads it as octal."""
     if not _NUMBER.fullmatch(text):
         return None
     value = int(text, 16 if text[:2].lower() == "0x" else 10)
@@ -181,7 +184,7 @@ def _of_ports(name: str, low: int, high: int) -> Callable[[str], Leaf]:
 
 
 def _proto(asked: Qualifiers, cursor: Cursor) -> Expression:
-    """A backslash tells libpcap that a name is no keyword; here it may be left out."""
+    """Parse a protocol; libpcap needs a backslash before a name that is a keyword, here it is optional."""
     word = cursor.run.removeprefix("\\")
     known = PROTOCOLS[word][0] if word in PROTOCOLS else protocol_names.PROTOCOLS.get(word, number(word, 255))
     if not known:
@@ -191,7 +194,7 @@ def _proto(asked: Qualifiers, cursor: Cursor) -> Expression:
 
 
 def _interface(asked: Qualifiers, cursor: Cursor) -> Expression:
-    """As ``dev_valid_name`` in the kernel; iptables takes no +, which would stand for every interface, as a name."""
+    """Check a name as ``dev_valid_name`` of the kernel does; "+" alone would match every interface."""
     word = cursor.run
     if not 0 < len(word) < 16 or word in {".", ".."} or not word.isprintable() or set(word) & set("/:"):
         raise cursor.refused(_INTERFACE)
@@ -234,4 +237,4 @@ _READERS: Mapping[str, Callable[[Qualifiers, Cursor], Expression]] = {
 }
 
 EXTENSIONS = frozenset({"in", "out", "ctstate", "mark"})
-"""The kinds that pcap-filter(7) does not have."""
+"""Kinds that pcap-filter(7) does not have."""

@@ -1,7 +1,8 @@
-"""Relations between a field of a packet and a number, such as ``tcp[tcpflags] & tcp-syn != 0``, as leaves.
+"""Conversion of relations, such as ``tcp[tcpflags] & tcp-syn != 0``, to EXPR leaves.
 
-Fields and bits are those that matches of iptables can ask for. As in libpcap, brackets behind a protocol with ports or
-behind ``icmp`` mean IPv4 alone, and never a later fragment.
+`FIELDS` maps each field that iptables can match to a function from a `Relation` to an `Expression`. These raise
+`NeverTrueError` if no packet can match and `UnsupportedRelationError` if iptables has no match for the relation. As in
+libpcap, brackets after ``icmp`` or a protocol with ports imply IPv4, and fragments after the first never match.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,22 +24,22 @@ RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
 }
 
 RelationKey = tuple[str, int, int]
-"""What stands ahead of the brackets, the first byte, and how many; ``len`` has no brackets."""
+"""Word before the brackets, first byte, and number of bytes; ``len`` has no brackets."""
 
 LENGTH: RelationKey = ("len", 0, 4)
 
 
 class NeverTrueError(ValueError):
-    """No packet is such."""
+    """No packet can satisfy the relation."""
 
 
 class UnsupportedRelationError(ValueError):
-    """No match of iptables asks for this; the words say what may be asked of the field."""
+    """No iptables match expresses the relation; the message says what the field supports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Those bits of a field that are in the mask, and how they compare with a number; ``full`` has all its bits."""
+    """Comparison of a masked field with a number; ``full`` is the mask of the whole field."""
 
     sign: str
     number: int
@@ -46,27 +47,27 @@ class Relation:
     full: int
 
     def whole(self) -> None:
-        """Take no part of the field.
+        """Check that the relation uses the whole field.
 
         Raises:
-            UnaskedError: the mask does.
+            UnsupportedRelationError: The mask selects only a part.
         """
         if self.mask != self.full:
             raise UnsupportedRelationError("the whole field, without &")
 
     def values(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Return the values the masked field can have for which the relation holds, and the others."""
+        """Return the values of the masked field that satisfy the relation, and those that do not."""
         relation = RELATIONS[self.sign]
         possible = [value for value in range(self.full + 1) if value & ~self.mask == 0]
         chosen = [value for value in possible if relation(value, self.number)]
         return chosen, [value for value in possible if not relation(value, self.number)]
 
     def ranges(self, most: int) -> list[tuple[int, int]]:
-        """Return the ranges of a field from 0 to ``most`` for which the relation holds.
+        """Return the ranges from 0 to ``most`` that satisfy the relation.
 
         Raises:
-            NeverError: there are none.
-            UnaskedError: the mask takes a part of the field.
+            NeverTrueError: There are none.
+            UnsupportedRelationError: The mask selects only a part of the field.
         """
         self.whole()
         below, above = (0, min(self.number - 1, most)), (self.number + 1, most)
@@ -84,11 +85,11 @@ class Relation:
         return found
 
     def equal(self, leaf_of: Callable[[int], Expression], guard: Expression) -> Expression:
-        """Ask for one value, or for any other where the guard holds.
+        """Return an expression for one value, or for every other value within ``guard``.
 
         Raises:
-            NeverError: the mask leaves no such value.
-            UnaskedError: the relation is not ``==`` or ``!=``.
+            NeverTrueError: The mask excludes the value.
+            UnsupportedRelationError: The relation is not ``==`` or ``!=``.
         """
         if self.sign not in {"==", "=", "!="}:
             raise UnsupportedRelationError("== or !=")
@@ -102,10 +103,15 @@ class Relation:
     def either(
         self, leaf_of: Callable[[int], Expression], guard: Expression, odd: frozenset[int] = frozenset()
     ) -> Expression:
-        """Ask for every value that is meant, or for none of the others; of the odd ones only in this way.
+        """Return an expression for the values that satisfy the relation, positive or negated, whichever is shorter.
+
+        Args:
+            leaf_of: Makes the leaf of one value.
+            guard: Holds for every packet that has the field.
+            odd: Values that can only be expressed by excluding the others.
 
         Raises:
-            NeverError: there is no such value.
+            NeverTrueError: No value satisfies the relation.
         """
         chosen, others = self.values()
         if not chosen:
@@ -172,7 +178,7 @@ def _fragment(relation: Relation) -> Expression:
 
 
 _RESERVED: Mapping[Family, frozenset[int]] = {Family.IPV4: frozenset({255}), Family.IPV6: frozenset()}
-"""The ICMP type that iptables takes for all types."""
+"""ICMP type that iptables treats as "any type"."""
 
 
 def _icmp_type(family: Family) -> Callable[[Relation], Expression]:
@@ -186,7 +192,7 @@ def _icmp_type(family: Family) -> Callable[[Relation], Expression]:
 
 
 def _icmp_code(family: Family) -> Callable[[Relation], Expression]:
-    """A code is asked for with its type, so once for each."""
+    """Return the meaning of an ICMP code; iptables matches a code only with its type, so it takes one leaf per type."""
     kinds = [kind for kind in range(0x100) if kind not in _RESERVED[family]]
 
     def meaning(relation: Relation) -> Expression:
@@ -228,4 +234,4 @@ FIELDS: Mapping[RelationKey, Callable[[Relation], Expression]] = {
     ("icmp6", 1, 1): _icmp_code(Family.IPV6),
     ("icmp6", 0, 2): _icmp_both(Family.IPV6),
 }
-"""What relations mean, by the field."""
+"""Meaning of a relation, by field."""

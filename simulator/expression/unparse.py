@@ -1,4 +1,7 @@
-"""Expressions as text again, which reads as the same expression."""
+"""Writer of expressions: turns an `Expression` back into EXPR text that parses to the same expression.
+
+Raises `KeyError` for a leaf whose matches no EXPR primitive produces.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -13,10 +16,10 @@ _WORD_OF: Mapping[Family | None, str] = {None: "", **{family: word for word, fam
 
 
 def spelled(expression: Expression) -> str:
-    """Return the text of an expression that `parse` or its helpers made.
+    """Return the EXPR text of an expression.
 
     Raises:
-        KeyError: a leaf has matches that no primitive makes.
+        KeyError: A leaf has matches that no primitive produces.
     """
     match expression:
         case Leaf():
@@ -34,7 +37,7 @@ def _enclosed(part: Expression) -> str:
 
 
 def _leaf(leaf: Leaf) -> str:
-    """The last match tells what is asked; the one ahead of it, if any, is its protocol."""
+    """Write a leaf by its last match; a match before it is only its protocol."""
     if not leaf.matches:
         return _WORD_OF[leaf.family]
     last = leaf.matches[-1]
@@ -137,4 +140,4 @@ _SPELLED: Mapping[tuple[str, str], Callable[[Match, Family | None], str]] = {
     ("conntrack", "ctstate"): lambda match, _family: f"ctstate {match.values[0].lower()}",
     ("mark", "mark"): _named("mark"),
 }
-"""How the last match of a leaf is asked for."""
+"""Writers of a leaf's last match, by module and option."""

@@ -1,7 +1,7 @@
-"""The words of pcap-filter(7): those of protocols, services and types, and those that are refused, with the reason.
+"""Words of pcap-filter(7): protocols, services, constants, and the words refused with a reason.
 
-Numbers are IANA's. A machine's own files of services and protocols are not asked, so that an expression means the same
-everywhere.
+Numbers are IANA's. The machine's own /etc/services and /etc/protocols are not read, so an expression means the same on
+every machine.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ PROTOCOLS: Mapping[str, tuple[int, Family | None]] = {
     "vrrp": (112, Family.IPV4),
     "carp": (112, Family.IPV4),
 }
-"""Words that stand alone for a protocol, and the family they are limited to."""
+"""Words for protocols, with the number and the family they are limited to."""
 
 FAMILIES: Mapping[str, Family] = {"ip": Family.IPV4, "ip6": Family.IPV6}
 
@@ -55,7 +55,7 @@ SERVICES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "imaps": (993, ("tcp",)),
     "nfs": (2049, _BOTH),
 }
-"""Ports by name, and the protocols a name stands for by itself: all that have ports where it is not of one alone."""
+"""Port of each service, and the protocols that the name covers on its own."""
 
 CONSTANTS: Mapping[str, int] = {
     "tcpflags": 13,
@@ -116,7 +116,7 @@ CONSTANTS: Mapping[str, int] = {
     "icmp6-multicastroutersolicit": 152,
     "icmp6-multicastrouterterm": 153,
 }
-"""Words for numbers: offsets inside brackets, bits of TCP's flags, types of ICMP."""
+"""Named numbers: header offsets, TCP flag bits, ICMP types."""
 
 _LINK = "rules see IP packets, not the frames they came in"
 _PATH = "rules see a packet, not how a tool captured it"
@@ -135,4 +135,4 @@ UNSEEN: Mapping[str, str] = {
     "multicast": "ip multicast and ip6 multicast can be seen",
     "protochain": "the protocol after all headers is what `proto` asks for",
 }
-"""What pcap-filter(7) has and a node's firewall cannot see, with the reason."""
+"""Words of pcap-filter(7) about data that a node's firewall cannot see, with the reason."""

@@ -1,6 +1,9 @@
-"""The lockout guard: no plan may close a lifeline or break an invariant, nor lead packets astray on its way.
+"""Lockout guard: refuses plans that close a lifeline, break an invariant or have unsafe intermediate states.
 
-All packets are judged, by the host's own rules together with nodewall's.
+`LockoutGuard.judge` takes the rulesets before and after a plan and its `IntermediateState` values; it returns a
+`PlanProof`. An intermediate state is unsafe if a packet gets a verdict there that is neither its old nor its new one.
+The proof covers all packets and includes the host's own rules. Raises `Refused` for an invalid ruleset and
+`WitnessMismatch` if the packet simulator contradicts the proof.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,13 +12,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from engine.errors import NoProof, Refused, plain
+from engine.ip_types import Address
 from engine.policy.completed_rules import CompletedRule
-from engine.policy.prefix_sets import Address
 from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.transitions import IntermediateState
 from simulator.analysis.compare import compare
-from simulator.analysis.invariants import Invariant
+from simulator.analysis.invariants import ParsedInvariant
 from simulator.analysis.prove import breaches, proofs, witness_of
 from simulator.context import LOOPBACK
 from simulator.guard.lifeline_conditions import Lifeline, lifelines_of
@@ -37,13 +40,13 @@ from simulator.symbolic.slicing import RulesetSlicer, moved
 from simulator.symbolic.symbolic_rules import SymbolicChain
 
 _SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
-"""Which field has the node's own address at a hook, which that of the far end, and by which interface that is."""
+"""By hook: the field with the node's own address, the field with the peer's address, and the interface field."""
 
 _SMALL = 1 << 18
-"""Nodes of diagrams about few packets; what needs more is looked at as a whole."""
+"""Node limit for diagrams of a few changed packets; beyond it the guard examines all packets."""
 
 _MOST, _FEW = 4, 1_000
-"""A guard forgets once it knows so many times the rules that there are, and a few more."""
+"""The guard drops its caches when they hold this many times the current rules, plus a constant."""
 
 
 @dataclass(slots=True)
@@ -57,16 +60,16 @@ class LockoutGuard:
 
     lifelines: Sequence[CompletedRule] = ()
     own: Sequence[Address] = ()
-    invariants: Sequence[Invariant] = ()
+    invariants: Sequence[ParsedInvariant] = ()
     budget: Budget = UNLIMITED
     _families: dict[Family, "_Family"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
-        """Return what speaks against a plan.
+        """Return the objections to a plan; an empty proof if there are none.
 
         Raises:
-            Refused: a ruleset lacks a set or chain, or has a loop.
-            Unconfirmed: the simulator of single packets does not agree.
+            Refused: A ruleset lacks a set or chain, or has a loop.
+            WitnessMismatch: The packet simulator contradicts the proof.
         """
         found = PlanProof()
         for family in Family:
@@ -93,7 +96,7 @@ class LockoutGuard:
         return PlanProof() if only_members and self._is_clear(known, change) else self._judged(known, change)
 
     def differing(self, one: Ruleset, other: Ruleset) -> str:
-        """Return which packets two rulesets treat differently, found out about all of them."""
+        """Return a summary of packets that two rulesets treat differently, or an empty string; covers all packets."""
         try:
             return next((change.summary for change in compare(one, other, budget=self.budget)), "")
         except NoProof as error:
@@ -115,9 +118,9 @@ class LockoutGuard:
             return found + PlanProof(unproved=(str(error),))
 
     def _is_clear(self, known: "_Family", change: "_Change") -> bool:
-        """Return whether nothing speaks against a change of members, by a look at just those packets that it is about.
+        """Return whether a member set delta is safe, by examining only the packets that it affects.
 
-        If not, or if that cannot be told so, all packets are to be looked at.
+        False means that the guard must examine all packets.
         """
         if self.invariants and known.kept != change.old.hooks:
             return False
@@ -155,7 +158,7 @@ class LockoutGuard:
 
 
 class _Family:
-    """What a guard knows of one family: rules that were read, what is asked about them, and the space of last time."""
+    """Cached state of the guard for one family: rules read, lifeline questions, and the last packet space."""
 
     def __init__(self, library: SymbolicRulesetReader, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
         self.library = library
@@ -167,7 +170,7 @@ class _Family:
         ]
         self.sieve = RulesetSlicer()
         self.kept: Mapping[Hook, tuple[SymbolicChain, ...]] | None = None
-        """The rules that were last seen to keep all invariants."""
+        """Chains that satisfied all invariants in the last proof."""
         self.rows = 0
         """How many rules there are after the last change."""
         self._atlas: SymbolicContext | None = None
@@ -180,7 +183,7 @@ class _Family:
         return _Change(old, new, tuple(dict.fromkeys(ways)))
 
     def atlas_of(self, change: "_Change", more: Sequence[PacketQuestion], budget: Budget) -> SymbolicContext:
-        """Return the space of a change, in which lifelines and more can be asked about."""
+        """Return the symbolic context of a change, prepared for lifelines and further questions."""
         worlds = [change.old, change.new, *change.ways]
         self._atlas = SymbolicContext.of(self.library, worlds, [*self.questions, *more], budget, self._atlas)
         return self._atlas
@@ -188,7 +191,7 @@ class _Family:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """The state before a plan, the state after it, and those between that are like neither."""
+    """Rules before a plan, after it, and in the intermediate states that equal neither."""
 
     old: SymbolicRuleset
     new: SymbolicRuleset
@@ -196,7 +199,7 @@ class _Change:
 
 
 def _read(library: SymbolicRulesetReader, passage: IntermediateState) -> Iterator[SymbolicRuleset]:
-    """Yield what a kernel does meanwhile, if one can be in such a state: else it refuses the step that leads there."""
+    """Yield the rules of an intermediate state; nothing if the kernel would refuse the step that leads there."""
     sets = {each.name: each for each in passage.ruleset.sets}
     moving = {name: ChangingSet(sets[name], after) for name, after in passage.moving.items()}
     with suppress(Refused):
@@ -208,7 +211,7 @@ def _strange_hooks(way: SymbolicRuleset, old: SymbolicRuleset, new: SymbolicRule
 
 
 EndFormulas = tuple[Formula, Formula]
-"""Of a hook: which packets go between the node and others or by loopback, and which have one of its addresses here."""
+"""By hook: packets exchanged with other hosts or over loopback, and packets with an own address on the node's side."""
 
 
 def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> EndFormulas:
@@ -218,7 +221,7 @@ def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -
 
 
 def _losses(atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas) -> Iterator[str]:
-    """Yield a packet of a lifeline that was accepted and is no longer, if there is one."""
+    """Yield an example packet of a lifeline that was accepted and no longer is, if there is one."""
     lost = _lost(atlas, change, line, ends)
     if is_false(lost):
         return
@@ -234,7 +237,7 @@ def _losses(atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFo
 def _lost(
     atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas, within: BddFunction | None = None
 ) -> BddFunction:
-    """Return the packets of a lifeline that were accepted and are no longer, or those ``within`` a set alone."""
+    """Return the packets of a lifeline that were accepted and no longer are, limited to ``within`` if given."""
     now = atlas.fates(change.new, line.hook, within)
     with within_limits():
         return _admitted(atlas, change.old, line, ends, within) & ~now.verdicts[Verdict.ACCEPT]
@@ -250,7 +253,7 @@ def _admitted(
 
 
 def _strays(atlas: SymbolicContext, change: _Change) -> Iterator[str]:
-    """Yield a packet that on the way gets a verdict which is neither its old nor its new one, if there is one."""
+    """Yield an example packet whose verdict in an intermediate state is neither the old nor the new one."""
     for way in change.ways:
         for hook in _strange_hooks(way, change.old, change.new):
             found = _astray(atlas, change, way, hook)
@@ -271,12 +274,12 @@ def _astray(
 
 
 class TrustingVerifier:
-    """Finds no fault in anything: for tests, and for taking nodewall off a node."""
+    """Verifier that accepts every plan: for tests, and for removing nodewall from a node."""
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the port's signature
-        """Return nothing."""
+        """Return an empty proof."""
         return PlanProof()
 
     def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
-        """Return nothing."""
+        """Return an empty string."""
         return ""

@@ -1,4 +1,8 @@
-"""The traffic of lifelines as conditions on packets: what a rule admits, and what answers that."""
+"""Lifeline rules as packet conditions: the traffic that each rule admits, and the replies to it.
+
+`lifelines_of` turns each `CompletedRule` into two `Lifeline` values, one for each direction. TCP, UDP and SCTP replies
+swap source and destination; other protocols have no reply condition.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +18,15 @@ _OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.IN
 _PAIRS = (("source", "destination"), ("sport", "dport"), ("sports", "dports"), ("src", "dst"))
 _MIRRORED = {word: other for pair in _PAIRS for word, other in (pair, pair[::-1])}
 _ANSWERED = frozenset({"tcp", "udp", "sctp"})
-"""Protocols whose answers go from where the packet went, to where it came from."""
+"""Protocols whose replies swap source and destination."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifeline:
-    """Packets that have to get through a hook, and the name of the rule that is for them.
+    """Packets that must pass a hook, and the name of the rule that admits them.
 
-    Those from or to ``anywhere`` need not all: a host may well ban a few addresses.
+    If ``anywhere`` is set, the rule covers any peer. Then a minority of its packets may be blocked, as a host may ban
+    some addresses.
     """
 
     name: str
@@ -31,7 +36,7 @@ class Lifeline:
 
 
 def lifelines_of(library: SymbolicRulesetReader, rules: Sequence[CompletedRule]) -> Iterator[Lifeline]:
-    """Yield the lifelines of one family: both directions of what rules admit."""
+    """Yield the lifelines of one family: for each rule its traffic, and the replies."""
     options = CompilerOptions(families=(library.family,))
     for rule in rules:
         part = part_of(replace(rule, logged=False), options)
@@ -49,7 +54,7 @@ def _is_answered(rule: Rule) -> bool:
 
 
 def _mirrored(rule: Rule) -> tuple[Match, ...]:
-    """Return what matches the packets of the other direction."""
+    """Return the matches for packets of the opposite direction."""
     return tuple(
         replace(
             match,

@@ -106,11 +106,18 @@ def without_sets(
 
 @dataclass(frozen=True, slots=True)
 class CompiledMatch:
-    """One match made ready: its text as iptables prints it, its check, and why the check may return None.
+    """One match of a rule.
 
-    ``weigh`` stands in for the check where that is not None. ``assumed`` is what an answer relies on, ``made_up`` what
-    it relies on where the packet's bytes are not known. ``still`` says that to weigh it changes nothing that rules
-    remember, ``drops`` that it may find that the packet ends too soon. ``matches`` are the options it was made of.
+    Attributes:
+        text: The match as iptables prints it.
+        check: Decides from the packet alone.
+        why: Reason when the check returns None.
+        weigh: Replaces the check if it is not None; it needs the packet's context.
+        assumed: Assumption that the result relies on.
+        made_up: Assumption if the packet's bytes are not known.
+        still: Whether ``weigh`` leaves the rule memory unchanged.
+        drops: Whether the check may find that the packet ends too early.
+        matches: The options of the match.
     """
 
     text: str
@@ -130,7 +137,7 @@ class CompiledMatch:
 
 
 class MalformedError(Exception):
-    """The kernel drops the packet, as it ends inside what a match reads (``hotdrop``)."""
+    """The kernel drops the packet because it ends inside the bytes that a match reads (``hotdrop``)."""
 
 
 def beyond(packet: Packet) -> Truth:

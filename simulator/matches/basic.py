@@ -1,6 +1,6 @@
-"""The options every rule has: addresses, interfaces, protocol, fragment (iptables(8), PARAMETERS).
+"""Options of every rule: addresses, interfaces, protocol, fragment.
 
-They behave as ``ip_packet_match`` and ``ip6_packet_match`` in the kernel.
+Source: iptables(8), PARAMETERS; ``ip_packet_match`` and ``ip6_packet_match`` of the kernel.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,8 @@
-"""Matches on what connection tracking knows: conntrack, state, connmark, helper (iptables-extensions(8)).
+"""Matches on connection tracking data: conntrack, state, connmark, helper.
 
-Source: ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark,
-``helper_mt`` of xt_helper.
+The checks use `Packet.state` and `Packet.connection`, and return None if these do not determine the result. Source:
+iptables-extensions(8); ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark, ``helper_mt`` of
+xt_helper.
 """
 
 from collections.abc import Callable, Mapping

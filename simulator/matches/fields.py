@@ -1,6 +1,6 @@
-"""Matches on other fields: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
+"""Matches on single packet fields: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
 
-Source: iptables-extensions(8).
+The parsers of their values raise `ValueError`. Source: iptables-extensions(8).
 """
 
 from collections.abc import Callable, Mapping

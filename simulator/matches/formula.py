@@ -22,7 +22,7 @@ RangeBounds = tuple[Sequence[int], Sequence[int]] | tuple["npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Within:
-    """A number is in one of several ranges."""
+    """Numeric field in one of several ranges."""
 
     field: str
     bounds: RangeBounds
@@ -35,7 +35,7 @@ class Within:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NameCondition:
-    """A name is a given one, or begins with it where a ``+`` stands last."""
+    """Name equal to the pattern, or beginning with it if the pattern ends with ``+``."""
 
     field: str
     pattern: str
@@ -43,7 +43,7 @@ class NameCondition:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MaskedBits:
-    """A number has just these bits of those that the mask has."""
+    """Numeric field whose bits under ``mask`` equal ``value``."""
 
     field: str
     mask: int
@@ -51,7 +51,7 @@ class MaskedBits:
 
 
 class AnswerScope(Enum):
-    """Where the answer to a question is the same."""
+    """Scope in which an unmodelled match has one result: this rule, this packet, or the whole ruleset."""
 
     HERE = auto()
     """Nowhere else: each rule gets its own."""
@@ -63,7 +63,10 @@ class AnswerScope(Enum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FreeCondition:
-    """What fields do not decide; ``text`` is the match as iptables prints it, ``why`` ends a sentence about it."""
+    """Condition that the fields do not decide, so that it may hold or not.
+
+    ``text`` is the match as iptables prints it; ``why`` completes a sentence about it.
+    """
 
     text: str
     why: str
@@ -72,21 +75,21 @@ class FreeCondition:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class And:
-    """All parts hold."""
+    """True if all parts are true."""
 
     parts: tuple["Formula", ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Or:
-    """Some part holds."""
+    """True if any part is true."""
 
     parts: tuple["Formula", ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Not:
-    """The part does not hold."""
+    """True if the part is false."""
 
     part: "Formula"
 

@@ -1,6 +1,7 @@
-"""Matches on IPv6 extension headers: ah, dst, frag, hbh, ipv6header, mh, rt; and ah in IPv4 (iptables-extensions(8)).
+"""Matches on IPv6 extension headers: ah, dst, frag, hbh, ipv6header, mh, rt; and ah in IPv4.
 
-Source: the kernel's ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6t_rt, ipt_ah.
+`EVALUATORS` and `GROUPS` map options and modules to their evaluators. Source: iptables-extensions(8); the kernel's
+ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6t_rt, ipt_ah.
 """
 
 from collections.abc import Callable, Mapping

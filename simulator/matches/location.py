@@ -1,12 +1,13 @@
-"""Matches on where a packet is and who sent it: addrtype, rpfilter, policy, physdev, pkttype, owner.
+"""Matches on the position and origin of a packet: addrtype, rpfilter, policy, physdev, pkttype, owner, socket.
 
-Source: iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
+addrtype and rpfilter need the node's addresses and routes (`Host`); without them the result is None. Source:
+iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 
-from engine.policy.prefix_sets import Address
+from engine.ip_types import Address
 from engine.rulesets.model import Family, Match
 from simulator.context import LOOPBACK, UNKNOWN_INTERFACE, Host, PacketContext
 from simulator.matches.base import (

@@ -1,7 +1,7 @@
-"""Matches on a packet's bytes: u32 (numbers masked, shifted and compared) and string.
+"""Matches on packet bytes: u32 (masked, shifted and compared numbers) and string.
 
-Source: iptables-extensions(8); ``u32_match_it`` of the kernel's xt_u32, ``skb_find_text`` behind xt_string. What is
-read past the end does not match.
+Reading past the end of the packet does not match. The result is None if it depends on unknown bytes. Source:
+iptables-extensions(8); ``u32_match_it`` of the kernel's xt_u32, ``skb_find_text`` used by xt_string.
 """
 
 import re
@@ -42,7 +42,7 @@ ByteWord = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Where to read, what to do with it, and the ranges that the outcome has to be in."""
+    """One u32 test: the start offset, the operations, and the ranges that the result must be in."""
 
     start: int
     steps: tuple[tuple[str, int], ...]

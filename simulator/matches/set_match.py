@@ -1,4 +1,7 @@
-"""The set match: ``--match-set`` and the options that go with it (iptables-extensions(8), the kernel's xt_set)."""
+"""Set match: ``--match-set`` and its options, as a check of packets against ipsets.
+
+`compile_set_match` raises `KeyError` for an unknown set. Source: iptables-extensions(8) and the kernel's xt_set.
+"""
 
 from collections.abc import Callable, Mapping
 from math import inf

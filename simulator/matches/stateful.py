@@ -1,8 +1,8 @@
-"""Matches that count, remember or look at the clock: limit, hashlimit, quota, recent, statistic, time.
+"""Matches with memory or a clock: limit, hashlimit, quota, recent, statistic, time.
 
-They answer from the memory of the sequence that a packet belongs to, which is empty at its start, as after the rules
-were loaded. Where packets tell no time, none passes between them. Source: the kernel's xt_limit, xt_hashlimit,
-xt_quota, xt_recent, xt_statistic and xt_time; iptables-extensions(8).
+They use the `MatchMemory` of the packet sequence, which is empty at the start, as after loading the rules. If packets
+carry no time, no time passes between them. Source: iptables-extensions(8); the kernel's xt_limit, xt_hashlimit,
+xt_quota, xt_recent, xt_statistic and xt_time.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -37,7 +37,7 @@ _FRESH = "counts from nothing, as just loaded"
 
 @dataclass(slots=True)
 class _Bucket:
-    """Tokens left, and when that was so; ``time`` is None until a packet tells one."""
+    """Token bucket: tokens left at a time; ``time`` is None until a packet carries one."""
 
     tokens: float
     time: float | None = None
@@ -154,7 +154,7 @@ def _chance(group: OptionGroup) -> CompiledMatch:
 
 @dataclass(slots=True)
 class _Seen:
-    """An address in a list of recent: the hop limit it came with last, and when it was seen, the oldest first."""
+    """Address in a list of ``recent``: its last hop limit, and the times it was seen, the oldest first."""
 
     ttl: int
     stamps: list[float | None] = field(default_factory=list)

@@ -1,8 +1,8 @@
-"""Matches on transport headers: tcp, udp, sctp, multiport, icmp, icmp6 (iptables-extensions(8)).
+"""Matches on transport headers: tcp, udp, sctp, multiport, icmp, icmp6.
 
-None of them holds for a later fragment, which has no such header, and none for another protocol, negated or
-not. (For an IPv6 fragment that is so with ip6tables-legacy; ip6tables-nft reads on in the payload on some kernels.
-With connection tracking in use neither ever sees one.)
+A match never holds for another protocol, negated or not, nor for a fragment other than the first, which has no
+transport header. For IPv6 fragments this is the behaviour of ip6tables-legacy; on some kernels ip6tables-nft reads the
+payload. With connection tracking neither sees fragments. Source: iptables-extensions(8).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,6 +1,7 @@
-"""Matches on what stands deeper in a packet's bytes: tcp options, tcpmss, sctp chunks, dccp, esp, ah.
+"""Matches on transport header options: TCP options, tcpmss, SCTP chunks, dccp, esp, ah.
 
-Sources: iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp, ipt_ah, ip6t_ah.
+The checks read the packet's bytes; without known bytes they assume headers without options and no payload. Sources:
+iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp, ipt_ah, ip6t_ah.
 """
 
 from collections.abc import Iterator, Mapping
@@ -134,7 +135,7 @@ def _chunk(text: str) -> tuple[int, tuple[int, int]]:
 
 
 class _CutError(Exception):
-    """A chunk is cut, or has no length."""
+    """Raised for a chunk that is truncated or has no length."""
 
 
 def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:

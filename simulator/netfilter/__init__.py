@@ -1,7 +1,7 @@
-"""Hooks, tables and chains: what a ruleset does to a packet, and by which rules.
+"""Packet simulator: the verdict of a ruleset for one packet, with the rules that led to it.
 
-The walk is Linux's: the tables of a hook in the kernel's order, ``jump``, ``goto`` and ``RETURN`` as in iptables(8).
-What is not modelled is assumed not to match or not to act, and the answer names every such assumption.
+The walk follows Linux: tables in the kernel's hook order; ``jump``, ``goto`` and ``RETURN`` as in iptables(8). An
+unmodelled match is assumed not to match, an unmodelled target not to act. The `Evaluation` names every such assumption.
 """
 
 from engine.rulesets.model import Hook, Ruleset

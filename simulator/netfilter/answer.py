@@ -1,4 +1,7 @@
-"""What became of a packet: the verdict, who gave it, the path to it and what had to be assumed."""
+"""Result types of the packet simulator: `Verdict`, `Decision`, `TraceStep` and `Evaluation`.
+
+Their ``as_json`` methods return the JSON form of the command line contract.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +15,7 @@ LOGGERS = frozenset({"LOG", "NFLOG"})
 
 
 class Verdict(StrEnum):
-    """What netfilter does with a packet; ``reject`` is a drop that answers the sender."""
+    """Final action of netfilter on a packet; ``reject`` is a drop that also answers the sender."""
 
     ACCEPT = "accept"
     DROP = "drop"
@@ -21,7 +24,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The rule that decided: ``rule`` counts from 1 within its chain, 0 is the chain's own policy."""
+    """Deciding rule: ``rule`` counts from 1 within its chain; 0 is the chain's policy."""
 
     table: str
     chain: str
@@ -43,9 +46,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """A rule the packet matched; ``depth`` counts the chains entered to get there, ``target`` may be empty.
+    """Rule that the packet matched.
 
-    One that is not ``matched`` dropped the packet, which ends inside what the rule's matches read.
+    ``depth`` counts the chains entered so far; ``target`` may be empty. If ``matched`` is false, the rule's matches
+    dropped the packet, because it ends inside the bytes that they read.
     """
 
     table: str
@@ -59,11 +63,14 @@ class TraceStep:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a ruleset does to ``packet`` at ``hook``.
+    """Result of a ruleset for ``packet`` at ``hook``.
 
-    ``decided_by`` is the filter table's decider when the packet is accepted there, as other tables are not for
-    filtering; None where the hook has no chain at all. ``left`` is the packet as it leaves the hook: with the mark and
-    connection state that rules gave it.
+    Attributes:
+        left: The packet as it leaves the hook, with the mark and connection state that rules set.
+        decided_by: For an accepted packet the decision of the filter table, as other tables do not filter. None if the
+            hook has no chain.
+        trace: Rules that the packet matched.
+        assumptions: Assumptions about unmodelled matches and targets.
     """
 
     packet: Packet

@@ -1,13 +1,15 @@
-"""Address translation: what DNAT, SNAT, MASQUERADE, REDIRECT and NETMAP make of a connection's first packet.
+"""Address translation targets: DNAT, SNAT, MASQUERADE, REDIRECT and NETMAP for a connection's first packet.
 
-Source: iptables-extensions(8); ``nf_nat_setup_info`` of the kernel's nf_nat_core.
+`TRANSLATIONS` maps a target name to a reader of its options, which returns the rewriting function.
+`simulator.netfilter.nat_tuples` chooses the new tuple. The parsers raise `ValueError` for text that is not a range.
+Source: iptables-extensions(8) and ``nf_nat_setup_info`` of the kernel's nf_nat_core.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from engine.policy.prefix_sets import Address
+from engine.ip_types import Address
 from engine.rulesets.model import Family, Hook, Target
 from simulator.context import Host, PacketContext
 from simulator.netfilter.nat_tuples import Assume, NatBinding, NatRange, PortBounds

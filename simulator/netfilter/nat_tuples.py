@@ -1,6 +1,7 @@
-"""Which tuple address translation gives a connection: one that is free, and as near as can be to what was wanted.
+"""Choice of the tuple that address translation gives a connection: free, and as close to the wanted range as possible.
 
-Source: ``get_unique_tuple`` and ``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core. It knows nothing of rules.
+`NatBinding.bound` rewrites a `Packet` for a `NatRange`. Source: ``get_unique_tuple`` and
+``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core.
 """
 
 import struct
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from engine.policy.prefix_sets import Address
+from engine.ip_types import Address
 from simulator.context import ConnectionLookup
 from simulator.packets import Packet, protocol_names, rewritten
 
@@ -24,9 +25,9 @@ _ATTEMPTS = 128
 
 @dataclass(frozen=True, slots=True)
 class NatRange:
-    """The addresses and ports to choose from; None leaves them as they are. A port may be ``drawn`` in any case.
+    """Addresses and ports to choose from; None keeps the packet's own.
 
-    The choice among addresses is ``persistent`` if a source gets the same one whatever its destination.
+    ``drawn`` requests a random port. ``persistent`` gives a source the same address for every destination.
     """
 
     addresses: tuple[Address, Address] | None
@@ -37,7 +38,7 @@ class NatRange:
 
 @dataclass(frozen=True, slots=True)
 class NatBinding:
-    """One choice to make: which end of the packet is rewritten, out of what, next to which connections."""
+    """One translation: the range, the end of the packet to rewrite, and the existing connections."""
 
     wanted: NatRange
     source: bool

@@ -1,4 +1,8 @@
-"""The SET target: what a rule adds to sets, deletes from them and takes from them (the kernel's xt_set)."""
+"""SET target: adds packets to ipsets, deletes them, and copies a member's mark to the packet.
+
+`set_effect` returns the `TargetEffect`; it raises `KeyError` for an unknown set. Source: iptables-extensions(8) and the
+kernel's xt_set.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,8 @@
-"""The walk of one packet through the tables of a hook."""
+"""Walker: evaluation of one packet through the tables of a hook.
+
+`Walker.verdict` takes a `Packet` and returns an `Evaluation`. It raises `Refused` if the ruleset lacks a set or chain
+or has a loop. Source of the table order: the kernel's ``enum nf_ip_hook_priorities``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -46,7 +50,7 @@ def hook_of(packet: Packet) -> Hook:
 
 @dataclass(frozen=True, slots=True)
 class TableResult:
-    """How one table ended."""
+    """Result of one table."""
 
     verdict: Verdict
     decision: Decision
@@ -55,7 +59,7 @@ class TableResult:
 
 @dataclass(slots=True)
 class PacketWalk:
-    """One packet on its way: as rules have changed it, the path so far, and what was assumed (an ordered set)."""
+    """One packet during its walk: its current fields, the trace, and the assumptions in order."""
 
     packet: Packet
     around: PacketContext
@@ -151,7 +155,7 @@ def _relied_on(test: CompiledMatch, packet: Packet, *, known: bool) -> list[str]
 
 
 class Walker:
-    """A ruleset ready for many packets; each family is compiled when its first packet comes."""
+    """Ruleset prepared for many packets; each family is compiled with its first packet."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         self.ruleset = ruleset
@@ -229,7 +233,7 @@ def _walk(passage: PacketWalk, table: str, base: ProgramChain, hook: Hook) -> Ta
 
 
 class _DroppedError(Exception):
-    """A rule dropped the packet by looking at it."""
+    """Raised when a match drops the packet because it ends too early (``hotdrop``)."""
 
     def __init__(self, rule: ProgramRule) -> None:
         super().__init__(rule)

@@ -1,7 +1,7 @@
-"""What the policies themselves say of a packet, without any rule compiled: the reference that compiled rules must meet.
+"""Reference implementation of policy semantics for one packet, independent of the compiler.
 
-``evaluate`` considers rules in order; ``members`` and ``traffic`` say who and what a rule means, ``labels`` whether a
-selector holds, all with reasons for people.
+Tests compare compiled rules with it. `evaluate` considers rules in order and returns an `Explanation`. The modules
+``peers``, ``traffic`` and ``labels`` evaluate the parts of a rule, each with reasons for people.
 """
 
 from simulator.oracle.evaluate import Explanation, RuleConsideration, evaluate

@@ -1,7 +1,8 @@
-"""What policies say of a packet: every rule considered in order, and the one that decides.
+"""Evaluation of all policies of a cluster state for one packet on one node: each rule considered, and the deciding one.
 
-Written from ``docs/reference/semantics.md`` alone, and sharing nothing with resolution and compilation, so that these
-can be held against it. Slow and plain is right here.
+`evaluate` returns an `Explanation`, or raises `UnknownNode`. The code follows ``docs/reference/semantics.md`` alone. It
+shares nothing with policy resolution and compilation, so that tests can compare these with it. It is simple and slow on
+purpose.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from simulator.oracle.traffic import is_named
 from simulator.packets import Address, ConnState, Packet
 
 STATIC = "(static)"
-"""Stands for a policy's name in what comes ahead of all policies."""
+"""Policy name of the rules that precede all policies."""
 
 _BASELINE = "baseline"
 _TCP = 6
@@ -28,7 +29,7 @@ OracleRule = IngressRule | EgressRule | PrivilegedRule
 
 @dataclass(frozen=True, slots=True)
 class RuleConsideration:
-    """A rule, or a whole policy where ``index`` is -1, that was looked at: whether it matched, and why."""
+    """Evaluation of one rule, or of a whole policy if ``index`` is -1: whether it matched, and why."""
 
     policy: str
     direction: str
@@ -41,7 +42,7 @@ class RuleConsideration:
 
     @property
     def place(self) -> str:
-        """Where it stands, as ``ingress[0]``, with its name where it has one."""
+        """Position of the rule, such as ``ingress[0]``, with its name if it has one."""
         if self.index < 0:
             return self.rule
         return f"{self.direction}[{self.index}]" + (f" {self.rule}" if self.rule else "")
@@ -49,10 +50,12 @@ class RuleConsideration:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What policies say of a packet on a node.
+    """Result of policy evaluation for one packet on one node.
 
-    ``action`` is Allow, Drop or Reject, or empty where no rule matched and the host's own rules decide; ``decided_by``
-    is the last of ``considered`` then, or None.
+    Attributes:
+        action: Allow, Drop or Reject; empty if no rule matched, so that the host's own rules decide.
+        considered: Rules in evaluation order.
+        decided_by: The last of ``considered`` if it decides, or None.
     """
 
     packet: Packet
@@ -62,12 +65,12 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """What becomes of the packet on a host without rules of its own."""
+        """Verdict for the packet on a host without rules of its own."""
         return {"Drop": "drop", "Reject": "reject"}.get(self.action, "accept")
 
     @property
     def reject_with(self) -> str | None:
-        """How a rejection answers."""
+        """Reply that a Reject action sends, as in ``--reject-with``."""
         if self.action != "Reject":
             return None
         if self.packet.protocol == _TCP:
@@ -76,15 +79,15 @@ class Explanation:
 
     @property
     def logged_by(self) -> tuple[RuleConsideration, ...]:
-        """The rules that log the packet."""
+        """Rules that log the packet."""
         return tuple(each for each in self.considered if each.matched and each.logs)
 
 
 def evaluate(packet: Packet, state: ClusterState, node: str) -> Explanation:
-    """Return what the policies of a state say of a packet that arrives at a node, or that it sends.
+    """Evaluate the policies of a state for a packet that a node receives or sends.
 
     Raises:
-        UnknownNode: the state has no such node.
+        UnknownNode: The state has no such node.
     """
     if node not in state.nodes:
         raise UnknownNode(node, tuple(sorted(state.nodes)))
@@ -97,7 +100,7 @@ def evaluate(packet: Packet, state: ClusterState, node: str) -> Explanation:
 
 
 def _considered(packet: Packet, state: ClusterState, node: str) -> Iterator[RuleConsideration]:
-    """Yield all that is looked at, in order; what is behind the first that decides is for nobody."""
+    """Yield rule evaluations in order; the caller stops at the first rule that decides."""
     direction = "ingress" if packet.in_interface else "egress"
     unmanaged = _unmanaged(packet, state)
     if unmanaged:
@@ -117,7 +120,7 @@ def _considered(packet: Packet, state: ClusterState, node: str) -> Iterator[Rule
 
 
 def _unmanaged(packet: Packet, state: ClusterState) -> str:
-    """Return why nodewall leaves the packet alone, or nothing."""
+    """Return why nodewall does not manage the packet, or an empty string."""
     config = state.config
     if not config.feature_gates.node_network_policy:
         return "the feature gate NodeNetworkPolicy is shut"

@@ -1,6 +1,7 @@
-"""Whether labels satisfy a selector, and in words why or why not; straight from the manifests' fields.
+"""Evaluation of a label selector, with the reason in words.
 
-Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ .
+`satisfies` takes labels and a `LabelSelector` and returns a `ReasonedResult`. Source:
+https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ .
 """
 
 from collections.abc import Mapping
@@ -11,18 +12,18 @@ from engine.objects import LabelSelector, MatchExpression
 
 @dataclass(frozen=True, slots=True)
 class ReasonedResult:
-    """Whether something holds, and why."""
+    """Boolean result with its reason."""
 
     holds: bool
     why: str
 
     def __bool__(self) -> bool:
-        """Return whether it holds."""
+        """Return the result without the reason."""
         return self.holds
 
 
 def satisfies(labels: Mapping[str, str], selector: LabelSelector) -> ReasonedResult:
-    """Return whether labels satisfy a selector; the first condition that fails is the reason."""
+    """Return whether labels satisfy a selector; the reason is the first condition that fails."""
     for key, value in selector.match_labels.items():
         if labels.get(key) != value:
             return ReasonedResult(holds=False, why=f"{_label(labels, key)}, not {value!r}")

@@ -1,6 +1,7 @@
-"""Whether an address is meant by a peer, and whether a node is meant by ``appliedTo``, with reasons.
+"""Evaluation of a rule's peers for one address, and of ``appliedTo`` for one node, with reasons.
 
-Naive on purpose: every question walks over all objects, nothing is prepared or kept.
+Input is the cluster state; output is a `ReasonedResult`. The code is naive on purpose: every call walks over all
+objects and caches nothing. Source: ``docs/reference/semantics.md``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,14 +15,14 @@ from simulator.packets import Address
 
 
 def is_meant(address: Address, peers: Sequence[Peer], state: ClusterState, node: str) -> ReasonedResult:
-    """Return whether any of the peers of a rule means an address; no peers mean every address."""
+    """Return whether any peer of a rule selects the address; a rule without peers selects every address."""
     if not peers:
         return ReasonedResult(holds=True, why="no peers: any address")
     return _any("peers", (_peer(address, peer, state, node) for peer in peers))
 
 
 def _any(what: str, findings: Iterable[ReasonedResult]) -> ReasonedResult:
-    """Return the first that holds, or all reasons why none does."""
+    """Return the first result that holds, or one with all reasons why none does."""
     reasons = []
     for found in findings:
         if found:
@@ -158,7 +159,7 @@ def _of_service(address: Address, reference: ServiceReference, state: ClusterSta
 
 
 def is_applied(entries: Sequence[AppliedTo], state: ClusterState, name: str) -> ReasonedResult:
-    """Return whether any entry of ``appliedTo`` selects a node as such; entries for Pods do not."""
+    """Return whether any entry of ``appliedTo`` selects the node; entries for Pods do not."""
     labels = state.nodes[name].metadata.labels
     return _any("appliedTo", (_applied(entry, labels, state) for entry in entries))
 

@@ -1,4 +1,8 @@
-"""Whether a packet is of the protocols and ports that a rule names, with reasons."""
+"""Evaluation of a rule's ports and protocols for one packet, with reasons.
+
+Input is a `Packet` and a `PolicyRule`, output a `ReasonedResult`. Source: ``docs/reference/semantics.md``; the code
+shares nothing with the compiler.
+"""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -13,7 +17,7 @@ _ICMP, _IGMP, _ICMPV6 = 1, 2, 58
 
 
 def is_named(packet: Packet, rule: PolicyRule) -> ReasonedResult:
-    """Return whether a rule names the packet's traffic; one without ports and protocols names all."""
+    """Return whether a rule's ports and protocols cover the packet; a rule without any covers all traffic."""
     if not rule.ports and not rule.protocols:
         return ReasonedResult(holds=True, why="no ports or protocols: all traffic")
     reasons = []

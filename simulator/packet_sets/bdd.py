@@ -1,7 +1,7 @@
-"""Boolean functions as decision diagrams. This is the one module that knows the library behind them.
+"""Boolean functions as binary decision diagrams; the only module that imports the BDD library.
 
-Functions of one `Bdd` are combined by ``&``, ``|``, ``^`` and ``~``; equal ones compare equal. Variables are asked
-in the order in which they were made.
+Functions of one `Bdd` are combined with ``&``, ``|``, ``^`` and ``~``; equal functions compare equal. The variable
+order is the order of creation. `within_limits` turns an exceeded node limit into `NoProof`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def within_limits() -> Iterator[None]:
 
 
 class Bdd:
-    """A forest of functions that share what they have in common, in at most so many nodes."""
+    """Manager of decision diagrams that share nodes, with a limit on the number of nodes."""
 
     def __init__(self, nodes: int = DEFAULT_NODES) -> None:
         self._manager = BCDDManager(nodes, max(1 << 12, min(_KNOWN, nodes >> 3)), 1)

@@ -1,4 +1,9 @@
-"""How many packets a set has, one of them, and what values of a field there are in it."""
+"""Questions about a packet set: number of headers, an example packet, and the values of a field.
+
+Input is a `PacketSpace` and a set from it. `example` prefers ordinary packets, such as a first TCP packet between
+documentation addresses, and returns None for an empty set. `count` counts distinct headers: addresses, protocol, ports
+or ICMP type and code.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +21,7 @@ from simulator.packets import TCP_FLAGS, ConnState, Packet, protocol_names
 
 @dataclass(frozen=True, slots=True)
 class ExamplePacket:
-    """A packet of a set, and for questions that packets do not answer what has to be answered for it to be in it."""
+    """Packet of a set, with the results of unmodelled matches that put it into the set."""
 
     packet: Packet
     answers: Mapping[Occurrence, bool]
@@ -41,7 +46,7 @@ def count(space: PacketSpace, found: BddFunction) -> int:
 
 
 class _Count:
-    """Weighs the ways through a diagram by how many values each class stands for."""
+    """Counter of the values that a diagram covers, weighted by the size of each value class."""
 
     def __init__(self, axes: Sequence[FieldAxis]) -> None:
         self._axes = axes

@@ -1,7 +1,7 @@
-"""The fields of a packet that rules can ask about: in which order, which values there are, and when there are any.
+"""Packet fields that rules can match: their order, their value ranges, and when they are present.
 
-The order is that of the variables of diagrams. It was found by measuring: interfaces first, then addresses, by which
-chains are told apart, then what rules of one chain ask about.
+`fields` returns them for a family in the variable order of the diagrams. Measurements chose the order: interfaces, then
+addresses (which separate chains), then the fields that rules within one chain match.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ ABSENT = -1
 
 
 class FieldSort(Enum):
-    """How the values of a field are told apart."""
+    """Kind of a field: a number with ranges, a name, or independent bits."""
 
     NUMBER = auto()
     NAME = auto()
@@ -26,9 +26,9 @@ class FieldSort(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PacketField:
-    """A field: its numbers run from ``first`` to ``last``.
+    """Field with values from ``first`` to ``last``.
 
-    ``counted`` says that it tells headers apart when packets are counted; others only say where and how one comes.
+    ``counted`` says whether the field is part of a header for `simulator.packet_sets.counting.count`.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""A space of packets: exact sets of them, as functions of variables that stand for the fields.
+"""Packet space: the variables for each packet field, and exact packet sets as functions of them.
 
-A space is made for the conditions that will be asked about, as these tell which values differ at all. It knows nothing
-of rules.
+`PacketSpace.of` needs all conditions in advance, because they determine which values must be distinguished. `function`
+turns a `Formula` into a packet set and raises `KeyError` for a condition that was not declared. Rulesets are unknown to
+this module.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,10 +57,14 @@ FieldCondition = Within | NameCondition | MaskedBits
 
 @dataclass(frozen=True)
 class FieldAxis:
-    """One field of a space: its variables, and the values that they tell apart, by the kind of field.
+    """One field of a space: its variables and the values they distinguish.
 
-    ``names`` are examples, one of each class, and ``labels`` what each stands for: itself, all that begin so as
-    ``eth+``, or, the last one, all others.
+    Attributes:
+        asked: Conditions on the field that the space supports.
+        partition: Classes of a numeric field's values.
+        names: One example for each class of names.
+        labels: Meaning of each class of names: the name itself, a prefix such as ``eth+``, or (last) all other names.
+        bits: Bit numbers of a field that is matched by bits.
     """
 
     field: PacketField
@@ -88,7 +93,7 @@ class FieldAxis:
 
 @dataclass(eq=False)
 class PacketSpace:
-    """Packets of one family; ``fragments`` says that there are others than first ones."""
+    """Packets of one family; ``fragments`` says whether fragments other than the first exist."""
 
     family: Family
     axes: Mapping[str, FieldAxis]

@@ -1,7 +1,8 @@
-"""Classes of values that no condition tells apart.
+"""Classes of field values that no condition distinguishes.
 
-A set of 100,000 addresses splits the addresses into hundreds of thousands of ranges, but if a few sets are all that is
-asked about, there are only a few kinds of addresses. Diagrams over the numbers of such classes are small.
+A set of 100,000 addresses splits the address range into hundreds of thousands of ranges. But if conditions refer to
+only a few sets, there are few distinct classes, and diagrams over class numbers stay small. `partition` computes the
+`ValuePartition` of a value range for given `Within` conditions.
 """
 
 from bisect import bisect_left, bisect_right
@@ -30,7 +31,10 @@ _WORD = 63
 
 @dataclass(frozen=True)
 class ValuePartition:
-    """The values from ``starts[0]`` to ``last`` in ranges, and the class of each range, by its first occurrence."""
+    """Partition of the values from ``starts[0]`` to ``last`` into ranges, with the class of each range.
+
+    Classes are numbered by first occurrence. ``places`` gives the range indexes of each condition.
+    """
 
     starts: Sequence[int] | Numbers
     last: int

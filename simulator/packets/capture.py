@@ -1,7 +1,9 @@
-"""Capture files, pcap and pcapng, frame by frame. A file may be cut anywhere, or be hostile, and is read as a stream.
+"""Streaming reader of pcap and pcapng files, one frame at a time.
 
-Source: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng. Written out instead of left to scapy, which ends in silence
-where a file is cut or damaged, and takes half a second to load.
+`read_pcap` yields a `Packet` per frame, or `Skipped` with the reason. It raises `Refused` if the file cannot be read or
+is not a capture. A file may be truncated anywhere or hostile, so memory use stays bounded. The reader is written by
+hand: scapy ends without an error at truncated data, and takes half a second to load. Sources: draft-ietf-opsawg-pcap,
+draft-ietf-opsawg-pcapng.
 """
 
 import struct
@@ -15,10 +17,10 @@ from simulator.packets.link_layer import Frame, packet_of
 from simulator.packets.model import Packet, Skipped
 
 ByteReader = Callable[[int], bytes]
-"""Reads so many bytes, fewer at the end of the file."""
+"""Function that reads the given number of bytes, or fewer at the end of the file."""
 
 CaptureRecords = Iterator[Frame | str]
-"""Frames, or why one cannot be read."""
+"""Frames, or the reason why one cannot be read."""
 
 _CHUNK = 1 << 20
 
@@ -28,7 +30,7 @@ _PCAP: Mapping[bytes, tuple[str, float]] = {
     bytes.fromhex("a1b23c4d"): (">", 1e9),
     bytes.fromhex("4d3cb2a1"): ("<", 1e9),
 }
-"""By the first bytes of a pcap file: its byte order, and the parts of a second that its times count."""
+"""Byte order and clock ticks per second, by the first four bytes of a pcap file."""
 
 _PCAPNG = bytes.fromhex("0a0d0d0a")
 _BYTE_ORDERS: Mapping[bytes, str] = {bytes.fromhex("1a2b3c4d"): ">", bytes.fromhex("4d3c2b1a"): "<"}
@@ -37,7 +39,7 @@ _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 1, 2, 3, 6
 
 
 def read_pcap(path: Path, *, in_interface: str = "", out_interface: str = "") -> Iterator[Packet | Skipped]:
-    """As `simulator.packets.read_pcap`."""
+    """See `simulator.packets.read_pcap`."""
     try:
         with path.open("rb") as file:
             for number, found in enumerate(_records(file, path), 1):
@@ -52,14 +54,14 @@ def _unreadable(path: Path, problem: str) -> Refused:
 
 
 def _records(file: BinaryIO, path: Path) -> CaptureRecords:
-    """Read the beginning of the file; return what follows.
+    """Read the file's header; return its frames.
 
     Raises:
-        Refused: it is no capture.
+        Refused: The file is not a capture.
     """
 
     def take(size: int) -> bytes:
-        """In pieces, as memory for all of them is only there if the bytes are."""
+        """Read in chunks, so that a wrong size in the file does not allocate memory for bytes that do not exist."""
         if size <= _CHUNK:
             return file.read(size)
         parts: list[bytes] = []
@@ -85,7 +87,7 @@ def _records(file: BinaryIO, path: Path) -> CaptureRecords:
 
 
 def _pcap(take: ByteReader, header: bytes, order: str, parts: float) -> CaptureRecords:
-    link = struct.unpack_from(f"{order}I", header, 16)[0] & 0xFFFF  # above it stands how long check sums are
+    link = struct.unpack_from(f"{order}I", header, 16)[0] & 0xFFFF  # the upper bits hold the checksum length
     while record := take(16):
         if len(record) < 16:
             yield "the file ends inside its record header"
@@ -100,7 +102,7 @@ def _pcap(take: ByteReader, header: bytes, order: str, parts: float) -> CaptureR
 
 @dataclass(frozen=True, slots=True)
 class _Interface:
-    """What a section says of an interface: link type, most bytes of a frame, parts of a second, seconds to add."""
+    """Interface description of a section: link type, snap length, clock ticks per second, offset in seconds."""
 
     link: int
     most: int
@@ -113,14 +115,14 @@ class _Interface:
 
 @dataclass(slots=True)
 class _Section:
-    """One section of a pcapng file; the next begins with a byte order and interfaces of its own."""
+    """One section of a pcapng file; each section has its own byte order and interfaces."""
 
     take: ByteReader
     order: str = ">"
     interfaces: list[_Interface] = field(default_factory=list)
 
     def records(self, section: bytes) -> CaptureRecords:
-        """Yield the frames from a section header on, of which the type and 8 bytes were read."""
+        """Yield the frames of the file, starting after a section header's type and its next 8 bytes."""
         try:
             self._begin(section)
             while head := self.take(8):
@@ -147,7 +149,7 @@ class _Section:
         return number
 
     def _body(self, length: int, read: int) -> bytes:
-        """Return what a block holds behind the bytes that were read; its length stands at its end again."""
+        """Return the rest of a block after the ``read`` bytes; a block repeats its length at its end."""
         if length % 4 or length < read + 4:
             raise ValueError(f"a block is {length} bytes long, which cannot be; the rest is not read")
         body = self.take(length - read - 4)
@@ -156,7 +158,7 @@ class _Section:
         return body
 
     def _block(self, kind: int, body: bytes) -> Frame | str | None:
-        """Return what a block gives, nothing unless it holds a frame."""
+        """Return the frame of a block, an error text, or None if the block holds no frame."""
         try:
             if kind == _INTERFACE:
                 self.interfaces.append(self._interface(body))
@@ -177,7 +179,7 @@ class _Section:
         return self.interfaces[interface].frame(body[20 : 20 + size], high << 32 | low)
 
     def _simple(self, body: bytes) -> Frame | str:
-        """Read a simple packet block: of the first interface, cut at what that takes, and without a time."""
+        """Parse a simple packet block: first interface, truncated at its snap length, no time."""
         size = self._number(body, 0)
         if not self.interfaces:
             return "interface 0 is not described"

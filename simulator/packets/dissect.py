@@ -1,7 +1,8 @@
-"""IP bytes into packets: just the header fields that netfilter matches on (RFC 791, 792, 4443, 8200, 9293).
+"""Parser of IP bytes into a `Packet`, limited to the header fields that netfilter matches on.
 
-Written out instead of left to scapy: a capture has millions of frames, and a cut header must be told from a
-short one. scapy writes the bytes that the tests read back.
+`from_wire` raises `Refused` if the bytes are not an IP packet or end inside a header. The parser is written by hand
+instead of with scapy: a capture has millions of frames, and truncated headers must be recognised. The tests compare the
+parser with bytes that scapy builds. Sources: RFC 791, 792, 4443, 8200, 9293.
 """
 
 import struct
@@ -10,30 +11,31 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from engine.errors import Fault, Refused
+from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
-from simulator.packets.model import TCP_FLAGS, Address, Packet
+from simulator.packets.model import TCP_FLAGS, Packet
 
 ICMP_ERRORS: Mapping[Family, frozenset[int]] = {
     Family.IPV4: frozenset({3, 4, 5, 11, 12}),
     Family.IPV6: frozenset({1, 2, 3, 4}),
 }
-"""The ICMP types that quote the packet they are about."""
+"""ICMP types of error messages, which quote the packet that caused them."""
 
 FLAGS = tuple(frozenset(flag for place, flag in enumerate(TCP_FLAGS) if bits >> place & 1) for bits in range(0x100))
-"""The TCP flags by the header's byte."""
+"""TCP flags, indexed by the header's flag byte."""
 
 _CUT, _IMPOSSIBLE = "cut inside the {} header", "an IPv4 header with impossible lengths"
 
 _SKIPPED = protocol_names.EXTENSION_HEADERS - {59}
 
 _FIRST_BYTES = 8
-"""What an ICMP error quotes at least of a transport header (RFC 792)."""
+"""Bytes of a transport header that an ICMP error quotes at least (RFC 792)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What stands about a packet beside its bytes."""
+    """Metadata of a packet that is not part of its IP bytes, plus those bytes."""
 
     in_interface: str = ""
     out_interface: str = ""
@@ -45,19 +47,19 @@ class _Seen:
 def from_wire(
     data: bytes, *, in_interface: str = "", out_interface: str = "", mac: str | None = None, time: float | None = None
 ) -> Packet:
-    """Read an IP packet as seen at the interfaces given; the state is NEW and the mark 0, and it keeps its bytes.
+    """Parse an IP packet as seen at the given interfaces; it has state NEW and mark 0, and keeps its bytes.
 
-    Only the headers need to be there; a payload may be cut off.
+    Only the headers must be complete; the payload may be truncated.
 
     Raises:
-        Refused: the bytes are no IP packet, or end inside a header.
+        Refused: The bytes are not an IP packet, or end inside a header.
     """
     return _read(data, _Seen(in_interface, out_interface, mac, time, data))
 
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """What the network header says; ``payload`` begins at the transport header."""
+    """Fields of the network header; ``payload`` begins at the transport header."""
 
     src: Address
     dst: Address
@@ -71,7 +73,7 @@ class _Network:
 
 @dataclass(frozen=True, slots=True)
 class _Transport:
-    """What the transport header says."""
+    """Fields of the transport header."""
 
     sport: int | None = None
     dport: int | None = None
@@ -86,7 +88,7 @@ _NOTHING = _Transport()
 
 
 def _read(data: bytes, seen: _Seen | None) -> Packet:
-    """Read a packet, or without anything seen about it one that an ICMP error quotes."""
+    """Parse a packet; ``seen`` is None for a packet that an ICMP error quotes."""
     version = data[0] >> 4 if data else 0
     if version not in _NETWORK:
         raise _unreadable(f"IP version {version}" if data else "no bytes")
@@ -94,7 +96,7 @@ def _read(data: bytes, seen: _Seen | None) -> Packet:
     read = None if header.fragment else _TRANSPORT.get(header.protocol)
     transport = read(header, seen is None) if read else _NOTHING
     about = seen or _Seen()
-    return Packet(  # made at once, as it would take longer to fill in than to read
+    return Packet(  # built in one call: `dataclasses.replace` would take longer than the parsing
         src=header.src,
         dst=header.dst,
         protocol=header.protocol,
@@ -134,7 +136,7 @@ def _ipv4(data: bytes) -> _Network:
     if size < 20 or 0 < length < size:
         raise _unreadable(_IMPOSSIBLE)
     _bytes(data, size, "IPv4")
-    length = length or len(data)  # offloading network cards leave 0 to be filled in
+    length = length or len(data)  # 0 if the network card fills the length in later (segmentation offload)
     src, dst = IPv4Address(data[12:16]), IPv4Address(data[16:20])
     return _Network(src, dst, protocol, ttl, length, bool(fragments & 0x1FFF), data[1], data[size:length])
 
@@ -154,7 +156,7 @@ def _ipv6(data: bytes) -> _Network:
 
 
 def _extension(protocol: int, header: bytes) -> tuple[int, int, bool]:
-    """What follows an extension header, its size, and whether it makes the packet a later fragment."""
+    """Return the next header, this header's size, and whether the packet is a fragment other than the first."""
     if protocol == 44:
         return header[0], 8, int.from_bytes(header[2:4]) & 0xFFF8 != 0
     size = (header[1] + 2) * 4 if protocol == 51 else (header[1] + 1) * 8
@@ -186,7 +188,7 @@ def _icmp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the t
 
 
 def _quoted(data: bytes) -> Packet | None:
-    """The packet an ICMP error is about, where enough of it is quoted to tell its connection."""
+    """Return the packet that caused an ICMP error, if the quoted part identifies its connection."""
     try:
         return _read(data, None)
     except Refused:

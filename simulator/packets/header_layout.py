@@ -1,6 +1,8 @@
-"""Where the headers of a packet's bytes lie, and the bytes again after fields were rewritten (RFC 791, 8200, 1624).
+"""Header offsets in a packet's bytes, and rewriting of header fields with correct checksums.
 
-Bytes that nobody gave are made up by `to_wire`; which of their bits stand for a given field is told beside them.
+`layout` locates the headers of IP bytes. `bytes_of` returns a `Packet`'s bytes and builds them with `to_wire` if they
+are not known; `known_bits` then marks the bits that come from given fields. `rewritten` returns a changed `Packet`.
+Sources: RFC 791 (IPv4), RFC 8200 (IPv6), RFC 1624 (incremental checksums).
 """
 
 import struct
@@ -9,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from engine.errors import Refused
+from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
-from simulator.packets.model import Address, Packet
+from simulator.packets.model import Packet
 
 _ALL_BITS = 0xFF
 
@@ -22,12 +25,12 @@ _CHECKSUM_AT: Mapping[int, int] = {
     protocol_names.DCCP: 6,
     protocol_names.ICMPV6: 2,
 }
-"""Where protocols whose checksum counts the addresses too keep it."""
+"""Checksum offset in the transport header, for protocols whose checksum covers the IP addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """One IPv6 extension header: its number, where it begins and how many bytes it says it has."""
+    """One IPv6 extension header: its number, its offset and its declared size in bytes."""
 
     protocol: int
     at: int
@@ -36,7 +39,10 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class HeaderLayout:
-    """The bytes of a packet; ``transport`` is None in a later fragment, or where the bytes end before it."""
+    """Bytes of a packet with the offsets of its headers.
+
+    ``transport`` is None in a fragment other than the first, and if the bytes end before the transport header.
+    """
 
     data: bytes
     protocol: int
@@ -44,13 +50,13 @@ class HeaderLayout:
     extensions: tuple[Extension, ...] = ()
 
     def payload(self, size: int) -> bytes | None:
-        """Return the first bytes of the transport header, or None where there are not so many."""
+        """Return the first ``size`` bytes of the transport header, or None if there are fewer."""
         if self.transport is None or len(self.data) < self.transport + size:
             return None
         return self.data[self.transport : self.transport + size]
 
     def extension(self, protocol: int) -> bytes | None:
-        """Return the bytes of the first extension header of a kind, cut at the packet's end."""
+        """Return the bytes of the first extension header with this number, truncated at the packet's end."""
         for found in self.extensions:
             if found.protocol == protocol:
                 return self.data[found.at : found.at + found.size]
@@ -59,7 +65,7 @@ class HeaderLayout:
 
 @lru_cache(maxsize=1024)
 def layout(data: bytes) -> HeaderLayout:
-    """Find the headers in the bytes of an IP packet that is known to be one."""
+    """Locate the headers in the bytes of a valid IP packet."""
     if data[0] >> 4 == 4:
         at = (data[0] & 0xF) * 4
         later = int.from_bytes(data[6:8]) & 0x1FFF
@@ -82,7 +88,7 @@ def _size(protocol: int, length: int) -> int:
 
 
 def bytes_of(packet: Packet) -> bytes | None:
-    """Return a packet's bytes, made up where they are not known; None for one that cannot be on the wire."""
+    """Return the packet's bytes, built if they are not known; None if the packet cannot exist on the wire."""
     return packet.wire if packet.wire is not None else _made_up(packet)
 
 
@@ -97,7 +103,7 @@ def _made_up(packet: Packet) -> bytes | None:
 
 
 def known_bits(packet: Packet, data: bytes) -> bytes:
-    """Return as many bytes as ``data`` has, with a one for each bit that a field of the packet told."""
+    """Return a mask as long as ``data``, with a one for each bit that a field of the packet determines."""
     if packet.wire is not None:
         return bytes([_ALL_BITS]) * len(data)
     known = bytearray(len(data))
@@ -107,7 +113,7 @@ def known_bits(packet: Packet, data: bytes) -> bytes:
 
 
 def _told(packet: Packet, transport: int) -> Iterator[tuple[int, int]]:
-    """Yield where the fields that a packet gives stand, as first byte and count."""
+    """Yield the byte offset and the size of each field that the packet gives."""
     has_length = packet.length is not None
     if packet.family is Family.IPV4:
         yield from ((0, 2), (6, 4), (12, 8), *(((2, 2),) if has_length else ()))
@@ -140,7 +146,7 @@ def rewritten(  # noqa: PLR0913 - each is a field that some target rewrites
     ttl: int | None = None,
     tos: int | None = None,
 ) -> Packet:
-    """Return the packet with fields rewritten, in its bytes too, with the checksums that follow from it."""
+    """Return the packet with some fields rewritten, in its bytes too, with the checksums updated."""
     changed = replace(
         packet,
         src=packet.src if src is None else src,
@@ -182,12 +188,12 @@ def _patch_transport(data: bytearray, at: int, before: Packet, after: Packet) ->
         identifier = struct.pack("!H", after.icmp_id)
         old, new = old + bytes(data[at + 4 : at + 6]), new + identifier
         data[at + 4 : at + 6] = identifier
-        if after.protocol == protocol_names.ICMP:  # whose checksum does not count the addresses
+        if after.protocol == protocol_names.ICMP:  # its checksum does not cover the addresses
             old, new, where = old[-2:], new[-2:], 2
     if where is None or len(data) < at + where + 2 or old == new:
         return
     checksum = int.from_bytes(data[at + where : at + where + 2])
-    if checksum or after.protocol != protocol_names.UDP:  # a zero says that UDP has none
+    if checksum or after.protocol != protocol_names.UDP:  # in UDP, zero means "no checksum"
         total = (checksum ^ 0xFFFF) + _sum(bytes(byte ^ 0xFF for byte in old)) + _sum(new)
         data[at + where : at + where + 2] = struct.pack("!H", _folded(total) ^ 0xFFFF)
 

@@ -1,4 +1,8 @@
-"""Frames of captures, by their link type, to packets. Source: the registry of link types at tcpdump.org."""
+"""Parser of captured link-layer frames: from a `Frame` to the `Packet` it carries.
+
+Supports Ethernet (with VLAN tags), raw IP, BSD loopback and Linux cooked capture. `packet_of` returns the reason as
+text if a frame carries no IP packet. Source: link-type registry of tcpdump.org.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ from simulator.packets.model import Packet
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A captured frame: its link type, its bytes, and when it was seen, in seconds since 1970, if that is told."""
+    """Captured frame: link type, bytes, and capture time in seconds since 1970, if the file has one."""
 
     link: int
     data: bytes
@@ -18,7 +22,7 @@ class Frame:
 
 
 def packet_of(frame: Frame, in_interface: str, out_interface: str) -> Packet | str:
-    """Return the IP packet that a frame carries, or why it gives none."""
+    """Return the IP packet that a frame carries, or the reason why there is none."""
     data = frame.data
     if frame.link not in _LINKS:
         return f"link type {frame.link} is not known"
@@ -37,7 +41,7 @@ _VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
 _IP_KINDS = frozenset({0x0800, 0x86DD})
 
 LinkHeader = tuple[int, int, str | None]
-"""The EtherType of what a frame carries, where that begins, and the sender's MAC address."""
+"""EtherType of the payload, offset of the payload, and the sender's MAC address."""
 
 
 def _mac(data: bytes) -> str | None:
@@ -49,13 +53,13 @@ def _ethernet(data: bytes) -> LinkHeader:
 
 
 def _cooked(data: bytes) -> LinkHeader:
-    """Linux cooked capture, version 1 (LINKTYPE_LINUX_SLL of tcpdump.org)."""
+    """Parse a Linux cooked capture, version 1 (LINKTYPE_LINUX_SLL)."""
     size = int.from_bytes(data[4:6])
     return int.from_bytes(data[14:16]), 16, _mac(data[6 : 6 + min(size, 8)])
 
 
 def _cooked_2(data: bytes) -> LinkHeader:
-    """Linux cooked capture, version 2 (LINKTYPE_LINUX_SLL2)."""
+    """Parse a Linux cooked capture, version 2 (LINKTYPE_LINUX_SLL2)."""
     return int.from_bytes(data[0:2]), 20, _mac(data[12 : 12 + min(data[11], 8)]) if len(data) >= 20 else None
 
 
@@ -65,7 +69,7 @@ def _raw(data: bytes) -> LinkHeader:
 
 
 def _loopback(data: bytes) -> LinkHeader:
-    """BSD loopback: the address family as a word, in the byte order of the host that captured."""
+    """Parse BSD loopback: the address family as a 32-bit word, in the byte order of the capturing host."""
     return _raw(data[4:])[0], 4, None
 
 

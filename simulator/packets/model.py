@@ -1,23 +1,25 @@
-"""The packet: what netfilter can see of one, as a frozen value."""
+"""Packet model: the header fields and metadata that netfilter matches on, as frozen dataclasses.
+
+`Packet.as_spec` converts a `Packet` to the ``key=value`` words that `simulator.packets.spec` parses. ``None`` in a
+field means "not given"; a match that needs the field is then undecided.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
 
 from engine.errors import plain
+from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
 
-Address = IPv4Address | IPv6Address
-
 TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
-"""From the lowest bit of the header's flag byte to the highest."""
+"""TCP flag names, from the lowest bit of the header's flag byte to the highest."""
 
 DEFAULT_TTL = 64
 
 
 class ConnState(StrEnum):
-    """A connection state, under the name that ``--ctstate`` of iptables-extensions(8) has for it."""
+    """Connection state, named as in ``--ctstate`` of iptables-extensions(8)."""
 
     NEW = "NEW"
     ESTABLISHED = "ESTABLISHED"
@@ -27,14 +29,20 @@ class ConnState(StrEnum):
 
 
 ConnectionTuple = tuple[int, Address, Address, int, int]
-"""Protocol, source, destination, and two numbers by protocol: ports, or ICMP type and code with the identifier."""
+"""Protocol, source, destination, and two numbers: ports, or the ICMP identifier and ICMP type with code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What connection tracking tells the rules of a packet's connection (``struct nf_conn``).
+    """Connection tracking data of a packet's connection that rules can match (``struct nf_conn``).
 
-    ``status`` holds words of ``--ctstatus``; ``rewritten`` is of ``SNAT`` and ``DNAT``.
+    Attributes:
+        original: Tuple of the direction that opened the connection.
+        reply: Tuple that a reply packet has.
+        replying: Whether the packet belongs to the reply direction.
+        status: Words of ``--ctstatus``, such as ``ASSURED``.
+        rewritten: Address translations that changed the connection: ``SNAT``, ``DNAT``.
+        mark: Connection mark (``connmark``).
     """
 
     original: ConnectionTuple
@@ -49,11 +57,18 @@ class Connection:
 class Packet:
     """One packet at one hook.
 
-    ``protocol`` is the number after all IPv6 extension headers; ``igmp`` is the type of an IGMP message; ``length``
-    counts the whole IP packet in bytes; ``ttl`` is the hop limit in IPv6; ``inner`` is what an ICMP error quotes.
-    ``None`` means not given: a match that needs the field cannot be decided. ``fragment`` is one other than the first,
-    which has no ports. ``tos`` is the whole byte, the traffic class in IPv6; ``uid`` and ``gid`` are of the program
-    that sends it; ``time`` is in seconds since 1970, UTC; ``wire`` is the packet's bytes, where they are known.
+    Attributes:
+        protocol: Number after all IPv6 extension headers.
+        igmp: Type of an IGMP message.
+        length: Bytes of the whole IP packet.
+        ttl: Hop limit in IPv6.
+        fragment: Whether it is a fragment other than the first. Such a fragment has no ports.
+        inner: Packet that an ICMP error quotes.
+        tos: Whole type-of-service byte; the traffic class in IPv6.
+        uid: User of the local program that sends the packet; ``gid`` is its group.
+        zone: Connection tracking zone.
+        time: Seconds since 1970, UTC.
+        wire: Bytes of the packet, if they are known.
     """
 
     src: Address
@@ -84,16 +99,16 @@ class Packet:
 
     @property
     def family(self) -> Family:
-        """The family of its addresses."""
+        """Address family of the packet."""
         return Family.IPV4 if self.src.version == 4 else Family.IPV6
 
     @property
     def words(self) -> str:
-        """The packet as SPEC words on one line that can be printed."""
+        """The packet as SPEC words on one printable line."""
         return plain(" ".join(f"{key}={value}" for key, value in self.as_spec().items()))
 
     def as_spec(self) -> dict[str, str]:
-        """Return the words that `parse_spec` reads it from; ``inner`` has none."""
+        """Return the words that `parse_spec` turns back into this packet; ``inner`` has no word."""
         words = {
             "in": self.in_interface,
             "out": self.out_interface,
@@ -124,7 +139,7 @@ def _text(number: int | None) -> str:
 
 
 def _flags(packet: Packet) -> str:
-    """A TCP packet always says its flags: without the word, `parse_spec` fills them in by the state."""
+    """Always write the flags of a TCP packet: without the word, `parse_spec` derives them from the state."""
     if packet.protocol != protocol_names.TCP or packet.fragment:
         return ""
     return ",".join(flag for flag in TCP_FLAGS if flag in packet.flags) or "NONE"
@@ -132,7 +147,7 @@ def _flags(packet: Packet) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A frame of a capture that holds no packet to judge: its number (from 1) and why."""
+    """Frame of a capture that holds no usable packet: its number (from 1) and the reason."""
 
     number: int
     reason: str

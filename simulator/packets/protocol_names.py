@@ -1,6 +1,7 @@
-"""Names and numbers of protocols and ICMP types, as iptables spells them.
+"""Names and numbers of IP protocols and ICMP types, as iptables spells them.
 
-Sources: IANA's registries of protocol and ICMP numbers; the ICMP names are those of iptables-extensions(8).
+The parsers return numbers and raise `ValueError` for text that is neither a known name nor a number in range. Sources:
+IANA registries of protocol and ICMP numbers; iptables-extensions(8) for the ICMP names.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,12 @@ __all__ = ["icmp_range", "protocol_number"]
 ICMP, IGMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE = 1, 2, 6, 17, 33, 58, 132, 136
 
 PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDPLITE})
-"""Those whose header begins with both ports."""
+"""Protocols whose header begins with source and destination port."""
 
 ICMP_OF: Mapping[Family, int] = {Family.IPV4: ICMP, Family.IPV6: ICMPV6}
 
 EXTENSION_HEADERS = frozenset({0, 43, 44, 51, 59, 60})
-"""What Linux skips on the way to an IPv6 packet's protocol (``ipv6_ext_hdr`` in the kernel)."""
+"""IPv6 extension headers that Linux skips to find a packet's protocol (``ipv6_ext_hdr``)."""
 
 PROTOCOLS: Mapping[str, int] = {
     "hopopt": 0,
@@ -64,10 +65,10 @@ _NAME_OF: Mapping[int, str] = {number: name for name, number in reversed(tuple(P
 
 
 def number(text: str, highest: int) -> int:
-    """Read a plain number, decimal or after ``0x`` hexadecimal.
+    """Parse a decimal number, or a hexadecimal one with ``0x`` in front.
 
     Raises:
-        ValueError: it is no number from 0 to ``highest``.
+        ValueError: The text is not a number from 0 to ``highest``.
     """
     plain = text.lower()
     if not plain.isascii() or not plain.removeprefix("0x").isalnum():  # int() also takes "+1", "1_0" and " 1"
@@ -79,7 +80,7 @@ def number(text: str, highest: int) -> int:
 
 
 def protocol_name(protocol: int, family: Family) -> str:
-    """Return the protocol's name; its number where it has none, or is the other family's ICMP."""
+    """Return the protocol's name, or its number if it has no name or is the other family's ICMP."""
     if protocol in ICMP_OF.values() and protocol != ICMP_OF[family]:
         return str(protocol)
     return _NAME_OF.get(protocol, str(protocol))

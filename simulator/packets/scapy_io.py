@@ -1,4 +1,8 @@
-"""The only module that knows scapy: packets to wire bytes and to capture files."""
+"""Writer of packets as wire bytes and pcap files, with scapy; the only module that imports scapy.
+
+`to_wire` converts a `Packet` to IP bytes; `pcap_writer` appends such bytes to a file. Both raise `Refused`: for a
+packet that cannot exist on the wire, and for a file that cannot be written.
+"""
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -19,14 +23,14 @@ from simulator.packets.dissect import ICMP_ERRORS
 from simulator.packets.model import TCP_FLAGS, Packet
 
 _RAW_IP = 101
-"""The link type of a capture without link headers (LINKTYPE_RAW)."""
+"""Link type of a capture without link headers (LINKTYPE_RAW)."""
 
 _FRAGMENT_OFFSET = 64
-"""Of a later fragment, in units of 8 bytes; any but 0 will do."""
+"""Offset of a fragment other than the first, in units of 8 bytes; any value but 0 works."""
 
 
 def to_wire(packet: Packet) -> bytes:
-    """As `simulator.packets.to_wire`."""
+    """See `simulator.packets.to_wire`."""
     if packet.wire is not None:
         return packet.wire
     if packet.family is Family.IPV6 and packet.protocol in protocol_names.EXTENSION_HEADERS:
@@ -82,12 +86,12 @@ def _sctp(packet: Packet) -> Layer:
 
 
 def _ports(packet: Packet) -> Layer:
-    """Just the ports: scapy knows no DCCP."""
+    """Write only the ports: scapy has no DCCP layer."""
     return Raw(struct.pack("!HH8x", packet.sport or 0, packet.dport or 0))
 
 
 def _udplite(packet: Packet) -> Layer:
-    """A header with its mandatory checksum over just itself (RFC 3828); the pseudo header counts the payload too."""
+    """Write a header whose checksum covers only itself (RFC 3828); the pseudo header counts the payload too."""
     size = max(8, (packet.length or 0) - (20 if packet.family is Family.IPV4 else 40))
     header = struct.pack("!HHH", packet.sport or 0, packet.dport or 0, 8)
     pseudo = packet.src.packed + packet.dst.packed + struct.pack("!II", size, packet.protocol)
@@ -95,7 +99,7 @@ def _udplite(packet: Packet) -> Layer:
 
 
 def _icmp(packet: Packet) -> Layer:
-    """Put together by hand: scapy's fields after type and code differ from type to type."""
+    """Write the message by hand: scapy's fields after type and code differ from type to type."""
     kind, code = packet.icmp or (0, 0)
     quotes = kind in ICMP_ERRORS[packet.family]
     rest = bytes(4) if quotes else struct.pack("!HH", packet.icmp_id or 0, 0)
@@ -107,7 +111,7 @@ def _icmp(packet: Packet) -> Layer:
 
 
 def _igmp(packet: Packet) -> Layer:
-    """Write the header of version 2 (RFC 2236), whose group is where the message goes; version 3 begins alike."""
+    """Write a version 2 header (RFC 2236) whose group is the destination; version 3 begins in the same way."""
     if packet.family is Family.IPV6:
         return Raw(b"")
     unchecked = bytes((packet.igmp or 0, 0, 0, 0)) + packet.dst.packed
@@ -115,7 +119,7 @@ def _igmp(packet: Packet) -> Layer:
 
 
 def _checksum(data: bytes) -> int:
-    """The Internet checksum of RFC 1071."""
+    """Return the Internet checksum (RFC 1071)."""
     padded = data + bytes(len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     return 0xFFFF - (total - 1) % 0xFFFF - 1 if total else 0xFFFF
@@ -135,7 +139,7 @@ _TRANSPORT: Mapping[int, Callable[[Packet], Layer]] = {
 
 @contextmanager
 def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
-    """As `simulator.packets.pcap_writer`."""
+    """See `simulator.packets.pcap_writer`."""
     try:
         writer = RawPcapWriter(str(path), linktype=_RAW_IP)
     except OSError as error:
@@ -144,7 +148,7 @@ def pcap_writer(path: Path) -> Iterator[Callable[[Packet], None]]:
     def write(packet: Packet) -> None:
         seconds, micros = divmod(round((packet.time or 0) * 1_000_000), 1_000_000)
         data = to_wire(packet)
-        whole = max(len(data), packet.length or 0)  # a capture may hold less of a packet
+        whole = max(len(data), packet.length or 0)  # the packet may be longer than its captured bytes
         writer.write_packet(data, sec=seconds, usec=micros, wirelen=whole)
 
     with writer:

@@ -1,7 +1,8 @@
-"""Packets as words: ``in=eth0 src=10.0.0.1 dst=10.0.0.2 proto=tcp dport=22 state=new``.
+"""Parser of packet SPEC words: ``in=eth0 src=10.0.0.1 dst=10.0.0.2 proto=tcp dport=22 state=new``.
 
-Every fault of the words is reported at once. What is left out takes the value that a first packet
-has (``state=new``, ``flags=SYN``, ``ttl=64``); addresses, protocol and ports are never guessed.
+`parse_spec` returns a `Packet` or raises `Refused` with every fault of the words at once. Omitted words take the value
+of a connection's first packet (``state=new``, ``flags=SYN``, ``ttl=64``). Addresses, protocol and ports have no
+default.
 """
 
 import re
@@ -11,9 +12,10 @@ from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
 
 from engine.errors import Fault, Refused, shown
+from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
-from simulator.packets.model import DEFAULT_TTL, TCP_FLAGS, Address, ConnState, Packet
+from simulator.packets.model import DEFAULT_TTL, TCP_FLAGS, ConnState, Packet
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -22,14 +24,14 @@ _PORT = "a port from 0 to 65535"
 _PROTOCOL = "a protocol by name, such as tcp, or number from 0 to 255"
 _FLAGS = f"NONE or names of {', '.join(TCP_FLAGS)} with commas between"
 _INTERFACE = "an interface name of 1 to 15 characters"
-_NOWHERE = IPv4Address(0)  # stands in while the other words are checked
+_NOWHERE = IPv4Address(0)  # placeholder for a missing address, so that the other words are still checked
 
 
 def parse_spec(spec: str | Iterable[str], number: int = 1) -> Packet:
-    """Read one packet from ``key=value`` words; ``number`` (from 1) tells it from others in the faults.
+    """Parse one packet from ``key=value`` words; faults name the packet by ``number`` (from 1).
 
     Raises:
-        Refused: with every fault the words have.
+        Refused: The words have faults; the error lists all of them.
     """
     words = _Words.split(spec, f"packet {number}")
     src, dst = words.need("src", _address, "an IP address"), words.need("dst", _address, "an IP address")
@@ -66,7 +68,7 @@ def parse_spec(spec: str | Iterable[str], number: int = 1) -> Packet:
 
 
 def _default_flags(protocol: int | None, state: ConnState, *, fragment: bool) -> frozenset[str]:
-    """A new TCP connection begins with SYN, every later packet of one has ACK."""
+    """Return SYN for the first packet of a TCP connection and ACK for every later one."""
     if protocol != protocol_names.TCP or fragment:
         return frozenset()
     return frozenset({"SYN" if state is ConnState.NEW else "ACK"})
@@ -74,7 +76,7 @@ def _default_flags(protocol: int | None, state: ConnState, *, fragment: bool) ->
 
 @dataclass(slots=True)
 class _Words:
-    """The words by key, and the faults found so far."""
+    """Words of a SPEC by key, and the faults found so far."""
 
     where: str
     values: dict[str, str] = field(default_factory=dict)
@@ -116,7 +118,7 @@ class _Words:
         return None
 
     def fit(self, family: Family | None, protocol: int | None, *, fragment: bool) -> None:
-        """Refuse words about a header that the packet does not have."""
+        """Add a fault for each word about a header that the packet does not have."""
         icmp = family is None or protocol == protocol_names.ICMP_OF[family]
         owners = (
             (
@@ -140,7 +142,7 @@ class _Words:
 
 
 def _address(text: str) -> Address:
-    if "%" in text:  # ipaddress takes a zone, a packet carries none
+    if "%" in text:  # ipaddress accepts a zone identifier, which a packet does not carry
         raise ValueError(text)
     return ip_address(text)
 
@@ -153,7 +155,7 @@ def _family(words: _Words, src: Address | None, dst: Address | None) -> Family |
 
 
 def _protocol(words: _Words, family: Family | None) -> int | None:
-    """An ICMP or IGMP type implies its protocol; a port does not, as five protocols have them."""
+    """Derive the protocol from an ICMP or IGMP type; a port implies none, as five protocols have ports."""
     if "proto" in words.values:
         return words.take("proto", lambda text: _one_protocol(text, family), None, _protocol_help(family))
     if "icmp" in words.values or "icmp-id" in words.values:
@@ -209,7 +211,7 @@ def _mac(text: str) -> str:
 
 
 def _interface(text: str) -> str:
-    """As ``dev_valid_name`` in the kernel."""
+    """Check an interface name as ``dev_valid_name`` of the kernel does."""
     if not 0 < len(text) < 16 or text in {".", ".."} or re.search(r"[/:\s\0]", text):
         raise ValueError(text)
     return text

@@ -1,7 +1,8 @@
-"""ipset: sets as they were saved, and what packets find in them and make of them.
+"""Model of ipset: saved sets, look-ups of packets in them, and changes that rules make to them.
 
-This package knows nothing of rules; `simulator.matches.set_match` looks into sets, `simulator.netfilter.set_target`
-changes them. Of the types, those that the tests' kernel has are held against it; the others follow its source.
+`read_set` turns an `IpSet` into a `StaticSet`; `test`, `insert` and `delete` work on a `SetRegistry`. The package does
+not depend on rules: `simulator.matches.set_match` looks packets up, `simulator.netfilter.set_target` changes sets.
+Kernel differential tests check the set types that the test kernel has. The other types follow the kernel's source.
 """
 
 from simulator.sets.dynamic import CounterCondition, CountingMode, SetLookupContext

@@ -1,6 +1,8 @@
-"""What packets make of one set: members that are found and counted, that come, go and expire.
+"""Mutable state of one set during a packet sequence: members added, deleted, counted and expired.
 
-Source: the kernel's ip_set_hash_gen.h, ip_set_bitmap_gen.h and ip_set_bitmap_ipmac.c.
+`DynamicSet` overlays `SetChanges` on a `StaticSet`. `find` looks a `LookupKey` up and counts; `add` and `remove` are
+the changes of the ``SET`` target. Source: the kernel's ip_set_hash_gen.h, ip_set_bitmap_gen.h and
+ip_set_bitmap_ipmac.c.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from simulator.sets.static import MemberKey, PrefixLengths, SetEntries, SetEntry
 
 @dataclass(slots=True)
 class SetChanges:
-    """How a set differs from what was saved: by prefix lengths and key its members, and how many more there are."""
+    """Differences from the saved set: changed members by prefix lengths and key, and growth by prefix lengths."""
 
     entries: dict[PrefixLengths, dict[MemberKey, SetEntries]] = field(default_factory=dict)
     grown: dict[PrefixLengths, int] = field(default_factory=dict)
@@ -22,7 +24,7 @@ class SetChanges:
 
 @dataclass(frozen=True, slots=True)
 class SetLookupContext:
-    """A packet that comes by at a time, in seconds after the sequence began; and whom to tell what is assumed."""
+    """Packet, its time in seconds after the sequence began, and a callback that records an assumption."""
 
     packet: Packet
     now: float
@@ -31,7 +33,7 @@ class SetLookupContext:
 
 @dataclass(frozen=True, slots=True)
 class CounterCondition:
-    """What a rule asks of a member's packets or bytes."""
+    """Condition of a rule on a member's packet or byte counter."""
 
     octets: bool
     fits: Callable[[int], bool]
@@ -39,9 +41,14 @@ class CounterCondition:
 
 @dataclass(frozen=True, slots=True)
 class CountingMode:
-    """Whether a look-up counts, whether it counts in the sets of a list, and what it asks of the counts after it.
+    """Counter handling of a look-up.
 
-    Older kernels than 5.4 asked before they counted.
+    Kernels before 5.4 checked the conditions before they counted.
+
+    Attributes:
+        updates: Whether the look-up counts the packet.
+        below: Whether it also counts in the member sets of a list.
+        wanted: Conditions on the counters after the update.
     """
 
     updates: bool = True
@@ -51,14 +58,14 @@ class CountingMode:
 
 @dataclass(frozen=True, slots=True)
 class DynamicSet:
-    """One set as it is by now."""
+    """One set in its current state."""
 
     saved: StaticSet
     changes: SetChanges
 
     @property
     def order(self) -> tuple[PrefixLengths, ...]:
-        """The prefix lengths in the order of the search."""
+        """Prefix lengths in search order."""
         if self.changes.entries.keys() <= self.saved.levels.keys():
             return self.saved.order
         return tuple(sorted(self.saved.levels.keys() | self.changes.entries.keys(), reverse=True))
@@ -69,38 +76,38 @@ class DynamicSet:
         return self.saved.levels.get(prefixes, {}).get(key, ()) if changed is None else changed
 
     def put(self, prefixes: PrefixLengths, key: MemberKey, entries: SetEntries) -> None:
-        """Let a key have these members."""
+        """Replace the members with a key."""
         more = len(entries) - len(self.entries(prefixes, key))
         self.changes.grown[prefixes] = self.changes.grown.get(prefixes, 0) + more
         self.changes.entries.setdefault(prefixes, {})[key] = entries
 
     def size(self, prefixes: PrefixLengths) -> int:
-        """Return how many members have these prefix lengths."""
+        """Return the number of members with these prefix lengths."""
         return self.saved.sizes.get(prefixes, 0) + self.changes.grown.get(prefixes, 0)
 
     @property
     def finest(self) -> PrefixLengths:
-        """The longest prefix of each dimension, by which rules add and delete; whole addresses where none is."""
+        """Longest prefix of each dimension, which rules use to add and delete; full length in an empty set."""
         found = [prefixes for prefixes in self.order if self.size(prefixes)]
         if not found:
             return (self.saved.bits,) * len(self.saved.kind.nets)
         return tuple(max(lengths) for lengths in zip(*found, strict=True))
 
     def waits(self, entry: SetEntry) -> bool:
-        """Whether a member waits for a packet to tell its MAC address, from when on its time runs."""
+        """Return whether a member still has no MAC address; its timeout starts when a packet sets one."""
         return self.saved.kind.bitmap and self.saved.kind.tailed and not entry.tail
 
     def expired(self, entry: SetEntry, now: float) -> bool:
-        """Whether a member's time is over."""
+        """Return whether a member has expired."""
         return self.saved.traits.timeout is not None and now > entry.until and not self.waits(entry)
 
     def until(self, now: float, timeout: float | None) -> float:
-        """Return when a member expires that a rule adds now; without its own timeout by that of the set."""
+        """Return the expiry of a member added now; without its own timeout, the set's default applies."""
         wanted = self.saved.traits.timeout if timeout is None else timeout
         return now + wanted if wanted else inf
 
     def is_full(self, now: float) -> bool:
-        """Whether no more members fit in, once the expired ones are gone."""
+        """Return whether the set has no room after removal of expired members."""
         if sum(self.size(prefixes) for prefixes in self.order) < self.saved.traits.most:
             return False
         self._purge(now)
@@ -119,7 +126,7 @@ class DynamicSet:
 def find(
     held: DynamicSet, fields: LookupKey, counting: CountingMode, visit: SetLookupContext
 ) -> SetEntry | MissingValue:
-    """Return the member that a packet finds, which may be an exception, and count it."""
+    """Return the member that matches a packet, which may be an exception, and count the packet."""
     kind = held.saved.kind
     if kind.bitmap and kind.tailed:
         return _find_by_mac(held, fields, counting, visit)
@@ -128,7 +135,7 @@ def find(
         for number, entry in enumerate(held.entries(prefixes, key)):
             if entry.physdev:
                 continue
-            # Among networks of which none has this interface, the kernel's search ends.
+            # If networks match but none has this interface, the kernel ends the search here.
             hides = kind.tailed
             if _fits_tail(entry, fields.tail):
                 found = counted(held, (prefixes, key, number), counting, visit)
@@ -141,13 +148,13 @@ def find(
 
 
 MemberSlot = tuple[PrefixLengths, MemberKey, int]
-"""Where a member stands: by what it is found, and its number among those with the same key."""
+"""Position of a member: prefix lengths, key, and index among the members with that key."""
 
 
 def counted(
     held: DynamicSet, place: MemberSlot, counting: CountingMode, visit: SetLookupContext
 ) -> SetEntry | MissingValue:
-    """Count a member, and return it unless it has expired or its counts are not those that are asked for."""
+    """Count a packet in a member; return the member unless it has expired or its counters do not fit."""
     prefixes, key, number = place
     entries = held.entries(prefixes, key)
     entry = entries[number]
@@ -165,13 +172,13 @@ def counted(
 
 
 def _fits_count(entry: SetEntry, count: CounterCondition) -> bool | None:
-    """Whether a member's packets or bytes are as a rule asks; None where the bytes are not known."""
+    """Return whether a member's counter fits the condition; None if its bytes are unknown."""
     number = entry.octets if count.octets else entry.packets
     return None if number is None else count.fits(number)
 
 
 def _tallied(entry: SetEntry, packet: Packet) -> SetEntry:
-    """A member with one more packet."""
+    """Return the member with one more packet counted."""
     known = entry.octets is not None and packet.length is not None
     octets = (entry.octets or 0) + (packet.length or 0) if known else None
     return replace(entry, packets=entry.packets + 1, octets=octets)
@@ -184,7 +191,7 @@ def _fits_tail(entry: SetEntry, tail: str) -> bool:
 def _find_by_mac(
     held: DynamicSet, fields: LookupKey, counting: CountingMode, visit: SetLookupContext
 ) -> SetEntry | MissingValue:
-    """A member without a MAC address takes that of the first packet."""
+    """Find a member by address and MAC address; a member without a MAC address takes the packet's."""
     entries = held.entries((), fields.key)
     if not entries:
         return MissingValue.ABSENT
@@ -198,13 +205,16 @@ def _find_by_mac(
 
 
 def _fresh(held: DynamicSet, visit: SetLookupContext, tail: str, until: float) -> SetEntry:
-    """A member that a rule adds, which counts its packet."""
+    """Return a new member, which counts the packet that added it."""
     entry = SetEntry(until=until, tail=tail)
     return _tallied(entry, visit.packet) if held.saved.traits.counters else entry
 
 
 def add(held: DynamicSet, fields: LookupKey, visit: SetLookupContext, timeout: float | None, *, exist: bool) -> bool:
-    """Add what a packet tells, and return whether the kernel would say so; with ``exist`` over what is there."""
+    """Add a packet's key; return whether the kernel would report success.
+
+    ``timeout`` is in seconds, None for the set's default. With ``exist``, a member that exists already is updated.
+    """
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
@@ -232,7 +242,7 @@ def add(held: DynamicSet, fields: LookupKey, visit: SetLookupContext, timeout: f
 
 
 def _number(held: DynamicSet, entries: SetEntries, tail: str) -> int | None:
-    """Which member a rule means; of ``bitmap:ip,mac`` the only one, whatever its MAC address."""
+    """Return the index of the member that a rule refers to; ``bitmap:ip,mac`` has one, whatever its MAC address."""
     if held.saved.kind.bitmap:
         return 0 if entries else None
     meant = (at for at, entry in enumerate(entries) if not entry.physdev and _fits_tail(entry, tail))
@@ -240,7 +250,7 @@ def _number(held: DynamicSet, entries: SetEntries, tail: str) -> int | None:
 
 
 def remove(held: DynamicSet, fields: LookupKey, visit: SetLookupContext) -> bool:
-    """Delete what a packet tells, and return whether it was there."""
+    """Delete a packet's key; return whether the kernel would report success."""
     prefixes = held.finest
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
@@ -249,5 +259,5 @@ def remove(held: DynamicSet, fields: LookupKey, visit: SetLookupContext) -> bool
         return False
     old = entries[number]
     held.put(prefixes, key, (*entries[:number], *entries[number + 1 :]))
-    # What waits for a MAC address has a timeout that does not run, which the kernel takes for one that is over.
+    # The timeout of a member without a MAC address does not run; the kernel treats such a member as expired.
     return not held.expired(old, visit.now) and not (held.waits(old) and old.until < inf)

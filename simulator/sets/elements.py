@@ -1,4 +1,8 @@
-"""The text of one dimension of a member, as ``ipset save`` and ``ipset add`` have it, as numbers (ipset(8))."""
+"""Parser of one dimension of a set member, from the text of ``ipset save`` or ``ipset add`` to numbers.
+
+`alternatives` yields an `Element` for each value that the text covers. All parsers raise `ValueError` for text that
+does not fit. Source: ipset(8).
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +15,10 @@ from simulator.sets.set_types import SetDimension, SetType
 BITS: Mapping[Family, int] = {Family.IPV4: 32, Family.IPV6: 128}
 
 PHYSDEV = "physdev:"
-"""Stands before an interface that is a bridge's port."""
+"""Prefix of an interface that is a bridge port."""
 
 _PORTED = frozenset({protocol_names.TCP, protocol_names.UDP, protocol_names.SCTP, protocol_names.UDPLITE})
-"""The protocols whose ports a set keeps."""
+"""Protocols whose ports a set stores."""
 
 _PROTOCOLS: Mapping[str, int] = dict(
     zip(
@@ -24,7 +28,7 @@ _PROTOCOLS: Mapping[str, int] = dict(
         strict=True,
     )
 )
-"""Names that ipset takes from ``/etc/protocols`` and iptables has no need of."""
+"""Protocol names that ipset reads from ``/etc/protocols`` and iptables does not use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +41,19 @@ class Element:
 
 
 def address_number(text: str, family: Family) -> int:
-    """Read an address as a number.
+    """Parse an address as a number.
 
     Raises:
-        ValueError: it is no address of the family.
+        ValueError: The text is not an address of the family.
     """
     return int(IPv4Address(text) if family is Family.IPV4 else IPv6Address(text))
 
 
 def mask_of(text: str, family: Family) -> int:
-    """Read a prefix length as a mask.
+    """Parse a prefix length; return its mask.
 
     Raises:
-        ValueError: it is none of the family.
+        ValueError: The text is not a prefix length of the family.
     """
     bits = BITS[family]
     return mask(protocol_names.number(text, bits), bits)
@@ -61,7 +65,7 @@ def mask(prefix: int, bits: int) -> int:
 
 
 def ports(text: str) -> range:
-    """Read ``PORT`` or ``PORT-PORT``, either with a protocol before it, which says nothing here.
+    """Parse ``PORT`` or ``PORT-PORT``; a protocol in front is ignored.
 
     Raises:
         ValueError: it is neither.
@@ -73,10 +77,17 @@ def ports(text: str) -> range:
 
 
 def alternatives(text: str, part: SetDimension, kind: SetType, family: Family, keep: int) -> Iterator[Element]:
-    """Yield what a dimension's text stands for, one by one; ``keep`` is the mask of addresses that a set keeps.
+    """Yield each value that a dimension's text covers.
+
+    Args:
+        text: The dimension's text.
+        part: The kind of dimension.
+        kind: The set type.
+        family: The family of addresses.
+        keep: Mask of the address bits that the set stores.
 
     Raises:
-        ValueError: it does not fit the dimension.
+        ValueError: The text does not fit the dimension.
     """
     if part is SetDimension.IP:
         return (Element(number) for number in _addresses(text, family, keep))
@@ -86,7 +97,7 @@ def alternatives(text: str, part: SetDimension, kind: SetType, family: Family, k
 
 
 def _addresses(text: str, family: Family, keep: int) -> range:
-    """All addresses of a range, or of those that the set keeps alike only one."""
+    """Return the addresses of a range, one for each value that the set's mask keeps distinct."""
     low, dash, high = text.partition("-")
     address, _, prefix = low.partition("/")
     first = address_number(address, family)
@@ -114,7 +125,7 @@ def _networks(text: str, family: Family) -> Iterable[Element]:
 
 
 def _transport(text: str, family: Family) -> Iterable[Element]:
-    """``[PROTOCOL:]PORT[-PORT]``, or ``icmp:TYPE/CODE`` by number or name; TCP where no protocol stands."""
+    """Parse ``[PROTOCOL:]PORT[-PORT]``, or ``icmp:TYPE/CODE`` by number or name; the default protocol is TCP."""
     before, colon, after = text.partition(":")
     protocol = _protocol(before) if colon else protocol_names.TCP
     if protocol in protocol_names.ICMP_OF.values():
@@ -131,10 +142,10 @@ def _protocol(text: str) -> int:
 
 
 def mac_number(text: str) -> int:
-    """Read a MAC address as a number.
+    """Parse a MAC address as a number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The text is not a MAC address.
     """
     octets = [protocol_names.number(f"0x{octet}", 0xFF) for octet in text.split(":")]
     if len(octets) != 6:
@@ -143,7 +154,7 @@ def mac_number(text: str) -> int:
 
 
 def _mac(text: str, _family: Family) -> Iterable[Element]:
-    if not text:  # of bitmap:ip,mac: the first packet tells it
+    if not text:  # bitmap:ip,mac without a MAC address: the first packet sets it
         return (Element(0),)
     return (Element(mac_number(text), text=text.lower()),)
 

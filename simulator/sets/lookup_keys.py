@@ -1,6 +1,7 @@
-"""What a set sees of a packet in each of its dimensions, as the kernel's types of sets read it.
+"""Look-up keys of packets: the value that each dimension of a set reads from a `Packet`.
 
-Source: the kernel's ip_set_getport and the ``kadt`` functions of each type of sets.
+`fields_of` returns a `LookupKey`, or a `MissingValue` if the packet lacks a value or does not give it. Source: the
+kernel's ``ip_set_getport`` and the ``kadt`` function of each set type.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from simulator.sets.static import MemberKey, StaticSet, kept
 
 
 class MissingValue(Enum):
-    """Why a dimension has no value: the packet has no such thing, so no set holds it; or it does not say."""
+    """Reason why a dimension has no value: ABSENT (no set can hold the packet) or UNKNOWN (field not given)."""
 
     ABSENT = auto()
     UNKNOWN = auto()
@@ -24,19 +25,19 @@ class MissingValue(Enum):
 
 LookupValue = int | str | MissingValue
 LookupSides = tuple[bool, ...]
-"""For each dimension, whether the source is asked for, else the destination."""
+"""Side looked up in each dimension: True is the source, False the destination."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookupKey:
-    """What a packet is looked up by: the key at full length, and the interface or MAC address that is compared."""
+    """Key of a packet at full prefix length, plus the interface or MAC address to compare."""
 
     key: MemberKey
     tail: str = ""
 
 
 def fields_of(packet: Packet, saved: StaticSet, sides: LookupSides) -> LookupKey | MissingValue:
-    """Return what a set looks a packet up by."""
+    """Return the key by which a set looks a packet up."""
     kind = saved.kind
     read = [_seen(packet, part, kind, source=side) for part, side in zip(kind.parts, sides, strict=False)]
     if MissingValue.ABSENT in read:
@@ -64,7 +65,7 @@ def _seen(packet: Packet, part: SetDimension, kind: SetType, *, source: bool) ->
 
 
 def _is_null(key: MemberKey, saved: StaticSet) -> bool:
-    """Whether all bits that the set keeps are zero, which some types take for no address."""
+    """Return whether all stored bits are zero, which some set types do not treat as an address."""
     return key[0] == 0 and (
         (
             saved.kind.parts[0] is SetDimension.IP
@@ -88,11 +89,11 @@ _HEADER: Mapping[int, int] = {
     protocol_names.ICMP: 8,
     protocol_names.ICMPV6: 8,
 }
-"""How many bytes of a transport header must be there for the kernel to read its port; other protocols have none."""
+"""Transport header bytes that the kernel needs to read the port; other protocols have no port."""
 
 
 def _port(packet: Packet, *, source: bool) -> int | MissingValue:
-    """Protocol and port as one number; of ICMP type and code stand for the port, of protocols without one zero."""
+    """Return protocol and port as one number; ICMP uses type and code as port, protocols without ports use zero."""
     protocol = packet.protocol
     none = (
         {protocol_names.PROTOCOLS["hopopt"]}
@@ -110,7 +111,7 @@ def _port(packet: Packet, *, source: bool) -> int | MissingValue:
 
 
 def _icmp(packet: Packet) -> int | MissingValue:
-    """The kernel reads ICMP by its number, even where it is that of the other family."""
+    """Return type and code by protocol number: the kernel reads ICMP of the other family too."""
     if packet.icmp is not None:
         return packet.protocol << 16 | packet.icmp[0] << 8 | packet.icmp[1]
     payload = layout(packet.wire).payload(2) if packet.wire is not None else None
@@ -118,7 +119,7 @@ def _icmp(packet: Packet) -> int | MissingValue:
 
 
 def _cut(packet: Packet) -> bool:
-    """Whether the packet ends inside its transport header; one that only a capture cut does not."""
+    """Return whether the packet itself ends inside its transport header, not only its captured bytes."""
     size = _HEADER.get(packet.protocol, 0)
     if not size or packet.wire is None or len(packet.wire) < (packet.length or 0):
         return False
@@ -126,7 +127,7 @@ def _cut(packet: Packet) -> bool:
 
 
 def _mac(packet: Packet, *, source: bool) -> str | MissingValue:
-    """The MAC address; what passes the loopback interface has none but zeroes, which no set holds."""
+    """Return the source MAC address; loopback packets have a zero one, which no set holds."""
     if packet.in_interface == LOOPBACK:
         return MissingValue.ABSENT
     if packet.mac is None or not source:

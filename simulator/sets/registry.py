@@ -1,6 +1,8 @@
-"""All sets that rules name, and what a rule does with one: it tests a packet, adds it or deletes it.
+"""Operations of rules on named sets: test a packet, insert it, delete it.
 
-A ``list:set`` asks its sets in their order. Source: the kernel's ip_set_core.c and ip_set_list_set.c.
+Input is a `SetRegistry`, a `SetLookup`, the packet in a `SetLookupContext` and the sequence's `MatchMemory`. The result
+is None where it cannot be known. A ``list:set`` asks its member sets in order. Source: the kernel's ip_set_core.c and
+ip_set_list_set.c.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,16 +17,22 @@ from simulator.sets.set_types import SetDimension
 from simulator.sets.static import MarkAndMask, SetEntry, StaticSet
 
 SetRegistry = Mapping[str, StaticSet | None]
-"""The sets by their names; None one that is not modelled."""
+"""Sets by name; None for a set that is not modelled."""
 
-Truth = bool | None
 
 _ALL_COUNTED = CountingMode()
 
 
 @dataclass(frozen=True, slots=True)
 class SetLookup:
-    """How a rule names a set: for a family's packets, by which sides, and what else it asks for."""
+    """How a rule looks packets up in a set.
+
+    Attributes:
+        family: Address family of the rule's packets.
+        sides: Side of the packet that each dimension reads.
+        exceptions: Whether the rule has ``--return-nomatch``.
+        counting: How the look-up updates and checks counters.
+    """
 
     name: str
     family: Family
@@ -35,9 +43,9 @@ class SetLookup:
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """Whether a packet is in a set, None where that cannot be known, and the mark that its member has."""
+    """Whether a packet is in a set (None if unknown), and the mark of its member."""
 
-    held: Truth
+    held: bool | None
     mark: MarkAndMask = (0, 0)
 
 
@@ -46,22 +54,22 @@ _UNKNOWN = LookupResult(held=None)
 
 
 def held_now(saved: StaticSet, memory: MatchMemory) -> DynamicSet:
-    """Return a set as the packets of a sequence have left it."""
+    """Return a set in the state that the sequence's packets left it."""
     return DynamicSet(saved, memory.cell(("set", saved.name), SetChanges()))
 
 
 def _fits(saved: StaticSet, asked: SetLookup) -> bool:
-    """Whether a set can hold the packet at all: it must be of its family, and no dimension left open."""
+    """Return whether the set can hold the packet: same family, and a side for every dimension."""
     return len(asked.sides) >= len(saved.kind.parts) and saved.family in {None, asked.family}
 
 
 def is_untouched(saved: StaticSet, memory: MatchMemory) -> bool:
-    """Whether the packets of a sequence have left a set as it was saved."""
+    """Return whether the sequence's packets left the set as saved."""
     return ("set", saved.name) not in memory.cells
 
 
 def plain_test(saved: StaticSet, asked: SetLookup) -> Callable[[Packet], bool] | None:
-    """Return `test` for a set as it was saved where nothing but an address is looked up in it: the usual case."""
+    """Return a fast `test` for the usual case: an unchanged set in which only an address is looked up."""
     levels = saved.addresses
     if levels is None or not _fits(saved, asked) or asked.counting.wanted:
         return None
@@ -79,7 +87,7 @@ def plain_test(saved: StaticSet, asked: SetLookup) -> Callable[[Packet], bool] |
 
 
 def test(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory) -> LookupResult:
-    """Return whether a packet is in a set."""
+    """Look a packet up in a set; count it if the set has counters."""
     saved = sets[asked.name]
     if saved is None or not _fits(saved, asked):
         return _UNKNOWN if saved is None else _NO
@@ -97,7 +105,7 @@ def test(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: M
 def _test_list(
     sets: SetRegistry, held: DynamicSet, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory
 ) -> LookupResult:
-    """The first set that holds the packet decides; what the rule asks of counts is asked of the list's own."""
+    """Return the first member set that holds the packet; counter conditions apply to the list's own counters."""
     counting = asked.counting
     inner = replace(asked, counting=CountingMode(counting.updates and counting.below, counting.below))
     reply = _NO
@@ -119,13 +127,25 @@ def insert(
     timeout: float | None,
     *,
     exist: bool,
-) -> Truth:
-    """Add a packet to a set, of a list to the first that takes it; return whether one did, None if not known."""
+) -> bool | None:
+    """Add a packet to a set, or to the first set of a list that accepts it.
+
+    Args:
+        sets: The sets by name.
+        asked: The set and the sides of the packet.
+        visit: The packet and its time.
+        memory: Changes by earlier packets of the sequence.
+        timeout: Lifetime of the new member in seconds; None for the set's default.
+        exist: Whether to update a member that exists already (``--exist``).
+
+    Returns:
+        Whether a set accepted the packet; None if that cannot be known.
+    """
     return _changed(sets, asked, visit, memory, lambda held, fields: add(held, fields, visit, timeout, exist=exist))
 
 
-def delete(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory) -> Truth:
-    """Delete a packet from a set, of a list from the first that has it; return whether one did, None if not known."""
+def delete(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory) -> bool | None:
+    """Delete a packet from a set, or from the first set of a list that has it; return None if unknown."""
     return _changed(sets, asked, visit, memory, lambda held, fields: remove(held, fields, visit))
 
 
@@ -135,7 +155,7 @@ def _changed(
     visit: SetLookupContext,
     memory: MatchMemory,
     change: Callable[[DynamicSet, LookupKey], bool],
-) -> Truth:
+) -> bool | None:
     saved = sets[asked.name]
     if saved is None or not _fits(saved, asked):
         return None if saved is None else False

@@ -1,4 +1,7 @@
-"""The types of sets there are, and what the dimensions of each hold (ipset(8))."""
+"""Set types of ipset and their dimensions, by type name such as ``hash:ip,port``.
+
+`KINDS` maps each name to a `SetType`. Source: ipset(8).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from functools import cached_property
 
 
 class SetDimension(StrEnum):
-    """What one dimension of a set holds, under the word that type names have for it."""
+    """Content of one dimension of a set, named as in type names."""
 
     IP = "ip"
     NET = "net"
@@ -20,34 +23,34 @@ class SetDimension(StrEnum):
 
 @dataclass(frozen=True)
 class SetType:
-    """A type of sets: how it stores its members, and what each of their dimensions holds."""
+    """Set type: its storage (``hash``, ``bitmap``, ``list``) and its dimensions."""
 
     storage: str
     parts: tuple[SetDimension, ...]
 
     @cached_property
     def nets(self) -> tuple[int, ...]:
-        """Which dimensions hold networks."""
+        """Indexes of the dimensions that hold networks."""
         return tuple(at for at, part in enumerate(self.parts) if part is SetDimension.NET)
 
     @cached_property
     def exceptions(self) -> bool:
-        """Whether its members may be exceptions; ``--return-nomatch`` does nothing to the others."""
+        """Whether members may be exceptions; ``--return-nomatch`` has no effect on other types."""
         return bool(self.nets)
 
     @cached_property
     def bitmap(self) -> bool:
-        """Whether it holds a fixed range."""
+        """Whether the set covers a fixed range."""
         return self.storage == "bitmap"
 
     @cached_property
     def tailed(self) -> bool:
-        """Whether the last dimension is compared once a member is found by the others, not searched by."""
+        """Whether the last dimension is compared after the look-up and is not part of the key."""
         return self.parts[-1] is SetDimension.IFACE or (self.bitmap and self.parts[-1] is SetDimension.MAC)
 
     @cached_property
     def of_both_families(self) -> bool:
-        """Whether a set of it holds packets of either family."""
+        """Whether a set of this type holds packets of either family."""
         return self.parts in {(SetDimension.SET,), (SetDimension.MAC,)} or (
             self.bitmap and self.parts == (SetDimension.PORT,)
         )
@@ -65,4 +68,4 @@ def _kind(name: str) -> SetType:
 
 
 KINDS: Mapping[str, SetType] = {name: _kind(name) for name in _NAMES}
-"""Every type, by its name."""
+"""Set types by name."""

@@ -1,6 +1,8 @@
-"""A set made ready for look-ups: its members by what they are found by, as the text of ``ipset save`` has them.
+"""Immutable index of a saved set: its members by look-up key, built from the text of ``ipset save``.
 
-What becomes of it while packets pass is kept elsewhere (`simulator.sets.dynamic`), so that many sequences share one.
+`read_set` turns an `IpSet` into a `StaticSet`, or returns None for a type or option that is not modelled. It raises
+`Refused` for a member that does not fit the set. Changes by packets are kept in `simulator.sets.dynamic`, so many
+packet sequences share one index. Sources: ipset(8) and the kernel's ip_set_hash_gen.h.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,22 +18,28 @@ from simulator.sets.elements import BITS, PHYSDEV, Element, address_number, alte
 from simulator.sets.set_types import KINDS, SetDimension, SetType
 
 PrefixLengths = tuple[int, ...]
-"""The prefix length of each dimension that holds networks."""
+"""Prefix length of each dimension that holds networks."""
 
 MemberKey = tuple[int, ...]
-"""What a member is found by, a number for each dimension; networks without their host bits."""
+"""Look-up key of a member: a number for each dimension, networks without their host bits."""
 
 MarkAndMask = tuple[int, int]
-"""A packet mark and the bits of it that count, as ``skbmark`` of ipset(8)."""
+"""Packet mark and the bits of it that count, as ``skbmark`` in ipset(8)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetEntry:
-    """What a member has beside its key.
+    """Data of one member beside its key.
 
-    ``until`` is when it expires, in seconds after the sequence began; while ``bitmap:ip,mac`` waits for a MAC address,
-    how long it will last from then on. ``octets`` is None once a packet of unknown length was counted. ``tail`` is an
-    interface, or the MAC address of ``bitmap:ip,mac``.
+    Attributes:
+        nomatch: Whether the member is an exception.
+        until: Expiry in seconds after the sequence began. For a ``bitmap:ip,mac`` member without a MAC address: its
+            lifetime once it has one.
+        packets: Packet counter.
+        octets: Byte counter; None after a packet of unknown length was counted.
+        mark: Value and mask of ``skbmark``.
+        wildcard: Whether the interface is a prefix of interface names.
+        tail: Interface, or the MAC address of ``bitmap:ip,mac``.
     """
 
     nomatch: bool = False
@@ -44,17 +52,21 @@ class SetEntry:
 
     @property
     def physdev(self) -> bool:
-        """Whether its interface is a bridge's port, which no rule asks for."""
+        """Whether its interface is a bridge port, which no rule looks up."""
         return self.tail.startswith(PHYSDEV)
 
 
 SetEntries = tuple[SetEntry, ...]
-"""The members with one key; several only where interfaces tell them apart."""
+"""Members with the same key; more than one only if their interfaces differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetOptions:
-    """The create options that matter; ``mask`` is of ``netmask`` or ``bitmask``, ``bounds`` of ``range``."""
+    """Create options that affect look-ups.
+
+    ``mask`` comes from ``netmask`` or ``bitmask``, ``bounds`` from ``range``, ``most`` from ``maxelem`` or the range's
+    size. ``timeout`` is in seconds.
+    """
 
     mask: int
     markmask: int = 0xFFFFFFFF
@@ -67,16 +79,20 @@ class SetOptions:
 
     @property
     def changes(self) -> bool:
-        """Whether members count or expire."""
+        """Whether members have counters or expire."""
         return self.counters or self.timeout is not None
 
 
 @dataclass(frozen=True)
 class StaticSet:
-    """A set as it was saved; ``family`` is None where it holds packets of both.
+    """A set as saved.
 
-    ``listed`` are the sets of a list in their order; their numbers are its keys. ``cut`` says that some member had bits
-    that the set's mask leaves out, though the kernel may have kept them (then it never finds that member).
+    Attributes:
+        family: Address family; None if the set holds packets of both families.
+        levels: Members by prefix lengths and key.
+        listed: Sets of a ``list:set`` in their order; their numbers are its keys.
+        cut: Whether a member had bits outside the set's mask. The kernel may have kept them and then never finds that
+            member.
     """
 
     name: str
@@ -89,19 +105,19 @@ class StaticSet:
 
     @cached_property
     def order(self) -> tuple[PrefixLengths, ...]:
-        """The prefix lengths in the order of the kernel's search: the longest first, the first dimension first."""
+        """Prefix lengths in the order of the kernel's search: longest first, first dimension first."""
         return tuple(sorted(self.levels, reverse=True))
 
     @cached_property
     def sizes(self) -> Mapping[PrefixLengths, int]:
-        """How many members there are of each prefix length."""
+        """Number of members of each prefix length."""
         return {prefixes: sum(map(len, found.values())) for prefixes, found in self.levels.items()}
 
     @cached_property
     def addresses(self) -> tuple[tuple[int, Mapping[int, bool]], ...] | None:
-        """For each mask in the order of the search its members, false where exceptions.
+        """Members by address for each mask, in search order; False marks an exception.
 
-        None where more than an address is looked up, or something becomes of members.
+        None if a look-up needs more than one address, or if members have counters or expire.
         """
         if self.kind.parts not in {(SetDimension.IP,), (SetDimension.NET,)} or self.kind.bitmap or self.traits.changes:
             return None
@@ -110,17 +126,17 @@ class StaticSet:
             bits = self.traits.mask & (mask(prefixes[0], self.bits) if prefixes else self.traits.mask)
             members = {key: not entries[0].nomatch for (key,), entries in self.levels[prefixes].items()}
             if self.kind.parts == (SetDimension.IP,):
-                members.pop(0, None)  # which is no address to the kernel
+                members.pop(0, None)  # the kernel does not treat 0 as an address
             found.append((bits, members))
         return tuple(found)
 
     @property
     def bits(self) -> int:
-        """How long its addresses are."""
+        """Number of bits of its addresses."""
         return BITS[self.family or Family.IPV4]
 
     def at(self, key: MemberKey, prefixes: PrefixLengths) -> MemberKey:
-        """Return a key with its networks cut to prefix lengths."""
+        """Return a key with its networks masked to prefix lengths."""
         if not prefixes:
             return key
         cut = list(key)
@@ -130,10 +146,10 @@ class StaticSet:
 
 
 def read_set(ipset: IpSet) -> StaticSet | None:
-    """Make a set ready for look-ups, or return None where its type or an option is not modelled.
+    """Build the look-up index of a set, or return None if its type or an option is not modelled.
 
     Raises:
-        Refused: a member does not fit the set's type or family, or stands for more than the set may hold.
+        Refused: A member does not fit the set's type or family, or expands to more members than the set can hold.
     """
     kind = KINDS.get(ipset.type)
     if kind is None:
@@ -152,7 +168,7 @@ def read_set(ipset: IpSet) -> StaticSet | None:
     cut, alike = (
         False,
         dict[Member, SetEntries](),
-    )  # one entry stands for all that are alike, as most of a large set are
+    )  # members with equal options share one entry: in a large set most have none
     for member in ipset.members:
         alone = alike.get(member[1:]) or alike.setdefault(member[1:], (_entry(ipset, member, traits),))
         for place in _elements(ipset, member, kind, traits):
@@ -163,12 +179,12 @@ def read_set(ipset: IpSet) -> StaticSet | None:
 
 
 _MASKED_LATE = frozenset({(SetDimension.IP, SetDimension.PORT), (SetDimension.NET, SetDimension.NET)})
-"""Where the kernel masks only the first address of a range that is added."""
+"""Dimensions for which the kernel masks only the first address of an added range."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a member is kept, and whether the set's mask cut bits off for that."""
+    """Key of a member, and whether the set's mask removed bits from it."""
 
     prefixes: PrefixLengths
     key: MemberKey
@@ -177,7 +193,7 @@ class _Place:
 
 
 def _keep(level: dict[MemberKey, SetEntries], key: MemberKey, alone: SetEntries, kind: SetType) -> None:
-    """Keep a member; only interfaces can tell two of one key apart."""
+    """Store a member; two members share a key only if their interfaces differ."""
     level[key] = level.get(key, ()) + alone if kind.parts[-1] is SetDimension.IFACE else alone
 
 
@@ -186,7 +202,11 @@ def _refused(ipset: IpSet, member: Member, expected: str) -> Refused:
 
 
 def _traits(ipset: IpSet, kind: SetType, family: Family) -> SetOptions:
-    """The create options; ValueError where one is not understood."""
+    """Parse the create options.
+
+    Raises:
+        ValueError: An option is not modelled.
+    """
     options = dict(ipset.options)
     if options.keys() - _OPTIONS:
         raise ValueError(ipset.options)
@@ -221,11 +241,11 @@ def _bounds(text: str, kind: SetType, family: Family) -> tuple[int, int]:
 
 
 def _elements(ipset: IpSet, member: Member, kind: SetType, traits: SetOptions) -> Iterator[_Place]:
-    """What a member's text stands for: one member, or as many as its ranges have."""
+    """Yield the place of each member that a member's text expands to, one per element of its ranges."""
     family = ipset.family or Family.IPV4
     texts = member[0].split(",", len(kind.parts) - 1)
     if kind.bitmap and kind.tailed and len(texts) == 1:
-        texts.append("")  # the first packet tells the MAC address
+        texts.append("")  # the first packet sets the MAC address
     try:
         pairs = zip(texts, kind.parts, strict=True)
         found = [tuple(islice(_alternatives(pair, kind, family, traits), traits.most + 1)) for pair in pairs]
@@ -253,7 +273,7 @@ def _placed(chosen: tuple[Element, ...], kind: SetType, traits: SetOptions) -> _
 
 
 def kept(value: int, part: SetDimension, traits: SetOptions) -> int:
-    """Return a dimension's value as the set keeps it, by its ``netmask``, ``bitmask`` or ``markmask``."""
+    """Return a dimension's value as the set stores it, masked by ``netmask``, ``bitmask`` or ``markmask``."""
     if part is SetDimension.MARK:
         return value & traits.markmask
     return value & traits.mask if part in {SetDimension.IP, SetDimension.NET} else value
@@ -264,7 +284,7 @@ _VALUED = frozenset("timeout packets bytes comment skbmark skbprio skbqueue".spl
 
 
 def _entry(ipset: IpSet, member: Member, traits: SetOptions) -> SetEntry:
-    """What a member's options say."""
+    """Parse a member's options."""
     words, told = iter(member[1:]), dict[str, str]()
     for word in words:
         told[word] = "" if word in _FLAGS else next(words, "")

@@ -1,8 +1,8 @@
-"""Exact sets of packets, and what rules make of all packets at once.
+"""Symbolic evaluation: the verdict of a ruleset for all packets at once, as exact packet sets.
 
-`SymbolicRulesetReader` reads rulesets, `SymbolicContext` puts several into one space, and `HookOutcome` says what
-becomes of every packet at a hook. Numbers that sets cannot tell apart are one class, so a set of 100,000 addresses
-costs no more than one of a few.
+`SymbolicRulesetReader` reads a ruleset. `SymbolicContext` puts several rulesets into one `PacketSpace`. `HookOutcome`
+gives the packets of each verdict at a hook. Values that no rule distinguishes form one class, so a set of 100,000
+addresses costs little more than a small one. Exceeded limits raise `NoProof`.
 """
 
 from simulator.packet_sets.bdd import BddFunction, is_false, within_limits

@@ -1,4 +1,9 @@
-"""Where two worlds can differ at all: packets that meet no rule but those that both have fare the same in both."""
+"""Packets whose verdict two rulesets may treat differently: those that a changed rule can match.
+
+`touched` takes a `PacketSpace` and two `SymbolicRuleset` values. All packets outside the returned set get the same
+verdict in both. The result is all packets if rules rewrite packets, or if policies or the raw table differ: then no
+cheap bound exists.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,7 @@
-"""What rules in a row do together, when none of them changes packets."""
+"""Composition of rules that rewrite nothing: the combined effect of consecutive rules on packet sets.
+
+`one_after_the_other` combines `RuleSequence` values pairwise, so most operations work on small diagrams.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from simulator.packet_sets.bdd import BddFunction
 
 @dataclass(frozen=True, slots=True)
 class RuleSequence:
-    """Some rules in a row: which packets they take, and how these end, None for those that return."""
+    """Effect of consecutive rules: the packets they take, and the verdict of each; None means return."""
 
     taken: BddFunction
     ends: Mapping[Verdict | None, BddFunction]

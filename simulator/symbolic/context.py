@@ -1,4 +1,9 @@
-"""Several rulesets of one family in one space, so that what they do can be compared; and what users ask about them."""
+"""Several rulesets of one family in one packet space, so that their verdicts can be compared.
+
+`SymbolicContext.of` needs all rulesets and questions in advance, because they determine which packets can be
+distinguished. Its methods return packet sets. They raise `NoProof` if the `Budget` is exceeded, and `KeyError` for a
+question that was not declared.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +29,7 @@ def _endless() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much a space may take: nodes of diagrams (of about 32 bytes each), and whether there is time left."""
+    """Limits of a packet space: diagram nodes (about 32 bytes each), and a check whether time is left."""
 
     nodes: int = DEFAULT_NODES
     patience: TimeCheck = _endless
@@ -35,7 +40,7 @@ UNLIMITED = Budget()
 
 @dataclass(eq=False, slots=True)
 class SymbolicContext:
-    """Worlds in one space; all questions must be known from the start, as they tell which packets differ."""
+    """Rulesets in one packet space; all questions must be declared when it is built."""
 
     space: PacketSpace
     library: SymbolicRulesetReader

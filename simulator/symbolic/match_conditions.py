@@ -14,7 +14,7 @@ from simulator.symbolic.set_conditions import ChangingSet, SymbolicSet, membersh
 
 
 class MatchConditions:
-    """Reads the matches of one family's rules; what it has read once it gives again, while the sets are the same."""
+    """Reader of the matches of one family, with a cache that is valid while the sets are unchanged."""
 
     def __init__(self, family: Family) -> None:
         self.family = family

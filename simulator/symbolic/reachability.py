@@ -1,7 +1,8 @@
-"""The way of all packets at once through the tables of a hook.
+"""Evaluation of all packets at once through the tables of a hook, with decision diagrams.
 
-A chain is worked out once for all packets that any of its callers is about, and its outcome is cut to those who come.
-What rules change in packets is followed as functions of the packet that came, so a set always means packets that come.
+`Reachability.fates` takes a `SymbolicRuleset` and a hook and returns a `HookOutcome`. A chain is evaluated once for the
+packets of all its callers; each caller then takes its part. Rewrites by rules are functions of the arriving packet, so
+a packet set always refers to packets as they arrive. Raises `NoProof` if time or memory runs out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,9 +27,13 @@ FieldWordsKey = tuple[tuple[str, BddWord], ...]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ChainOutcome:
-    """What becomes of packets in a chain if all enter it that may: by verdict, those that return, what they become.
+    """Result of a chain for all packets that may enter it.
 
-    ``rows`` are the rules in order, each with the packets it holds for, and the outcome of the chain it leads to.
+    Attributes:
+        ends: Packets by verdict.
+        returned: Packets that return to the caller.
+        scene: Fields that the chain's rules rewrote.
+        rows: Rules in order, each with the packets that match it and the outcome of the chain it leads to.
     """
 
     ends: Mapping[Verdict, BddFunction]
@@ -39,7 +44,7 @@ class ChainOutcome:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TableReach:
-    """One table at a hook: which packets come to it, and what becomes of them."""
+    """One table at a hook: the packets that reach it, and the result of its base chain."""
 
     block: SymbolicChain
     seen: BddFunction
@@ -48,7 +53,10 @@ class TableReach:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HookOutcome:
-    """What becomes of all packets at a hook; the verdicts share them out. What it took is in ``stages``."""
+    """Packets at a hook, partitioned by verdict.
+
+    ``stages`` holds the evaluation of each table, for questions about the deciding rule.
+    """
 
     packets: BddFunction
     verdicts: Mapping[Verdict, BddFunction]
@@ -57,7 +65,10 @@ class HookOutcome:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DecidedPackets:
-    """Packets on which one rule, or a chain's policy, decides; ``decision`` is None where the hook has no chain."""
+    """Packets decided by one rule or by a chain's policy.
+
+    ``decision`` is None if the hook has no chain.
+    """
 
     packets: BddFunction
     verdict: Verdict
@@ -67,7 +78,7 @@ class DecidedPackets:
 
 @dataclass(eq=False)
 class Reachability:
-    """Works out what becomes of packets in a space; chains that were met before are known."""
+    """Evaluator of rulesets in one packet space, with a cache of chains."""
 
     space: PacketSpace
     patience: TimeCheck = lambda: True

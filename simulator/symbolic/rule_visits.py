@@ -1,4 +1,8 @@
-"""Which packets come to which chain and to which rule, by all ways that lead there."""
+"""Packets that reach each chain and each rule of a hook, over all paths.
+
+`visits` turns a `HookOutcome` into a list of `ChainVisit`; `tails` gives the verdicts from each rule of a chain on.
+Lint uses both.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +17,13 @@ from simulator.symbolic.topological import callers_first
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RuleVisit:
-    """A rule as packets meet it: those that come to it, those it is about, and what its chain does with those.
+    """One rule with the packets that reach it and those that match it.
 
-    ``taken`` are the packets that do not come to the next rule if they come to this one.
+    Attributes:
+        come: Packets that reach the rule.
+        holds: Packets that match it, whether they reach it or not.
+        taken: Packets that would not continue to the next rule.
+        into: Result of the chain that the rule leads to.
     """
 
     row: SymbolicRule
@@ -32,7 +40,7 @@ class RuleVisit:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ChainVisit:
-    """A chain as packets meet it that are in one state when they come: those packets, and its rules in order."""
+    """One chain for packets with the same rewritten fields: the packets that enter it, and its rules in order."""
 
     block: SymbolicChain
     outcome: ChainOutcome
@@ -83,7 +91,7 @@ def _taken(row: SymbolicRule, holds: BddFunction, into: ChainOutcome | None) -> 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ChainTail:
-    """What becomes of packets from some place in a chain on, if they come there: by verdict, and those that return."""
+    """Verdicts of packets from a position in a chain on, and the packets that return."""
 
     ends: Mapping[Verdict, BddFunction]
     returned: BddFunction

@@ -1,6 +1,8 @@
-"""What is in a set, as a condition on the packets that are looked up in it.
+"""Membership in an ipset as a condition on packet fields.
 
-Large sets of addresses are read in bulk; all others as :mod:`simulator.sets` reads them for single packets.
+`membership` takes the sets, a set name and the sides of a match, and returns a `Formula`. Large sets of addresses are
+read in bulk with numpy; the other types use `simulator.sets`. Raises `KeyError` for an unknown set, and `ValueError` if
+membership depends on more than the packet.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +42,7 @@ _COMMENT = ("comment",)
 
 @dataclass(frozen=True, slots=True)
 class SetQuery:
-    """How a set is asked: which side in each dimension, for packets of which family, for members or exceptions."""
+    """Look-up in a set: the side for each dimension, the family, and whether exceptions are looked up."""
 
     sides: Sequence[bool]
     family: Family
@@ -59,7 +61,7 @@ class SetQuery:
 
 @dataclass(frozen=True, slots=True)
 class ChangingSet:
-    """A set while its members change one by one, from what it was to what it will be."""
+    """Set whose members change one by one, from ``before`` to ``after``."""
 
     before: IpSet
     after: IpSet

@@ -1,6 +1,8 @@
-"""The part of a world that few packets can come to: where only members of sets change, only rules about them matter.
+"""Ruleset slices for member set deltas: only the rules that can match the affected packets.
 
-A rule that is left out holds for none of the packets; one that is kept may not either.
+`moved` returns the ranges of packets that a change of set members can affect. It returns None if rules changed too, or
+if there are too many ranges. `RulesetSlicer.excerpts` then drops every rule that cannot match these packets. A rule
+that is kept may still match none.
 """
 
 from bisect import bisect_right
@@ -87,7 +89,7 @@ def _edges(bounds: RangeBounds) -> set[int]:
 
 
 class RulesetSlicer:
-    """Leaves out what cannot hold for given packets; what it learnt of a condition it knows the next time."""
+    """Removes rules that cannot match given packets; caches what it learns about conditions."""
 
     def __init__(self) -> None:
         self._needed: dict[str, dict[Formula, tuple[Within, ...] | None]] = {}

@@ -19,7 +19,7 @@ from simulator.symbolic.topological import callers_first
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SymbolicRule:
-    """One rule: for which packets it holds, and what it does then; ``occurrence`` tells it from all others."""
+    """One rule: the condition of its match, its action and its rewrites; ``occurrence`` identifies it."""
 
     condition: Formula
     act: TargetAction
@@ -43,7 +43,7 @@ class SymbolicRule:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SymbolicChain:
-    """A chain."""
+    """One chain with its rules; ``policy`` is None for a chain without a policy."""
 
     table: str
     name: str
@@ -53,7 +53,10 @@ class SymbolicChain:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SymbolicRuleset:
-    """What a ruleset does with packets of one family: the chains of each hook in the order of their tables."""
+    """Ruleset of one family: base chains of each hook in table order, and all chains by table and name.
+
+    ``tracked`` says whether rules use connection tracking, so that packets are defragmented before any rule.
+    """
 
     ruleset: Ruleset
     hooks: Mapping[Hook, tuple[SymbolicChain, ...]]
@@ -79,7 +82,7 @@ class SymbolicRuleset:
 
 @dataclass(eq=False)
 class SymbolicRulesetReader:
-    """Reads rulesets of one family; rows and chains that it has read before it gives again."""
+    """Reader of rulesets of one family, with a cache of rules and chains."""
 
     family: Family
     _reader: MatchConditions = field(init=False)
@@ -159,7 +162,7 @@ class SymbolicRulesetReader:
 
 @dataclass(eq=False, slots=True)
 class _Reading:
-    """A chain as it was read last, so that rules are read again only where their sets or chains are others now."""
+    """Cached reading of a chain: only rules whose sets or target chains changed are read again."""
 
     table: str
     chain: Chain

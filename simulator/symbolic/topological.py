@@ -1,4 +1,7 @@
-"""Things that lead to others, in order."""
+"""Topological order of an acyclic graph: callers before callees.
+
+`callers_first` takes roots and a function that lists the callees of a node.
+"""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar

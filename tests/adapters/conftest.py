@@ -1,15 +1,12 @@
 """The command line, run inside the test's own process, and the history of the issue as a log."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from adapters.cli import main
+from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
-
-Run = Callable[..., tuple[int, str, list[str]]]
-"""A command line's words to its exit code, its standard output and the lines of its standard error."""
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def read_in(path: Path) -> Iterator[str]:
 def test_json_and_yaml_have_one_reader_each() -> None:
     """No other module of the packages reads either by itself."""
     found = set()
-    for package in ("engine", "simulator", "adapters", "scenarios"):
+    for package in ("engine", "simulator", "adapters", "scenarios", "nodewall"):
         for path in sorted((ROOT / package).rglob("*.py")):
             found |= {(str(path.relative_to(ROOT)), way) for way in read_in(path)}
     validating = {(module, way) for module, way in found if way.endswith("validate_json")}

@@ -1,41 +1,18 @@
 """What the kernel tests share: both backends, both families, a lab, an oracle, and a way to load rules."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from adapters.lab.netns import Lab, LabHost, Namespaces
+from adapters.lab.netns import Lab, Namespaces
 from adapters.lab.packet_injection import InjectionRig
-from adapters.system.process import SystemRunner, found
-from engine.errors import ToolMissing
+from adapters.system.process import SystemRunner
 from engine.rulesets.model import Family
+from tests.support.kernel.lab_access import HOSTS, Load, lacking
 from tests.support.kernel.node_namespaces import NodeUnderTest
 from tests.support.policies.random_clusters import ADDRESSES
-
-HOSTS = (LabHost("node-1", ("192.0.2.1", "2001:db8::1")), LabHost("client", ("198.51.100.7", "2001:db8:1::7")))
-PROGRAMS = (
-    "ip",
-    "ipset",
-    "nsenter",
-    *(f"{tables}-{kind}-restore" for tables in ("iptables", "ip6tables") for kind in ("nft", "legacy")),
-)
-
-Load = Callable[[str, str], None]
-"""Puts the rules of the filter table, as iptables-save prints them, into a network namespace."""
-
-
-def lacking() -> str:
-    """Return what is missing here for kernel tests, or nothing."""
-    if os.geteuid() != 0:
-        return "not root: run as root, or under `unshare -Urnm` with a tmpfs on /run"
-    try:
-        for program in PROGRAMS:
-            found(program)
-    except ToolMissing as error:
-        return str(error)
-    return ""
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Commands of nodewall, one module each, in groups as ``--help`` lists them."""
+"""Commands of nodewall, one module each, in the groups of ``nodewall --help``."""

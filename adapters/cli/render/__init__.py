@@ -1,1 +1,1 @@
-"""Presentation of the engine's and the simulator's values under the keys of the command line reference."""
+"""Renders values of the engine and the simulator as JSON and text, as the command line reference says."""

@@ -1,4 +1,8 @@
-"""What was expected of packets, what the simulator says and what kernels did, side by side."""
+"""Compares the expected verdict of each packet with those of the simulator and of real kernels.
+
+Input: :class:`PacketResult` values of a scenario, and the outcomes per backend. Output: a boolean, or a text table.
+An outcome of None was not tried and never disagrees.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,22 +11,22 @@ from adapters.lab.netns import DeliveryOutcome
 from scenarios.run import PacketResult
 
 Kernels = Mapping[str, Sequence[DeliveryOutcome | None]]
-"""Backend -> what it did to each packet, None where it was not tried."""
+"""Backend name -> outcome of each packet, None if it was not tried."""
 
 
 def agrees(result: PacketResult, outcome: DeliveryOutcome | None) -> bool:
-    """Return whether simulator and kernel did what was expected; a packet that was not tried is no contradiction."""
+    """Return whether simulator and kernel gave the expected verdict; an outcome of None agrees."""
     return result.agrees and (outcome is None or outcome.value == result.case.expect.verdict)
 
 
 def all_agree(results: Sequence[PacketResult], kernels: Kernels) -> bool:
-    """Return whether simulator and kernels did what was expected of every packet."""
+    """Return whether simulator and kernels gave the expected verdict for every packet."""
     simulated = all(result.agrees for result in results)
     return simulated and all(all(map(agrees, results, outcomes)) for outcomes in kernels.values())
 
 
 def packet_table(results: Sequence[PacketResult], kernels: Kernels) -> str:
-    """Return a table with a row per packet and a column per kernel."""
+    """Return a text table with one row per packet and one column per kernel."""
     rows = []
     for index, result in enumerate(results):
         outcomes = [outcomes[index] for outcomes in kernels.values()]

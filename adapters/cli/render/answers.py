@@ -1,4 +1,8 @@
-"""How answers about packets are shown: as JSON by the command line contract, and as a tree for people."""
+"""Writes the simulator's answers for packets, as JSON, YAML or a text tree.
+
+Input: an :class:`Evaluation`, and optionally the policy oracle's :class:`Explanation` of the same packet. Output:
+text on stdout, with the keys of the command line reference.
+"""
 
 import json
 from itertools import groupby
@@ -13,7 +17,14 @@ from simulator.oracle import Explanation
 
 
 def write(answer: Evaluation, said: Explanation | None, output: str, *, trace: bool) -> None:
-    """Write one answer, with what the policies say of its packet where that was asked for."""
+    """Write one answer to stdout, with the policy oracle's verdict if there is one.
+
+    Args:
+        answer: the simulator's answer.
+        said: the policy oracle's explanation of the same packet, or None.
+        output: ``text``, ``json`` or ``yaml``.
+        trace: include the rules that the packet passed.
+    """
     data = answer_as_json(answer, trace=trace)
     if said is not None:
         by = said.decided_by
@@ -29,7 +40,7 @@ def write(answer: Evaluation, said: Explanation | None, output: str, *, trace: b
 
 
 def summary(said: Explanation) -> str:
-    """Return what the policies say of a packet, and which rule does."""
+    """Return the verdict of the policies on one line, with the deciding policy rule."""
     by = said.decided_by
     if by is None:
         return f"{coloured(said.verdict)}, for no policy decides: the host's own rules do"

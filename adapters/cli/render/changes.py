@@ -1,4 +1,8 @@
-"""How changes of packets' fates are shown: as JSON, and in sentences."""
+"""Renders verdict changes between two rulesets, as JSON values and as text.
+
+Input: :class:`VerdictChange` values, grouped by family and hook. Output: dictionaries with the keys of the command line
+reference, or lines of text. JSON holds packet counts as strings, because they can exceed 64 bits.
+"""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -10,12 +14,12 @@ from simulator.analysis.compare import VerdictChange
 
 
 def effect_as_json(changes: Sequence[VerdictChange]) -> dict[str, object]:
-    """Return changes under the keys of the command line contract."""
+    """Return changes with the keys of the command line reference."""
     return {"equal": not changes, "changes": [change_as_json(change) for change in changes]}
 
 
 def change_as_json(change: VerdictChange) -> dict[str, object]:
-    """Return one change under the same keys."""
+    """Return one change with the keys of the command line reference."""
     return {
         "hook": change.hook.value,
         "family": change.family.value,
@@ -32,14 +36,14 @@ def change_as_json(change: VerdictChange) -> dict[str, object]:
 
 
 def effect_as_text(changes: Sequence[VerdictChange]) -> str:
-    """Return changes in sentences, by family and hook."""
+    """Return changes as text, grouped by family and hook."""
     if not changes:
         return "no packet gets another verdict"
     return "\n".join([*changes_as_lines(changes), counted(len(changes), "change")])
 
 
 def changes_as_lines(changes: Sequence[VerdictChange]) -> list[str]:
-    """Return the lines of the same."""
+    """Return changes as lines of text, grouped by family and hook."""
     lines = []
     for (family, hook), group in groupby(changes, key=lambda change: (change.family, change.hook)):
         lines.append(f"{family.value} {hook.value}")
@@ -52,7 +56,7 @@ def changes_as_lines(changes: Sequence[VerdictChange]) -> list[str]:
 
 
 def summary_lines(changes: Sequence[VerdictChange]) -> list[str]:
-    """Return which packets fare otherwise, a line a change."""
+    """Return one line of text per change."""
     return [f"{_SIGNS[change.now.value]} {change.hook.value}: {change.summary}" for change in changes]
 
 

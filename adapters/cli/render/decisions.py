@@ -1,10 +1,13 @@
-"""Answers of the simulator as plain values: deciding rules, traces, and what becomes of a packet."""
+"""Converts the simulator's answers to JSON values: deciding rules, traces and rewritten packets.
+
+Input: :class:`Evaluation` and :class:`Decision`. Output: dictionaries with the keys of the command line reference.
+"""
 
 from simulator.netfilter import Decision, Evaluation, TraceStep
 
 
 def decision_as_json(decision: Decision | None) -> dict[str, object] | None:
-    """Return the deciding rule with the policy that it is from; None where no rule decided."""
+    """Return the deciding rule and its policy, None if no rule decided."""
     if decision is None:
         return None
     return {
@@ -18,7 +21,7 @@ def decision_as_json(decision: Decision | None) -> dict[str, object] | None:
 
 
 def answer_as_json(answer: Evaluation, *, trace: bool = True) -> dict[str, object]:
-    """Return an answer, without the trace if so asked."""
+    """Return an answer, with its trace if ``trace`` is set."""
     plain: dict[str, object] = {
         "packet": answer.packet.as_spec(),
         "verdict": answer.verdict.value,

@@ -1,4 +1,8 @@
-"""How single events are shown: what tells one from others, and what it changed in its object."""
+"""Renders single events: their identifying fields, and the changes that they make to their object.
+
+Input: an :class:`Event` and its :class:`ObjectDiff`, or None. Output: JSON values or lines of text; text shows at most
+about twelve changed fields.
+"""
 
 from adapters.cli.render.object_diffs import edited_as_json, edited_as_lines
 from engine.errors import plain
@@ -7,7 +11,7 @@ from engine.state.object_diff import ObjectDiff
 
 
 def head_as_json(event: Event) -> dict[str, object]:
-    """Return what tells an event from others."""
+    """Return the identifying fields of an event."""
     return {
         "sequence": event.sequence,
         "time": timestamp(event.time),
@@ -18,21 +22,21 @@ def head_as_json(event: Event) -> dict[str, object]:
 
 
 def head_as_text(event: Event) -> str:
-    """Return the same on one line, but for the source."""
+    """Return the identifying fields on one line, without the source."""
     return plain(f"{event.sequence}  {timestamp(event.time)}  {event.body.type}  {subject(event.body)}")
 
 
 def event_as_json(event: Event, edited: ObjectDiff | None) -> dict[str, object]:
-    """Return an event with what it changed in its object."""
+    """Return an event with its object diff."""
     return {**head_as_json(event), "change": edited_as_json(edited)}
 
 
 MOST_EDITS = 12
-"""Fields that people are shown of one event; JSON has all."""
+"""Changed fields per event in text output; JSON has all."""
 
 
 def edits_as_lines(edited: ObjectDiff | None) -> list[str]:
-    """Return what an event changed in its object, a field a line."""
+    """Return the changed fields of an event's object, one per line."""
     lines = list(map(plain, edited_as_lines(edited) if edited else ()))
     more = len(lines) - MOST_EDITS
     return [*lines[:MOST_EDITS], f"… and {more} more"] if more > 1 else lines

@@ -1,10 +1,13 @@
-"""Explanations of the policy oracle as plain values."""
+"""Converts explanations of the policy oracle to JSON values.
+
+Input: an :class:`Explanation`. Output: a dictionary with the verdict, the deciding rule and all considered rules.
+"""
 
 from simulator.oracle import Explanation, RuleConsideration
 
 
 def explanation_as_json(explanation: Explanation) -> dict[str, object]:
-    """Return what the policies say of a packet, with every rule that was considered."""
+    """Return the policy verdict of a packet, with every rule that was considered."""
     by = explanation.decided_by
     return {
         "packet": explanation.packet.as_spec(),

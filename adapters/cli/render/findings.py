@@ -1,4 +1,8 @@
-"""Findings of the linter: as plain values, in sentences, and the rule as iptables-save prints it."""
+"""Renders linter findings as JSON values, as sentences, and as rule text of iptables-save.
+
+Input: a :class:`LintFinding` of :mod:`simulator.analysis.lint`. Output: a dictionary or a string; control characters
+are replaced.
+"""
 
 from dataclasses import replace
 
@@ -9,7 +13,7 @@ from simulator.analysis.lint import LintFinding, LintKind, named
 
 
 def finding_as_json(finding: LintFinding) -> dict[str, object]:
-    """Return a finding with its causes and an example."""
+    """Return a finding with its causes and an example packet."""
     place = finding.place
     return {
         "kind": finding.kind.value,
@@ -27,7 +31,7 @@ def finding_as_json(finding: LintFinding) -> dict[str, object]:
 
 
 def rule_text(finding: LintFinding) -> str:
-    """Return the rule as iptables-save has it, but for what cannot be printed; nothing of a chain."""
+    """Return the rule in iptables-save syntax, with control characters replaced; empty for a chain."""
     if finding.rule is None:
         return ""
     matches = (replace(each, values=tuple(map(plain, each.values))) for each in finding.rule.matches)
@@ -35,7 +39,7 @@ def rule_text(finding: LintFinding) -> str:
 
 
 def summary(finding: LintFinding) -> str:
-    """Return the finding as a sentence."""
+    """Return the finding as one sentence."""
     who, causes = named(finding.place), " and ".join(named(cause) for cause in finding.causes)
     several = len(finding.causes) > 1
     match finding.kind:

@@ -1,22 +1,26 @@
-"""Object diffs as plain values, and as lines like those of a patch."""
+"""Renders the difference between two versions of an object, as JSON values and as patch-like lines.
+
+Input: an :class:`ObjectDiff`. Output: a dictionary with a path and values per changed field, or one line per field,
+which shortens values above 100 characters.
+"""
 
 import json
 
 from engine.state.object_diff import ABSENT, FieldChange, ObjectChangeKind, ObjectDiff
 
 _LONGEST = 100
-"""Characters of a value in a line."""
+"""Most characters of a value in a line."""
 
 
 def edited_as_json(edited: ObjectDiff | None) -> dict[str, object] | None:
-    """Return a diff field by field; a side of a field that is absent is left out. None where there is no object."""
+    """Return a diff by field, without the sides where the field is absent; None if the event has no object."""
     if edited is None:
         return None
     return {"how": edited.how.value, "fields": [_edit_as_json(each) for each in edited.edits]}
 
 
 def edited_as_lines(edited: ObjectDiff) -> tuple[str, ...]:
-    """Return a diff with a field a line."""
+    """Return a diff with one changed field per line."""
     whole = {ObjectChangeKind.NEW: "+ it is new", ObjectChangeKind.GONE: "- it is gone"}
     return (whole[edited.how],) if edited.how in whole else tuple(map(_line, edited.edits))
 

@@ -1,4 +1,7 @@
-"""How results are written: JSON or YAML for programs, text for people; always on stdout."""
+"""Writes results to stdout as text, JSON or YAML, and formats tables and verdict colours.
+
+Input: a format name, a JSON value, and a function that returns the text. The text is built only when it is needed.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,12 +16,12 @@ output_option = click.option(
 
 
 def emit(form: str, data: object, text: Callable[[], str]) -> None:
-    """Write a result: ``data`` as JSON or YAML, or what ``text`` returns."""
+    """Write a result to stdout: ``data`` as JSON or YAML, or the result of ``text``."""
     match form:
         case "json":
             click.echo(json.dumps(data, ensure_ascii=False))
         case "yaml":
-            import yaml  # noqa: PLC0415 - loaded only by those who ask for it
+            import yaml  # noqa: PLC0415 - imported only for this output form
 
             click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
         case _:
@@ -27,17 +30,17 @@ def emit(form: str, data: object, text: Callable[[], str]) -> None:
 
 
 def emit_item(form: str, data: object, text: Callable[[], str]) -> None:
-    """Write one item of a stream: a line of JSON, an entry of one YAML list, or what ``text`` returns."""
+    """Write one item of a stream: a JSON line, an entry of a YAML list, or the result of ``text``."""
     emit(form, [data] if form == "yaml" else data, text)
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``1 op`` or ``2 ops``."""
+    """Return a number with its noun, for example ``1 op`` or ``2 ops``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under headers as text, as wide as the longest cell of each column."""
+    """Return a text table; each column is as wide as its longest cell."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - rich costs start-up time that only tables need
     from rich.console import Console  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
@@ -56,5 +59,5 @@ VERDICT_COLOURS = {"accept": "green", "drop": "red", "reject": "yellow"}
 
 
 def coloured(verdict: str) -> str:
-    """Return a verdict in its colour; a pipe gets it plain."""
+    """Return a verdict in its terminal colour; click removes the colour in pipes."""
     return click.style(verdict, fg=VERDICT_COLOURS.get(verdict), bold=True)

@@ -1,4 +1,4 @@
-"""Operations of plans as plain values."""
+"""Converts the operations of a plan to JSON values with the keys ``tool``, ``op``, ``object`` and ``detail``."""
 
 from collections.abc import Iterable
 
@@ -6,5 +6,5 @@ from engine.rulesets.text.operations import Op
 
 
 def ops_as_json(ops: Iterable[Op]) -> list[dict[str, str]]:
-    """Return operations in their order."""
+    """Return operations as JSON values, in the same order."""
     return [{"tool": op.tool.value, "op": op.op, "object": op.object, "detail": op.detail} for op in ops]

@@ -1,4 +1,4 @@
-"""Status of policies on a node as plain values."""
+"""Converts the status of policies on a Node to JSON values with ``policy``, ``phase``, ``sequence`` and ``notes``."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from engine.status.policy_status import PolicyStatus
 
 
 def statuses_as_json(statuses: Iterable[PolicyStatus]) -> list[dict[str, object]]:
-    """Return the status of each policy, in their order."""
+    """Return policy statuses as JSON values, in the same order."""
     return [
         {"policy": each.policy, "phase": each.phase.value, "sequence": each.sequence, "notes": list(each.notes)}
         for each in statuses

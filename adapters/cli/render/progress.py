@@ -1,4 +1,4 @@
-"""How far long work is, shown on a terminal and nowhere else."""
+"""Progress bar on stderr for long work; it appears only on a terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def progressing(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield items, with a bar on standard error that shows how many of ``total`` have come, if that is a terminal."""
+    """Yield the items; on a terminal, show a progress bar labelled ``what`` up to ``total`` items."""
     if not sys.stderr.isatty():
         yield from items
         return

@@ -1,4 +1,8 @@
-"""How proofs of invariants are shown: as JSON, in sentences, and by the exit code."""
+"""Renders proofs of invariants as JSON values, as text, and as an exit code.
+
+Input: :class:`InvariantProof` values. Output: dictionaries, lines with a counterexample for each broken invariant, or
+the exit code: 0 all hold, 1 one is broken, 2 one is not proved.
+"""
 
 from collections.abc import Sequence
 
@@ -10,18 +14,18 @@ from engine.errors import plain
 from simulator.analysis.prove import InvariantProof
 
 HOLD, BROKEN, UNPROVED = 0, 1, 2
-"""Exit codes."""
+"""Exit codes for proofs."""
 
 
 def exit_code(found: Sequence[InvariantProof]) -> int:
-    """Return what is told by the exit code: that all hold, that one is broken, or that something is not known."""
+    """Return the exit code: 0 if all hold, 1 if one is broken, else 2."""
     if any(proof.witness for proof in found):
         return BROKEN
     return HOLD if all(proof.holds for proof in found) else UNPROVED
 
 
 def proofs_as_json(found: Sequence[InvariantProof]) -> dict[str, object]:
-    """Return proofs under the keys that the reference lists."""
+    """Return proofs with the keys of the command line reference."""
     return {
         "holds": all(proof.holds for proof in found),
         "invariants": [_proof_as_json(proof) for proof in found],
@@ -46,7 +50,7 @@ def _proof_as_json(proof: InvariantProof) -> dict[str, object]:
 
 
 def proofs_as_text(found: Sequence[InvariantProof]) -> str:
-    """Return proofs for people, with a packet for each invariant that is broken."""
+    """Return proofs as text, with a counterexample for each broken invariant."""
     lines = []
     for proof in found:
         told = f"{plain(proof.invariant.name)}  {proof.family.value} {proof.invariant.hook.value}"

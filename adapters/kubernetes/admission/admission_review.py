@@ -1,5 +1,6 @@
-"""Whether the API server may take an object: what an AdmissionReview asks, answered by the checks of the intake.
+"""Answers an AdmissionReview with the checks of :mod:`engine.state.admission`.
 
+Input: the request of a review and the cluster state. Output: the response document, with every objection.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
 """
 

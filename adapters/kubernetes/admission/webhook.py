@@ -1,7 +1,7 @@
-"""A validating webhook: the API server asks it by HTTPS before it takes an object, and hears the refusals of agents.
+"""Validating admission webhook: serves AdmissionReview over HTTPS.
 
-It follows what is declared. What it would refuse for that reason it judges again by what the API has at that moment, as
-an object that was made just before may not have been heard of yet.
+It judges objects by its own watch of the cluster. Before it refuses because another object is missing, it asks the API
+server again, as that object may be newer than its watch.
 """
 
 import asyncio

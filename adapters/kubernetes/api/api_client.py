@@ -1,8 +1,8 @@
-"""The connection to an API server: credentials as kubectl and Pods have them, and what goes wrong in words.
+"""Client of an API server, with the credentials that kubectl and Pods use.
 
-lightkube reads kubeconfigs and service accounts, renews tokens that are rotated and runs credential plugins. It is
-small and typed, where kubernetes-asyncio is code generated for the whole API, and kr8s makes objects of all that comes.
-Its own watch neither takes bookmarks nor tells what is missing after a new list, so lists and watches are ours.
+Input: a kubeconfig or a service account. Output: plain JSON documents. Raises `ApiError` with the HTTP status.
+lightkube reads kubeconfigs and service accounts, renews rotated tokens and runs credential plugins. Its watch lacks
+bookmarks and does not report deletions after a new list, so :mod:`adapters.kubernetes.api.list_watch` replaces it.
 """
 
 import asyncio

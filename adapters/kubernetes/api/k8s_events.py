@@ -1,7 +1,7 @@
-"""What people should hear of, as Events of the API, which ``kubectl describe`` shows with the object they are about.
+"""Records Kubernetes Events about objects, as ``kubectl describe`` shows them.
 
-Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/. The same said again is counted,
-not said twice; many at once are spread out, and what nobody could be told of in time is dropped.
+Repeated Events are counted instead of created again. Bursts are spread out, and an Event that cannot be written in time
+is dropped. Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/.
 """
 
 import asyncio

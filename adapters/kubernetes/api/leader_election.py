@@ -1,7 +1,7 @@
-"""One of many leads: who holds a Lease of the API, for as long as it is renewed.
+"""Leader election with a Lease of the API server.
 
-Source: https://kubernetes.io/docs/concepts/architecture/leases/. Whether a lease has run out is judged by how long it
-was seen not to change, by our own clock alone: the times in a lease are by other clocks, which may be wrong.
+A lease counts as expired when it has not changed for its duration by the local monotonic clock. Times inside a lease
+come from other clocks and are not trusted. Source: https://kubernetes.io/docs/concepts/architecture/leases/.
 """
 
 import asyncio

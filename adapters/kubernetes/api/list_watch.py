@@ -1,8 +1,7 @@
-"""One kind of a cluster listed and watched for ever, whatever the server does.
+"""Lists one kind of object and watches it for ever, with backoff after failures.
 
-After a list its resource version is gone on from; bookmarks keep it fresh. Where it is too old all is listed again.
-What fails is tried again after a while that grows and is never the same for two who failed together.
-
+A watch continues from the last resource version, which bookmarks keep fresh. An expired one means a new list.
+Backoff grows and is randomised, so that clients that fail together do not retry together.
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 

@@ -1,4 +1,8 @@
-"""What the API has, as far as it was told, and what of that is news for a log. It knows nothing of connections."""
+"""Cache of the API server's objects, and the differences from a log.
+
+Input: objects from lists and watches. Output: the objects that a log does not have yet, and deletions. It opens no
+connection.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

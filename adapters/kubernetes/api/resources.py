@@ -1,5 +1,6 @@
-"""Where the API serves each kind, and its objects as models.
+"""Resource table: API paths of each kind, and conversion of JSON documents into models.
 
+Raises validation faults for a document that cannot be read, so that it can be refused alone.
 Sources: https://kubernetes.io/docs/reference/using-api/api-concepts/ and Antrea's CRDs.
 """
 

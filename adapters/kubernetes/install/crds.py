@@ -1,11 +1,8 @@
-"""The custom resources that nodewall reads and its own, as definitions made of its models.
+"""Builds CustomResourceDefinitions from the pydantic models: Antrea's that nodewall reads, and its own.
 
-Those that it reads are Antrea's, which has defined them already where it is.
-
-A field that a schema does not name is kept by the server, not dropped in silence, so that who reads it can refuse it.
-
-Sources: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/ (structural
-schemas), Antrea's CRDs for names.
+Unknown fields are preserved by the server instead of dropped, so that nodewall can refuse them. Where Antrea is
+installed, its own definitions stay. Sources: Antrea's CRDs for names; structural schemas in
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""What an administrator applies: an agent on every Node, controllers for status, and webhooks where they are wanted.
+"""Builds the manifests that install nodewall: agents on every Node, controllers and optional webhooks.
 
-Each has an account of its own with the rights of :mod:`adapters.kubernetes.install.rbac`. The agent's container may
-do what netfilter needs; no container writes anything but the agent's log and the locks of the tools.
+Each workload has its own service account with the rights of :mod:`adapters.kubernetes.install.rbac`. The agent's
+container has the capabilities that netfilter needs. Containers write only the agent's log and the tools' lock files.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What each part of nodewall may do in a cluster: to read what it reads and write what it writes, and nothing else."""
+"""RBAC rules of each workload: the least it needs to read and write."""
 
 from collections.abc import Iterable
 

@@ -1,1 +1,5 @@
-"""Optimised layout: policy rules compiled so that a packet meets few kernel rules."""
+"""Optimised layout: arranges compiled rules so that a packet meets few kernel rules.
+
+``layout`` is the entry point; the other modules are its data structures. Input: `UnitWithSet` values. Output:
+`OptimisedLayout`.
+"""

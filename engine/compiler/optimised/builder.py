@@ -1,4 +1,9 @@
-"""What is laid out so far of the optimised layout, and how large it may be."""
+"""Builder for the optimised layout, with limits on size and time.
+
+`LayoutBuilder` collects chains and sets of a layout or of a reusable part of one. `LayoutLimits` bounds its size
+relative to the linear layout and its time. Errors: `LayoutLimitExceeded`, on which the caller falls back to the linear
+layout.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,26 +15,29 @@ from engine.rulesets.model import Chain, IpSet, Match, Rule, Target
 
 
 class LayoutLimitExceeded(Exception):
-    """The rules cannot be laid out so within bounds, for a reason in words."""
+    """The optimised layout exceeds a limit; the message says which."""
 
 
 def never() -> bool:
-    """Say that there is time."""
+    """Return False: no time limit."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutLimits:
-    """What the outcome may cost, in room and in time."""
+    """Limits on the size of the optimised layout and on the time to compute it."""
 
     times: int = 8
-    """How often there may be what members and rules the linear layout has, and ``more``."""
+    """The layout may have ``times`` as many rules and members as the linear one, plus ``more``."""
     more: int = 50_000
     late: Callable[[], bool] = never
-    """Whether the time is over that working it out may take."""
+    """Returns True once the time limit has passed."""
     few: int = 8
-    """So many terms are looked up one by one, each in the set of its rule. A look-up costs a packet some 100 ns, as
-    measured (``make bench-matches``); sets of their own would change by all members of a rule that decides anew."""
+    """Up to this many terms are looked up one by one, each in the set of its own rule.
+
+    A lookup costs a packet about 100 ns, as measured (``make bench-matches``). Merged sets cost more on update: a
+    change of the deciding rule changes all of its members.
+    """
 
 
 DEFAULT_BOUNDS = LayoutLimits()
@@ -37,7 +45,7 @@ DEFAULT_BOUNDS = LayoutLimits()
 
 @dataclass(slots=True, eq=False)
 class LayoutBuilder:
-    """What is laid out so far: of everything, or of a part that can be taken over as it is."""
+    """Collects the chains and sets of a layout, or of a part of a layout that can be reused unchanged."""
 
     place: ChainPlace
     limit: int
@@ -46,33 +54,41 @@ class LayoutBuilder:
     sets: dict[str, IpSet] = field(default_factory=dict)
     merged: dict[str, MergedSets] = field(default_factory=dict)
     size: int = 0
-    """Rules of chains, and members of sets that nothing else has."""
+    """Number of rules in chains plus members of sets that no other part has."""
 
     def chain(self, name: str, rules: Iterable[Rule]) -> Target:
-        """Have a chain, and return the target that leads there."""
+        """Add a chain and return the target that leads to it."""
         self.chains[name] = Chain(name, tuple(rules))
         self.grow(len(self.chains[name].rules))
         return Target(name, goto=True)
 
     def look_up(self, made: IpSet) -> Matches:
-        """Have a set, and return the match on it."""
+        """Add a set and return the match on it."""
         self.sets.setdefault(made.name, made)
         return (Match("set", "match-set", (made.name, self.place.side)),)
 
     def take(self, part: "LayoutBuilder") -> None:
-        """Have all that a part has."""
+        """Add all chains and sets of a part."""
         self.chains |= part.chains
         self.sets |= part.sets
         self.merged |= part.merged
         self.grow(part.size)
 
     def grow(self, by: int) -> None:
-        """Be larger by so many rules and members, if that is not too many."""
+        """Add to the size and check the limits.
+
+        Raises:
+            LayoutLimitExceeded: the layout is too large, or the time is over.
+        """
         self.size += by
         self._see_to(self.size)
 
     def see_to_bounds(self) -> None:
-        """Raise ``LayoutLimitExceeded`` where it is too large with all sets, which parts may share."""
+        """Check the exact size, counting each shared set once.
+
+        Raises:
+            LayoutLimitExceeded: the layout is too large, or the time is over.
+        """
         rules = sum(len(chain.rules) for chain in self.chains.values())
         self._see_to(rules + sum(len(made.members) for made in self.sets.values()))
 

@@ -1,7 +1,8 @@
-"""Which of some ordered decisions is the first for an address, worked out beforehand and kept up as they come and go.
+"""Incremental index of the first of several ordered decisions that applies to each address.
 
-What many look-ups one after the other would find is then found by one look-up for each different decision. A change of
-one decision works out anew only what is within the prefixes that it names.
+Input: decisions with their prefix entries (`DecisionEntries`). Output: per prefix a `FirstMatch`. One lookup per
+distinct decision then replaces many lookups in sequence. A change of one decision recomputes only what lies within the
+prefixes that it names.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,12 +11,13 @@ from heapq import heappop, heappush
 from typing import Generic
 
 from engine.compiler.optimised.prefix_index import D, DecisionEntries, PrefixEntries, PrefixIndex
-from engine.policy.prefix_sets import Network, Prefix, PrefixEntry, is_within, prefix_of
+from engine.ip_types import Network
+from engine.policy.prefix_sets import Prefix, PrefixEntry, is_within, prefix_of
 
 
 @dataclass(frozen=True, slots=True)
 class FirstMatch(Generic[D]):
-    """Who is the first within a prefix, and who around it, which is somebody else; None is nobody."""
+    """First decision inside a prefix (``here``) and around it (``around``), which differ; None is no decision."""
 
     network: Network
     here: D | None
@@ -23,7 +25,7 @@ class FirstMatch(Generic[D]):
 
 
 class FirstMatchIndex(Generic[D]):
-    """Who decides first on which addresses, of those whose sets were put in."""
+    """First decision on every address, among the decisions in the index."""
 
     def __init__(self, width: int) -> None:
         self._prefixes = PrefixIndex[D](width)
@@ -32,9 +34,9 @@ class FirstMatchIndex(Generic[D]):
     def change(
         self, gone: Sequence[DecisionEntries[D]], new: Sequence[DecisionEntries[D]]
     ) -> tuple[Mapping[Prefix, FirstMatch[D]], Mapping[Prefix, FirstMatch[D]]]:
-        """Take sets out and put others in; return where it was worked out anew, what held there and what holds.
+        """Remove and add decisions; return the recomputed first matches, before and after.
 
-        Those who stay keep their order, whatever numbers they have now.
+        Decisions that stay must keep their relative order; their numbers may change.
         """
         roots = list(self._outermost({prefix_of(entry.network) for _, own in (*gone, *new) for entry in own}))
         before = {
@@ -49,7 +51,7 @@ class FirstMatchIndex(Generic[D]):
         return before, after
 
     def _outermost(self, prefixes: set[Prefix]) -> Iterator[Prefix]:
-        """Yield the prefixes that are in no other; or the one of all addresses, where they are many."""
+        """Yield the prefixes that no other one contains; the prefix of all addresses if there are many."""
         if len(prefixes) * _MANY > len(self._prefixes):
             yield (0, 0)
             return
@@ -59,7 +61,7 @@ class FirstMatchIndex(Generic[D]):
                 yield (last := prefix)
 
     def _swept(self, root: Prefix) -> Iterator[tuple[Prefix, FirstMatch[D]]]:
-        """Yield each prefix of one and in it that has another first than what is around it."""
+        """Yield each prefix within ``root`` whose first decision differs from that around it."""
         active = _Active[D]()
         for named in self._prefixes.around(root):
             active.flip(named.sayings)
@@ -78,11 +80,11 @@ class FirstMatchIndex(Generic[D]):
 
 
 _MANY = 4
-"""From one changed prefix of so many on, all are worked out anew at once."""
+"""If more than one in this many prefixes changes, the whole index is recomputed."""
 
 
 def left_of(who: D, own: PrefixEntries, before: Iterable[DecisionEntries[D]], width: int) -> PrefixEntries:
-    """Return the addresses of a set that no other one before it has, in the fewest entries."""
+    """Return the addresses of a decision that no decision in ``before`` covers, in the fewest entries."""
     _, found = FirstMatchIndex[D](width).change((), [*before, (who, own)])
     return tuple(
         PrefixEntry(first.network, matches=first.here is who)
@@ -92,7 +94,7 @@ def left_of(who: D, own: PrefixEntries, before: Iterable[DecisionEntries[D]], wi
 
 
 class _Active(Generic[D]):
-    """Those who decide on an address, of whom the first can be told; changes are undone in turn."""
+    """Decisions that apply at the current address, with the first of them; changes can be undone."""
 
     def __init__(self) -> None:
         self._on: dict[D, bool] = {}
@@ -100,7 +102,7 @@ class _Active(Generic[D]):
         self._done: list[tuple[D, bool]] = []
 
     def flip(self, sayings: Mapping[D, bool]) -> int:
-        """Make changes, and return what takes them back."""
+        """Apply changes and return the mark for `undo`."""
         before = len(self._done)
         for who, on in sayings.items():
             if self._on.get(who, False) != on:
@@ -109,13 +111,13 @@ class _Active(Generic[D]):
         return before
 
     def undo(self, before: int) -> None:
-        """Take changes back."""
+        """Undo all changes since a mark."""
         while len(self._done) > before:
             who, on = self._done.pop()
             self._set(who, on=on)
 
     def first(self) -> D | None:
-        """Return the first who decides, None where there is nobody."""
+        """Return the first active decision, or None."""
         while self._heap and not self._on[self._heap[0][1]]:
             heappop(self._heap)
         return self._heap[0][1] if self._heap else None

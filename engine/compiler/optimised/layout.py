@@ -1,16 +1,19 @@
-"""The optimised layout: rules of policies laid out so that a packet comes by few of them, however many there are.
+"""Optimised layout: arranges policy rules so that a packet meets few kernel rules, however many policies exist.
 
-Three things are found out beforehand instead of for each packet. Which rules are about its port, by a tree of chains
-(:mod:`engine.compiler.optimised.port_tree`). Which of several rules is the first for its address, by sets that do
-not overlap (:mod:`engine.compiler.optimised.set_merging`). And what rules about every protocol leave for those about
-one that come behind them (:mod:`engine.compiler.optimised.subtraction`), so that all of the former can stand behind
-all of the latter.
+Input: `UnitWithSet` values in evaluation order and a `ChainPlace`. Output: `OptimisedLayout`. Errors:
+`LayoutLimitExceeded`.
 
-What is worked out is remembered (:class:`LayoutCache`), so that a change of few rules works little out anew; what
-comes of it is the same as from nothing.
+Three computations at compile time replace work per packet:
 
-Every way through the chains is a goto, so at its end a packet is where the linear layout leaves it. Rules that log keep
-one chain each, as their limits count all their packets together.
+- a search tree of chains finds the rules for a port (:mod:`engine.compiler.optimised.port_tree`);
+- disjoint sets find the first matching rule for an address (:mod:`engine.compiler.optimised.set_merging`);
+- subtraction removes addresses that earlier any-protocol rules decide (:mod:`engine.compiler.optimised.subtraction`),
+  so that all any-protocol rules can come last.
+
+`LayoutCache` keeps intermediate results, so that a small change costs little; the output never depends on the cache.
+
+Chains are linked by goto only, so a packet that no rule decides ends where the linear layout would leave it. Each rule
+that logs has one chain, because its rate limit counts all its packets together.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,18 +31,18 @@ from engine.rulesets.model import Chain, IpSet, Match, Rule, Target
 from engine.rulesets.ownership import comment_of, merged_comment
 
 _PORTED = {Protocol.TCP.value: "t", Protocol.UDP.value: "u", Protocol.SCTP.value: "s"}
-"""Protocol with ports -> how chains of its tree are called."""
+"""Protocol with ports -> prefix of the chain names of its tree."""
 
 _HALVES: Sequence[PortRange] = ((0, 32767), (32768, 65535))
-"""All ports in two parts, as a match on all of them would be none, and hold for fragments without ports too."""
+"""All ports as two ranges. iptables drops a match on all ports, which would then also match fragments without ports."""
 
 _MERGED = 32
-"""From so many terms on, what was worked out of which is the first is kept for the next time."""
+"""Minimum number of terms for which the merged sets are cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptimisedLayout:
-    """What is laid out: rules for the end of the chain that begins, more chains, and all sets."""
+    """Result of the layout: rules to append to the first chain, more chains, and all sets."""
 
     rules: tuple[Rule, ...]
     chains: tuple[Chain, ...]
@@ -47,30 +50,30 @@ class OptimisedLayout:
 
 
 _Parts = dict[tuple[int, int, tuple[PortCell[Term], ...] | tuple[LayoutBuilder, ...]], LayoutBuilder]
-"""What is laid out for nodes of a tree, by their ports and the cells there, or what is laid out for the nodes below."""
+"""Layouts of tree nodes, by port range and by the cells of the node or the layouts below it."""
 
 
 @dataclass(slots=True)
 class _Tree:
-    """What was worked out at last for the ports of a protocol: who decides on them, by cells, and what came of it."""
+    """Cached port tree of a protocol: its cells, terms and layouts."""
 
     cells: PortCells[Term]
     terms: Sequence[Term] = ()
     parts: _Parts = field(default_factory=dict)
     leading: tuple[Rule, ...] = ()
-    """The rules that lead into it."""
+    """Rules that lead into the tree."""
     laid: LayoutBuilder | None = None
 
 
 class LayoutCache:
-    """What was worked out at last for a place, which is taken over where nothing that it depends on has changed."""
+    """Cached results for one chain place; reused where no input has changed."""
 
     def __init__(self, place: ChainPlace) -> None:
         self.place = place
         self._given: Sequence[UnitWithSet] = ()
         self._terms: dict[UnitWithSet, Term] = {}
         self.entries = 0
-        """How many entries all sets have that the units were given with."""
+        """Number of entries in all sets of the units."""
         self._behind: Target | None = None
         self._forget()
 
@@ -80,14 +83,14 @@ class LayoutCache:
         self.trees: dict[tuple[str, PortRange], _Tree] = {}
 
     def forget(self) -> None:
-        """Begin from nothing."""
+        """Clear the cache."""
         self._given, self._terms, self.entries = (), {}, 0
         self._forget()
 
     def terms(self, given: Sequence[UnitWithSet]) -> list[Term]:
-        """Return the units as terms, those of before where they are the same.
+        """Return the units as numbered terms, reusing the terms of known units.
 
-        All that is kept relies on an order of theirs that stays, so it is forgotten where that is another.
+        Cached results depend on the relative order of terms, so a reordering clears them.
         """
         changed, self._given = edit(self._given, given), given
         if not changed.in_order:
@@ -103,7 +106,7 @@ class LayoutCache:
         return terms
 
     def going(self, behind: Target | None) -> None:
-        """Forget what leads elsewhere in the end."""
+        """Clear the port trees if the final target changed."""
         if behind != self._behind:
             self._behind, self.trees = behind, {}
 
@@ -115,19 +118,23 @@ def flattened(
     bounds: LayoutLimits = DEFAULT_BOUNDS,
     memory: LayoutCache | None = None,
 ) -> OptimisedLayout:
-    """Return what does the same as the units one after the other.
+    """Return a layout with the same verdicts as the units one after another.
 
-    ``onwards`` is where packets go that nothing decides on, None past the end of all chains. ``memory`` is that of the
-    same place; what is returned does not depend on it, but how soon.
+    Args:
+        given: the units in evaluation order.
+        place: family, chain name prefix and address side.
+        onwards: the target for undecided packets; None is the end of all chains.
+        bounds: limits on size and time.
+        memory: the cache of the same place, updated in place; it does not affect the result.
 
     Raises:
-        NotFlat: it would grow beyond bounds.
+        LayoutLimitExceeded: the layout exceeds the limits.
     """
     memory = memory or LayoutCache(place)
     try:
         return _flattened(given, memory, onwards, bounds)
     except BaseException:
-        memory.forget()  # part of it is of these units, part of those before
+        memory.forget()  # the cache mixes results of the old and new units
         raise
 
 
@@ -138,14 +145,14 @@ def _flattened(
     limit = bounds.more + bounds.times * (len(terms) + memory.entries)
     laid = LayoutBuilder(memory.place, limit, bounds)
     broad = [term for term in terms if not term.protocol]
-    final = next((term.number for term in broad if term.final), len(terms))  # nothing reaches what stands behind it
+    final = next((term.number for term in broad if term.final), len(terms))  # later terms are dead
     narrow = memory.left.change(broad, [term for term in terms[:final] if term.protocol], limit, bounds.late)
     last = _ending(_decisions("rest", _live(broad), laid, memory), broad, onwards)
     behind = laid.chain(f"{memory.place.base}-rest", last) if narrow and broad else onwards
     memory.going(behind)
     begin = list(_by_protocol(narrow, laid, memory, behind))
     begin += last if behind is onwards else [_going(behind)] if behind is not None else []
-    if laid.size + memory.entries + memory.left.size > limit:  # which is no less than it is
+    if laid.size + memory.entries + memory.left.size > limit:  # an upper bound of the exact size
         laid.see_to_bounds()
     memory.merged = laid.merged
     return OptimisedLayout(tuple(begin), tuple(laid.chains.values()), tuple(laid.sets.values()))
@@ -158,11 +165,11 @@ def _going(target: Target) -> Rule:
 def _by_protocol(
     terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache, behind: Target | None
 ) -> Iterator[Rule]:
-    """Yield rules that lead packets to the decisions about their protocol."""
+    """Yield rules that lead packets to the decisions for their protocol."""
     by_protocol: dict[str, list[Term]] = {}
     for term in terms:
         by_protocol.setdefault(term.protocol, []).append(term)
-    # Those with ports first: most packets that nothing is known of yet are of TCP.
+    # Protocols with ports first: most packets of new connections are TCP.
     for protocol, ours in sorted(by_protocol.items(), key=lambda item: (item[0] not in _PORTED, item[0])):
         if protocol in _PORTED:
             yield from _Ports(protocol, laid, memory, behind).ways(ours)
@@ -176,7 +183,7 @@ def _by_protocol(
 
 @dataclass(frozen=True, slots=True)
 class _Ports:
-    """The decisions about one protocol with ports, laid out by port."""
+    """Lays out the decisions for one protocol with ports, by port."""
 
     protocol: str
     laid: LayoutBuilder
@@ -184,7 +191,7 @@ class _Ports:
     behind: Target | None
 
     def ways(self, terms: Sequence[Term]) -> Iterator[Rule]:
-        """Yield rules that lead packets to the chains about their ports."""
+        """Yield rules that lead packets to the chains for their ports."""
         for half in _HALVES:
             tree_ = self.memory.trees.setdefault((self.protocol, half), _Tree(PortCells(half)))
             changed = edit(tree_.terms, terms)
@@ -201,7 +208,7 @@ class _Ports:
             yield from tree_.leading
 
     def _lay_out(self, made: _Tree, half: PortRange) -> None:
-        """Have what is laid out for a tree, and the rules that lead there."""
+        """Lay out a tree and the rules that lead to it."""
         found = [cell for cell in made.cells if cell.deciding]
         made.leading, made.laid, before = (), None, made.parts
         made.parts = {}
@@ -211,7 +218,7 @@ class _Ports:
             made.leading = (self._way(root),)
 
     def _node(self, node: PortTreeNode[Term], before: _Parts, now: _Parts) -> LayoutBuilder:
-        """Return what is laid out for a part of the tree."""
+        """Return the layout of a tree node, reused from ``before`` if unchanged."""
         below = tuple(self._node(each, before, now) for each in node.nodes)
         key = (node.first, node.last, below or node.cells)
         part = before.get(key)
@@ -221,7 +228,7 @@ class _Ports:
                 part.take(each)
             if node.nodes:
                 *others, last = node.nodes
-                rules = [*map(self._way, others), _going(self._to(last))]  # there, too, what is about none goes on
+                rules = [*map(self._way, others), _going(self._to(last))]  # ports without cells go there too
             else:
                 rules = [rule for cell in node.cells for rule in self._cell(cell, node, part)]
                 rules += [_going(self.behind)] if self.behind is not None else []
@@ -236,7 +243,7 @@ class _Ports:
         return Target(self._called(node), goto=True)
 
     def _cell(self, cell: PortCell[Term], node: PortTreeNode[Term], part: LayoutBuilder) -> Iterator[Rule]:
-        """Yield the rules about the ports of a cell that a node has: what decides there, or where that is found."""
+        """Yield the rules for one cell within a node: the decision itself, or a goto to its chain."""
         ours, about = _live(cell.deciding), self._about((max(cell.first, node.first), min(cell.last, node.last)))
         if len(ours) == 1 and ours[0].plain:
             for rule in _alone(ours[0], part):
@@ -248,7 +255,7 @@ class _Ports:
         yield Rule((*about, comment(comment_of())), target)
 
     def _called(self, where: PortTreeNode[Term] | PortCell[Term]) -> str:
-        """Return the name of a chain, which stays when another cell takes the last of its ports."""
+        """Return the chain name of a node or cell; a cell's name does not depend on its last port."""
         size = (where.last - where.first + 1).bit_length() - 1 if isinstance(where, PortTreeNode) else ""
         return f"{self.laid.place.base}-{_PORTED[self.protocol]}{size}-{where.first}"
 
@@ -258,18 +265,18 @@ class _Ports:
 
 
 def _instead(changed: SequenceEdit[Term]) -> dict[Term, Term]:
-    """Return which terms came in the place of others that are the same but for the addresses that are left for them."""
+    """Return old term -> new term for terms that differ only in the remaining addresses."""
     new = {id(term.unit): term for term in changed.new}
     return {term: new[id(term.unit)] for term in changed.gone if id(term.unit) in new}
 
 
 def _ending(rules: Iterable[Rule], terms: Sequence[Term], behind: Target | None) -> list[Rule]:
-    """Return the rules of a chain with the way onwards at its end, where anything comes there."""
+    """Return the rules of a chain, with a goto to ``behind`` at its end if packets can reach the end."""
     return [*rules, *([_going(behind)] if behind is not None and not any(term.final for term in terms) else ())]
 
 
 def _live(terms: Sequence[Term]) -> list[Term]:
-    """Return the terms that anything reaches, of terms behind each other: none behind one that decides on the same."""
+    """Return the terms that packets can reach: no term after one that decides the same addresses or all."""
     found: dict[int, Term] = {}
     for term in terms:
         if id(term.addresses) not in found:
@@ -280,7 +287,7 @@ def _live(terms: Sequence[Term]) -> list[Term]:
 
 
 def _decisions(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
-    """Yield the rules by which terms decide in their order, by address and little else."""
+    """Yield the rules for some terms in their order; they match addresses and little else."""
     group: list[Term] = []
     for term in terms:
         if term.plain and not term.final:
@@ -293,7 +300,7 @@ def _decisions(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: L
 
 
 def _merged(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
-    """Yield a rule for each different decision of many terms, which look into sets that do not overlap."""
+    """Yield one rule per distinct decision of many terms, with lookups in disjoint sets."""
     told: dict[str, list[Term]] = {}
     for term in terms:
         told.setdefault(term.mark, []).append(term)
@@ -312,13 +319,13 @@ def _merged(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: Layo
 
 
 def _told(terms: Sequence[Term]) -> Match:
-    """Return the comment of all that decide alike."""
+    """Return the comment for all terms that share a decision."""
     told = list(dict.fromkeys(term.unit.told for term in terms))
     return told[0] if len(told) == 1 else comment(merged_comment([each.values[0] for each in told]))
 
 
 def _alone(term: Term, laid: LayoutBuilder) -> Iterator[Rule]:
-    """Yield the rules of one term, which it has for itself."""
+    """Yield the rules of a single term with its own set."""
     look_up = laid.look_up(term.found) if term.found is not None else ()
     unit = term.unit
     if unit.log is None:
@@ -337,5 +344,5 @@ def _rules(lines: TargetLines, also: Matches, look_up: Matches, told: Match) -> 
 
 
 def _rule(matches: Matches, target: Target) -> Rule:
-    """Return a rule with an address in front of its protocol, as iptables prints them."""
+    """Return a rule with the address match before the protocol match, as iptables prints them."""
     return Rule(tuple(sorted(matches, key=lambda each: each.option != "destination")), target)

@@ -1,7 +1,8 @@
-"""Ports cut into cells on which the same rules decide, and chains that lead a packet to its cell.
+"""Port cells, and a search tree of chains that leads a packet to its cell.
 
-The chains are a search tree. Where a range of ports is cut is fixed, and whether it is depends on how many cells it has
-and on nothing else, so the same ports make the same tree however they came, and one more or less touches little of it.
+A `PortCell` is a maximal port range on which the same decisions apply; `PortCells` maintains them as decisions change.
+`tree` builds the `PortTreeNode` tree over the cells. Split points are fixed; whether a range is split depends only on
+the range and its number of cells. So the same cells always give the same tree, and a small change affects few chains.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,10 +17,10 @@ from engine.policy.completed_rules import PortRange
 from engine.rulesets.ownership import digest
 
 FEWEST, FANOUT = 16, 4
-"""A range of ports with up to as many cells has one chain for all of them; one with more is cut into so many parts.
+"""Ranges with at most ``FEWEST`` cells get one chain; larger ones are split into ``FANOUT`` parts.
 
-As measured (``make bench-matches``), a range of ports costs a packet 40 ns in nf_tables and 20 in iptables-legacy, one
-port 16 and 20, another chain 29 and 14. By that a fan-out of 4 is the cheapest, and 16 cells cost hardly more than 8.
+Measured cost per packet (``make bench-matches``) in nf_tables and iptables-legacy: port range 40 and 20 ns, single port
+16 and 20 ns, chain 29 and 14 ns. A fan-out of 4 is the cheapest; 16 cells cost hardly more than 8.
 """
 
 PortRanges = Sequence[PortRange]
@@ -27,7 +28,7 @@ PortRanges = Sequence[PortRange]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortCell(Generic[D]):
-    """Ports from ``first`` to ``last``, and those who decide there, in their order."""
+    """Ports from ``first`` to ``last`` with the decisions that apply there, in order."""
 
     first: int
     last: int
@@ -36,7 +37,7 @@ class PortCell(Generic[D]):
 
 @dataclass(frozen=True, slots=True)
 class PortTreeNode(Generic[D]):
-    """A chain of the tree: it leads to chains for parts of its ports, or has the cells that have any of them."""
+    """A chain of the tree: an inner node with child nodes, or a leaf with the cells that overlap its range."""
 
     first: int
     last: int
@@ -45,9 +46,9 @@ class PortTreeNode(Generic[D]):
 
 
 class PortCells(Generic[D]):
-    """The cells of a range of ports, ascending and without a gap, kept up as those who decide come and go.
+    """Cells of a port range, ascending and without gaps, maintained as decisions come and go.
 
-    No two that follow each other are alike. A cell in which nothing changes is the same object.
+    Adjacent cells always differ. A cell that does not change stays the same object.
     """
 
     def __init__(self, within: PortRange) -> None:
@@ -60,7 +61,7 @@ class PortCells(Generic[D]):
         return iter(self._cells)
 
     def change(self, gone: Iterable[D], new: Mapping[D, PortRanges]) -> None:
-        """Take some out and put others in, each with the ports that it is about; those who stay keep their order."""
+        """Remove and add decisions, each with its port ranges; decisions that stay keep their order."""
         touched = [ports for who in gone for ports in self._ranges.pop(who)]
         touched += [ports for ranges in new.values() for ports in ranges]
         self._ranges.update(new)
@@ -71,7 +72,7 @@ class PortCells(Generic[D]):
             self._cut_anew(ports, new)
 
     def swap(self, instead: Mapping[D, D]) -> None:
-        """Put others in the place of some, who are about the same ports."""
+        """Replace decisions by others with the same ports."""
         for who, other in instead.items():
             self._ranges[other] = self._ranges.pop(who)
         for place, cell in enumerate(self._cells if instead else ()):
@@ -80,7 +81,7 @@ class PortCells(Generic[D]):
                 self._cells[place] = PortCell(cell.first, cell.last, deciding)
 
     def _cut_anew(self, ports: PortRange, new: Iterable[D]) -> None:
-        """Cut the cells anew that have ports of a range."""
+        """Recompute the cells that overlap a port range."""
         first, last = max(ports[0], self._within[0]), min(ports[1], self._within[1])
         if first > last:
             return
@@ -90,7 +91,7 @@ class PortCells(Generic[D]):
         there = {who: None for cell in old for who in cell.deciding if who in self._ranges} | dict.fromkeys(new)
         ranges = {who: self._ranges[who] for who in sorted(there, key=attrgetter("number"))}
         cut = list(_cut(ranges, (old[0].first, old[-1].last)))
-        # What is cut out may have become like what is beside it.
+        # A recomputed cell may now equal its neighbour.
         if begin and self._cells[begin - 1].deciding == cut[0].deciding:
             begin -= 1
             cut[0] = PortCell(self._cells[begin].first, cut[0].last, cut[0].deciding)
@@ -102,7 +103,7 @@ class PortCells(Generic[D]):
 
 
 _MANY = 4
-"""From one changed range for so many cells on, all are cut anew at once."""
+"""If there is more than one changed range per this many cells, all cells are recomputed."""
 
 
 def _first_of(cell: PortCell[D]) -> int:
@@ -119,7 +120,7 @@ def _same(known: PortCell[D] | None, cell: PortCell[D]) -> PortCell[D]:
 
 
 def _cut(ranges: Mapping[D, PortRanges], within: PortRange) -> Iterator[PortCell[D]]:
-    """Yield the cells of a range of ports by what each who decides, in their order, is about."""
+    """Yield the cells of a port range; ``ranges`` maps decisions, in order, to their port ranges."""
     first, last = within
     deciding = list(ranges)
     begins: dict[int, list[tuple[int, int]]] = {first: []}
@@ -147,9 +148,9 @@ def _cut(ranges: Mapping[D, PortRanges], within: PortRange) -> Iterator[PortCell
 
 
 def tree(leaves: Sequence[PortCell[D]], within: PortRange) -> PortTreeNode[D]:
-    """Return the search tree over some cells in a range of ports, ascending, which need not follow each other.
+    """Return the search tree over some cells of a port range; the cells ascend and may have gaps.
 
-    A part of a range in which there are no cells has no node, and a range with only one part that has is that part.
+    A part without cells has no node; a range with a single non-empty part becomes that part.
     """
     first, last = within
     begin = bisect_left(leaves, first, key=_last_of)
@@ -164,8 +165,8 @@ def tree(leaves: Sequence[PortCell[D]], within: PortRange) -> PortTreeNode[D]:
 
 @cache
 def _most(first: int, last: int) -> int:
-    """Return up to how many cells a range of ports stays whole.
+    """Return the maximum number of cells for which a port range stays unsplit.
 
-    It is another number for each, so that the next cell seldom has one cut, wherever cells come in what numbers.
+    The limit varies by range (hashed), so that adding one cell seldom splits several ranges at once.
     """
     return FEWEST + int(digest(str(first), str(last)), 16) % (FEWEST * (FANOUT - 1))

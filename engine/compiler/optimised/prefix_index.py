@@ -1,4 +1,8 @@
-"""What many sets of addresses say, kept by prefix, so that who says something of some addresses is found at once."""
+"""Index of address sets by prefix: finds the sets that name, contain or overlap a prefix.
+
+Input: decisions with `PrefixEntry` tuples of one family. Queries return `NamedPrefix` values or prefixes, wider ones
+first. Small updates are incremental; large ones sort the index again.
+"""
 
 from bisect import bisect_left, insort
 from collections import Counter
@@ -6,17 +10,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from engine.policy.prefix_sets import Network, Prefix, PrefixEntry, around, prefix_of
+from engine.ip_types import Network
+from engine.policy.prefix_sets import Prefix, PrefixEntry, around, prefix_of
 
 PrefixEntries = tuple[PrefixEntry, ...]
-"""A longest-prefix set; None in place of one is every address."""
+"""A longest-prefix set; None in its place means every address."""
 
 _MANY = 256
-"""From so many prefixes on that come or go, all are sorted anew."""
+"""From this many changed prefixes on, the whole list is sorted again."""
 
 
 class OrderedDecision(Protocol):
-    """Who decides, in the order of numbers; no two are equal."""
+    """A decision with a unique number; lower numbers come first."""
 
     number: int
 
@@ -24,19 +29,19 @@ class OrderedDecision(Protocol):
 D = TypeVar("D", bound=OrderedDecision)
 
 DecisionEntries = tuple[D, PrefixEntries]
-"""Who decides, and on which addresses."""
+"""A decision and the addresses that it applies to."""
 
 
 @dataclass(slots=True)
 class NamedPrefix(Generic[D]):
-    """A prefix that somebody's set names, and who says that what is in it matches or does not."""
+    """A prefix that some set names, and by decision whether it matches there (False is an exception)."""
 
     network: Network
     sayings: dict[D, bool] = field(default_factory=dict)
 
 
 class PrefixIndex(Generic[D]):
-    """Sets of addresses of one family, ``width`` bits wide, by what they name."""
+    """Address sets of one family, ``width`` bits wide, indexed by the prefixes that they name."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -45,11 +50,11 @@ class PrefixIndex(Generic[D]):
         self._lengths = Counter[int]()
 
     def __len__(self) -> int:
-        """Return how many prefixes are named."""
+        """Return the number of named prefixes."""
         return len(self._sorted)
 
     def change(self, gone: Iterable[DecisionEntries[D]], new: Iterable[DecisionEntries[D]]) -> None:
-        """Take sets out and put others in."""
+        """Remove and add address sets."""
         out, into = list[Prefix](), list[Prefix]()
         for who, entries in gone:
             for entry in entries:
@@ -77,25 +82,30 @@ class PrefixIndex(Generic[D]):
             insort(self._sorted, prefix)
 
     def around(self, prefix: Prefix) -> Iterator[NamedPrefix[D]]:
-        """Yield what contains a prefix and is wider, the widest first."""
+        """Yield the named prefixes that contain a prefix and are wider, the widest first."""
         lengths = sorted(length for length, count in self._lengths.items() if count and length < prefix[1])
         for wider in around(prefix, lengths, self.width):
             if (found := self._at.get(wider)) is not None:
                 yield found
 
     def within(self, prefix: Prefix) -> list[Prefix]:
-        """Return what is named of a prefix and in it, a wider one before those in it."""
+        """Return the named prefixes equal to or inside a prefix, wider ones first."""
         value, own = prefix
         begin = bisect_left(self._sorted, prefix)
         end = bisect_left(self._sorted, (value + (1 << (self.width - own)), 0), begin)
         return self._sorted[begin:end]
 
     def at(self, prefix: Prefix) -> NamedPrefix[D]:
-        """Return what is said of a prefix that is named."""
+        """Return the named prefix; it must be in the index."""
         return self._at[prefix]
 
     def about(self, entries: PrefixEntries, before: int | None = None) -> dict[D, PrefixEntries]:
-        """Return of each set (with a number before one) what it says of some addresses, in the order of numbers."""
+        """Return per decision, in order, its entries that overlap some addresses.
+
+        Args:
+            entries: the addresses.
+            before: if given, only decisions with a lower number are returned.
+        """
         found: dict[D, dict[Prefix, PrefixEntry]] = {}
         for entry in entries:
             prefix = prefix_of(entry.network)

@@ -1,6 +1,8 @@
-"""Sets in which the first match is resolved, for terms that stand beside each other; kept up as they come and go.
+"""Merges the address sets of adjacent terms into disjoint sets, one for each distinct decision.
 
-Each member has a comment that names the rule that decides on its addresses, and counts their packets for it.
+Input: `Term` values in order. Output: `IpSet` by decision mark. Each address is in the set of the first term that
+applies to it. Each member has a comment that names the deciding rule, and counts packets for it. Updates are
+incremental.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from engine.rulesets.ownership import digest
 
 
 class MergedSets:
-    """For each different decision of some terms the set of addresses on which it is the first."""
+    """Per distinct decision of some terms, the set of addresses on which it is the first."""
 
     def __init__(self, place: ChainPlace, name: str) -> None:
         self._place = place
@@ -23,9 +25,9 @@ class MergedSets:
         self._sets: dict[str, IpSet] = {}
 
     def change(self, terms: Sequence[Term]) -> Mapping[str, IpSet]:
-        """Return by their marks the sets of other terms, none of which is about every address.
+        """Replace the terms and return the sets by decision mark; no term may apply to every address.
 
-        Those who stay keep their order. A set in which nothing changes is the same object.
+        Terms that stay keep their order. A set that does not change stays the same object.
         """
         changed, self._terms = edit(self._terms, terms), terms
         before, after = self._firsts.change(holdings(changed.gone), holdings(changed.new))
@@ -35,11 +37,11 @@ class MergedSets:
         return self._sets
 
     def _edit(self, mark: str, out: set[Member], into: set[Member]) -> None:
-        """Take members out of the set of a decision and put others in."""
+        """Remove and add members of the set of one decision."""
         if out == into:
             return
         old = self._sets.pop(mark).members if mark in self._sets else ()
-        # Sorting is quick where nearly everything is in order.
+        # Sorting a nearly sorted list is fast (Timsort).
         members = sorted([*(member for member in old if member not in out), *into])
         if members:
             name = digest(self._place.base, self._name, mark)
@@ -47,7 +49,7 @@ class MergedSets:
 
 
 def _members(firsts: Iterable[FirstMatch[Term]]) -> dict[str, set[Member]]:
-    """Return the members that sets have by first matches, by their marks."""
+    """Return the set members that first matches require, by decision mark."""
     found: dict[str, set[Member]] = {}
     for first in firsts:
         for mark, member in _of(first):
@@ -56,7 +58,7 @@ def _members(firsts: Iterable[FirstMatch[Term]]) -> dict[str, set[Member]]:
 
 
 def _of(first: FirstMatch[Term]) -> Iterator[tuple[str, Member]]:
-    """Yield the members that a prefix has in sets, by their marks; each names the rule that decides, if one does."""
+    """Yield the set members that a prefix requires, by decision mark; the comment names the deciding rule, if any."""
     here, around = first.here, first.around
     alike = here is not None and around is not None and here.mark == around.mark
     if here is not None and not (alike and around is not None and here.told == around.told):

@@ -1,4 +1,9 @@
-"""What rules about every protocol leave for those about one that come behind them, kept up as both come and go."""
+"""Subtracts the addresses that earlier any-protocol rules decide from rules for one protocol.
+
+Input: any-protocol terms (broad) and single-protocol terms (narrow). Output: the narrow terms that packets can still
+reach, each with its remaining addresses. The broad terms can then all come after the narrow ones. Updates are
+incremental. Errors: `LayoutLimitExceeded`.
+"""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +19,7 @@ from engine.rulesets.ownership import digest
 
 
 class SubtractedTerms:
-    """For terms about one protocol the addresses that terms about all of them, and before them, do not decide on."""
+    """Narrow terms with the addresses that no earlier broad term decides."""
 
     def __init__(self, place: ChainPlace) -> None:
         self._place = place
@@ -24,16 +29,22 @@ class SubtractedTerms:
         self._among: Sequence[Term] = ()
         self._narrow = PrefixIndex[Term](self._width)
         self.size = 0
-        """How many members the sets have of what is left."""
+        """Number of members in the sets of remaining addresses."""
         self._known: dict[Term, Term | None] = {}
         self._everybody: dict[int, Term | None] = {}
-        """By how many broad terms stand before: what becomes there of a term about every address."""
+        """Number of earlier broad terms -> what remains of a term that applies to every address."""
 
     def change(self, broad: Sequence[Term], narrow: Sequence[Term], limit: int, late: Callable[[], bool]) -> list[Term]:
-        """Return the narrow terms that anything reaches, each with what is left for it; those who stay keep order.
+        """Return the reachable narrow terms, each with its remaining addresses; terms that stay keep their order.
+
+        Args:
+            broad: the any-protocol terms, in order.
+            narrow: the single-protocol terms, in order.
+            limit: the maximum number of set entries.
+            late: returns True once the time limit has passed.
 
         Raises:
-            NotFlat: what is left would take more entries than a limit, or it is late.
+            LayoutLimitExceeded: the remaining addresses exceed ``limit`` entries, or the time is over.
         """
         changed, self._broad = edit(self._broad, broad), broad
         gone, new = holdings(changed.gone), holdings(changed.new)
@@ -51,7 +62,7 @@ class SubtractedTerms:
         return [left for left in self._known.values() if left is not None]
 
     def _left(self, narrow: Sequence[Term], limit: int, late: Callable[[], bool]) -> Iterator[tuple[Term, Term | None]]:
-        """Yield each narrow term with what it becomes, None where nothing reaches it."""
+        """Yield each narrow term with its remainder, None if no packet reaches it."""
         numbers = [term.number for term in self._broad]
         sizes: dict[str, int] = {}
         self.size = 0
@@ -76,7 +87,7 @@ class SubtractedTerms:
             yield term, left
 
     def _of(self, term: Term, place: int) -> Term | None:
-        """Return a term with what is left for it behind so many."""
+        """Return the remainder of a term after the first ``place`` broad terms."""
         mine = term.reach(self._place.family)
         before = self._before.about(mine, term.number)
         left = left_of(term, mine, before.items(), self._width) if before else mine
@@ -85,14 +96,14 @@ class SubtractedTerms:
         return replace(term, addresses=left, found=self._set_of(term, place, left)) if left else None
 
     def _set_of(self, term: Term, place: int, left: PrefixEntries) -> IpSet:
-        """Return the set of what is left, under a name that stays while it is left by others."""
+        """Return the set of remaining addresses; its name stays the same when other terms cause the remainder."""
         following = self._broad[place].named if place < len(self._broad) else ""
         whose = term.found.name if term.found is not None else following
         return address_set(self._place.family, digest(self._place.base, "left", whose), left)
 
 
 def _like(other: Term | None, term: Term) -> Term | None:
-    """Return a term with the addresses that are left for another for which all were."""
+    """Return a term with the remaining addresses of another; both applied to every address before."""
     if other is None or other.addresses is None:
         return term if other is not None else None
     return replace(term, addresses=other.addresses, found=other.found)

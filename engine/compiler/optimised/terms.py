@@ -1,4 +1,8 @@
-"""The units of all rules as the optimised layout sees them: each in its place, taken apart by what it matches."""
+"""Terms of the optimised layout: compiled rule units split into protocol, ports, addresses and decision.
+
+`term_of` converts a `UnitWithSet` to a `Term`. `edit` compares two sequences by identity, so that the layout can be
+updated incrementally. Terms have a number: their place in evaluation order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +17,17 @@ from engine.rulesets.model import Family, IpSet, Match, Target
 from engine.rulesets.ownership import digest, member_comment
 
 TargetLines = tuple[tuple[Matches, Target], ...]
-"""What decides: targets with what each still has to match, the first that does."""
+"""A decision: (extra matches, target) pairs, of which the first that matches applies."""
 
 WIDTHS = {Family.IPV4: 32, Family.IPV6: 128}
-"""Family -> how many bits an address has."""
+"""Family -> address width in bits."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ChainPlace:
-    """Whose chains are laid out: their family, how their names begin, and on which side of packets addresses are."""
+    """Chains of one layout: family, prefix of their names, and the packet side that holds the peer's address."""
 
     family: Family
     base: str
@@ -32,48 +36,48 @@ class ChainPlace:
 
 @dataclass(slots=True, eq=False)
 class Term:
-    """A unit in its place among all others, with the addresses that reach it; None is every address.
+    """A unit with its place among all units and the addresses that reach it; None is every address.
 
-    Terms are told apart by identity, and that of a unit stays the same while the unit does.
+    Terms are compared by identity; a unit that stays keeps its term.
     """
 
     unit: RuleUnit
     protocol: str
     ports: tuple[PortRange, ...] | None
-    """The ports that it is about, None where it is about the protocol whatever its ports."""
+    """Destination ports that the term matches; None is the whole protocol."""
     also: Matches
-    """What of the traffic is matched besides protocol and ports."""
+    """Traffic matches besides protocol and ports."""
     addresses: PrefixEntries | None
     found: IpSet | None
-    """The set that has just these addresses, if there is one."""
+    """The set with exactly these addresses, if there is one."""
     lines: TargetLines
-    """What decides, with what a target needs to have matched; terms that decide alike have the same."""
+    """The decision, with the matches that its targets need; equal for terms that decide alike."""
     mark: str
-    """Stands for the lines, in names and where they are compared."""
+    """Digest of the lines, used in names and comparisons."""
     told: str
-    """Whose it is, as the comment of a set's member."""
+    """Comment of a set member: the policy and rule of the term."""
     plain: bool
-    """Whether nothing but the address is left to match once the port is known."""
+    """Whether only the address is left to match once the port is known."""
     number: int = 0
-    """Its place among all others at the time."""
+    """Current place among all terms."""
 
     @property
     def final(self) -> bool:
-        """Whether nothing gets past it."""
+        """Whether the term decides every packet that reaches it."""
         return self.addresses is None and not self.also and any(not extra for extra, _ in self.unit.lines)
 
     @property
     def named(self) -> str:
-        """What it is called in names: whose it is, and about what."""
+        """Digest of owner and traffic, used in names."""
         return digest(self.unit.told.values[0], repr(self.unit.traffic), digits=8)
 
     def reach(self, family: Family) -> PrefixEntries:
-        """Return the addresses that reach it as entries of a set."""
+        """Return the addresses that reach the term, as set entries."""
         return everything(family) if self.addresses is None else self.addresses
 
 
 def term_of(given: UnitWithSet) -> Term:
-    """Return a unit taken apart."""
+    """Split a unit into a term."""
     protocol, ports, also = "", None, list[Match]()
     for match in given.unit.traffic:
         if (match.module, match.option) == ("", "protocol"):
@@ -83,7 +87,7 @@ def term_of(given: UnitWithSet) -> Term:
         else:
             also.append(match)
     rejecting = any(target.name == "REJECT" for _, target in given.unit.lines)
-    # A rule that rejects or matches a protocol's own fields has to show the kernel which protocol it is about.
+    # The kernel requires a protocol match in rules with REJECT --reject-with tcp-reset or protocol-specific matches.
     needed = protocol_match(Protocol(protocol)) if protocol and (also or rejecting) else ()
     lines = tuple((extra or needed, target) for extra, target in given.unit.lines)
     plain = not also and given.unit.log is None
@@ -104,15 +108,15 @@ def _range(text: str) -> PortRange:
 
 
 def holdings(terms: Sequence[Term]) -> list[DecisionEntries[Term]]:
-    """Return terms with the addresses that they are about, none for those about every address."""
+    """Return each term with its addresses; empty for terms that apply to every address."""
     return [(term, term.addresses or ()) for term in terms]
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceEdit(Generic[T]):
-    """What turns a sequence into another: what is no longer there, and what is there that was not, each in its order.
+    """Difference of two sequences: items removed (``gone``) and added (``new``), each in its order.
 
-    ``in_order`` says whether all that stayed kept its order.
+    ``in_order`` is whether all items that stayed kept their order.
     """
 
     gone: Sequence[T]
@@ -121,11 +125,11 @@ class SequenceEdit(Generic[T]):
 
 
 def edit(before: Sequence[T], after: Sequence[T]) -> SequenceEdit[T]:
-    """Return what turns a sequence into another, neither of which has anything twice; told apart by identity."""
+    """Compare two sequences without duplicates, by identity."""
     least = min(len(before), len(after))
     begin = _alike(before, after)
     alike = min(_alike(before[::-1], after[::-1]), least - begin)
-    # Nearly everything is alike at both ends, as a rule.
+    # Usually most items are the same at both ends.
     old = dict.fromkeys(before[begin : len(before) - alike])
     new = dict.fromkeys(after[begin : len(after) - alike])
     in_order = [each for each in old if each in new] == [each for each in new if each in old]
@@ -133,7 +137,7 @@ def edit(before: Sequence[T], after: Sequence[T]) -> SequenceEdit[T]:
 
 
 def _alike(one: Sequence[T], other: Sequence[T]) -> int:
-    """Return with how many of the same two sequences begin."""
+    """Return the length of the common prefix of two sequences."""
     least, begin = min(len(one), len(other)), 0
     while begin < least and list(one[begin : begin + _CHUNK]) == list(other[begin : begin + _CHUNK]):
         begin += _CHUNK
@@ -143,4 +147,4 @@ def _alike(one: Sequence[T], other: Sequence[T]) -> int:
 
 
 _CHUNK = 256
-"""So many are compared at once, which is quicker."""
+"""Number of items compared at once, which is faster."""

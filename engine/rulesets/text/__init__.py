@@ -1,6 +1,7 @@
-"""The text of iptables-save, iptables-restore and ipset save, read into values and written back.
+"""Parsers and renderers for the text of iptables-save, iptables-restore and ipset save.
 
-Nothing is lost: matches that nodewall does not know are kept word for word, counters and policies stay.
+Nothing is lost: unknown matches are kept word by word, and counters and policies stay. Errors: `TextRefused` when
+parsing; ``ValueError`` when a word cannot be rendered.
 """
 
 from engine.rulesets.text.ipsets import parse_sets, render_create, render_member, render_sets

@@ -1,4 +1,8 @@
-"""ipset save text to sets and back. Source: ipset(8)."""
+"""Parses ipset-save text to `IpSet` values and renders them.
+
+Input: text of ``ipset save``. Output: sets in the order of the text, members sorted unless their order matters. Errors:
+`TextRefused` with the line number; ``ValueError`` for a name or comment that ipset cannot express. Source: ipset(8).
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +19,10 @@ _FAMILY_WORDS = {family: word for word, family in _FAMILIES.items()}
 
 
 def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
-    """Return the sets that the text creates, in its order, members as `IpSet` has them.
+    """Parse the sets that the text creates, in its order; members are ordered as in `IpSet`.
 
     Raises:
-        TextRefused: with the line that does not parse.
+        TextRefused: a line does not parse.
     """
     sets: dict[str, IpSet] = {}
     members: dict[str, list[Member]] = {}
@@ -46,13 +50,13 @@ def _words(line: str, source: str, number: int) -> list[str]:
 
 
 def _without_exist(words: Sequence[str]) -> list[str]:
-    """Words without ``-exist``, which asks ipset to take what is there already, and says nothing of the set."""
+    """Return the words without ``-exist``, which tells ipset to accept existing sets and is not part of the set."""
     before = ("", *words)
     return [word for last, word in zip(before, words, strict=False) if word not in _EXIST or last == "comment"]
 
 
 def _ordered(item: IpSet, members: Sequence[Member]) -> tuple[Member, ...]:
-    """Members sorted, but for those whose order the kernel goes by: first come, first asked."""
+    """Return the members sorted, except where the kernel evaluates them in the order given."""
     if item.is_list:
         return tuple(members)
     if item.type == "hash:net,iface":
@@ -75,7 +79,7 @@ def _created(name: str, kind: str, words: Sequence[str]) -> IpSet:
 
 
 def render_sets(sets: Sequence[IpSet]) -> str:
-    """Return the sets as ipset save prints them, which ipset restore reads: lists behind the sets that they name."""
+    """Return the sets as ipset save prints them and ipset restore reads them; list:set comes after its members."""
     lines: list[str] = []
     for item in sorted(sets, key=lambda each: each.is_list):
         lines.append(render_create(item))

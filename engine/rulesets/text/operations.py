@@ -1,7 +1,6 @@
-"""Operations: the changes of a plan as users are shown them.
+"""Renders the changes of a plan as operations for users.
 
-Input: changes and plans of :mod:`engine.rulesets.plan`. Output: :class:`Op`; :mod:`adapters.cli.render.plans`
-presents it.
+Input: `RulesetChange` and `Plan` values. Output: `Op` values; their JSON keys are part of the command line's contract.
 """
 
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from engine.rulesets.text.tables import render_rule
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation as users are shown it."""
+    """One operation for display: the tool, the verb, the object and details."""
 
     tool: Tool
     op: str
@@ -34,17 +33,17 @@ class Op:
     detail: str = ""
 
     def __str__(self) -> str:
-        """Return it as one line."""
+        """Return the operation as one line."""
         return f"{self.tool} {self.op} {self.object} {self.detail}".rstrip()
 
 
 def ops_of(plan: Plan) -> tuple[Op, ...]:
-    """Return all operations of a plan in the order in which they happen."""
+    """Return all operations of a plan in order."""
     return tuple(map(op_of, plan.changes))
 
 
 def op_of(change: RulesetChange) -> Op:
-    """Return the operation a change is shown as."""
+    """Return the operation for a change."""
     tool = tool_of(change)
     if isinstance(change, SetEdit):
         return _set_op(tool, change)

@@ -1,7 +1,7 @@
-"""What options matches and targets have, and how many words follow each.
+"""Table of the options of iptables matches and targets, with the number of values of each.
 
-Source: iptables-extensions(8) and the options that the extensions of iptables 1.8 declare. One that is not here may
-have any option, and each option any number of words.
+:mod:`engine.rulesets.text.rule` uses it to split a rule into matches. A match or target missing here may have any
+option with any number of values. Sources: iptables-extensions(8) and the option tables of the iptables 1.8 extensions.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from engine.rulesets.model import Family
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option under its usual name, and how many words are its value; None is not known."""
+    """An option by its usual name, and its number of values (None is unknown)."""
 
     name: str
     arity: int | None = 1
 
 
 OptionTable = Mapping[str, Option]
-"""The options of one match or target by every name they have."""
+"""Options of one match or target, by each of their spellings."""
 
 _TEXT = """
 addrtype src-type dst-type limit-iface-in:0 limit-iface-out:0
@@ -134,7 +134,7 @@ TRACE
 TTL ttl-set ttl-dec ttl-inc
 ULOG ulog-nlgroup ulog-prefix ulog-cprange ulog-qthreshold
 """
-"""Name, then its options; ``:2`` says how many words follow unless it is one, ``>`` stands before the usual name."""
+"""Module name, then its options; ``:2`` is the number of values if not one, ``alias>name`` gives the usual name."""
 
 NATIVE: OptionTable = {
     spelling: Option(name, arity)
@@ -154,7 +154,7 @@ NATIVE: OptionTable = {
     )
     for spelling in spellings.split()
 }
-"""What every rule has, with the dashes."""
+"""Options of every rule, with dashes."""
 
 IMPLIED: Mapping[str, str] = {
     protocol: module
@@ -171,19 +171,19 @@ IMPLIED: Mapping[str, str] = {
     }.items()
     for protocol in protocols.split()
 }
-"""The match that a protocol brings along for its options, without a ``-m``."""
+"""Protocol -> match that iptables loads for the protocol's options without ``-m``."""
 
 FOREIGN: Mapping[Family, frozenset[str]] = {
     Family.IPV4: frozenset("dst eui64 frag hbh hl icmp6 ipv6header mh rt srh DNPT HL SNPT".split()),
     Family.IPV6: frozenset("icmp osf realm ttl CLUSTERIP ECN TTL ULOG".split()),
 }
-"""Matches and targets that a family does not have, as they are the other's."""
+"""Matches and targets that exist only in the other family."""
 
 ADDRESSES = frozenset(
     "source destination src-range dst-range ctorigsrc ctorigdst ctreplsrc ctrepldst tunnel-src tunnel-dst vaddr "
     "to-destination to-source to gateway on-ip".split()
 )
-"""Options whose value are addresses, so that it tells the family."""
+"""Options with an address as value, which reveals the family."""
 
 
 def _read(text: str) -> Mapping[str, OptionTable]:
@@ -199,4 +199,4 @@ def _read(text: str) -> Mapping[str, OptionTable]:
 
 
 OPTIONS = _read(_TEXT)
-"""The options of every match and target that is known here."""
+"""Options of every known match and target."""

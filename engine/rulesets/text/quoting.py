@@ -1,7 +1,10 @@
-"""Words of a line, quoted as iptables and ipset quote them.
+"""Splits and quotes the words of a line as iptables and ipset do.
 
-Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8. A word is put in double quotes, in which
-quotes and backslashes are escaped by a backslash; the same holds for ipset's comments, which know no escapes.
+Input: lines of text. Output: words that remember whether they were quoted. iptables escapes quotes and backslashes
+inside double quotes; ipset comments have double quotes but no escapes. Errors: `TextRefused` when splitting;
+``ValueError`` for a word that cannot be quoted.
+
+Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8.
 """
 
 import re
@@ -9,9 +12,9 @@ from dataclasses import dataclass
 
 from engine.errors import TextRefused, shown
 
-_PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII but for blanks, double quotes and backslashes
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_-]+")  # iptables' own list for what users write: comments, log prefixes
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab in quotes is a character like any other
+_PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII except space, double quote, backslash
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_-]+")  # iptables' unquoted characters for user text: comments, log prefixes
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # tab is allowed in quotes
 _UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
 _NAME = re.compile(r'[^\s"\x00-\x1f\x7f]+', re.ASCII)
 _WORD = re.compile(r'\s*(?:([^\s"]*)"((?:[^"\\]|\\.)*)"|([^\s"]+)(?=\s|$))', re.ASCII)
@@ -21,20 +24,20 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True)
 class LineWord:
-    """A word and whether it stood in quotes; a quoted one is never an option."""
+    """A word, and whether it was quoted; a quoted word is never an option."""
 
     text: str
     quoted: bool = False
 
 
 class Quoted(str):
-    """A word that stood in quotes, so that it is a value and never an option."""
+    """A quoted word: always a value, never an option."""
 
     __slots__ = ()
 
 
 def tokens(line: str, source: str, number: int) -> list[str]:
-    """Return the words of a line of iptables-save as `split` does, at a fraction of the cost where they are plain.
+    """Split a line of iptables-save like `split`, but faster for plain words.
 
     Raises:
         TextRefused: a quote is not closed.
@@ -55,12 +58,12 @@ def tokens(line: str, source: str, number: int) -> list[str]:
 
 
 def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[LineWord]:
-    """Return the words of one line; without ``escapes`` a backslash is a character like any other.
+    """Split one line into words; without ``escapes`` a backslash is an ordinary character.
 
-    In iptables' text a quote may open inside a word; where it closes, the word ends.
+    In iptables text a quote may open inside a word; the closing quote ends the word.
 
     Raises:
-        TextRefused: a quote is not closed, or stands inside a word of ipset's.
+        TextRefused: a quote is not closed, or is inside a word of ipset text.
     """
     words, position, end = [], 0, len(line.rstrip())
     word = _WORD if escapes else _WORD_UNESCAPED
@@ -78,10 +81,10 @@ def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[
 
 
 def quote(word: str) -> str:
-    """Return a word as one word of a restore line, whatever is in it.
+    """Return a value as one word of a restore line, quoted if needed.
 
     Raises:
-        ValueError: it has a control character other than a tab, which no restore line can carry.
+        ValueError: it has a control character other than a tab.
     """
     if _PLAIN.fullmatch(word) and not word.startswith(("-", "!")):
         return word
@@ -89,12 +92,12 @@ def quote(word: str) -> str:
 
 
 def quote_text(word: str) -> str:
-    """Return what a user wrote as iptables' ``xtables_save_string`` prints it; raise ``ValueError`` as ``quote``."""
+    """Return user text as iptables' ``xtables_save_string`` prints it; raises ``ValueError`` like ``quote``."""
     return word if _PLAIN_TEXT.fullmatch(word) else quote_always(word).replace("'", "\\'")
 
 
 def quote_always(word: str) -> str:
-    """Return a word in quotes; raise ``ValueError`` as ``quote``."""
+    """Return a word in quotes; raises ``ValueError`` like ``quote``."""
     if _FORBIDDEN.search(word):
         message = f"control character in {shown(word)}"
         raise ValueError(message)
@@ -103,7 +106,7 @@ def quote_always(word: str) -> str:
 
 
 def quote_unescaped(word: str) -> str:
-    """Return a word in quotes for ipset, which knows no escapes.
+    """Return a word in quotes for ipset, which has no escapes.
 
     Raises:
         ValueError: it has a control character or a double quote.
@@ -115,10 +118,10 @@ def quote_unescaped(word: str) -> str:
 
 
 def plain_name(word: str) -> str:
-    """Return the name of a table, chain, set or option, which stands in a restore line as it is.
+    """Return the name of a table, chain, set or option for a restore line, unquoted.
 
     Raises:
-        ValueError: it is empty or has a blank, a double quote or a control character.
+        ValueError: it is empty, or has a space, a double quote or a control character.
     """
     if not _NAME.fullmatch(word):
         message = f"no name: {shown(word)}"

@@ -1,9 +1,11 @@
-"""The words of one rule as a value, read as iptables reads them.
+"""Parses the words of one iptables rule to a `Rule`, with the option semantics of iptables.
 
-Source: iptables(8), iptables-extensions(8), ``do_parse`` of iptables 1.8. An option is of what was loaded last and
-has it, be it a match or the target; else of the match that the protocol brings along. A name may be cut short where
-only one option begins so, and a value may follow after ``=``. Inversions may also stand after the option, as they did
-up to iptables 1.8.8.
+Input: words of :func:`engine.rulesets.text.quoting.tokens`. Output: `Rule`, or None for a rule of the other family
+only. Errors: the `TextRefused` that the caller's ``refuse`` builds.
+
+An option belongs to the last loaded match or target that has it, else to the match that the protocol implies. A name
+may be abbreviated if it is unique, and a value may follow after ``=``. An inversion may also follow the option, as in
+iptables up to 1.8.8. Sources: iptables(8), iptables-extensions(8), ``do_parse`` of iptables 1.8.
 """
 
 import re
@@ -16,10 +18,10 @@ from engine.rulesets.text.options import ADDRESSES, FOREIGN, IMPLIED, NATIVE, OP
 from engine.rulesets.text.quoting import Quoted
 
 Refuse = Callable[[str, str], TextRefused]
-"""From what was found and what was expected to the error that also says where."""
+"""Builds the error from what was found and what was expected; adds the location."""
 
 TEXTS = frozenset("comment helper log-prefix nflog-prefix path".split())
-"""Options whose value a user wrote, which iptables prints in quotes unless it is very plain."""
+"""Options with user text as value, which iptables prints in quotes unless it is plain."""
 
 _NONE: OptionTable = {}
 _LONG: OptionTable = {word[2:]: option for word, option in NATIVE.items() if word.startswith("--")}
@@ -32,7 +34,7 @@ _COUNTERS = re.compile(r"(\d+)[, ](\d+)", re.ASCII)
 
 @dataclass(slots=True)
 class _Part:
-    """One match, the target, or one option that every rule has, while a rule is read; ``options`` None may be any."""
+    """A match, the target, or an option of iptables itself during parsing; ``options`` None accepts any option."""
 
     name: str
     options: OptionTable | None
@@ -41,9 +43,9 @@ class _Part:
 
 
 class RuleReader:
-    """Reads the rules of one text, one after the other.
+    """Parses the rules of one text, one after another.
 
-    Options that are alike become one value, as the rules of a text have many of them in common.
+    Equal options share one `Match` object, because the rules of a text repeat many of them.
     """
 
     def __init__(self, family: Family | None, refuse: Refuse) -> None:
@@ -55,10 +57,10 @@ class RuleReader:
         self._start([], ())
 
     def read(self, words: list[str], chains: Collection[str], counters: Counters | None = None) -> Rule | None:
-        """Return the rule that the words after the chain's name give, or None where it is for the other family only.
+        """Parse the words after the chain name; None for a rule of the other family only.
 
         Raises:
-            TextRefused: made by ``refuse``.
+            TextRefused: built by ``refuse``.
         """
         self._start(words, chains, counters)
         while self._at < len(words):
@@ -75,7 +77,7 @@ class RuleReader:
         self._other_family = False
 
     def _matches(self) -> tuple[Match, ...]:
-        """A bare ``-m`` stays only where no option follows that names the module, or where it begins another match."""
+        """Return the matches; a bare ``-m`` is kept only if it has no options or starts another match."""
         made: list[Match] = []
         before = ""
         for part in self._parts:
@@ -131,7 +133,7 @@ class RuleReader:
             self._only(name)
 
     def _plain_part(self, name: str, values: tuple[str, ...], *, negated: bool) -> _Part:
-        """Nothing is ever added to such a part, so rules may have the same one."""
+        """Return a part that never gets more options, so rules can share it."""
         key = (name, values[0] if values else "", negated)
         part = self._plain.get(key)
         if part is None:
@@ -182,7 +184,7 @@ class RuleReader:
         part.found.append(self._match(module, option.name, self._values(option), negated=negated))
 
     def _owner(self, name: str) -> tuple[_Part, Option] | None:
-        """Return whose an option of exactly that name is; what is not known has all that follow it."""
+        """Return the part that has an option of exactly that name; an unknown module takes all options after it."""
         newest = self._newest()
         if newest is not None and newest.options is None:
             return newest, _unknown(name)
@@ -195,7 +197,7 @@ class RuleReader:
         return next((part for part in reversed(self._parts) if part.options is not _NONE), None)
 
     def _spelled_out(self, name: str, *, negated: bool) -> None:
-        """Read an option that nothing loaded has by that name: cut short, implied by the protocol, or not known."""
+        """Parse an option without an exact match: abbreviated, implied by the protocol, or unknown."""
         name, equals, value = name.partition("=")
         if not name:
             raise self._refuse("--", _EXPECTED)
@@ -211,7 +213,7 @@ class RuleReader:
         return self._add(newest, _unknown(name), negated=negated)
 
     def _completed(self, name: str) -> str | None:
-        """Return the one option that begins so; the protocol's match is loaded where nothing else has one."""
+        """Return the only option with that prefix; loads the protocol's match if no other part has one."""
         visible = [_LONG, *(part.options for part in self._parts if part.options)]
         whole = _only_one(name, visible)
         implied = self._implied()
@@ -231,7 +233,7 @@ class RuleReader:
         return next((IMPLIED.get(m.values[0].lower()) for m in protocols if not m.negated), None)
 
     def _inverted(self, option: Option) -> bool:
-        """Whether the inversion stands after the option, which was the old spelling; it is stepped over."""
+        """Return whether a ``!`` follows the option (the old spelling), and skip it."""
         words, at = self._words, self._at
         if at + 1 >= len(words) or words[at] != "!" or type(words[at]) is Quoted:
             return False
@@ -286,6 +288,6 @@ def _expected_values(arity: int) -> str:
 
 
 def _only_one(name: str, places: Iterable[OptionTable]) -> str | None:
-    """Return the one option that begins so, under any of its names."""
+    """Return the only option with that prefix, by any of its spellings."""
     found = {option.name: word for options in places for word, option in options.items() if word.startswith(name)}
     return next(iter(found.values())) if len(found) == 1 else None

@@ -1,8 +1,8 @@
-"""Steps of a plan as the text that restore commands read.
+"""Renders the steps of a plan as input text of restore commands.
 
-Input: steps of :mod:`engine.rulesets.plan`. Output: text for ``ipset restore``, ``iptables-restore`` and
-``ip6tables-restore``. Raises ``ValueError`` for a word that no restore line can carry. Sources: iptables-restore(8),
-ipset(8).
+Input: `Step` values of :mod:`engine.rulesets.plan`, or a whole `Ruleset`. Output: text for ``ipset restore``,
+``iptables-restore`` and ``ip6tables-restore``. Errors: ``ValueError`` for a word that no restore line can express.
+Sources: iptables-restore(8), ipset(8).
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,10 +49,10 @@ def _portable(change: RulesetChange) -> RulesetChange:
 
 
 def render_step(step: Step) -> str:
-    """Return what the restore command of the step's tool reads.
+    """Return the input text of the step's restore command.
 
     Raises:
-        ValueError: a name or a value has a character that no restore line can carry.
+        ValueError: a name or a value has a character that no restore line can express.
     """
     if step.tool is Tool.IPSET:
         lines = [_set_line(change) for change in step.changes if isinstance(change, SetEdit)]
@@ -62,7 +62,7 @@ def render_step(step: Step) -> str:
 
 
 def full_text(wanted: Ruleset) -> dict[Tool, str]:
-    """Return for each tool the restore text that brings a whole ruleset into a kernel that has none of it."""
+    """Return by tool the restore text that creates a whole ruleset in an empty kernel."""
     texts = dict.fromkeys(Tool, "")
     for step in make_plan(diff(Ruleset(), wanted)).steps:
         texts[step.tool] += render_step(step)

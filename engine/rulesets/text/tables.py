@@ -1,7 +1,9 @@
-"""iptables-save text to tables and back.
+"""Parses iptables-save text to `Table` values and renders them.
 
-Source: iptables-save(8), iptables-restore(8). Read are also ``-I`` with a rule number, ``-N``, ``-P``, and tables
-without the declarations of built-in chains, so that what nodewall compiles and what people write can be read as it is.
+Input: text of iptables-save or ip6tables-save. Output: tables in the order of the text. Also accepts ``-I`` with a rule
+number, ``-N``, ``-P``, and tables without declarations of built-in chains, so that nodewall's restore text and
+hand-written text parse. Errors: `TextRefused` with the line number; ``ValueError`` when rendering an invalid name.
+Sources: iptables-save(8), iptables-restore(8).
 """
 
 import re
@@ -19,7 +21,7 @@ _SPELLING = {option.name: word for word, option in NATIVE.items() if len(word) =
 _ALWAYS_QUOTED = frozenset(
     {("string", "string"), ("string", "hex-string"), ("u32", "u32"), ("bpf", "bytecode"), ("connlabel", "label")}
 )
-"""Matches and their options whose value iptables prints in quotes whatever it is."""
+"""(module, option) pairs whose value iptables always prints in quotes."""
 
 _COMMANDS = {"--append": "-A", "--insert": "-I", "--new-chain": "-N", "--policy": "-P"}
 _HOOKS: Mapping[str, frozenset[str]] = {
@@ -28,11 +30,11 @@ _HOOKS: Mapping[str, frozenset[str]] = {
     "raw": frozenset("PREROUTING OUTPUT".split()),
     "security": frozenset("INPUT FORWARD OUTPUT".split()),
 }
-"""The built-in chains of each table that has not one at every hook."""
+"""Built-in chains of each table that lacks some hooks."""
 
 _POLICIES = frozenset({"ACCEPT", "DROP"})
 _LONGEST = 65_536
-"""Characters of a line: iptables-restore takes 10,239 bytes, but iptables-save may print more."""
+"""Maximum characters per line. iptables-restore accepts 10,239 bytes, but iptables-save may print longer lines."""
 
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\]", re.ASCII)
 _CHAIN = re.compile(r":(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d+):(\d+)\])?", re.ASCII)
@@ -42,7 +44,7 @@ _IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 @dataclass(slots=True)
 class _Chain:
-    """A chain while its text is being read."""
+    """A chain while its text is parsed."""
 
     policy: str | None = None
     counters: Counters | None = None
@@ -50,16 +52,16 @@ class _Chain:
 
 
 def parse_tables(text: str, source: str = "iptables-save", family: Family | None = None) -> tuple[Table, ...]:
-    """Return the tables that the text holds, in its order; where the family is known, the other's is refused.
+    """Parse the tables of a text, in its order; if ``family`` is given, options of the other family are refused.
 
     Raises:
-        TextRefused: with the line that does not parse.
+        TextRefused: a line does not parse.
     """
     return tuple(_Reader(text, source, family).tables())
 
 
 class _Reader:
-    """Reads one text; knows the line it stands at, for its errors."""
+    """Parser of one text; keeps the current line number for errors."""
 
     def __init__(self, text: str, source: str, family: Family | None) -> None:
         self._lines = enumerate(text.removesuffix("\n").split("\n"), 1)
@@ -192,7 +194,7 @@ def _frozen(name: str, chain: _Chain) -> Chain:
 
 
 def render_tables(tables: Sequence[Table], *, counters: bool = False) -> str:
-    """Return the tables as iptables-save prints them, which iptables-restore reads."""
+    """Return the tables as iptables-save prints them and iptables-restore reads them."""
     return "".join(_render_table(table, counters=counters) for table in tables)
 
 
@@ -209,7 +211,7 @@ def _render_table(table: Table, *, counters: bool) -> str:
 
 
 def render_rule(rule: Rule) -> str:
-    """Return the matches and the target of a rule as words, with a space in front where there are any."""
+    """Return the matches and the target of a rule as words, each with a leading space."""
     words: list[str] = []
     module = ""
     for match in rule.matches:

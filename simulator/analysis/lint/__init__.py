@@ -1,4 +1,7 @@
-"""Rules that make no difference: unreachable, shadowed, contradictory or redundant, each with what causes it."""
+"""Linter of rulesets: finds rules without effect (unreachable, shadowed, contradictory, redundant) and their causes.
+
+`lint` takes a `Ruleset` and returns `LintFinding` values.
+"""
 
 from simulator.analysis.lint.finding import LintFinding, LintKind, named
 from simulator.analysis.lint.rules import lint

@@ -1,4 +1,8 @@
-"""What packets meet behind a rule, where it is certain that they do not come to it a second time."""
+"""Deciding rules behind a given rule, found without removing it, for packets that reach it only once.
+
+Lint uses `DownstreamRules` on the `ChainVisit` lists of all hooks. The answer is None if a packet may reach the rule
+again or rules rewrite packets; then lint removes the rule and evaluates the ruleset again.
+"""
 
 from collections.abc import Iterable
 
@@ -10,11 +14,11 @@ from simulator.symbolic.rule_visits import ChainVisit, RuleVisit
 from simulator.symbolic.symbolic_rules import SymbolicRule
 
 _Place = tuple[ChainVisit, int]
-"""A rule of a chain, by its place among the stops."""
+"""A chain visit and the index of one of its rules."""
 
 
 class DownstreamRules:
-    """The ways through chains, by who calls them."""
+    """Call graph of chain visits, with the positions of each rule."""
 
     def __init__(self, found: Iterable[list[ChainVisit]]) -> None:
         self._places: dict[SymbolicRule, list[_Place]] = {}
@@ -31,9 +35,9 @@ class DownstreamRules:
                         self._callers.setdefault(into, []).append((visit, place))
 
     def deciders_without(self, row: SymbolicRule) -> tuple[Decision, ...] | None:
-        """Return who would decide on the packets of a rule without it, nobody if any of them would answer otherwise.
+        """Return the rules that would decide without this one; empty if any of them would reply differently.
 
-        None where that is not certain: packets may come to the rule again, or are changed on their way.
+        None if that is uncertain: packets may reach the rule again, or rules rewrite them.
         """
         places = [(visit, place) for visit, place in self._places[row] if not is_false(visit.stops[place].hit)]
         if not self._certain or not all(self._once(visit) for visit, _ in places):
@@ -46,14 +50,14 @@ class DownstreamRules:
         return tuple(ends)
 
     def _once(self, visit: ChainVisit) -> bool:
-        """Whether no packet can come to a chain twice: there is one way to it at most."""
+        """Return whether no packet can enter the chain twice: it has at most one caller, recursively."""
         callers = self._callers.get(visit, [])
         return len(callers) <= 1 and all(self._once(caller) for caller, _ in callers)
 
     def _behind(
         self, visit: ChainVisit, place: int, packets: BddFunction, ends: dict[Decision, DecidedPackets]
     ) -> None:
-        """Follow packets from the next rule on; add who decides on them."""
+        """Follow packets from the next rule on; add the rules that decide them to ``ends``."""
         returned, rest = packets & ~packets, packets
         for stop in visit.stops[place + 1 :]:
             if is_false(rest):
@@ -75,7 +79,7 @@ class DownstreamRules:
 
 
 def _ended(stop: RuleVisit, part: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
-    """Add who decides on packets that a rule takes; return those that leave its chain."""
+    """Add the rules that decide the packets which this rule takes; return the packets that leave the chain."""
     row = stop.row
     if row.verdict is not None:
         ends[row.decision] = DecidedPackets(part, row.verdict, row.decision, row.reject_with)

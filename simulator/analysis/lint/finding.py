@@ -1,4 +1,7 @@
-"""What may be wrong with a rule or a chain, and which rules are the cause."""
+"""Lint findings: a rule or chain without effect, the rules that cause it, and an example packet.
+
+`LintFinding` has a one-sentence summary and the JSON form that ``nodewall lint`` prints.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,24 +13,26 @@ from simulator.netfilter import Decision
 
 
 class LintKind(StrEnum):
-    """In which way a rule makes no difference."""
+    """Reason why a rule has no effect."""
 
     UNREACHABLE = "unreachable"
-    """Nothing leads to its chain, or nothing that comes there can match."""
+    """No packet enters its chain, or no packet that enters it can match."""
     SHADOWED = "shadowed"
-    """Rules before it take all its packets."""
+    """Earlier rules take all its packets."""
     CONTRADICTORY = "contradictory"
-    """Rules before it take all its packets, and do otherwise with all of them."""
+    """Earlier rules take all its packets and give all of them another verdict."""
     REDUNDANT = "redundant"
-    """What comes behind it does the same with its packets."""
+    """Later rules give its packets the same verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """A finding about a rule, or about a whole chain where the rule's number is 0.
+    """Finding about a rule, or about a whole chain if the rule's number is 0.
 
-    ``causes`` are as few rules as can be that make it so, or a chain's policy where the number is 0. The ``witness``
-    is a packet that the rule is about, and what becomes of it.
+    Attributes:
+        place: The rule, by table, chain and number.
+        causes: The fewest rules that cause the finding. Number 0 is a chain's policy.
+        witness: A packet that the rule would match, and its verdict.
     """
 
     kind: LintKind
@@ -39,7 +44,7 @@ class LintFinding:
 
 
 def named(place: Decision) -> str:
-    """Return a rule by its place, and by its policy where it has one."""
+    """Describe a rule by its position, and by its policy if it has one."""
     where = plain(f"{place.table}/{place.chain}")
     if not place.rule:
         return f"the policy of {where}"

@@ -1,7 +1,8 @@
-"""Finds rules that make no difference, among all packets and whatever is not known of them.
+"""Lint checks: find rules that have no effect on any packet, whatever unmodelled matches do.
 
-A rule that never matches is told from what comes to it. One that matches to no effect is guessed from what becomes of
-packets behind it; where packets may come to it again, or rules change them, that is proved by leaving it out.
+`lint` takes a `Ruleset` and returns `LintFinding` values. A rule that never matches is found from the packets that
+reach it. A rule without effect is first guessed from the verdicts of later rules. If packets may reach the rule twice,
+or if rules rewrite packets, removing the rule proves it. Raises `Refused`, `NoProof` and `WitnessMismatch`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,18 +34,18 @@ from simulator.symbolic.rule_visits import ChainTail, ChainVisit, RuleVisit, tai
 from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule
 
 _FILTER = "filter"
-"""The one table whose rules are there for verdicts alone."""
+"""The only table whose rules exist for verdicts alone."""
 
 
 def lint(
     ruleset: Ruleset, families: Sequence[Family] = tuple(Family), budget: Budget = UNLIMITED
 ) -> tuple[LintFinding, ...]:
-    """Return what was found, by family, table, chain and rule.
+    """Return the findings, ordered by family, table, chain and rule.
 
     Raises:
-        Refused: the ruleset lacks a set or chain, or has a loop.
-        NoProof: memory or time did not do.
-        Unconfirmed: the simulator of single packets does not agree.
+        Refused: The ruleset lacks a set or chain, or has a loop.
+        NoProof: The budget of memory or time is exceeded.
+        WitnessMismatch: The packet simulator disagrees.
     """
     return tuple(finding for family in families for finding in _of_family(ruleset, family, budget))
 
@@ -70,7 +71,7 @@ def _order(finding: LintFinding) -> tuple[str, str, int]:
 
 @dataclass(slots=True)
 class _Met:
-    """How packets meet rules: the visits of each chain, by hook."""
+    """Visits of each chain by packets, per hook."""
 
     atlas: SymbolicContext
     world: SymbolicRuleset
@@ -78,14 +79,14 @@ class _Met:
     chains: dict[SymbolicChain, list[tuple[Hook, ChainVisit]]] = field(default_factory=dict)
 
     def add(self, hook: Hook, found: list[ChainVisit]) -> None:
-        """Add the visits of a hook; those that no packet makes are none."""
+        """Add the visits of a hook, without those that no packet makes."""
         self.visits[hook] = found
         for visit in found:
             if not is_false(visit.come):
                 self.chains.setdefault(visit.block, []).append((hook, visit))
 
     def stops(self, block: SymbolicChain) -> dict[SymbolicRule, list[tuple[Hook, ChainVisit, RuleVisit]]]:
-        """Return how packets meet the rules of a chain, without those that only count."""
+        """Return the visits of each rule of a chain, without rules that only count."""
         found: dict[SymbolicRule, list[tuple[Hook, ChainVisit, RuleVisit]]] = {}
         for hook, visit in self.chains[block]:
             for stop in visit.stops:
@@ -97,7 +98,7 @@ class _Met:
 
 
 def _never(met: _Met) -> Iterator[LintFinding]:
-    """Yield chains that are never entered, and rules of others that never match."""
+    """Yield chains that are never entered, and rules of other chains that never match."""
     family = met.atlas.space.family
     for block in met.world.blocks.values():
         if block not in met.chains:
@@ -109,7 +110,7 @@ def _never(met: _Met) -> Iterator[LintFinding]:
 
 
 def _own(row: SymbolicRule) -> bool:
-    """Whether a rule is one that nodewall always makes, whatever it is good for."""
+    """Return whether nodewall always creates this rule, so that it is no finding."""
     return row.decision.policy == STATIC_POLICY or row.decision.comment == comment_of()
 
 
@@ -127,32 +128,32 @@ def _unmatched(met: _Met, row: SymbolicRule, stops: Sequence[tuple[Hook, ChainVi
         (hook, reduce(or_, (wanted & before[place][at].come & before[place][at].taken for place in chosen)))
         for at, (hook, _, wanted) in enumerate(aimed)
     ]
-    # Where rules before the causes get all of it, what these would do is not seen.
+    # If rules before the causes take all these packets, the causes' own effect is not visible.
     seen = [each for each in taken if not is_false(each[1])] or [(hook, wanted) for hook, _, wanted in aimed]
     kind = LintKind.CONTRADICTORY if _contradicted(met, row, seen) else LintKind.SHADOWED
     return LintFinding(kind, family, row.decision, row.rule, causes, witness_of(met.atlas, met.world, *seen[0]))
 
 
 def _before(row: SymbolicRule, found: Sequence[ChainVisit]) -> list[tuple[RuleVisit, ...]]:
-    """Return the rules before one in its chain, each as it is met at each visit."""
+    """Return the earlier rules of the chain, each with its visits."""
     each = [{stop.row: stop for stop in visit.stops} for visit in found]
     rows = [stop.row for stop in found[0].stops]
     return [tuple(stops[other] for stops in each) for other in rows[: rows.index(row)]]
 
 
 def _contradicted(met: _Met, row: SymbolicRule, taken: Sequence[tuple[Hook, BddFunction]]) -> bool:
-    """Whether none of the packets that are taken from a rule gets its verdict."""
+    """Return whether none of the packets that earlier rules take gets this rule's verdict."""
     verdict = row.verdict
     if verdict is None:
         return False
     return all(is_false(packets & met.atlas.fates(met.world, hook).verdicts[verdict]) for hook, packets in taken)
 
 
-# Rules that match to no effect
+# Rules that match without effect
 
 
 def _idle(met: _Met, never: set[Decision]) -> Iterator[LintFinding]:
-    """Yield rules whose packets fare the same without them."""
+    """Yield rules whose packets get the same verdict without them."""
     family = met.atlas.space.family
     ways = DownstreamRules(met.visits.values())
     for row, hits in list(_guessed(met)):
@@ -167,11 +168,11 @@ def _idle(met: _Met, never: set[Decision]) -> Iterator[LintFinding]:
 
 
 RuleHits = dict[Hook, BddFunction]
-"""By hook, the packets that a rule takes there."""
+"""Packets that a rule takes, by hook."""
 
 
 def _guessed(met: _Met) -> Iterator[tuple[SymbolicRule, RuleHits]]:
-    """Yield the rules behind which their packets seem to fare the same, with those packets."""
+    """Yield rules whose packets seem to get the same verdict later, with those packets."""
     taken: dict[SymbolicRule, RuleHits] = {}
     wrong: set[SymbolicRule] = set()
     for hook, found in met.visits.items():
@@ -198,7 +199,7 @@ def _differs(packets: BddFunction, tail: ChainTail, after: Mapping[Verdict, BddF
 
 
 def _watching(block: SymbolicChain) -> frozenset[SymbolicRule]:
-    """Return rules that have another behind them, such as a log, which is there for more than verdicts."""
+    """Return rules that precede a rule with a non-terminating target, such as LOG; they matter beyond verdicts."""
     places = [
         place for place, row in enumerate(block.rows) if row.act is TargetAction.NEXT and row.rule.target is not None
     ]
@@ -206,7 +207,7 @@ def _watching(block: SymbolicChain) -> frozenset[SymbolicRule]:
 
 
 def _returning(found: Sequence[ChainVisit]) -> dict[ChainVisit, dict[Verdict, BddFunction]]:
-    """Return for each visit what becomes of packets that return from it."""
+    """Return for each visit the verdicts of packets that return from its chain."""
     by_outcome = {visit.outcome: visit for visit in found}
     after: dict[ChainVisit, dict[Verdict, BddFunction]] = {}
     for visit in found:
@@ -227,7 +228,7 @@ def _returning(found: Sequence[ChainVisit]) -> dict[ChainVisit, dict[Verdict, Bd
 
 
 def _instead(met: _Met, changed: SymbolicRuleset, row: SymbolicRule, hits: RuleHits) -> tuple[Decision, ...]:
-    """Return who decides on the packets of a rule once it is gone; nobody where any verdict is another then."""
+    """Return the rules that decide once the rule is removed; empty if any verdict differs then."""
     causes: dict[Decision, None] = {}
     for hook in Hook:
         if changed.hooks[hook] == met.world.hooks[hook]:
@@ -243,13 +244,13 @@ def _instead(met: _Met, changed: SymbolicRuleset, row: SymbolicRule, hits: RuleH
 
 
 def _renumbered(found: Decision, gone: Decision) -> Decision:
-    """Return a rule by its number before another one went."""
+    """Return a rule with the number it had before another rule was removed."""
     same = (found.table, found.chain) == (gone.table, gone.chain)
     return replace(found, rule=found.rule + 1) if same and found.rule >= gone.rule else found
 
 
 def _without(ruleset: Ruleset, family: Family, gone: Decision) -> Ruleset:
-    """Return a ruleset without one rule."""
+    """Return the ruleset without one rule."""
 
     def chain(table: Table, each: Chain) -> Chain:
         if (table.name, each.name) != (gone.table, gone.chain):

@@ -1,4 +1,8 @@
-"""The smallest choice of sets that together hold all of others."""
+"""Minimum set cover of packet sets: the fewest candidates that together contain a given set.
+
+Lint uses it to report the fewest rules that shadow another rule. The search is exact up to `MOST_TRIALS` choices;
+beyond that the cover has no removable candidate but may not be the smallest.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,16 +11,16 @@ from functools import reduce
 from simulator.symbolic import BddFunction, is_false
 
 CoverSets = tuple[BddFunction, ...]
-"""Sets of packets side by side: what holds of one must hold of each."""
+"""Packet sets, one per hook visit; each must be covered separately."""
 
 MOST_TRIALS = 2_000
-"""So many choices are tried; beyond that a small one is returned that need not be the smallest."""
+"""Maximum number of choices tried before a cover that may not be the smallest is returned."""
 
 
 def smallest(whole: CoverSets, candidates: Sequence[CoverSets]) -> list[int]:
-    """Return the fewest candidates, by place, the first of equals, that together hold the whole, part by part.
+    """Return the indexes of the fewest candidates that cover ``whole`` part by part; ties go to the first.
 
-    No candidate of the choice can be left out, even where so many choices are possible that not all were tried.
+    No returned candidate can be left out, even if the search was cut short.
     """
     useful = [place for place, each in enumerate(candidates) if _some(_both(whole, each))]
     alone = next((place for place in useful if not _some(_without(whole, candidates[place]))), None)
@@ -44,13 +48,13 @@ def _fewest(whole: CoverSets, candidates: dict[int, CoverSets]) -> list[int]:
 
 @dataclass(slots=True)
 class _Search:
-    """Tries choices of a size, until there were too many."""
+    """Search for a cover of a given size, with a limit on trials."""
 
     candidates: dict[int, CoverSets]
     trials: int = field(default=0)
 
     def of(self, whole: CoverSets, places: Sequence[int], size: int) -> list[int] | None:
-        """Return a choice of at most so many that holds the whole, None where there is none or it was not found."""
+        """Return a cover of at most ``size`` candidates; None if there is none or the limit was reached."""
         if not _some(whole):
             return []
         self.trials += 1
@@ -66,7 +70,7 @@ class _Search:
 
 
 def _greedy(whole: CoverSets, candidates: dict[int, CoverSets]) -> list[int]:
-    """Return candidates that hold the whole, none of which can be left out."""
+    """Return a cover from which no candidate can be left out."""
     chosen: list[int] = []
     left = whole
     for place, each in candidates.items():

@@ -31,7 +31,7 @@ from engine.rulesets.plan import Step
 from engine.state.admission import SubmitMode
 from simulator.packets import parse_spec
 from simulator.symbolic import Budget
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.kernel.memory_node import MemoryAccess
 from tests.support.policies.issue_5671 import CHANGED, CLIENT, NODES, POLICY, STRANGER
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 
 ETHERNET = bytes.fromhex("020000000002 020000000001")
 SYN = bytes.fromhex(  # from 203.0.113.7 port 40001 to 192.168.77.1 port 22

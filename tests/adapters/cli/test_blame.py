@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.application.history import HistoryWalk
+from adapters.application.past.steps import HistoryWalk
 from adapters.application.selection import changes_of
-from adapters.cli.render.moments import moments
+from adapters.cli.history.moments import moments
 from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, fold
 from simulator.netfilter import Walker
 from simulator.packets import parse_spec
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 from tests.support.seeds import examples
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import BAD, CHANGED, CLIENT, ISSUE, NODES, POLICY, STRANGER
 
 

@@ -11,7 +11,7 @@ from distributed import LocalCluster
 from adapters.application.selection import declared_state
 from simulator.analysis.fleet import compare_fleet, prove_fleet
 from simulator.symbolic import Budget
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 
 NODES = 60
 NODE = """

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.application.history import HistoryWalk
-from adapters.application.timeline import Timeline
-from adapters.cli.render.moments import moments
+from adapters.application.past.steps import HistoryWalk
+from adapters.application.past.timeline import Timeline
+from adapters.cli.history.moments import moments
 from engine.errors import LogError
 from engine.events.outcomes import ApplyFailed, DriftRepaired, FailedRule, RulesetApplied
 from simulator.netfilter import Walker
 from simulator.symbolic.context import UNLIMITED
-from tests.adapters.conftest import Run
-from tests.adapters.eventlog.test_snapshots import log_of
 from tests.support.cli.browser_pages import Browser
+from tests.support.cli.command_line import Run
+from tests.support.cli.event_logs import log_of
 from tests.support.policies.issue_5671 import BAD, CHANGED, CLIENT, NODES, POLICY, STRANGER
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of

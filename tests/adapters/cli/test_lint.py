@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import NODES
 
 RULES = """*filter

@@ -17,7 +17,7 @@ from adapters.system.clock import CountedIds, FixedClock
 from engine.errors import LogCorrupt, LogUnusable
 from engine.events import StoredEvent, deleted
 from engine.reconcile.interfaces import LogReader
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 
 ID = "0192f0c1-2345-7678-9abc-def012345678"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.application.history import HistoryWalk
-from adapters.cli.render.moments import moments
+from adapters.application.past.steps import HistoryWalk
+from adapters.cli.history.moments import moments
 from adapters.eventlog.snapshots import Snapshots
 from engine.compiler import compile_rules
 from engine.desired.full import desired
@@ -22,8 +22,8 @@ from engine.policy.resolve import in_order
 from engine.rulesets.digest import fingerprint
 from engine.state.fold import ClusterState
 from simulator.packets import parse_spec, pcap_writer
-from tests.adapters.conftest import Run
-from tests.adapters.eventlog.test_snapshots import log_of
+from tests.support.cli.command_line import Run
+from tests.support.cli.event_logs import log_of
 from tests.support.policies.issue_5671 import CLIENT, STRANGER
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, worlds_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulator.packets import Packet, pcap_writer, read_pcap, to_wire
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.packets.packet_builders import packet
 
 RULES = """\

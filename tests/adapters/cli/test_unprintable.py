@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 
 ESCAPE = "\x1b[31m"
 OVERRIDE = "\u202e"

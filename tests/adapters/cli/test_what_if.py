@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from adapters import wiring
-from tests.adapters.conftest import Run
-from tests.adapters.eventlog.test_snapshots import damage
+from tests.support.cli.command_line import Run
+from tests.support.cli.event_logs import damage
 from tests.support.policies.issue_5671 import BAD, CHANGED, CLIENT, POLICY, STRANGER
 
 PARTNER = STRANGER

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import wiring
-from adapters.application.history import HistoryWalk
-from adapters.cli.render.moments import moments
+from adapters.application.past.steps import HistoryWalk
+from adapters.cli.history.moments import moments
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.jsonl import branched, exported, imported
 from adapters.eventlog.relevant import abridged
@@ -28,7 +28,7 @@ from engine.events.outcomes import LogCompacted
 from engine.reconcile.interfaces import LogReplica
 from engine.state.fold import evolved
 from simulator.analysis.blame import concern_of, fates
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of

@@ -1,8 +1,6 @@
 """A state that is reached from one that was kept is the fold of all events; what is kept wrongly counts for nothing."""
 
 import shutil
-import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,8 +17,8 @@ from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused
 from engine.events.outcomes import ApplyFailed, ApplyProposed, DriftRepaired, FailedRule, RulesetApplied
 from engine.objects import key_of
 from engine.objects.config import Configuration
-from engine.reconcile.interfaces import SnapshotLog
 from engine.state.fold import evolved, shortest
+from tests.support.cli.event_logs import damage, log_of
 from tests.support.policies.object_strategies import clusters
 
 NODES = st.sampled_from(["n1", "n2"])
@@ -67,13 +65,6 @@ def kept(snapshots: Snapshots) -> Path:
     store = snapshots.log.snapshots
     assert isinstance(store, FolderSnapshots)
     return store.folder
-
-
-def log_of(folder: str, bodies: Sequence[EventBody], name: str = "log") -> SqliteLog:
-    """A log with these events."""
-    log = SqliteLog(f"{folder}/{name}", FixedClock(), CountedIds())
-    log.append(bodies, source="test", expected=0)
-    return log
 
 
 @given(histories())
@@ -129,15 +120,6 @@ def test_only_the_rest_is_read(snapshots: Snapshots) -> None:
         snapshots.reached(9)
     with pytest.raises(LogCorrupt, match="event 7"):
         SqliteLog(snapshots.log.name, FixedClock(), CountedIds()).verify()
-
-
-def damage(log: SnapshotLog, sequence: int) -> None:
-    """Change an event behind the log's back."""
-    connection = sqlite3.connect(log.name)
-    connection.execute("DROP TRIGGER no_update")
-    connection.execute("UPDATE events SET source = 'me' WHERE sequence = ?", (sequence,))
-    connection.commit()
-    connection.close()
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x00" * 100, b"cut", b"flip"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.errors import TextRefused
 from engine.rulesets.model import Family
 from engine.rulesets.text import parse_sets, parse_tables
-from tests.adapters.conftest import Run
+from tests.support.cli.command_line import Run
 from tests.support.rulesets.saved_rulesets import NAMES, sets_text, text_of
 
 PACKET = "in=eth0 src=10.0.0.1 dst=10.0.0.2 proto=tcp dport=22"

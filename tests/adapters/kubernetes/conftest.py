@@ -7,25 +7,12 @@ from pathlib import Path
 import pytest
 
 from adapters.kubernetes.api.resources import NODE_FIREWALLS
-from adapters.kubernetes.install.crds import crds
-from adapters.kubernetes.install.install_manifests import Installation
-from tests.kernel.conftest import lacking as lab_lacking
+from tests.support.kernel.lab_access import lacking as lab_lacking
 from tests.support.kubernetes.api_objects import PATHS, documents, items, put, remove
 from tests.support.kubernetes.api_server import ApiServer, built, lacking
+from tests.support.kubernetes.installed_server import prepare
 from tests.support.kubernetes.three_nodes import Site, site_of
 from tests.support.policies.issue_5671 import NODES, POLICY
-
-RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
-SYSTEM = "namespaces/kube-system"
-COLLECTIONS = {
-    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-    "ServiceAccount": f"/api/v1/{SYSTEM}/serviceaccounts",
-    "ClusterRole": f"{RIGHTS}/clusterroles",
-    "ClusterRoleBinding": f"{RIGHTS}/clusterrolebindings",
-    "Role": f"{RIGHTS}/{SYSTEM}/roles",
-    "RoleBinding": f"{RIGHTS}/{SYSTEM}/rolebindings",
-}
-"""Kind -> where the API has it; nobody here runs what else there is."""
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield server
     finally:
         server.close()
-
-
-def prepare(server: ApiServer) -> None:
-    """Have installed what an administrator installs, as users of the API under whose accounts each part runs."""
-    installation = Installation("nodewall:0.1.0", "kube-system", b"a certificate")
-    for document in (*crds(), *installation.documents()):
-        if path := COLLECTIONS.get(str(document["kind"])):
-            server.apply(path, document)
-    for part in ("nodewall", "nodewall-controller", "nodewall-webhook"):
-        server.account(part)
 
 
 @pytest.fixture

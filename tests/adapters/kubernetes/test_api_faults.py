@@ -12,9 +12,8 @@ import httpx2
 import pytest
 
 from adapters.lab.netns import DeliveryOutcome
-from tests.adapters.kubernetes.test_cluster import compact
 from tests.support.kernel.agent_processes import NODEWALL
-from tests.support.kubernetes.api_objects import NODES_AT, POLICIES, Json, documents, put, remove
+from tests.support.kubernetes.api_objects import NODES_AT, POLICIES, Json, compact, documents, put, remove
 from tests.support.kubernetes.api_server import ApiServer
 from tests.support.kubernetes.faulty_proxy import BROKEN, CUT, FINE, SLOW, TOO_MANY, Proxy
 from tests.support.kubernetes.three_nodes import ADDRESS, NODES, PARTNER, PORT, TCP, Site, comes, site_of

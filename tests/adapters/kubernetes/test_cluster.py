@@ -17,6 +17,7 @@ from tests.support.kubernetes.api_objects import (
     NODES_AT,
     PATHS,
     POLICIES,
+    compact,
     documents,
     policy_with,
     port_of,
@@ -111,12 +112,6 @@ def test_a_server_that_goes_and_comes_back_is_caught_up_with(cluster: ApiServer,
         assert took < 5 + 2  # what was waited for before, as the server was away
         assert "cluster not heard" in said.read_text()
         assert "cluster heard again" in said.read_text()
-
-
-def compact(server: ApiServer) -> None:
-    """Have etcd forget all but the present."""
-    version = server.ask("GET", NODES_AT).json()["metadata"]["resourceVersion"]
-    server.etcd("/v3/kv/compaction", {"revision": version, "physical": True})
 
 
 def test_a_recorder_that_was_away_records_what_is_gone(cluster: ApiServer, tmp_path: Path) -> None:

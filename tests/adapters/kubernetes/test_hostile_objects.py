@@ -31,10 +31,9 @@ from engine.errors import LogCorrupt, Refused
 from engine.events import NodeDeleted, ObjectRefused, StoredEvent
 from engine.state.admission import InvalidObject
 from engine.state.fold import ClusterState
-from tests.adapters.kubernetes.test_log_recorder import reached, recording
-from tests.adapters.kubernetes.test_status_controller import comes
 from tests.support.kubernetes.fake_api import Document, FakeApi, answered, nested, raw, text_of
 from tests.support.kubernetes.hostile_objects import BAD, SOUND, hostile, sound
+from tests.support.kubernetes.recorded_clusters import comes, reached, recording
 
 POLICY = "ClusterNetworkPolicy"
 LEVELS = (52, 201, 900, 5000)

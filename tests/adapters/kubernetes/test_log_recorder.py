@@ -1,8 +1,7 @@
 """A cluster is put on record as it is, whatever becomes of the connection to it."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,17 +24,11 @@ from engine.objects import KINDS, ClusterObject, key_of
 from engine.state.admission import changes
 from engine.state.fold import ClusterState, evolved
 from tests.support.kubernetes.fake_api import Document, FakeApi
+from tests.support.kubernetes.recorded_clusters import document_of, reached, recording
 from tests.support.policies.random_clusters import World, drawn
 from tests.support.seeds import examples, seeded
 
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
-
-
-def document_of(item: ClusterObject) -> Document:
-    """An object as the API gives it, with what is none of our business."""
-    plain = item.model_dump(mode="json", by_alias=True, exclude_none=True)
-    plain["metadata"]["uid"] = "0"
-    return {key: value for key, value in plain.items() if key not in {"apiVersion", "kind"}}
 
 
 def objects_in(state: ClusterState) -> dict[str, dict[str, ClusterObject]]:
@@ -56,31 +49,6 @@ def put(api: FakeApi, before: World | None, world: World) -> None:
             api.remove(BY_KIND[item.kind], key_of(item))
     for item in world.objects:
         api.put(BY_KIND[item.kind], document_of(item))
-
-
-@contextlib.asynccontextmanager
-async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
-    """Have a cluster recorded while the context lasts."""
-    recorder = LogRecorder(api, log, "test", seeded(0))
-    task = asyncio.ensure_future(recorder.run())
-    try:
-        await asyncio.wait_for(recorder.settled(), 10)
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def reached(log: SqliteLog, wanted: Callable[[ClusterState], bool], seconds: float = 5) -> ClusterState:
-    """Wait until the log's state is as wanted."""
-    end = asyncio.get_running_loop().time() + seconds
-    while True:
-        state = Snapshots(log).reached()[0] if log.exists else ClusterState()
-        if wanted(state):
-            return state
-        assert asyncio.get_running_loop().time() < end, "not in time"
-        await asyncio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

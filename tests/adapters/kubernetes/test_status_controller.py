@@ -1,7 +1,7 @@
 """A controller, its lease, reports and notices, on an API server in memory that fails as it is told."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 
 import pytest
 from hypothesis import Phase as Stage
@@ -23,8 +23,9 @@ from engine.state.fold import ClusterState
 from engine.status.cluster_status import ClusterStatus
 from engine.status.node_report import NodeReport
 from engine.status.policy_status import Phase, PolicyStatus, version_of
-from tests.adapters.kubernetes.test_log_recorder import document_of as document_of_item
 from tests.support.kubernetes.fake_api import Document, FakeApi
+from tests.support.kubernetes.recorded_clusters import comes
+from tests.support.kubernetes.recorded_clusters import document_of as document_of_item
 from tests.support.policies.random_clusters import drawn
 from tests.support.seeds import examples, seeded
 
@@ -57,12 +58,6 @@ def played(scene: Coroutine[None, None, None]) -> None:
             await scene
 
     asyncio.run(play())
-
-
-async def comes(wanted: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    while not wanted():  # noqa: ASYNC110 - nobody tells of it
-        await asyncio.sleep(0.002)
 
 
 def reported(node: str, *policies: PolicyStatus) -> Document:

@@ -12,7 +12,7 @@ from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Ruleset
 from engine.state.fold import ClusterState
 from simulator.guard.guard import TrustingVerifier
-from tests.adapters.netfilter.test_cached import Held, Told
+from tests.support.kernel.memory_kernel import Held, Told
 from tests.support.rulesets.ruleset_builders import NullWatch, completed
 
 RULES = (completed("a", "10.0.0.0/8"), completed("b"))

@@ -79,7 +79,7 @@ def test_child_has_fixed_folder_and_environment(planted: Planted, tmp_path: Path
     """A checkout that is only on the import path is found; nothing else of the parent goes over but the words."""
     package = tmp_path / "checkout" / "adapters"
     (package / "system").mkdir(parents=True)
-    for name in ("__init__.py", "process.py", "system/__init__.py", "system/child_python.py"):
+    for name in ("__init__.py", "system/__init__.py", "system/process.py", "system/child_python.py"):
         (package / name).write_bytes((ROOT / "adapters" / name).read_bytes())
     (package / "probe_of_test.py").write_text(PROBE)
     code = (
@@ -118,7 +118,7 @@ def test_only_helper_starts_python() -> None:
     """No other module of the packages knows the interpreter's path, or starts processes of multiprocessing."""
     found = {
         f"{path.relative_to(ROOT)}: {name}"
-        for folder in ("engine", "simulator", "adapters", "scenarios", "benchmarks")
+        for folder in ("engine", "simulator", "adapters", "scenarios", "nodewall", "benchmarks")
         for path in (ROOT / folder).rglob("*.py")
         if path.relative_to(ROOT) != HELPER
         for name in starters(ast.parse(path.read_bytes()))

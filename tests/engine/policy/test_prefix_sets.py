@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.ip_types import Network
 from engine.objects import IPBlock
-from engine.policy.prefix_sets import AddressBlock, Network, PrefixEntry, entries, sorted_blocks
+from engine.policy.prefix_sets import AddressBlock, PrefixEntry, entries, sorted_blocks
 from engine.rulesets.model import Family
 from tests.support.policies.object_strategies import networks
 from tests.support.rulesets.ruleset_builders import block, blocks

@@ -6,7 +6,8 @@ from engine.policy.completed_rules import Protocol, Traffic
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.model import Ruleset
 from engine.rulesets.text.steps import render_step
-from tests.engine.reconcile.test_reconciler import WATCH, TrustingVerifier, in_force, wanted
+from simulator.guard.guard import TrustingVerifier
+from tests.support.rulesets.reconciled_rulesets import WATCH, in_force, wanted
 from tests.support.rulesets.ruleset_builders import arranged, completed
 
 

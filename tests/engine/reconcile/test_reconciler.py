@@ -17,9 +17,9 @@ from engine.rulesets.diff import apply_changes, owned
 from engine.rulesets.model import Chain, Family, IpSet, Ruleset, Table
 from engine.rulesets.plan import Step
 from engine.rulesets.transitions import IntermediateState, passages, round_plan
-from tests.support.rulesets.ruleset_builders import FOREIGN, NullWatch, arranged, completed
-
-WATCH = NullWatch()
+from simulator.guard.guard import TrustingVerifier
+from tests.support.rulesets.reconciled_rulesets import WATCH, in_force, wanted
+from tests.support.rulesets.ruleset_builders import FOREIGN, arranged, completed
 
 A = completed("a", "10.0.0.0/8", "fd00::/8", priority=1.0)
 A_AGAIN = completed("a", "10.0.0.0/8", "10.9.0.0/16", priority=3.0, action=Action.ALLOW)
@@ -41,18 +41,6 @@ OTHERS = Ruleset(
     (),
     (IpSet("other", "hash:ip", Family.IPV4, (("192.0.2.9",),)),),
 )
-
-
-class TrustingVerifier:
-    """Finds every plan good."""
-
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the names are the port's
-        """Return nothing."""
-        return PlanProof()
-
-    def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
-        """Return nothing."""
-        return ""
 
 
 class GuardingVerifier(TrustingVerifier):
@@ -83,16 +71,6 @@ class PickyVerifier(TrustingVerifier):
 def reconciler_of(kernel: MemoryBackend) -> NodeRuleReconciler:
     """A reconciler that trusts."""
     return NodeRuleReconciler(kernel, TrustingVerifier(), WATCH)
-
-
-def in_force(kernel: MemoryBackend) -> Ruleset:
-    """What of ours is in force."""
-    return arranged(owned(kernel.ruleset))
-
-
-def wanted(rules: Sequence[CompletedRule]) -> Ruleset:
-    """What shall be in force for these rules."""
-    return arranged(compile_rules(sorted(rules, key=lambda rule: (rule.rank, rule.direction))))
 
 
 def moved(reconciler: Reconciler, before: Sequence[CompletedRule], after: Sequence[CompletedRule], how: str) -> None:

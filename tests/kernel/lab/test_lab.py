@@ -8,7 +8,7 @@ from adapters.lab.netns import DeliveryOutcome, Lab, LabHost, _orphans
 from adapters.system.process import namespaces
 from engine.errors import KernelRefused
 from engine.rulesets.model import Family
-from tests.kernel.conftest import HOSTS, Load
+from tests.support.kernel.lab_access import HOSTS, Load
 
 pytestmark = pytest.mark.kernel
 

@@ -11,7 +11,7 @@ from scapy.packet import Packet
 from adapters.lab.packet_injection import InjectionRig
 from adapters.system.netns_sockets import DeliveryOutcome
 from engine.rulesets.model import Family, Hook
-from tests.kernel.conftest import Load
+from tests.support.kernel.lab_access import Load
 
 pytestmark = pytest.mark.kernel
 

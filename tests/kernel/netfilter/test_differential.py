@@ -32,7 +32,7 @@ from simulator.guard.guard import TrustingVerifier
 from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.oracle import Explanation, evaluate
 from simulator.packets import ConnState, Packet, protocol_names, to_wire
-from simulator.packets.dissect import ICMP_ERRORS
+from tests.support.packets.refused_packets import answerable, is_error
 from tests.support.policies.random_clusters import (
     ADDRESSES,
     CENTRES,
@@ -62,8 +62,6 @@ ICMP_TYPES = {
 OTHER_PROTOCOLS = {Family.IPV4: (47, 50, 89, 253), Family.IPV6: (47, 50)}
 """Without ports. In IPv6, REJECT answers only to what has a right checksum, but for these, which have none."""
 FLAGS = (*(["SYN"] * 6), "ACK", "SYN ACK", "FIN ACK", "RST", "")
-ANSWERED_ICMP = {Family.IPV4: range(19), Family.IPV6: range(128, 256)}
-"""The ICMP types that the kernel answers by an error, if they are no errors (icmp_send, icmp6_send)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +170,6 @@ class Aim:
         return self._dice.choice([*port_edges(ports), self._dice.randint(*ports)])
 
 
-def is_error(packet: Packet) -> bool:
-    """Return whether it is an ICMP error."""
-    return packet.icmp is not None and packet.icmp[0] in ICMP_ERRORS[packet.family]
-
-
 def quoted(error: Packet, number: int) -> Packet:
     """Return a packet that an ICMP error may be about, of a connection that nobody knows."""
     return Packet(src=error.dst, dst=error.src, protocol=protocol_names.UDP, sport=9, dport=number)
@@ -204,13 +197,6 @@ def visible(answer: Evaluation, walker: Walker) -> DeliveryOutcome:
     if answer.hook is Hook.INPUT and walker.verdict(refusal(answer), Hook.OUTPUT).verdict is not Verdict.ACCEPT:
         return DeliveryOutcome.DROP
     return DeliveryOutcome.REJECT
-
-
-def answerable(packet: Packet) -> bool:
-    """Return whether the kernel answers a packet by an error: never one to a group, not every kind of ICMP."""
-    if packet.dst.is_multicast:
-        return False
-    return packet.icmp is None or (packet.icmp[0] in ANSWERED_ICMP[packet.family] and not is_error(packet))
 
 
 def refusal(answer: Evaluation) -> Packet:

@@ -12,7 +12,7 @@ from adapters.cli import main
 from adapters.lab.netns import Lab
 from adapters.system.netns_sockets import opened
 from adapters.system.process import namespace_path
-from tests.kernel.conftest import HOSTS
+from tests.support.kernel.lab_access import HOSTS
 from tests.support.kernel.node_namespaces import NodeUnderTest, drop_all
 from tests.support.rulesets.ruleset_builders import node, policy
 

@@ -16,8 +16,8 @@ from simulator.conntrack import ConnectionTracker
 from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import ConnState, Packet, protocol_names
 from simulator.traversal import arrive, send
-from tests.kernel.netfilter.test_differential import answerable
 from tests.support.kernel.routing_node import Links, Router, Seen, numbered, seen_as
+from tests.support.packets.refused_packets import answerable
 from tests.support.packets.rule_edge_packets import Aim
 from tests.support.rulesets.ruleset_builders import SOAK
 from tests.support.rulesets.saved_rulesets import NAMES, ruleset_of, sets_text, text_of

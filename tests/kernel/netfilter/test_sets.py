@@ -19,7 +19,7 @@ from simulator.sets import read_set
 from simulator.sets.registry import held_now
 from simulator.sets.set_types import KINDS
 from simulator.sets.static import SetEntries, SetEntry
-from tests.kernel.conftest import Load
+from tests.support.kernel.lab_access import Load
 from tests.support.policies.random_clusters import ADDRESSES
 from tests.support.rulesets.random_sets import INTERFACES, SetDice
 from tests.support.rulesets.ruleset_builders import SOAK

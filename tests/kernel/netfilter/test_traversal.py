@@ -11,14 +11,23 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.system.process import SystemRunner
-from engine.rulesets.model import Family, Hook, Ruleset
-from engine.rulesets.text import parse_sets, parse_tables
+from engine.rulesets.model import Family, Hook
 from simulator.conntrack import ConnectionTracker
 from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.packets import from_wire
 from simulator.traversal import arrive, send
-from tests.support.kernel.kernel_traversal import ETH0, ETH1, HOST, LOCAL_MARK, NOWHERE, Crossing, Seen, Shot, seen_as
+from tests.support.kernel.kernel_traversal import (
+    ETH0,
+    ETH1,
+    HOST,
+    NOWHERE,
+    Crossing,
+    Seen,
+    Shot,
+    loaded,
+    seen_as,
+    shot_of,
+)
 from tests.support.kernel.rule_traces import Step
 from tests.support.packets.packet_drafts import Dice, Draft, answers, drawn, error_about, numbers
 from tests.support.packets.ruleset_edge_packets import aimed
@@ -35,23 +44,9 @@ ROUNDS = 3
 LEAST = WORLDS * 320
 """Packets that there are at least in each combination; over 100,000 in all, and over a million in soak."""
 
-ADMIN = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 Past = list[tuple[Draft, Evaluation]]
 """What was fired so far in a world, and what became of it."""
-
-
-def loaded(rig: Crossing, world: World, backend: str) -> tuple[Walker, Ruleset]:
-    """Put a world in force, and return what the tools then print, and its simulator."""
-    runner = SystemRunner(rig.netns)
-    runner.run(["ipset", "restore"], world.sets).or_refused("ipset")
-    program = f"{ADMIN[world.family]}-{backend}"
-    runner.run([f"{program}-restore"], world.rules).or_refused(program)
-    tables = parse_tables(runner.run([f"{program}-save"]).or_refused(program))
-    sets = parse_sets(runner.run(["ipset", "save"]).or_refused("ipset"))
-    rules = Ruleset(sets=sets, **{world.family.value.lower(): tables})
-    rig.begin(world.family)
-    return Walker(rules), rules
 
 
 def drafts_of(dice: Dice, aims: list[Draft], past: Past, family: Family) -> list[Draft]:
@@ -71,13 +66,6 @@ def reaction(dice: Dice, draft: Draft, answer: Evaluation) -> Draft | None:
     if how < 0.25:
         return draft
     return error_about(dice, answer.left) if how < 0.4 else answers(dice, answer.left)
-
-
-def shot_of(draft: Draft, number: int) -> Shot:
-    """Return a packet with the place where it begins: its source tells."""
-    if HOST.is_local(draft.src):
-        return Shot(draft.wire(number), Hook.OUTPUT, mark=LOCAL_MARK | draft.mark)
-    return Shot(draft.wire(number), Hook.PREROUTING, HOST.way_to(draft.src) or ETH0)
 
 
 def simulated(walker: Walker, tracker: ConnectionTracker, shot: Shot, port: int | None) -> Evaluation:

@@ -1,7 +1,7 @@
 """The agent keeps a node's rules in force: it follows the log, undoes what others do, and leaves rules as it ends."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,25 +13,11 @@ from engine.events.outcomes import ApplyFailed, DriftRepaired, RulesetApplied
 from engine.rulesets.model import Family
 from tests.support.kernel.agent_processes import AgentProcess
 from tests.support.kernel.node_namespaces import WORLD, NodeUnderTest, allow, drop_all, set_of
+from tests.support.kernel.waiting import append, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
 JUMP = "-j NW-INPUT"
-
-
-def until(holds: Callable[[], bool], seconds: float) -> float:
-    """Wait for something, and return how many seconds it took."""
-    begin = time.monotonic()
-    while not holds():
-        assert time.monotonic() < begin + seconds
-        time.sleep(0.02)
-    return time.monotonic() - begin
-
-
-def append(busy: NodeUnderTest, log: str, path: str) -> None:
-    """Record manifests; where an agent came first with what it records, once more."""
-    until(lambda: main(["log", "append", "--log", log, "-f", path]) == 0, 10)
-    busy.capsys.readouterr()
 
 
 def repairs_in(log: str) -> list[DriftRepaired]:

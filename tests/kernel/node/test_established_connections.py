@@ -13,7 +13,7 @@ from adapters.lab.netns import Lab
 from adapters.netfilter.conntrack import ConnectionTable
 from adapters.system.netns_sockets import opened
 from adapters.system.process import SystemRunner, namespace_path
-from tests.kernel.conftest import HOSTS
+from tests.support.kernel.lab_access import HOSTS
 from tests.support.rulesets.ruleset_builders import node, policy
 
 pytestmark = pytest.mark.kernel

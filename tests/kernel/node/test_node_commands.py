@@ -10,9 +10,9 @@ import pytest
 from adapters.cli import main
 from adapters.wiring import event_log
 from engine.events.outcomes import RulesetApplied
-from tests.kernel.node.test_agent import append, until
 from tests.support.kernel.agent_processes import AgentProcess
 from tests.support.kernel.node_namespaces import WORLD, NodeUnderTest
+from tests.support.kernel.waiting import append, until
 from tests.support.kubernetes.api_server import free_port
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]

@@ -64,6 +64,7 @@ def said(shift: RegionChange) -> RegionChange:
 
 @examples(10)
 @given(st.integers(0, 10**9))
+@example(25718)  # a space that knew eth1 named it beside eth+
 @example(268435455)
 def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
     """A limit leaves the older ones out, and says which packets are left."""

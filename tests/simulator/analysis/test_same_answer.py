@@ -17,7 +17,7 @@ from engine.policy.completed_rules import Action
 from engine.rulesets.model import Family, Hook, Ruleset
 from simulator.analysis.blame_regions import PacketRegion, shifts
 from simulator.analysis.compare import compare
-from simulator.analysis.invariants import Invariant, InvariantKind
+from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 from simulator.analysis.lint import lint
 from simulator.analysis.prove import prove
 from simulator.analysis.search import SearchMode, SearchQuestion, search
@@ -25,7 +25,7 @@ from simulator.expression import parse
 from simulator.guard.guard import LockoutGuard
 from simulator.netfilter import Verdict
 from simulator.symbolic import Budget
-from tests.simulator.symbolic.test_slicing import (
+from tests.support.rulesets.guarded_rulesets import (
     HOSTS,
     INVARIANTS,
     LIFELINES,
@@ -37,7 +37,7 @@ from tests.simulator.symbolic.test_slicing import (
     named,
     with_members,
 )
-from tests.simulator.symbolic.test_symbolic import ruleset
+from tests.support.rulesets.random_rulesets import ruleset
 from tests.support.rulesets.ruleset_builders import SOAK, completed
 
 WORLDS = 2
@@ -46,8 +46,8 @@ PROCESSES = 8 if SOAK else 2
 """Each with another seed of Python's hashes."""
 
 BROKEN = [
-    Invariant("web", Hook.INPUT, parse("tcp dst port 80"), InvariantKind.ACCEPT),
-    Invariant("udp", Hook.INPUT, parse("udp"), InvariantKind.BLOCK),
+    ParsedInvariant("web", Hook.INPUT, parse("tcp dst port 80"), InvariantKind.ACCEPT),
+    ParsedInvariant("udp", Hook.INPUT, parse("udp"), InvariantKind.BLOCK),
 ]
 """Most plans break them, so that there is a packet to show."""
 
@@ -71,7 +71,7 @@ def histories(draw: st.DrawFn) -> Worlds:
 
 
 @given(histories(), st.sampled_from([[], INVARIANTS, BROKEN]))
-def test_a_guard_forgets_its_history(worlds: Worlds, invariants: list[Invariant]) -> None:
+def test_a_guard_forgets_its_history(worlds: Worlds, invariants: list[ParsedInvariant]) -> None:
     """One that judged other plans before says of each what a fresh one says, with the same packets and deciders."""
     used = LockoutGuard(LIFELINES, OWN, invariants)
     for before, after in zip(worlds, [*worlds[1:], worlds[0]], strict=True):

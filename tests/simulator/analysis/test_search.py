@@ -11,7 +11,7 @@ from simulator.analysis.witness import confirmed, replayed
 from simulator.expression import parse
 from simulator.netfilter import Decision, Verdict, Walker
 from simulator.symbolic import Budget, SymbolicContext, SymbolicRulesetReader, example
-from tests.simulator.symbolic.test_symbolic import ruleset
+from tests.support.rulesets.random_rulesets import ruleset
 
 WORLDS = range(40)
 

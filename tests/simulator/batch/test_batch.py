@@ -28,10 +28,10 @@ from simulator.batch.stream import FEW
 from simulator.context import Host, PacketContext
 from simulator.netfilter import Walker
 from simulator.packets import ConnState, Packet, from_wire, to_wire
-from tests.simulator.packets.test_packets import packets as wire_packets
 from tests.support.packets.edge_packets import packets_of
 from tests.support.packets.field_edges import HOST, packets, rulesets
 from tests.support.packets.packet_builders import SPEC, SPEC6, filtering, match, packet
+from tests.support.packets.packet_strategies import packets as wire_packets
 from tests.support.packets.rule_edge_packets import Aim
 from tests.support.policies.random_clusters import NODE, drawn
 from tests.support.rulesets.ruleset_builders import observed_rulesets

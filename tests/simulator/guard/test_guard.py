@@ -14,7 +14,7 @@ from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Hook, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
 from engine.rulesets.transitions import passages, round_plan
-from simulator.analysis.invariants import Invariant, InvariantKind
+from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 from simulator.expression import parse
 from simulator.guard.guard import LockoutGuard, TrustingVerifier
 from simulator.symbolic import Budget
@@ -156,7 +156,7 @@ def test_exceptions_of_a_set_come_before_what_they_are_taken_from() -> None:
 
 def test_a_broken_invariant_is_told_with_a_packet() -> None:
     """An invariant is judged by what will be, whatever was before."""
-    where = Invariant("web", Hook.INPUT, parse("tcp dst port 80"), InvariantKind.ACCEPT)
+    where = ParsedInvariant("web", Hook.INPUT, parse("tcp dst port 80"), InvariantKind.ACCEPT)
     after = compile_rules([DENY])
 
     broken = LockoutGuard(invariants=[where]).judge(after, after, ()).broken

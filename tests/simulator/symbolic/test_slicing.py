@@ -1,89 +1,34 @@
 """Where only members of sets change, a guard looks at few packets, and says what it would say of all."""
 
 from dataclasses import replace
-from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.compiler import compile_rules
-from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Traffic
-from engine.policy.prefix_sets import AddressBlock
+from engine.policy.completed_rules import Action, Direction
 from engine.reconcile.interfaces import PlanProof
-from engine.rulesets.diff import diff
-from engine.rulesets.model import Chain, Family, Hook, Match, Rule, Ruleset, Table, Target
-from engine.rulesets.plan import make_plan
-from engine.rulesets.transitions import passages
-from simulator.analysis.invariants import Invariant, InvariantKind
-from simulator.expression import parse
+from engine.rulesets.model import Chain, Family, Match, Rule, Ruleset, Table, Target
+from simulator.analysis.invariants import ParsedInvariant
 from simulator.guard import guard as guards
 from simulator.guard.guard import LockoutGuard
 from simulator.symbolic import SymbolicRulesetReader
 from simulator.symbolic.slicing import moved
-from tests.support.rulesets.ruleset_builders import block, completed
-
-OWN = [ip_address("192.0.2.1"), ip_address("2001:db8::1")]
-BLOCKS = (
-    *map(block, ("10.0.0.0/8", "10.1.2.0/24", "10.1.2.3/32", "10.1.2.4/32", "192.0.2.7/32", "192.0.2.8/32")),
-    *map(block, ("2001:db8::/32", "2001:db8::7/128", "fd00::1/128")),
-    block("192.0.2.0/24", "192.0.2.0/28"),
-    block("10.1.0.0/16", "10.1.2.0/24"),
+from tests.support.rulesets.guarded_rulesets import (
+    API,
+    DNS,
+    HOSTS,
+    INVARIANTS,
+    LIFELINES,
+    OWN,
+    PEERS,
+    RULES,
+    judged,
+    named,
+    with_members,
 )
-SSH, API, DNS = (
-    Traffic(protocol, (port, port)) for protocol, port in ((Protocol.TCP, 22), (Protocol.TCP, 6443), (Protocol.UDP, 53))
-)
-LIFELINES = [
-    completed("api", "192.0.2.7/32", "2001:db8::7/128", action=Action.ALLOW, services=(API,)),
-    completed("ssh", action=Action.ALLOW, services=(SSH,)),
-    completed("dns", action=Action.ALLOW, services=(DNS,), direction=Direction.EGRESS),
-]
-INVARIANTS = [
-    Invariant("api-stays", Hook.INPUT, parse("tcp dst port 6443 and src host 192.0.2.8"), InvariantKind.ACCEPT),
-    Invariant("nobody", Hook.INPUT, parse("tcp dst port 22 and src net 10.1.2.0/24"), InvariantKind.BLOCK),
-]
-HOSTS = {
-    "no rules": (),
-    "a ban": (
-        Table("mangle", (Chain("INPUT", (Rule((Match("", "source", ("10.1.2.4/32",)),), Target("DROP")),), "ACCEPT"),)),
-    ),
-    "a translation": (
-        Table(
-            "nat",
-            (
-                Chain(
-                    "OUTPUT",
-                    (
-                        Rule(
-                            (Match("", "protocol", ("udp",)),),
-                            Target("DNAT", (Match("", "to-destination", ("10.1.2.3",)),)),
-                        ),
-                    ),
-                    "ACCEPT",
-                ),
-            ),
-        ),
-    ),
-}
-"""What the host's own rules are, by what they do."""
-
-RULES = st.lists(
-    st.builds(
-        lambda services, direction, action: completed("", services=services, direction=direction, action=action),
-        st.sampled_from([(), (SSH,), (API,), (DNS,)]),
-        st.sampled_from(Direction),
-        st.sampled_from([Action.ALLOW, Action.DROP, Action.REJECT]),
-    ),
-    min_size=1,
-    max_size=5,
-)
-PEERS = st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=6, unique=True).map(tuple)
-
-
-def named(rule: CompletedRule, number: int, peers: tuple[AddressBlock, ...]) -> CompletedRule:
-    """A rule with a name and peers of its own."""
-    rank = replace(rule.rank, policy=f"p{number}", index=number)
-    return replace(rule, policy=f"p{number}", peers=peers, rank=rank)
+from tests.support.rulesets.ruleset_builders import completed
 
 
 @st.composite
@@ -99,14 +44,9 @@ def changes(draw: st.DrawFn) -> tuple[Ruleset, Ruleset]:
     return both[0], both[1]
 
 
-def judged(guard: LockoutGuard, before: Ruleset, after: Ruleset) -> PlanProof:
-    """Return what a guard says of the direct way."""
-    return guard.judge(before, after, tuple(passages(before, make_plan(diff(before, after)))))
-
-
 @given(changes(), st.sampled_from([[], INVARIANTS]))
 def test_a_look_at_few_packets_says_what_a_look_at_all_says(
-    change: tuple[Ruleset, Ruleset], invariants: list[Invariant]
+    change: tuple[Ruleset, Ruleset], invariants: list[ParsedInvariant]
 ) -> None:
     """Whatever members change: what is lost, broken and astray is the same, for a guard that has judged before too."""
     guard = LockoutGuard(LIFELINES, OWN, invariants)
@@ -160,12 +100,6 @@ def test_what_differs_by_rules_is_not_told_by_members(other: Ruleset) -> None:
     one = library.read(compile_rules([completed("p", "10.0.0.0/8")]))
 
     assert moved(one, library.read(other)) is None
-
-
-def with_members(*rules: tuple[str, Action, tuple[str, ...]], direction: Direction = Direction.INGRESS) -> Ruleset:
-    """The rules in order, each with its name, its action and its peers."""
-    made = (completed(name, *peers, action=action, direction=direction) for name, action, peers in rules)
-    return compile_rules([named(rule, number, rule.peers or ()) for number, rule in enumerate(made)])
 
 
 def test_who_gets_in_two_sets_at_once_is_followed_between_them() -> None:

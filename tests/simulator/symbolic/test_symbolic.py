@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.rulesets.model import Family, Hook, Ruleset
-from engine.rulesets.text import parse_sets, parse_tables
+from engine.rulesets.text import parse_tables
 from simulator.matches.formula import merged, within
 from simulator.netfilter import Verdict, Walker
 from simulator.packet_sets.bdd import halves, is_true, top
@@ -23,7 +23,7 @@ from simulator.symbolic import (
     is_false,
 )
 from tests.support.packets.packet_drafts import Dice
-from tests.support.rulesets.random_rulesets import Author
+from tests.support.rulesets.random_rulesets import ruleset
 from tests.support.rulesets.ruleset_builders import SOAK
 from tests.support.seeds import seeded
 
@@ -33,13 +33,6 @@ Ranges = list[tuple[int, int]]
 RANGES = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda pair: (min(pair), max(pair))), max_size=5
 )
-
-
-def ruleset(family: Family, seed: str) -> Ruleset:
-    """Return a random ruleset over the whole language."""
-    world = Author(seed, family).world()
-    sets = "".join(f"{line}\n" for line in world.sets.splitlines() if not line.startswith("flush"))
-    return Ruleset(sets=parse_sets(sets), **{family.value.lower(): parse_tables(world.rules)})
 
 
 def drawn(dice: Dice, atlas: SymbolicContext, part: DecidedPackets) -> ExamplePacket:

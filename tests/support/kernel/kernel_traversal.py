@@ -17,16 +17,22 @@ from typing import Self
 
 from adapters.lab.netns import configure
 from adapters.lab.packet_injection import _frame, _one_cpu
-from engine.rulesets.model import Family, Hook
+from adapters.system.process import SystemRunner
+from engine.rulesets.model import Family, Hook, Ruleset
+from engine.rulesets.text import parse_sets, parse_tables
 from simulator.context import Host, Route
+from simulator.netfilter import Walker
 from simulator.packets import Address, Packet, from_wire
 from tests.support.kernel.forwarding_node import Forwarder
 from tests.support.kernel.rule_traces import Step, Traces
-from tests.support.packets.packet_drafts import RESERVED
+from tests.support.packets.packet_drafts import RESERVED, Draft
+from tests.support.rulesets.random_rulesets import World
 
 ETH0, ETH1 = "eth0", "eth1"
 LOCAL_MARK = 0x80000000
 """Upon all that raw sockets of the node send, which tells it from what the kernel sends by itself."""
+
+ADMIN = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 FORWARDING: Mapping[str, str] = {
     "ipv4/ip_forward": "1",
@@ -221,3 +227,23 @@ def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:
             source = inet_pton(AF_INET6, sender[0].partition("%")[0])
             header = struct.pack("!IHBB", 6 << 28 | tos << 20 | flow, len(data), protocol, hops)
             yield header + source + told[IPV6_CONTROL["pktinfo"][1]][:16] + data
+
+
+def loaded(rig: Crossing, world: World, backend: str) -> tuple[Walker, Ruleset]:
+    """Put a world in force, and return what the tools then print, and its simulator."""
+    runner = SystemRunner(rig.netns)
+    runner.run(["ipset", "restore"], world.sets).or_refused("ipset")
+    program = f"{ADMIN[world.family]}-{backend}"
+    runner.run([f"{program}-restore"], world.rules).or_refused(program)
+    tables = parse_tables(runner.run([f"{program}-save"]).or_refused(program))
+    sets = parse_sets(runner.run(["ipset", "save"]).or_refused("ipset"))
+    rules = Ruleset(sets=sets, **{world.family.value.lower(): tables})
+    rig.begin(world.family)
+    return Walker(rules), rules
+
+
+def shot_of(draft: Draft, number: int) -> Shot:
+    """Return a packet with the place where it begins: its source tells."""
+    if HOST.is_local(draft.src):
+        return Shot(draft.wire(number), Hook.OUTPUT, mark=LOCAL_MARK | draft.mark)
+    return Shot(draft.wire(number), Hook.PREROUTING, HOST.way_to(draft.src) or ETH0)

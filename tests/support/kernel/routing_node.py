@@ -19,7 +19,7 @@ from scapy.packet import Raw
 
 from adapters.lab.netns import configure
 from adapters.lab.packet_injection import GATEWAY_MAC, WINDOW, _frame, _one_cpu
-from engine.policy.prefix_sets import Address
+from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.context import Host, Route
 from simulator.packets import Packet, from_wire, protocol_names, to_wire

@@ -104,3 +104,9 @@ def policy_with(port: object) -> Json:
     (document,) = documents(POLICY)
     text = json.dumps(document).replace('"port": 6443', f'"port": {json.dumps(port)}')
     return {**json.loads(text), "apiVersion": "crd.antrea.io/v1beta1"}
+
+
+def compact(server: ApiServer) -> None:
+    """Have etcd forget all but the present."""
+    version = server.ask("GET", NODES_AT).json()["metadata"]["resourceVersion"]
+    server.etcd("/v3/kv/compaction", {"revision": version, "physical": True})

@@ -10,8 +10,8 @@ from ipaddress import ip_address, ip_network
 
 from pydantic import BaseModel
 
+from engine.ip_types import Network
 from engine.objects import ClusterNetworkPolicy
-from engine.policy.prefix_sets import Network
 from engine.rulesets.model import Family
 from simulator.packets import ConnState, Packet
 from tests.support.policies.random_clusters import CENTRES, INTERFACES, MULTICAST, OWN, World, edges

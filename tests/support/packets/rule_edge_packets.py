@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from engine.policy.prefix_sets import Address, Network
+from engine.ip_types import Address, Network
 from engine.rulesets.model import Family, Hook, Match, Rule, Ruleset
 from simulator.context import LOOPBACK, Host
 from simulator.packets import TCP_FLAGS, Packet, protocol_names

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
 from engine.events import ConfigDeclared, HostObserved
+from engine.ip_types import Address, Network
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject
 from engine.objects.config import Configuration
-from engine.policy.prefix_sets import Address, Network
 from engine.rulesets.model import Family
 from engine.state.admission import changes
 from engine.state.fold import ClusterState, evolve

@@ -125,7 +125,7 @@ _TARGET_WORDS: Mapping[str, tuple[tuple[tuple[str, ...], ...], ...]] = {
 
 TARGET_EXAMPLES: tuple[Target, ...] = tuple(
     Target(name, tuple(Match("", option, tuple(values)) for option, *values in options))
-    for name in TARGETS
+    for name in sorted(TARGETS)
     for options in _TARGET_WORDS.get(name, ((),))
 )
 """Targets with their options: every entry of `TARGETS`."""

@@ -2,8 +2,9 @@
 
 from ipaddress import ip_network
 
+from engine.ip_types import Network
 from engine.policy.completed_rules import ANY_PORT, Action, CompletedRule, Direction, PortRange, Protocol, Rank, Traffic
-from engine.policy.prefix_sets import AddressBlock, Network
+from engine.policy.prefix_sets import AddressBlock
 from tests.support.seeds import seeded
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.rulesets.model import Family
+from engine.rulesets.model import Family, Ruleset
+from engine.rulesets.text import parse_sets, parse_tables
 from tests.support.packets.packet_drafts import CLIENT_PORTS, LEFT, NEEDLE, NODE, PORTS, RIGHT, Dice
 from tests.support.seeds import seeded
 
@@ -355,3 +356,10 @@ class Author:
 def dice_side(dice: Dice, family: Family) -> Words:
     """Return the addresses of one side of the node."""
     return dice.choice((LEFT, RIGHT))[family]
+
+
+def ruleset(family: Family, seed: str) -> Ruleset:
+    """Return a random ruleset over the whole language."""
+    world = Author(seed, family).world()
+    sets = "".join(f"{line}\n" for line in world.sets.splitlines() if not line.startswith("flush"))
+    return Ruleset(sets=parse_sets(sets), **{family.value.lower(): parse_tables(world.rules)})

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import strategies as st
 
 from engine.events import declared
+from engine.ip_types import Network
 from engine.objects import ClusterNetworkPolicy, ClusterObject, Node, Tier
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Rank, Traffic
-from engine.policy.prefix_sets import AddressBlock, Network
+from engine.policy.prefix_sets import AddressBlock
 from engine.rulesets.model import Chain, Family, IpSet, Match, Member, Rule, Ruleset, Table, Target
 from engine.state.fold import ClusterState, evolve
 

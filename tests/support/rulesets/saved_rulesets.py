@@ -5,7 +5,7 @@ from pathlib import Path
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
 
-FOLDER = Path(__file__).parent / "fixtures" / "rulesets"
+FOLDER = Path(__file__).parents[2] / "fixtures" / "rulesets"
 NAMES = tuple(sorted(path.parent.name for path in FOLDER.glob("*/make")))
 FILES = {Family.IPV4: "rules.v4", Family.IPV6: "rules.v6"}
 

@@ -1,4 +1,10 @@
-"""``apply`` and ``remove``: a node's kernel changed."""
+"""``nodewall apply`` and ``nodewall remove``: change the rules in the kernel of a Node.
+
+Input: a cluster state and a Node. Apply plans, proves that the Node stays reachable, writes, and reads back. Rules that
+the kernel refuses fail alone; then the exit code is 1.
+
+Raises ``UnsafePlan`` where the proof fails, ``Refused``, ``LogError`` and ``KernelError``.
+"""
 
 import sys
 from functools import partial

@@ -1,4 +1,7 @@
-"""``confirm`` and ``rollback``: what becomes of an apply that awaits confirmation."""
+"""``nodewall confirm`` and ``nodewall rollback``: keep or undo an apply with ``--confirm-timeout``.
+
+Raises ``Refused`` where no apply awaits confirmation, and ``KernelRefused`` where the rollback fails.
+"""
 
 import click
 

@@ -1,4 +1,8 @@
-"""``plan``: what would be done to a node's kernel, and what would become of packets."""
+"""``nodewall plan``: shows the operations that apply would perform, and the packets whose verdict would change.
+
+Input: a cluster state, a Node and its kernel. Output: a judged ``Proposal``; nothing is changed. Raises ``Refused``,
+``LogError``, ``UnknownNode`` and ``KernelError``.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

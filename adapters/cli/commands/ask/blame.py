@@ -1,4 +1,8 @@
-"""``blame``: the event that made a packet's verdict what it is, or the events that made those of many packets."""
+"""``nodewall blame``: finds the event that changed the verdict of a packet, or the events for many packets.
+
+Input: a log, a Node, and packets or a filter expression. Only relevant events are read; the whole state then confirms
+each answer. Raises ``WitnessMismatch`` where it does not, ``LogError``, ``UnknownNode`` and ``Refused``.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,7 +10,7 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.application.blame import Blamed, BlamedRegion, Past, blame_packets, blame_region
+from adapters.application.past.blame import Blamed, BlamedRegion, Past, blame_packets, blame_region
 from adapters.application.selection import sequence_of
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.options import LimitOptions, hook_option, limit_options

@@ -1,4 +1,8 @@
-"""``compile``: what would be in force on a node."""
+"""``nodewall compile``: prints the compiled ruleset of a Node as input for the restore programs.
+
+Input: a cluster state and a Node. Output: text for ipset restore, iptables-restore and ip6tables-restore; notes go to
+stderr. Raises ``Refused``, ``LogError`` and ``UnknownNode``.
+"""
 
 import time
 from dataclasses import replace

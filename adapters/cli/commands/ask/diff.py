@@ -1,4 +1,8 @@
-"""``diff``: which packets two worlds treat differently."""
+"""``nodewall diff``: compares two rulesets, and lists the packets that get different verdicts.
+
+Input: two sources, each manifests, a log at a sequence, raw text or the running kernel. Output: verdict changes; exit
+code 1 where there are any. Raises ``Refused``, ``LogError``, ``KernelError``, and ``NoProof`` beyond the limits.
+"""
 
 import click
 

@@ -1,4 +1,8 @@
-"""``explain``: what the policies say of packets, rule by rule, with the reason why each matched or did not."""
+"""``nodewall explain``: shows for a packet which policy rules match, and why the others do not.
+
+Input: a cluster state, a Node and packets. Output: the policy oracle's :class:`Explanation`, as a tree or JSON. No
+compiled rules are involved. Raises ``Refused``, ``LogError`` and ``UnknownNode``.
+"""
 
 from collections.abc import Iterator
 from functools import partial

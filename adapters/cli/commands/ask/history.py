@@ -1,4 +1,8 @@
-"""``history``: the changes of a node as a readable timeline, as text or as a page for a browser."""
+"""``nodewall history``: shows the changes of a Node as a timeline, in text, JSON, YAML or one HTML page.
+
+Input: a log, a Node, a range of sequences, and packets to follow. Output: the entries, then the verdict changes of each
+packet. Raises ``LogError``, ``UnknownNode``, and ``Refused`` for a bad packet.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,14 +10,14 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.application.history import HistoryWalk
-from adapters.application.timeline import Timeline, TimelineVerdict
+from adapters.application.past.steps import HistoryWalk
+from adapters.application.past.timeline import Timeline, TimelineVerdict
 from adapters.cli.commands.record.log import log_option
+from adapters.cli.history.timeline import entry_as_json, entry_as_text, turn_as_json
 from adapters.cli.options import LimitOptions, limit_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.output import FORMATS, coloured, emit_item
 from adapters.cli.render.progress import progressing
-from adapters.cli.render.timeline import entry_as_json, entry_as_text, turn_as_json
 from adapters.system.budgets import budget
 from simulator.packets import Packet
 
@@ -53,7 +57,7 @@ def history_command(  # the parameters are the command line contract's
     walk.check()
     entries = progressing(timeline.entries(budget(limits.max_seconds, limits.max_memory)), len(timeline), "compare")
     if output == "html":
-        from adapters.cli.render.page import page  # noqa: PLC0415 - few ask for it
+        from adapters.cli.history.page import page  # noqa: PLC0415 - few ask for it
 
         click.echo(page(node, timeline, list(entries)), nl=False)
         return

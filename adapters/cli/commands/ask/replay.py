@@ -1,18 +1,22 @@
-"""``replay``: walks history and says what each event changed for a node."""
+"""``nodewall replay``: shows for each event of a log what it changed in the rules of a Node and in verdicts.
+
+With ``--check``, compares each recorded outcome with the rules that this nodewall compiles; exit code 1 means that
+they differ. Raises ``Refused`` for options that contradict each other, ``LogError`` and ``UnknownNode``.
+"""
 
 from functools import partial
 
 import click
 
 from adapters import wiring
-from adapters.application.history import HistoryWalk, RulesetEvaluator, judge_of, judge_of_capture
-from adapters.application.replay_check import Checked, checked_outcomes
+from adapters.application.past.replay_check import Checked, checked_outcomes
+from adapters.application.past.steps import HistoryWalk, RulesetEvaluator, judge_of, judge_of_capture
 from adapters.application.selection import SelectionOptions, configured
 from adapters.cli.commands.record.log import log_option
+from adapters.cli.history.moments import moments
 from adapters.cli.options import config_option, followed_options
 from adapters.cli.options_packets import PacketOptions
 from adapters.cli.render.events import head_as_json, head_as_text
-from adapters.cli.render.moments import moments
 from adapters.cli.render.output import counted, emit_item, output_option
 from adapters.cli.render.progress import progressing
 from engine.errors import Fault, Refused

@@ -1,4 +1,8 @@
-"""``search``: whether any packet gets a verdict."""
+"""``nodewall search``: finds a packet that gets a given verdict at a hook, among all packets of a pcap filter.
+
+Input: a ruleset, a hook, a filter expression and a verdict. Output: an example packet and the number of such packets;
+exit code 1 where there is none. Raises ``Refused``, and ``NoProof`` beyond the limits. Source: pcap-filter(7).
+"""
 
 import click
 

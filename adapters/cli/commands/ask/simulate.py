@@ -1,4 +1,9 @@
-"""``simulate``: what a ruleset does to packets."""
+"""``nodewall simulate``: shows the verdict of each given packet, and the rules that lead to it.
+
+Input: a ruleset and packets, as SPEC words or a capture. Output: one answer per packet, with its trace. With
+``--explain``, exit code 1 means that the rules and the policies disagree. Raises ``Refused``, ``LogError`` and
+``KernelError``.
+"""
 
 import click
 

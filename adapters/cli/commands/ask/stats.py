@@ -1,4 +1,7 @@
-"""``stats``: what the kernel counted, by rule of a policy."""
+"""``nodewall stats``: prints the kernel's packet and byte counters of each policy rule.
+
+Reads a network namespace through :mod:`adapters.netfilter.counters`. Raises ``KernelError``.
+"""
 
 import click
 

@@ -1,4 +1,10 @@
-"""``status``: how far each policy for a node is, and what is to be known of it; on the node, whether it is in force."""
+"""``nodewall status``: shows the phase of each policy for a Node, and its notes.
+
+Phases: pending, realizing, realized, failed. With ``--live``, also reads the kernel of the Node, and shows its drift,
+the process that holds the lock, and the kill switch.
+
+Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``KernelError``.
+"""
 
 from functools import partial
 

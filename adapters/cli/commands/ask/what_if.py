@@ -1,4 +1,8 @@
-"""``what-if``: manifests laid over a state of a log, present or past, which stays as it is."""
+"""``nodewall what-if``: shows what manifests would change in a present or past state of a log.
+
+Input: a log, manifests and a Node. Output: the events, operations and verdict changes; exit code 1 where verdicts
+change. Nothing is recorded or applied. Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``NoProof``.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,11 +11,11 @@ import click
 
 from adapters.application.selection import Selection, SelectionOptions
 from adapters.application.what_if import WhatIf, what_if
+from adapters.cli.history.moments import PacketGroup
 from adapters.cli.options import LimitOptions, ModeOptions, cluster_options, limit_options, mode_options
 from adapters.cli.options_packets import parsed
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.events import edits_as_lines
-from adapters.cli.render.moments import PacketGroup
 from adapters.cli.render.object_diffs import edited_as_json
 from adapters.cli.render.output import counted, emit, output_option
 from adapters.cli.render.plans import ops_as_json

@@ -1,1 +1,1 @@
-"""Commands that print what an installation needs, and the demo."""
+"""Commands that print install manifests and configuration, and the demo."""

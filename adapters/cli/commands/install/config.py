@@ -1,4 +1,8 @@
-"""``config``: the effective configuration with the origin of each value, and whether a file is sound."""
+"""``nodewall config``: shows the effective configuration with the origin of each value, and checks configuration files.
+
+Input: ``nodewall.yaml`` files, environment variables, and optionally a log. Output: YAML with comments, or JSON. Raises
+``Refused`` with all faults of all files.
+"""
 
 import os
 
@@ -65,7 +69,7 @@ def _as_json(loaded: LoadedConfiguration) -> dict[str, object]:
 
 
 def _as_text(loaded: LoadedConfiguration) -> str:
-    """Return YAML that says of every value where it comes from, and the effective privileged rules behind it."""
+    """Return YAML with the origin of each value as a comment, then the effective privileged rules."""
     plain = _plain(loaded)
     lines: list[str] = []
     above: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""``crds``: the custom resources that nodewall reads, and its own."""
+"""``nodewall crds``: prints the CustomResourceDefinitions that nodewall reads and its own, as YAML."""
 
 import click
 

@@ -1,4 +1,8 @@
-"""``demo``: the policy of Antrea issue 5671 from its manifest to real connections, on both backends."""
+"""``nodewall demo``: plays the policy of Antrea issue 5671, from its manifest to real connections, on both backends.
+
+Runs in scratch network namespaces inside a user namespace, and changes nothing else. Output: a table of policy,
+simulator and kernel verdicts; exit code 1 where they disagree.
+"""
 
 import shlex
 import sys
@@ -33,7 +37,7 @@ spec:
   ingress: [{action: Drop, ports: [{protocol: TCP, port: 6443}]}]
 """
 _UNPROTECTED = "privilegedRules: {mode: Replace, rules: []}\n"
-"""No static rules, so that nothing but the guard is left between the policy above and the cluster."""
+"""Configuration without privileged rules, so that only the lockout guard stops the policy above."""
 _REFUSED = 3
 
 
@@ -52,7 +56,7 @@ def demo_command() -> int:
 
 
 def _act(before: Scenario, after: Scenario, backend: BackendName, *, first: bool) -> list[DeliveryOutcome | None]:
-    """Play the whole story on one backend; return what its kernel did to the packets of both cases."""
+    """Play both cases on one backend, and return the kernel's outcome for each packet."""
     _title(f"iptables-{backend}")
     with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, staged(before) as stage:
         log = str(Path(folder) / "events.db")
@@ -96,7 +100,7 @@ def _title(text: str) -> None:
 
 
 def _say(*words: str, code: int = 0) -> None:
-    """Show a command and run it as if it had been typed; an exit code other than the one told ends the demo."""
+    """Print a command and run it; an exit code other than ``code`` ends the demo."""
     click.secho(f"\n$ nodewall {shlex.join(words)}", fg="cyan")
     sys.stdout.flush()
     found = adapters.cli.main(words)

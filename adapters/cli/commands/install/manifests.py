@@ -1,4 +1,8 @@
-"""``manifests``: what an administrator applies to have nodewall in a cluster."""
+"""``nodewall manifests``: prints the Kubernetes manifests that install nodewall.
+
+Input: an image, a namespace, and optionally the CA certificate of the webhook. Output: YAML for ``kubectl apply -f -``.
+Raises ``Refused`` for a file that is not a PEM certificate.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,5 +45,5 @@ def _certificate(path: str) -> bytes:
 
 
 def _unshared(documents: Iterable[Mapping[str, object]]) -> Iterator[object]:
-    """Yield documents without parts that are one and the same, which YAML would show as anchors."""
+    """Yield copies of the documents without shared parts, which YAML would write as anchors."""
     return (parse_json(json.dumps(document)) for document in documents)

@@ -1,4 +1,8 @@
-"""``diff --all-nodes`` and ``prove --all-nodes``: every node of a cluster, those with the same rules together."""
+"""``diff --all-nodes`` and ``prove --all-nodes``: judge all Nodes of a cluster, and Nodes with equal rules only once.
+
+Input: cluster states and an executor. Output: verdict changes or proofs per group of Nodes, and an exit code. A Node
+that only one side has counts as a difference. Raises ``Refused`` where ``--node`` is given too.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +17,7 @@ from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
 from adapters.system.executors import executor_of
 from engine.errors import Fault, Refused
 from simulator.analysis.fleet import GroupComparison, GroupProof, prove_fleet
-from simulator.analysis.invariants import Invariant
+from simulator.analysis.invariants import ParsedInvariant
 from simulator.symbolic import Budget
 
 _SHOWN = 3
@@ -22,7 +26,7 @@ _SHOWN = 3
 def diff_fleet(
     sides: tuple[str, str], world: SelectionOptions, fleet: FleetOptions, allowed: Budget, output: str
 ) -> int:
-    """Say what changes on which nodes; a node that only one side has is a difference."""
+    """Write the verdict changes per group of Nodes; return 1 if there are any or a Node is on one side only."""
     _no_node(world)
     found = compare_nodes(*sides, world, fleet.executor, allowed)
     kinds = [{"nodes": list(each.nodes), **effect_as_json(each.changes)} for each in found.kinds]
@@ -33,9 +37,9 @@ def diff_fleet(
 
 
 def prove_all(
-    invariants: tuple[Invariant, ...], world: SelectionOptions, fleet: FleetOptions, allowed: Budget, output: str
+    invariants: tuple[ParsedInvariant, ...], world: SelectionOptions, fleet: FleetOptions, allowed: Budget, output: str
 ) -> int:
-    """Say whether invariants hold on all nodes."""
+    """Write the proofs per group of Nodes, and return their exit code."""
     _no_node(world)
     state = state_of(world)
     with executor_of(fleet.executor) as executor:

@@ -1,4 +1,9 @@
-"""``lint``: rules that make no difference, with the rules that cause it."""
+"""``nodewall lint``: lists rules that never match or make no difference, with the rules that cause it.
+
+Input: a ruleset. Output: :class:`LintFinding` values; exit code 1 where there are any.
+
+Raises ``Refused``, ``LogError``, ``KernelError``, and ``NoProof`` beyond the limits.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,8 @@
-"""``prove``: whether invariants hold for all packets."""
+"""``nodewall prove``: proves invariants for all packets, or shows a counterexample.
+
+Input: a ruleset and a YAML file of invariants. Output: :class:`InvariantProof` values; exit code 1 for a broken
+invariant, 2 for one that is not proved. Raises ``Refused``, ``LogError`` and ``KernelError``.
+"""
 
 import click
 
@@ -6,11 +10,8 @@ from adapters.application.selection import SelectionOptions, families_of, rulese
 from adapters.cli.options import FleetOptions, LimitOptions, fleet_options, limit_options, world_options
 from adapters.cli.render.output import emit, output_option
 from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
-from adapters.inputs.configfile import document_of
-from adapters.inputs.invariants_file import invariants_in
+from adapters.inputs.configfile import invariants_at
 from adapters.system.budgets import budget
-from engine.errors import Fault, Refused, SourceLocation
-from simulator.analysis.invariants import Invariant
 from simulator.analysis.prove import prove
 
 
@@ -25,7 +26,7 @@ def prove_command(  # the parameters are the command line contract's
 ) -> int:
     """Say whether invariants hold for all packets: exit 1 with a packet where one does not."""
     allowed = budget(limits.max_seconds, limits.max_memory)
-    invariants = _read(path)
+    invariants = invariants_at(path)
     if fleet.all_nodes:
         from adapters.cli.commands.prove.fleet import prove_all  # noqa: PLC0415 - few ask for it
 
@@ -33,10 +34,3 @@ def prove_command(  # the parameters are the command line contract's
     found = prove(ruleset_of(world), invariants, families_of(world), allowed)
     emit(output, proofs_as_json(found), lambda: proofs_as_text(found))
     return exit_code(found)
-
-
-def _read(path: str) -> tuple[Invariant, ...]:
-    document = document_of(path)
-    if document is None:
-        raise Refused((Fault("", "no document", "a list of invariants", SourceLocation(path)),))
-    return invariants_in(document)

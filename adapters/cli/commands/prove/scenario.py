@@ -1,4 +1,9 @@
-"""``scenario``: runs what-if cases and compares them with what is on record."""
+"""``nodewall scenario``: runs what-if cases, and compares the results with their recorded expectations.
+
+Input: scenario folders. Output: a :class:`ScenarioReport` per folder; exit code 1 for any difference. With
+``--kernel``, also sends the packets through real kernels in scratch network namespaces. Raises ``Refused`` for a bad
+scenario file.
+"""
 
 import sys
 from functools import partial

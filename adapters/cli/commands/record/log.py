@@ -1,4 +1,8 @@
-"""``log``: what was declared and what was done, recorded and checked."""
+"""``nodewall log``: appends, shows, exports, imports, branches, signs, compacts and verifies event logs.
+
+Input: manifests, exports or key files. Output: events, or the result of the change. Raises ``Refused`` for bad input
+and ``LogError`` for a log that cannot be read, written or verified.
+"""
 
 import sys
 from contextlib import suppress
@@ -33,7 +37,7 @@ checkpoints_option = click.option(
 
 
 def _uuid(_context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Return an id in its usual spelling."""
+    """Return a UUID in canonical form, as a click callback; raise ``Refused`` for other text."""
     try:
         return value and str(UUID(value))
     except ValueError:
@@ -110,7 +114,7 @@ def show_command(path: str, first: int, last: int | None, wanted: EventFilter, f
     if output == "text" and not follow:
         click.echo(table(("sequence", "time", "type", "object", "source"), [_cells(event) for event in found]))
         return
-    with suppress(KeyboardInterrupt):  # which is how one ceases to follow
+    with suppress(KeyboardInterrupt):  # Ctrl-C ends --follow
         for event in found:
             emit_item(output, event.as_json(), partial(_line, event))
             sys.stdout.flush()

@@ -1,4 +1,7 @@
-"""``record``: the changes of a cluster put on record as they happen."""
+"""``nodewall record``: records the changes of a cluster from its API server in an event log, until a signal.
+
+With ``--once``, ends when the log matches the cluster. Raises ``LogError`` and errors of the Kubernetes client.
+"""
 
 import asyncio
 from contextlib import suppress

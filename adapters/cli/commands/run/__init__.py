@@ -1,1 +1,1 @@
-"""Commands that run until stopped: agent, controller, webhook; and the support bundle."""
+"""Commands that run until a signal: agent, controller, webhook; and the support bundle."""

@@ -1,4 +1,10 @@
-"""``agent``: keeps a node until it is told to end."""
+"""``nodewall agent``: keeps the rules of one Node applied until SIGTERM or SIGINT.
+
+Input: an event log or manifests, and optionally a cluster's API server. Builds the agent of :mod:`adapters.node.agent`
+with its source, guard, metrics and reports. The rules stay when it ends, except with ``--remove-on-exit``.
+
+Raises ``Refused`` for options that contradict each other, ``LogError`` and ``KernelError``.
+"""
 
 from functools import partial
 

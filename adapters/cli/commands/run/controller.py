@@ -1,4 +1,8 @@
-"""``controller``: keeps the status of a cluster's policies, by what the agents of its Nodes report."""
+"""``nodewall controller``: maintains the status of a cluster's policies from the reports of the agents.
+
+Several controllers can run; only the holder of the lease writes. Runs until SIGTERM or SIGINT. Raises ``NodewallError``
+where the API server or the credentials cannot be used.
+"""
 
 import asyncio
 import os

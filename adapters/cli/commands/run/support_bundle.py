@@ -1,4 +1,8 @@
-"""``support-bundle``: all that helps to find out what is wrong on a node."""
+"""``nodewall support-bundle``: collects diagnostic data of a Node in one archive.
+
+Input: the agent's event log, a Node, and optionally the port of the agent. Output: a new ``.tar.gz`` file; parts that
+are missing are listed on stderr. Raises ``Refused`` where the archive cannot be written.
+"""
 
 import click
 

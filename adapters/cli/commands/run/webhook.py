@@ -1,4 +1,8 @@
-"""``webhook``: judges policies, tiers and groups before the API server takes them."""
+"""``nodewall webhook``: validating admission webhook for policies, tiers and groups.
+
+Serves HTTPS to the API server until SIGTERM or SIGINT, and refuses objects that agents would refuse. Raises
+``NodewallError`` where the certificate or the cluster cannot be used.
+"""
 
 import asyncio
 from random import SystemRandom

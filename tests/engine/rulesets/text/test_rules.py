@@ -13,6 +13,7 @@ from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
 from engine.rulesets.text import parse_tables, render_rule, render_sets, render_tables
+from engine.rulesets.text.steps import render_step
 from tests.support.rulesets.corpus.lines import CHAINS, Line, corpus, spellings
 from tests.support.rulesets.ruleset_builders import NAMES, comment, kernel_rule
 
@@ -225,13 +226,14 @@ def test_a_name_is_one_plain_word(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["NW-A\nCOMMIT", "NW-A B"])
 def test_a_plan_holds_no_spoiled_name(name: str) -> None:
-    """No plan is made for a chain or a set whose name is not one word."""
+    """No step is rendered for a chain or a set whose name is not one word."""
     chain = Chain(name, (kernel_rule("DROP"),))
     filled, empty = Ruleset((Table("filter", (chain,)),)), Ruleset()
     spoiled = Ruleset(sets=(IpSet(name.replace("NW", "nw"), "hash:net"),))
     for before, after in ((empty, filled), (filled, empty), (empty, spoiled), (spoiled, empty)):
+        steps = make_plan(diff(before, after)).steps
         with pytest.raises(ValueError, match="no name"):
-            make_plan(diff(before, after))
+            "".join(map(render_step, steps))
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.application.history import EvaluationPairs, HistoryStep, RulesetEvaluator, judged_around
+from adapters.application.past.steps import EvaluationPairs, HistoryStep, RulesetEvaluator, judged_around
 from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.events import head_as_json, head_as_text
 from adapters.cli.render.output import coloured, counted

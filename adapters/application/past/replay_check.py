@@ -7,7 +7,7 @@ are those of the walk.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from adapters.application.history import HistoryStep, HistoryWalk
+from adapters.application.past.steps import HistoryStep, HistoryWalk
 from engine.events import Event
 from engine.events.outcomes import ApplyProposed, RulesetApplied
 from engine.state.fold import ClusterState

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from adapters.application.timeline import TimelineEntry, TimelineVerdict
+from adapters.application.past.timeline import TimelineEntry, TimelineVerdict
+from adapters.cli.history.moments import PacketGroup
 from adapters.cli.render.changes import change_as_json, summary_lines
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_text
-from adapters.cli.render.moments import PacketGroup
 from adapters.cli.render.output import counted
 from engine.errors import plain
 from engine.events import Event, ObjectRefused

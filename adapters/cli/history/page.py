@@ -1,21 +1,25 @@
-"""A timeline as one page for a browser, with all that it needs; it loads nothing and sends nothing."""
+"""Renders a Node's timeline as one self-contained HTML page.
+
+Input: a :class:`Timeline` and its entries. Output: HTML with its scripts and data inside; the page makes no network
+requests. The data is escaped so that it cannot end the script element.
+"""
 
 import json
 from collections.abc import Sequence
 from importlib.resources import files
 
-from adapters.application.timeline import Timeline, TimelineEntry
+from adapters.application.past.timeline import Timeline, TimelineEntry
+from adapters.cli.history.timeline import effect_lines, groups_of, outcome_lines, turn_as_json
 from adapters.cli.render.events import edits_as_lines, head_as_json
 from adapters.cli.render.output import counted
-from adapters.cli.render.timeline import effect_lines, groups_of, outcome_lines, turn_as_json
 
 _DATA = "/*DATA*/"
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-"""What would end or disturb the script that the data stands in."""
+"""Characters that could end or break the script element with the data, and their escapes."""
 
 
 def page(node: str, timeline: Timeline, entries: Sequence[TimelineEntry]) -> str:
-    """Return the page of a node's timeline."""
+    """Return the HTML page of a Node's timeline."""
     data = {
         "node": node,
         "leftOut": timeline.left_out,
@@ -28,7 +32,7 @@ def page(node: str, timeline: Timeline, entries: Sequence[TimelineEntry]) -> str
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for mark, escaped in _ESCAPED.items():
         text = text.replace(mark, escaped)
-    template = files("adapters.cli").joinpath("page.html").read_text(encoding="utf-8")
+    template = files("adapters.cli.history").joinpath("page.html").read_text(encoding="utf-8")
     return template.replace(_DATA, text, 1)
 
 

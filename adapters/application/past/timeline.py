@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from adapters.application.history import EvaluationPairs, HistoryStep, judge_of, judged_around
+from adapters.application.past.steps import EvaluationPairs, HistoryStep, judge_of, judged_around
 from engine.errors import NoProof
 from engine.events import Event, ObjectRefused, timestamp
 from engine.events.outcomes import NodeOutcome

@@ -1,0 +1,1 @@
+"""Renders the history of a Node: steps, timeline and HTML page."""

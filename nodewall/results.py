@@ -1,0 +1,161 @@
+"""Frozen values that the Python API takes and returns.
+
+Packets in them are text in the words of ``nodewall simulate --packet``, so that each can be judged again. Counts are
+numbers of packet headers. Invalid names raise :class:`engine.errors.Refused`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeVar
+
+from engine.errors import Fault, Refused, shown
+from engine.rulesets.model import Family, Hook
+from simulator.analysis.compare import by
+from simulator.analysis.invariants import InvariantKind
+from simulator.netfilter import Decision, TraceStep, Verdict
+
+HookName = Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+VerdictName = Literal["accept", "drop", "reject"]
+ModeName = Literal["may", "must"]
+KindName = Literal["accept", "block"]
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
+    """Return the member of an enumeration that a caller named.
+
+    Raises:
+        Refused: it has no such member.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        expected = f"one of {', '.join(kind)}"
+        raise Refused((Fault(parameter, f"found {shown(value)}", expected),)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class PacketAnswer:
+    """Verdict on one packet, with the rule that gave it and the path to it.
+
+    Attributes:
+        packet: The packet, with every value that was filled in.
+        hook: Hook at which it was judged.
+        verdict: ``accept``, ``drop`` or ``reject``; equal to its text.
+        reject_with: Answer that a rejection sends, such as ``tcp-reset``.
+        decided_by: Deciding rule; None where the hook has no chain.
+        trace: Rules that the packet matched, in order.
+        assumptions: What the verdict rests on beyond the packet and the rules; empty if it is certain.
+    """
+
+    packet: str
+    hook: Hook
+    verdict: Verdict
+    reject_with: str | None
+    decided_by: Decision | None
+    trace: tuple[TraceStep, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def policy(self) -> str | None:
+        """Policy of the deciding rule, ``(static)`` for nodewall's own rules, None if no policy decides."""
+        return self.decided_by.policy if self.decided_by else None
+
+    @property
+    def policy_rule(self) -> str | None:
+        """Name of the deciding rule within its policy."""
+        return self.decided_by.policy_rule if self.decided_by else None
+
+    @property
+    def summary(self) -> str:
+        """The answer as a line, such as ``drop (policy P, rule R) at INPUT: in=eth0 src=…``."""
+        return f"{by(self.verdict, self.decided_by)} at {self.hook}: {self.packet}"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """Packets that get a verdict: their number and one example; ``count`` 0 is a proof that there are none."""
+
+    count: int
+    example: str | None
+    decided_by: Decision | None
+    assumptions: tuple[str, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether there is such a packet."""
+        return self.count > 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictDifference:
+    """Packets of one hook and family on which two rulesets give verdicts ``old`` and ``new``.
+
+    Attributes:
+        hook: Hook at which they are judged.
+        family: Address family of the packets.
+        old: Verdict of the old rules.
+        new: Verdict of the new rules.
+        count: Number of headers.
+        example: One of the packets.
+        old_decided_by: Deciding rule of the old rules.
+        new_decided_by: Deciding rule of the new rules.
+        summary: The difference as a sentence.
+        assumptions: What the example rests on.
+    """
+
+    hook: Hook
+    family: Family
+    old: Verdict
+    new: Verdict
+    count: int
+    example: str
+    old_decided_by: Decision | None
+    new_decided_by: Decision | None
+    summary: str
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """Requirement on all packets that the expression ``where`` selects, at a hook; an empty one selects every packet.
+
+    ``must`` is ``accept`` (every packet is accepted) or ``block`` (none is).
+    """
+
+    name: str
+    hook: Hook | HookName
+    where: str
+    must: InvariantKind | KindName
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Result for one invariant in one address family.
+
+    Attributes:
+        name: Name of the invariant.
+        family: Address family.
+        hook: Hook of the invariant.
+        must: What the invariant requires.
+        holds: Whether it is proved for every packet.
+        count: Number of headers that break it.
+        counterexample: Packet that breaks it; None if none is known.
+        verdict: Verdict on the counterexample.
+        decided_by: Deciding rule of the counterexample.
+        assumptions: What the counterexample rests on.
+        unproved: Reason why there is neither proof nor counterexample, else empty.
+    """
+
+    name: str
+    family: Family
+    hook: Hook
+    must: InvariantKind
+    holds: bool
+    count: int
+    counterexample: str | None
+    verdict: Verdict | None
+    decided_by: Decision | None
+    assumptions: tuple[str, ...]
+    unproved: str
