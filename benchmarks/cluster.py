@@ -22,7 +22,7 @@ from adapters.lab.netns import Lab, LabHost
 from adapters.system.child_python import child_python
 from adapters.system.process import SystemRunner
 from benchmarks.support.clusters import NODE, node_of, pod_of, selecting_policy_of
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.events.outcomes import RulesetApplied
 from engine.objects import ClusterObject
 from engine.rulesets.ownership import SET_PREFIX, digest
@@ -153,7 +153,7 @@ async def _gathered(work: Iterable[Coroutine[None, None, None]]) -> None:
 async def _followed(server: ApiServer, log: Path, netns: str) -> Sequence[float]:
     """Change Pods' apps, so many a second, and return how long it takes until the kernel knows of some."""
     state = Snapshots(wiring.event_log(str(log))).reached()[0]
-    rules = desired(state, NODE).rules
+    rules = desired_ruleset(state, NODE).rules
     names = {rule.policy: f"{SET_PREFIX}4-{digest(rule.id)}" for rule in rules}
     runner, took = SystemRunner(netns), list[float]()
     waiting: list[asyncio.Future[None]] = []

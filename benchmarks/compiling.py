@@ -17,9 +17,9 @@ from engine.compiler import (
     LayoutCaches,
     RulePart,
     assemble,
-    assemble_like,
+    assemble_incrementally,
+    compile_part,
     compile_rules,
-    part_of,
 )
 from engine.policy.completed_rules import Action, CompletedRule, Protocol, Traffic
 from engine.policy.prefix_sets import AddressBlock
@@ -50,14 +50,14 @@ def _changed(rules: Sequence[CompletedRule]) -> tuple[float, float]:
     """Return seconds and operations of a change, as a node goes from one to the next."""
     options, dice = replace(DEFAULT_OPTIONS, layout=Layout.OPTIMISED), random.Random(9)  # noqa: S311 - no secret
     memories: LayoutCaches = {}
-    parts = {rule.id: part_of(rule, options) for rule in rules}
+    parts = {rule.id: compile_part(rule, options) for rule in rules}
     ruleset = assemble(tuple(parts.values()), options, memories)
     took, operations = list[float](), list[float]()
     for number in range(CHANGES):
         rules = with_one_changed(rules, dice, number)
         begin = perf_counter()
         now = {rule.id: _part(rule, options, parts.get(rule.id)) for rule in rules}
-        wanted = assemble_like(ruleset, tuple(parts.values()), tuple(now.values()), options, memories)
+        wanted = assemble_incrementally(ruleset, tuple(parts.values()), tuple(now.values()), options, memories)
         took.append(perf_counter() - begin)
         operations.append(len(diff(ruleset, wanted)))
         ruleset, parts = wanted, now
@@ -65,7 +65,7 @@ def _changed(rules: Sequence[CompletedRule]) -> tuple[float, float]:
 
 
 def _part(rule: CompletedRule, options: CompilerOptions, known: RulePart | None) -> RulePart:
-    return known if known is not None and known.rule is rule else part_of(rule, options)
+    return known if known is not None and known.rule is rule else compile_part(rule, options)
 
 
 def with_one_changed(rules: Sequence[CompletedRule], dice: random.Random, number: int) -> list[CompletedRule]:

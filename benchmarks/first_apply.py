@@ -19,8 +19,8 @@ from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
 from adapters.system.process import FinishedProcess, Runner, SystemRunner
 from benchmarks.support.clusters import NODE, cluster, desired_by, policy_of
-from engine.desired.incremental import derived
-from engine.events import declared
+from engine.desired.incremental import derive
+from engine.events import declaration_of
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.rulesets.model import Family, IpSet, Rule, Ruleset
 from engine.rulesets.plan import Tool
@@ -74,7 +74,7 @@ def main() -> None:
     for backend in (BackendName.NFT, BackendName.LEGACY):
         print(f"first apply, {backend}: {POLICIES:,} rules of {PEERS} members each")
         ours, changed = _ours(state, backend)
-        wanted = derived(state, NODE).ruleset
+        wanted = derive(state, NODE).ruleset
         rival, again = _rival(wanted, backend)
         _compare(ours, rival)
         print(f"one member changed, {backend}: on that node, median of {CHANGES}; the rival writes the rule again")
@@ -101,13 +101,13 @@ def _ours(state: ClusterState, backend: BackendName) -> tuple[Cost, Cost]:
         nodes = NodeRuleReconciler(kernel, guards, wiring.SystemStopwatch())
         keeper = RulesetEnforcer(kernel, nodes, Journal(NODE, state), monotonic)
         start = perf_counter()
-        current = derived(state, NODE)
+        current = derive(state, NODE)
         guards.judge_in(state)
         keeper.enforce(desired_by(current))
         first = _cost(perf_counter() - start, counting, nodes)
         costs = []
         for number in range(CHANGES):
-            event = declared(policy_of(number, PEERS + 1, ("Allow", "Drop")[number % 2]))
+            event = declaration_of(policy_of(number, PEERS + 1, ("Allow", "Drop")[number % 2]))
             counting.seconds, counting.processes = 0.0, 0
             start = perf_counter()
             current = current.after(event)

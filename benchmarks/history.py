@@ -17,8 +17,8 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.system.child_python import child_python
 from benchmarks.support.clusters import node_of, pod_of, policy_of
 from benchmarks.support.timing import seconds
-from engine.events import EventBody, declared, deleted
-from engine.state.fold import evolved
+from engine.events import EventBody, declaration_of, deletion_of
+from engine.state.fold import fold_bodies
 
 SIZES = (10_000, 100_000, 1_000_000)
 NODES, PODS, POLICIES = 1_000, 10_000, 1_000
@@ -44,7 +44,7 @@ def main() -> None:
             snapshots = Snapshots(log)
             made, opened = seconds(snapshots.reached), seconds(snapshots.reached)
             past = max(seconds(partial(snapshots.reached, size * part // 7)) for part in range(1, 7))
-            verified, folded = seconds(log.verify), seconds(lambda: evolved(map(log.said, log.rows())))
+            verified, folded = seconds(log.verify), seconds(lambda: fold_bodies(map(log.said, log.rows())))
             blamed = seconds(partial(_run, "adapters.cli", "blame", "--log", log.name, *BLAMED))
             memory = int(_run("benchmarks.history", log.name))
             megabytes = Path(log.name).stat().st_size / 1e6
@@ -68,7 +68,7 @@ def _run(module: str, *words: str) -> str:
 def _folded(path: str) -> int:
     """Return how many MB a process of its own has used that folded a log."""
     log = wiring.event_log(path)
-    state = evolved(map(log.said, log.rows()))
+    state = fold_bodies(map(log.said, log.rows()))
     # Not by getrusage(2), whose maximum is that of the parent too.
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024 if state.sequence else 0
@@ -76,21 +76,21 @@ def _folded(path: str) -> int:
 
 def _bodies() -> Iterator[EventBody]:
     """Yield the nodes, and then for ever what happens to Pods, policies and now and then a node."""
-    yield from (declared(node_of(number)) for number in range(NODES))
+    yield from (declaration_of(node_of(number)) for number in range(NODES))
     number = 0
     while True:
         number += 1
         name = number * 7919 % PODS
         if number % 50 == 0:
             action = ("Allow", "Drop")[number // 50 // POLICIES % 2]
-            yield declared(policy_of(number // 50 % POLICIES, 1 + number // 50 % 3, action))
+            yield declaration_of(policy_of(number // 50 % POLICIES, 1 + number // 50 % 3, action))
         elif number % 500 == 1:
-            yield declared(node_of(number // 500 % NODES))
+            yield declaration_of(node_of(number // 500 % NODES))
         elif number % 5 == 0:
-            yield deleted("Pod", f"default/pod-{name}")
+            yield deletion_of("Pod", f"default/pod-{name}")
         else:
             address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
-            yield declared(pod_of(f"pod-{name}", address, f"app-{name % POLICIES}"))
+            yield declaration_of(pod_of(f"pod-{name}", address, f"app-{name % POLICIES}"))
 
 
 if __name__ == "__main__":

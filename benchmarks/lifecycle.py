@@ -4,8 +4,8 @@ from functools import partial
 
 from benchmarks.support.clusters import NODE, cluster, node_of, policy_of
 from benchmarks.support.timing import seconds
-from engine.desired.full import DesiredRuleset, desired
-from engine.desired.incremental import Derivation, derived
+from engine.desired.full import DesiredRuleset, desired_ruleset
+from engine.desired.incremental import Derivation, derive
 from engine.events import EventBody, NodeObserved, PolicyDeclared, PolicyDeleted, TierDeclared
 from engine.objects import Tier
 from engine.state.fold import evolve
@@ -27,7 +27,7 @@ def main() -> None:
         "a node joins": NodeObserved(node=node_of(77)),
         "a tier nobody uses": TierDeclared(tier=Tier.model_validate(tier)),
     }
-    start = derived(cluster(POLICIES, PEERS), NODE)
+    start = derive(cluster(POLICIES, PEERS), NODE)
     print(f"lifecycle: {POLICIES:,} policies of {PEERS} CIDRs")
     print(f"  {'event':20}{'kept up':>12}{'anew':>12}{'ratio':>8}")
     for name, body in events.items():
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 def _anew(start: Derivation, body: EventBody) -> DesiredRuleset:
-    return desired(evolve(start.state, body), NODE)
+    return desired_ruleset(evolve(start.state, body), NODE)

@@ -20,11 +20,11 @@ from adapters.node.journal import Journal
 from adapters.system.child_python import child_python
 from adapters.system.process import SystemRunner
 from benchmarks.support.clusters import NODE, desired_by, node_of, pod_of, selecting_policy_of
-from engine.desired.incremental import Derivation, derived
-from engine.events import EventBody, declared, deleted
+from engine.desired.incremental import Derivation, derive
+from engine.events import EventBody, declaration_of, deletion_of
 from engine.objects import Pod
 from engine.reconcile.reconciler import NodeRuleReconciler
-from engine.state.fold import ClusterState, evolve, shortest
+from engine.state.fold import ClusterState, evolve, snapshot_events
 from simulator.symbolic.context import UNLIMITED
 
 _REST = 0.3
@@ -36,7 +36,7 @@ POLICIES, PODS, EVENTS = 1000, 10_000, 40
 def main() -> None:
     """Print the median and the worst time of an event, per backend, and its parts."""
     print(f"live: one Pod's address on a node with {POLICIES:,} rules and {PODS:,} Pods")
-    start = derived(_cluster(), NODE)
+    start = derive(_cluster(), NODE)
     for backend in (BackendName.NFT, BackendName.LEGACY):
         times, watch = _events(start, backend)
         parts = ", ".join(f"{name} {seconds / len(times) * 1000:.1f}" for name, seconds in watch.seconds.items())
@@ -82,7 +82,7 @@ def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
     )
     with TemporaryDirectory() as folder, Lab((LabHost("node", ("192.168.0.1", "fd00::1")),)) as lab:
         log, runner = wiring.event_log(f"{folder}/events.db"), SystemRunner(lab.netns("node"))
-        log.append(list(shortest(start.state)), source="bench", expected=0)
+        log.append(list(snapshot_events(start.state)), source="bench", expected=0)
         record = Journal(NODE, start.state, log)  # which appends whatever the agent records meanwhile
         words = ["agent", "--log", log.name, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
         child = child_python("adapters.cli", *words)
@@ -91,7 +91,7 @@ def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
             times = []
             for number in range(1 + EVENTS // 2):
                 pod = _pod(PODS + number, 0)
-                record.append(declared(pod))
+                record.append(declaration_of(pod))
                 begin = perf_counter()
                 while runner.run(["ipset", "test", made, _address_of(pod)]).status:
                     pass
@@ -109,18 +109,18 @@ def _address_of(pod: Pod) -> str:
 def _bodies() -> Iterator[EventBody]:
     for number in range(EVENTS // 2):
         pod = _pod(PODS + number, number * 37 % POLICIES)
-        yield declared(pod)
-        yield deleted("Pod", f"default/{pod.metadata.name}")
+        yield declaration_of(pod)
+        yield deletion_of("Pod", f"default/{pod.metadata.name}")
 
 
 def _cluster() -> ClusterState:
     state = ClusterState()
     for number in range(10):
-        state = evolve(state, declared(node_of(number)))
+        state = evolve(state, declaration_of(node_of(number)))
     for number in range(POLICIES):
-        state = evolve(state, declared(selecting_policy_of(number)))
+        state = evolve(state, declaration_of(selecting_policy_of(number)))
     for number in range(PODS):
-        state = evolve(state, declared(_pod(number, number % POLICIES)))
+        state = evolve(state, declaration_of(_pod(number, number % POLICIES)))
     return state
 
 

@@ -12,7 +12,7 @@ from math import log
 from adapters.netfilter.backend_name import BackendName
 from benchmarks.support.tcp_load import SERVERS, Lacking, Wire, joined, static_rules
 from engine.compiler import compile_rules
-from engine.compiler.optimised.port_tree import FANOUT, FEWEST
+from engine.compiler.optimised.port_tree import FANOUT, MAX_LEAF_CELLS
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
 
 PORT = 7_000
@@ -41,7 +41,9 @@ def _shown(backend: BackendName, costs: Mapping[str, float]) -> None:
         print(f"  {backend:7} {name:28} {nanoseconds:6.1f} ns")
     for ports in PORTS:
         by_shape = "  ".join(f"{'x'.join(map(str, shape))}: {_of_tree(ports, *shape, costs):5.0f}" for shape in SHAPES)
-        print(f"  {backend:7} a tree over {ports:5,} ports by shape, in ns (taken: {FEWEST}x{FANOUT})   {by_shape}")
+        print(
+            f"  {backend:7} a tree over {ports:5,} ports by shape, in ns (taken: {MAX_LEAF_CELLS}x{FANOUT})  {by_shape}"
+        )
 
 
 def _of_tree(ports: int, fewest: int, fanout: int, costs: Mapping[str, float]) -> float:

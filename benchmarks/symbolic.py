@@ -13,14 +13,14 @@ from time import perf_counter
 from adapters.system.child_python import processes
 from benchmarks.support.clusters import fleet
 from engine.compiler import compile_rules
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Rank, Traffic
 from engine.policy.prefix_sets import AddressBlock
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
 from engine.rulesets.text import parse_tables
-from engine.rulesets.transitions import passages
+from engine.rulesets.transitions import intermediate_states
 from simulator.analysis.compare import compare
 from simulator.analysis.fleet import compare_fleet
 from simulator.guard.guard import LockoutGuard
@@ -136,7 +136,7 @@ def _node() -> None:
 
 
 def _judged(guard: LockoutGuard, before: Ruleset, after: Ruleset) -> float:
-    way = tuple(passages(before, make_plan(diff(before, after))))
+    way = tuple(intermediate_states(before, make_plan(diff(before, after))))
     start = perf_counter()
     if not guard.judge(before, after, way).safe:
         raise RuntimeError("the plan is not safe")
@@ -217,7 +217,7 @@ def _fleet() -> None:
         seconds = perf_counter() - start
     start = perf_counter()
     for name in sorted(old.nodes)[:ALONE]:
-        compare(desired(old, name).ruleset, desired(new, name).ruleset)
+        compare(desired_ruleset(old, name).ruleset, desired_ruleset(new, name).ruleset)
     alone = (perf_counter() - start) / ALONE * NODES
     changed = sum(bool(each.changes) for each in found)
     more = f"{changed} kinds change; {alone / seconds:.0f}x as fast as a node at a time"

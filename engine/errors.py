@@ -30,7 +30,7 @@ import json
 from dataclasses import dataclass
 
 
-def shown(value: object) -> str:
+def safe_text(value: object) -> str:
     """Return a value as one safe line of ASCII, at most 120 characters; quotes, newlines and bidi marks are escaped."""
     if isinstance(value, str) or value is None or isinstance(value, bool | int | float):
         text = json.dumps(value)
@@ -39,7 +39,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """Return text for a line of output; if any character is not printable, escape the text as in JSON."""
     return text if text.isprintable() else json.dumps(text)[1:-1]
 
@@ -116,7 +116,7 @@ class UnknownNode(Refused):
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         """Report the requested name and the known names."""
         there = ", ".join(known) if known else "no node at all"
-        super().__init__((Fault("--node", f"no node {shown(name)} in this world", f"one of: {there}"),))
+        super().__init__((Fault("--node", f"no node {safe_text(name)} in this world", f"one of: {there}"),))
 
 
 class TextRefused(Refused):
@@ -154,10 +154,10 @@ class NoProof(NodewallError):
 
     def __str__(self) -> str:
         """Return the exhausted limit and the option that raises it."""
-        return f"no proof: out of {self.limit}; allow more by --max-{_LIMITS.get(self.limit, self.limit)}"
+        return f"no proof: out of {self.limit}; allow more by --max-{_LIMIT_OPTIONS.get(self.limit, self.limit)}"
 
 
-_LIMITS = {"time": "seconds"}
+_LIMIT_OPTIONS = {"time": "seconds"}
 
 
 class WitnessMismatch(NodewallError):
@@ -282,7 +282,7 @@ class IdTaken(LogError):
 
     def __str__(self) -> str:
         """Return the id and the sequence."""
-        return f"{self.path}: event {self.sequence} has the id {shown(self.id)} already, and says something else"
+        return f"{self.path}: event {self.sequence} has the id {safe_text(self.id)} already, and says something else"
 
 
 @dataclass(eq=False)
@@ -296,7 +296,7 @@ class EventTooLarge(LogError):
     def __str__(self) -> str:
         """Return the object, its size and the limit."""
         return (
-            f"{plain(self.about)} takes {self.size:,} bytes in the log; expected at most {self.most:,}: "
+            f"{printable(self.about)} takes {self.size:,} bytes in the log; expected at most {self.most:,}: "
             "split it; nothing was appended"
         )
 
@@ -334,7 +334,7 @@ class KernelRefused(KernelError):
     def __str__(self) -> str:
         """Return the tool's message, the offending line and the state of the node."""
         words = " / ".join(line.strip() for line in self.words.splitlines() if line.strip()) or "no words"
-        line = f" (at: {shown(self.offending)})" if self.offending else ""
+        line = f" (at: {safe_text(self.offending)})" if self.offending else ""
         return f"{self.tool} refused with status {self.status}: {words}{line}; {self.aftermath}"
 
 

@@ -1,6 +1,6 @@
 """Converts pydantic validation errors to `Fault` values with nodewall's wording.
 
-Validators raise the result of `finding` for rules that pydantic cannot express. `faults_of` converts those and
+Validators raise the result of `validation_error` for rules that pydantic cannot express. `faults_of` converts those and
 pydantic's own errors to :class:`engine.errors.Fault`. So manifests, events and scenarios report the same problem in the
 same words. Field paths follow kubectl: ``spec.ingress[0].ports[1].port``.
 """
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from engine.errors import Fault, SourceLocation, shown
+from engine.errors import Fault, SourceLocation, safe_text
 
 OWN_FINDING = "nodewall"
-"""pydantic error type of the errors that `finding` makes."""
+"""pydantic error type of the errors that `validation_error` makes."""
 
 _EXPECTED: Mapping[str, str] = {
     "string_type": "a string",
@@ -42,7 +42,7 @@ _BOUNDED: Mapping[str, str] = {
 _PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_-]{0,62}")
 
 
-def finding(problem: str, expected: str = "") -> PydanticCustomError:
+def validation_error(problem: str, expected: str = "") -> PydanticCustomError:
     """Return the error that a validator raises: what it found and what it expected."""
     return PydanticCustomError(OWN_FINDING, "{problem}", {"problem": problem, "expected": expected})
 
@@ -59,7 +59,7 @@ def path_of(location: tuple[int | str, ...]) -> str:
         elif _PLAIN.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += f"[{shown(part)}]"
+            text += f"[{safe_text(part)}]"
     return text
 
 
@@ -72,7 +72,7 @@ def faults_of(error: ValidationError) -> tuple[tuple[tuple[int | str, ...], Faul
     return tuple((_named(detail["loc"]), _fault(detail)) for detail in real)
 
 
-def placed(fault: Fault, place: SourceLocation) -> Fault:
+def with_location(fault: Fault, place: SourceLocation) -> Fault:
     """Return the fault with its source location."""
     return Fault(fault.path, fault.problem, fault.expected, place)
 
@@ -91,7 +91,7 @@ def _fault(detail: ErrorDetails) -> Fault:
         return Fault(path, "unknown field", "only fields that nodewall knows; check spelling and indentation")
     if kind == "missing":
         return Fault(path, "missing", "this required field")
-    found = f"found {shown(detail['input'])}"
+    found = f"found {safe_text(detail['input'])}"
     if kind == "literal_error":
         several = " or " in context["expected"]
         return Fault(path, found, f"one of {context['expected']}" if several else str(context["expected"]))

@@ -10,7 +10,7 @@ from os import PathLike, fspath
 
 from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.system.budgets import budget
-from engine.desired.full import DesiredRuleset, desired, linear
+from engine.desired.full import DesiredRuleset, desired_ruleset, linear_ruleset
 from engine.errors import Fault, Refused
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.plan import Tool
@@ -130,12 +130,12 @@ class CompiledNode(NodeRules):
 
     @cached_property
     def _attribution(self) -> Attribution:
-        return Attribution(linear(self._desired))
+        return Attribution(linear_ruleset(self._desired))
 
 
 def compiled(state: ClusterState, node: str) -> CompiledNode:
     """Return the rules of a node of a cluster state."""
-    wanted = desired(state, node)
+    wanted = desired_ruleset(state, node)
     texts = full_text(wanted.ruleset)
     return CompiledNode(
         wanted.ruleset, tuple(Family), node, texts[Tool.IPTABLES], texts[Tool.IP6TABLES], texts[Tool.IPSET], wanted

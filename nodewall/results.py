@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeVar
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.rulesets.model import Family, Hook
-from simulator.analysis.compare import by
+from simulator.analysis.compare import verdict_text
 from simulator.analysis.invariants import InvariantKind
 from simulator.netfilter import Decision, TraceStep, Verdict
 
@@ -32,7 +32,7 @@ def one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
         return kind(value)
     except ValueError:
         expected = f"one of {', '.join(kind)}"
-        raise Refused((Fault(parameter, f"found {shown(value)}", expected),)) from None
+        raise Refused((Fault(parameter, f"found {safe_text(value)}", expected),)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class PacketAnswer:
     @property
     def summary(self) -> str:
         """The answer as a line, such as ``drop (policy P, rule R) at INPUT: in=eth0 src=…``."""
-        return f"{by(self.verdict, self.decided_by)} at {self.hook}: {self.packet}"
+        return f"{verdict_text(self.verdict, self.decided_by)} at {self.hook}: {self.packet}"
 
 
 @dataclass(frozen=True, slots=True)

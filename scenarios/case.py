@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.objects import DeclaredModel, ObjectName, StrictText
 from engine.rulesets.plan import Tool
 from engine.state.fold import ClusterState
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 HostName = Annotated[StrictText, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 """Valid suffix of a network namespace's name."""
@@ -25,7 +25,7 @@ def _address(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise finding(f"found {shown(text)}", "an IPv4 or IPv6 address") from None
+        raise validation_error(f"found {safe_text(text)}", "an IPv4 or IPv6 address") from None
 
 
 AddressText = Annotated[StrictText, AfterValidator(_address)]

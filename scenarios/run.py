@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
 
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.rulesets.plan import Tool
 from engine.rulesets.text.steps import full_text
 from scenarios.case import Expectation, PacketCase, Scenario
@@ -60,7 +60,7 @@ def run(scenario: Scenario) -> ScenarioReport:
     Raises:
         Refused: the node does not exist, or a packet does not parse.
     """
-    wanted = desired(scenario.state, scenario.case.node).ruleset
+    wanted = desired_ruleset(scenario.state, scenario.case.node).ruleset
     walker = Walker(wanted)
     packets = tuple(
         PacketResult(case, walker.verdict(parse_spec(case.packet, number)))

@@ -54,7 +54,7 @@ class Host:
         nets = (each.network for all_of in self.addresses.values() for each in all_of)
         return any(net.version == 4 and net.prefixlen < 31 and net.broadcast_address == address for net in nets)
 
-    def way_to(self, address: Address) -> str | None:
+    def route_interface(self, address: Address) -> str | None:
         """Return the interface of the most specific route to an address, or None if there is no route."""
         if self.is_local(address):
             return LOOPBACK
@@ -64,7 +64,7 @@ class Host:
         best = max(fitting, key=lambda route: route.network.prefixlen, default=None)
         return best.interface if best else None
 
-    def leads_to(self, address: Address, interface: str) -> bool:
+    def has_route_through(self, address: Address, interface: str) -> bool:
         """Return whether any route to the address uses the interface, even if another route is better."""
         own = (each.network for each in self.addresses.get(interface, ()))
         rest = (route.network for route in self.routes if route.interface == interface)

@@ -21,7 +21,7 @@ _KINDS = {hook: "DNAT" if hook in DESTINATION_HOOKS else "SNAT" for hook in Hook
 
 
 @dataclass(slots=True)
-class _Way:
+class _Traversal:
     """One packet's traversal; ``tracked`` is set after the packet passed connection tracking."""
 
     walker: Walker
@@ -112,11 +112,11 @@ class _Way:
         self.tracker.confirm(replace(self.tracked, packet=self.passage.packet))
         return True
 
-    def look_again(self) -> None:
+    def refresh_connection(self) -> None:
         """Refresh the packet's copy of its connection."""
         found = self.tracked
         if found is not None and found.entry is not None and self.passage.packet.connection is not None:
-            seen = found.entry.seen_as(replying=found.replying)
+            seen = found.entry.as_connection(replying=found.replying)
             self.passage.packet = replace(self.passage.packet, connection=seen)
 
     def lose(self, why: str) -> bool:
@@ -145,31 +145,31 @@ def arrive(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evalua
     Raises:
         Refused: The ruleset of the packet's family lacks a set or chain, or has a loop.
     """
-    way = _way(walker, tracker, packet)
+    way = _traversal(walker, tracker, packet)
     _arrive(way)
     return way.answer()
 
 
 def send(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> Evaluation:
     """Evaluate a packet that a program on the node sends; result and errors are those of `arrive`."""
-    way = _way(walker, tracker, packet)
-    way.outside = _way_out(way) or packet.out_interface
+    way = _traversal(walker, tracker, packet)
+    way.outside = _output_interface(way) or packet.out_interface
     way.enter(Hook.OUTPUT)
     if way.track() and way.table("mangle") and way.translate() and way.tables("filter", "security"):
-        way.outside = _way_out(way) or way.outside
+        way.outside = _output_interface(way) or way.outside
         if _leave(way) and way.outside == LOOPBACK:
             way.inside, way.outside = LOOPBACK, ""
-            way.look_again()
+            way.refresh_connection()
             _arrive(way)
     return way.answer()
 
 
-def _way(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> _Way:
+def _traversal(walker: Walker, tracker: ConnectionTracker, packet: Packet) -> _Traversal:
     inside, outside = packet.in_interface, packet.out_interface
-    return _Way(walker, tracker, PacketWalk(packet, tracker.around), packet, Hook.PREROUTING, inside, outside)
+    return _Traversal(walker, tracker, PacketWalk(packet, tracker.around), packet, Hook.PREROUTING, inside, outside)
 
 
-def _arrive(way: _Way) -> bool:
+def _arrive(way: _Traversal) -> bool:
     way.enter(Hook.PREROUTING)
     if way.inside != LOOPBACK and _cannot_arrive(way.passage.packet):
         return way.lose("routing: no other interface takes a loopback address, and no group is a source")
@@ -189,7 +189,7 @@ def _cannot_arrive(packet: Packet) -> bool:
     return packet.src.is_loopback or packet.dst.is_loopback or packet.src.is_multicast
 
 
-def _is_for_node(way: _Way) -> bool:
+def _is_for_node(way: _Traversal) -> bool:
     """Decide by the node's addresses; if they are unknown, by whether the packet names an output interface."""
     packet = way.passage.packet
     if way.host is not None:
@@ -203,8 +203,8 @@ def _is_for_node(way: _Way) -> bool:
     return not way.first.out_interface
 
 
-def _forward(way: _Way) -> bool:
-    found = _way_out(way) or way.first.out_interface
+def _forward(way: _Traversal) -> bool:
+    found = _output_interface(way) or way.first.out_interface
     way.hook = Hook.FORWARD
     if way.first.dst.is_multicast:
         return way.lose("routing: what came to a group is not forwarded, though rules send it elsewhere")
@@ -220,16 +220,16 @@ def _forward(way: _Way) -> bool:
     return way.tables("mangle", "filter", "security") and _leave(way)
 
 
-def _leave(way: _Way) -> bool:
+def _leave(way: _Traversal) -> bool:
     way.enter(Hook.POSTROUTING)
     return way.table("mangle") and way.translate() and way.keep()
 
 
-def _way_out(way: _Way) -> str | None:
+def _output_interface(way: _Traversal) -> str | None:
     """Return the interface that routing chooses, or None to keep the one that the packet names."""
     packet = way.passage.packet
     if way.host is None or (way.first.out_interface and packet.dst == way.first.dst):
         return None
     if packet.dst.is_loopback and way.inside:  # IPv6 looks for a way through the interface that it came by
-        return way.inside if way.host.leads_to(packet.dst, way.inside) else None
-    return way.host.way_to(packet.dst)
+        return way.inside if way.host.has_route_through(packet.dst, way.inside) else None
+    return way.host.route_interface(packet.dst)

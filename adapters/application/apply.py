@@ -54,7 +54,7 @@ class Applied:
     plan: Plan
     failed: tuple[FailedRule, ...]
     """Rules that the kernel refused; all others are enforced."""
-    spared: frozenset[str]
+    kept_sets: frozenset[str]
     """Sets that no rule needs and that others use."""
     seconds: Mapping[str, float]
     sequence: int | None
@@ -83,7 +83,7 @@ class Apply:
         self._conclude(target, journal, nodes)
         plan, sequence = nodes.latest.plan, state.sequence if given.log else None
         _LOG.info("applied", node=node, netns=self.access.netns, ops=len(plan.changes), sequence=state.sequence)
-        return Applied(plan, nodes.failed, nodes.spared, self._watch.seconds, sequence)
+        return Applied(plan, nodes.failed, nodes.kept_sets, self._watch.seconds, sequence)
 
     def _enforced(self, target: ApplyTarget, journal: Journal, held: NetnsHold) -> NodeRuleReconciler:
         """Plan, ask and write under the lock; return the reconciler, which knows what came of it."""
@@ -132,6 +132,6 @@ def _enforce(wanted: DesiredRuleset, nodes: NodeRuleReconciler, kernel: ToolBack
     """Enforce the rules of the node, and only then remove what an earlier run left in the other backend."""
     if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
         _LOG.info("rules left to other data planes", rules=left)
-    nodes.hold(wanted)
+    nodes.replace_rules(wanted)
     if clear_others(kernel, watch):
-        nodes.hold(wanted)  # sets that those rules looked into can go now
+        nodes.replace_rules(wanted)  # sets that those rules looked into can go now

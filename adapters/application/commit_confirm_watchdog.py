@@ -20,8 +20,8 @@ from adapters.node.node_lock import node_lock, pinned
 from adapters.system.logging_setup import configure
 from engine.errors import KernelError, NodewallError, ToolMissing
 from engine.events.outcomes import ApplyConfirmed, ApplyFailed
-from engine.reconcile.reconciler import propose, realize
-from engine.rulesets.diff import owned
+from engine.reconcile.reconciler import apply_proposal, propose
+from engine.rulesets.diff import owned_part
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 from simulator.guard.guard import TrustingVerifier
@@ -46,7 +46,7 @@ def _wait(words: list[str], home: int) -> int:
     netns, backend, seconds, *record = words
     waiting, kernel = PendingConfirmation(netns), wiring.kernel(netns, BackendName(backend))
     try:
-        before = owned(kernel.observe())
+        before = owned_part(kernel.observe())
         register(waiting)
     except (NodewallError, OSError) as error:
         sys.stdout.write(f"{error}\n")
@@ -119,7 +119,7 @@ def _tried(before: Ruleset, netns: str, backend: BackendName) -> None:
         with suppress(NodewallError):
             held = open_things.enter_context(node_lock(netns, _PATIENCE))
         kernel, watch = wiring.kernel(netns, backend, held), wiring.SystemStopwatch()
-        realize(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
+        apply_proposal(propose(before, kernel, TrustingVerifier(), watch), kernel, watch)
 
 
 def _record(record: list[str], words: str) -> None:

@@ -13,7 +13,7 @@ from adapters.node.kill_switch import switch_of
 from adapters.node.node_lock import holder_of
 from engine.rulesets.diff import diff
 from engine.rulesets.text.operations import op_of
-from engine.status.policy_status import PolicyStatus, statuses
+from engine.status.policy_status import PolicyStatus, node_policy_statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class LiveStatus:
 
 def policy_statuses(selection: Selection) -> tuple[PolicyStatus, ...]:
     """Return the status of every policy for the selected node."""
-    return statuses(selection.state, selection.node, selection.desired)
+    return node_policy_statuses(selection.state, selection.node, selection.desired)
 
 
 def live_status(selection: Selection, access: NodeAccess) -> LiveStatus:

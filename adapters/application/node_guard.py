@@ -44,7 +44,7 @@ class NodeGuard:
         self._guard.budget = self._budget()
         return self._guard.judge(before, after, passages)
 
-    def differing(self, one: Ruleset, other: Ruleset) -> str:
+    def differing_packets(self, one: Ruleset, other: Ruleset) -> str:
         """Return which packets two rulesets treat differently."""
         self._guard.budget = self._budget()
-        return self._guard.differing(one, other)
+        return self._guard.differing_packets(one, other)

@@ -13,7 +13,7 @@ from adapters.application.node_access import NodeAccess
 from adapters.application.selection import Selection
 from adapters.netfilter.backends import mixture
 from engine.compiler import Layout
-from engine.desired.full import DesiredRuleset, desired, linear, options_of
+from engine.desired.full import DesiredRuleset, desired_ruleset, linear_ruleset, options_of
 from engine.errors import NoProof
 from engine.events import HostObserved
 from engine.policy.completed_rules import Plane
@@ -47,7 +47,7 @@ class ApplyTarget:
         if not selection.options.interfaces:
             seen = replace(declared, hosts=declared.hosts.set(node, access.observe_host(node)))
         with watch.stage("compile"):
-            return cls(node, declared, seen, desired(seen, node))
+            return cls(node, declared, seen, desired_ruleset(seen, node))
 
     @property
     def host(self) -> HostObserved | None:
@@ -104,7 +104,7 @@ def effect_of(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget) -> tu
     """
     reached = proposal.reached
     if wanted.options.layout is not Layout.LINEAR:
-        reached = apply_changes(proposal.observed, diff(proposal.observed, linear(wanted)))
+        reached = apply_changes(proposal.observed, diff(proposal.observed, linear_ruleset(wanted)))
     try:
         return compare(proposal.observed, reached, budget=allowed)
     except NoProof:

@@ -15,8 +15,8 @@ from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
 from adapters.lab.packet_injection import InjectionRig
 from adapters.netfilter.backend_name import BackendName
 from adapters.system.process import SystemRunner
-from engine.desired.full import desired
-from engine.reconcile.reconciler import propose, realize
+from engine.desired.full import desired_ruleset
+from engine.reconcile.reconciler import apply_proposal, propose
 from engine.rulesets.model import Family, Hook
 from scenarios.case import Scenario
 from simulator.guard.guard import TrustingVerifier
@@ -90,8 +90,8 @@ def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: BackendName
 def _enforce(scenario: Scenario, netns: str, backend: BackendName) -> None:
     kernel = wiring.kernel(netns, backend)
     watch = wiring.SystemStopwatch()
-    wanted = desired(scenario.state, scenario.case.node).ruleset
-    realize(propose(wanted, kernel, TrustingVerifier(), watch), kernel, watch)
+    wanted = desired_ruleset(scenario.state, scenario.case.node).ruleset
+    apply_proposal(propose(wanted, kernel, TrustingVerifier(), watch), kernel, watch)
 
 
 def _injected(scenario: Scenario, packets: Sequence[Packet], backend: BackendName) -> list[DeliveryOutcome | None]:

@@ -20,7 +20,7 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.inputs.configfile import load
 from adapters.inputs.manifests import scan
 from adapters.netfilter.backend_name import BackendName
-from engine.desired.full import DesiredRuleset, desired
+from engine.desired.full import DesiredRuleset, desired_ruleset
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.objects.config import Configuration
@@ -90,7 +90,7 @@ class Selection:
     @cached_property
     def desired(self) -> DesiredRuleset:
         """The rules that the cluster state gives the node, compiled."""
-        return desired(self.state, self.node)
+        return desired_ruleset(self.state, self.node)
 
     @cached_property
     def rules(self) -> tuple[Ruleset, DesiredRuleset | None]:

@@ -12,7 +12,7 @@ from adapters import wiring
 from adapters.application.selection import Selection, read_text
 from adapters.netfilter.hostfacts import IpOutput, host_of
 from engine.compiler import Layout
-from engine.desired.full import linear
+from engine.desired.full import linear_ruleset
 from engine.errors import Fault, Refused
 from engine.rulesets.model import Family, Hook
 from simulator.analysis.attribution import Attribution
@@ -56,7 +56,7 @@ class Simulation:
         found = self._judged(Walker(ruleset), packets, partial(self._host, selection))
         if wanted is None or wanted.options.layout is Layout.LINEAR:
             return found  # rules alone do not tell whose they are, if they serve many
-        return map(Attribution(linear(wanted)).of, found)
+        return map(Attribution(linear_ruleset(wanted)).of, found)
 
     def _check(self) -> None:
         """Refuse options that contradict each other."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.application.selection import Selection, judged
-from engine.desired.incremental import derived
+from engine.desired.incremental import derive
 from engine.errors import Refused, UnknownNode
 from engine.events import EventBody
 from engine.rulesets.diff import diff
@@ -16,7 +16,7 @@ from engine.rulesets.plan import make_plan
 from engine.rulesets.text.operations import Op, ops_of
 from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState, effect_of
-from engine.state.object_diff import ObjectDiff, edited
+from engine.state.object_diff import ObjectDiff, diff_of_event
 from simulator.analysis.compare import VerdictChange, compare
 from simulator.netfilter import Evaluation, Walker
 from simulator.packets import Packet
@@ -37,7 +37,7 @@ class WhatIf:
 def what_if(selection: Selection, mode: SubmitMode, packets: Sequence[Packet], budget: Callable[[], Budget]) -> WhatIf:
     """Return what the selected manifests would change for the selected node."""
     options, node = selection.options, selection.node
-    before = derived(Selection(replace(options, files=())).state, node)
+    before = derive(Selection(replace(options, files=())).state, node)
     judgement = judged(before.state, options.files, mode)
     if judgement.faults:
         raise Refused(judgement.faults)
@@ -57,6 +57,6 @@ def _edited(state: ClusterState, bodies: Sequence[EventBody]) -> list[tuple[Even
     found = []
     for body in bodies:
         change = effect_of(state, body)
-        found.append((body, edited(change)))
+        found.append((body, diff_of_event(change)))
         state = state.with_effect(change)
     return found

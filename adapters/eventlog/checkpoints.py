@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.events import canonical, timestamp
 
 _LONGEST = 1 << 12
@@ -58,7 +58,7 @@ def kept(path: str) -> Iterator[tuple[int, Checkpoint]]:
                 try:
                     yield number, Checkpoint.model_validate_json(line)
                 except ValidationError:
-                    found = shown(line[:40].decode(errors="replace").rstrip())
+                    found = safe_text(line[:40].decode(errors="replace").rstrip())
                     raise Refused((Fault(f"{path}:{number}", f"found {found}", "a checkpoint"),)) from None
     except OSError as error:
         raise Refused((Fault(path, str(error.strerror), "a file of checkpoints"),)) from None

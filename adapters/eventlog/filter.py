@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.events import Event, EventBody, ObjectRefused, subject
 from engine.events.outcomes import ApplyFailed, RulesetApplied
 
@@ -80,5 +80,5 @@ def time_of(text: str, option: str, expected: str = "an RFC 3339 time with zone"
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        raise Refused((Fault(option, f"found {shown(text)}", expected),))
+        raise Refused((Fault(option, f"found {safe_text(text)}", expected),))
     return time

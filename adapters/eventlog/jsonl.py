@@ -16,7 +16,7 @@ from typing import IO, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.bounded_json import MAX_BYTES, parse_json
-from engine.errors import Fault, LogError, LogUnusable, Refused, shown
+from engine.errors import Fault, LogError, LogUnusable, Refused, safe_text
 from engine.events import (
     BEGINNING,
     GENESIS,
@@ -160,7 +160,7 @@ def _base_of(line: bytes, where: str) -> CompactedBase | None:
         told = _Begins.model_validate_json(line).begins
         state = b"".join(canonical(body_as_json(body_from_json(canonical(each)))) + b"\n" for each in told.state)
     except (ValueError, RecursionError) as error:
-        problem = f"found {shown(line[:_SHOWN].decode(errors='replace'))}: {shown(str(error).splitlines()[0])}"
+        problem = f"found {safe_text(line[:_SHOWN].decode(errors='replace'))}: {safe_text(str(error).splitlines()[0])}"
         raise Refused((Fault(where, problem, "what a compacted log begins with"),)) from None
     return CompactedBase(EventMark(told.sequence, told.hash), told.time, state)
 
@@ -201,7 +201,7 @@ def _row(line: bytes, where: str) -> StoredEvent:
     except ValidationError as error:
         raise Refused((Fault(where, str(error.errors()[0]["msg"]), "the body of an event"),)) from None
     except ValueError as error:
-        found = shown(line[:_SHOWN].decode(errors="replace").rstrip())
+        found = safe_text(line[:_SHOWN].decode(errors="replace").rstrip())
         raise Refused((Fault(where, f"found {found}: {error}", "a line of an export"),)) from None
     return row
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 
 from engine.events import EventBody, StoredEvent
 from engine.policy.completed_rules import ANY_PORT
-from engine.policy.relevance import PacketScope, RelevantHistory, beginnings_of
+from engine.policy.relevance import PacketScope, RelevantHistory, json_prefixes
 from engine.reconcile.interfaces import LogReader
-from engine.state.fold import ClusterState, evolved
+from engine.state.fold import ClusterState, fold_bodies
 
 _NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused", b"log.")
 """Prefixes of event types that never influence a packet."""
@@ -98,10 +98,10 @@ def abridged(log: LogReader, concerns: Sequence[PacketScope], until: int | None 
         LogError: the log cannot be read, an event is out of order, or a yielded event is not as it was appended.
     """
     base = log.base(until)
-    beginnings = beginnings_of(concerns)
+    beginnings = json_prefixes(concerns)
     glance = _Glance(concerns, None if beginnings is None else tuple(each.encode() for each in sorted(beginnings)))
     told = RelevantHistory(concerns)
-    start = evolved(said for body in base.bodies() if (said := told.tells(body)) is not None)
+    start = fold_bodies(said for body in base.bodies() if (said := told.relevant_event(body)) is not None)
     for kind, key in told.told:
         glance.has(kind, key)
     return RelevantEvents(replace(start, sequence=base.mark.sequence), _events(log, glance, told, until))
@@ -111,6 +111,6 @@ def _events(
     log: LogReader, glance: _Glance, told: RelevantHistory, until: int | None
 ) -> Iterator[tuple[StoredEvent, EventBody]]:
     for row in log.some(glance.takes, until):
-        body = told.tells(log.said(row))
+        body = told.relevant_event(log.said(row))
         if body is not None:
             yield row, body

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from adapters.eventlog.checkpoints import Checkpoint
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.events import EventMark, canonical
 from engine.events.outcomes import LogCompacted
 
@@ -101,7 +101,7 @@ class PublicKey:
         if signature is None:
             return "it is not signed"
         if key != _name(self._key):
-            return f"it is signed by another key, {shown(key)}"
+            return f"it is signed by another key, {safe_text(key)}"
         try:
             self._key.verify(base64.b64decode(signature, validate=True), statement)
         except (InvalidSignature, ValueError):
@@ -139,7 +139,7 @@ def _loaded(path: str, load: Callable[[bytes], object], expected: str) -> object
     except OSError as error:
         raise Refused((Fault(path, str(error.strerror), expected),)) from None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Refused((Fault(path, f"no key: {shown(str(error))}", expected),)) from None
+        raise Refused((Fault(path, f"no key: {safe_text(str(error))}", expected),)) from None
 
 
 def _other(path: str, expected: str) -> Refused:

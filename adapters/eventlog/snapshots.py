@@ -16,7 +16,7 @@ from engine.bounded_json import parse_json
 from engine.errors import LogCorrupt
 from engine.events import EventMark, body_as_json, body_from_json, canonical
 from engine.reconcile.interfaces import LogReader, SnapshotLog
-from engine.state.fold import ClusterState, evolve, evolved, shortest
+from engine.state.fold import ClusterState, evolve, fold_bodies, snapshot_events
 
 INTERVAL = 25_000
 """Events between two snapshots; folding so many takes less than a second."""
@@ -88,7 +88,7 @@ class Snapshots:
             fits = mark.hash and self.log.hash_at(mark.sequence) == mark.hash.encode()
             if not fits or told["digest"] != hashlib.sha256(rest).hexdigest():
                 return None
-            state = evolved(map(body_from_json, rest.splitlines()))
+            state = fold_bodies(map(body_from_json, rest.splitlines()))
         except (ValueError, TypeError, KeyError, zlib.error):
             return None
         return replace(state, sequence=mark.sequence), mark
@@ -102,7 +102,7 @@ class Snapshots:
 def first_state(log: LogReader, until: int | None = None) -> tuple[ClusterState, EventMark]:
     """Return the state of the log's base and the last event in it; empty for a log that was never compacted."""
     base = log.base(until)
-    return replace(evolved(base.bodies()), sequence=base.mark.sequence), base.mark
+    return replace(fold_bodies(base.bodies()), sequence=base.mark.sequence), base.mark
 
 
 def folded(log: LogReader, until: int) -> Iterator[tuple[ClusterState, EventMark]]:
@@ -116,4 +116,4 @@ def folded(log: LogReader, until: int) -> Iterator[tuple[ClusterState, EventMark
 
 def lines_of(state: ClusterState) -> bytes:
     """Return the shortest list of event bodies that leads to a state, one canonical JSON line per body."""
-    return b"".join(canonical(body_as_json(body)) + b"\n" for body in shortest(state))
+    return b"".join(canonical(body_as_json(body)) + b"\n" for body in snapshot_events(state))

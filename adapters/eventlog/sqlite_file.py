@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from adapters.system.process import command_line
-from engine.errors import LogBusy, LogCorrupt, LogError, LogUnusable, shown
+from engine.errors import LogBusy, LogCorrupt, LogError, LogUnusable, safe_text
 
 _APPLICATION = 0x6E77_6C67  # "nwlg"
 _VERSION = 2
@@ -226,7 +226,7 @@ def _process(pid: int) -> str:
     if pid == os.getpid():
         return f"process {pid}, this one"
     words = command_line(pid)
-    return f"process {pid} ({shown(words)})" if words else f"process {pid}"
+    return f"process {pid} ({safe_text(words)})" if words else f"process {pid}"
 
 
 def number(connection: sqlite3.Connection, query: str, *values: str) -> int:

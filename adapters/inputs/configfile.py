@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from adapters.inputs.invariants_file import invariants_in, under, unsound
 from adapters.inputs.yaml_reader import MAX_BYTES, YamlDocument, read_yaml
-from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, safe_text
 from engine.objects.config import DEFAULT_CONFIGURATION, Configuration
 from engine.validation_errors import faults_of
 from simulator.analysis.invariants import ParsedInvariant
@@ -89,7 +89,7 @@ class _Given:
             if isinstance(self.document.value, dict):
                 _lay(self.values, self.document.value)
             else:
-                self.faults.append(self.document.fault((), f"found {shown(self.document.value)}", "a mapping"))
+                self.faults.append(self.document.fault((), f"found {safe_text(self.document.value)}", "a mapping"))
 
     def take(self, key: ConfigKey, text: str) -> None:
         """Take the value of an environment variable."""

@@ -14,10 +14,10 @@ from typing import TextIO
 from pydantic import ValidationError
 
 from adapters.inputs.yaml_reader import MAX_BYTES, YamlDocument, scan_yaml
-from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, safe_text
 from engine.objects import KINDS, NAMESPACED, ClusterNetworkPolicy, ClusterObject
 from engine.objects.selectors import is_object_name
-from engine.state.admission import AdmissionResult, InvalidObject, SubmitMode, judge
+from engine.state.admission import AdmissionResult, InvalidObject, SubmitMode, admit
 from engine.state.fold import ClusterState
 from engine.validation_errors import path_of
 
@@ -71,7 +71,7 @@ class Manifests:
     def judged(self, state: ClusterState, mode: SubmitMode = SubmitMode.DECLARE) -> AdmissionResult:
         """Return what the objects change in a state, or every reason why not, in the order of the input."""
         objects = [(item.object, item.origin) for item in self.objects]
-        judgement = judge(state, objects, mode, self.faulty)
+        judgement = admit(state, objects, mode, self.faulty)
         faults = tuple(sorted((*self.faults, *judgement.faults), key=self._order))
         return AdmissionResult(() if faults else judgement.bodies, faults, judgement.refusals)
 
@@ -166,7 +166,7 @@ def _text(source: str, stdin: TextIO | None, found: _Found) -> str | None:
         found.refuse(source, error.strerror or str(error))
     except ValueError:
         # What Python says of a path with a NUL in it.
-        found.refuse(shown(source), "no such file")
+        found.refuse(safe_text(source), "no such file")
     else:
         if text is not None:
             return text
@@ -211,7 +211,7 @@ def _items(document: YamlDocument, faults: list[Fault]) -> Iterator[tuple[FieldP
         return
     items = value.get("items")
     if not isinstance(items, list):
-        problem = "missing" if items is None else f"found {shown(items)}"
+        problem = "missing" if items is None else f"found {safe_text(items)}"
         faults.append(document.fault(("items",), problem, "a list of objects"))
         return
     for position, item in enumerate(items):
@@ -221,12 +221,12 @@ def _items(document: YamlDocument, faults: list[Fault]) -> Iterator[tuple[FieldP
 def _object(part: ManifestPart, value: object, found: _Found, faults: list[Fault]) -> None:
     document, at = part.document, part.at
     if not isinstance(value, dict):
-        faults.append(document.fault(at, f"found {shown(value)}", "a mapping: a Kubernetes object"))
+        faults.append(document.fault(at, f"found {safe_text(value)}", "a mapping: a Kubernetes object"))
         return
     kind = value.get("kind")
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        problem = f"found {shown(kind)}" if "kind" in value else "missing"
+        problem = f"found {safe_text(kind)}" if "kind" in value else "missing"
         faults.append(document.fault((*at, "kind"), problem, f"one of {', '.join(sorted(KINDS))}"))
         return
     try:

@@ -12,8 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from engine.bounded_json import MAX_OBJECT_DEPTH, parse_json
-from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
-from engine.validation_errors import faults_of, path_of, placed
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, safe_text
+from engine.validation_errors import faults_of, path_of, with_location
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = MAX_OBJECT_DEPTH
@@ -93,7 +93,7 @@ class YamlDocument:
         found = []
         for location, fault in faults_of(error):
             whole = (*at, *location)
-            found.append(placed(Fault(path_of(whole), fault.problem, fault.expected), self.place(whole)))
+            found.append(with_location(Fault(path_of(whole), fault.problem, fault.expected), self.place(whole)))
         return tuple(found)
 
 
@@ -246,7 +246,7 @@ class _Reader:
         kind = "map" if isinstance(event, yaml.MappingStartEvent) else "seq"
         node.value = {} if kind == "map" else []
         if event.tag not in {None, "!", _TAG + kind}:
-            self._unsound(node, f"found the tag {shown(event.tag)}", "plain YAML")
+            self._unsound(node, f"found the tag {safe_text(event.tag)}", "plain YAML")
         if len(self._open) >= MAX_DEPTH:
             raise _StopReadingError(self._fault(node, "nested too deep", f"at most {MAX_DEPTH} levels"))
         self._open.append(_Open(node))
@@ -262,7 +262,7 @@ class _Reader:
             return value
         if event.tag == f"{_TAG}float" and tag == "int":
             return float(event.value.replace("_", ""))
-        self._unsound(node, f"found the tag {shown(event.tag)} on {shown(event.value)}", "plain YAML")
+        self._unsound(node, f"found the tag {safe_text(event.tag)} on {safe_text(event.value)}", "plain YAML")
         return event.value
 
     def _alias(self, event: yaml.AliasEvent) -> None:
@@ -379,4 +379,4 @@ def _integer(text: str) -> int:
 
 def _brief(value: object) -> str:
     kinds: Sequence[tuple[type, str]] = ((dict, "a mapping"), (list, "a list"))
-    return next((words for kind, words in kinds if isinstance(value, kind)), shown(value))
+    return next((words for kind, words in kinds if isinstance(value, kind)), safe_text(value))

@@ -17,7 +17,7 @@ from adapters.kubernetes.api.resources import (
     text_of,
 )
 from adapters.kubernetes.nodefirewall import policies_in
-from engine.state.fold import ClusterState, evolved
+from engine.state.fold import ClusterState, fold_bodies
 from engine.status.policy_status import PolicyStatus
 
 DECLARED = tuple(BY_KIND[kind] for kind in ("Tier", "ClusterGroup", "ClusterNetworkPolicy"))
@@ -68,7 +68,7 @@ class ClusterView:
         """Bring the state up to what was heard, and return the policies whose status may be another now."""
         before = self.state
         bodies = self._mirror.take(before)
-        self.state = evolved(bodies, before)
+        self.state = fold_bodies(bodies, before)
         everything = {name for kind, name in self.seen if kind == _POLICY}
         same = (before.nodes, before.groups, before.refusals) == (
             self.state.nodes,

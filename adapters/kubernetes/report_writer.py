@@ -79,7 +79,7 @@ class ReportWriter:
         since = asyncio.get_running_loop().time() - self._sent_at
         if self._sent is None:
             return 0.0
-        if self._latest.gist != self._sent.gist:
+        if self._latest.watched_fields != self._sent.watched_fields:
             return _GAP - since
         return (_SELDOM if self._latest != self._sent else _RENEWED) - since
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import BaseModel, IPvAnyAddress, TypeAdapter, ValidationError
 
 from adapters.system.process import Runner
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.events import HostObserved
 from engine.rulesets.model import Family
 from simulator.context import Host, Route
@@ -105,7 +105,7 @@ def _routes(text: IpOutput) -> Iterator[Route]:
         try:
             network = ip_network(to)
         except ValueError as error:
-            raise Refused((Fault(text.source, f"found destination {shown(to)}", expected),)) from error
+            raise Refused((Fault(text.source, f"found destination {safe_text(to)}", expected),)) from error
         yield Route(network, each.dev or next((hop.dev for hop in each.nexthops), ""))
 
 

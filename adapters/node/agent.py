@@ -18,7 +18,7 @@ from adapters.node.drift import RulesetEnforcer
 from adapters.node.wakeups import Wake, Wakeups
 from adapters.system.gc_tuning import give_back
 from engine.desired.full import DesiredRuleset
-from engine.desired.incremental import Derivation, derived
+from engine.desired.incremental import Derivation, derive
 from engine.errors import EnforcementDisabled, NodewallError
 from engine.events import HostObserved
 from engine.rulesets.model import Ruleset
@@ -98,9 +98,9 @@ class Agent:
 
     def run(self, state: ClusterState) -> None:
         """Keep the node until SIGTERM or SIGINT comes."""
-        self._derivation = derived(self._with_host(state), self.node)
+        self._derivation = derive(self._with_host(state), self.node)
         self._due = {"look": 0.0, "host": self.wakeups.now() + _HOST, "enforce": 0.0}
-        if Wake.RULES not in self.wakeups.tells:
+        if Wake.RULES not in self.wakeups.relevant_event:
             self._due["ask"] = 0.0
         with self.wakeups.opened() as wait:
             woken = frozenset[Wake]()
@@ -121,7 +121,13 @@ class Agent:
 
     def _sleep(self) -> float:
         now = self.wakeups.now()
-        listen = _SOON if now < self._eager_until else _LISTEN_BESIDES if Wake.LOG in self.wakeups.tells else _LISTEN
+        listen = (
+            _SOON
+            if now < self._eager_until
+            else _LISTEN_BESIDES
+            if Wake.LOG in self.wakeups.relevant_event
+            else _LISTEN
+        )
         return max(0.0, min(min(self._due.values()) - now, listen))
 
     def _turn(self) -> None:
@@ -173,7 +179,7 @@ class Agent:
         give_back()  # much is free after the first proof, and after many changes
         state = self._with_host(self._derivation.state)
         if state is not self._derivation.state:
-            self._derivation = derived(state, self.node)
+            self._derivation = derive(state, self.node)
 
     def _with_host(self, state: ClusterState) -> ClusterState:
         """Return the state with what the node is seen to have, put on record where it is new."""

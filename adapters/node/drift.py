@@ -53,7 +53,7 @@ class RulesetEnforcer:
         Raises:
             NodewallError: it could not be; what was in force is.
         """
-        self.nodes.hold(wanted)
+        self.nodes.replace_rules(wanted)
         self._enforced = self.nodes.latest.wanted
         self.kernel.expect(self._enforced)
         self.journal.applied(self.nodes)

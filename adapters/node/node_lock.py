@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapters.system.process import NetnsHold, command_line, namespace_path
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 
 FOLDER = Path("/run/nodewall")
 """Folder of the lock, switch and pending files, through which nodewall processes coordinate."""
@@ -131,4 +131,4 @@ def _holder(descriptor: int) -> str:
     if not text.isdecimal():
         return "another nodewall"  # it has the lock, but has not written its process id yet
     words = command_line(int(text))
-    return f"process {text} ({shown(words)})" if words else ""
+    return f"process {text} ({safe_text(words)})" if words else ""

@@ -10,8 +10,8 @@ from adapters.netfilter.backends import ToolBackend, others_of
 from engine.compiler import CompilerOptions
 from engine.errors import KernelRefused, ToolMissing
 from engine.reconcile.interfaces import Kernel, Stopwatch
-from engine.reconcile.reconciler import NodeRuleReconciler, Proposal, realize
-from engine.rulesets.diff import diff, owned
+from engine.reconcile.reconciler import NodeRuleReconciler, Proposal, apply_proposal
+from engine.rulesets.diff import diff, owned_part
 from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import make_plan
 from simulator.guard.guard import TrustingVerifier
@@ -36,7 +36,7 @@ def remove(kernel: ToolBackend, watch: Stopwatch) -> RemovalResult:
     other = clear_others(kernel, watch)
     nodes = NodeRuleReconciler(kernel, TrustingVerifier(), watch, _NOTHING)
     nodes.batch_reconcile(())
-    return RemovalResult(other + len(nodes.latest.plan.changes), tuple(sorted(nodes.spared)))
+    return RemovalResult(other + len(nodes.latest.plan.changes), tuple(sorted(nodes.kept_sets)))
 
 
 def clear_others(kernel: ToolBackend, watch: Stopwatch) -> int:
@@ -50,7 +50,7 @@ def clear_rules(kernel: Kernel, watch: Stopwatch) -> int:
         observed = kernel.observe()
     except (ToolMissing, KernelRefused):
         return 0  # that backend is not installed
-    wanted = Ruleset(sets=owned(observed).sets)
+    wanted = Ruleset(sets=owned_part(observed).sets)
     proposal = Proposal(observed, wanted, make_plan(diff(observed, wanted)))
-    realize(proposal, kernel, watch)
+    apply_proposal(proposal, kernel, watch)
     return len(proposal.plan.changes)

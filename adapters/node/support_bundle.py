@@ -21,12 +21,12 @@ from pathlib import Path
 
 from adapters.eventlog.snapshots import Snapshots
 from adapters.system.process import Runner
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.errors import NodewallError
 from engine.reconcile.interfaces import AuditedLog, Clock
 from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
-from engine.status.policy_status import PolicyStatus, statuses
+from engine.status.policy_status import PolicyStatus, node_policy_statuses
 
 _EVENTS = 2000
 """Number of newest events in the bundle."""
@@ -119,10 +119,10 @@ class SupportBundle:
         )
 
     def _status(self, state: StateLoader) -> bytes:
-        return _as_json(self.statuses_as_json(statuses(state(), self.node)))
+        return _as_json(self.statuses_as_json(node_policy_statuses(state(), self.node)))
 
     def _wanted(self, state: StateLoader) -> bytes:
-        texts = full_text(desired(state(), self.node).ruleset)
+        texts = full_text(desired_ruleset(state(), self.node).ruleset)
         return _encoded("".join(f"# {tool}\n{text}" for tool, text in texts.items()))
 
     @staticmethod

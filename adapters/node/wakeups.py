@@ -36,7 +36,7 @@ class Wakeups(Protocol):
     """Clock of an agent, and its wait for work."""
 
     @property
-    def tells(self) -> frozenset[Wake]:
+    def relevant_event(self) -> frozenset[Wake]:
         """The reasons that end a wait; what is not among them has to be polled."""
         ...
 
@@ -57,7 +57,7 @@ class SystemWakeups:
     log: LogWatch | None = None
 
     @property
-    def tells(self) -> frozenset[Wake]:
+    def relevant_event(self) -> frozenset[Wake]:
         """The reasons that end a wait."""
         return frozenset({Wake.STOP, *self._descriptors()})
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from adapters.system.child_python import processes
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 
 PROCESSES = "processes"
 EXPECTED = f"{PROCESSES} or dask://HOST:PORT"
@@ -41,7 +41,7 @@ def _address(text: str) -> str:
     except ValueError:
         host, port, plain = None, None, False
     if not (plain and host and port):
-        raise Refused((Fault("--executor", f"found {shown(text)}", EXPECTED),))
+        raise Refused((Fault("--executor", f"found {safe_text(text)}", EXPECTED),))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

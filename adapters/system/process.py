@@ -17,7 +17,7 @@ from typing import Protocol, Self
 
 import structlog
 
-from engine.errors import KernelRefused, ToolMissing, shown
+from engine.errors import KernelRefused, ToolMissing, safe_text
 
 ROOT_FOLDER = "/"
 """The current folder of every program: nothing is found by a path that is relative."""
@@ -140,7 +140,9 @@ class SystemRunner:
             return []
         namespace = namespace_path(self.netns)
         if self.held is not None and namespace.stat().st_ino != self.held.namespace:
-            raise ToolMissing(f"network namespace {shown(self.netns)} is gone", "another one has its name; begin anew")
+            raise ToolMissing(
+                f"network namespace {safe_text(self.netns)} is gone", "another one has its name; begin anew"
+            )
         return [found("nsenter", path), f"--net={namespace}", "--"]
 
 
@@ -170,7 +172,7 @@ class ScriptedRunner:
         def answer(words: tuple[str, ...], _stdin: str) -> FinishedProcess:
             if words not in table:
                 raise ToolMissing(
-                    f"no answer for {shown(' '.join(words))}", f"there are: {_listed(map(' '.join, table))}"
+                    f"no answer for {safe_text(' '.join(words))}", f"there are: {_listed(map(' '.join, table))}"
                 )
             return table[words]
 
@@ -191,7 +193,7 @@ def found(program: str, path: str = "") -> str:
     if where is None:
         package = PACKAGES.get(program.partition("-")[0])
         remedy = f"install the Debian package {package}" if package else "install it"
-        raise ToolMissing(f"no program {shown(program)}", remedy)
+        raise ToolMissing(f"no program {safe_text(program)}", remedy)
     return where
 
 
@@ -220,7 +222,7 @@ def namespace_path(name: str) -> Path:
     """
     there = namespaces()
     if name not in there:
-        raise ToolMissing(f"no network namespace {shown(name)}", f"there are: {_listed(there)}")
+        raise ToolMissing(f"no network namespace {safe_text(name)}", f"there are: {_listed(there)}")
     return NAMESPACES / name
 
 

@@ -20,7 +20,7 @@ from engine.errors import NodewallError
 from engine.events import EventBody
 from engine.events.outcomes import ApplyFailed, DriftRepaired, RulesetApplied
 from engine.reconcile.interfaces import Clock
-from engine.status.node_report import counts
+from engine.status.node_report import count_rules_and_members
 
 _LOG = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class NodeMetrics:
         now = self._clock.now()
         for time in since:
             self._latency.observe(max(0.0, (now - time).total_seconds()))
-        rules, members = counts(wanted.ruleset)
+        rules, members = count_rules_and_members(wanted.ruleset)
         self._rules.set(rules)
         self._sets.set(len(wanted.ruleset.sets))
         self._members.set(members)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation
-from engine.events import declared
+from engine.events import declaration_of
 from engine.objects import ClusterNetworkPolicy, Node, Pod
 from engine.state.fold import ClusterState, evolve
 
@@ -18,9 +18,9 @@ def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> C
     """
     state = ClusterState()
     for number in range(10):
-        state = evolve(state, declared(node_of(number)))
+        state = evolve(state, declaration_of(node_of(number)))
     for number in range(policies):
-        state = evolve(state, declared(policy_of(number, peers, actions[number % len(actions)])))
+        state = evolve(state, declaration_of(policy_of(number, peers, actions[number % len(actions)])))
     return state
 
 
@@ -90,12 +90,12 @@ def fleet(nodes: int, kinds: int, policies: int, *, moved: int = 0) -> ClusterSt
         address = {"type": "InternalIP", "address": f"10.200.{number // 250}.{number % 250 + 1}"}
         metadata = {"name": f"node-{number}", "labels": labels}
         document = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": [address]}}
-        state = evolve(state, declared(Node.model_validate(document)))
+        state = evolve(state, declaration_of(Node.model_validate(document)))
     for number in range(policies):
         policy = policy_of(number + (policies if number < moved else 0), 5, ("Allow", "Drop")[number % 2])
         selector = {"nodeSelector": {"matchLabels": {"pool": f"pool-{number % kinds}"}}}
         dumped = policy.model_dump(by_alias=True, exclude_none=True)
         dumped["metadata"]["name"] = f"policy-{number}"
         dumped["spec"]["appliedTo"] = [selector]
-        state = evolve(state, declared(ClusterNetworkPolicy.model_validate(dumped)))
+        state = evolve(state, declaration_of(ClusterNetworkPolicy.model_validate(dumped)))
     return state

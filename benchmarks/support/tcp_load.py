@@ -15,10 +15,10 @@ from adapters import wiring
 from adapters.lab.netns import Namespaces
 from adapters.netfilter.backend_name import BackendName
 from benchmarks.support.clusters import NODE, node_of
-from engine.events import declared
+from engine.events import declaration_of
 from engine.policy.completed_rules import CompletedRule
 from engine.policy.resolve import resolve
-from engine.reconcile.refusals import reach
+from engine.reconcile.refusals import apply_unchecked
 from engine.rulesets.model import Family, Ruleset
 from engine.state.fold import ClusterState, evolve
 
@@ -54,14 +54,14 @@ class Wire:
         servers = SERVERS[: len(rulesets)]
         kernels = [wiring.kernel(self._netns[server], backend) for server in servers]
         for kernel, ruleset in zip(kernels, rulesets, strict=True):
-            reach(ruleset, kernel)
+            apply_unchecked(ruleset, kernel)
         with ExitStack() as stack:
             addresses = [_address(number, family) for number in range(len(servers))]
             for server, address in zip(servers, addresses, strict=True):
                 stack.enter_context(self._serving(server, address, port))
             rounds = self._asked(port, kind, addresses)
         for kernel in kernels:
-            reach(Ruleset(), kernel)
+            apply_unchecked(Ruleset(), kernel)
         return rounds
 
     @contextmanager
@@ -107,7 +107,7 @@ def joined() -> Iterator[Wire]:
 
 def static_rules() -> list[CompletedRule]:
     """Return the rules of a node without any policy."""
-    return list(resolve(evolve(ClusterState(), declared(node_of(0))), NODE))
+    return list(resolve(evolve(ClusterState(), declaration_of(node_of(0))), NODE))
 
 
 def _built(folder: Path) -> Path:

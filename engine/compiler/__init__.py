@@ -10,14 +10,14 @@ from engine.compiler.assemble import (
     Compiled,
     LayoutCaches,
     assemble,
-    assemble_like,
+    assemble_incrementally,
     compile_rules,
-    compile_within,
+    compile_with_limits,
 )
 from engine.compiler.logging import label_is_cut, log_prefix
 from engine.compiler.optimised.builder import LayoutLimits
 from engine.compiler.options import DEFAULT_OPTIONS, CompilerOptions, Layout, LogTarget
-from engine.compiler.rule_parts import HOOKS, SET_TYPE, RulePart, chain_of, part_of
+from engine.compiler.rule_parts import HOOKS, SET_TYPE, RulePart, chain_of, compile_part
 
 __all__ = [
     "DEFAULT_OPTIONS",
@@ -32,11 +32,11 @@ __all__ = [
     "LogTarget",
     "RulePart",
     "assemble",
-    "assemble_like",
+    "assemble_incrementally",
     "chain_of",
+    "compile_part",
     "compile_rules",
-    "compile_within",
+    "compile_with_limits",
     "label_is_cut",
     "log_prefix",
-    "part_of",
 ]

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
-from engine.compiler.optimised.builder import DEFAULT_BOUNDS, LayoutLimitExceeded, LayoutLimits
-from engine.compiler.optimised.layout import LayoutCache, OptimisedLayout, flattened
+from engine.compiler.optimised.builder import DEFAULT_LIMITS, LayoutLimitExceeded, LayoutLimits
+from engine.compiler.optimised.layout import LayoutCache, OptimisedLayout, build_layout
 from engine.compiler.optimised.terms import ChainPlace
 from engine.compiler.options import DEFAULT_OPTIONS, CompilerOptions, Layout
-from engine.compiler.rule_parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, part_of
+from engine.compiler.rule_parts import ADDRESS_SIDE, HOOKS, RulePart, chain_of, comment, compile_part
 from engine.policy.completed_rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.ownership import CHAIN_PREFIX, comment_of
@@ -32,7 +32,7 @@ def compile_rules(rules: Sequence[CompletedRule], options: CompilerOptions = DEF
     Rules for Pods are skipped, because another data plane enforces them. The ruleset is empty if enforcement is
     disabled.
     """
-    return compile_within(rules, options).ruleset
+    return compile_with_limits(rules, options).ruleset
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Compiled:
     notes: tuple[str, ...] = ()
 
 
-def compile_within(
-    rules: Sequence[CompletedRule], options: CompilerOptions = DEFAULT_OPTIONS, bounds: LayoutLimits = DEFAULT_BOUNDS
+def compile_with_limits(
+    rules: Sequence[CompletedRule], options: CompilerOptions = DEFAULT_OPTIONS, bounds: LayoutLimits = DEFAULT_LIMITS
 ) -> Compiled:
     """Compile like `compile_rules`, with limits on the optimised layout; the notes name what exceeded them."""
-    parts = [part_of(rule, options) for rule in rules if rule.plane is Plane.NODES]
+    parts = [compile_part(rule, options) for rule in rules if rule.plane is Plane.NODES]
     return _assembled(parts, options, {}, bounds)
 
 
@@ -67,7 +67,7 @@ def assemble(
         options: the options that the parts were compiled with.
         memories: caches of the optimised layout, updated in place; None for no caching.
     """
-    return _assembled(parts, options, {} if memories is None else memories, DEFAULT_BOUNDS).ruleset
+    return _assembled(parts, options, {} if memories is None else memories, DEFAULT_LIMITS).ruleset
 
 
 def _assembled(
@@ -95,7 +95,7 @@ def _assembled(
     return Compiled(ruleset, tuple(laying.notes))
 
 
-def assemble_like(
+def assemble_incrementally(
     known: Ruleset,
     before: Sequence[RulePart],
     parts: Sequence[RulePart],
@@ -189,7 +189,7 @@ class _Laying:
 
     def _laid(self, parts: Sequence[RulePart], place: ChainPlace, onwards: Target | None) -> OptimisedLayout:
         given = [each for part in parts for each in part.given.get(place.family, ())]
-        return flattened(given, place, onwards, self.bounds, self.memories.setdefault(place, LayoutCache(place)))
+        return build_layout(given, place, onwards, self.bounds, self.memories.setdefault(place, LayoutCache(place)))
 
 
 def _place(group: _Group, family: Family, tier: str = "") -> ChainPlace:

@@ -91,7 +91,7 @@ def chain_of(direction: Direction, *, baseline: bool = False) -> str:
     return f"{CHAIN_PREFIX}{HOOKS[direction]}{'-BASELINE' if baseline else ''}"
 
 
-def part_of(rule: CompletedRule, options: CompilerOptions) -> RulePart:
+def compile_part(rule: CompletedRule, options: CompilerOptions) -> RulePart:
     """Compile one rule."""
     peers = {family: found for family in options.families if (found := entries(rule.peers or (), family))}
     sets = {family: address_set(family, digest(rule.id), found) for family, found in peers.items()}
@@ -156,10 +156,10 @@ def _peer_match(rule: CompletedRule, peers: IpSet | None) -> Matches | None:
 
 def address_set(family: Family, name: str, found: Sequence[PrefixEntry]) -> IpSet:
     """Return the set of some prefix entries; ``name`` must be unique in the family."""
-    return set_with(family, name, tuple(sorted(map(member_of, found))))
+    return make_set(family, name, tuple(sorted(map(member_of, found))))
 
 
-def set_with(family: Family, name: str, members: tuple[Member, ...], *, told: bool = False) -> IpSet:
+def make_set(family: Family, name: str, members: tuple[Member, ...], *, told: bool = False) -> IpSet:
     """Return the set of some sorted members; ``name`` must be unique in the family.
 
     With ``told``, the set supports comments and counts packets per member.
@@ -174,7 +174,7 @@ def set_with(family: Family, name: str, members: tuple[Member, ...], *, told: bo
 def member_of(entry: PrefixEntry) -> Member:
     """Return the set member for a prefix entry."""
     text = element_of(entry.network)
-    return (text,) if entry.matches else (text, *EXCEPTED)
+    return (text,) if entry.matches else (text, *NOMATCH)
 
 
 def element_of(network: Network) -> str:
@@ -182,11 +182,11 @@ def element_of(network: Network) -> str:
     return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
 
 
-EXCEPTED = ("nomatch",)
+NOMATCH = ("nomatch",)
 """Options of a member that is an exception (``nomatch``)."""
 
 
-def everything(family: Family) -> tuple[PrefixEntry, ...]:
+def all_addresses(family: Family) -> tuple[PrefixEntry, ...]:
     """Return the entries of a set of all addresses of a family."""
     return entries((AddressBlock(ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")),), family)
 

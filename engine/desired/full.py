@@ -25,7 +25,7 @@ class DesiredRuleset:
     ruleset: Ruleset
 
 
-def desired(state: ClusterState, node: str) -> DesiredRuleset:
+def desired_ruleset(state: ClusterState, node: str) -> DesiredRuleset:
     """Return the desired ruleset of a node; empty if the feature gate is off.
 
     Raises:
@@ -37,7 +37,7 @@ def desired(state: ClusterState, node: str) -> DesiredRuleset:
     return DesiredRuleset(rules, options, compile_rules(rules, options))
 
 
-def linear(wanted: DesiredRuleset) -> Ruleset:
+def linear_ruleset(wanted: DesiredRuleset) -> Ruleset:
     """Return the ruleset in the linear layout, in which each kernel rule belongs to one policy rule."""
     if wanted.options.layout is Layout.LINEAR:
         return wanted.ruleset

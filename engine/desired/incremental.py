@@ -1,20 +1,20 @@
 """Keeps the desired ruleset of one node up to date, event by event.
 
 Input: a `ClusterState` and `EventBody` values. Output: a new `Derivation` per event, which always equals the result of
-:func:`engine.desired.full.desired` on the same state. Only what depends on the event is recomputed. A `Derivation` is
-immutable, so earlier ones stay valid. Errors: those of `desired`.
+:func:`engine.desired.full.desired_ruleset` on the same state. Only what depends on the event is recomputed. A
+`Derivation` is immutable, so earlier ones stay valid. Errors: those of `desired`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from engine.compiler import CompilerOptions, LayoutCaches, RulePart, assemble, assemble_like, part_of
+from engine.compiler import CompilerOptions, LayoutCaches, RulePart, assemble, assemble_incrementally, compile_part
 from engine.desired.full import DesiredRuleset, options_of
 from engine.events import CONFIGURATION, EventBody, affects_rules
 from engine.policy.completed_rules import CompletedRule, Plane
 from engine.policy.incremental import QueryCache
-from engine.policy.resolve import PolicyRulesQuery, roots_of, rules_of
+from engine.policy.resolve import PolicyRulesQuery, root_queries, rules_of
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState, effect_of
 
@@ -41,7 +41,7 @@ class Derivation:
         return self.desired.ruleset if self.desired else Ruleset()
 
     def after(self, body: EventBody) -> "Derivation":
-        """Return the derivation after one more event; raises what :func:`engine.desired.full.desired` does."""
+        """Return the derivation after one more event; raises what :func:`engine.desired.full.desired_ruleset` does."""
         return self.through((body,))
 
     def through(self, bodies: Iterable[EventBody]) -> "Derivation":
@@ -58,14 +58,14 @@ class Derivation:
                 found = replace(found, state=state)
                 continue
             if change.kind == CONFIGURATION or found.desired is None or self.node not in state.nodes:
-                found = derived(state, self.node)
+                found = derive(state, self.node)
                 answers, names = found.answers, set(found.recomputed)
                 continue
             answers, again = answers.after(change, state)
             names |= {change.key} if change.kind == "ClusterNetworkPolicy" else set()
             names |= {query.policy for query in again if isinstance(query, PolicyRulesQuery)}
-            if len(state.policies) != len(found.state.policies) or not answers.asks_alike(again):
-                answers = answers.only(roots_of(state, self.node))
+            if len(state.policies) != len(found.state.policies) or not answers.same_dependencies(again):
+                answers = answers.only(root_queries(state, self.node))
             found = replace(found, state=state)
         wanted, parts = found.desired, found.parts
         if wanted is not None and answers is not found.answers:
@@ -73,8 +73,8 @@ class Derivation:
         return replace(found, desired=wanted, recomputed=tuple(sorted(names)), answers=answers, parts=parts)
 
 
-def derived(state: ClusterState, node: str) -> Derivation:
-    """Return the derivation of a state from scratch; raises what :func:`engine.desired.full.desired` does."""
+def derive(state: ClusterState, node: str) -> Derivation:
+    """Return the derivation of a state from scratch; raises what :func:`engine.desired.full.desired_ruleset` does."""
     answers = QueryCache(state)
     if node not in state.nodes:
         return Derivation(node, state, None, (), answers)
@@ -100,11 +100,11 @@ def _compiled(
     if before is None or not known:
         return DesiredRuleset(rules, options, assemble(new, options, memories)), made
     return DesiredRuleset(
-        rules, options, assemble_like(before.ruleset, tuple(known.values()), new, options, memories)
+        rules, options, assemble_incrementally(before.ruleset, tuple(known.values()), new, options, memories)
     ), made
 
 
 def _part(rule: CompletedRule, options: CompilerOptions, known: RulePart | None) -> RulePart:
     if known is not None and (known.rule is rule or known.rule == rule):
         return known
-    return part_of(rule, options)
+    return compile_part(rule, options)

@@ -16,7 +16,7 @@ from engine.policy.peers import Resolvers
 from engine.state.fold import ClusterState
 
 
-def kinds(state: ClusterState, names: Iterable[str] | None = None) -> tuple[tuple[str, ...], ...]:
+def node_classes(state: ClusterState, names: Iterable[str] | None = None) -> tuple[tuple[str, ...], ...]:
     """Return the nodes in groups with equal rules, by their first name; ``names`` None is all nodes.
 
     Raises:

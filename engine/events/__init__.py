@@ -6,7 +6,7 @@ rewritten.
 """
 
 from engine.events.codec import body_as_json, body_from_json, canonical, timestamp
-from engine.events.envelope import GENESIS, Event, chained
+from engine.events.envelope import GENESIS, Event, chain_fault
 from engine.events.state_changes import (
     CONFIGURATION,
     HOST,
@@ -46,8 +46,8 @@ from engine.events.types import (
     ServiceObserved,
     TierDeclared,
     TierDeleted,
-    declared,
-    deleted,
+    declaration_of,
+    deletion_of,
 )
 
 __all__ = [
@@ -96,9 +96,9 @@ __all__ = [
     "body_as_json",
     "body_from_json",
     "canonical",
-    "chained",
-    "declared",
-    "deleted",
+    "chain_fault",
+    "declaration_of",
+    "deletion_of",
     "subject",
     "timestamp",
 ]

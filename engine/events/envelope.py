@@ -1,7 +1,7 @@
 """Event envelope and hash chain.
 
 `Event` wraps an `EventBody` with sequence, time, id and source, and links it to the previous event by SHA-256.
-`chained` checks one link. Bodies are hashed as canonical JSON (:mod:`engine.events.codec`).
+`chain_fault` checks one link. Bodies are hashed as canonical JSON (:mod:`engine.events.codec`).
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Event(BaseModel):
         }
 
 
-def chained(previous: str, event: Event) -> str | None:
+def chain_fault(previous: str, event: Event) -> str | None:
     """Return the reason why the event cannot follow the one with hash ``previous``, or None if it can."""
     if event.previous != previous:
         return "it does not follow the event before it"

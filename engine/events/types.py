@@ -253,7 +253,7 @@ EventBody = Annotated[
 ]
 
 
-def declared(item: ClusterObject) -> Declaration:
+def declaration_of(item: ClusterObject) -> Declaration:
     """Return the event that declares or observes an object."""
     match item:
         case ClusterNetworkPolicy():
@@ -274,7 +274,7 @@ def declared(item: ClusterObject) -> Declaration:
             return EndpointSliceObserved(slice=item)
 
 
-def deleted(kind: str, name: str) -> DeletionEvent:
+def deletion_of(kind: str, name: str) -> DeletionEvent:
     """Return the event that deletes the object of a kind and key."""
     bodies: tuple[type[DeletionEvent], ...] = (
         PolicyDeleted,

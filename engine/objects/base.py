@@ -24,9 +24,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from engine.errors import FieldPath, shown
+from engine.errors import FieldPath, safe_text
 from engine.objects.selectors import Operator, Requirement, Selector, is_label_key, is_label_value, is_object_name
-from engine.validation_errors import OWN_FINDING, finding
+from engine.validation_errors import OWN_FINDING, validation_error
 
 UNUSED_METADATA = frozenset(
     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation "
@@ -79,24 +79,24 @@ class ObservedModel(_Frozen):
 def refuse_unsupported(value: object) -> None:
     """Raise a finding unless the field is absent, empty or false."""
     if value is not None and value is not False and value != []:
-        raise finding("not supported yet for Nodes", "a policy without it")
+        raise validation_error("not supported yet for Nodes", "a policy without it")
 
 
 def _object_name(text: str) -> str:
     if not is_object_name(text):
-        raise finding(f"found {shown(text)}", "a DNS subdomain: lower-case letters, digits, '-' and '.'")
+        raise validation_error(f"found {safe_text(text)}", "a DNS subdomain: lower-case letters, digits, '-' and '.'")
     return text
 
 
 def _label_key(text: str) -> str:
     if not is_label_key(text):
-        raise finding(f"found {shown(text)}", "a label key such as 'app' or 'example.com/app'")
+        raise validation_error(f"found {safe_text(text)}", "a label key such as 'app' or 'example.com/app'")
     return text
 
 
 def _label_value(text: str) -> str:
     if not is_label_value(text):
-        raise finding(f"found {shown(text)}", "a label value: up to 63 letters, digits, '-', '_' and '.'")
+        raise validation_error(f"found {safe_text(text)}", "a label value: up to 63 letters, digits, '-', '_' and '.'")
     return text
 
 
@@ -113,7 +113,7 @@ def ip_text(text: str) -> str:
     """Return the canonical spelling of an IP address; raise a finding for any other text."""
     address = address_of(text)
     if address is None:
-        raise finding(f"found {shown(text)}", "an IPv4 or IPv6 address")
+        raise validation_error(f"found {safe_text(text)}", "an IPv4 or IPv6 address")
     return str(address)
 
 
@@ -121,21 +121,23 @@ def _network(text: str) -> str:
     address, slash, length = text.partition("/")
     there = address_of(address)
     if there is None or (slash and not (_LENGTH.fullmatch(length) and int(length) <= there.max_prefixlen)):
-        raise finding(f"found {shown(text)}", "a CIDR such as 10.0.0.0/24 or 2001:db8::/64")
+        raise validation_error(f"found {safe_text(text)}", "a CIDR such as 10.0.0.0/24 or 2001:db8::/64")
     network = ip_network(text, strict=False)
     if not slash:
-        raise finding(f"found {shown(text)}", f"a CIDR: {network}")
+        raise validation_error(f"found {safe_text(text)}", f"a CIDR: {network}")
     if network.network_address != there:
-        raise finding(f"found {shown(text)} ({text} has host bits set)", f"a CIDR without: {network}")
+        raise validation_error(f"found {safe_text(text)} ({text} has host bits set)", f"a CIDR without: {network}")
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
-        raise finding(f"found {shown(text)}, IPv4 addresses in IPv6 form, which no packet bears", "the IPv4 network")
+        raise validation_error(
+            f"found {safe_text(text)}, IPv4 addresses in IPv6 form, which no packet bears", "the IPv4 network"
+        )
     return str(network)
 
 
 def _whole(value: object) -> object:
     # bool is a subclass of int in Python.
     if isinstance(value, bool) or not isinstance(value, int):
-        raise finding(f"found {shown(value)}", "a whole number")
+        raise validation_error(f"found {safe_text(value)}", "a whole number")
     return value
 
 
@@ -183,14 +185,14 @@ def _first(error: ValidationError) -> Iterator[InitErrorDetails]:
     """Yield the first faults of a nested model, and a note if there are too many."""
     yield from (_again(detail) for detail in error.errors(include_url=False)[:MAX_FINDINGS])
     if error.error_count() > MAX_FINDINGS:
-        more = finding(f"more than {MAX_FINDINGS} faults", "the faults before it mended")
+        more = validation_error(f"more than {MAX_FINDINGS} faults", "the faults before it mended")
         yield InitErrorDetails(type=more, loc=(), input=None)
 
 
 def _again(detail: ErrorDetails) -> InitErrorDetails:
     kind, context = detail["type"], detail.get("ctx", {})
     own = kind == OWN_FINDING
-    error = finding(str(context["problem"]), str(context["expected"])) if own else kind
+    error = validation_error(str(context["problem"]), str(context["expected"])) if own else kind
     return InitErrorDetails(type=error, loc=detail["loc"], input=detail["input"], ctx=context)
 
 
@@ -202,7 +204,7 @@ def entries(given: RawFields, field: str) -> Iterator[tuple[int, RawFields]]:
             yield index, item
 
 
-def chosen(given: RawFields, together: Sequence[str], alone: Sequence[str]) -> list[str]:
+def given_criteria(given: RawFields, together: Sequence[str], alone: Sequence[str]) -> list[str]:
     """Return the criteria that are set; those in ``together`` count as one."""
     joined = [name for name in together if given.get(name) not in (None, [], ())]
     single = [name for name in alone if given.get(name) not in (None, [], ())]
@@ -235,9 +237,9 @@ class MatchExpression(CheckedModel):
         """Yield a fault for an operator with too few or too many values."""
         operator, values = given.get("operator"), given.get("values")
         if operator in _OF_VALUES and not values:
-            yield (), finding(f"{operator} without values", "at least one value")
+            yield (), validation_error(f"{operator} without values", "at least one value")
         if operator in _OF_EXISTENCE and values:
-            yield (), finding(f"{operator} with values", "no values")
+            yield (), validation_error(f"{operator} with values", "no values")
 
 
 _OF_VALUES = ("In", "NotIn")

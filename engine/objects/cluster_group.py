@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.objects.base import (
     CRD_VERSION,
     CheckedModel,
@@ -21,10 +21,10 @@ from engine.objects.base import (
     Status,
     Unsupported,
     ValidationFinding,
-    chosen,
+    given_criteria,
 )
 from engine.objects.ip_block import IPBlock
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 GROUP_VERSIONS = ("crd.antrea.io/v1alpha2", "crd.antrea.io/v1alpha3")
 """Older versions of ClusterGroup; the fields that nodewall reads are the same."""
@@ -57,10 +57,13 @@ class GroupSpec(CheckedModel):
         """Yield a fault unless there is exactly one source of members."""
         pods = ("podSelector", "namespaceSelector")
         others = ("nodeSelector", "ipBlocks", "childGroups", "serviceReference")
-        names = chosen(given, pods, others)
+        names = given_criteria(given, pods, others)
         if len(names) != 1:
             problem = f"found {' and '.join(names)} together" if names else "found no source of members"
-            yield (), finding(problem, f"one of podSelector with or without namespaceSelector, {', '.join(others)}")
+            yield (
+                (),
+                validation_error(problem, f"one of podSelector with or without namespaceSelector, {', '.join(others)}"),
+            )
 
     @property
     def selects_pods(self) -> bool:
@@ -86,4 +89,7 @@ class ClusterGroup(CheckedModel):
         children = spec.get("childGroups") if isinstance(spec, dict) else None
         for index, child in enumerate(children if isinstance(children, list | tuple) else ()):
             if isinstance(name, str) and child == name:
-                yield ("spec", "childGroups", index), finding(f"found {shown(child)}, the group itself", "other groups")
+                yield (
+                    ("spec", "childGroups", index),
+                    validation_error(f"found {safe_text(child)}, the group itself", "other groups"),
+                )

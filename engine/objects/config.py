@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, WrapSerializer, model_validator
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.objects import (
     Byte,
     CheckedModel,
@@ -26,7 +26,7 @@ from engine.objects import (
     entries,
 )
 from engine.rulesets.model import Family
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 _RATE = re.compile(r"([1-9][0-9]{0,4})/(second|minute|hour|day)")
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -37,13 +37,15 @@ _GLOB = re.compile(r"[A-Za-z0-9_.:@*?\[\]!^-]{1,63}")
 
 def _rate(text: str) -> str:
     if not _RATE.fullmatch(text):
-        raise finding(f"found {shown(text)}", "a rate such as 10/second or 100/minute")
+        raise validation_error(f"found {safe_text(text)}", "a rate such as 10/second or 100/minute")
     number, seconds = rate_of(text)
     scale = seconds * _LIMIT_SCALE
     if number > scale or scale // (scale // number) != number:
         kept = scale // max(scale // number, 1)
         unit = text.partition("/")[2]
-        raise finding(f"found {shown(text)}, which the kernel would round", f"{kept}/{unit}, or another that it keeps")
+        raise validation_error(
+            f"found {safe_text(text)}, which the kernel would round", f"{kept}/{unit}, or another that it keeps"
+        )
     return text
 
 
@@ -55,21 +57,21 @@ def rate_of(text: str) -> tuple[int, int]:
 
 def _interface_glob(text: str) -> str:
     if not _GLOB.fullmatch(text):
-        raise finding(f"found {shown(text)}", "a name or a glob of interfaces, such as eth* or ens160")
+        raise validation_error(f"found {safe_text(text)}", "a name or a glob of interfaces, such as eth* or ens160")
     return text
 
 
 InterfaceGlob = Annotated[StrictText, AfterValidator(_interface_glob)]
 
 
-def taken_names(given: RawFields, key: str, taken: Iterable[str] = ()) -> Iterator[ValidationFinding]:
+def duplicate_names(given: RawFields, key: str, taken: Iterable[str] = ()) -> Iterator[ValidationFinding]:
     """Yield a fault for each entry whose name occurs earlier in the list or in ``taken``."""
     known = set(taken)
     for index, entry in entries(given, key):
         name = entry.get("name")
         if isinstance(name, str):
             if name in known:
-                yield (key, index, "name"), finding(f"found {shown(name)}, which is taken", "another name")
+                yield (key, index, "name"), validation_error(f"found {safe_text(name)}, which is taken", "another name")
             known.add(name)
 
 
@@ -92,7 +94,9 @@ class LoggingConfig(DeclaredModel):
         number, seconds = rate_of(self.rate)
         if self.burst * seconds > number * _LONGEST:
             most = max(number * _LONGEST // seconds, 1)
-            raise finding(f"found burst {self.burst}, which {self.rate} takes more than a day for", f"at most {most}")
+            raise validation_error(
+                f"found burst {self.burst}, which {self.rate} takes more than a day for", f"at most {most}"
+            )
         return self
 
 
@@ -114,7 +118,7 @@ class PrivilegedProtocol(RuleProtocol):
         names = [name for name in ("icmp", "icmpv6", "igmp") if given.get(name) is not None]
         if len(names) != 1:
             problem = f"found {' and '.join(names)} together" if names else "found no protocol"
-            yield (), finding(problem, "one of icmp, icmpv6, igmp")
+            yield (), validation_error(problem, "one of icmp, icmpv6, igmp")
 
 
 class PrivilegedPeer(Peer):
@@ -128,7 +132,7 @@ class PrivilegedPeer(Peer):
         if given.get("resolvers") is None:
             yield from super().across(given)
         elif len(given) > 1:
-            yield (), finding("found resolvers beside other criteria", "resolvers alone")
+            yield (), validation_error("found resolvers beside other criteria", "resolvers alone")
 
 
 class PrivilegedRule(PolicyRule):
@@ -145,7 +149,10 @@ class PrivilegedRule(PolicyRule):
         yield from super().across(given)
         wrong = {"Ingress": "to", "Egress": "from"}.get(str(given.get("direction")), "")
         if given.get(wrong):
-            yield (wrong,), finding(f"found {wrong} in a rule for {given['direction']}", "peers on the far side")
+            yield (
+                (wrong,),
+                validation_error(f"found {wrong} in a rule for {given['direction']}", "peers on the far side"),
+            )
 
     @property
     def peers(self) -> tuple[PrivilegedPeer, ...]:
@@ -162,7 +169,7 @@ class PrivilegedRules(CheckedModel):
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield a fault for each duplicate name."""
-        yield from taken_names(given, "rules", DEFAULT_NAMES if given.get("mode", "Extend") == "Extend" else ())
+        yield from duplicate_names(given, "rules", DEFAULT_NAMES if given.get("mode", "Extend") == "Extend" else ())
 
 
 class InvariantEntry(DeclaredModel):
@@ -185,7 +192,7 @@ class GuardConfig(CheckedModel):
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield a fault for each duplicate name."""
-        yield from taken_names(given, "invariants")
+        yield from duplicate_names(given, "invariants")
 
 
 class Configuration(DeclaredModel):
@@ -209,7 +216,7 @@ class Configuration(DeclaredModel):
     @model_validator(mode="after")
     def _families_once(self) -> "Configuration":
         if len(set(self.families)) < len(self.families):
-            raise finding("a family stands twice in families", "each at most once")
+            raise validation_error("a family stands twice in families", "each at most once")
         return self
 
     def effective_rules(self) -> tuple[PrivilegedRule, ...]:

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from engine.ip_types import Network
 from engine.objects.base import CheckedModel, Cidr, RawFields, ValidationFinding
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 _CIDR = TypeAdapter[str](Cidr)
 
@@ -32,7 +32,7 @@ class IPBlock(CheckedModel):
             inner = network_of(text)
             if inner is not None and not _strictly_inside(inner, outer):
                 problem = f"except {inner} is not strictly inside {outer}"
-                yield ("except", index), finding(problem, "a smaller part of the cidr")
+                yield ("except", index), validation_error(problem, "a smaller part of the cidr")
 
     @property
     def network(self) -> Network:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.objects.base import (
     Cidr,
     CrossFieldModel,
@@ -22,7 +22,7 @@ from engine.objects.base import (
     ValidationFinding,
     address_of,
 )
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 _CARRIED = ("InternalIP", "ExternalIP")
 
@@ -38,7 +38,7 @@ class NodeAddress(CrossFieldModel, ObservedModel):
         """Yield a fault for an InternalIP or ExternalIP that is not an IP address."""
         text = given.get("address")
         if given.get("type") in _CARRIED and isinstance(text, str) and address_of(text) is None:
-            yield ("address",), finding(f"found {shown(text)}", "an IPv4 or IPv6 address")
+            yield ("address",), validation_error(f"found {safe_text(text)}", "an IPv4 or IPv6 address")
 
     @property
     def is_ip(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.objects.base import (
     Byte,
     CheckedModel,
@@ -26,31 +26,33 @@ from engine.objects.base import (
     Unsupported,
     ValidationFinding,
     address_of,
-    chosen,
     entries,
+    given_criteria,
 )
 from engine.objects.ip_block import IPBlock, network_of
 from engine.objects.tier import BASELINE_TIER, DEFAULT_TIER, tier_name
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 
 def _port(value: object) -> object:
     if isinstance(value, str):
-        raise finding(f"found the named port {shown(value)}", "a number: nothing defines port names for a Node")
+        raise validation_error(
+            f"found the named port {safe_text(value)}", "a number: nothing defines port names for a Node"
+        )
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise finding(f"found {shown(value)}", "a whole number from 1 to 65535")
+        raise validation_error(f"found {safe_text(value)}", "a whole number from 1 to 65535")
     return value
 
 
 def _refused_l7(value: object) -> None:
     if value is not None and value != []:
-        raise finding("layer 7 rules cannot be kept on a Node", "ports or protocols, which decide at layer 4")
+        raise validation_error("layer 7 rules cannot be kept on a Node", "ports or protocols, which decide at layer 4")
 
 
 def _rule_name(text: str) -> str:
     # The name becomes part of a kernel comment, in which quotes and newlines would need escaping.
     if not (text.isascii() and text.isprintable()) or set(text) & set("\"'\\`"):
-        raise finding(f"found {shown(text)}", "printable ASCII without quotes or backslashes")
+        raise validation_error(f"found {safe_text(text)}", "printable ASCII without quotes or backslashes")
     return text
 
 
@@ -62,25 +64,25 @@ RuleName = Annotated[StrictText, Field(min_length=1, max_length=63), AfterValida
 
 def _namespaces(value: object) -> None:
     if value is not None:
-        raise finding("a Node has no namespace that a peer's could be compared with", "namespaceSelector")
+        raise validation_error("a Node has no namespace that a peer's could be compared with", "namespaceSelector")
 
 
 def _scope(value: object) -> object:
     if value == "ClusterSet":
-        raise finding("ClusterSet is not supported yet for Nodes", "Cluster, or no scope")
+        raise validation_error("ClusterSet is not supported yet for Nodes", "Cluster, or no scope")
     return value
 
 
 def _group_address(text: str) -> str:
     address = address_of(text)
     if not isinstance(address, IPv4Address) or not address.is_multicast:
-        raise finding(f"found {shown(text)}", "an IPv4 multicast address, in 224.0.0.0/4")
+        raise validation_error(f"found {safe_text(text)}", "an IPv4 multicast address, in 224.0.0.0/4")
     return str(address)
 
 
 def _log_label(text: str) -> str:
     if not text or len(text) > 63 or set(text) - _LABEL_CHARACTERS:
-        raise finding(f"found {shown(text)}", "1 to 63 letters, digits, '-', '_' and '.'")
+        raise validation_error(f"found {safe_text(text)}", "1 to 63 letters, digits, '-', '_' and '.'")
     return text
 
 
@@ -108,7 +110,7 @@ class Peer(CheckedModel):
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield a fault unless there is exactly one criterion."""
-        yield from _one_criterion(given, ("ipBlock", "nodeSelector", "serviceAccount", "group"), _ALONE_NOT_YET)
+        yield from _one_criterion(given, ("ipBlock", "nodeSelector", "serviceAccount", "group"), _UNSUPPORTED_CRITERIA)
 
 
 class AppliedTo(CheckedModel):
@@ -130,15 +132,15 @@ class AppliedTo(CheckedModel):
         )
 
 
-_ALONE_NOT_YET = ("namespaces", "externalEntitySelector", "fqdn")
+_UNSUPPORTED_CRITERIA = ("namespaces", "externalEntitySelector", "fqdn")
 
 
 def _one_criterion(given: RawFields, alone: tuple[str, ...], refused: tuple[str, ...]) -> Iterator[ValidationFinding]:
-    names = chosen(given, ("podSelector", "namespaceSelector"), alone)
+    names = given_criteria(given, ("podSelector", "namespaceSelector"), alone)
     # An unsupported criterion has its own fault.
-    if len(names) > 1 or not (names or chosen(given, (), refused)):
+    if len(names) > 1 or not (names or given_criteria(given, (), refused)):
         problem = f"found {' and '.join(names)} together" if names else "found nothing to select by"
-        yield (), finding(problem, f"{', '.join(alone)} alone, or podSelector and namespaceSelector")
+        yield (), validation_error(problem, f"{', '.join(alone)} alone, or podSelector and namespaceSelector")
 
 
 class PolicyPort(CheckedModel):
@@ -162,9 +164,12 @@ def _range(given: RawFields, first_name: str, last_name: str) -> Iterator[Valida
     if last is None:
         return
     if first is None:
-        yield (), finding(f"{last_name} without {first_name}", f"{first_name} as well")
+        yield (), validation_error(f"{last_name} without {first_name}", f"{first_name} as well")
     elif isinstance(first, int) and isinstance(last, int) and last < first:
-        yield (), finding(f"{last_name} {last} is below {first_name} {first}", f"{last_name} from {first} to 65535")
+        yield (
+            (),
+            validation_error(f"{last_name} {last} is below {first_name} {first}", f"{last_name} from {first} to 65535"),
+        )
 
 
 class ICMPProtocol(CheckedModel):
@@ -177,7 +182,7 @@ class ICMPProtocol(CheckedModel):
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield a fault for a code without a type."""
         if given.get("icmpCode") is not None and given.get("icmpType") is None:
-            yield ("icmpCode",), finding("icmpCode without icmpType", "icmpType as well")
+            yield ("icmpCode",), validation_error("icmpCode without icmpType", "icmpType as well")
 
 
 class IGMPProtocol(DeclaredModel):
@@ -196,10 +201,10 @@ class RuleProtocol(CheckedModel):
     @classmethod
     def across(cls, given: RawFields) -> Iterator[ValidationFinding]:
         """Yield a fault unless there is exactly one protocol."""
-        names = chosen(given, (), ("icmp", "igmp"))
+        names = given_criteria(given, (), ("icmp", "igmp"))
         if len(names) != 1:
             problem = f"found {' and '.join(names)} together" if names else "found no protocol"
-            yield (), finding(problem, "one of icmp, igmp")
+            yield (), validation_error(problem, "one of icmp, igmp")
 
 
 class PolicyRule(CheckedModel):
@@ -222,9 +227,9 @@ class PolicyRule(CheckedModel):
             return
         where = ("protocols", igmp[0])
         if given.get("ports") or any(item.get("icmp") is not None for _, item in entries(given, "protocols")):
-            yield where, finding("igmp beside other protocols", "igmp alone in its rule")
+            yield where, validation_error("igmp beside other protocols", "igmp alone in its rule")
         if given.get("action") in _NOT_FOR_MULTICAST:
-            yield where, finding(f"igmp with action {given['action']}", "Allow or Drop")
+            yield where, validation_error(f"igmp with action {given['action']}", "Allow or Drop")
 
 
 _NOT_FOR_MULTICAST = ("Pass", "Reject")
@@ -263,7 +268,7 @@ class EgressRule(PolicyRule):
             network = network_of(block.get("cidr")) if isinstance(block, dict) else None
             if network is not None and network.is_multicast:
                 problem = f"multicast {network} with action {given['action']}"
-                yield ("to", index, "ipBlock", "cidr"), finding(problem, "Allow or Drop")
+                yield ("to", index, "ipBlock", "cidr"), validation_error(problem, "Allow or Drop")
 
 
 class PolicySpec(CheckedModel):
@@ -284,7 +289,10 @@ class PolicySpec(CheckedModel):
         if tier_name(given.get("tier")) == BASELINE_TIER:
             for where, rule in rules:
                 if rule.get("action") == "Pass":
-                    yield (*where, "action"), finding("found Pass in the baseline tier", "Allow, Drop or Reject")
+                    yield (
+                        (*where, "action"),
+                        validation_error("found Pass in the baseline tier", "Allow, Drop or Reject"),
+                    )
 
 
 _Rules = list[tuple[tuple[str, int], RawFields]]
@@ -297,7 +305,10 @@ def _names_unique(rules: _Rules) -> Iterator[ValidationFinding]:
         if isinstance(name, str):
             here = f"{where[0]}[{where[1]}]"
             if first.setdefault(name, here) != here:
-                yield (*where, "name"), finding(f"found {shown(name)}, the name of {first[name]}", "unique rule names")
+                yield (
+                    (*where, "name"),
+                    validation_error(f"found {safe_text(name)}, the name of {first[name]}", "unique rule names"),
+                )
 
 
 def _applied_at_one_level(given: RawFields, rules: _Rules) -> Iterator[ValidationFinding]:
@@ -305,13 +316,16 @@ def _applied_at_one_level(given: RawFields, rules: _Rules) -> Iterator[Validatio
     parts = [where for where, rule in rules if rule.get("appliedTo")]
     if whole:
         for where in parts:
-            yield (*where, "appliedTo"), finding("found appliedTo at the policy as well", "appliedTo at one level")
+            yield (
+                (*where, "appliedTo"),
+                validation_error("found appliedTo at the policy as well", "appliedTo at one level"),
+            )
     elif not parts:
-        yield ("appliedTo",), finding("missing" if whole is None else "found []", _APPLIED)
+        yield ("appliedTo",), validation_error("missing" if whole is None else "found []", _APPLIED)
     else:
         for where, _ in rules:
             if where not in parts:
-                yield (*where, "appliedTo"), finding("missing, while other rules have it", _APPLIED)
+                yield (*where, "appliedTo"), validation_error("missing, while other rules have it", _APPLIED)
 
 
 _APPLIED = "at least 1 entry, at the policy or at every rule"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from engine.objects.base import CrdVersion, DeclaredModel, Metadata, Status, StrictText
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 RESERVED_TIERS = {
     "emergency": 50,
@@ -36,7 +36,9 @@ def tier_name(value: object) -> object:
 
 def _tier_priority(value: int) -> int:
     if value in {251, 252, 254, 255}:
-        raise finding(f"found {value}", "a priority other than 251, 252, 254 and 255, which are kept by the system")
+        raise validation_error(
+            f"found {value}", "a priority other than 251, 252, 254 and 255, which are kept by the system"
+        )
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.objects.base import (
     CrossFieldModel,
     LabelKey,
@@ -25,7 +25,7 @@ from engine.objects.base import (
     entries,
     ip_text,
 )
-from engine.validation_errors import finding
+from engine.validation_errors import validation_error
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """Label that every Namespace has; its value is the name."""
@@ -148,7 +148,7 @@ class EndpointSlice(CrossFieldModel, ObservedModel):
             for position, text in enumerate(addresses if isinstance(addresses, list | tuple) else ()):
                 if isinstance(text, str) and not isinstance(address_of(text), family):
                     where = ("endpoints", index, "addresses", position)
-                    yield where, finding(f"found {shown(text)}", f"an {kind} address")
+                    yield where, validation_error(f"found {safe_text(text)}", f"an {kind} address")
 
     @property
     def peer_addresses(self) -> tuple[str, ...]:

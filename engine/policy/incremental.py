@@ -23,12 +23,12 @@ Topic = tuple[str, str]
 """Subject of a change or subscription of a query: a kind, and a mark of some of its objects ("" for all)."""
 
 
-def marked_by_key(kind: str, key: str) -> Topic:
+def key_topic(kind: str, key: str) -> Topic:
     """Return the topic of the object at a key."""
     return kind, f"/{key}"
 
 
-def marked_by_label(kind: str, key: str, value: str) -> Topic:
+def label_topic(kind: str, key: str, value: str) -> Topic:
     """Return the topic of all objects with a label."""
     return kind, f"{key}={value}"
 
@@ -36,11 +36,11 @@ def marked_by_label(kind: str, key: str, value: str) -> Topic:
 def topics_of(change: StateChange) -> Iterator[Topic]:
     """Yield the topics of a change, both before and after it."""
     yield change.kind, ""
-    yield marked_by_key(change.kind, change.key)
+    yield key_topic(change.kind, change.key)
     ends = (change.before, change.after) if change.kind in KINDS else ()
     for item in cast("tuple[ClusterObject | None, ...]", ends):
         for key, value in item.metadata.labels.items() if item is not None else ():
-            yield marked_by_label(change.kind, key, value)
+            yield label_topic(change.kind, key, value)
 
 
 class Query(Protocol[T_co]):
@@ -149,10 +149,10 @@ class QueryCache:
             again[query] = later.ask(query) != before
             for asker in index.askers.get(query, ()) if again[query] else ():
                 waiting[asker.depth][asker] = None
-        later._index = index if later.asks_alike(again) else None
+        later._index = index if later.same_dependencies(again) else None
         return later, again
 
-    def asks_alike(self, queries: Iterable[Query[object]]) -> bool:
+    def same_dependencies(self, queries: Iterable[Query[object]]) -> bool:
         """Return whether these queries asked the same queries as before the change."""
         return all(query in self._before and self._before[query].asked == self._known[query].asked for query in queries)
 

@@ -28,8 +28,8 @@ from engine.objects import (
 from engine.objects.config import PrivilegedPeer
 from engine.objects.selectors import Operator, Selector
 from engine.policy.completed_rules import Plane
-from engine.policy.incremental import QueryCache, Topic, marked_by_key, marked_by_label
-from engine.policy.prefix_sets import AddressBlock, block_order, single, sorted_blocks
+from engine.policy.incremental import QueryCache, Topic, key_topic, label_topic
+from engine.policy.prefix_sets import AddressBlock, block_order, single_address, sorted_blocks
 from engine.state.fold import ClusterState
 
 AddressBlocks = tuple[AddressBlock, ...]
@@ -58,7 +58,7 @@ class NodeAddresses:
     def _of(self, item: Value | None) -> AddressBlocks:
         if not isinstance(item, Node) or not self.selector.matches(item.metadata.labels):
             return ()
-        return tuple(single(address.address) for address in item.status.addresses if address.is_ip)
+        return tuple(single_address(address.address) for address in item.status.addresses if address.is_ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class PodAddresses:
         """Return the addresses; after a change of one Pod, by updating the previous answer."""
         state, change, known = answers.state, answers.change, answers.before(self)
         if known is not None and change is not None and change.kind == "Pod":
-            gone, come = (tuple(map(single, self._of(item, state))) for item in (change.before, change.after))
+            gone, come = (tuple(map(single_address, self._of(item, state))) for item in (change.before, change.after))
             return known.after(gone, come)
         inside = {name for name, namespace in state.namespaces.items() if self._in(namespace)}
         pods = (pod for pod in state.pods.values() if self._means(pod, inside))
-        return CountedAddresses.of([single(text) for pod in pods for text in pod.peer_addresses])
+        return CountedAddresses.of([single_address(text) for pod in pods for text in pod.peer_addresses])
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether the selected addresses of a Pod changed, or whether a namespace is selected."""
@@ -172,7 +172,7 @@ class ServiceAddresses:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """Return the topics that may affect the answer."""
-        return (marked_by_key("Service", self.key), ("EndpointSlice", ""), ("Pod", ""))
+        return (key_topic("Service", self.key), ("EndpointSlice", ""), ("Pod", ""))
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses."""
@@ -183,7 +183,7 @@ class ServiceAddresses:
         if service.spec.selector:
             return _pod_blocks(pod for pod in state.pods.values() if _selects(service, pod))
         slices = (found for found in state.endpoint_slices.values() if found.service == self.key)
-        return sorted_blocks(single(text) for found in slices for text in found.peer_addresses)
+        return sorted_blocks(single_address(text) for found in slices for text in found.peer_addresses)
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
         """Return whether the Service, one of its slices, or a Pod that it selects changed."""
@@ -200,7 +200,7 @@ def _pods_of(selector: Selector) -> Topic:
     """Return a topic that covers all Pods that a selector selects, as narrow as possible."""
     for each in selector.requirements:
         if each.operator is Operator.IN and len(each.values) == 1:
-            return marked_by_label("Pod", each.key, each.values[0])
+            return label_topic("Pod", each.key, each.values[0])
     return "Pod", ""
 
 
@@ -225,7 +225,7 @@ class GroupAddresses:
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses."""
-        groups = with_children(answers.state, self.name)
+        groups = group_with_children(answers.state, self.name)
         return sorted_blocks(block for group in groups for block in _of_group(group, answers))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:
@@ -260,7 +260,7 @@ class GroupPlanes:
 
     def answer(self, answers: QueryCache) -> frozenset[Plane]:
         """Return the planes."""
-        specs = [group.spec for group in with_children(answers.state, self.name)]
+        specs = [group.spec for group in group_with_children(answers.state, self.name)]
         selectors = [spec.node_selector for spec in specs if spec.node_selector is not None]
         ours = any(answers.ask(NodeMatches(self.node, selector.selector())) for selector in selectors)
         pods = any(spec.selects_pods for spec in specs)
@@ -282,7 +282,7 @@ class NodeMatches:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """Return the topics that may affect the answer."""
-        return (marked_by_key("Node", self.node),)
+        return (key_topic("Node", self.node),)
 
     def answer(self, answers: QueryCache) -> bool:
         """Return whether the selector selects the node."""
@@ -306,13 +306,13 @@ class Resolvers:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """Return the topics that may affect the answer."""
-        return (marked_by_key(HOST, self.node),)
+        return (key_topic(HOST, self.node),)
 
     def answer(self, answers: QueryCache) -> AddressBlocks:
         """Return the addresses of the DNS servers."""
         told, host = answers.state.config.resolvers, answers.state.hosts.get(self.node)
         seen = host.resolvers if host else ()
-        return sorted_blocks(map(single, seen if told is None else told))
+        return sorted_blocks(map(single_address, seen if told is None else told))
 
     def touched(self, change: StateChange, state: ClusterState) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether the facts of the host changed."""
@@ -345,7 +345,7 @@ def _pods(pods: LabelSelector | None, namespaces: LabelSelector | None) -> PodAd
     return PodAddresses(pods.selector() if pods else Selector(), namespaces.selector() if namespaces else None)
 
 
-def with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
+def group_with_children(state: ClusterState, name: str) -> Iterator[ClusterGroup]:
     """Yield a group and its children, skipping those that do not exist."""
     group = state.groups.get(name)
     if group is not None:
@@ -361,7 +361,7 @@ def _about_group(name: str, change: StateChange, state: ClusterState) -> bool:
 
 
 def _pod_blocks(pods: Iterable[Pod]) -> AddressBlocks:
-    return sorted_blocks(single(text) for pod in pods for text in pod.peer_addresses)
+    return sorted_blocks(single_address(text) for pod in pods for text in pod.peer_addresses)
 
 
 def _block(block: IPBlock) -> AddressBlock:

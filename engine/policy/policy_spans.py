@@ -12,7 +12,7 @@ from immutables import Map
 
 from engine.objects import AppliedTo, ClusterNetworkPolicy, Node
 from engine.objects.selectors import Selector
-from engine.policy.peers import with_children
+from engine.policy.peers import group_with_children
 from engine.state.fold import ClusterState
 
 
@@ -44,7 +44,7 @@ def _selectors(state: ClusterState, policy: ClusterNetworkPolicy) -> Iterator[Se
         if entry.node_selector is not None:
             yield entry.node_selector.selector()
         elif entry.group is not None:
-            specs = (group.spec for group in with_children(state, entry.group))
+            specs = (group.spec for group in group_with_children(state, entry.group))
             yield from (spec.node_selector.selector() for spec in specs if spec.node_selector is not None)
 
 

@@ -55,7 +55,7 @@ def entries(blocks: Iterable[AddressBlock], family: Family) -> tuple[PrefixEntry
     lengths = sorted({length for _, length in named}, reverse=True)
     kept: dict[Prefix, bool] = {}
     for prefix, network in sorted(named.items()):
-        outer = list(around(prefix, lengths, network.max_prefixlen))
+        outer = list(enclosing_prefixes(prefix, lengths, network.max_prefixlen))
         covered = any(_covers(block, network) for each in outer for block in by_prefix.get(each, ()))
         surroundings = next((kept[each] for each in outer if each in kept), False)
         # A declared block always gets its entry, even inside another, so that adding one block adds one entry.
@@ -73,7 +73,7 @@ def prefix_of(network: Network) -> Prefix:
     return (int(network.network_address), network.prefixlen)
 
 
-def around(prefix: Prefix, lengths: Sequence[int], width: int) -> Iterator[Prefix]:
+def enclosing_prefixes(prefix: Prefix, lengths: Sequence[int], width: int) -> Iterator[Prefix]:
     """Yield the prefix itself and its enclosing prefixes of the given lengths, in their order."""
     value, own = prefix
     for length in lengths:
@@ -105,7 +105,7 @@ def is_within(inner: Prefix, outer: Prefix, width: int) -> bool:
     return inner[1] >= outer[1] and inner[0] >> shift == outer[0] >> shift
 
 
-def single(address: str) -> AddressBlock:
+def single_address(address: str) -> AddressBlock:
     """Return the block of one address; the text must be valid."""
     return AddressBlock(ip_network(address))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from engine.events import CONFIGURATION, HOST, EventBody, Value, affects_rules, assignment_of, deleted
+from engine.events import CONFIGURATION, HOST, EventBody, Value, affects_rules, assignment_of, deletion_of
 from engine.ip_types import Address
 from engine.objects import (
     ClusterNetworkPolicy,
@@ -112,7 +112,7 @@ class RelevantHistory:
     told: set[tuple[str, str]] = field(default_factory=set)
     """Kind and key of the objects that exist in the filtered history."""
 
-    def tells(self, body: EventBody) -> EventBody | None:
+    def relevant_event(self, body: EventBody) -> EventBody | None:
         """Return the next event for the filtered history: unchanged, as a deletion, or None if it is irrelevant."""
         written = assignment_of(body)
         if written is None or not affects_rules(written.kind):
@@ -125,7 +125,7 @@ class RelevantHistory:
         if value is not None and any(each.about(value) for each in self.concerns):
             self.told.add((kind, key))
             return body
-        return deleted(kind, key) if self._gone(kind, key) else None
+        return deletion_of(kind, key) if self._gone(kind, key) else None
 
     def _gone(self, kind: str, key: str) -> bool:
         if (kind, key) not in self.told:
@@ -134,12 +134,12 @@ class RelevantHistory:
         return True
 
 
-def single(address: Address) -> NumberSpan:
+def address_span(address: Address) -> NumberSpan:
     """Return one address as a span."""
     return address.version, int(address), int(address)
 
 
-def beginnings_of(concerns: Iterable[PacketScope]) -> frozenset[str] | None:
+def json_prefixes(concerns: Iterable[PacketScope]) -> frozenset[str] | None:
     """Return JSON text prefixes that cover every usual spelling of the peer addresses, or None for any text."""
     found = {_beginning(span) for each in concerns for span in each.far}
     return None if "" in found else frozenset(found)

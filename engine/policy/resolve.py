@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.errors import Fault, Refused, UnknownNode, shown
+from engine.errors import Fault, Refused, UnknownNode, safe_text
 from engine.events import StateChange
 from engine.objects import (
     AppliedTo,
@@ -36,7 +36,7 @@ from engine.policy.completed_rules import (
     Rank,
     Traffic,
 )
-from engine.policy.incremental import Query, QueryCache, Topic, marked_by_key
+from engine.policy.incremental import Query, QueryCache, Topic, key_topic
 from engine.policy.peers import GroupPlanes, NodeMatches, addresses_of
 from engine.rulesets.ownership import digest
 from engine.state.fold import ClusterState
@@ -71,16 +71,16 @@ def rules_of(answers: QueryCache, node: str) -> tuple[CompletedRule, ...]:
     if node not in state.nodes:
         raise UnknownNode(node, tuple(sorted(state.nodes)))
     found = [rule for name in state.policies for rule in answers.ask(PolicyRulesQuery(name, node))]
-    return (*answers.ask(PrivilegedRulesQuery(node)), *in_order(found))
+    return (*answers.ask(PrivilegedRulesQuery(node)), *sort_rules(found))
 
 
-def roots_of(state: ClusterState, node: str) -> Iterator[Query[object]]:
+def root_queries(state: ClusterState, node: str) -> Iterator[Query[object]]:
     """Yield the queries that give the rules of a node."""
     yield PrivilegedRulesQuery(node)
     yield from (PolicyRulesQuery(name, node) for name in state.policies)
 
 
-def in_order(rules: Iterable[CompletedRule]) -> list[CompletedRule]:
+def sort_rules(rules: Iterable[CompletedRule]) -> list[CompletedRule]:
     """Return policy rules in evaluation order."""
     return sorted(rules, key=_order)
 
@@ -131,7 +131,7 @@ class PolicyRulesQuery:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """Return the topics that may affect the answer."""
-        return (("Tier", ""), marked_by_key("ClusterNetworkPolicy", self.policy))
+        return (("Tier", ""), key_topic("ClusterNetworkPolicy", self.policy))
 
     def answer(self, answers: QueryCache) -> tuple[CompletedRule, ...]:
         """Return the rules; none if the policy does not exist.
@@ -164,7 +164,7 @@ def _tier(policy: ClusterNetworkPolicy, state: ClusterState) -> int:
     tier = state.tier_priority(policy.spec.tier)
     if tier is None:
         where = f"ClusterNetworkPolicy/{policy.metadata.name}: spec.tier"
-        raise Refused((Fault(where, f"no tier {shown(policy.spec.tier)}", "a tier of this world"),))
+        raise Refused((Fault(where, f"no tier {safe_text(policy.spec.tier)}", "a tier of this world"),))
     return tier
 
 

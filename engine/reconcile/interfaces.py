@@ -400,7 +400,7 @@ class Verifier(Protocol):
         """Return the objections to changing ``before`` to ``after`` through these intermediate states."""
         ...
 
-    def differing(self, one: Ruleset, other: Ruleset) -> str:
+    def differing_packets(self, one: Ruleset, other: Ruleset) -> str:
         """Return which packets two rulesets treat differently, or why that is unknown; "" if they are equal."""
         ...
 

@@ -1,8 +1,9 @@
 """Reconciler: brings the kernel from its observed state to the desired ruleset, with proof and rollback.
 
-`propose` observes, diffs and plans, and asks the `Verifier`; it returns a `Proposal`. `realize` applies the plan, reads
-the result back, and restores the previous state if the kernel refuses. `NodeRuleReconciler` does both for a set of
-rules; `Dispatcher` routes rules to reconcilers by data plane. Errors: `UnsafePlan`, `KernelRefused`, `ReadBackDiffers`.
+`propose` observes, diffs and plans, and asks the `Verifier`; it returns a `Proposal`. `apply_proposal` applies the
+plan, reads the result back, and restores the previous state if the kernel refuses. `NodeRuleReconciler` does both
+for a set of rules; `Dispatcher` routes rules to reconcilers by data plane. Errors: `UnsafePlan`, `KernelRefused`,
+`ReadBackDiffers`.
 
 Source: the reconciler interface of Antrea issue 5671.
 """
@@ -17,14 +18,14 @@ from engine.desired.full import DesiredRuleset
 from engine.errors import KernelBusy, KernelRefused, NodewallError, ReadBackDiffers, UnsafePlan
 from engine.events.outcomes import FailedRule
 from engine.policy.completed_rules import CompletedRule, Plane
-from engine.policy.resolve import in_order
+from engine.policy.resolve import sort_rules
 from engine.reconcile.interfaces import Kernel, PlanProof, Stopwatch, Verifier
-from engine.reconcile.refusals import culprits, reach
-from engine.rulesets.diff import SetDestroyed, apply_changes, diff, owned
+from engine.reconcile.refusals import apply_unchecked, find_refused_rules
+from engine.rulesets.diff import SetDestroyed, apply_changes, diff, owned_part
 from engine.rulesets.model import IpSet, Ruleset
 from engine.rulesets.plan import Plan, make_plan
 from engine.rulesets.text.operations import op_of
-from engine.rulesets.transitions import passages, round_plan
+from engine.rulesets.transitions import intermediate_states, make_before_break_plan
 
 
 class Method(StrEnum):
@@ -60,13 +61,13 @@ def propose(wanted: Ruleset, kernel: Kernel, verifier: Verifier, watch: Stopwatc
         observed = kernel.observe()
         wanted = _with_sets_of_others(observed, wanted)
         plan = make_plan(diff(observed, wanted))
-    if not _tears_out(observed, plan):
+    if not _recreates_used_sets(observed, plan):
         with watch.stage("verify"):
             judgement = _judged(observed, plan, verifier)
         if not judgement.strays:
             return Proposal(observed, wanted, plan, Method.IN_PLACE, judgement)
     with watch.stage("diff"):
-        plan = round_plan(observed, wanted)
+        plan = make_before_break_plan(observed, wanted)
     with watch.stage("verify"):
         return Proposal(observed, wanted, plan, Method.SWITCH, _judged(observed, plan, verifier))
 
@@ -80,26 +81,31 @@ def _with_sets_of_others(observed: Ruleset, wanted: Ruleset) -> Ruleset:
     return replace(wanted, sets=tuple(sorted((*wanted.sets, *kept)))) if kept else wanted
 
 
-def _tears_out(observed: Ruleset, plan: Plan) -> bool:
+def _recreates_used_sets(observed: Ruleset, plan: Plan) -> bool:
     """Return whether rules would be missing for a time, because their sets must be recreated."""
     names = {change.name for change in plan.changes if isinstance(change, SetDestroyed) and change.replaced}
     return any(not names.isdisjoint(rule.set_names) for _, _, c in observed.chains() for rule in c.rules if names)
 
 
 def _judged(observed: Ruleset, plan: Plan, verifier: Verifier) -> PlanProof:
-    return verifier.judge(observed, apply_changes(observed, plan.changes), tuple(passages(observed, plan)))
+    return verifier.judge(observed, apply_changes(observed, plan.changes), tuple(intermediate_states(observed, plan)))
 
 
-Begin = Callable[[Proposal], None]
+BeforeApply = Callable[[Proposal], None]
 """Called with the proposal before its first step; an exception prevents the apply."""
 
 
-def silently(proposal: Proposal) -> None:
+def ignore_proposal(proposal: Proposal) -> None:
     """Do nothing before the first step."""
 
 
-def realize(
-    proposal: Proposal, kernel: Kernel, watch: Stopwatch, *, force_unsafe: bool = False, begin: Begin = silently
+def apply_proposal(
+    proposal: Proposal,
+    kernel: Kernel,
+    watch: Stopwatch,
+    *,
+    force_unsafe: bool = False,
+    begin: BeforeApply = ignore_proposal,
 ) -> None:
     """Apply the proposed plan and verify that the kernel then holds the desired ruleset.
 
@@ -145,7 +151,7 @@ def _read_back(proposal: Proposal, kernel: Kernel) -> Ruleset:
 def _undo(proposal: Proposal, kernel: Kernel) -> str:
     """Restore the observed state, whatever the kernel holds now; return the result as text."""
     try:
-        reach(owned(proposal.observed), kernel)
+        apply_unchecked(owned_part(proposal.observed), kernel)
     except NodewallError as error:
         return f"the previous state could not be put back: {error}"
     return "the previous state is back"
@@ -183,7 +189,7 @@ class NodeRuleReconciler:
         options: CompilerOptions = DEFAULT_OPTIONS,
         *,
         force_unsafe: bool = False,
-        begin: Begin = silently,
+        begin: BeforeApply = ignore_proposal,
     ) -> None:
         self._options = options
         self._kernel = kernel
@@ -196,7 +202,7 @@ class NodeRuleReconciler:
         """The last applied proposal; empty before the first."""
         self.failed: tuple[FailedRule, ...] = ()
         """Rules of the last attempt that the kernel refused."""
-        self.spared: frozenset[str] = frozenset()
+        self.kept_sets: frozenset[str] = frozenset()
         """Sets of ours that stay although no rule needs them, because other programs use them."""
         self.in_force = Ruleset()
         """The ruleset compiled from the held rules."""
@@ -216,7 +222,7 @@ class NodeRuleReconciler:
         if rule_id in self._rules:
             self._realize({known: rule for known, rule in self._rules.items() if known != rule_id})
 
-    def hold(self, wanted: DesiredRuleset) -> None:
+    def replace_rules(self, wanted: DesiredRuleset) -> None:
         """Replace the held rules and options by those of a compiled ruleset, and apply it."""
         before, self._options = self._options, wanted.options
         try:
@@ -230,12 +236,14 @@ class NodeRuleReconciler:
         while True:
             with self._watch.stage("compile"):
                 known = compiled if attempt.rules is rules else None
-                wanted = known or compile_rules(in_order(attempt.rules.values()), self._options)
+                wanted = known or compile_rules(sort_rules(attempt.rules.values()), self._options)
             if self._options.layout is Layout.OPTIMISED:
                 wanted = self._proved(wanted, attempt)
-            self.latest = propose(attempt.sparing(wanted), self._kernel, self._verifier, self._watch)
+            self.latest = propose(attempt.with_kept_sets(wanted), self._kernel, self._verifier, self._watch)
             try:
-                realize(self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin)
+                apply_proposal(
+                    self.latest, self._kernel, self._watch, force_unsafe=self._force_unsafe, begin=self._begin
+                )
             except (KernelRefused, ReadBackDiffers) as error:
                 if not attempt.can_go_on(error, self.latest, self._kernel):
                     if self._options.layout is Layout.LINEAR or attempt.refused or isinstance(error, KernelBusy):
@@ -244,18 +252,18 @@ class NodeRuleReconciler:
             else:
                 self._rules, self.in_force = attempt.rules, wanted
                 self.failed = tuple(attempt.failed[key] for key in sorted(attempt.failed))
-                self.spared = _names(self.latest.wanted) - _names(wanted)
+                self.kept_sets = _names(self.latest.wanted) - _names(wanted)
                 return
 
     def _proved(self, wanted: Ruleset, attempt: "_Attempt") -> Ruleset:
         """Return the optimised layout if it is proved equal to the linear one, else the linear one."""
         with self._watch.stage("compile"):
-            linear = compile_rules(in_order(attempt.rules.values()), replace(self._options, layout=Layout.LINEAR))
+            linear = compile_rules(sort_rules(attempt.rules.values()), replace(self._options, layout=Layout.LINEAR))
         if attempt.refused:
             self.not_optimised = attempt.refused
             return linear
         with self._watch.stage("verify"):
-            self.not_optimised = self._verifier.differing(linear, wanted)
+            self.not_optimised = self._verifier.differing_packets(linear, wanted)
         return linear if self.not_optimised else wanted
 
 
@@ -271,7 +279,7 @@ class _Attempt:
         self._spared: dict[str, IpSet] = {}
         self._races = 0
 
-    def sparing(self, wanted: Ruleset) -> Ruleset:
+    def with_kept_sets(self, wanted: Ruleset) -> Ruleset:
         """Return the desired ruleset plus the sets that cannot be destroyed."""
         names = {item.name for item in wanted.sets}
         kept = [item for name, item in self._spared.items() if name not in names]
@@ -279,10 +287,10 @@ class _Attempt:
 
     def can_go_on(self, error: KernelRefused | ReadBackDiffers, taken: Proposal, kernel: Kernel) -> bool:
         """Return whether to retry: another program interfered, or the rules to leave out are known."""
-        if isinstance(error, ReadBackDiffers) or _moved(taken, kernel):
+        if isinstance(error, ReadBackDiffers) or _changed_since(taken, kernel):
             self._races += 1
             return self._races < _RACES and not isinstance(error, KernelBusy)
-        found = culprits(error, taken.plan, taken.wanted, kernel)
+        found = find_refused_rules(error, taken.plan, taken.wanted, kernel)
         ids = {rule.id for rule in self.rules.values() if (rule.policy, rule.name) in found.owners}
         for key in ids:
             self._leave_out(key, str(error))
@@ -304,9 +312,9 @@ _RACES = 5
 """Maximum number of attempts when another program changes nodewall's rules during an apply."""
 
 
-def _moved(taken: Proposal, kernel: Kernel) -> bool:
+def _changed_since(taken: Proposal, kernel: Kernel) -> bool:
     """Return whether our part of the kernel's ruleset changed since the proposal."""
-    return bool(diff(kernel.observe(), owned(taken.observed)))
+    return bool(diff(kernel.observe(), owned_part(taken.observed)))
 
 
 class Dispatcher:

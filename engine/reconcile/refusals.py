@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from engine.compiler.assemble import TABLE
 from engine.errors import KernelBusy, KernelRefused
 from engine.reconcile.interfaces import Kernel
-from engine.rulesets.diff import RuleInserted, SetDestroyed, diff, owned
+from engine.rulesets.diff import RuleInserted, SetDestroyed, diff, owned_part
 from engine.rulesets.model import Chain, Family, Rule, Ruleset, Table
 from engine.rulesets.ownership import CHAIN_PREFIX, owner_of
 from engine.rulesets.plan import Plan, Tool, make_plan
@@ -36,7 +36,7 @@ class RefusedRules:
         return bool(self.owners or self.sets)
 
 
-def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) -> RefusedRules:
+def find_refused_rules(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) -> RefusedRules:
     """Return the rules that made a step of ``plan`` fail; empty if they cannot be told apart.
 
     The kernel must be in the state before the plan, and is in it again on return.
@@ -60,7 +60,7 @@ def culprits(error: KernelRefused, plan: Plan, wanted: Ruleset, kernel: Kernel) 
     )
 
 
-def reach(wanted: Ruleset, kernel: Kernel) -> None:
+def apply_unchecked(wanted: Ruleset, kernel: Kernel) -> None:
     """Apply the changes from the observed state to ``wanted`` (our part only), without checks.
 
     Raises:
@@ -92,7 +92,7 @@ class _Trial:
 
     def __init__(self, kernel: Kernel, wanted: Ruleset, rules: Sequence[tuple[Family, Rule]]) -> None:
         self._kernel = kernel
-        self._before = owned(kernel.observe())
+        self._before = owned_part(kernel.observe())
         self._sets = {item.name: replace(item, members=()) for item in wanted.sets}
         self._rules = [(owner_of(rule.comment), family, rule) for family, rule in rules]
         self.owners = [owner for owner, _, _ in self._rules if owner is not None]
@@ -113,11 +113,11 @@ class _Trial:
         chosen = set(owners)
         rules = [(family, rule) for owner, family, rule in self._rules if owner in chosen]
         try:
-            reach(self._with(rules), self._kernel)
+            apply_unchecked(self._with(rules), self._kernel)
         except KernelRefused:
             return True
         finally:
-            reach(self._before, self._kernel)
+            apply_unchecked(self._before, self._kernel)
         return False
 
     def _with(self, rules: Sequence[tuple[Family, Rule]]) -> Ruleset:

@@ -129,7 +129,7 @@ def diff(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
 
 def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
     """Return the changes that destroy sets that must be recreated, and the rules that use them."""
-    names = {name for name, old, new in _unlike(observed, wanted) if old and new and _is_made_anew(old, new)}
+    names = {name for name, old, new in _changed_sets(observed, wanted) if old and new and _must_be_recreated(old, new)}
     edits: list[ChainEdit] = []
     for family, table, chain in observed.chains() if names else ():
         if chain.owned:
@@ -138,7 +138,7 @@ def _removals(observed: Ruleset, wanted: Ruleset) -> tuple[RulesetChange, ...]:
     return (*edits, *(SetDestroyed(name, replaced=True) for name in sorted(names)))
 
 
-def _is_made_anew(before: IpSet, after: IpSet) -> bool:
+def _must_be_recreated(before: IpSet, after: IpSet) -> bool:
     """Return whether a set must be recreated: another type or options, or no room for old and new members together."""
     if (before.kind, before.options) != (after.kind, after.options):
         first, second = canonical_header(before), canonical_header(after)
@@ -152,7 +152,7 @@ def _is_made_anew(before: IpSet, after: IpSet) -> bool:
 _MAX_MEMBERS = 65536  # what ipset takes where nothing is said
 
 
-def owned(ruleset: Ruleset) -> Ruleset:
+def owned_part(ruleset: Ruleset) -> Ruleset:
     """Return nodewall's part of a ruleset: its chains, its sets, and its jumps in other chains."""
     return Ruleset(
         ipv4=_owned_tables(ruleset.ipv4),
@@ -249,7 +249,7 @@ def _alike(one: tuple[Rule, ...], other: tuple[Rule, ...], family: Family) -> bo
 
 
 def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
-    for name, before, after in _unlike(observed, wanted):
+    for name, before, after in _changed_sets(observed, wanted):
         if after is None:
             yield SetDestroyed(name)
         elif before is None:  # no rule looks into it yet, so its members come in any order, the usual one
@@ -259,7 +259,7 @@ def _set_edits(observed: Ruleset, wanted: Ruleset) -> Iterator[SetEdit]:
             yield from _member_edits(name, before, after)
 
 
-def _unlike(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
+def _changed_sets(observed: Ruleset, wanted: Ruleset) -> Iterator[tuple[str, IpSet | None, IpSet | None]]:
     """Yield (name, before, after) for our sets by name, except identical objects."""
     same = {*map(id, observed.sets)} & {*map(id, wanted.sets)}
     old = {item.name: item for item in observed.sets if id(item) not in same and item.owned}

@@ -43,6 +43,6 @@ class RulesetDigests:
         return known[1]
 
 
-def fingerprint(wanted: Ruleset) -> str:
+def ruleset_digest(wanted: Ruleset) -> str:
     """Return the digest of one ruleset."""
     return RulesetDigests().of(wanted)

@@ -25,7 +25,7 @@ class IntermediateState:
     moving: Mapping[str, IpSet]
 
 
-def passages(observed: Ruleset, plan: Plan) -> Iterator[IntermediateState]:
+def intermediate_states(observed: Ruleset, plan: Plan) -> Iterator[IntermediateState]:
     """Yield the intermediate states of a plan, from before the first step to before the last change."""
     for step in plan.steps:
         for changes in _transactions(step):
@@ -49,7 +49,7 @@ def _moving(before: Ruleset, after: Ruleset) -> dict[str, IpSet]:
     return {item.name: item for item in after.sets if item.name in known and known[item.name] != item}
 
 
-def round_plan(observed: Ruleset, wanted: Ruleset) -> Plan:
+def make_before_break_plan(observed: Ruleset, wanted: Ruleset) -> Plan:
     """Return a make-before-break plan, during which no rule uses a set that changes.
 
     Changed sets are created under temporary names, and the rules switch to these at once. Then the original sets are

@@ -2,7 +2,7 @@
 
 Input: `ClusterState`, `SubmittedObject` values and a `SubmitMode`. Output: `AdmissionResult`: events, or every fault.
 Models validate each object alone; the checks here need the whole cluster: existing tiers, unique tier priorities,
-protected deletions, group nesting. Errors: `changes` raises `Refused`.
+protected deletions, group nesting. Errors: `events_for` raises `Refused`.
 
 Sources: https://antrea.io/docs/main/docs/antrea-network-policy/#tier and #clustergroup there.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from engine.errors import Fault, FieldPath, Refused, SourceLocation, shown
-from engine.events import EventBody, ObjectRefused, Refusal, declared, deleted
+from engine.errors import Fault, FieldPath, Refused, SourceLocation, safe_text
+from engine.events import EventBody, ObjectRefused, Refusal, declaration_of, deletion_of
 from engine.objects import (
     DEFAULT_TIER,
     KINDS,
@@ -87,21 +87,21 @@ class _Objection:
     fault: Fault
 
 
-def changes(
+def events_for(
     state: ClusterState, objects: Sequence[SubmittedObject], mode: SubmitMode = SubmitMode.DECLARE
 ) -> tuple[EventBody, ...]:
-    """Return the events for a submission; see :func:`judge`.
+    """Return the events for a submission; see :func:`admit`.
 
     Raises:
         Refused: the submission has faults; all of them are listed.
     """
-    judgement = judge(state, objects, mode)
+    judgement = admit(state, objects, mode)
     if judgement.faults:
         raise Refused(judgement.faults)
     return judgement.bodies
 
 
-def judge(
+def admit(
     state: ClusterState,
     objects: Sequence[SubmittedObject],
     mode: SubmitMode = SubmitMode.DECLARE,
@@ -124,7 +124,7 @@ def judge(
     for item, origin in objects:
         if mode is SubmitMode.DELETE or not _always_there(state, item):
             given.setdefault(_key(item), (item, origin))
-    objections = [*_twice(objects, faulty), *_refusals(state, given, mode, faulty)]
+    objections = [*_duplicates(objects, faulty), *_refusals(state, given, mode, faulty)]
     if objections or faulty:
         own = [_Objection((item.kind, item.key), fault) for item in faulty for fault in item.faults]
         return AdmissionResult(
@@ -136,11 +136,11 @@ def judge(
 
 def _bodies(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode) -> tuple[EventBody, ...]:
     kept = () if mode is SubmitMode.DELETE else given.values()
-    gone = list(_gone(state, given, mode))
+    gone = list(_deleted_keys(state, given, mode))
     return (
-        *(deleted(kind, name) for kind, name in gone if kind == "ClusterNetworkPolicy"),
-        *(declared(item) for item in _sorted(state, kept) if _is_news(state, item)),
-        *(deleted(kind, name) for kind, name in gone if kind != "ClusterNetworkPolicy"),
+        *(deletion_of(kind, name) for kind, name in gone if kind == "ClusterNetworkPolicy"),
+        *(declaration_of(item) for item in _sorted(state, kept) if _is_news(state, item)),
+        *(deletion_of(kind, name) for kind, name in gone if kind != "ClusterNetworkPolicy"),
     )
 
 
@@ -199,7 +199,7 @@ def _depth(state: ClusterState, item: ClusterObject) -> int:
     return 1 if before is not None and before.spec.child_groups else 2
 
 
-def _gone(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode) -> Iterator[_Key]:
+def _deleted_keys(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: SubmitMode) -> Iterator[_Key]:
     """Yield the objects to delete, in reverse order of declaration, names ascending.
 
     An object with only a recorded refusal is deleted too, which clears the refusal.
@@ -216,14 +216,14 @@ def _gone(state: ClusterState, given: Mapping[_Key, SubmittedObject], mode: Subm
                 yield kind, name
 
 
-def _twice(objects: Sequence[SubmittedObject], faulty: Sequence[InvalidObject]) -> Iterator[_Objection]:
+def _duplicates(objects: Sequence[SubmittedObject], faulty: Sequence[InvalidObject]) -> Iterator[_Objection]:
     first: dict[_Key, SourceLocation | None] = {}
     sound = [(_key(item), _place(origin, ("metadata", "name")), _place(origin)) for item, origin in objects]
     others = [((item.kind, item.key), item.place, item.place) for item in faulty if item.key]
     for key, place, whole in [*sound, *others]:
         if key in first:
             before = f", first at {first[key]}" if first[key] else ""
-            problem = f"{key[0]} {shown(key[1])} is given twice{before}"
+            problem = f"{key[0]} {safe_text(key[1])} is given twice{before}"
             yield _Objection(key, Fault("metadata.name", problem, "each object once", place))
         first.setdefault(key, whole)
 
@@ -234,7 +234,7 @@ def _refusals(
     tiers = [(item, origin) for item, origin in given.values() if isinstance(item, Tier)]
     for tier, origin in tiers:
         if tier.metadata.name in RESERVED_TIERS and (mode is SubmitMode.DELETE or not _is_as_reserved(tier)):
-            problem = f"found {shown(tier.metadata.name)}, a reserved tier, which cannot change"
+            problem = f"found {safe_text(tier.metadata.name)}, a reserved tier, which cannot change"
             yield _object((tier, origin), ("metadata", "name"), problem, "a name of your own")
     if mode is SubmitMode.DELETE:
         yield from _in_use(state, given, tiers)
@@ -289,7 +289,7 @@ def _ranks(state: ClusterState, tiers: _Tiers) -> Iterator[_Objection]:
             expected = f"{before.spec.priority}; or delete the tier first"
             yield _object((tier, origin), where, problem, expected)
         elif holders.setdefault(priority, name) != name:
-            problem = f"found {priority}, which is the priority of tier {shown(holders[priority])}"
+            problem = f"found {priority}, which is the priority of tier {safe_text(holders[priority])}"
             yield _object((tier, origin), where, problem, "a priority that no other tier has")
 
 
@@ -319,12 +319,12 @@ def _unknown_tiers(
     where = ("spec", "tier")
     for item, origin in given.values():
         if isinstance(item, ClusterNetworkPolicy) and item.spec.tier not in known:
-            problem = f"found {shown(item.spec.tier)} in {_named(item)}, a tier that is not declared"
+            problem = f"found {safe_text(item.spec.tier)} in {_named(item)}, a tier that is not declared"
             yield _object((item, origin), where, problem, expected)
     for other in faulty:
         name, place = other.tier or (DEFAULT_TIER, other.place)
         if name not in known and name.casefold() not in RESERVED_TIERS:  # as SecurityOps, an older spelling
-            problem = f"found {shown(name)}, a tier that is not declared"
+            problem = f"found {safe_text(name)}, a tier that is not declared"
             yield _Objection((other.kind, other.key), Fault(path_of(where), problem, expected, place))
 
 
@@ -338,17 +338,17 @@ def _nested(state: ClusterState, given: Mapping[_Key, SubmittedObject]) -> Itera
         children = group.spec.child_groups
         for index, child in enumerate(children):
             if child in after and after[child].spec.child_groups:
-                problem = f"found {shown(child)}, which has childGroups itself"
+                problem = f"found {safe_text(child)}, which has childGroups itself"
                 yield _object((group, origin), ("spec", "childGroups", index), problem, "groups without childGroups")
         if children and group.metadata.name in parents:
-            problem = f"found childGroups in a child of ClusterGroup {shown(parents[group.metadata.name])}"
+            problem = f"found childGroups in a child of ClusterGroup {safe_text(parents[group.metadata.name])}"
             yield _object((group, origin), ("spec", "childGroups"), problem, "two levels of groups at most")
 
 
 def _named(item: ClusterObject) -> str:
-    return f"{item.kind} {shown(item.metadata.name)}"
+    return f"{item.kind} {safe_text(item.metadata.name)}"
 
 
 def _listed(names: Sequence[str]) -> str:
-    some = ", ".join(shown(name) for name in names[:5])
+    some = ", ".join(safe_text(name) for name in names[:5])
     return f"{some} and {len(names) - 5} more" if len(names) > 5 else some

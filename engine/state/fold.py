@@ -25,7 +25,7 @@ from engine.events import (
     StateChange,
     Value,
     assignment_of,
-    declared,
+    declaration_of,
 )
 from engine.events.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
 from engine.objects import (
@@ -141,21 +141,21 @@ def evolve(state: ClusterState, body: EventBody) -> ClusterState:
 
 def fold(events: Iterable[Event], state: ClusterState | None = None) -> ClusterState:
     """Return the state after all events, starting from an empty cluster or from ``state``."""
-    return evolved((event.body for event in events), state)
+    return fold_bodies((event.body for event in events), state)
 
 
-def evolved(bodies: Iterable[EventBody], state: ClusterState | None = None) -> ClusterState:
+def fold_bodies(bodies: Iterable[EventBody], state: ClusterState | None = None) -> ClusterState:
     """Return the state after all event bodies, starting from an empty cluster or from ``state``."""
     return reduce(evolve, bodies, state if state is not None else ClusterState())
 
 
-def shortest(state: ClusterState) -> Iterator[EventBody]:
+def snapshot_events(state: ClusterState) -> Iterator[EventBody]:
     """Yield the fewest event bodies that give the state, except its sequence; the order is deterministic."""
     if state.config != DEFAULT_CONFIGURATION:
         yield ConfigDeclared(config=state.config)
     for name in _FIELDS.values():
         objects: Map[str, ClusterObject] = getattr(state, name)
-        yield from (declared(objects[key]) for key in sorted(objects))
+        yield from (declaration_of(objects[key]) for key in sorted(objects))
     # Refusals of objects behind these, which would take them back; proposals behind what became of earlier ones.
     for known in (state.hosts, state.refusals, state.outcomes, state.under_way):
         yield from (known[key] for key in sorted(known))

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.events import StateChange, affects_rules
 
 JsonValue = object
@@ -54,7 +54,7 @@ class ObjectDiff:
     edits: tuple[FieldChange, ...] = ()
 
 
-def edited(change: StateChange | None) -> ObjectDiff | None:
+def diff_of_event(change: StateChange | None) -> ObjectDiff | None:
     """Return what the effect of an event does to its object; None of effects on no object."""
     if change is None or not affects_rules(change.kind):
         return None
@@ -62,18 +62,18 @@ def edited(change: StateChange | None) -> ObjectDiff | None:
         return ObjectDiff(ObjectChangeKind.GONE)
     if change.before is None:
         return ObjectDiff(ObjectChangeKind.NEW)
-    return ObjectDiff(ObjectChangeKind.CHANGED, tuple(edits(_plain(change.before), _plain(change.after))))
+    return ObjectDiff(ObjectChangeKind.CHANGED, tuple(diff_values(_plain(change.before), _plain(change.after))))
 
 
 def _plain(item: BaseModel) -> JsonValue:
     return item.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
-def edits(before: JsonValue, after: JsonValue, path: str = "") -> Iterator[FieldChange]:
+def diff_values(before: JsonValue, after: JsonValue, path: str = "") -> Iterator[FieldChange]:
     """Yield the differences of two plain JSON values, as deep as possible."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
-            yield from edits(before.get(key, ABSENT), after.get(key, ABSENT), _field(path, str(key)))
+            yield from diff_values(before.get(key, ABSENT), after.get(key, ABSENT), _field(path, str(key)))
     elif isinstance(before, list) and isinstance(after, list):
         yield from _of_lists(before, after, path)
     elif before != after or type(before) is not type(after):
@@ -88,7 +88,7 @@ def _of_lists(before: Sequence[JsonValue], after: Sequence[JsonValue], path: str
         paired = last - first == high - low
         for place in range(first, last):
             if paired:
-                yield from edits(before[place], after[low + place - first], f"{path}[{place}]")
+                yield from diff_values(before[place], after[low + place - first], f"{path}[{place}]")
             else:
                 yield FieldChange(f"{path}[{place}]", before[place], ABSENT)
         if not paired:
@@ -96,5 +96,5 @@ def _of_lists(before: Sequence[JsonValue], after: Sequence[JsonValue], path: str
 
 
 def _field(path: str, key: str) -> str:
-    name = key if key.replace("_", "a").isalnum() else f"[{shown(key)}]"
+    name = key if key.replace("_", "a").isalnum() else f"[{safe_text(key)}]"
     return f"{path}.{name}" if path and not name.startswith("[") else f"{path}{name}"

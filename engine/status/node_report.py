@@ -12,7 +12,7 @@ from engine.events.outcomes import ApplyFailed, RulesetApplied
 from engine.rulesets.digest import RulesetDigests
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
-from engine.status.policy_status import PolicyStatus, statuses
+from engine.status.policy_status import PolicyStatus, node_policy_statuses
 
 _SHOWN = 5
 """Maximum number of refused rules in a message."""
@@ -38,7 +38,7 @@ class NodeReport:
     """The last failed apply, which may be long ago."""
 
     @property
-    def gist(self) -> tuple[object, ...]:
+    def watched_fields(self) -> tuple[object, ...]:
         """The parts that a watcher waits for: phases and errors, not the frequently changing counts."""
         policies = tuple((each.policy, each.phase, each.version, each.notes) for each in self.policies)
         return (self.enforced, self.reason, self.message, policies, self.refusal)
@@ -64,7 +64,7 @@ def report_of(
         UnknownNode: the state has no such node.
     """
     enforced, reason, message, sequence, digest = _outcome(state.outcomes.get(node))
-    rules, members = counts(wanted.ruleset)
+    rules, members = count_rules_and_members(wanted.ruleset)
     return NodeReport(
         node=node,
         enforced=enforced,
@@ -75,12 +75,12 @@ def report_of(
         rules=rules,
         sets=len(wanted.ruleset.sets),
         members=members,
-        policies=statuses(state, node, wanted, fingerprints),
+        policies=node_policy_statuses(state, node, wanted, fingerprints),
         refusal=refusal,
     )
 
 
-def counts(ruleset: Ruleset) -> tuple[int, int]:
+def count_rules_and_members(ruleset: Ruleset) -> tuple[int, int]:
     """Return the number of rules of both families and of members of all sets."""
     rules = sum(len(chain.rules) for _, _, chain in ruleset.chains())
     return rules, sum(len(item.members) for item in ruleset.sets)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.compiler import Layout, compile_rules, label_is_cut, log_prefix
-from engine.desired.full import DesiredRuleset, desired, linear
-from engine.events import ObjectRefused, body_as_json, canonical, declared
+from engine.desired.full import DesiredRuleset, desired_ruleset, linear_ruleset
+from engine.events import ObjectRefused, body_as_json, canonical, declaration_of
 from engine.events.outcomes import ApplyFailed, FailedRule, RulesetApplied
 from engine.objects import AppliedTo, ClusterNetworkPolicy, EgressRule, IngressRule, Peer
 from engine.policy.completed_rules import CompletedRule, Plane
-from engine.rulesets.digest import RulesetDigests, fingerprint
+from engine.rulesets.digest import RulesetDigests, ruleset_digest
 from engine.rulesets.ownership import digest
 from engine.state.fold import ClusterState
 
@@ -49,10 +49,10 @@ class PolicyStatus:
 
 def version_of(policy: ClusterNetworkPolicy) -> str:
     """Return a digest of a policy that identifies its version: 16 hexadecimal digits."""
-    return digest(canonical(body_as_json(declared(policy))).decode())
+    return digest(canonical(body_as_json(declaration_of(policy))).decode())
 
 
-def statuses(
+def node_policy_statuses(
     state: ClusterState, node: str, wanted: DesiredRuleset | None = None, fingerprints: RulesetDigests | None = None
 ) -> tuple[PolicyStatus, ...]:
     """Return the status of every policy that applies to a node or was refused, by name.
@@ -66,7 +66,7 @@ def statuses(
     Raises:
         UnknownNode: the state has no such node.
     """
-    wanted = wanted or desired(state, node)
+    wanted = wanted or desired_ruleset(state, node)
     by_policy: dict[str, list[CompletedRule]] = {}
     for rule in wanted.rules:
         if rule.plane is Plane.NODES:
@@ -115,7 +115,11 @@ def _phase(
         case RulesetApplied(ruleset=known, realized=sequence):
             tried = _without_failures(state, node, wanted)
             same = known == fingerprints.of(tried.ruleset)
-            one_by_one = not same and tried.options.layout is not Layout.LINEAR and known == fingerprint(linear(tried))
+            one_by_one = (
+                not same
+                and tried.options.layout is not Layout.LINEAR
+                and known == ruleset_digest(linear_ruleset(tried))
+            )
             reached = (same or one_by_one) and not under_way
             notes = (*notes, _ONE_BY_ONE) if one_by_one else notes
             return (Phase.REALIZED if reached else Phase.REALIZING), sequence, notes

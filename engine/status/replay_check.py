@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engine.compiler import compile_rules
-from engine.desired.full import DesiredRuleset, desired
+from engine.desired.full import DesiredRuleset, desired_ruleset
 from engine.events.outcomes import ApplyProposed, RulesetApplied
 from engine.objects.config import Configuration
 from engine.policy.completed_rules import CompletedRule, Plane
-from engine.policy.resolve import in_order
-from engine.rulesets.digest import fingerprint
+from engine.policy.resolve import sort_rules
+from engine.rulesets.digest import ruleset_digest
 from engine.state.fold import ClusterState
 
 
@@ -52,9 +52,9 @@ class ReplayChecker:
             UnknownNode: the state has no such node.
         """
         hosts = now.hosts if self.node in now.hosts else state.hosts
-        wanted = desired(replace(state, hosts=hosts, config=self.configured(state.config)), self.node)
+        wanted = desired_ruleset(replace(state, hosts=hosts, config=self.configured(state.config)), self.node)
         if isinstance(outcome, ApplyProposed):
-            return ReplayCheck(outcome.wanted, outcome.ruleset, fingerprint(wanted.ruleset))
+            return ReplayCheck(outcome.wanted, outcome.ruleset, ruleset_digest(wanted.ruleset))
         return self._applied(wanted, outcome)
 
     def _applied(self, wanted: DesiredRuleset, outcome: RulesetApplied) -> ReplayCheck:
@@ -64,8 +64,8 @@ class ReplayChecker:
         kept = {key: rule for key, rule in self._held.items() if key in failed & rules.keys()}
         found = ""
         for tried in ({**lacking, **kept}, lacking) if kept else (lacking,):
-            ruleset = compile_rules(in_order(tried.values()), wanted.options) if failed else wanted.ruleset
-            found = fingerprint(ruleset)
+            ruleset = compile_rules(sort_rules(tried.values()), wanted.options) if failed else wanted.ruleset
+            found = ruleset_digest(ruleset)
             self._held = tried
             if found == outcome.ruleset:
                 break

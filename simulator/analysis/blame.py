@@ -1,23 +1,23 @@
 """Blame for one packet: the last two events that changed its verdict.
 
-`fates` folds a history of event bodies and compiles the ruleset after each relevant event. A `Walker` evaluates the
-packets with each ruleset. The result is one `BlameResult` per packet.
+`blame_history` folds a history of event bodies and compiles the ruleset after each relevant event. A `Walker`
+evaluates the packets with each ruleset. The result is one `BlameResult` per packet.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.desired.incremental import Derivation, derived
+from engine.desired.incremental import Derivation, derive
 from engine.events import EventBody
 from engine.policy.completed_rules import Direction
-from engine.policy.relevance import PacketScope, single
+from engine.policy.relevance import PacketScope, address_span
 from engine.rulesets.model import Hook, Ruleset
 from engine.state.fold import ClusterState
 from simulator.netfilter import Evaluation, Walker
 from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet
 
-NOTHING = ClusterState()
+EMPTY_STATE = ClusterState()
 """Start state of a complete history."""
 
 DIRECTIONS = {Hook.INPUT: Direction.INGRESS, Hook.OUTPUT: Direction.EGRESS}
@@ -47,19 +47,19 @@ class BlameResult:
         self.answer = answer
 
 
-def concern_of(packet: Packet, node: str) -> PacketScope:
+def packet_scope(packet: Packet, node: str) -> PacketScope:
     """Return the scope of events that can change the packet's verdict on a node."""
     direction = DIRECTIONS.get(hook_of(packet))
     far = packet.dst if direction is Direction.EGRESS else packet.src
     ports = None if packet.dport is None else ((packet.dport, packet.dport),)
-    return PacketScope(node, direction, (single(far),), frozenset({packet.protocol}), ports)
+    return PacketScope(node, direction, (address_span(far),), frozenset({packet.protocol}), ports)
 
 
 def rulesets(
-    history: Iterable[tuple[int, EventBody]], node: str, start: ClusterState = NOTHING
+    history: Iterable[tuple[int, EventBody]], node: str, start: ClusterState = EMPTY_STATE
 ) -> Iterator[tuple[int, Ruleset]]:
     """Yield the desired ruleset of a node at the start, and after each event that changes it."""
-    now: Derivation = derived(start, node)
+    now: Derivation = derive(start, node)
     yield start.sequence, now.ruleset
     for sequence, body in history:
         before, now = now, now.after(body)
@@ -67,8 +67,8 @@ def rulesets(
             yield sequence, now.ruleset
 
 
-def fates(
-    history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet], start: ClusterState = NOTHING
+def blame_history(
+    history: Iterable[tuple[int, EventBody]], node: str, packets: Sequence[Packet], start: ClusterState = EMPTY_STATE
 ) -> tuple[BlameResult, ...]:
     """Evaluate packets over a history; return one result per packet.
 

@@ -1,8 +1,8 @@
 """Blame for a packet set: for each packet, the last event that changed its verdict.
 
 The search goes backwards: packets that an event changed are removed, and earlier events are checked for the rest.
-`shifts` takes the rulesets of a history and a `PacketRegion`; it returns the changes and the packets left unchanged.
-Raises `NoProof` and `WitnessMismatch`.
+`blame_packet_set` takes the rulesets of a history and a `PacketRegion`; it returns the changes and the packets left
+unchanged. Raises `NoProof` and `WitnessMismatch`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from engine.policy.completed_rules import Direction
 from engine.policy.relevance import NumberSpan, PacketScope, PortSpan
 from engine.rulesets.model import Family, Hook, Ruleset
 from simulator.analysis.blame import DIRECTIONS
-from simulator.analysis.compare import VerdictChange, moved
+from simulator.analysis.compare import VerdictChange, changes_at_hook
 from simulator.expression import Expression
 from simulator.packet_sets.fields import ABSENT
 from simulator.packets import Packet
@@ -64,16 +64,16 @@ Rulesets = Sequence[tuple[int, Ruleset]]
 """Rulesets of a history from its start on, each with the number of the event that led to it."""
 
 
-def concerns_of(region: PacketRegion, budget: Budget) -> tuple[PacketScope, ...]:
+def region_scopes(region: PacketRegion, budget: Budget) -> tuple[PacketScope, ...]:
     """Return the scopes of events that can change these packets' verdicts, one for each family of the expression.
 
     Raises:
         NoProof: The budget of memory or time is exceeded.
     """
-    return tuple(found for family in Family if (found := _concern(region, family, budget)))
+    return tuple(found for family in Family if (found := _family_scope(region, family, budget)))
 
 
-def _concern(region: PacketRegion, family: Family, budget: Budget) -> PacketScope | None:
+def _family_scope(region: PacketRegion, family: Family, budget: Budget) -> PacketScope | None:
     library = SymbolicRulesetReader(family)
     atlas = SymbolicContext.of(library, [library.read(Ruleset())], [region.where], budget)
     meant, space = atlas.meant(region.where), atlas.space
@@ -89,7 +89,7 @@ def _concern(region: PacketRegion, family: Family, budget: Budget) -> PacketScop
     return PacketScope(region.node, direction, far, numbers, spans)
 
 
-def shifts(
+def blame_packet_set(
     rulesets: Rulesets, region: PacketRegion, most: int, budget: Budget
 ) -> tuple[tuple[RegionChange, ...], tuple[UnchangedPackets, ...]]:
     """Return the last events, at most ``most``, that changed verdicts, latest first; and the unchanged packets.
@@ -98,18 +98,20 @@ def shifts(
         NoProof: The budget of memory or time is exceeded.
         WitnessMismatch: The packet simulator disagrees.
     """
-    touching = {place for family in Family for place in islice(_touching(rulesets, region, family, budget), most)}
+    touching = {
+        place for family in Family for place in islice(_changing_places(rulesets, region, family, budget), most)
+    }
     places = sorted(touching, reverse=True)[:most]
     changes: dict[int, list[VerdictChange]] = {place: [] for place in places}
     rests: list[UnchangedPackets] = []
     for family in Family:
         library = SymbolicRulesetReader(family)
-        worlds = {place: _around(library, rulesets, place) for place in places}
+        worlds = {place: _rulesets_around(library, rulesets, place) for place in places}
         all_worlds = [library.read(Ruleset()), *(each for pair in worlds.values() for each in pair)]
         atlas = SymbolicContext.of(library, all_worlds, [region.where], budget)
-        rest = atlas.meant(region.where) & _all(atlas, library.read(Ruleset()), region.hook)
+        rest = atlas.meant(region.where) & _packets_at_hook(atlas, library.read(Ruleset()), region.hook)
         for place in places:
-            for change, packets in moved(atlas, worlds[place], region.hook, rest):
+            for change, packets in changes_at_hook(atlas, worlds[place], region.hook, rest):
                 changes[place].append(change)
                 with within_limits():
                     rest &= ~packets
@@ -120,19 +122,19 @@ def shifts(
     return tuple(told), tuple(rests)
 
 
-def _touching(rulesets: Rulesets, region: PacketRegion, family: Family, budget: Budget) -> Iterator[int]:
+def _changing_places(rulesets: Rulesets, region: PacketRegion, family: Family, budget: Budget) -> Iterator[int]:
     """Yield the indexes of rulesets that treat some packets differently from the previous one, last first."""
     library = SymbolicRulesetReader(family)
     for place in range(len(rulesets) - 1, 0, -1):
-        worlds = _around(library, rulesets, place)
+        worlds = _rulesets_around(library, rulesets, place)
         if worlds[0].hooks[region.hook] == worlds[1].hooks[region.hook]:
             continue
         atlas = SymbolicContext.of(library, worlds, [region.where], budget)
-        if next(moved(atlas, worlds, region.hook, atlas.meant(region.where)), None) is not None:
+        if next(changes_at_hook(atlas, worlds, region.hook, atlas.meant(region.where)), None) is not None:
             yield place
 
 
-def _all(atlas: SymbolicContext, world: SymbolicRuleset, hook: Hook) -> BddFunction:
+def _packets_at_hook(atlas: SymbolicContext, world: SymbolicRuleset, hook: Hook) -> BddFunction:
     """Return all packets at a hook."""
     first, *others = atlas.fates(world, hook).verdicts.values()
     with within_limits():
@@ -141,5 +143,7 @@ def _all(atlas: SymbolicContext, world: SymbolicRuleset, hook: Hook) -> BddFunct
     return first
 
 
-def _around(library: SymbolicRulesetReader, rulesets: Rulesets, place: int) -> tuple[SymbolicRuleset, SymbolicRuleset]:
+def _rulesets_around(
+    library: SymbolicRulesetReader, rulesets: Rulesets, place: int
+) -> tuple[SymbolicRuleset, SymbolicRuleset]:
     return library.read(rulesets[place - 1][1]), library.read(rulesets[place][1])

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from engine.errors import plain
+from engine.errors import printable
 from engine.rulesets.model import Family, Hook, Ruleset
-from simulator.analysis.witness import confirmed, taken
+from simulator.analysis.witness import assumed_results, confirm_example
 from simulator.context import LOOPBACK
 from simulator.matches.formula import STATES
 from simulator.netfilter import Decision, Verdict
@@ -64,8 +64,8 @@ class VerdictChange:
     @property
     def summary(self) -> str:
         """The change as a sentence."""
-        was, now = by(self.was, self.old_decided_by), by(self.now, self.new_decided_by)
-        return f"{traffic(self.hull, self.family)} changes from {was} to {now}"
+        was, now = verdict_text(self.was, self.old_decided_by), verdict_text(self.now, self.new_decided_by)
+        return f"{traffic_text(self.hull, self.family)} changes from {was} to {now}"
 
 
 def compare(
@@ -101,11 +101,11 @@ def changes(atlas: SymbolicContext, before: SymbolicRuleset, after: SymbolicRule
 def _at_hook(
     atlas: SymbolicContext, before: SymbolicRuleset, after: SymbolicRuleset, hook: Hook
 ) -> Iterator[VerdictChange]:
-    for found, _ in moved(atlas, (before, after), hook):
+    for found, _ in changes_at_hook(atlas, (before, after), hook):
         yield found
 
 
-def moved(
+def changes_at_hook(
     atlas: SymbolicContext,
     worlds: tuple[SymbolicRuleset, SymbolicRuleset],
     hook: Hook,
@@ -153,8 +153,8 @@ def _change(
     packets: BddFunction,
 ) -> VerdictChange:
     (before, after), (first, second) = worlds, ends
-    confirmed(before.ruleset, hook, shown, first.verdict, first)
-    confirmed(after.ruleset, hook, shown, second.verdict, second)
+    confirm_example(before.ruleset, hook, shown, first.verdict, first)
+    confirm_example(after.ruleset, hook, shown, second.verdict, second)
     return VerdictChange(
         hook,
         atlas.space.family,
@@ -165,7 +165,7 @@ def _change(
         first.decision,
         second.decision,
         hull(atlas.space, packets),
-        tuple(dict.fromkeys((*taken(before.ruleset, shown), *taken(after.ruleset, shown)))),
+        tuple(dict.fromkeys((*assumed_results(before.ruleset, shown), *assumed_results(after.ruleset, shown)))),
     )
 
 
@@ -184,14 +184,16 @@ def hull(space: PacketSpace, packets: BddFunction) -> FieldHulls:
     protocols = values(space, packets, "protocol")
     if protocols != [(0, 0xFF)]:
         numbers = [number for low, high in protocols for number in range(low, high + 1)]
-        found["proto"] = _few([protocol_names.protocol_name(number, family) for number in numbers[: MOST_VALUES + 1]])
+        found["proto"] = _shortened(
+            [protocol_names.protocol_name(number, family) for number in numbers[: MOST_VALUES + 1]]
+        )
     for name in ("sport", "dport"):
         ranges = [(max(low, 0), high) for low, high in values(space, packets, name) if high != ABSENT]
         if ranges and ranges != [(0, 0xFFFF)]:
             found[name] = _spans(ranges)
     messages = [(low, high) for low, high in values(space, packets, "icmp") if high != ABSENT]
     if messages and messages not in ([(0, 0xFFFF)], [(ABSENT, 0xFFFF)]):
-        found["icmp"] = _few([_message(low, high) for low, high in messages])
+        found["icmp"] = _shortened([_icmp_text(low, high) for low, high in messages])
     states = [number for low, high in values(space, packets, "state") for number in range(low, high + 1)]
     if len(states) < len(STATES):
         found["state"] = tuple(STATES[number].lower() for number in states)
@@ -233,17 +235,17 @@ def _spans(ranges: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     return tuple(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
 
 
-def _message(low: int, high: int) -> str:
+def _icmp_text(low: int, high: int) -> str:
     if low >> 8 == high >> 8 and (low & 0xFF, high & 0xFF) != (0, 0xFF):
         return f"{low >> 8}/{low & 0xFF}" if low == high else f"{low >> 8}/{low & 0xFF}-{high & 0xFF}"
     return str(low >> 8) if low >> 8 == high >> 8 else f"{low >> 8}-{high >> 8}"
 
 
-def _few(found: Sequence[str]) -> tuple[str, ...]:
+def _shortened(found: Sequence[str]) -> tuple[str, ...]:
     return tuple(found[:MOST_VALUES]) + (("…",) if len(found) > MOST_VALUES else ())
 
 
-def traffic(found: FieldHulls, family: Family) -> str:
+def traffic_text(found: FieldHulls, family: Family) -> str:
     """Describe the packets of a hull in words."""
     said = {key: _listed(listed) for key, listed in found.items()}
     if "new" in found.get("state", ()):
@@ -252,23 +254,23 @@ def traffic(found: FieldHulls, family: Family) -> str:
     words = [protocol if "…" not in protocol else f"{family.value} of many protocols"]
     if "dport" in said or "icmp" in said:
         words.append(said.get("dport") or said["icmp"])
-    words += [f"{word} {said[key]}" for key, word in _WORDS.items() if key in said]
+    words += [f"{word} {said[key]}" for key, word in _FIELD_WORDS.items() if key in said]
     return " ".join(words)
 
 
 def _listed(words: Sequence[str]) -> str:
-    told = plain(", ".join(word.removeprefix("!") for word in words))
+    told = printable(", ".join(word.removeprefix("!") for word in words))
     return f"any but {told}" if words and words[0].startswith("!") else told
 
 
-_WORDS = {"src": "from", "sport": "from port", "dst": "to", "in": "in by", "out": "out by", "state": "in state"}
+_FIELD_WORDS = {"src": "from", "sport": "from port", "dst": "to", "in": "in by", "out": "out by", "state": "in state"}
 
 
-def by(verdict: Verdict, decision: Decision | None) -> str:
+def verdict_text(verdict: Verdict, decision: Decision | None) -> str:
     """Describe a verdict and its source: a policy, or a rule of the host's own."""
     if decision is None:
         return f"{verdict} (nothing decides)"
     if decision.policy:
-        return f"{verdict} (policy {plain(decision.policy)}, rule {plain(decision.policy_rule or '')})"
-    place = plain(f"{decision.table}/{decision.chain}")
+        return f"{verdict} (policy {printable(decision.policy)}, rule {printable(decision.policy_rule or '')})"
+    place = printable(f"{decision.table}/{decision.chain}")
     return f"{verdict} ({place} rule {decision.rule})" if decision.rule else f"{verdict} (policy of chain {place})"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from engine.desired.full import desired
-from engine.desired.node_classes import kinds
+from engine.desired.full import desired_ruleset
+from engine.desired.node_classes import node_classes
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 from simulator.analysis.compare import VerdictChange, compare
@@ -50,7 +50,7 @@ def compare_fleet(
         WitnessMismatch: The packet simulator disagrees.
     """
     shares = list(_shared(old, new, set(old.nodes) & set(new.nodes)))
-    sides = [tuple(desired(state, nodes[0]).ruleset for state in (old, new)) for nodes in shares]
+    sides = [tuple(desired_ruleset(state, nodes[0]).ruleset for state in (old, new)) for nodes in shares]
     work = [executor.submit(_compared, before, after, budget) for before, after in sides]
     return tuple(GroupComparison(nodes, done.result()) for nodes, done in zip(shares, work, strict=True))
 
@@ -64,15 +64,15 @@ def prove_fleet(
         Refused: A policy names a tier that the state lacks.
         WitnessMismatch: The packet simulator disagrees.
     """
-    shares = kinds(state)
-    work = [executor.submit(_proved, desired(state, nodes[0]).ruleset, invariants, budget) for nodes in shares]
+    shares = node_classes(state)
+    work = [executor.submit(_proved, desired_ruleset(state, nodes[0]).ruleset, invariants, budget) for nodes in shares]
     return tuple(GroupProof(nodes, done.result()) for nodes, done in zip(shares, work, strict=True))
 
 
 def _shared(old: ClusterState, new: ClusterState, names: set[str]) -> Iterator[tuple[str, ...]]:
     """Yield groups of nodes that have equal rules in each of the two states."""
     then, now = (
-        {name: nodes for nodes in kinds(state, names) for name in nodes} if names else {} for state in (old, new)
+        {name: nodes for nodes in node_classes(state, names) for name in nodes} if names else {} for state in (old, new)
     )
     found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for name in sorted(names):

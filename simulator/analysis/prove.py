@@ -8,10 +8,10 @@ simulator disagrees with a counterexample.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.errors import NoProof, plain
+from engine.errors import NoProof, printable
 from engine.rulesets.model import Family, Hook, Ruleset
 from simulator.analysis.invariants import InvariantKind, ParsedInvariant
-from simulator.analysis.witness import confirmed, taken
+from simulator.analysis.witness import assumed_results, confirm_example
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet
 from simulator.symbolic import (
@@ -41,8 +41,8 @@ class Witness:
     def words(self) -> str:
         """The evidence on one line."""
         by = self.decided_by
-        where = plain(f" by {by.table}/{by.chain} rule {by.rule}") if by else ""
-        return "; ".join((f"{self.packet.words}: {self.verdict.value}{where}", *map(plain, self.assumptions)))
+        where = printable(f" by {by.table}/{by.chain} rule {by.rule}") if by else ""
+        return "; ".join((f"{self.packet.words}: {self.verdict.value}{where}", *map(printable, self.assumptions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def witness_of(
         shown = example(atlas.space, end.packets)
     if shown is None:
         raise ValueError(found)
-    confirmed(world.ruleset, hook, shown, end.verdict, end)
+    confirm_example(world.ruleset, hook, shown, end.verdict, end)
     if before is not None:
-        confirmed(before.ruleset, hook, shown, Verdict.ACCEPT)
-    return Witness(shown.packet, end.verdict, end.decision, taken(world.ruleset, shown))
+        confirm_example(before.ruleset, hook, shown, Verdict.ACCEPT)
+    return Witness(shown.packet, end.verdict, end.decision, assumed_results(world.ruleset, shown))

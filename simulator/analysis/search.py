@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.rulesets.model import Family, Hook, Ruleset
-from simulator.analysis.witness import confirmed, taken
+from simulator.analysis.witness import assumed_results, confirm_example
 from simulator.expression import Expression
 from simulator.netfilter import Decision, Verdict
 from simulator.packets import Packet
@@ -86,17 +86,19 @@ def _searched(ruleset: Ruleset, asked: SearchQuestion, family: Family, budget: B
             found = atlas.space.anyhow(found)
         if is_false(found):
             return SearchResult()
-        return _told(atlas, world, asked, found)
+        return _search_result(atlas, world, asked, found)
 
 
-def _told(atlas: SymbolicContext, world: SymbolicRuleset, asked: SearchQuestion, found: BddFunction) -> SearchResult:
+def _search_result(
+    atlas: SymbolicContext, world: SymbolicRuleset, asked: SearchQuestion, found: BddFunction
+) -> SearchResult:
     must = asked.mode is SearchMode.MUST
     # In mode must the verdict is certain, but the deciding rule may depend on unmodelled matches: any rule may decide.
     end = None if must else atlas.decided(world, asked.hook, found)
     shown = example(atlas.space, found if end is None else end.packets)
     if shown is None:
         return SearchResult()
-    answer = confirmed(world.ruleset, asked.hook, shown, asked.verdict, end)
+    answer = confirm_example(world.ruleset, asked.hook, shown, asked.verdict, end)
     decision = answer.decided_by if answer else end.decision if end else None
-    assumptions = () if must else (*taken(world.ruleset, shown), *(answer.assumptions if answer else ()))
+    assumptions = () if must else (*assumed_results(world.ruleset, shown), *(answer.assumptions if answer else ()))
     return SearchResult(count(atlas.space, found), shown.packet, decision, assumptions)

@@ -49,7 +49,7 @@ def no_longer_admitted(
         route: Finds the interface to a remote address.
     """
     walker = Walker(rules)
-    return tuple(flow for flow in flows for packet in _first(flow, own, route) if _refused(walker, packet))
+    return tuple(flow for flow in flows for packet in _first_packets(flow, own, route) if _refused(walker, packet))
 
 
 def _refused(walker: Walker, packet: Packet) -> bool:
@@ -59,7 +59,7 @@ def _refused(walker: Walker, packet: Packet) -> bool:
     )
 
 
-def _first(flow: TrackedFlow, own: Collection[Address], route: RouteLookup) -> Iterator[Packet]:
+def _first_packets(flow: TrackedFlow, own: Collection[Address], route: RouteLookup) -> Iterator[Packet]:
     """Yield a flow's first packet as the filter table sees it: after DNAT, before SNAT."""
     arrives, leaves = flow.answer_src in own, flow.src in own
     if arrives == leaves:

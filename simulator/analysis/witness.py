@@ -24,34 +24,34 @@ If the result depends on the packet alone, the key is only the match text and ap
 _NEVER = (Match("", "protocol", ("0",), negated=True),)
 """Match that no packet satisfies, as protocol 0 means every protocol."""
 
-_OF_THE_PACKET = 1
-_OF_MATCHES = frozenset({_OF_THE_PACKET, 5})
+_PACKET_KEY_LENGTH = 1
+_MATCH_KEY_LENGTHS = frozenset({_PACKET_KEY_LENGTH, 5})
 """Number of parts of keys about matches; keys about values that rules write have more."""
 
 
-def replayed(ruleset: Ruleset, hook: Hook, example: ExamplePacket) -> Evaluation | None:
+def replay_example(ruleset: Ruleset, hook: Hook, example: ExamplePacket) -> Evaluation | None:
     """Return the evaluation of an example at a hook.
 
     None if it depends on a value that cannot be forced: a rule wrote it and it is unknown.
     """
-    if any(len(key) not in _OF_MATCHES for key in example.answers):
+    if any(len(key) not in _MATCH_KEY_LENGTHS for key in example.answers):
         return None
-    return _walker(answered(ruleset, example.packet.family, example.answers)).verdict(example.packet, hook)
+    return _walker(with_assumed_results(ruleset, example.packet.family, example.answers)).verdict(example.packet, hook)
 
 
-_KNOWN = deque[tuple[Ruleset, Walker]](maxlen=4)
+_CACHED_WALKERS = deque[tuple[Ruleset, Walker]](maxlen=4)
 
 
 def _walker(ruleset: Ruleset) -> Walker:
     """Return a walker, cached by ruleset identity: building one takes longer than a walk."""
-    found = next((walker for known, walker in _KNOWN if known is ruleset), None)
+    found = next((walker for known, walker in _CACHED_WALKERS if known is ruleset), None)
     if found is None:
         found = Walker(ruleset)
-        _KNOWN.append((ruleset, found))
+        _CACHED_WALKERS.append((ruleset, found))
     return found
 
 
-def confirmed(
+def confirm_example(
     ruleset: Ruleset, hook: Hook, example: ExamplePacket, verdict: Verdict, end: DecidedPackets | None = None
 ) -> Evaluation | None:
     """Return the evaluation of an example after comparing it with the symbolic result; None if it cannot be replayed.
@@ -61,7 +61,7 @@ def confirmed(
     Raises:
         WitnessMismatch: The evaluation differs from the symbolic result.
     """
-    answer = replayed(ruleset, hook, example)
+    answer = replay_example(ruleset, hook, example)
     if answer is None:
         return None
     if answer.verdict is not verdict or (end is not None and answer.decided_by != end.decision):
@@ -70,39 +70,39 @@ def confirmed(
     return answer
 
 
-def taken(ruleset: Ruleset, example: ExamplePacket) -> tuple[str, ...]:
+def assumed_results(ruleset: Ruleset, example: ExamplePacket) -> tuple[str, ...]:
     """Describe the assumed results of unmodelled matches for an example, each with its rule."""
     found: list[str] = []
     for table, chain, number, rule, place in _rules(ruleset, example.packet.family) if example.answers else ():
         where = f"{table.name}/{chain.name} rule {number}"
         for key, answer in example.answers.items():
-            if _is_about(key, (table.name, chain.name, rule, place)):
+            if _concerns_rule(key, (table.name, chain.name, rule, place)):
                 what = f"'{key[-1]}' is taken {'to match' if answer else 'not to match'}"
-                found.append(f"{where}: {what if len(key) in _OF_MATCHES else _UNKNOWN.format(key[-2])}")
+                found.append(f"{where}: {what if len(key) in _MATCH_KEY_LENGTHS else _UNKNOWN.format(key[-2])}")
     return tuple(dict.fromkeys(found))
 
 
 _UNKNOWN = "what it writes to {} is not known"
 
 
-def _is_about(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> bool:
+def _concerns_rule(key: tuple[object, ...], place: tuple[str, str, Rule, int]) -> bool:
     """Return whether a key concerns this rule."""
-    if len(key) != _OF_THE_PACKET:
+    if len(key) != _PACKET_KEY_LENGTH:
         return key[:4] == place
     matches = place[2].matches
     return key[0] in {*(spelled(*group) for group in groups(matches)), *map(spelled, matches)}
 
 
-def answered(ruleset: Ruleset, family: Family, answers: FreeMatchAnswers) -> Ruleset:
+def with_assumed_results(ruleset: Ruleset, family: Family, answers: FreeMatchAnswers) -> Ruleset:
     """Return a ruleset in which matches with an assumed result are replaced by that result."""
     if not answers:
         return ruleset
     changed: dict[tuple[str, str, int], Rule] = {}
     for table, chain, number, rule, place in _rules(ruleset, family):
         known = (table.name, chain.name, rule, place)
-        texts = {str(key[-1]): held for key, held in answers.items() if _is_about(key, known)}
+        texts = {str(key[-1]): held for key, held in answers.items() if _concerns_rule(key, known)}
         if texts:
-            changed[table.name, chain.name, number] = _answered(rule, texts)
+            changed[table.name, chain.name, number] = _rule_with_results(rule, texts)
     tables = tuple(
         Table(table.name, tuple(_chain(table, chain, changed) for chain in table.chains))
         for table in ruleset.tables(family)
@@ -116,7 +116,7 @@ def _chain(table: Table, chain: Chain, changed: Mapping[tuple[str, str, int], Ru
     return replace(chain, rules=rules)
 
 
-def _answered(rule: Rule, texts: Mapping[str, bool]) -> Rule:
+def _rule_with_results(rule: Rule, texts: Mapping[str, bool]) -> Rule:
     if not all(texts.values()):
         return replace(rule, matches=(*_NEVER, *(match for match in rule.matches if match.module == "comment")))
     kept = [

@@ -8,7 +8,7 @@ nf_conn`` and nf_nat_core.c of the kernel.
 from dataclasses import dataclass, replace
 
 from simulator.conntrack import sctp, tcp
-from simulator.conntrack.tuples import opposite, tuple_of
+from simulator.conntrack.tuples import reply_tuple, tuple_of
 from simulator.packets import Connection, ConnectionTuple, Packet, protocol_names, rewritten
 
 _UDP, _UDP_STREAM, _ICMP, _OTHER = 30, 120, 30, 600
@@ -62,7 +62,7 @@ class ConnectionEntry:
         """Whether it is a closed TCP connection."""
         return self.tcp in {"TW", "CL"}
 
-    def seen_as(self, *, replying: bool) -> Connection:
+    def as_connection(self, *, replying: bool) -> Connection:
         """Return the part of the entry that rules can match."""
         flags = {"SEEN_REPLY": self.replied, "ASSURED": self.assured, "CONFIRMED": self.confirmed}
         status = frozenset(word for word, is_so in flags.items() if is_so)
@@ -87,7 +87,7 @@ class ConnectionEntry:
         """Record how rules rewrote the first packet, for destinations (DNAT) or sources (SNAT)."""
         self.settled |= {kind}
         key = tuple_of(after)
-        answer = opposite(key) if key else None
+        answer = reply_tuple(key) if key else None
         if answer is not None and key != tuple_of(before):
             self.reply = answer
             self.rewritten |= {kind}
@@ -97,36 +97,36 @@ class ConnectionEntry:
         opposite_kind = {"DNAT": "SNAT", "SNAT": "DNAT"}[kind]
         if (opposite_kind if replying else kind) not in self.rewritten:
             return packet
-        target = opposite(self.original if replying else self.reply)
+        target = reply_tuple(self.original if replying else self.reply)
         if target is None:
             return packet
-        return _aimed(packet, target) if kind == "DNAT" else _from(packet, target)
+        return _with_destination(packet, target) if kind == "DNAT" else _with_source(packet, target)
 
     def translated_error(self, packet: Packet, kind: str, *, replying: bool) -> Packet:
         """Return an ICMP error about this connection with its addresses and its quoted packet rewritten."""
         opposite_kind = {"DNAT": "SNAT", "SNAT": "DNAT"}[kind]
         if (opposite_kind if replying else kind) not in self.rewritten:
             return packet
-        target = opposite(self.original if replying else self.reply)
+        target = reply_tuple(self.original if replying else self.reply)
         if target is None or packet.inner is None:
             return packet
-        quoted = opposite(target)
+        quoted = reply_tuple(target)
         inner = packet.inner
         if kind == "DNAT":
             outer = rewritten(packet, dst=target[2])
-            inner = _from(inner, quoted) if quoted else inner
+            inner = _with_source(inner, quoted) if quoted else inner
         else:
             outer = rewritten(packet, src=target[1])
-            inner = _aimed(inner, quoted) if quoted else inner
+            inner = _with_destination(inner, quoted) if quoted else inner
         return replace(outer, inner=inner)
 
 
-def _aimed(packet: Packet, target: ConnectionTuple) -> Packet:
+def _with_destination(packet: Packet, target: ConnectionTuple) -> Packet:
     port = target[4] if packet.protocol in protocol_names.PORT_PROTOCOLS else None
     return rewritten(packet, dst=target[2], dport=port, icmp_id=_identifier(packet, target))
 
 
-def _from(packet: Packet, target: ConnectionTuple) -> Packet:
+def _with_source(packet: Packet, target: ConnectionTuple) -> Packet:
     port = target[3] if packet.protocol in protocol_names.PORT_PROTOCOLS else None
     return rewritten(packet, src=target[1], sport=port, icmp_id=_identifier(packet, target))
 

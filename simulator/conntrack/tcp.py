@@ -49,12 +49,12 @@ TIMEOUTS: Mapping[str, int] = {
 """Seconds that an idle connection is kept, by state: the kernel's defaults (nf_conntrack-sysctl)."""
 
 
-def valid(packet: Packet) -> bool:
+def has_valid_flags(packet: Packet) -> bool:
     """Return whether the packet's flags can occur together; true for protocols other than TCP."""
     return packet.protocol != protocol_names.TCP or packet.flags & _CHECKED_FLAGS in _VALID_FLAGS
 
 
-def following(state: str, packet: Packet, *, reply: bool) -> str:
+def next_state(state: str, packet: Packet, *, reply: bool) -> str:
     """Return the next state after a packet; for protocols other than TCP, the current state."""
     return _TABLES[reply, flag_of(packet)][state] if packet.protocol == protocol_names.TCP else state
 

@@ -12,7 +12,7 @@ from itertools import islice
 from engine.rulesets.model import Family, Hook
 from simulator.conntrack import sctp, tcp
 from simulator.conntrack.entry import ConnectionEntry
-from simulator.conntrack.tuples import REPLY_OF, opposite, tuple_of
+from simulator.conntrack.tuples import REPLY_OF, reply_tuple, tuple_of
 from simulator.context import Host, PacketContext
 from simulator.netfilter import Evaluation, Verdict, Walker
 from simulator.netfilter.nat_tuples import nearest
@@ -31,10 +31,10 @@ MOST_CONNECTIONS = 262_144
 NatSource = tuple[int, int, Address, int]
 """Zone, protocol, address, and port or ICMP identifier."""
 
-_HARDER = 32
+_EVICTION_TRIES = 32
 """Once this many tries are left, a new connection may evict a closed one (``NF_NAT_HARDER_THRESH``)."""
 
-_GIVES_WAY = frozenset({"TW", "CL", "S2"})
+_EVICTABLE_STATES = frozenset({"TW", "CL", "S2"})
 """TCP states that may be evicted (``nf_nat_may_kill``): those from ``TCP_CONNTRACK_TIME_WAIT`` on."""
 
 _OPENING = frozenset({"SYN", "ACK"})
@@ -88,7 +88,7 @@ class ConnectionTracker:
     def track(self, packet: Packet) -> TrackedPacket:
         """Return the packet with its connection, and update that connection if it is known."""
         found = self._tracked(packet)
-        seen = found.entry.seen_as(replying=found.replying) if found.entry else None
+        seen = found.entry.as_connection(replying=found.replying) if found.entry else None
         return replace(found, packet=replace(found.packet, connection=seen))
 
     def confirm(self, found: TrackedPacket) -> bool:
@@ -123,13 +123,13 @@ class ConnectionTracker:
     def taken(self, packet: Packet, left: int) -> bool:
         """See `ConnectionLookup.taken`; the entry of the same first packet does not count."""
         key = tuple_of(packet)
-        answer = opposite(key) if key else None
+        answer = reply_tuple(key) if key else None
         found = self._known((packet.zone, answer), packet.time) if answer else None
         own = packet.connection.original if packet.connection else None
         if found is None or found.original == own:
             return False
-        gives_way = found.tcp in _GIVES_WAY and "SNAT" in found.rewritten and packet.flags & _OPENING == {"SYN"}
-        if left > _HARDER or not gives_way:
+        gives_way = found.tcp in _EVICTABLE_STATES and "SNAT" in found.rewritten and packet.flags & _OPENING == {"SYN"}
+        if left > _EVICTION_TRIES or not gives_way:
             return True
         self._forget(found)
         return False
@@ -146,7 +146,7 @@ class ConnectionTracker:
         if self.host is not None and not self.host.can_send(left.dst, left.src):
             return
         if left.state is ConnState.UNTRACKED:
-            self.track(_resetting(left))
+            self.track(_reset_reply(left))
         elif entry is not None:
             entry.tcp = "CL"
             entry.touch(left.time)
@@ -186,10 +186,10 @@ class ConnectionTracker:
 
     def _tracked(self, packet: Packet) -> TrackedPacket:
         if packet.fragment:
-            return _stateless(packet, ConnState.INVALID)
+            return _without_entry(packet, ConnState.INVALID)
         if packet.icmp is not None and packet.protocol == protocol_names.ICMP_OF[packet.family]:
             if packet.family is Family.IPV6 and packet.icmp[0] in _UNTRACKED_ICMPV6:
-                return _stateless(packet, ConnState.UNTRACKED)
+                return _without_entry(packet, ConnState.UNTRACKED)
             if packet.icmp[0] in ICMP_ERRORS[packet.family]:
                 return self._of_error(packet)
         return self._of_connection(packet)
@@ -197,10 +197,10 @@ class ConnectionTracker:
     def _of_error(self, packet: Packet) -> TrackedPacket:
         """Relate an ICMP error to the quoted packet's connection, if it is sent to that packet's source."""
         quoted = tuple_of(packet.inner) if packet.inner else None
-        back = opposite(quoted) if quoted else None
+        back = reply_tuple(quoted) if quoted else None
         entry = self._known((packet.zone, back), packet.time) if back else None
         if entry is None or packet.inner is None or packet.dst != packet.inner.src:
-            return _stateless(packet, ConnState.INVALID)
+            return _without_entry(packet, ConnState.INVALID)
         replying = (packet.zone, back) == entry.keys[1]
         return TrackedPacket(replace(packet, state=ConnState.RELATED), entry, replying)
 
@@ -213,9 +213,9 @@ class ConnectionTracker:
 
     def _of_connection(self, packet: Packet) -> TrackedPacket:
         key = tuple_of(packet)
-        reply = opposite(key) if key else None
-        if key is None or reply is None or not tcp.valid(packet):
-            return _stateless(packet, ConnState.INVALID)
+        reply = reply_tuple(key) if key else None
+        if key is None or reply is None or not tcp.has_valid_flags(packet):
+            return _without_entry(packet, ConnState.INVALID)
         zoned = (packet.zone, key)
         entry = self._known(zoned, packet.time)
         if entry is not None and _reopens(entry, zoned, packet):
@@ -223,14 +223,14 @@ class ConnectionTracker:
             entry = None
         if entry is None:
             state = _opening(packet)
-            moved = tcp.following("NO", packet, reply=False) if state is ConnState.NEW else "NO"
+            moved = tcp.next_state("NO", packet, reply=False) if state is ConnState.NEW else "NO"
             association = sctp.Association() if packet.protocol == protocol_names.SCTP else None
             opened = ConnectionEntry(key, reply, packet.zone, tcp=moved, association=association)
             if state is ConnState.INVALID or (association is not None and not association.opens(packet)):
-                return _stateless(packet, ConnState.INVALID)
+                return _without_entry(packet, ConnState.INVALID)
             return TrackedPacket(replace(packet, state=state), opened)
         aborted = "RST" in packet.flags and not entry.replied
-        found = _moved(entry, zoned, packet)
+        found = _advance(entry, zoned, packet)
         if aborted and found.packet.state is not ConnState.INVALID:  # the kernel drops an unanswered connection at RST
             self._forget(entry)
         return found
@@ -256,13 +256,13 @@ def _source(zone: int, key: ConnectionTuple) -> NatSource:
     return zone, key[0], key[1], key[3]
 
 
-def _resetting(packet: Packet) -> Packet:
+def _reset_reply(packet: Packet) -> Packet:
     """Return the RST that answers a segment, without a zone."""
     back = replace(packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport)
     return replace(back, flags=frozenset({"RST"}), zone=0, connection=None, wire=None)
 
 
-def _stateless(packet: Packet, state: ConnState) -> TrackedPacket:
+def _without_entry(packet: Packet, state: ConnState) -> TrackedPacket:
     return TrackedPacket(replace(packet, state=state))
 
 
@@ -273,7 +273,7 @@ def _reopens(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: P
 
 
 def _begins_anew(entry: ConnectionEntry, packet: Packet, *, reply: bool) -> bool:
-    return entry.over and tcp.following(entry.tcp, packet, reply=reply) == "SS"
+    return entry.over and tcp.next_state(entry.tcp, packet, reply=reply) == "SS"
 
 
 def _opening(packet: Packet) -> ConnState:
@@ -281,17 +281,17 @@ def _opening(packet: Packet) -> ConnState:
     if packet.protocol == protocol_names.ICMP_OF[packet.family]:
         opens = packet.icmp is not None and packet.icmp[0] in REPLY_OF[packet.family]
     else:
-        opens = packet.protocol != protocol_names.TCP or tcp.following("NO", packet, reply=False) != "IV"
+        opens = packet.protocol != protocol_names.TCP or tcp.next_state("NO", packet, reply=False) != "IV"
     return ConnState.NEW if opens else ConnState.INVALID
 
 
-def _moved(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Packet) -> TrackedPacket:
+def _advance(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Packet) -> TrackedPacket:
     """Update the connection with one of its packets; return that packet with its state."""
     reply = key == entry.keys[1]
     before, after = entry.tcp, _following(entry, packet, reply=reply)
     association = entry.association
     if after == "IV" or (association is not None and not association.follows(packet, reply=reply)):
-        return _stateless(packet, ConnState.INVALID)
+        return _without_entry(packet, ConnState.INVALID)
     if packet.protocol == protocol_names.TCP:
         _move_tcp(entry, packet, after, reply=reply)
     answered = entry.replied and before in {"SR", "ES"} and after == "ES"
@@ -304,7 +304,7 @@ def _moved(entry: ConnectionEntry, key: tuple[int, ConnectionTuple], packet: Pac
 
 def _following(entry: ConnectionEntry, packet: Packet, *, reply: bool) -> str:
     """Return the next TCP state; after a simultaneous open, an ACK of either side completes the handshake."""
-    after = tcp.following(entry.tcp, packet, reply=reply)
+    after = tcp.next_state(entry.tcp, packet, reply=reply)
     last = entry.simultaneous and after == "SR" and tcp.flag_of(packet) == "ACK"
     return "ES" if last else after
 

@@ -1,7 +1,7 @@
 """Connection tuples: the key of a packet's connection, and the key of its reply direction.
 
-`tuple_of` returns None if the packet lacks a field that the key needs. `opposite` returns None for an ICMP type without
-a reply. Source: the kernel's nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c.
+`tuple_of` returns None if the packet lacks a field that the key needs. `reply_tuple` returns None for an ICMP type
+without a reply. Source: the kernel's nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def tuple_of(packet: Packet) -> ConnectionTuple | None:
     return (packet.protocol, packet.src, packet.dst, first, second)
 
 
-def opposite(key: ConnectionTuple) -> ConnectionTuple | None:
+def reply_tuple(key: ConnectionTuple) -> ConnectionTuple | None:
     """Return the tuple of the reply direction, or None for an ICMP type that has no reply."""
     protocol, src, dst, first, second = key
     family = Family.IPV4 if src.version == 4 else Family.IPV6

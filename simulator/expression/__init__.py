@@ -1,7 +1,7 @@
 """EXPR, the packet filter language: pcap-filter(7) with extensions, limited to what netfilter can match.
 
-`parse` turns text into an `Expression` and raises `WordsRefused`; `spelled` does the reverse; `holds` evaluates one
-packet. The leaves are iptables matches, so `simulator.matches` alone defines their meaning.
+`parse` turns text into an `Expression` and raises `WordsRefused`; `expression_text` does the reverse; `holds`
+evaluates one packet. The leaves are iptables matches, so `simulator.matches` alone defines their meaning.
 """
 
 from simulator.expression.ast import (
@@ -17,7 +17,7 @@ from simulator.expression.ast import (
     holds,
 )
 from simulator.expression.parser import parse
-from simulator.expression.unparse import spelled
+from simulator.expression.unparse import expression_text
 
 __all__ = [
     "EVERYTHING",
@@ -29,7 +29,7 @@ __all__ = [
     "all_of",
     "any_of",
     "check_of",
+    "expression_text",
     "holds",
     "parse",
-    "spelled",
 ]

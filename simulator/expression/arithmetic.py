@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"[0-9][0-9A-Za-z]*")
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _OPEN, _CLOSE, _BRACKET, _END, _COLON = map(re.compile, (r"\(", r"\)", r"\[", r"\]", ":"))
 _COMPARED = r"\s*(?:[=!<>]=|[=<>]|&(?!&)|\|(?!\|))"
-_BEHIND = re.compile(rf"{_COMPARED}|\s*[+*/-]")
+_AFTER_GROUP = re.compile(rf"{_COMPARED}|\s*[+*/-]")
 """Text after a closing parenthesis that makes the group a number or a masked field."""
 
 _BEGINS = re.compile(
@@ -76,7 +76,7 @@ class _Field:
 _Operand = _Field | int
 
 
-def begins(cursor: Cursor) -> bool:
+def begins_relation(cursor: Cursor) -> bool:
     """Return whether a relation begins here, not another primitive or a group."""
     if not cursor.sees(_OPEN):
         return bool(cursor.sees(_BEGINS))
@@ -85,7 +85,7 @@ def begins(cursor: Cursor) -> bool:
         depth += {"(": 1, ")": -1}.get(cursor.text[at], 0)
         if not depth:
             break
-    return _BEHIND.match(cursor.text, at + 1) is not None
+    return _AFTER_GROUP.match(cursor.text, at + 1) is not None
 
 
 def relation(cursor: Cursor) -> Expression:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from engine.errors import WordsRefused, shown
+from engine.errors import WordsRefused, safe_text
 
-DEEPEST = 64
+MAX_DEPTH = 64
 """Maximum nesting depth; each level uses some of the interpreter's stack."""
 
 _BLANK = re.compile(r"\s*")
@@ -77,17 +77,17 @@ class Cursor:
         """Return an error about the text here or at ``at``; the default problem is the token found there."""
         place = self.at if at is None else at
         token = _TOKEN.match(self.text, place)
-        found = f"found {shown(token.group())}" if token else "found the end"
+        found = f"found {safe_text(token.group())}" if token else "found the end"
         return WordsRefused("expression", self.text, place, problem or found, expected)
 
-    def bear(self, levels: int) -> None:
+    def check_depth(self, levels: int) -> None:
         """Check that ``levels`` more nesting levels are allowed.
 
         Raises:
             WordsRefused: The limit is exceeded.
         """
-        if self.depth + levels > DEEPEST:
-            raise self.refused(f"at most {DEEPEST} parts inside one another", "nested too deep")
+        if self.depth + levels > MAX_DEPTH:
+            raise self.refused(f"at most {MAX_DEPTH} parts inside one another", "nested too deep")
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -96,7 +96,7 @@ class Cursor:
         Raises:
             WordsRefused: The limit is exceeded.
         """
-        self.bear(1)
+        self.check_depth(1)
         self.depth += 1
         try:
             yield

@@ -9,31 +9,31 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.errors import WordsRefused, shown
+from engine.errors import WordsRefused, safe_text
 from engine.rulesets.model import Family
 from simulator.expression import leaves
-from simulator.expression.arithmetic import begins, relation
+from simulator.expression.arithmetic import begins_relation, relation
 from simulator.expression.ast import EVERYTHING, AllOf, AnyOf, Expression, Negated, all_of, any_of
 from simulator.expression.cursor import Cursor
 from simulator.expression.primitives import BOTH, EITHER, EXTENSIONS, Qualifiers, number
 from simulator.expression.relations import FIELDS, LENGTH, NeverTrueError, Relation
-from simulator.expression.vocabulary import FAMILIES, PROTOCOLS, UNSEEN
+from simulator.expression.vocabulary import FAMILIES, PROTOCOLS, UNSUPPORTED_WORDS
 
-_KEPT = r"(?![\w.:/-])"
+_WORD_END = r"(?![\w.:/-])"
 """Characters that may not follow a keyword, because they would make it another word."""
 
-_AND = re.compile(rf"and{_KEPT}|&&")
-_JOINT = re.compile(rf"(?:and|or){_KEPT}|&&|\|\|")
-_NOT = re.compile(rf"not{_KEPT}|!(?!=)")
+_AND = re.compile(rf"and{_WORD_END}|&&")
+_JOINT = re.compile(rf"(?:and|or){_WORD_END}|&&|\|\|")
+_NOT = re.compile(rf"not{_WORD_END}|!(?!=)")
 _OPEN, _CLOSE = re.compile(r"\("), re.compile(r"\)")
 _BETWEEN = r"(?:\s+(?:or|and)\s+|\s*(?:\|\||&&)\s*)"
-_PAIR = re.compile(rf"(?:src{_BETWEEN}dst|dst{_BETWEEN}src){_KEPT}")
-_SIDE = re.compile(rf"(?:src|dst){_KEPT}")
-_KIND = re.compile(rf"(?:host|net|portrange|port|proto){_KEPT}")
-_EXTENSION = re.compile(rf"(?:{'|'.join(sorted(EXTENSIONS))}){_KEPT}")
-_PROTOCOL = re.compile(rf"(?:{'|'.join(sorted((*PROTOCOLS, *FAMILIES), key=len, reverse=True))}){_KEPT}")
-_BOUND = re.compile(rf"(?:less|greater){_KEPT}")
-_MULTICAST = re.compile(rf"multicast{_KEPT}")
+_PAIR = re.compile(rf"(?:src{_BETWEEN}dst|dst{_BETWEEN}src){_WORD_END}")
+_SIDE = re.compile(rf"(?:src|dst){_WORD_END}")
+_KIND = re.compile(rf"(?:host|net|portrange|port|proto){_WORD_END}")
+_EXTENSION = re.compile(rf"(?:{'|'.join(sorted(EXTENSIONS))}){_WORD_END}")
+_PROTOCOL = re.compile(rf"(?:{'|'.join(sorted((*PROTOCOLS, *FAMILIES), key=len, reverse=True))}){_WORD_END}")
+_BOUND = re.compile(rf"(?:less|greater){_WORD_END}")
+_MULTICAST = re.compile(rf"multicast{_WORD_END}")
 
 _TERM = (
     "one of not, (, src, dst, host, net, port, portrange, proto, ip, ip6, tcp, udp, sctp, icmp, icmp6, less, greater, "
@@ -83,7 +83,7 @@ def _joined(cursor: Cursor, read: Callable[[], Expression]) -> Expression:
     row = _Row([read()])
     while joint := cursor.take(_JOINT):
         row.add(AllOf if _AND.match(joint) else AnyOf, read())
-        cursor.bear(row.switches)
+        cursor.check_depth(row.switches)
     return row.joined()
 
 
@@ -103,7 +103,7 @@ def _term(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qualifi
         with cursor.inside():
             part, asked = _term(cursor, asked)
         return Negated(part), asked
-    if begins(cursor):
+    if begins_relation(cursor):
         return relation(cursor), None
     if cursor.take(_OPEN):
         with cursor.inside():
@@ -125,16 +125,16 @@ def _primitive(cursor: Cursor, asked: Qualifiers | None) -> tuple[Expression, Qu
         return _multicast(FAMILIES[protocol]), None
     direction, kind = _direction(cursor), cursor.take(_KIND)
     if direction or kind:
-        found = _asked(cursor, start, protocol, direction, kind)
+        found = _checked_qualifiers(cursor, start, protocol, direction, kind)
         return _ids(cursor, found), found
     if protocol:
         return _alone(cursor, protocol), None
-    if asked is None or cursor.run in UNSEEN:
+    if asked is None or cursor.run in UNSUPPORTED_WORDS:
         raise _unexpected(cursor)
-    return _bare(cursor, asked), asked
+    return _inherited_id(cursor, asked), asked
 
 
-def _bare(cursor: Cursor, asked: Qualifiers) -> Expression:
+def _inherited_id(cursor: Cursor, asked: Qualifiers) -> Expression:
     """Parse an id whose keywords come from an earlier primitive; the error lists other keywords too."""
     start = cursor.at
     try:
@@ -145,7 +145,7 @@ def _bare(cursor: Cursor, asked: Qualifiers) -> Expression:
 
 
 def _alone(cursor: Cursor, protocol: str) -> Expression:
-    if cursor.run in UNSEEN:
+    if cursor.run in UNSUPPORTED_WORDS:
         raise _unexpected(cursor)
     if protocol in FAMILIES:
         return leaves.of_family(FAMILIES[protocol])
@@ -153,8 +153,8 @@ def _alone(cursor: Cursor, protocol: str) -> Expression:
 
 
 def _unexpected(cursor: Cursor) -> WordsRefused:
-    reason = UNSEEN.get(cursor.run)
-    return cursor.refused(_TERM, f"found {shown(cursor.run)}; {reason}" if reason else "")
+    reason = UNSUPPORTED_WORDS.get(cursor.run)
+    return cursor.refused(_TERM, f"found {safe_text(cursor.run)}; {reason}" if reason else "")
 
 
 def _direction(cursor: Cursor) -> str:
@@ -163,7 +163,7 @@ def _direction(cursor: Cursor) -> str:
     return cursor.take(_SIDE)
 
 
-def _asked(cursor: Cursor, start: int, protocol: str, direction: str, kind: str) -> Qualifiers:
+def _checked_qualifiers(cursor: Cursor, start: int, protocol: str, direction: str, kind: str) -> Qualifiers:
     """Refuse keywords that cannot be combined; the default kind is ``host``."""
     kind = kind or "host"
     if direction and kind not in _SIDED:

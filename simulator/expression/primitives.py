@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_network
 
-from engine.errors import shown
+from engine.errors import safe_text
 from engine.ip_types import Network
 from engine.rulesets.model import Family
 from simulator.expression import leaves
@@ -73,7 +73,7 @@ def _host(asked: Qualifiers, cursor: Cursor) -> Expression:
     network = _network(word)
     if network is None:
         named = re.fullmatch(r"[A-Za-z][\w.-]*", word)
-        raise cursor.refused(_ADDRESS, f"found {shown(word)}; host names are not looked up" if named else "")
+        raise cursor.refused(_ADDRESS, f"found {safe_text(word)}; host names are not looked up" if named else "")
     cursor.take_run()
     return _of_network(asked, cursor, at, network)
 
@@ -143,7 +143,7 @@ def _bits_outside(word: str) -> str:
         ip_address(word.partition("/")[0])
     except ValueError:
         return ""
-    return f"found {shown(word)}, which has bits behind its length: the network is {network}"
+    return f"found {safe_text(word)}, which has bits behind its length: the network is {network}"
 
 
 def number(text: str, highest: int) -> int | None:

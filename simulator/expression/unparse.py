@@ -15,7 +15,7 @@ from simulator.packets import TCP_FLAGS, protocol_names
 _WORD_OF: Mapping[Family | None, str] = {None: "", **{family: word for word, family in FAMILIES.items()}}
 
 
-def spelled(expression: Expression) -> str:
+def expression_text(expression: Expression) -> str:
     """Return the EXPR text of an expression.
 
     Raises:
@@ -33,7 +33,7 @@ def spelled(expression: Expression) -> str:
 
 
 def _enclosed(part: Expression) -> str:
-    return f"({spelled(part)})" if isinstance(part, AllOf | AnyOf) else spelled(part)
+    return f"({expression_text(part)})" if isinstance(part, AllOf | AnyOf) else expression_text(part)
 
 
 def _leaf(leaf: Leaf) -> str:

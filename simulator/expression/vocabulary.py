@@ -122,7 +122,7 @@ _LINK = "rules see IP packets, not the frames they came in"
 _PATH = "rules see a packet, not how a tool captured it"
 _OTHER = "rules see IPv4 and IPv6 alone"
 
-UNSEEN: Mapping[str, str] = {
+UNSUPPORTED_WORDS: Mapping[str, str] = {
     **dict.fromkeys("ether fddi tr ppp slip link wlan llc addr1 addr2 addr3 addr4 ra ta".split(), _LINK),
     **dict.fromkeys("type subtype dir vlan mpls pppoed pppoes geneve vxlan".split(), _LINK),
     **dict.fromkeys("broadcast gateway lat moprc mopdl stp".split(), _LINK),

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
-from engine.errors import NoProof, Refused, plain
+from engine.errors import NoProof, Refused, printable
 from engine.ip_types import Address
 from engine.policy.completed_rules import CompletedRule
 from engine.reconcile.interfaces import PlanProof
@@ -42,7 +42,7 @@ from simulator.symbolic.symbolic_rules import SymbolicChain
 _SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
 """By hook: the field with the node's own address, the field with the peer's address, and the interface field."""
 
-_SMALL = 1 << 18
+_SLICE_NODES = 1 << 18
 """Node limit for diagrams of a few changed packets; beyond it the guard examines all packets."""
 
 _MOST, _FEW = 4, 1_000
@@ -62,7 +62,7 @@ class LockoutGuard:
     own: Sequence[Address] = ()
     invariants: Sequence[ParsedInvariant] = ()
     budget: Budget = UNLIMITED
-    _families: dict[Family, "_Family"] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _families: dict[Family, "_FamilyCache"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
         """Return the objections to a plan; an empty proof if there are none.
@@ -85,39 +85,39 @@ class LockoutGuard:
                 self._families[family] = known
         return found
 
-    def _new(self, family: Family) -> "_Family":
-        return _Family(SymbolicRulesetReader(family), self.lifelines, self.own)
+    def _new(self, family: Family) -> "_FamilyCache":
+        return _FamilyCache(SymbolicRulesetReader(family), self.lifelines, self.own)
 
     def _of_family(
-        self, known: "_Family", before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]
+        self, known: "_FamilyCache", before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]
     ) -> PlanProof:
         change = known.change(before, after, passages)
         only_members = len(passages) == 1 and bool(passages[0].moving)
         return PlanProof() if only_members and self._is_clear(known, change) else self._judged(known, change)
 
-    def differing(self, one: Ruleset, other: Ruleset) -> str:
+    def differing_packets(self, one: Ruleset, other: Ruleset) -> str:
         """Return a summary of packets that two rulesets treat differently, or an empty string; covers all packets."""
         try:
             return next((change.summary for change in compare(one, other, budget=self.budget)), "")
         except NoProof as error:
             return str(error)
 
-    def _judged(self, known: "_Family", change: "_Change") -> PlanProof:
+    def _judged(self, known: "_FamilyCache", change: "_Change") -> PlanProof:
         same = change.old.hooks == change.new.hooks
         if same and not (change.ways or self.invariants):
             return PlanProof()
         found = PlanProof()
         try:
-            atlas = known.atlas_of(change, [each.where for each in self.invariants], self.budget)
+            atlas = known.context_of(change, [each.where for each in self.invariants], self.budget)
             for line in () if same else known.lines:
-                found += PlanProof(lost=tuple(_losses(atlas, change, line, known.ends[line.hook])))
+                found += PlanProof(lost=tuple(_lost_examples(atlas, change, line, known.ends[line.hook])))
             kept = self._kept(atlas, change.new)
             known.kept = change.new.hooks if kept.safe else None
-            return found + kept + PlanProof(strays=tuple(_strays(atlas, change)))
+            return found + kept + PlanProof(strays=tuple(_third_verdict_examples(atlas, change)))
         except NoProof as error:
             return found + PlanProof(unproved=(str(error),))
 
-    def _is_clear(self, known: "_Family", change: "_Change") -> bool:
+    def _is_clear(self, known: "_FamilyCache", change: "_Change") -> bool:
         """Return whether a member set delta is safe, by examining only the packets that it affects.
 
         False means that the guard must examine all packets.
@@ -134,36 +134,40 @@ class LockoutGuard:
         known.kept = change.new.hooks if clear else None
         return clear
 
-    def _is_clear_for(self, packets: Within, known: "_Family", change: "_Change") -> bool:
+    def _is_clear_for(self, packets: Within, known: "_FamilyCache", change: "_Change") -> bool:
         old, new, *ways = known.sieve.excerpts((change.old, change.new, *change.ways), packets)
         small = _Change(old, new, tuple(ways))
-        budget = Budget(min(self.budget.nodes, _SMALL), self.budget.patience)
+        budget = Budget(min(self.budget.nodes, _SLICE_NODES), self.budget.patience)
         asked = [packets, *known.questions, *(each.where for each in self.invariants)]
         atlas = SymbolicContext.of(known.library, [old, new, *ways], asked, budget)
         within = atlas.meant(packets)
         lines = (line for line in known.lines if old.hooks[line.hook] != new.hooks[line.hook])
-        lost = (_lost(atlas, small, line, known.ends[line.hook], within) for line in lines)
+        lost = (_lost_packets(atlas, small, line, known.ends[line.hook], within) for line in lines)
         broken = (breaches(atlas, new, each, within) for each in self.invariants)
-        astray = (_astray(atlas, small, way, hook, within) for way in ways for hook in _strange_hooks(way, old, new))
+        astray = (
+            _third_verdicts(atlas, small, way, hook, within)
+            for way in ways
+            for hook in _hooks_like_neither(way, old, new)
+        )
         return all(map(is_false, chain(lost, broken, astray)))
 
     def _kept(self, atlas: SymbolicContext, new: SymbolicRuleset) -> PlanProof:
         found = PlanProof()
         for proof in proofs(atlas, new, self.invariants):
             if proof.witness is not None:
-                found += PlanProof(broken=(f"{plain(proof.invariant.name)}: {proof.witness.words}",))
+                found += PlanProof(broken=(f"{printable(proof.invariant.name)}: {proof.witness.words}",))
             elif proof.unproved:
                 found += PlanProof(unproved=(proof.unproved,))
         return found
 
 
-class _Family:
+class _FamilyCache:
     """Cached state of the guard for one family: rules read, lifeline questions, and the last packet space."""
 
     def __init__(self, library: SymbolicRulesetReader, rules: Sequence[CompletedRule], own: Sequence[Address]) -> None:
         self.library = library
         self.lines = tuple(lifelines_of(library, rules))
-        self.ends = {hook: _ends(own, sides, library.family) for hook, sides in _SIDES.items()}
+        self.ends = {hook: _end_formulas(own, sides, library.family) for hook, sides in _SIDES.items()}
         self.questions = [
             *(line.traffic for line in self.lines),
             *(each for pair in self.ends.values() for each in pair),
@@ -178,11 +182,11 @@ class _Family:
     def change(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> "_Change":
         """Read what a plan makes of rules, and what is in force on its way."""
         old, new = self.library.read(before), self.library.read(after)
-        ways = (way for each in passages for way in _read(self.library, each) if _strange_hooks(way, old, new))
+        ways = (way for each in passages for way in _read(self.library, each) if _hooks_like_neither(way, old, new))
         self.rows = len(new.rows)
         return _Change(old, new, tuple(dict.fromkeys(ways)))
 
-    def atlas_of(self, change: "_Change", more: Sequence[PacketQuestion], budget: Budget) -> SymbolicContext:
+    def context_of(self, change: "_Change", more: Sequence[PacketQuestion], budget: Budget) -> SymbolicContext:
         """Return the symbolic context of a change, prepared for lifelines and further questions."""
         worlds = [change.old, change.new, *change.ways]
         self._atlas = SymbolicContext.of(self.library, worlds, [*self.questions, *more], budget, self._atlas)
@@ -206,7 +210,7 @@ def _read(library: SymbolicRulesetReader, passage: IntermediateState) -> Iterato
         yield library.read(passage.ruleset, moving)
 
 
-def _strange_hooks(way: SymbolicRuleset, old: SymbolicRuleset, new: SymbolicRuleset) -> list[Hook]:
+def _hooks_like_neither(way: SymbolicRuleset, old: SymbolicRuleset, new: SymbolicRuleset) -> list[Hook]:
     return [hook for hook in Hook if way.hooks[hook] not in (old.hooks[hook], new.hooks[hook])]
 
 
@@ -214,36 +218,36 @@ EndFormulas = tuple[Formula, Formula]
 """By hook: packets exchanged with other hosts or over loopback, and packets with an own address on the node's side."""
 
 
-def _ends(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> EndFormulas:
+def _end_formulas(own: Sequence[Address], sides: tuple[str, str, str], family: Family) -> EndFormulas:
     numbers = [int(address) for address in own if f"IPv{address.version}" == family]
     here, there = (within(side, *((number, number) for number in numbers)) for side in sides[:2])
     return Or((Not(there), NameCondition(sides[2], LOOPBACK))), And((here, Not(there)))
 
 
-def _losses(atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas) -> Iterator[str]:
+def _lost_examples(atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas) -> Iterator[str]:
     """Yield an example packet of a lifeline that was accepted and no longer is, if there is one."""
-    lost = _lost(atlas, change, line, ends)
+    lost = _lost_packets(atlas, change, line, ends)
     if is_false(lost):
         return
     with within_limits():
-        before = _admitted(atlas, change.old, line, ends)
+        before = _accepted_lifeline(atlas, change.old, line, ends)
         few = line.anywhere and 2 * count(atlas.space, lost) < count(atlas.space, before)
         clear = lost & atlas.meant(ends[1])
     if not few:
         shown = witness_of(atlas, change.new, line.hook, lost if is_false(clear) else clear, change.old)
-        yield f"{shown.words} ({plain(line.name)})"
+        yield f"{shown.words} ({printable(line.name)})"
 
 
-def _lost(
+def _lost_packets(
     atlas: SymbolicContext, change: _Change, line: Lifeline, ends: EndFormulas, within: BddFunction | None = None
 ) -> BddFunction:
     """Return the packets of a lifeline that were accepted and no longer are, limited to ``within`` if given."""
     now = atlas.fates(change.new, line.hook, within)
     with within_limits():
-        return _admitted(atlas, change.old, line, ends, within) & ~now.verdicts[Verdict.ACCEPT]
+        return _accepted_lifeline(atlas, change.old, line, ends, within) & ~now.verdicts[Verdict.ACCEPT]
 
 
-def _admitted(
+def _accepted_lifeline(
     atlas: SymbolicContext, world: SymbolicRuleset, line: Lifeline, ends: EndFormulas, within: BddFunction | None = None
 ) -> BddFunction:
     accepted = atlas.fates(world, line.hook, within).verdicts[Verdict.ACCEPT]
@@ -252,17 +256,17 @@ def _admitted(
         return atlas.meant(line.traffic) & atlas.meant(ends[0]) & accepted & atlas.space.unmarked
 
 
-def _strays(atlas: SymbolicContext, change: _Change) -> Iterator[str]:
+def _third_verdict_examples(atlas: SymbolicContext, change: _Change) -> Iterator[str]:
     """Yield an example packet whose verdict in an intermediate state is neither the old nor the new one."""
     for way in change.ways:
-        for hook in _strange_hooks(way, change.old, change.new):
-            found = _astray(atlas, change, way, hook)
+        for hook in _hooks_like_neither(way, change.old, change.new):
+            found = _third_verdicts(atlas, change, way, hook)
             if not is_false(found):
                 yield witness_of(atlas, way, hook, found).words
                 return
 
 
-def _astray(
+def _third_verdicts(
     atlas: SymbolicContext, change: _Change, way: SymbolicRuleset, hook: Hook, within: BddFunction | None = None
 ) -> BddFunction:
     then, now, between = (atlas.fates(world, hook, within) for world in (change.old, change.new, way))
@@ -280,6 +284,6 @@ class TrustingVerifier:
         """Return an empty proof."""
         return PlanProof()
 
-    def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
+    def differing_packets(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
         """Return an empty string."""
         return ""

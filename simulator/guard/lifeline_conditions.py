@@ -7,7 +7,7 @@ swap source and destination; other protocols have no reply condition.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from engine.compiler import HOOKS, CompilerOptions, part_of
+from engine.compiler import HOOKS, CompilerOptions, compile_part
 from engine.policy.completed_rules import CompletedRule, Direction
 from engine.rulesets.model import Hook, Match, Rule
 from simulator.matches.formula import And, Formula, Not, Or, state_condition
@@ -17,7 +17,7 @@ from simulator.symbolic import SymbolicRulesetReader
 _OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PAIRS = (("source", "destination"), ("sport", "dport"), ("sports", "dports"), ("src", "dst"))
 _MIRRORED = {word: other for pair in _PAIRS for word, other in (pair, pair[::-1])}
-_ANSWERED = frozenset({"tcp", "udp", "sctp"})
+_PROTOCOLS_WITH_REPLIES = frozenset({"tcp", "udp", "sctp"})
 """Protocols whose replies swap source and destination."""
 
 
@@ -39,18 +39,18 @@ def lifelines_of(library: SymbolicRulesetReader, rules: Sequence[CompletedRule])
     """Yield the lifelines of one family: for each rule its traffic, and the replies."""
     options = CompilerOptions(families=(library.family,))
     for rule in rules:
-        part = part_of(replace(rule, logged=False), options)
+        part = compile_part(replace(rule, logged=False), options)
         kernel_rules = part.rules(library.family)
         there: Formula = Or(tuple(library.condition(each.matches, part.sets) for each in kernel_rules))
         anywhere, there = rule.peers is None, And((there, Not(state_condition(ConnState.INVALID))))
         yield Lifeline(rule.name, HOOKS[rule.direction], there, anywhere)
-        answers = [library.condition(_mirrored(each), part.sets) for each in kernel_rules if _is_answered(each)]
+        answers = [library.condition(_mirrored(each), part.sets) for each in kernel_rules if _has_reply(each)]
         back = And((Or(tuple(answers)), state_condition(ConnState.ESTABLISHED)))
         yield Lifeline(f"answers to {rule.name}", HOOKS[_OPPOSITE[rule.direction]], back, anywhere)
 
 
-def _is_answered(rule: Rule) -> bool:
-    return rule.value_of("", "protocol") in _ANSWERED
+def _has_reply(rule: Rule) -> bool:
+    return rule.value_of("", "protocol") in _PROTOCOLS_WITH_REPLIES
 
 
 def _mirrored(rule: Rule) -> tuple[Match, ...]:

@@ -120,8 +120,8 @@ def _rpfilter(group: OptionGroup, family: Family) -> CompiledMatch:
 def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> bool:
     """IPv4 asks for the best route; IPv6 for any by the interface (``RT6_LOOKUP_F_IFACE``), unless loose."""
     if family is Family.IPV6 and not loose:
-        return host.leads_to(packet.src, packet.in_interface)
-    way = host.way_to(packet.src)
+        return host.has_route_through(packet.src, packet.in_interface)
+    way = host.route_interface(packet.src)
     return way is not None and (loose or way == packet.in_interface)
 
 

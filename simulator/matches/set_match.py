@@ -81,7 +81,7 @@ def compile_set_match(group: OptionGroup, family: Family, sets: SetRegistry) -> 
 
     concerned = [each for each in (saved, *(sets[name] for name, _ in saved.listed)) if each is not None]
     assumed = [_RUNS] * any(map(_expires, concerned)) + [_CUT] * any(each.cut for each in concerned)
-    still = not any(each.traits.counters or (each.kind.bitmap and each.kind.tailed) for each in concerned)
+    still = not any(each.traits.counters or (each.kind.bitmap and each.kind.compares_last) for each in concerned)
     return weighed(group, weigh, _LACKS, " and ".join(assumed), still=still)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import takewhile
 from operator import attrgetter
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Target
 from simulator.matches import CompiledMatch, ContextCheck, PacketCheck, compile_matches
 from simulator.matches.base import holds
@@ -207,20 +207,22 @@ def _faults(program: Program) -> Iterator[Fault]:
             yield from _set_faults(where, name, sets)
         target = rule.target
         if target and target.name not in program.chains[chain.table] and _is_chain(target, program.family):
-            yield Fault(where, f"there is no chain {shown(target.name)} to go to", "a chain of the same table")
+            yield Fault(where, f"there is no chain {safe_text(target.name)} to go to", "a chain of the same table")
     for table, chains in program.chains.items():
         yield from _loops(table, chains, program.family)
 
 
 def _set_faults(where: str, name: str, sets: Mapping[str, IpSet]) -> Iterator[Fault]:
     if name not in sets:
-        yield Fault(where, f"the dump lacks set {shown(name)}", "the set; give it by --ipset")
+        yield Fault(where, f"the dump lacks set {safe_text(name)}", "the set; give it by --ipset")
         return
     for listed in sets[name].set_names:
         if listed not in sets:
-            yield Fault(where, f"list {shown(name)} names set {shown(listed)}, which the dump lacks", "the set itself")
+            yield Fault(
+                where, f"list {safe_text(name)} names set {safe_text(listed)}, which the dump lacks", "the set itself"
+            )
         elif sets[listed].is_list:
-            yield Fault(where, f"list {shown(name)} names list {shown(listed)}", "sets that are no lists")
+            yield Fault(where, f"list {safe_text(name)} names list {safe_text(listed)}", "sets that are no lists")
 
 
 def _is_chain(target: Target, family: Family) -> bool:

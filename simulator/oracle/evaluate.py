@@ -14,8 +14,8 @@ from engine.objects import ClusterNetworkPolicy, EgressRule, IngressRule
 from engine.objects.config import PrivilegedRule
 from engine.state.fold import ClusterState
 from simulator.oracle.labels import ReasonedResult
-from simulator.oracle.peers import is_applied, is_meant
-from simulator.oracle.traffic import is_named
+from simulator.oracle.peers import applies_to_node, selects_address
+from simulator.oracle.traffic import covers_traffic
 from simulator.packets import Address, ConnState, Packet
 
 STATIC = "(static)"
@@ -106,9 +106,9 @@ def _considered(packet: Packet, state: ClusterState, node: str) -> Iterator[Rule
     if unmanaged:
         yield RuleConsideration(STATIC, direction, -1, "configuration", matched=False, why=(unmanaged,))
         return
-    yield _preamble(direction, "loopback", packet, "lo" in {packet.in_interface, packet.out_interface})
+    yield _static_consideration(direction, "loopback", packet, "lo" in {packet.in_interface, packet.out_interface})
     known = packet.state in {ConnState.ESTABLISHED, ConnState.RELATED}
-    yield _preamble(direction, "established", packet, known)
+    yield _static_consideration(direction, "established", packet, known)
     ranked = _ranked(state)
     above = [policy for policy in ranked if policy.spec.tier != _BASELINE]
     for each in (*_of_privileged(packet, direction, state, node), *_of_policies(above, packet, direction, state, node)):
@@ -132,7 +132,7 @@ def _unmanaged(packet: Packet, state: ClusterState) -> str:
     return ""
 
 
-def _preamble(direction: str, name: str, packet: Packet, matched: bool) -> RuleConsideration:  # noqa: FBT001 - one fact
+def _static_consideration(direction: str, name: str, packet: Packet, matched: bool) -> RuleConsideration:  # noqa: FBT001 - one fact
     why = f"state {packet.state.lower()}, interface {packet.in_interface or packet.out_interface}"
     return RuleConsideration(STATIC, direction, -1, name, matched, (why,), "Allow")
 
@@ -149,7 +149,9 @@ def _of_privileged(packet: Packet, direction: str, state: ClusterState, node: st
     for index, rule in enumerate(state.config.effective_rules()):
         if rule.direction.lower() != direction:
             continue
-        applied = is_applied(rule.applied_to, state, node) if rule.applied_to else ReasonedResult(holds=True, why="")
+        applied = (
+            applies_to_node(rule.applied_to, state, node) if rule.applied_to else ReasonedResult(holds=True, why="")
+        )
         yield _rule(STATIC, index, rule, applied, (packet, direction, state, node))
 
 
@@ -159,13 +161,13 @@ def _of_policies(
     for policy in policies:
         name, spec = policy.metadata.name, policy.spec
         rules: Sequence[OracleRule] = spec.ingress if direction == "ingress" else spec.egress
-        whole = is_applied(spec.applied_to, state, node) if spec.applied_to else ReasonedResult(holds=True, why="")
+        whole = applies_to_node(spec.applied_to, state, node) if spec.applied_to else ReasonedResult(holds=True, why="")
         if not whole:
             why = (f"not applied to node {node}: {whole.why}",)
             yield RuleConsideration(name, direction, -1, "appliedTo", matched=False, why=why)
             continue
         for index, rule in enumerate(rules):
-            applied = is_applied(rule.applied_to, state, node) if rule.applied_to else whole
+            applied = applies_to_node(rule.applied_to, state, node) if rule.applied_to else whole
             yield _rule(name, index, rule, applied, (packet, direction, state, node))
 
 
@@ -178,7 +180,10 @@ def _rule(
     if not matched:
         why.append(f"not applied to node {node}: {applied.why}")
     else:
-        for found in (is_named(packet, rule), is_meant(_far(packet, direction), rule.peers, state, node)):
+        for found in (
+            covers_traffic(packet, rule),
+            selects_address(_peer_address(packet, direction), rule.peers, state, node),
+        ):
             why.append(found.why)
             matched = matched and found.holds
     return RuleConsideration(
@@ -186,5 +191,5 @@ def _rule(
     )
 
 
-def _far(packet: Packet, direction: str) -> Address:
+def _peer_address(packet: Packet, direction: str) -> Address:
     return packet.src if direction == "ingress" else packet.dst

@@ -14,7 +14,7 @@ from simulator.oracle.labels import ReasonedResult, satisfies
 from simulator.packets import Address
 
 
-def is_meant(address: Address, peers: Sequence[Peer], state: ClusterState, node: str) -> ReasonedResult:
+def selects_address(address: Address, peers: Sequence[Peer], state: ClusterState, node: str) -> ReasonedResult:
     """Return whether any peer of a rule selects the address; a rule without peers selects every address."""
     if not peers:
         return ReasonedResult(holds=True, why="no peers: any address")
@@ -158,7 +158,7 @@ def _of_service(address: Address, reference: ServiceReference, state: ClusterSta
     return ReasonedResult(holds=False, why=f"{address} is no endpoint of Service {key}")
 
 
-def is_applied(entries: Sequence[AppliedTo], state: ClusterState, name: str) -> ReasonedResult:
+def applies_to_node(entries: Sequence[AppliedTo], state: ClusterState, name: str) -> ReasonedResult:
     """Return whether any entry of ``appliedTo`` selects the node; entries for Pods do not."""
     labels = state.nodes[name].metadata.labels
     return _any("appliedTo", (_applied(entry, labels, state) for entry in entries))

@@ -16,7 +16,7 @@ _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _ICMP, _IGMP, _ICMPV6 = 1, 2, 58
 
 
-def is_named(packet: Packet, rule: PolicyRule) -> ReasonedResult:
+def covers_traffic(packet: Packet, rule: PolicyRule) -> ReasonedResult:
     """Return whether a rule's ports and protocols cover the packet; a rule without any covers all traffic."""
     if not rule.ports and not rule.protocols:
         return ReasonedResult(holds=True, why="no ports or protocols: all traffic")

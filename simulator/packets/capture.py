@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from simulator.packets.link_layer import Frame, packet_of
 from simulator.packets.model import Packet, Skipped
 
@@ -79,7 +79,7 @@ def _records(file: BinaryIO, path: Path) -> CaptureRecords:
             raise _unreadable(path, "its section header is cut or tells no byte order")
         return _Section(take).records(section)
     if magic not in _PCAP:
-        raise _unreadable(path, f"it begins with {shown(magic.decode('latin-1'))}, as no capture does")
+        raise _unreadable(path, f"it begins with {safe_text(magic.decode('latin-1'))}, as no capture does")
     header = take(20)
     if len(header) < 20:
         raise _unreadable(path, "it ends inside its header")

@@ -34,7 +34,7 @@ _FIRST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _PacketMetadata:
     """Metadata of a packet that is not part of its IP bytes, plus those bytes."""
 
     in_interface: str = ""
@@ -54,7 +54,7 @@ def from_wire(
     Raises:
         Refused: The bytes are not an IP packet, or end inside a header.
     """
-    return _read(data, _Seen(in_interface, out_interface, mac, time, data))
+    return _read(data, _PacketMetadata(in_interface, out_interface, mac, time, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +84,18 @@ class _Transport:
     inner: Packet | None = None
 
 
-_NOTHING = _Transport()
+_NO_TRANSPORT = _Transport()
 
 
-def _read(data: bytes, seen: _Seen | None) -> Packet:
+def _read(data: bytes, seen: _PacketMetadata | None) -> Packet:
     """Parse a packet; ``seen`` is None for a packet that an ICMP error quotes."""
     version = data[0] >> 4 if data else 0
     if version not in _NETWORK:
         raise _unreadable(f"IP version {version}" if data else "no bytes")
     header = _NETWORK[version](data)
     read = None if header.fragment else _TRANSPORT.get(header.protocol)
-    transport = read(header, seen is None) if read else _NOTHING
-    about = seen or _Seen()
+    transport = read(header, seen is None) if read else _NO_TRANSPORT
+    about = seen or _PacketMetadata()
     return Packet(  # built in one call: `dataclasses.replace` would take longer than the parsing
         src=header.src,
         dst=header.dst,
@@ -180,7 +180,7 @@ def _tcp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the ta
 def _icmp(header: _Network, quoted: bool) -> _Transport:  # noqa: FBT001 - the table's signature
     family = Family.IPV4 if header.src.version == 4 else Family.IPV6
     if header.protocol != protocol_names.ICMP_OF[family]:
-        return _NOTHING
+        return _NO_TRANSPORT
     kind, code, identifier = struct.unpack_from("!BB2xH", _bytes(header.payload, 8, "ICMP"))
     if kind not in ICMP_ERRORS[family]:
         return _Transport(icmp=(kind, code), icmp_id=identifier)
@@ -196,7 +196,7 @@ def _quoted(data: bytes) -> Packet | None:
 
 
 def _igmp(header: _Network, quoted: bool) -> _Transport:  # noqa: ARG001, FBT001 - the table's signature
-    return _Transport(igmp=_bytes(header.payload, 8, "IGMP")[0]) if header.src.version == 4 else _NOTHING
+    return _Transport(igmp=_bytes(header.payload, 8, "IGMP")[0]) if header.src.version == 4 else _NO_TRANSPORT
 
 
 _TRANSPORT: Mapping[int, Callable[[_Network, bool], _Transport]] = {

@@ -89,11 +89,11 @@ def _size(protocol: int, length: int) -> int:
 
 def bytes_of(packet: Packet) -> bytes | None:
     """Return the packet's bytes, built if they are not known; None if the packet cannot exist on the wire."""
-    return packet.wire if packet.wire is not None else _made_up(packet)
+    return packet.wire if packet.wire is not None else _generated_bytes(packet)
 
 
 @lru_cache(maxsize=1024)
-def _made_up(packet: Packet) -> bytes | None:
+def _generated_bytes(packet: Packet) -> bytes | None:
     from simulator.packets import to_wire  # noqa: PLC0415 - scapy costs half a second, which start-up must not pay
 
     try:
@@ -107,12 +107,12 @@ def known_bits(packet: Packet, data: bytes) -> bytes:
     if packet.wire is not None:
         return bytes([_ALL_BITS]) * len(data)
     known = bytearray(len(data))
-    for at, size in _told(packet, layout(data).transport or 0):
+    for at, size in _given_fields(packet, layout(data).transport or 0):
         known[at : at + size] = bytes([_ALL_BITS]) * len(known[at : at + size])
     return bytes(known)
 
 
-def _told(packet: Packet, transport: int) -> Iterator[tuple[int, int]]:
+def _given_fields(packet: Packet, transport: int) -> Iterator[tuple[int, int]]:
     """Yield the byte offset and the size of each field that the packet gives."""
     has_length = packet.length is not None
     if packet.family is Family.IPV4:

@@ -7,7 +7,7 @@ field means "not given"; a match that needs the field is then undecided.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from engine.errors import plain
+from engine.errors import printable
 from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
@@ -105,7 +105,7 @@ class Packet:
     @property
     def words(self) -> str:
         """The packet as SPEC words on one printable line."""
-        return plain(" ".join(f"{key}={value}" for key, value in self.as_spec().items()))
+        return printable(" ".join(f"{key}={value}" for key, value in self.as_spec().items()))
 
     def as_spec(self) -> dict[str, str]:
         """Return the words that `parse_spec` turns back into this packet; ``inner`` has no word."""

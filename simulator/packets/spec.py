@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.ip_types import Address
 from engine.rulesets.model import Family
 from simulator.packets import protocol_names
@@ -91,9 +91,9 @@ class _Words:
 
     def add(self, key: str, equals: str, value: str) -> None:
         if not equals:
-            self.faults.append(Fault(self.where, f"found {shown(key)}", "words of the form key=value"))
+            self.faults.append(Fault(self.where, f"found {safe_text(key)}", "words of the form key=value"))
         elif key not in _KEYS:
-            self.faults.append(Fault(self.where, f"found key {shown(key)}", f"one of {', '.join(_KEYS)}"))
+            self.faults.append(Fault(self.where, f"found key {safe_text(key)}", f"one of {', '.join(_KEYS)}"))
         elif key in self.values:
             self.fault(key, "given twice", "one value")
         else:
@@ -108,7 +108,7 @@ class _Words:
         try:
             return read(self.values[key])
         except ValueError:
-            self.fault(key, f"found {shown(self.values[key])}", expected)
+            self.fault(key, f"found {safe_text(self.values[key])}", expected)
             return default
 
     def need(self, key: str, read: Callable[[str], T], expected: str) -> T | None:
@@ -138,7 +138,7 @@ class _Words:
                 if fragment:
                     self.fault(key, "found with fragment=yes", "none: only the first fragment has this header")
                 elif protocol is not None and not present:
-                    self.fault(key, f"found {shown(self.values[key])}", expected)
+                    self.fault(key, f"found {safe_text(self.values[key])}", expected)
 
 
 def _address(text: str) -> Address:
@@ -150,7 +150,7 @@ def _address(text: str) -> Address:
 def _family(words: _Words, src: Address | None, dst: Address | None) -> Family | None:
     given = [address for address in (src, dst) if address is not None]
     if len({address.version for address in given}) > 1:
-        words.fault("dst", f"found {shown(str(dst))}", f"the family of src, IPv{given[0].version}")
+        words.fault("dst", f"found {safe_text(str(dst))}", f"the family of src, IPv{given[0].version}")
     return (Family.IPV4 if given[0].version == 4 else Family.IPV6) if given else None
 
 

@@ -86,20 +86,20 @@ class DynamicSet:
         return self.saved.sizes.get(prefixes, 0) + self.changes.grown.get(prefixes, 0)
 
     @property
-    def finest(self) -> PrefixLengths:
+    def longest_prefixes(self) -> PrefixLengths:
         """Longest prefix of each dimension, which rules use to add and delete; full length in an empty set."""
         found = [prefixes for prefixes in self.order if self.size(prefixes)]
         if not found:
             return (self.saved.bits,) * len(self.saved.kind.nets)
         return tuple(max(lengths) for lengths in zip(*found, strict=True))
 
-    def waits(self, entry: SetEntry) -> bool:
+    def awaits_mac(self, entry: SetEntry) -> bool:
         """Return whether a member still has no MAC address; its timeout starts when a packet sets one."""
-        return self.saved.kind.bitmap and self.saved.kind.tailed and not entry.tail
+        return self.saved.kind.bitmap and self.saved.kind.compares_last and not entry.tail
 
     def expired(self, entry: SetEntry, now: float) -> bool:
         """Return whether a member has expired."""
-        return self.saved.traits.timeout is not None and now > entry.until and not self.waits(entry)
+        return self.saved.traits.timeout is not None and now > entry.until and not self.awaits_mac(entry)
 
     def until(self, now: float, timeout: float | None) -> float:
         """Return the expiry of a member added now; without its own timeout, the set's default applies."""
@@ -128,7 +128,7 @@ def find(
 ) -> SetEntry | MissingValue:
     """Return the member that matches a packet, which may be an exception, and count the packet."""
     kind = held.saved.kind
-    if kind.bitmap and kind.tailed:
+    if kind.bitmap and kind.compares_last:
         return _find_by_mac(held, fields, counting, visit)
     for prefixes in held.order:
         key, hides = held.saved.at(fields.key, prefixes), False
@@ -136,9 +136,9 @@ def find(
             if entry.physdev:
                 continue
             # If networks match but none has this interface, the kernel ends the search here.
-            hides = kind.tailed
+            hides = kind.compares_last
             if _fits_tail(entry, fields.tail):
-                found = counted(held, (prefixes, key, number), counting, visit)
+                found = count_in_member(held, (prefixes, key, number), counting, visit)
                 if found is not MissingValue.ABSENT:
                     return found
                 hides = False
@@ -151,7 +151,7 @@ MemberSlot = tuple[PrefixLengths, MemberKey, int]
 """Position of a member: prefix lengths, key, and index among the members with that key."""
 
 
-def counted(
+def count_in_member(
     held: DynamicSet, place: MemberSlot, counting: CountingMode, visit: SetLookupContext
 ) -> SetEntry | MissingValue:
     """Count a packet in a member; return the member unless it has expired or its counters do not fit."""
@@ -195,12 +195,14 @@ def _find_by_mac(
     entries = held.entries((), fields.key)
     if not entries:
         return MissingValue.ABSENT
-    if held.waits(entries[0]):
+    if held.awaits_mac(entries[0]):
         found = _fresh(held, visit, fields.tail, visit.now + entries[0].until)
         held.put((), fields.key, (found,))
         return found
     return (
-        counted(held, ((), fields.key, 0), counting, visit) if entries[0].tail == fields.tail else MissingValue.ABSENT
+        count_in_member(held, ((), fields.key, 0), counting, visit)
+        if entries[0].tail == fields.tail
+        else MissingValue.ABSENT
     )
 
 
@@ -215,7 +217,7 @@ def add(held: DynamicSet, fields: LookupKey, visit: SetLookupContext, timeout: f
 
     ``timeout`` is in seconds, None for the set's default. With ``exist``, a member that exists already is updated.
     """
-    prefixes = held.finest
+    prefixes = held.longest_prefixes
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
     new = _fresh(held, visit, fields.tail, held.until(visit.now, timeout))
@@ -228,7 +230,7 @@ def add(held: DynamicSet, fields: LookupKey, visit: SetLookupContext, timeout: f
         held.put(prefixes, key, (*entries, new))
         return True
     old = entries[number]
-    if held.waits(old):
+    if held.awaits_mac(old):
         by_set = timeout in {None, held.saved.traits.timeout}
         changed = replace(new, until=visit.now + old.until) if by_set else new
     elif exist and held.saved.kind.bitmap:
@@ -251,7 +253,7 @@ def _number(held: DynamicSet, entries: SetEntries, tail: str) -> int | None:
 
 def remove(held: DynamicSet, fields: LookupKey, visit: SetLookupContext) -> bool:
     """Delete a packet's key; return whether the kernel would report success."""
-    prefixes = held.finest
+    prefixes = held.longest_prefixes
     key = held.saved.at(fields.key, prefixes)
     entries = held.entries(prefixes, key)
     number = _number(held, entries, fields.tail)
@@ -260,4 +262,4 @@ def remove(held: DynamicSet, fields: LookupKey, visit: SetLookupContext) -> bool
     old = entries[number]
     held.put(prefixes, key, (*entries[:number], *entries[number + 1 :]))
     # The timeout of a member without a MAC address does not run; the kernel treats such a member as expired.
-    return not held.expired(old, visit.now) and not (held.waits(old) and old.until < inf)
+    return not held.expired(old, visit.now) and not (held.awaits_mac(old) and old.until < inf)

@@ -1,6 +1,6 @@
 """Look-up keys of packets: the value that each dimension of a set reads from a `Packet`.
 
-`fields_of` returns a `LookupKey`, or a `MissingValue` if the packet lacks a value or does not give it. Source: the
+`lookup_key_of` returns a `LookupKey`, or a `MissingValue` if the packet lacks a value or does not give it. Source: the
 kernel's ``ip_set_getport`` and the ``kadt`` function of each set type.
 """
 
@@ -13,7 +13,7 @@ from simulator.context import LOOPBACK, UNKNOWN_INTERFACE
 from simulator.packets import Packet, layout, protocol_names
 from simulator.sets.elements import mac_number
 from simulator.sets.set_types import SetDimension, SetType
-from simulator.sets.static import MemberKey, StaticSet, kept
+from simulator.sets.static import MemberKey, StaticSet, masked_value
 
 
 class MissingValue(Enum):
@@ -36,22 +36,22 @@ class LookupKey:
     tail: str = ""
 
 
-def fields_of(packet: Packet, saved: StaticSet, sides: LookupSides) -> LookupKey | MissingValue:
+def lookup_key_of(packet: Packet, saved: StaticSet, sides: LookupSides) -> LookupKey | MissingValue:
     """Return the key by which a set looks a packet up."""
     kind = saved.kind
-    read = [_seen(packet, part, kind, source=side) for part, side in zip(kind.parts, sides, strict=False)]
+    read = [_dimension_value(packet, part, kind, source=side) for part, side in zip(kind.parts, sides, strict=False)]
     if MissingValue.ABSENT in read:
         return MissingValue.ABSENT
     if MissingValue.UNKNOWN in read:
         return MissingValue.UNKNOWN
     numbers = [each for each in read if isinstance(each, int)]
-    key = tuple(kept(value, part, saved.traits) for value, part in zip(numbers, kind.parts, strict=False))
+    key = tuple(masked_value(value, part, saved.traits) for value, part in zip(numbers, kind.parts, strict=False))
     if _is_null(key, saved) or _outside(key, saved):
         return MissingValue.ABSENT
     return LookupKey(key, next((each for each in read if isinstance(each, str)), ""))
 
 
-def _seen(packet: Packet, part: SetDimension, kind: SetType, *, source: bool) -> LookupValue:
+def _dimension_value(packet: Packet, part: SetDimension, kind: SetType, *, source: bool) -> LookupValue:
     if part in {SetDimension.IP, SetDimension.NET}:
         return int(packet.src if source else packet.dst)
     if part is SetDimension.PORT and kind.bitmap:

@@ -11,8 +11,17 @@ from dataclasses import dataclass, replace
 from engine.rulesets.model import Family
 from simulator.context import MatchMemory
 from simulator.packets import Packet
-from simulator.sets.dynamic import CountingMode, DynamicSet, SetChanges, SetLookupContext, add, counted, find, remove
-from simulator.sets.lookup_keys import LookupKey, LookupSides, MissingValue, fields_of
+from simulator.sets.dynamic import (
+    CountingMode,
+    DynamicSet,
+    SetChanges,
+    SetLookupContext,
+    add,
+    count_in_member,
+    find,
+    remove,
+)
+from simulator.sets.lookup_keys import LookupKey, LookupSides, MissingValue, lookup_key_of
 from simulator.sets.set_types import SetDimension
 from simulator.sets.static import MarkAndMask, SetEntry, StaticSet
 
@@ -53,12 +62,12 @@ _NO = LookupResult(held=False)
 _UNKNOWN = LookupResult(held=None)
 
 
-def held_now(saved: StaticSet, memory: MatchMemory) -> DynamicSet:
+def current_set(saved: StaticSet, memory: MatchMemory) -> DynamicSet:
     """Return a set in the state that the sequence's packets left it."""
     return DynamicSet(saved, memory.cell(("set", saved.name), SetChanges()))
 
 
-def _fits(saved: StaticSet, asked: SetLookup) -> bool:
+def _can_hold(saved: StaticSet, asked: SetLookup) -> bool:
     """Return whether the set can hold the packet: same family, and a side for every dimension."""
     return len(asked.sides) >= len(saved.kind.parts) and saved.family in {None, asked.family}
 
@@ -71,7 +80,7 @@ def is_untouched(saved: StaticSet, memory: MatchMemory) -> bool:
 def plain_test(saved: StaticSet, asked: SetLookup) -> Callable[[Packet], bool] | None:
     """Return a fast `test` for the usual case: an unchanged set in which only an address is looked up."""
     levels = saved.addresses
-    if levels is None or not _fits(saved, asked) or asked.counting.wanted:
+    if levels is None or not _can_hold(saved, asked) or asked.counting.wanted:
         return None
     source, exceptions = asked.sides[0], saved.kind.exceptions and asked.exceptions
 
@@ -89,12 +98,12 @@ def plain_test(saved: StaticSet, asked: SetLookup) -> Callable[[Packet], bool] |
 def test(sets: SetRegistry, asked: SetLookup, visit: SetLookupContext, memory: MatchMemory) -> LookupResult:
     """Look a packet up in a set; count it if the set has counters."""
     saved = sets[asked.name]
-    if saved is None or not _fits(saved, asked):
+    if saved is None or not _can_hold(saved, asked):
         return _UNKNOWN if saved is None else _NO
-    held = held_now(saved, memory)
+    held = current_set(saved, memory)
     if saved.kind.parts == (SetDimension.SET,):
         return _test_list(sets, held, asked, visit, memory)
-    fields = fields_of(visit.packet, saved, asked.sides)
+    fields = lookup_key_of(visit.packet, saved, asked.sides)
     found = find(held, fields, asked.counting, visit) if isinstance(fields, LookupKey) else fields
     if isinstance(found, MissingValue):
         return _NO if found is MissingValue.ABSENT else _UNKNOWN
@@ -111,7 +120,7 @@ def _test_list(
     reply = _NO
     for number, (name, _) in enumerate(held.saved.listed):
         found = test(sets, replace(inner, name=name), visit, memory)
-        entry = counted(held, ((), (number,), 0), counting, visit) if found.held else MissingValue.ABSENT
+        entry = count_in_member(held, ((), (number,), 0), counting, visit) if found.held else MissingValue.ABSENT
         if isinstance(entry, SetEntry):
             return replace(found, mark=entry.mark) if held.saved.traits.skbinfo else found
         if found.held is None or entry is MissingValue.UNKNOWN:
@@ -157,14 +166,14 @@ def _changed(
     change: Callable[[DynamicSet, LookupKey], bool],
 ) -> bool | None:
     saved = sets[asked.name]
-    if saved is None or not _fits(saved, asked):
+    if saved is None or not _can_hold(saved, asked):
         return None if saved is None else False
-    held = held_now(saved, memory)
+    held = current_set(saved, memory)
     if saved.kind.parts == (SetDimension.SET,):
         names = [name for name, entry in saved.listed if not held.expired(entry, visit.now)]
         truths = (_changed(sets, replace(asked, name=name), visit, memory, change) for name in names)
         return next((truth for truth in truths if truth is not False), False)
-    fields = fields_of(visit.packet, saved, asked.sides)
+    fields = lookup_key_of(visit.packet, saved, asked.sides)
     if isinstance(fields, MissingValue):
         return None if fields is MissingValue.UNKNOWN else False
     return change(held, fields)

@@ -44,7 +44,7 @@ class SetType:
         return self.storage == "bitmap"
 
     @cached_property
-    def tailed(self) -> bool:
+    def compares_last(self) -> bool:
         """Whether the last dimension is compared after the look-up and is not part of the key."""
         return self.parts[-1] is SetDimension.IFACE or (self.bitmap and self.parts[-1] is SetDimension.MAC)
 

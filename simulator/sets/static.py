@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import islice, product
 from math import inf
 
-from engine.errors import Fault, Refused, shown
+from engine.errors import Fault, Refused, safe_text
 from engine.rulesets.model import Family, IpSet, Member
 from simulator.packets import protocol_names
 from simulator.sets.elements import BITS, PHYSDEV, Element, address_number, alternatives, mask, mask_of, ports
@@ -198,7 +198,7 @@ def _keep(level: dict[MemberKey, SetEntries], key: MemberKey, alone: SetEntries,
 
 
 def _refused(ipset: IpSet, member: Member, expected: str) -> Refused:
-    return Refused((Fault(f"set {ipset.name}", f"found member {shown(' '.join(member))}", expected),))
+    return Refused((Fault(f"set {ipset.name}", f"found member {safe_text(' '.join(member))}", expected),))
 
 
 def _traits(ipset: IpSet, kind: SetType, family: Family) -> SetOptions:
@@ -244,7 +244,7 @@ def _elements(ipset: IpSet, member: Member, kind: SetType, traits: SetOptions) -
     """Yield the place of each member that a member's text expands to, one per element of its ranges."""
     family = ipset.family or Family.IPV4
     texts = member[0].split(",", len(kind.parts) - 1)
-    if kind.bitmap and kind.tailed and len(texts) == 1:
+    if kind.bitmap and kind.compares_last and len(texts) == 1:
         texts.append("")  # the first packet sets the MAC address
     try:
         pairs = zip(texts, kind.parts, strict=True)
@@ -265,14 +265,14 @@ def _alternatives(
 
 
 def _placed(chosen: tuple[Element, ...], kind: SetType, traits: SetOptions) -> _Place:
-    keyed = chosen[:-1] if kind.tailed else chosen
+    keyed = chosen[:-1] if kind.compares_last else chosen
     whole = tuple(each.value for each in keyed)
-    key = tuple(kept(value, part, traits) for value, part in zip(whole, kind.parts, strict=False))
+    key = tuple(masked_value(value, part, traits) for value, part in zip(whole, kind.parts, strict=False))
     prefixes = tuple(chosen[at].prefix for at in kind.nets)
-    return _Place(prefixes, key, chosen[-1].text if kind.tailed else "", cut=key != whole)
+    return _Place(prefixes, key, chosen[-1].text if kind.compares_last else "", cut=key != whole)
 
 
-def kept(value: int, part: SetDimension, traits: SetOptions) -> int:
+def masked_value(value: int, part: SetDimension, traits: SetOptions) -> int:
     """Return a dimension's value as the set stores it, masked by ``netmask``, ``bitmask`` or ``markmask``."""
     if part is SetDimension.MARK:
         return value & traits.markmask

@@ -243,7 +243,7 @@ def _by_levels(saved: StaticSet, look: SetQuery) -> Formula:
                 (exceptions if entry.nomatch else members).append((key, entry))
         inside, outside = (_level(saved, look, prefixes, each) for each in (members, exceptions))
         hidden = outside
-        if saved.kind.tailed and saved.kind.nets:
+        if saved.kind.compares_last and saved.kind.nets:
             # Among networks of which none has this interface, the kernel's search ends.
             keyed = [(key, entry) for key, entry in (*members, *exceptions) if not entry.physdev]
             hidden = _level(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Refused
-from simulator.expression import parse, spelled
+from simulator.expression import expression_text, parse
 from simulator.expression.relations import FIELDS, LENGTH
-from simulator.expression.vocabulary import CONSTANTS, FAMILIES, PROTOCOLS, SERVICES, UNSEEN
+from simulator.expression.vocabulary import CONSTANTS, FAMILIES, PROTOCOLS, SERVICES, UNSUPPORTED_WORDS
 
 TEXT = (Path(__file__).parents[2] / "docs/reference/expressions.md").read_text(encoding="utf-8")
 
@@ -26,7 +26,7 @@ def listed(heading: str) -> list[str]:
 
 def test_every_refused_word_is_listed_once() -> None:
     """The table of what is refused has every word that rules cannot see."""
-    assert sorted(listed("What is refused")) == sorted(UNSEEN)
+    assert sorted(listed("What is refused")) == sorted(UNSUPPORTED_WORDS)
 
 
 def test_every_field_is_listed_once() -> None:
@@ -51,7 +51,7 @@ def test_every_flag_is_listed() -> None:
 @pytest.mark.parametrize("text", listed("Examples"))
 def test_examples_are_expressions(text: str) -> None:
     """Each example is read, and so is its text as it is spelled."""
-    assert parse(spelled(parse(text))) == parse(text)
+    assert parse(expression_text(parse(text))) == parse(text)
 
 
 def test_the_shown_fault_is_what_is_shown() -> None:

@@ -21,7 +21,7 @@ from engine.bounded_json import (
 )
 from engine.events import canonical
 from engine.objects.base import MAX_FINDINGS
-from engine.state.object_diff import ObjectChangeKind, ObjectDiff, edits
+from engine.state.object_diff import ObjectChangeKind, ObjectDiff, diff_values
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,7 +113,7 @@ def test_deepest_values_are_compared_and_written() -> None:
     """What passes the limits overflows in no function that walks through it."""
     one, other = (parse_objects(b"[" * 64 + number + b"]" * 64) for number in (b"1", b"2"))
     assert one != other
-    found = ObjectDiff(ObjectChangeKind.CHANGED, tuple(edits(one, other)))
+    found = ObjectDiff(ObjectChangeKind.CHANGED, tuple(diff_values(one, other)))
     assert edited_as_lines(found) == (f"~ {'[0]' * 64}: 1 -> 2",)
     assert parse_json(canonical(one)) == one
 

@@ -11,15 +11,21 @@ from typing import Self
 
 from adapters.eventlog.relevant import RelevantEvents, abridged
 from adapters.eventlog.snapshots import Snapshots
-from engine.desired.incremental import derived
+from engine.desired.incremental import derive
 from engine.errors import UnknownNode, WitnessMismatch
 from engine.events import Event, EventBody, NodeObserved, StoredEvent
 from engine.policy.relevance import PacketScope
 from engine.reconcile.interfaces import SnapshotLog
 from engine.state.fold import ClusterState, effect_of
-from engine.state.object_diff import ObjectDiff, edited
-from simulator.analysis.blame import BlameResult, concern_of, fates, rulesets
-from simulator.analysis.blame_regions import PacketRegion, RegionChange, UnchangedPackets, concerns_of, shifts
+from engine.state.object_diff import ObjectDiff, diff_of_event
+from simulator.analysis.blame import BlameResult, blame_history, packet_scope, rulesets
+from simulator.analysis.blame_regions import (
+    PacketRegion,
+    RegionChange,
+    UnchangedPackets,
+    blame_packet_set,
+    region_scopes,
+)
 from simulator.netfilter import Evaluation, Walker
 from simulator.packets import Packet
 from simulator.symbolic import Budget
@@ -64,11 +70,11 @@ class Past:
 
     def edited(self, sequence: int) -> ObjectDiff | None:
         """Return what an event changed in its object."""
-        return edited(effect_of(self.state(sequence - 1), self.event(sequence).body))
+        return diff_of_event(effect_of(self.state(sequence - 1), self.event(sequence).body))
 
     def confirmed(self, answer: Evaluation, state: ClusterState) -> Evaluation:
         """Return the answer by the whole of a state, which was found by a part of it."""
-        whole = Walker(derived(state, self.node).ruleset).verdict(answer.packet)
+        whole = Walker(derive(state, self.node).ruleset).verdict(answer.packet)
         if whole.verdict is not answer.verdict:
             raise WitnessMismatch(answer.packet.words, answer.verdict.value, whole.verdict.value)
         return whole
@@ -93,7 +99,7 @@ class Blamed:
         event, state = past.event(fate.last.sequence), past.state(fate.last.sequence - 1)
         before = past.confirmed(fate.last.before, state)
         earlier = past.event(fate.earlier.sequence) if fate.earlier else None
-        return cls(answer, event, edited(effect_of(state, event.body)), before, earlier)
+        return cls(answer, event, diff_of_event(effect_of(state, event.body)), before, earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,8 @@ class BlamedRegion:
 
 def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
     """Yield the events behind the verdict of each packet."""
-    history, start = past.about([concern_of(packet, past.node) for packet in packets])
-    found = fates(history, past.node, packets, start)
+    history, start = past.about([packet_scope(packet, past.node) for packet in packets])
+    found = blame_history(history, past.node, packets, start)
     state = past.checked()
     for fate in found:
         yield Blamed.of(past, fate, state)
@@ -121,7 +127,7 @@ def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
 
 def blame_region(past: Past, region: PacketRegion, limit: int, allowed: Budget) -> BlamedRegion:
     """Return the events behind the verdicts of all packets of a region, at most ``limit`` of them."""
-    history, start = past.about(concerns_of(region, allowed))
+    history, start = past.about(region_scopes(region, allowed))
     known = list(rulesets(history, past.node, start))
     past.checked()
-    return BlamedRegion(past, *shifts(known, region, limit, allowed))
+    return BlamedRegion(past, *blame_packet_set(known, region, limit, allowed))

@@ -11,7 +11,7 @@ from typing import Self
 
 from adapters.application.selection import sequence_of
 from adapters.eventlog.snapshots import Snapshots
-from engine.desired.incremental import Derivation, derived
+from engine.desired.incremental import Derivation, derive
 from engine.errors import UnknownNode
 from engine.events import Event, NodeObserved
 from engine.reconcile.interfaces import LogReader, SnapshotLog
@@ -76,7 +76,7 @@ class HistoryWalk:
         """
         state, mark = Snapshots(self.log).reached(max(self.log.begun().sequence, self.first - 1))
         self._seen.update(state.nodes)
-        now = derived(state, self.node)
+        now = derive(state, self.node)
         for row in self.log.rows(until=self.last, known=mark):
             event = row.event()
             if isinstance(event.body, NodeObserved):

@@ -13,7 +13,7 @@ from engine.errors import NoProof
 from engine.events import Event, ObjectRefused, timestamp
 from engine.events.outcomes import NodeOutcome
 from engine.state.fold import effect_of
-from engine.state.object_diff import ObjectDiff, edited
+from engine.state.object_diff import ObjectDiff, diff_of_event
 from simulator.analysis.compare import VerdictChange, compare
 from simulator.netfilter import Evaluation
 from simulator.packets import Packet
@@ -50,7 +50,7 @@ class _Seen:
 
     def entry(self, budget: Budget) -> TimelineEntry:
         step = self.step
-        change = edited(effect_of(step.before.state, step.event.body))
+        change = diff_of_event(effect_of(step.before.state, step.event.body))
         return TimelineEntry(step.event, change, len(step.ops), _effect(step, budget), self.answers)
 
 

@@ -9,7 +9,7 @@ from adapters.cli.history.moments import PacketGroup
 from adapters.cli.render.changes import change_as_json, summary_lines
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_text
 from adapters.cli.render.output import counted
-from engine.errors import plain
+from engine.errors import printable
 from engine.events import Event, ObjectRefused
 from engine.events.outcomes import ApplyConfirmed, ApplyFailed, DriftRepaired, RulesetApplied
 from simulator.analysis.compare import VerdictChange
@@ -28,7 +28,7 @@ def entry_as_json(entry: TimelineEntry) -> dict[str, object]:
 
 def entry_as_text(entry: TimelineEntry) -> str:
     """Return an entry for people."""
-    lines = [plain(f"from {entry.event.source}"), *edits_as_lines(entry.change), *outcome_lines(entry.event)]
+    lines = [printable(f"from {entry.event.source}"), *edits_as_lines(entry.change), *outcome_lines(entry.event)]
     if entry.ops:
         lines.append(counted(entry.ops, "op"))
     lines += effect_lines(entry.effect)
@@ -57,17 +57,17 @@ def outcome_lines(event: Event) -> Iterator[str]:
         case RulesetApplied(realized=state, operations=number, failed=failed):
             yield f"state {state} is in force, by {counted(number, 'operation')}"
             for rule in failed or ():
-                yield plain(f"but for {rule.policy}/{rule.rule}: {rule.words}")
+                yield printable(f"but for {rule.policy}/{rule.rule}: {rule.words}")
         case ApplyFailed(wanted=state, words=words):
-            yield plain(f"state {state} could not be put in force: {words}")
+            yield printable(f"state {state} could not be put in force: {words}")
         case ApplyConfirmed(realized=state):
             yield f"state {state} was confirmed"
         case DriftRepaired(found=found, operations=number):
             yield f"others had changed what is nodewall's; put right by {counted(number, 'operation')}"
-            yield from map(plain, found)
+            yield from map(printable, found)
         case ObjectRefused(faults=faults):
             for fault in faults:
                 expected = f"; expected {fault.expected}" if fault.expected else ""
-                yield plain(f"refused: {fault.path}: {fault.problem}{expected}")
+                yield printable(f"refused: {fault.path}: {fault.problem}{expected}")
         case _:
             pass

@@ -11,7 +11,7 @@ import click
 
 from adapters.cli.render.decisions import answer_as_json
 from adapters.cli.render.output import coloured, emit
-from engine.errors import plain
+from engine.errors import printable
 from simulator.netfilter import Evaluation, TraceStep
 from simulator.oracle import Explanation
 
@@ -69,6 +69,6 @@ def _as_text(answer: Evaluation, said: Explanation | None, *, trace: bool) -> st
 
 
 def _step(step: TraceStep) -> str:
-    note = f"  [{plain(step.comment)}]" if step.comment else ""
+    note = f"  [{printable(step.comment)}]" if step.comment else ""
     does = (step.target or "count") if step.matched else "drop, as the packet ends inside what it reads"
     return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {does}{note}"

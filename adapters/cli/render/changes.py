@@ -9,7 +9,7 @@ from itertools import groupby
 
 from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.output import coloured, counted
-from engine.errors import plain
+from engine.errors import printable
 from simulator.analysis.compare import VerdictChange
 
 
@@ -51,7 +51,7 @@ def changes_as_lines(changes: Sequence[VerdictChange]) -> list[str]:
             lines.append(f"  {_SIGNS[change.now.value]} {change.summary}")
             lines.append(f"      {coloured(change.was)} -> {coloured(change.now)} for {change.count:,} headers")
             lines.append(f"      as {change.example.words}")
-            lines += (f"      assumed: {plain(text)}" for text in change.assumptions)
+            lines += (f"      assumed: {printable(text)}" for text in change.assumptions)
     return lines
 
 

@@ -5,7 +5,7 @@ about twelve changed fields.
 """
 
 from adapters.cli.render.object_diffs import edited_as_json, edited_as_lines
-from engine.errors import plain
+from engine.errors import printable
 from engine.events import Event, subject, timestamp
 from engine.state.object_diff import ObjectDiff
 
@@ -23,7 +23,7 @@ def head_as_json(event: Event) -> dict[str, object]:
 
 def head_as_text(event: Event) -> str:
     """Return the identifying fields on one line, without the source."""
-    return plain(f"{event.sequence}  {timestamp(event.time)}  {event.body.type}  {subject(event.body)}")
+    return printable(f"{event.sequence}  {timestamp(event.time)}  {event.body.type}  {subject(event.body)}")
 
 
 def event_as_json(event: Event, edited: ObjectDiff | None) -> dict[str, object]:
@@ -37,6 +37,6 @@ MOST_EDITS = 12
 
 def edits_as_lines(edited: ObjectDiff | None) -> list[str]:
     """Return the changed fields of an event's object, one per line."""
-    lines = list(map(plain, edited_as_lines(edited) if edited else ()))
+    lines = list(map(printable, edited_as_lines(edited) if edited else ()))
     more = len(lines) - MOST_EDITS
     return [*lines[:MOST_EDITS], f"… and {more} more"] if more > 1 else lines

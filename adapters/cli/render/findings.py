@@ -7,9 +7,9 @@ are replaced.
 from dataclasses import replace
 
 from adapters.cli.render.decisions import decision_as_json
-from engine.errors import plain
+from engine.errors import printable
 from engine.rulesets.text import render_rule
-from simulator.analysis.lint import LintFinding, LintKind, named
+from simulator.analysis.lint import LintFinding, LintKind, decision_text
 
 
 def finding_as_json(finding: LintFinding) -> dict[str, object]:
@@ -34,17 +34,17 @@ def rule_text(finding: LintFinding) -> str:
     """Return the rule in iptables-save syntax, with control characters replaced; empty for a chain."""
     if finding.rule is None:
         return ""
-    matches = (replace(each, values=tuple(map(plain, each.values))) for each in finding.rule.matches)
+    matches = (replace(each, values=tuple(map(printable, each.values))) for each in finding.rule.matches)
     return render_rule(replace(finding.rule, matches=tuple(matches))).strip()
 
 
 def summary(finding: LintFinding) -> str:
     """Return the finding as one sentence."""
-    who, causes = named(finding.place), " and ".join(named(cause) for cause in finding.causes)
+    who, causes = decision_text(finding.place), " and ".join(decision_text(cause) for cause in finding.causes)
     several = len(finding.causes) > 1
     match finding.kind:
         case LintKind.UNREACHABLE if finding.rule is None:
-            return plain(f"chain {finding.place.table}/{finding.place.chain} is never entered")
+            return printable(f"chain {finding.place.table}/{finding.place.chain} is never entered")
         case LintKind.UNREACHABLE:
             return f"{who} is never matched: no packet that comes to its chain can match it"
         case LintKind.SHADOWED:

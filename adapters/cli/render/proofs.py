@@ -10,7 +10,7 @@ import click
 
 from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.output import coloured, counted
-from engine.errors import plain
+from engine.errors import printable
 from simulator.analysis.prove import InvariantProof
 
 HOLD, BROKEN, UNPROVED = 0, 1, 2
@@ -53,7 +53,7 @@ def proofs_as_text(found: Sequence[InvariantProof]) -> str:
     """Return proofs as text, with a counterexample for each broken invariant."""
     lines = []
     for proof in found:
-        told = f"{plain(proof.invariant.name)}  {proof.family.value} {proof.invariant.hook.value}"
+        told = f"{printable(proof.invariant.name)}  {proof.family.value} {proof.invariant.hook.value}"
         if proof.holds:
             lines.append(f"{click.style('holds', fg='green', bold=True)}  {told}")
         elif proof.witness is None:
@@ -71,6 +71,6 @@ def _reasons(proof: InvariantProof) -> list[str]:
         by = witness.decided_by
         if by is not None:
             place = f"{by.table}/{by.chain} rule {by.rule}" if by.rule else f"the policy of {by.table}/{by.chain}"
-            lines.append(plain(f"  decided by {place}" + (f"  [{by.comment}]" if by.comment else "")))
-        lines += (f"  assumed: {plain(text)}" for text in witness.assumptions)
+            lines.append(printable(f"  decided by {place}" + (f"  [{by.comment}]" if by.comment else "")))
+        lines += (f"  assumed: {printable(text)}" for text in witness.assumptions)
     return lines

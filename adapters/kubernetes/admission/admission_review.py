@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from adapters.kubernetes.api.resources import BY_KIND, KubernetesObject, mapping, read, text_of
 from engine.errors import Fault
-from engine.state.admission import InvalidObject, SubmitMode, judge
+from engine.state.admission import InvalidObject, SubmitMode, admit
 from engine.state.fold import ClusterState
 
 _SHOWN = 20
@@ -26,7 +26,7 @@ def objections(request: KubernetesObject, state: ClusterState) -> Sequence[Fault
     item = read(BY_KIND[kind], old if deleting else new)
     if isinstance(item, InvalidObject):
         return () if deleting else item.faults
-    return judge(state, [(item, None)], SubmitMode.DELETE if deleting else SubmitMode.DECLARE).faults
+    return admit(state, [(item, None)], SubmitMode.DELETE if deleting else SubmitMode.DECLARE).faults
 
 
 def _matters(new: KubernetesObject, old: KubernetesObject) -> bool:

@@ -23,7 +23,7 @@ from adapters.kubernetes.cluster_view import DECLARED
 from adapters.telemetry.http import serving
 from engine.bounded_json import JsonRefused, parse_objects
 from engine.errors import Fault, NodewallError, Refused
-from engine.state.fold import ClusterState, evolved
+from engine.state.fold import ClusterState, fold_bodies
 
 _LOG = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Webhook:
                 await news.wait()
                 news.clear()
                 if self._mirror.complete:
-                    self._state = evolved(self._mirror.take(self._state), self._state)
+                    self._state = fold_bodies(self._mirror.take(self._state), self._state)
 
     async def reviewed(self, review: object) -> KubernetesObject | None:
         """Return the answer to an AdmissionReview, None where it is none."""
@@ -85,7 +85,7 @@ class Webhook:
         mirror = ObjectCache(DECLARED)
         for resource in DECLARED:
             mirror.list(resource, (await listed(self.api, resource, resource.paths[0], mirror.read))[0])
-        return evolved(mirror.take(ClusterState()))
+        return fold_bodies(mirror.take(ClusterState()))
 
 
 @dataclass(slots=True)

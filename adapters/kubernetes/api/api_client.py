@@ -23,7 +23,7 @@ from lightkube.core.exceptions import ConfigError
 
 from adapters.kubernetes.api.resources import CRD_GROUP, OWN_GROUP, mapping, text_of
 from engine.bounded_json import JsonRefused, parse_objects
-from engine.errors import Fault, NodewallError, Refused, shown
+from engine.errors import Fault, NodewallError, Refused, safe_text
 
 FIELD_MANAGER = "nodewall"
 """Whose the fields are that are applied server-side."""
@@ -121,7 +121,7 @@ def connect(kubeconfig: str | None, context: str | None) -> "LightkubeApi":
 
 
 def _no_credentials(why: str) -> Refused:
-    problem = f"no credentials for a cluster: {shown(why)}"
+    problem = f"no credentials for a cluster: {safe_text(why)}"
     return Refused((Fault("--kubeconfig", problem, "a kubeconfig, or a Pod's service account"),))
 
 
@@ -219,7 +219,7 @@ def _document(text: bytes) -> dict[str, object]:
     except JsonRefused:
         found = None
     if not isinstance(found, dict):
-        raise ApiError(f"found {shown(text[:40].decode(errors='replace'))} instead of a whole object")
+        raise ApiError(f"found {safe_text(text[:40].decode(errors='replace'))} instead of a whole object")
     return found
 
 
@@ -238,7 +238,7 @@ def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> Nod
         return ResourceExpired()
     if code == HTTPStatus.FORBIDDEN:
         return ApiError(
-            f"may not {verb} {plural}: grant verb {verb} on resource {plural} of API group {shown(group)}", code
+            f"may not {verb} {plural}: grant verb {verb} on resource {plural} of API group {safe_text(group)}", code
         )
     if code == HTTPStatus.UNAUTHORIZED:
         return ApiError("the credentials were not accepted", code)

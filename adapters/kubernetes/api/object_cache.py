@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapters.kubernetes.api.resources import RESOURCES, KubernetesObject, Resource, read
-from engine.events import EventBody, deleted
+from engine.events import EventBody, deletion_of
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
-from engine.state.admission import InvalidObject, judge
-from engine.state.fold import ClusterState, evolve, evolved
+from engine.state.admission import InvalidObject, admit
+from engine.state.fold import ClusterState, evolve, fold_bodies
 
 _RANK = {kind: place for place, kind in enumerate(KINDS)}
 """Kind -> its place among those that others may need before."""
@@ -66,11 +66,11 @@ class ObjectCache:
         heard, gone = {**self._waiting, **self._heard}, self._gone | set(self._missing(state))
         self._heard, self._gone, self._listed, self._waiting = {}, set(), set(), {}
         bodies = [*_without(state, gone)]
-        now = evolved(bodies, state)
+        now = fold_bodies(bodies, state)
         again = _made_again(now, heard)
-        resets = [deleted(kind, key) for kind, key in again]
+        resets = [deletion_of(kind, key) for kind, key in again]
         bodies += resets
-        now = evolved(resets, now)
+        now = fold_bodies(resets, now)
         heard = {**{key: item for key, item in again.items() if key[0] != "Tier"}, **heard}
         for body in self._with(now, {key: item for key, item in heard.items() if key not in gone}):
             bodies.append(body)
@@ -81,21 +81,21 @@ class ObjectCache:
     def _with(self, state: ClusterState, heard: Mapping[_Key, ReceivedObject]) -> Iterator[EventBody]:
         """Yield what was heard, all at once where nothing is refused, else one by one."""
         sound = [item for item in heard.values() if not isinstance(item, InvalidObject)]
-        whole = judge(state, [(item, None) for item in sound])
+        whole = admit(state, [(item, None) for item in sound])
         if not whole.faults:
             yield from whole.bodies
-            state = evolved(whole.bodies, state)
+            state = fold_bodies(whole.bodies, state)
         else:
             for item in sorted(sound, key=lambda each: (_RANK[each.kind], key_of(each))):
-                alone = judge(state, [(item, None)])
+                alone = admit(state, [(item, None)])
                 said: Sequence[EventBody] = alone.refusals if alone.faults else alone.bodies
                 if alone.faults:
                     self._waiting[item.kind, key_of(item)] = item
                 yield from said
-                state = evolved(said, state)
+                state = fold_bodies(said, state)
         for each in heard.values():
             if isinstance(each, InvalidObject):
-                yield from judge(state, (), faulty=(each,)).refusals
+                yield from admit(state, (), faulty=(each,)).refusals
 
     def _without_tiers(self, state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
         """Yield that tiers are gone, but for those that policies are in, which are asked about again."""
@@ -106,7 +106,7 @@ class ObjectCache:
             if key in used:
                 self._gone.add((kind, key))
             else:
-                yield deleted(kind, key)
+                yield deletion_of(kind, key)
 
     def _missing(self, state: ClusterState) -> Iterator[_Key]:
         """Yield what a state has of kinds that were listed, and the API has not."""
@@ -142,4 +142,4 @@ def _without(state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
     """Yield that objects are gone, those first that others do not need; tiers come later."""
     for kind, key in sorted(gone, key=lambda each: (-_RANK[each[0]], each[1])):
         if kind != "Tier" and _is_there(state, kind, key):
-            yield deleted(kind, key)
+            yield deletion_of(kind, key)

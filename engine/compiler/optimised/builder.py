@@ -18,7 +18,7 @@ class LayoutLimitExceeded(Exception):
     """The optimised layout exceeds a limit; the message says which."""
 
 
-def never() -> bool:
+def no_deadline() -> bool:
     """Return False: no time limit."""
     return False
 
@@ -30,7 +30,7 @@ class LayoutLimits:
     times: int = 8
     """The layout may have ``times`` as many rules and members as the linear one, plus ``more``."""
     more: int = 50_000
-    late: Callable[[], bool] = never
+    late: Callable[[], bool] = no_deadline
     """Returns True once the time limit has passed."""
     few: int = 8
     """Up to this many terms are looked up one by one, each in the set of its own rule.
@@ -40,7 +40,7 @@ class LayoutLimits:
     """
 
 
-DEFAULT_BOUNDS = LayoutLimits()
+DEFAULT_LIMITS = LayoutLimits()
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +83,7 @@ class LayoutBuilder:
         self.size += by
         self._see_to(self.size)
 
-    def see_to_bounds(self) -> None:
+    def check_limits(self) -> None:
         """Check the exact size, counting each shared set once.
 
         Raises:

@@ -52,7 +52,7 @@ class FirstMatchIndex(Generic[D]):
 
     def _outermost(self, prefixes: set[Prefix]) -> Iterator[Prefix]:
         """Yield the prefixes that no other one contains; the prefix of all addresses if there are many."""
-        if len(prefixes) * _MANY > len(self._prefixes):
+        if len(prefixes) * _RECOMPUTE_RATIO > len(self._prefixes):
             yield (0, 0)
             return
         last: Prefix | None = None
@@ -64,7 +64,7 @@ class FirstMatchIndex(Generic[D]):
         """Yield each prefix within ``root`` whose first decision differs from that around it."""
         active = _Active[D]()
         for named in self._prefixes.around(root):
-            active.flip(named.sayings)
+            active.flip(named.decisions)
         outer = active.first()
         path: list[tuple[Prefix, int, D | None]] = []
         for prefix in self._prefixes.within(root):
@@ -72,18 +72,18 @@ class FirstMatchIndex(Generic[D]):
             while path and not is_within(prefix, path[-1][0], self._prefixes.width):
                 active.undo(path.pop()[1])
             around = path[-1][2] if path else outer
-            before = active.flip(named.sayings)
+            before = active.flip(named.decisions)
             here = active.first()
             path.append((prefix, before, here))
             if here is not around:
                 yield prefix, FirstMatch(named.network, here, around)
 
 
-_MANY = 4
+_RECOMPUTE_RATIO = 4
 """If more than one in this many prefixes changes, the whole index is recomputed."""
 
 
-def left_of(who: D, own: PrefixEntries, before: Iterable[DecisionEntries[D]], width: int) -> PrefixEntries:
+def remaining_addresses(who: D, own: PrefixEntries, before: Iterable[DecisionEntries[D]], width: int) -> PrefixEntries:
     """Return the addresses of a decision that no decision in ``before`` covers, in the fewest entries."""
     _, found = FirstMatchIndex[D](width).change((), [*before, (who, own)])
     return tuple(

@@ -19,11 +19,11 @@ that logs has one chain, because its rate limit counts all its packets together.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.compiler.optimised.builder import DEFAULT_BOUNDS, LayoutBuilder, LayoutLimits
-from engine.compiler.optimised.port_tree import PortCell, PortCells, PortTreeNode, tree
+from engine.compiler.optimised.builder import DEFAULT_LIMITS, LayoutBuilder, LayoutLimits
+from engine.compiler.optimised.port_tree import PortCell, PortCells, PortTreeNode, build_port_tree
 from engine.compiler.optimised.set_merging import MergedSets
 from engine.compiler.optimised.subtraction import SubtractedTerms
-from engine.compiler.optimised.terms import ChainPlace, SequenceEdit, TargetLines, Term, edit, term_of
+from engine.compiler.optimised.terms import ChainPlace, SequenceEdit, TargetLines, Term, diff_sequences, term_of
 from engine.compiler.rule_parts import UnitWithSet, comment
 from engine.compiler.traffic import Matches, port_match, protocol_match
 from engine.policy.completed_rules import ANY_PORT, PortRange, Protocol
@@ -36,7 +36,7 @@ _PORTED = {Protocol.TCP.value: "t", Protocol.UDP.value: "u", Protocol.SCTP.value
 _HALVES: Sequence[PortRange] = ((0, 32767), (32768, 65535))
 """All ports as two ranges. iptables drops a match on all ports, which would then also match fragments without ports."""
 
-_MERGED = 32
+_MIN_CACHED_TERMS = 32
 """Minimum number of terms for which the merged sets are cached."""
 
 
@@ -92,7 +92,7 @@ class LayoutCache:
 
         Cached results depend on the relative order of terms, so a reordering clears them.
         """
-        changed, self._given = edit(self._given, given), given
+        changed, self._given = diff_sequences(self._given, given), given
         if not changed.in_order:
             self._forget()
         for each in changed.gone:
@@ -111,11 +111,11 @@ class LayoutCache:
             self._behind, self.trees = behind, {}
 
 
-def flattened(
+def build_layout(
     given: Sequence[UnitWithSet],
     place: ChainPlace,
     onwards: Target | None,
-    bounds: LayoutLimits = DEFAULT_BOUNDS,
+    bounds: LayoutLimits = DEFAULT_LIMITS,
     memory: LayoutCache | None = None,
 ) -> OptimisedLayout:
     """Return a layout with the same verdicts as the units one after another.
@@ -132,13 +132,13 @@ def flattened(
     """
     memory = memory or LayoutCache(place)
     try:
-        return _flattened(given, memory, onwards, bounds)
+        return _build_layout(given, memory, onwards, bounds)
     except BaseException:
         memory.forget()  # the cache mixes results of the old and new units
         raise
 
 
-def _flattened(
+def _build_layout(
     given: Sequence[UnitWithSet], memory: LayoutCache, onwards: Target | None, bounds: LayoutLimits
 ) -> OptimisedLayout:
     terms = memory.terms(given)
@@ -147,18 +147,18 @@ def _flattened(
     broad = [term for term in terms if not term.protocol]
     final = next((term.number for term in broad if term.final), len(terms))  # later terms are dead
     narrow = memory.left.change(broad, [term for term in terms[:final] if term.protocol], limit, bounds.late)
-    last = _ending(_decisions("rest", _live(broad), laid, memory), broad, onwards)
+    last = _with_final_goto(_decision_rules("rest", _reachable_terms(broad), laid, memory), broad, onwards)
     behind = laid.chain(f"{memory.place.base}-rest", last) if narrow and broad else onwards
     memory.going(behind)
     begin = list(_by_protocol(narrow, laid, memory, behind))
-    begin += last if behind is onwards else [_going(behind)] if behind is not None else []
+    begin += last if behind is onwards else [_goto_rule(behind)] if behind is not None else []
     if laid.size + memory.entries + memory.left.size > limit:  # an upper bound of the exact size
-        laid.see_to_bounds()
+        laid.check_limits()
     memory.merged = laid.merged
     return OptimisedLayout(tuple(begin), tuple(laid.chains.values()), tuple(laid.sets.values()))
 
 
-def _going(target: Target) -> Rule:
+def _goto_rule(target: Target) -> Rule:
     return Rule((comment(comment_of()),), target)
 
 
@@ -176,7 +176,9 @@ def _by_protocol(
         portless = ours if protocol not in _PORTED else [term for term in ours if term.ports is None]
         if portless:
             name = _PORTED.get(protocol, protocol)
-            decisions = _ending(_decisions(name, _live(portless), laid, memory), portless, behind)
+            decisions = _with_final_goto(
+                _decision_rules(name, _reachable_terms(portless), laid, memory), portless, behind
+            )
             target = laid.chain(f"{laid.place.base}-{name}", decisions)
             yield Rule((*protocol_match(Protocol(protocol)), comment(comment_of())), target)
 
@@ -194,10 +196,10 @@ class _Ports:
         """Yield rules that lead packets to the chains for their ports."""
         for half in _HALVES:
             tree_ = self.memory.trees.setdefault((self.protocol, half), _Tree(PortCells(half)))
-            changed = edit(tree_.terms, terms)
+            changed = diff_sequences(tree_.terms, terms)
             if changed.gone or changed.new or tree_.laid is None:
                 tree_.terms = terms
-                instead = _instead(changed)
+                instead = _replacements(changed)
                 tree_.cells.swap(instead)
                 swapped = {*instead.values()}
                 new = {term: term.ports or (ANY_PORT,) for term in changed.new if term not in swapped}
@@ -213,7 +215,7 @@ class _Ports:
         made.leading, made.laid, before = (), None, made.parts
         made.parts = {}
         if any(term.ports is not None for cell in found for term in cell.deciding):
-            root = tree(found, half)
+            root = build_port_tree(found, half)
             made.laid = self._node(root, before, made.parts)
             made.leading = (self._way(root),)
 
@@ -228,10 +230,10 @@ class _Ports:
                 part.take(each)
             if node.nodes:
                 *others, last = node.nodes
-                rules = [*map(self._way, others), _going(self._to(last))]  # ports without cells go there too
+                rules = [*map(self._way, others), _goto_rule(self._to(last))]  # ports without cells go there too
             else:
                 rules = [rule for cell in node.cells for rule in self._cell(cell, node, part)]
-                rules += [_going(self.behind)] if self.behind is not None else []
+                rules += [_goto_rule(self.behind)] if self.behind is not None else []
             part.chain(self._called(node), rules)
         now[key] = part
         return part
@@ -244,14 +246,17 @@ class _Ports:
 
     def _cell(self, cell: PortCell[Term], node: PortTreeNode[Term], part: LayoutBuilder) -> Iterator[Rule]:
         """Yield the rules for one cell within a node: the decision itself, or a goto to its chain."""
-        ours, about = _live(cell.deciding), self._about((max(cell.first, node.first), min(cell.last, node.last)))
+        ours, about = (
+            _reachable_terms(cell.deciding),
+            self._about((max(cell.first, node.first), min(cell.last, node.last))),
+        )
         if len(ours) == 1 and ours[0].plain:
-            for rule in _alone(ours[0], part):
+            for rule in _single_term_rules(ours[0], part):
                 own = [each for each in rule.matches if (each.module, each.option) != ("", "protocol")]
                 yield Rule((*about, *own), rule.target)
             return
         name = self._called(cell)
-        target = part.chain(name, _ending(_decisions(name, ours, part, self.memory), ours, self.behind))
+        target = part.chain(name, _with_final_goto(_decision_rules(name, ours, part, self.memory), ours, self.behind))
         yield Rule((*about, comment(comment_of())), target)
 
     def _called(self, where: PortTreeNode[Term] | PortCell[Term]) -> str:
@@ -264,18 +269,18 @@ class _Ports:
         return (*protocol_match(protocol), port_match(protocol, "dport", ports))
 
 
-def _instead(changed: SequenceEdit[Term]) -> dict[Term, Term]:
+def _replacements(changed: SequenceEdit[Term]) -> dict[Term, Term]:
     """Return old term -> new term for terms that differ only in the remaining addresses."""
     new = {id(term.unit): term for term in changed.new}
     return {term: new[id(term.unit)] for term in changed.gone if id(term.unit) in new}
 
 
-def _ending(rules: Iterable[Rule], terms: Sequence[Term], behind: Target | None) -> list[Rule]:
+def _with_final_goto(rules: Iterable[Rule], terms: Sequence[Term], behind: Target | None) -> list[Rule]:
     """Return the rules of a chain, with a goto to ``behind`` at its end if packets can reach the end."""
-    return [*rules, *([_going(behind)] if behind is not None and not any(term.final for term in terms) else ())]
+    return [*rules, *([_goto_rule(behind)] if behind is not None and not any(term.final for term in terms) else ())]
 
 
-def _live(terms: Sequence[Term]) -> list[Term]:
+def _reachable_terms(terms: Sequence[Term]) -> list[Term]:
     """Return the terms that packets can reach: no term after one that decides the same addresses or all."""
     found: dict[int, Term] = {}
     for term in terms:
@@ -286,45 +291,45 @@ def _live(terms: Sequence[Term]) -> list[Term]:
     return [*found.values()]
 
 
-def _decisions(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
+def _decision_rules(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
     """Yield the rules for some terms in their order; they match addresses and little else."""
     group: list[Term] = []
     for term in terms:
         if term.plain and not term.final:
             group.append(term)
         else:
-            yield from _merged(f"{place} {term.named}", group, laid, memory)
-            yield from _alone(term, laid)
+            yield from _merged_rules(f"{place} {term.named}", group, laid, memory)
+            yield from _single_term_rules(term, laid)
             group = []
-    yield from _merged(place, group, laid, memory)
+    yield from _merged_rules(place, group, laid, memory)
 
 
-def _merged(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
+def _merged_rules(place: str, terms: Sequence[Term], laid: LayoutBuilder, memory: LayoutCache) -> Iterator[Rule]:
     """Yield one rule per distinct decision of many terms, with lookups in disjoint sets."""
     told: dict[str, list[Term]] = {}
     for term in terms:
         told.setdefault(term.mark, []).append(term)
     if len(terms) <= max(len(told), laid.bounds.few):
         for term in terms:
-            yield from _alone(term, laid)
+            yield from _single_term_rules(term, laid)
         return
     merged = memory.merged.get(place) or MergedSets(laid.place, place)
     sets = merged.change(terms)
-    if len(terms) >= _MERGED:
+    if len(terms) >= _MIN_CACHED_TERMS:
         laid.merged[place] = merged
     for mark, alike in told.items():
         if mark in sets:
             laid.grow(len(sets[mark].members))
-            yield from _rules(alike[0].lines, (), laid.look_up(sets[mark]), _told(alike))
+            yield from _rules(alike[0].lines, (), laid.look_up(sets[mark]), _shared_comment(alike))
 
 
-def _told(terms: Sequence[Term]) -> Match:
+def _shared_comment(terms: Sequence[Term]) -> Match:
     """Return the comment for all terms that share a decision."""
     told = list(dict.fromkeys(term.unit.told for term in terms))
     return told[0] if len(told) == 1 else comment(merged_comment([each.values[0] for each in told]))
 
 
-def _alone(term: Term, laid: LayoutBuilder) -> Iterator[Rule]:
+def _single_term_rules(term: Term, laid: LayoutBuilder) -> Iterator[Rule]:
     """Yield the rules of a single term with its own set."""
     look_up = laid.look_up(term.found) if term.found is not None else ()
     unit = term.unit

@@ -1,8 +1,9 @@
 """Port cells, and a search tree of chains that leads a packet to its cell.
 
 A `PortCell` is a maximal port range on which the same decisions apply; `PortCells` maintains them as decisions change.
-`tree` builds the `PortTreeNode` tree over the cells. Split points are fixed; whether a range is split depends only on
-the range and its number of cells. So the same cells always give the same tree, and a small change affects few chains.
+`build_port_tree` builds the `PortTreeNode` tree over the cells. Split points are fixed; whether a range is split
+depends only on the range and its number of cells. So the same cells always give the same tree, and a small change
+affects few chains.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,8 +17,8 @@ from engine.compiler.optimised.prefix_index import D
 from engine.policy.completed_rules import PortRange
 from engine.rulesets.ownership import digest
 
-FEWEST, FANOUT = 16, 4
-"""Ranges with at most ``FEWEST`` cells get one chain; larger ones are split into ``FANOUT`` parts.
+MAX_LEAF_CELLS, FANOUT = 16, 4
+"""Ranges with at most ``MAX_LEAF_CELLS`` cells get one chain; larger ones are split into ``FANOUT`` parts.
 
 Measured cost per packet (``make bench-matches``) in nf_tables and iptables-legacy: port range 40 and 20 ns, single port
 16 and 20 ns, chain 29 and 14 ns. A fan-out of 4 is the cheapest; 16 cells cost hardly more than 8.
@@ -65,7 +66,7 @@ class PortCells(Generic[D]):
         touched = [ports for who in gone for ports in self._ranges.pop(who)]
         touched += [ports for ranges in new.values() for ports in ranges]
         self._ranges.update(new)
-        if len(touched) * _MANY > len(self._cells):
+        if len(touched) * _RECOMPUTE_RATIO > len(self._cells):
             self._cut_anew(self._within, self._ranges)
             return
         for ports in dict.fromkeys(touched):
@@ -102,7 +103,7 @@ class PortCells(Generic[D]):
         self._cells[begin:end] = [_same(known.get(cell.first), cell) for cell in cut]
 
 
-_MANY = 4
+_RECOMPUTE_RATIO = 4
 """If there is more than one changed range per this many cells, all cells are recomputed."""
 
 
@@ -147,7 +148,7 @@ def _cut(ranges: Mapping[D, PortRanges], within: PortRange) -> Iterator[PortCell
     yield PortCell(first if begun is None else begun, last, tuple(deciding[number] for number in numbers))
 
 
-def tree(leaves: Sequence[PortCell[D]], within: PortRange) -> PortTreeNode[D]:
+def build_port_tree(leaves: Sequence[PortCell[D]], within: PortRange) -> PortTreeNode[D]:
     """Return the search tree over some cells of a port range; the cells ascend and may have gaps.
 
     A part without cells has no node; a range with a single non-empty part becomes that part.
@@ -158,7 +159,7 @@ def tree(leaves: Sequence[PortCell[D]], within: PortRange) -> PortTreeNode[D]:
     if end - begin <= _most(first, last):
         return PortTreeNode(first, last, cells=tuple(leaves[begin:end]))
     size = (last - first + 1) // FANOUT
-    parts = [tree(leaves, (part, part + size - 1)) for part in range(first, last + 1, size)]
+    parts = [build_port_tree(leaves, (part, part + size - 1)) for part in range(first, last + 1, size)]
     found = [part for part in parts if part.nodes or part.cells]
     return found[0] if len(found) == 1 else PortTreeNode(first, last, nodes=tuple(found))
 
@@ -169,4 +170,4 @@ def _most(first: int, last: int) -> int:
 
     The limit varies by range (hashed), so that adding one cell seldom splits several ranges at once.
     """
-    return FEWEST + int(digest(str(first), str(last)), 16) % (FEWEST * (FANOUT - 1))
+    return MAX_LEAF_CELLS + int(digest(str(first), str(last)), 16) % (MAX_LEAF_CELLS * (FANOUT - 1))

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from engine.ip_types import Network
-from engine.policy.prefix_sets import Prefix, PrefixEntry, around, prefix_of
+from engine.policy.prefix_sets import Prefix, PrefixEntry, enclosing_prefixes, prefix_of
 
 PrefixEntries = tuple[PrefixEntry, ...]
 """A longest-prefix set; None in its place means every address."""
 
-_MANY = 256
+_RESORT_FROM = 256
 """From this many changed prefixes on, the whole list is sorted again."""
 
 
@@ -37,7 +37,7 @@ class NamedPrefix(Generic[D]):
     """A prefix that some set names, and by decision whether it matches there (False is an exception)."""
 
     network: Network
-    sayings: dict[D, bool] = field(default_factory=dict)
+    decisions: dict[D, bool] = field(default_factory=dict)
 
 
 class PrefixIndex(Generic[D]):
@@ -59,7 +59,7 @@ class PrefixIndex(Generic[D]):
         for who, entries in gone:
             for entry in entries:
                 prefix = prefix_of(entry.network)
-                sayings = self._at[prefix].sayings
+                sayings = self._at[prefix].decisions
                 del sayings[who]
                 if not sayings:
                     del self._at[prefix]
@@ -72,8 +72,8 @@ class PrefixIndex(Generic[D]):
                     self._at[prefix] = NamedPrefix(entry.network)
                     self._lengths[prefix[1]] += 1
                     into.append(prefix)
-                self._at[prefix].sayings[who] = entry.matches
-        if len(out) + len(into) > _MANY:
+                self._at[prefix].decisions[who] = entry.matches
+        if len(out) + len(into) > _RESORT_FROM:
             self._sorted = sorted(self._at)
             return
         for prefix in out:
@@ -84,7 +84,7 @@ class PrefixIndex(Generic[D]):
     def around(self, prefix: Prefix) -> Iterator[NamedPrefix[D]]:
         """Yield the named prefixes that contain a prefix and are wider, the widest first."""
         lengths = sorted(length for length, count in self._lengths.items() if count and length < prefix[1])
-        for wider in around(prefix, lengths, self.width):
+        for wider in enclosing_prefixes(prefix, lengths, self.width):
             if (found := self._at.get(wider)) is not None:
                 yield found
 
@@ -110,7 +110,7 @@ class PrefixIndex(Generic[D]):
         for entry in entries:
             prefix = prefix_of(entry.network)
             for named in (*self.around(prefix), *map(self.at, self.within(prefix))):
-                for who, matches in named.sayings.items():
+                for who, matches in named.decisions.items():
                     if before is None or who.number < before:
                         found.setdefault(who, {})[prefix_of(named.network)] = PrefixEntry(named.network, matches)
         return {who: tuple(found[who].values()) for who in sorted(found, key=lambda who: who.number)}

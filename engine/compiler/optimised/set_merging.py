@@ -8,8 +8,8 @@ incremental.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.compiler.optimised.first_match import FirstMatch, FirstMatchIndex
-from engine.compiler.optimised.terms import WIDTHS, ChainPlace, Term, edit, holdings
-from engine.compiler.rule_parts import EXCEPTED, element_of, set_with
+from engine.compiler.optimised.terms import WIDTHS, ChainPlace, Term, diff_sequences, terms_with_addresses
+from engine.compiler.rule_parts import NOMATCH, element_of, make_set
 from engine.rulesets.model import IpSet, Member
 from engine.rulesets.ownership import digest
 
@@ -29,8 +29,8 @@ class MergedSets:
 
         Terms that stay keep their order. A set that does not change stays the same object.
         """
-        changed, self._terms = edit(self._terms, terms), terms
-        before, after = self._firsts.change(holdings(changed.gone), holdings(changed.new))
+        changed, self._terms = diff_sequences(self._terms, terms), terms
+        before, after = self._firsts.change(terms_with_addresses(changed.gone), terms_with_addresses(changed.new))
         out, into = _members(before.values()), _members(after.values())
         for mark in {*out, *into}:
             self._edit(mark, out.get(mark, set()), into.get(mark, set()))
@@ -45,7 +45,7 @@ class MergedSets:
         members = sorted([*(member for member in old if member not in out), *into])
         if members:
             name = digest(self._place.base, self._name, mark)
-            self._sets[mark] = set_with(self._place.family, name, tuple(members), told=True)
+            self._sets[mark] = make_set(self._place.family, name, tuple(members), told=True)
 
 
 def _members(firsts: Iterable[FirstMatch[Term]]) -> dict[str, set[Member]]:
@@ -64,4 +64,4 @@ def _of(first: FirstMatch[Term]) -> Iterator[tuple[str, Member]]:
     if here is not None and not (alike and around is not None and here.told == around.told):
         yield here.mark, (element_of(first.network), "comment", here.told)
     if around is not None and not alike:
-        yield around.mark, (element_of(first.network), *EXCEPTED)
+        yield around.mark, (element_of(first.network), *NOMATCH)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from engine.compiler.optimised.builder import LayoutLimitExceeded
-from engine.compiler.optimised.first_match import left_of
+from engine.compiler.optimised.first_match import remaining_addresses
 from engine.compiler.optimised.prefix_index import PrefixEntries, PrefixIndex
-from engine.compiler.optimised.terms import WIDTHS, ChainPlace, Term, edit, holdings
+from engine.compiler.optimised.terms import WIDTHS, ChainPlace, Term, diff_sequences, terms_with_addresses
 from engine.compiler.rule_parts import address_set
 from engine.rulesets.model import IpSet
 from engine.rulesets.ownership import digest
@@ -46,11 +46,11 @@ class SubtractedTerms:
         Raises:
             LayoutLimitExceeded: the remaining addresses exceed ``limit`` entries, or the time is over.
         """
-        changed, self._broad = edit(self._broad, broad), broad
-        gone, new = holdings(changed.gone), holdings(changed.new)
+        changed, self._broad = diff_sequences(self._broad, broad), broad
+        gone, new = terms_with_addresses(changed.gone), terms_with_addresses(changed.new)
         self._before.change(gone, new)
-        among, self._among = edit(self._among, narrow), narrow
-        self._narrow.change(holdings(among.gone), holdings(among.new))
+        among, self._among = diff_sequences(self._among, narrow), narrow
+        self._narrow.change(terms_with_addresses(among.gone), terms_with_addresses(among.new))
         for term in among.gone:
             del self._known[term]
         if changed.gone or changed.new:
@@ -90,7 +90,7 @@ class SubtractedTerms:
         """Return the remainder of a term after the first ``place`` broad terms."""
         mine = term.reach(self._place.family)
         before = self._before.about(mine, term.number)
-        left = left_of(term, mine, before.items(), self._width) if before else mine
+        left = remaining_addresses(term, mine, before.items(), self._width) if before else mine
         if left == mine:
             return term
         return replace(term, addresses=left, found=self._set_of(term, place, left)) if left else None

@@ -1,7 +1,7 @@
 """Terms of the optimised layout: compiled rule units split into protocol, ports, addresses and decision.
 
-`term_of` converts a `UnitWithSet` to a `Term`. `edit` compares two sequences by identity, so that the layout can be
-updated incrementally. Terms have a number: their place in evaluation order.
+`term_of` converts a `UnitWithSet` to a `Term`. `diff_sequences` compares two sequences by identity, so that the
+layout can be updated incrementally. Terms have a number: their place in evaluation order.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from functools import cache
 from typing import Generic, TypeVar
 
 from engine.compiler.optimised.prefix_index import DecisionEntries, PrefixEntries
-from engine.compiler.rule_parts import RuleUnit, UnitWithSet, everything
+from engine.compiler.rule_parts import RuleUnit, UnitWithSet, all_addresses
 from engine.compiler.traffic import Matches, protocol_match
 from engine.policy.completed_rules import PortRange, Protocol
 from engine.rulesets.model import Family, IpSet, Match, Target
@@ -73,7 +73,7 @@ class Term:
 
     def reach(self, family: Family) -> PrefixEntries:
         """Return the addresses that reach the term, as set entries."""
-        return everything(family) if self.addresses is None else self.addresses
+        return all_addresses(family) if self.addresses is None else self.addresses
 
 
 def term_of(given: UnitWithSet) -> Term:
@@ -107,7 +107,7 @@ def _range(text: str) -> PortRange:
     return int(first), int(last or first)
 
 
-def holdings(terms: Sequence[Term]) -> list[DecisionEntries[Term]]:
+def terms_with_addresses(terms: Sequence[Term]) -> list[DecisionEntries[Term]]:
     """Return each term with its addresses; empty for terms that apply to every address."""
     return [(term, term.addresses or ()) for term in terms]
 
@@ -124,7 +124,7 @@ class SequenceEdit(Generic[T]):
     in_order: bool
 
 
-def edit(before: Sequence[T], after: Sequence[T]) -> SequenceEdit[T]:
+def diff_sequences(before: Sequence[T], after: Sequence[T]) -> SequenceEdit[T]:
     """Compare two sequences without duplicates, by identity."""
     least = min(len(before), len(after))
     begin = _alike(before, after)

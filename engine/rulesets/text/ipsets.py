@@ -7,7 +7,7 @@ Input: text of ``ipset save``. Output: sets in the order of the text, members so
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.errors import TextRefused, shown
+from engine.errors import TextRefused, safe_text
 from engine.rulesets.model import Family, IpSet, Member
 from engine.rulesets.text.quoting import plain_name, quote_unescaped, split
 
@@ -39,7 +39,7 @@ def parse_sets(text: str, source: str = "ipset save") -> tuple[IpSet, ...]:
                 members[name].append(tuple(member))
             case _:
                 expected = "'create NAME TYPE …', or 'add NAME MEMBER …' after it"
-                raise TextRefused(source, number, f"found {shown(raw)}", expected)
+                raise TextRefused(source, number, f"found {safe_text(raw)}", expected)
     return tuple(replace(item, members=_ordered(item, members[item.name])) for item in sets.values())
 
 

@@ -136,7 +136,7 @@ ULOG ulog-nlgroup ulog-prefix ulog-cprange ulog-qthreshold
 """
 """Module name, then its options; ``:2`` is the number of values if not one, ``alias>name`` gives the usual name."""
 
-NATIVE: OptionTable = {
+RULE_OPTIONS: OptionTable = {
     spelling: Option(name, arity)
     for name, arity, spellings in (
         ("source", 1, "-s --source --src"),
@@ -173,13 +173,13 @@ IMPLIED: Mapping[str, str] = {
 }
 """Protocol -> match that iptables loads for the protocol's options without ``-m``."""
 
-FOREIGN: Mapping[Family, frozenset[str]] = {
+FOREIGN_MODULES: Mapping[Family, frozenset[str]] = {
     Family.IPV4: frozenset("dst eui64 frag hbh hl icmp6 ipv6header mh rt srh DNPT HL SNPT".split()),
     Family.IPV6: frozenset("icmp osf realm ttl CLUSTERIP ECN TTL ULOG".split()),
 }
 """Matches and targets that exist only in the other family."""
 
-ADDRESSES = frozenset(
+ADDRESS_OPTIONS = frozenset(
     "source destination src-range dst-range ctorigsrc ctorigdst ctreplsrc ctrepldst tunnel-src tunnel-dst vaddr "
     "to-destination to-source to gateway on-ip".split()
 )

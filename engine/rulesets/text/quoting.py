@@ -10,7 +10,7 @@ Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8.
 import re
 from dataclasses import dataclass
 
-from engine.errors import TextRefused, shown
+from engine.errors import TextRefused, safe_text
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII except space, double quote, backslash
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_-]+")  # iptables' unquoted characters for user text: comments, log prefixes
@@ -70,7 +70,9 @@ def split(line: str, source: str, number: int, *, escapes: bool = True) -> list[
     while position < end:
         found = word.match(line, position)
         if found is None:
-            raise TextRefused(source, number, f"found {shown(line[position:end].strip())}", "words, quoted in pairs")
+            raise TextRefused(
+                source, number, f"found {safe_text(line[position:end].strip())}", "words, quoted in pairs"
+            )
         before, quoted, bare = found.groups()
         if bare is not None:
             words.append(LineWord(bare))
@@ -99,7 +101,7 @@ def quote_text(word: str) -> str:
 def quote_always(word: str) -> str:
     """Return a word in quotes; raises ``ValueError`` like ``quote``."""
     if _FORBIDDEN.search(word):
-        message = f"control character in {shown(word)}"
+        message = f"control character in {safe_text(word)}"
         raise ValueError(message)
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -112,7 +114,7 @@ def quote_unescaped(word: str) -> str:
         ValueError: it has a control character or a double quote.
     """
     if _UNQUOTABLE.search(word):
-        message = f"double quote or control character in {shown(word)}"
+        message = f"double quote or control character in {safe_text(word)}"
         raise ValueError(message)
     return f'"{word}"'
 
@@ -124,6 +126,6 @@ def plain_name(word: str) -> str:
         ValueError: it is empty, or has a space, a double quote or a control character.
     """
     if not _NAME.fullmatch(word):
-        message = f"no name: {shown(word)}"
+        message = f"no name: {safe_text(word)}"
         raise ValueError(message)
     return word

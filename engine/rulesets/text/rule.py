@@ -14,17 +14,25 @@ from dataclasses import dataclass, field
 
 from engine.errors import TextRefused
 from engine.rulesets.model import Counters, Family, Match, Rule, Target
-from engine.rulesets.text.options import ADDRESSES, FOREIGN, IMPLIED, NATIVE, OPTIONS, Option, OptionTable
+from engine.rulesets.text.options import (
+    ADDRESS_OPTIONS,
+    FOREIGN_MODULES,
+    IMPLIED,
+    OPTIONS,
+    RULE_OPTIONS,
+    Option,
+    OptionTable,
+)
 from engine.rulesets.text.quoting import Quoted
 
 Refuse = Callable[[str, str], TextRefused]
 """Builds the error from what was found and what was expected; adds the location."""
 
-TEXTS = frozenset("comment helper log-prefix nflog-prefix path".split())
+USER_TEXT_OPTIONS = frozenset("comment helper log-prefix nflog-prefix path".split())
 """Options with user text as value, which iptables prints in quotes unless it is plain."""
 
 _NONE: OptionTable = {}
-_LONG: OptionTable = {word[2:]: option for word, option in NATIVE.items() if word.startswith("--")}
+_LONG: OptionTable = {word[2:]: option for word, option in RULE_OPTIONS.items() if word.startswith("--")}
 _PLAIN = frozenset("source destination in-interface out-interface protocol fragment".split())
 _EXPECTED = "an option such as --dport"
 _MISSING = {"match": "the name of a match after it", "jump": "one target", "goto": "one target"}
@@ -50,7 +58,7 @@ class RuleReader:
 
     def __init__(self, family: Family | None, refuse: Refuse) -> None:
         self._family = family
-        self._foreign = FOREIGN[family] if family else frozenset()
+        self._foreign = FOREIGN_MODULES[family] if family else frozenset()
         self._refuse = refuse
         self._alike: dict[tuple[str, str, tuple[str, ...], bool], Match] = {}
         self._plain: dict[tuple[str, str, bool], _Part] = {}
@@ -106,7 +114,7 @@ class RuleReader:
                 raise self._refuse("the end", _EXPECTED)
             word = words[self._at]
         self._at += 1
-        native = NATIVE.get(word)
+        native = RULE_OPTIONS.get(word)
         if type(word) is Quoted or (native is None and not word.startswith("--")):
             raise self._refuse(word, _EXPECTED)
         if native is not None:
@@ -222,7 +230,7 @@ class RuleReader:
         return whole
 
     def _named(self, name: str, *, negated: bool) -> None:
-        native = NATIVE.get(f"--{name}")
+        native = RULE_OPTIONS.get(f"--{name}")
         if native is not None:
             self._native(native, negated=negated)
         else:
@@ -237,7 +245,7 @@ class RuleReader:
         words, at = self._words, self._at
         if at + 1 >= len(words) or words[at] != "!" or type(words[at]) is Quoted:
             return False
-        if option.arity == 0 or option.name in TEXTS or _is_option(words[at + 1]):
+        if option.arity == 0 or option.name in USER_TEXT_OPTIONS or _is_option(words[at + 1]):
             return False
         self._at += 1
         return True
@@ -259,7 +267,7 @@ class RuleReader:
         key = (module, option, values, negated)
         found = self._alike.get(key)
         if found is None:
-            if option in ADDRESSES and values:
+            if option in ADDRESS_OPTIONS and values:
                 self._check_address(values[0])
             found = self._alike[key] = Match(module, option, values, negated)
         return found
@@ -280,7 +288,7 @@ def _is_option(word: str) -> bool:
 
 
 def _unknown(name: str) -> Option:
-    return Option(name, 1 if name in TEXTS else None)
+    return Option(name, 1 if name in USER_TEXT_OPTIONS else None)
 
 
 def _expected_values(arity: int) -> str:

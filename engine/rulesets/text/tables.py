@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.errors import TextRefused, shown
+from engine.errors import TextRefused, safe_text
 from engine.rulesets.model import Chain, Counters, Family, Hook, Match, Rule, Table
-from engine.rulesets.text.options import NATIVE
+from engine.rulesets.text.options import RULE_OPTIONS
 from engine.rulesets.text.quoting import plain_name, quote, quote_always, quote_text, tokens
-from engine.rulesets.text.rule import TEXTS, RuleReader
+from engine.rulesets.text.rule import USER_TEXT_OPTIONS, RuleReader
 
-_SPELLING = {option.name: word for word, option in NATIVE.items() if len(word) == 2}
+_SPELLING = {option.name: word for word, option in RULE_OPTIONS.items() if len(word) == 2}
 
 _ALWAYS_QUOTED = frozenset(
     {("string", "string"), ("string", "hex-string"), ("u32", "u32"), ("bpf", "bytecode"), ("connlabel", "label")}
@@ -102,7 +102,7 @@ class _Reader:
             raise self._refused(found[0], "no control character outside quotes, and no NUL at all")
 
     def _refused(self, found: str, expected: str) -> TextRefused:
-        return TextRefused(self._source, self._number, f"found {shown(found)}", expected)
+        return TextRefused(self._source, self._number, f"found {safe_text(found)}", expected)
 
     def _table(self, name: str) -> Table:
         self._table_name, self._chains = name, {}
@@ -135,7 +135,7 @@ class _Reader:
 
     def _set_policy(self, name: str, policy: str) -> None:
         if not self._built_in(name):
-            raise self._refused(policy, f"- for {shown(name)}, as only built-in chains have a policy")
+            raise self._refused(policy, f"- for {safe_text(name)}, as only built-in chains have a policy")
         if policy not in _POLICIES:
             raise self._refused(policy, "the policy ACCEPT or DROP")
         self._chain(name).policy = policy
@@ -236,6 +236,6 @@ def _render_match(match: Match) -> list[str]:
 
 
 def _render_value(match: Match, value: str) -> str:
-    if match.option in TEXTS:
+    if match.option in USER_TEXT_OPTIONS:
         return quote_text(value)
     return quote_always(value) if (match.module, match.option) in _ALWAYS_QUOTED else quote(value)

@@ -3,7 +3,7 @@
 `lint` takes a `Ruleset` and returns `LintFinding` values.
 """
 
-from simulator.analysis.lint.finding import LintFinding, LintKind, named
+from simulator.analysis.lint.finding import LintFinding, LintKind, decision_text
 from simulator.analysis.lint.rules import lint
 
-__all__ = ["LintFinding", "LintKind", "lint", "named"]
+__all__ = ["LintFinding", "LintKind", "decision_text", "lint"]

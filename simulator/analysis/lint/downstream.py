@@ -65,7 +65,7 @@ class DownstreamRules:
             part = rest & stop.taken
             if not is_false(part):
                 rest &= ~part
-                returned |= _ended(stop, part, ends)
+                returned |= _follow_rule(stop, part, ends)
         returned |= rest
         if is_false(returned):
             return
@@ -78,7 +78,7 @@ class DownstreamRules:
             ends[decision] = DecidedPackets(returned, visit.policy, decision)
 
 
-def _ended(stop: RuleVisit, part: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
+def _follow_rule(stop: RuleVisit, part: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
     """Add the rules that decide the packets which this rule takes; return the packets that leave the chain."""
     row = stop.row
     if row.verdict is not None:

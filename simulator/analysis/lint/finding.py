@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.errors import plain
+from engine.errors import printable
 from engine.rulesets.model import Family, Rule
 from simulator.analysis.prove import Witness
 from simulator.netfilter import Decision
@@ -43,10 +43,10 @@ class LintFinding:
     witness: Witness | None = None
 
 
-def named(place: Decision) -> str:
+def decision_text(place: Decision) -> str:
     """Describe a rule by its position, and by its policy if it has one."""
-    where = plain(f"{place.table}/{place.chain}")
+    where = printable(f"{place.table}/{place.chain}")
     if not place.rule:
         return f"the policy of {where}"
     policy = f" (policy {place.policy}, rule {place.policy_rule})" if place.policy else ""
-    return f"{where} rule {place.rule}{plain(policy)}"
+    return f"{where} rule {place.rule}{printable(policy)}"

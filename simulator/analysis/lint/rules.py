@@ -58,11 +58,11 @@ def _of_family(ruleset: Ruleset, family: Family, budget: Budget) -> Iterator[Lin
     atlas = SymbolicContext.of(library, [world], budget=budget)
     fates = {hook: atlas.fates(world, hook) for hook in Hook}
     with within_limits():
-        met = _Met(atlas, world)
+        met = _RuleVisits(atlas, world)
         for hook in Hook:
             met.add(hook, visits(fates[hook]))
-        never = list(_never(met))
-        yield from sorted([*never, *_idle(met, {finding.place for finding in never})], key=_order)
+        never = list(_never_matching(met))
+        yield from sorted([*never, *_without_effect(met, {finding.place for finding in never})], key=_order)
 
 
 def _order(finding: LintFinding) -> tuple[str, str, int]:
@@ -70,7 +70,7 @@ def _order(finding: LintFinding) -> tuple[str, str, int]:
 
 
 @dataclass(slots=True)
-class _Met:
+class _RuleVisits:
     """Visits of each chain by packets, per hook."""
 
     atlas: SymbolicContext
@@ -97,7 +97,7 @@ class _Met:
 # Rules that never match
 
 
-def _never(met: _Met) -> Iterator[LintFinding]:
+def _never_matching(met: _RuleVisits) -> Iterator[LintFinding]:
     """Yield chains that are never entered, and rules of other chains that never match."""
     family = met.atlas.space.family
     for block in met.world.blocks.values():
@@ -105,22 +105,24 @@ def _never(met: _Met) -> Iterator[LintFinding]:
             yield LintFinding(LintKind.UNREACHABLE, family, Decision(block.table, block.name, 0))
             continue
         for row, stops in met.stops(block).items():
-            if not _own(row) and all(is_false(stop.hit) for _, _, stop in stops):
-                yield _unmatched(met, row, stops)
+            if not _is_builtin(row) and all(is_false(stop.hit) for _, _, stop in stops):
+                yield _unmatched_finding(met, row, stops)
 
 
-def _own(row: SymbolicRule) -> bool:
+def _is_builtin(row: SymbolicRule) -> bool:
     """Return whether nodewall always creates this rule, so that it is no finding."""
     return row.decision.policy == STATIC_POLICY or row.decision.comment == comment_of()
 
 
-def _unmatched(met: _Met, row: SymbolicRule, stops: Sequence[tuple[Hook, ChainVisit, RuleVisit]]) -> LintFinding:
+def _unmatched_finding(
+    met: _RuleVisits, row: SymbolicRule, stops: Sequence[tuple[Hook, ChainVisit, RuleVisit]]
+) -> LintFinding:
     family = met.atlas.space.family
     aimed = [(hook, visit, visit.come & stop.holds) for hook, visit, stop in stops]
     aimed = [each for each in aimed if not is_false(each[2])]
     if not aimed:
         return LintFinding(LintKind.UNREACHABLE, family, row.decision, row.rule)
-    before = _before(row, [visit for _, visit, _ in aimed])
+    before = _earlier_rules(row, [visit for _, visit, _ in aimed])
     whole = tuple(wanted for _, _, wanted in aimed)
     chosen = smallest(whole, [tuple(stop.taken for stop in stops) for stops in before])
     causes = tuple(before[place][0].row.decision for place in chosen)
@@ -134,14 +136,14 @@ def _unmatched(met: _Met, row: SymbolicRule, stops: Sequence[tuple[Hook, ChainVi
     return LintFinding(kind, family, row.decision, row.rule, causes, witness_of(met.atlas, met.world, *seen[0]))
 
 
-def _before(row: SymbolicRule, found: Sequence[ChainVisit]) -> list[tuple[RuleVisit, ...]]:
+def _earlier_rules(row: SymbolicRule, found: Sequence[ChainVisit]) -> list[tuple[RuleVisit, ...]]:
     """Return the earlier rules of the chain, each with its visits."""
     each = [{stop.row: stop for stop in visit.stops} for visit in found]
     rows = [stop.row for stop in found[0].stops]
     return [tuple(stops[other] for stops in each) for other in rows[: rows.index(row)]]
 
 
-def _contradicted(met: _Met, row: SymbolicRule, taken: Sequence[tuple[Hook, BddFunction]]) -> bool:
+def _contradicted(met: _RuleVisits, row: SymbolicRule, taken: Sequence[tuple[Hook, BddFunction]]) -> bool:
     """Return whether none of the packets that earlier rules take gets this rule's verdict."""
     verdict = row.verdict
     if verdict is None:
@@ -152,15 +154,15 @@ def _contradicted(met: _Met, row: SymbolicRule, taken: Sequence[tuple[Hook, BddF
 # Rules that match without effect
 
 
-def _idle(met: _Met, never: set[Decision]) -> Iterator[LintFinding]:
+def _without_effect(met: _RuleVisits, never: set[Decision]) -> Iterator[LintFinding]:
     """Yield rules whose packets get the same verdict without them."""
     family = met.atlas.space.family
     ways = DownstreamRules(met.visits.values())
-    for row, hits in list(_guessed(met)):
+    for row, hits in list(_effectless_candidates(met)):
         causes = ways.deciders_without(row)
         if causes is None:
-            changed = met.atlas.library.read(_without(met.world.ruleset, family, row.decision))
-            causes = _instead(met, changed, row, hits)
+            changed = met.atlas.library.read(_ruleset_without(met.world.ruleset, family, row.decision))
+            causes = _deciders_after_removal(met, changed, row, hits)
         if causes and not never & set(causes):
             hook, packets = next(iter(hits.items()))
             witness = witness_of(met.atlas, met.world, hook, packets)
@@ -171,16 +173,16 @@ RuleHits = dict[Hook, BddFunction]
 """Packets that a rule takes, by hook."""
 
 
-def _guessed(met: _Met) -> Iterator[tuple[SymbolicRule, RuleHits]]:
+def _effectless_candidates(met: _RuleVisits) -> Iterator[tuple[SymbolicRule, RuleHits]]:
     """Yield rules whose packets seem to get the same verdict later, with those packets."""
     taken: dict[SymbolicRule, RuleHits] = {}
     wrong: set[SymbolicRule] = set()
     for hook, found in met.visits.items():
-        after = _returning(found)
+        after = _verdicts_after_return(found)
         for visit in found:
             if visit.block.table != _FILTER or is_false(visit.come):
                 continue
-            ends, watched = tails(visit), _watching(visit.block)
+            ends, watched = tails(visit), _rules_before_logs(visit.block)
             for place, stop in enumerate(visit.stops):
                 verdict = stop.row.verdict
                 if verdict is None or stop.row in wrong or is_false(hit := stop.hit):
@@ -189,7 +191,7 @@ def _guessed(met: _Met) -> Iterator[tuple[SymbolicRule, RuleHits]]:
                     wrong.add(stop.row)
                 hits = taken.setdefault(stop.row, {})
                 hits[hook] = hits[hook] | hit if hook in hits else hit
-    return ((row, hits) for row, hits in taken.items() if row not in wrong and not _own(row))
+    return ((row, hits) for row, hits in taken.items() if row not in wrong and not _is_builtin(row))
 
 
 def _differs(packets: BddFunction, tail: ChainTail, after: Mapping[Verdict, BddFunction], verdict: Verdict) -> bool:
@@ -198,7 +200,7 @@ def _differs(packets: BddFunction, tail: ChainTail, after: Mapping[Verdict, BddF
     return any(not is_false((packets & tail.ends[other]) | (back & after[other])) for other in others)
 
 
-def _watching(block: SymbolicChain) -> frozenset[SymbolicRule]:
+def _rules_before_logs(block: SymbolicChain) -> frozenset[SymbolicRule]:
     """Return rules that precede a rule with a non-terminating target, such as LOG; they matter beyond verdicts."""
     places = [
         place for place, row in enumerate(block.rows) if row.act is TargetAction.NEXT and row.rule.target is not None
@@ -206,7 +208,7 @@ def _watching(block: SymbolicChain) -> frozenset[SymbolicRule]:
     return frozenset(block.rows[: places[-1]] if places else ())
 
 
-def _returning(found: Sequence[ChainVisit]) -> dict[ChainVisit, dict[Verdict, BddFunction]]:
+def _verdicts_after_return(found: Sequence[ChainVisit]) -> dict[ChainVisit, dict[Verdict, BddFunction]]:
     """Return for each visit the verdicts of packets that return from its chain."""
     by_outcome = {visit.outcome: visit for visit in found}
     after: dict[ChainVisit, dict[Verdict, BddFunction]] = {}
@@ -227,7 +229,9 @@ def _returning(found: Sequence[ChainVisit]) -> dict[ChainVisit, dict[Verdict, Bd
     return after
 
 
-def _instead(met: _Met, changed: SymbolicRuleset, row: SymbolicRule, hits: RuleHits) -> tuple[Decision, ...]:
+def _deciders_after_removal(
+    met: _RuleVisits, changed: SymbolicRuleset, row: SymbolicRule, hits: RuleHits
+) -> tuple[Decision, ...]:
     """Return the rules that decide once the rule is removed; empty if any verdict differs then."""
     causes: dict[Decision, None] = {}
     for hook in Hook:
@@ -249,7 +253,7 @@ def _renumbered(found: Decision, gone: Decision) -> Decision:
     return replace(found, rule=found.rule + 1) if same and found.rule >= gone.rule else found
 
 
-def _without(ruleset: Ruleset, family: Family, gone: Decision) -> Ruleset:
+def _ruleset_without(ruleset: Ruleset, family: Family, gone: Decision) -> Ruleset:
     """Return the ruleset without one rule."""
 
     def chain(table: Table, each: Chain) -> Chain:

@@ -22,18 +22,20 @@ def smallest(whole: CoverSets, candidates: Sequence[CoverSets]) -> list[int]:
 
     No returned candidate can be left out, even if the search was cut short.
     """
-    useful = [place for place, each in enumerate(candidates) if _some(_both(whole, each))]
-    alone = next((place for place in useful if not _some(_without(whole, candidates[place]))), None)
+    useful = [place for place, each in enumerate(candidates) if _has_packets(_intersection(whole, each))]
+    alone = next((place for place in useful if not _has_packets(_difference(whole, candidates[place]))), None)
     if alone is not None:
         return [alone]
-    needed = [place for place in useful if _some(_without(whole, _union(candidates, set(useful) - {place}, whole)))]
-    left = reduce(_without, (candidates[place] for place in needed), whole)
+    needed = [
+        place for place in useful if _has_packets(_difference(whole, _union(candidates, set(useful) - {place}, whole)))
+    ]
+    left = reduce(_difference, (candidates[place] for place in needed), whole)
     rest = [place for place in useful if place not in needed]
     return sorted([*needed, *_fewest(left, {place: candidates[place] for place in rest})])
 
 
 def _fewest(whole: CoverSets, candidates: dict[int, CoverSets]) -> list[int]:
-    if not _some(whole):
+    if not _has_packets(whole):
         return []
     best = _greedy(whole, candidates)
     search = _Search(candidates)
@@ -55,13 +57,13 @@ class _Search:
 
     def of(self, whole: CoverSets, places: Sequence[int], size: int) -> list[int] | None:
         """Return a cover of at most ``size`` candidates; None if there is none or the limit was reached."""
-        if not _some(whole):
+        if not _has_packets(whole):
             return []
         self.trials += 1
         if not size or self.trials > MOST_TRIALS:
             return None
         for at, place in enumerate(places):
-            left = _without(whole, self.candidates[place])
+            left = _difference(whole, self.candidates[place])
             if left != whole:
                 found = self.of(left, places[at + 1 :], size - 1)
                 if found is not None:
@@ -74,12 +76,12 @@ def _greedy(whole: CoverSets, candidates: dict[int, CoverSets]) -> list[int]:
     chosen: list[int] = []
     left = whole
     for place, each in candidates.items():
-        if _some(_both(left, each)):
+        if _has_packets(_intersection(left, each)):
             chosen.append(place)
-            left = _without(left, each)
+            left = _difference(left, each)
     for place in reversed(list(chosen)):
         others = [other for other in chosen if other != place]
-        if not _some(reduce(_without, (candidates[other] for other in others), whole)):
+        if not _has_packets(reduce(_difference, (candidates[other] for other in others), whole)):
             chosen = others
     return chosen
 
@@ -91,13 +93,13 @@ def _union(candidates: Sequence[CoverSets], places: set[int], like: CoverSets) -
     return found
 
 
-def _both(left: CoverSets, right: CoverSets) -> CoverSets:
+def _intersection(left: CoverSets, right: CoverSets) -> CoverSets:
     return tuple(mine & other for mine, other in zip(left, right, strict=True))
 
 
-def _without(left: CoverSets, right: CoverSets) -> CoverSets:
+def _difference(left: CoverSets, right: CoverSets) -> CoverSets:
     return tuple(mine & ~other for mine, other in zip(left, right, strict=True))
 
 
-def _some(parts: CoverSets) -> bool:
+def _has_packets(parts: CoverSets) -> bool:
     return not all(is_false(each) for each in parts)

@@ -19,8 +19,8 @@ from adapters.application.plan import Planned, plan
 from adapters.application.selection import Selection, SelectionOptions
 from adapters.application.what_if import what_if
 from adapters.netfilter.memory import MemoryBackend
-from engine.compiler import assemble, compile_within
-from engine.desired.full import desired
+from engine.compiler import assemble, compile_with_limits
+from engine.desired.full import desired_ruleset
 from engine.errors import KernelRefused, Refused, UnsafePlan
 from engine.events import ConfigDeclared, Event, HostObserved
 from engine.events.outcomes import ApplyFailed
@@ -56,7 +56,7 @@ def counted_calls(*codes: CodeType) -> Iterator[list[str]]:
         sys.setprofile(None)
 
 
-compilations = partial(counted_calls, assemble.__code__, compile_within.__code__)
+compilations = partial(counted_calls, assemble.__code__, compile_with_limits.__code__)
 """Counts whatever makes a ruleset of rules; all other functions that compile call one of these."""
 
 
@@ -100,7 +100,7 @@ def test_selection_reads_stdin_once(piped: SelectionOptions, first: str) -> None
         ruleset, wanted = selection.rules
 
     assert wanted is selection.desired
-    assert ruleset == desired(Selection(FILES).state, NODE).ruleset
+    assert ruleset == desired_ruleset(Selection(FILES).state, NODE).ruleset
     assert len(compiled) == 1
 
 
@@ -129,7 +129,7 @@ def test_apply_compiles_once(piped: SelectionOptions) -> None:
         done = apply(piped, node)
 
     assert len(compiled) == 1
-    assert not diff(node.memory.ruleset, desired(Selection(FILES).state, NODE).ruleset)
+    assert not diff(node.memory.ruleset, desired_ruleset(Selection(FILES).state, NODE).ruleset)
     assert list(done.seconds) == ["compile", "diff", "verify", "apply"]
 
 
@@ -144,7 +144,7 @@ def test_apply_of_a_log_compiles_once(log: str, resolvers: tuple[str, ...]) -> N
     assert len(compiled) == 1
     types = [event.body.type for event in events(log)[5:]]
     assert types == ["apply.proposed", *(["host.observed"] if resolvers else []), "ruleset.applied"]
-    assert not diff(node.memory.ruleset, desired(Selection(in_log(log)).state, NODE).ruleset)
+    assert not diff(node.memory.ruleset, desired_ruleset(Selection(in_log(log)).state, NODE).ruleset)
 
 
 def test_plan_compiles_once(piped: SelectionOptions) -> None:
@@ -203,7 +203,7 @@ def test_unproved_plan_is_not_applied(log: str) -> None:
     assert isinstance(failed, ApplyFailed)
     assert node.memory.steps == []
     apply(in_log(log), node, replace(OPTIONS, force_unsafe=True))
-    assert not diff(node.memory.ruleset, desired(Selection(in_log(log)).state, NODE).ruleset)
+    assert not diff(node.memory.ruleset, desired_ruleset(Selection(in_log(log)).state, NODE).ruleset)
 
 
 def test_refused_rule_fails_alone() -> None:

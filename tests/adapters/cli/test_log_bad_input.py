@@ -15,7 +15,7 @@ from adapters.eventlog.sqlite import SqliteLog
 from adapters.eventlog.sqlite_file import LogFile
 from adapters.system.clock import CountedIds, FixedClock
 from engine.errors import LogCorrupt, LogUnusable
-from engine.events import StoredEvent, deleted
+from engine.events import StoredEvent, deletion_of
 from engine.reconcile.interfaces import LogReader
 from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
@@ -26,7 +26,7 @@ ID = "0192f0c1-2345-7678-9abc-def012345678"
 def old(path: Path, ids: list[str]) -> SqliteLog:
     """A log of format 1 that has events of these ids."""
     log = SqliteLog(str(path), FixedClock(), CountedIds())
-    log.append([deleted("Node", f"n{number}") for number in range(len(ids))], source="test", expected=0)
+    log.append([deletion_of("Node", f"n{number}") for number in range(len(ids))], source="test", expected=0)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in ("INDEX ids", "TABLE summary", "TRIGGER in_order", "TRIGGER no_update"):
             connection.execute(f"DROP {statement}")
@@ -64,7 +64,7 @@ def test_an_older_format_is_read_and_goes_on_in_the_newest(tmp_path: Path) -> No
     assert (log.verify(), log.last_sequence(), log.base().mark.sequence) == (3, 3, 0)
     assert Path(log.path).read_bytes() == before
     events = list(log.read())
-    log.append([deleted("Node", "z")], source="test", expected=3)
+    log.append([deletion_of("Node", "z")], source="test", expected=3)
     assert list(log.read(until=3)) == events
     with closing(sqlite3.connect(log.path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
@@ -76,7 +76,7 @@ def test_ids_that_came_twice_before_are_found_out(tmp_path: Path) -> None:
     """Nothing is appended to such a log, which stays in its format."""
     log = old(tmp_path / "log", ["a", "b", "a"])
     with pytest.raises(LogCorrupt, match="event 3 cannot be trusted: its id is that of event 1"):
-        log.append([deleted("Node", "z")], source="test", expected=3)
+        log.append([deletion_of("Node", "z")], source="test", expected=3)
     assert log.verify() == 3
 
 

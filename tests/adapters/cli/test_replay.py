@@ -14,12 +14,12 @@ from adapters.application.past.steps import HistoryWalk
 from adapters.cli.history.moments import moments
 from adapters.eventlog.snapshots import Snapshots
 from engine.compiler import compile_rules
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.events import EventBody
 from engine.events.outcomes import ApplyProposed, FailedRule, RulesetApplied
 from engine.policy.completed_rules import Plane
-from engine.policy.resolve import in_order
-from engine.rulesets.digest import fingerprint
+from engine.policy.resolve import sort_rules
+from engine.rulesets.digest import ruleset_digest
 from engine.state.fold import ClusterState
 from simulator.packets import parse_spec, pcap_writer
 from tests.support.cli.command_line import Run
@@ -103,17 +103,17 @@ def applied(
     log: str, sequence: int, *, failed: tuple[FailedRule, ...] | None = None, other: str = ""
 ) -> RulesetApplied:
     """What would be on record if a state had been brought into force, but for rules that failed."""
-    wanted = desired(state_of(log, sequence), "cp-1")
+    wanted = desired_ruleset(state_of(log, sequence), "cp-1")
     names = {(each.policy, each.rule) for each in failed or ()}
     rules = [rule for rule in wanted.rules if rule.plane is Plane.NODES and (rule.policy, rule.name) not in names]
-    ruleset = fingerprint(compile_rules(in_order(rules), wanted.options))
+    ruleset = ruleset_digest(compile_rules(sort_rules(rules), wanted.options))
     return RulesetApplied(node="cp-1", realized=sequence, ruleset=other or ruleset, operations=1, failed=failed)
 
 
 def test_what_was_in_force_is_compared_with_what_would_be_now(run: Run, log: str) -> None:
     """Each outcome of the node, also of a state long before it, and with rules that failed; others' are not asked."""
-    good = fingerprint(desired(state_of(log, 5), "cp-1").ruleset)
-    rule = next(rule for rule in desired(state_of(log, 5), "cp-1").rules if rule.policy == "node-policy")
+    good = ruleset_digest(desired_ruleset(state_of(log, 5), "cp-1").ruleset)
+    rule = next(rule for rule in desired_ruleset(state_of(log, 5), "cp-1").rules if rule.policy == "node-policy")
     failed = (FailedRule(policy=rule.policy, rule=rule.name, words="no"),)
     proposed = ApplyProposed(node="cp-1", wanted=5, ruleset=good, operations=1, method="in-place")
     recorded(log, proposed, applied(log, 5), applied(log, 4), applied(log, 5, failed=failed))
@@ -151,7 +151,7 @@ def test_a_configuration_that_a_node_had_for_itself_can_be_given(run: Run, log: 
     assert compiled[0] == 0
     state = state_of(log, 5)
     own = state.config.model_copy(update={"allow_action": "Return"})
-    ruleset = fingerprint(desired(replace(state, config=own), "cp-1").ruleset)
+    ruleset = ruleset_digest(desired_ruleset(replace(state, config=own), "cp-1").ruleset)
     recorded(log, applied(log, 5, other=ruleset))
 
     words = ("replay", "--log", log, "--node", "cp-1", "--check")

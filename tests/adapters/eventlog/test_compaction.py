@@ -26,8 +26,8 @@ from engine.errors import EventsCompacted, LogCorrupt, Refused
 from engine.events import EventBody, StoredEvent
 from engine.events.outcomes import LogCompacted
 from engine.reconcile.interfaces import LogReplica
-from engine.state.fold import evolved
-from simulator.analysis.blame import concern_of, fates
+from engine.state.fold import fold_bodies
+from simulator.analysis.blame import blame_history, packet_scope
 from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 from tests.support.policies.random_clusters import NODE
@@ -54,8 +54,8 @@ def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
         Snapshots(log, interval=11).reached()
         rows = list(log.rows())
         told = [moment.as_json() for moment in moments(HistoryWalk(log, NODE, until[-1] + 1).steps(), lambda _: [])]
-        concerns = [concern_of(each, NODE) for each in packets]
-        before = fates(((row.sequence, body) for row, body in abridged(log, concerns).events), NODE, packets)
+        concerns = [packet_scope(each, NODE) for each in packets]
+        before = blame_history(((row.sequence, body) for row, body in abridged(log, concerns).events), NODE, packets)
         for each in until:
             compacted(log, each, None, "test")
 
@@ -63,11 +63,11 @@ def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
         assert list(log.rows())[:-added] == rows[until[-1] :]
         assert log.verify() == len(history) - until[-1] + added
         for sequence in range(until[-1], len(history) + 1):
-            assert Snapshots(log).reached(sequence)[0] == evolved(history[:sequence])
+            assert Snapshots(log).reached(sequence)[0] == fold_bodies(history[:sequence])
         again = [moment.as_json() for moment in moments(HistoryWalk(log, NODE).steps(), lambda _: [])]
         assert again[:-added] == told
         found = abridged(log, concerns)
-        after = fates(((row.sequence, body) for row, body in found.events), NODE, packets, found.start)
+        after = blame_history(((row.sequence, body) for row, body in found.events), NODE, packets, found.start)
         for then, now in zip(before, after, strict=True):
             assert now.answer.verdict is then.answer.verdict
             assert now.last == (then.last if then.last and then.last.sequence > until[-1] else None)

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from adapters.cli import main
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
-from engine.events import EventBody, ObjectRefused, deleted
+from engine.events import EventBody, ObjectRefused, deletion_of
 from engine.events.outcomes import ApplyFailed, FailedRule, RulesetApplied
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 REFUSED = FailedRule(policy="p", rule="r", words="no")
 BODIES: tuple[EventBody, ...] = (
-    deleted("Node", "n1"),
-    deleted("Pod", "shop/web"),
+    deletion_of("Node", "n1"),
+    deletion_of("Pod", "shop/web"),
     RulesetApplied(node="n1", realized=2, ruleset="0", operations=1),
     RulesetApplied(node="n1", realized=2, ruleset="0", operations=1, failed=(REFUSED,)),
     ApplyFailed(node="n2", wanted=2, words="no"),

@@ -16,7 +16,7 @@ from adapters.eventlog.jsonl import exported, imported
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
 from engine.errors import Refused
-from engine.events import EventBody, StoredEvent, canonical, declared, deleted
+from engine.events import EventBody, StoredEvent, canonical, declaration_of, deletion_of
 from engine.objects import ClusterObject, key_of
 from tests.support.policies.object_strategies import clusters
 
@@ -36,7 +36,7 @@ def log_at(path: Path, *bodies: EventBody) -> SqliteLog:
 @pytest.fixture
 def bodies() -> list[EventBody]:
     """Some events."""
-    return [deleted("Node", f"n{number}") for number in range(5)]
+    return [deletion_of("Node", f"n{number}") for number in range(5)]
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def brought(log: SqliteLog, lines: Lines) -> tuple[int, int]:
 @given(clusters())
 def test_any_history_comes_over_with_all_its_hashes(objects: tuple[ClusterObject, ...]) -> None:
     """What is exported from the copy is the same bytes."""
-    items: list[EventBody] = [declared(item) for item in objects]
-    items += [deleted(item.kind, key_of(item)) for item in objects]
+    items: list[EventBody] = [declaration_of(item) for item in objects]
+    items += [deletion_of(item.kind, key_of(item)) for item in objects]
     with TemporaryDirectory() as folder:
         log, other = log_at(Path(folder, "one"), *items), log_at(Path(folder, "other"))
         if items:
@@ -150,7 +150,7 @@ def test_a_history_that_forked_is_refused(log: SqliteLog, other: SqliteLog, bodi
 
 def test_a_part_that_follows_another_history_is_refused(log: SqliteLog, other: SqliteLog) -> None:
     """Where the end of the log is not what the first line follows, nothing is appended."""
-    log_at(Path(other.path), deleted("Pod", "a/b"), deleted("Pod", "a/c"))
+    log_at(Path(other.path), deletion_of("Pod", "a/b"), deletion_of("Pod", "a/c"))
 
     with pytest.raises(Refused, match="dump:1: event 3, which does not follow event 2"):
         brought(other, list(exported(log, 2)))
@@ -160,7 +160,7 @@ def test_a_part_that_follows_another_history_is_refused(log: SqliteLog, other: S
 
 def test_an_event_of_a_megabyte_comes_over(log: SqliteLog, other: SqliteLog) -> None:
     """As large as it may be."""
-    log.append([deleted("Node", "n" * 1_048_000)], source="test", expected=5)
+    log.append([deletion_of("Node", "n" * 1_048_000)], source="test", expected=5)
 
     assert brought(other, list(exported(log))) == (6, 0)
     assert other.verify() == 6

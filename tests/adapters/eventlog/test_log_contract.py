@@ -30,13 +30,13 @@ from engine.events import (
     EventMark,
     NodeDeleted,
     StoredEvent,
-    chained,
-    deleted,
+    chain_fault,
+    deletion_of,
     timestamp,
 )
 from engine.events.outcomes import ApplyFailed, LogCompacted
 from engine.reconcile.interfaces import EventLog
-from engine.state.fold import evolved
+from engine.state.fold import fold_bodies
 
 ID = "0192f0c1-2345-7678-9abc-def012345678"
 KINDS = ("memory", "sqlite")
@@ -69,7 +69,7 @@ def log(missing: EventLog) -> EventLog:
 
 def body(number: int) -> EventBody:
     """The body of an event; every third one is an outcome."""
-    return deleted("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
+    return deletion_of("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
 
 
 def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
@@ -140,7 +140,7 @@ def test_events_are_read_as_appended(log: EventLog) -> None:
     assert (log.last_sequence(), log.verify()) == (5, 5)
     previous = GENESIS
     for event in events:
-        assert chained(previous, event) is None
+        assert chain_fault(previous, event) is None
         previous = event.hash
 
 
@@ -177,9 +177,9 @@ def test_readers_see_the_moment_they_began_at(log: EventLog) -> None:
 def test_appends_under_an_id_happen_once(log: EventLog) -> None:
     """However often it is tried, and whatever came after it."""
     log.append([body(0)], source="test", expected=0)
-    bodies = [deleted("Node", "b"), deleted("Node", "c")]
+    bodies = [deletion_of("Node", "b"), deletion_of("Node", "c")]
     first = log.append(bodies, source="test", expected=1, known_by=ID)
-    log.append([deleted("Node", "d")], source="test", expected=3)
+    log.append([deletion_of("Node", "d")], source="test", expected=3)
     again = log.append(bodies, source="other", expected=1, known_by=ID)
 
     assert again == first
@@ -193,9 +193,9 @@ def test_appends_under_an_id_happen_once(log: EventLog) -> None:
 def test_events_that_are_too_large_are_refused(log: EventLog) -> None:
     """The error says which, and how much is too much; nothing of the call is appended."""
     room = LARGEST - len('{"name":"","type":"node.deleted","version":1}')
-    log.append([deleted("Node", "n" * room)], source="test", expected=0)
+    log.append([deletion_of("Node", "n" * room)], source="test", expected=0)
     with pytest.raises(EventTooLarge, match=r"takes 1,048,577 bytes in the log; expected at most 1,048,576"):
-        log.append([deleted("Pod", "a/b"), deleted("Node", "n" * (room + 1))], source="test", expected=1)
+        log.append([deletion_of("Pod", "a/b"), deletion_of("Node", "n" * (room + 1))], source="test", expected=1)
     assert log.last_sequence() == 1
     assert len(list(log.read())) == 1
 
@@ -278,7 +278,7 @@ def test_compacted_logs_begin_with_a_state(log: EventLog) -> None:
     events = filled(log)
     assert compacted(log, 3, None, "test").events == 3
     assert log.begun() == log.base().mark == EventMark(3, events[2].hash)
-    assert evolved(log.base().bodies()).outcomes == evolved(event.body for event in events[:3]).outcomes
+    assert fold_bodies(log.base().bodies()).outcomes == fold_bodies(event.body for event in events[:3]).outcomes
     assert [event.sequence for event in log.read()] == [4, 5, 6]
     assert (log.verify(), log.last_sequence()) == (3, 6)
     assert list(log.hashes())[:4] == [b"", b"", events[2].hash.encode(), events[3].hash.encode()]

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from adapters.eventlog.relevant import abridged
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
-from engine.desired.incremental import derived
+from engine.desired.incremental import derive
 from engine.errors import LogCorrupt
-from engine.events import EventBody, StoredEvent, declared, deleted
+from engine.events import EventBody, StoredEvent, declaration_of, deletion_of
 from engine.objects import Pod
 from engine.policy.relevance import RelevantHistory
 from engine.state.fold import ClusterState
-from simulator.analysis.blame import concern_of, fates
+from simulator.analysis.blame import blame_history, packet_scope
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import parse_spec
 from tests.support.cli.event_logs import damage, log_of
@@ -26,7 +26,7 @@ from tests.support.seeds import examples
 
 def verdicts(history: list[EventBody], packets: list[object]) -> list[list[Verdict]]:
     """What becomes of each packet from the start on and after every event, by the whole of each state."""
-    now, found = derived(ClusterState(), NODE), []
+    now, found = derive(ClusterState(), NODE), []
     for body in [None, *history]:
         now = now if body is None else now.after(body)
         walker = Walker(now.ruleset)
@@ -45,9 +45,9 @@ def test_blame_is_a_linear_search(seed: int) -> None:
         log = log_of(folder, history)
         for group in (*([packet] for packet in packets), packets):
             told = (
-                (row.sequence, body) for row, body in abridged(log, [concern_of(each, NODE) for each in group]).events
+                (row.sequence, body) for row, body in abridged(log, [packet_scope(each, NODE) for each in group]).events
             )
-            for packet, fate in zip(group, fates(told, NODE, group), strict=True):
+            for packet, fate in zip(group, blame_history(told, NODE, group), strict=True):
                 place = packets.index(packet)
                 turns = [at for at in range(1, len(seen)) if seen[at][place] is not seen[at - 1][place]]
                 assert fate.answer.verdict is seen[-1][place], packet.words
@@ -65,9 +65,11 @@ def test_a_glance_passes_over_nothing_that_matters(seed: int) -> None:
     with TemporaryDirectory() as folder:
         log = log_of(folder, history)
         for packet in packets:
-            concerns = [concern_of(packet, NODE)]
+            concerns = [packet_scope(packet, NODE)]
             whole = RelevantHistory(concerns)
-            told = [(at, said) for at, body in enumerate(history, 1) if (said := whole.tells(body)) is not None]
+            told = [
+                (at, said) for at, body in enumerate(history, 1) if (said := whole.relevant_event(body)) is not None
+            ]
             assert [(row.sequence, body) for row, body in abridged(log, concerns).events] == told
 
 
@@ -75,7 +77,9 @@ def pod(name: str, address: str, labels: dict[str, str] | None = None) -> EventB
     """A running Pod of the namespace shop was seen."""
     metadata = {"name": name, "namespace": "shop", "labels": labels or {}}
     status = {"phase": "Running", "podIPs": [{"ip": address}]}
-    return declared(Pod.model_validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}))
+    return declaration_of(
+        Pod.model_validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
+    )
 
 
 PACKET = parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22")
@@ -83,7 +87,7 @@ PACKET = parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22")
 
 def told_of(folder: str, history: list[EventBody]) -> list[tuple[int, str]]:
     """The sequences and types of what is told for the packet."""
-    found = abridged(log_of(folder, history), [concern_of(PACKET, NODE)]).events
+    found = abridged(log_of(folder, history), [packet_scope(PACKET, NODE)]).events
     return [(row.sequence, body.type) for row, body in found]
 
 
@@ -96,10 +100,10 @@ def test_a_pod_is_followed_by_its_own_name(key: str, value: str) -> None:
         pod("a", "10.0.0.1", {key: value}),
         pod("b", "10.0.0.3", {key: "a"}),
         pod("a", "10.0.0.4", {key: value}),
-        deleted("Pod", "shop/a"),
+        deletion_of("Pod", "shop/a"),
         pod("b", "10.0.0.1"),
-        deleted("Pod", "shop/a"),
-        deleted("Pod", "shop/b"),
+        deletion_of("Pod", "shop/a"),
+        deletion_of("Pod", "shop/b"),
     ]
     with TemporaryDirectory() as folder:
         assert told_of(folder, history) == [
@@ -114,11 +118,11 @@ def test_a_pod_is_followed_by_its_own_name(key: str, value: str) -> None:
 def test_what_is_told_is_vouched_for(damaged: int, tmp_path: object) -> None:
     """An event that was changed and is read is refused; what is passed over has to stand in the chain."""
     log = log_of(
-        str(tmp_path), [pod("b", "10.0.0.2"), pod("a", "10.0.0.1"), pod("c", "10.0.0.2"), deleted("Pod", "shop/a")]
+        str(tmp_path), [pod("b", "10.0.0.2"), pod("a", "10.0.0.1"), pod("c", "10.0.0.2"), deletion_of("Pod", "shop/a")]
     )
     damage(log, damaged)
     with pytest.raises(LogCorrupt, match=f"event {damaged}"):
-        list(abridged(log, [concern_of(PACKET, NODE)]).events)
+        list(abridged(log, [packet_scope(PACKET, NODE)]).events)
 
 
 def test_the_place_in_the_chain_is_looked_at_always() -> None:
@@ -129,4 +133,4 @@ def test_the_place_in_the_chain_is_looked_at_always() -> None:
         forged = SqliteLog(f"{folder}/forged", FixedClock(), CountedIds())
         forged.adopt([rows[0], StoredEvent._make((*rows[1][:6], b"0" * 64, rows[1].hash))], expected=0)
         with pytest.raises(LogCorrupt, match="event 2 cannot be trusted: it does not follow"):
-            list(abridged(forged, [concern_of(PACKET, NODE)]).events)
+            list(abridged(forged, [packet_scope(PACKET, NODE)]).events)

@@ -25,7 +25,7 @@ from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import LogCorrupt, NodewallError
 from engine.events import CompactedBase, EventMark, StoredEvent, canonical
 from engine.events.outcomes import LogCompacted
-from engine.state.fold import evolved
+from engine.state.fold import fold_bodies
 from tests.support.policies.random_histories import history_of, worlds_of
 
 UNTIL = 30
@@ -80,7 +80,7 @@ class Site:
         rows = {row.sequence: row for row in self.log.rows()}
         bodies = [row.said() for row in rows.values()][:UNTIL]
         mark = EventMark(UNTIL, rows[UNTIL].hash.decode())
-        base = CompactedBase(mark, rows[UNTIL].time.decode(), lines_of(evolved(bodies)))
+        base = CompactedBase(mark, rows[UNTIL].time.decode(), lines_of(fold_bodies(bodies)))
         body = LogCompacted(until=UNTIL, last=mark.hash, state=base.digest, events=UNTIL)
         self.log.compact(base, self.signer.compaction(body), source="test", expected=len(rows))
 
@@ -362,7 +362,7 @@ def test_forged_line_of_export_is_refused(site: Site, key: str) -> None:
 def plant(log: SqliteLog, sequence: int, digest: str) -> Snapshots:
     """Keep an empty state beside a log as the one after an event."""
     snapshots = Snapshots(log, interval=10**6)
-    snapshots._keep(replace(evolved([]), sequence=sequence), EventMark(sequence, digest))
+    snapshots._keep(replace(fold_bodies([]), sequence=sequence), EventMark(sequence, digest))
     return snapshots
 
 
@@ -396,7 +396,7 @@ def test_compaction_ignores_kept_states(site: Site) -> None:
     """What is signed comes from events alone, not from a file that somebody may have changed."""
     plant(site.log, UNTIL, site.log.hash_at(UNTIL).decode())
     site.compact()
-    assert site.log.base().state == lines_of(evolved(history_of(worlds_of("7", 3), "7")[:UNTIL]))
+    assert site.log.base().state == lines_of(fold_bodies(history_of(worlds_of("7", 3), "7")[:UNTIL]))
 
 
 @settings(max_examples=20)

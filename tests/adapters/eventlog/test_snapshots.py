@@ -13,11 +13,11 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
 from engine.errors import LogCorrupt
-from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declared, deleted
+from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declaration_of, deletion_of
 from engine.events.outcomes import ApplyFailed, ApplyProposed, DriftRepaired, FailedRule, RulesetApplied
 from engine.objects import key_of
 from engine.objects.config import Configuration
-from engine.state.fold import evolved, shortest
+from engine.state.fold import fold_bodies, snapshot_events
 from tests.support.cli.event_logs import damage, log_of
 from tests.support.policies.object_strategies import clusters
 
@@ -54,8 +54,8 @@ DONE = st.one_of(
 def histories(draw: st.DrawFn) -> list[EventBody]:
     """Events about a cluster's objects, which come and go, and about what was done."""
     objects = draw(clusters())
-    bodies: list[EventBody] = [declared(item) for item in objects]
-    bodies += [deleted(item.kind, key_of(item)) for item in objects if draw(st.booleans())]
+    bodies: list[EventBody] = [declaration_of(item) for item in objects]
+    bodies += [deletion_of(item.kind, key_of(item)) for item in objects if draw(st.booleans())]
     bodies += draw(st.lists(DONE, max_size=8))
     return draw(st.permutations(bodies))
 
@@ -74,7 +74,7 @@ def test_any_state_is_the_fold_of_the_events_before_it(bodies: list[EventBody]) 
         snapshots = Snapshots(log_of(folder, bodies), interval=3)
         for until in (*range(len(bodies) + 2), None, *range(len(bodies), -1, -2)):
             state, mark = snapshots.reached(until)
-            assert state == evolved(bodies[:until])
+            assert state == fold_bodies(bodies[:until])
             assert mark.sequence == state.sequence == len(bodies[:until])
         assert len(list(kept(snapshots).glob("*"))) == len(bodies) // 3 if len(bodies) > 2 else True
 
@@ -82,11 +82,11 @@ def test_any_state_is_the_fold_of_the_events_before_it(bodies: list[EventBody]) 
 @given(histories())
 def test_a_state_is_led_to_by_its_shortest_history(bodies: list[EventBody]) -> None:
     """It leads to the same but for the sequence, is no longer, and does not hang on the order of events."""
-    state = evolved(bodies)
-    short = list(shortest(state))
+    state = fold_bodies(bodies)
+    short = list(snapshot_events(state))
 
-    again = evolved(short)
-    assert list(shortest(again)) == short
+    again = fold_bodies(short)
+    assert list(snapshot_events(again)) == short
     assert (again.policies, again.pods, again.config, again.hosts) == (
         state.policies,
         state.pods,
@@ -98,7 +98,7 @@ def test_a_state_is_led_to_by_its_shortest_history(bodies: list[EventBody]) -> N
 
 
 BODIES = tuple(
-    deleted("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
+    deletion_of("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
     for number in range(20)
 )
 
@@ -114,8 +114,8 @@ def snapshots(tmp_path: Path) -> Snapshots:
 def test_only_the_rest_is_read(snapshots: Snapshots) -> None:
     """Events before the nearest state are not looked at, and those behind it are."""
     damage(snapshots.log, 7)
-    assert snapshots.reached()[0] == evolved(BODIES)
-    assert snapshots.reached(12)[0] == evolved(BODIES[:12])
+    assert snapshots.reached()[0] == fold_bodies(BODIES)
+    assert snapshots.reached(12)[0] == fold_bodies(BODIES[:12])
     with pytest.raises(LogCorrupt, match="event 7"):
         snapshots.reached(9)
     with pytest.raises(LogCorrupt, match="event 7"):
@@ -130,17 +130,17 @@ def test_a_state_that_is_damaged_is_as_good_as_none(snapshots: Snapshots, junk: 
     flipped = whole[:60] + bytes([whole[60] ^ 1]) + whole[61:]
     path.write_bytes({b"cut": whole[:50], b"flip": flipped}.get(junk, junk))
 
-    assert snapshots.reached()[0] == evolved(BODIES)
+    assert snapshots.reached()[0] == fold_bodies(BODIES)
     assert path.read_bytes() == whole
 
 
 def test_a_state_of_another_log_is_none_of_this(snapshots: Snapshots, tmp_path: Path) -> None:
     """Where the log was replaced, its states are worked out anew."""
-    others = [deleted("Pod", f"a/b{number}") for number in range(20)]
+    others = [deletion_of("Pod", f"a/b{number}") for number in range(20)]
     other = Snapshots(log_of(str(tmp_path), others, "other"), interval=5)
     shutil.copytree(kept(snapshots), kept(other))
 
-    assert other.reached(17)[0] == evolved(others[:17])
+    assert other.reached(17)[0] == fold_bodies(others[:17])
 
 
 def test_where_states_cannot_be_kept_they_are_worked_out(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_where_states_cannot_be_kept_they_are_worked_out(tmp_path: Path) -> None
     snapshots = Snapshots(log_of(str(tmp_path), BODIES), interval=5)
     kept(snapshots).write_text("mine")
     for _ in range(2):
-        assert snapshots.reached()[0] == evolved(BODIES)
+        assert snapshots.reached()[0] == fold_bodies(BODIES)
     assert kept(snapshots).read_text() == "mine"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.inputs.manifests import parse
 from adapters.inputs.yaml_reader import MAX_DOCUMENTS, MAX_FAULTS, MAX_NODES, scan_yaml
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.errors import Refused
 from tests.support.policies.hostile_text import WORDS, manifests
 from tests.support.policies.manifest_pipeline import injected
@@ -125,7 +125,7 @@ def test_a_hundred_thousand_blocks_are_one_policy() -> None:
 
     (declared,) = parse(head + peers, "big.yaml")
 
-    (found,) = desired(world(node("n1", "192.0.2.1"), declared.object), "n1").ruleset.sets
+    (found,) = desired_ruleset(world(node("n1", "192.0.2.1"), declared.object), "n1").ruleset.sets
     assert len(found.members) == 100_000
 
 

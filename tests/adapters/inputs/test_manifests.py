@@ -16,7 +16,7 @@ from adapters.inputs.manifests import load, parse, scan
 from adapters.inputs.yaml_reader import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, read_yaml
 from engine.errors import Refused
 from engine.objects import KINDS, ClusterObject
-from engine.state.admission import changes
+from engine.state.admission import events_for
 from engine.state.fold import ClusterState, fold
 from tests.support.policies.object_strategies import clusters
 
@@ -127,7 +127,7 @@ def test_unknown_tiers_and_duplicates_are_placed_by_intake(tmp_path: Path) -> No
     file.write_text(f"{GOOD.replace('securityops', 'gold')}---\n{GOOD}")
     objects = [(item.object, item.origin) for item in load([str(file)])]
     with pytest.raises(Refused) as refused:
-        changes(ClusterState(), objects)
+        events_for(ClusterState(), objects)
     twice, tier = refused.value.lines
     assert twice.startswith(
         f'{file}:21:3: document 2: metadata.name: ClusterNetworkPolicy "p" is given twice, first at'

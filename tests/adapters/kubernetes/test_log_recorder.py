@@ -21,8 +21,8 @@ from engine.errors import Refused
 from engine.events import ObjectRefused
 from engine.events.outcomes import ApplyFailed
 from engine.objects import KINDS, ClusterObject, key_of
-from engine.state.admission import changes
-from engine.state.fold import ClusterState, evolved
+from engine.state.admission import events_for
+from engine.state.fold import ClusterState, fold_bodies
 from tests.support.kubernetes.fake_api import Document, FakeApi
 from tests.support.kubernetes.recorded_clusters import document_of, reached, recording
 from tests.support.policies.random_clusters import World, drawn
@@ -38,7 +38,7 @@ def objects_in(state: ClusterState) -> dict[str, dict[str, ClusterObject]]:
 
 def state_of(world: World) -> ClusterState:
     """The state that a cluster's objects make."""
-    return evolved(changes(ClusterState(), [(item, None) for item in world.objects]))
+    return fold_bodies(events_for(ClusterState(), [(item, None) for item in world.objects]))
 
 
 def put(api: FakeApi, before: World | None, world: World) -> None:

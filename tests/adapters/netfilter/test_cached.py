@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.netfilter.cached import CachedKernel
-from engine.rulesets.diff import diff, owned
+from engine.rulesets.diff import diff, owned_part
 from engine.rulesets.model import Family, IpSet, Ruleset
 from engine.rulesets.plan import make_plan
 from tests.support.kernel.memory_kernel import Held, Told
@@ -28,12 +28,12 @@ def test_what_is_remembered_is_what_is_there(states: list[Ruleset], happenings: 
     for what, number in happenings:
         other = states[number % len(states)]
         if what == "ours":
-            take(kernel, held, owned(other))
+            take(kernel, held, owned_part(other))
         elif what == "others":
             held.ruleset, told.fresh = other, frozenset(Family)
             kernel.distrust_sets()
         else:
-            kernel.expect(owned(other))
+            kernel.expect(owned_part(other))
         assert kernel.observe() == held.ruleset
 
 

@@ -61,7 +61,10 @@ def test_a_host_has_its_addresses_and_routes() -> None:
 
     host = observe_host(runner)
 
-    ways = [host.way_to(ip_address(text)) for text in ("192.0.2.1", "192.0.2.7", "8.8.8.8", "10.1.1.1", "2001:db8::1")]
+    ways = [
+        host.route_interface(ip_address(text))
+        for text in ("192.0.2.1", "192.0.2.7", "8.8.8.8", "10.1.1.1", "2001:db8::1")
+    ]
     assert ways == ["lo", "eth0", "eth1", "", "eth6"]
 
 

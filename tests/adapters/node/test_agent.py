@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from adapters.netfilter.memory import MemoryBackend
 from adapters.node.wakeups import Wake
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.errors import LogError, ToolMissing
-from engine.events import ConfigDeclared, EventBody, HostObserved, PolicyDeleted, declared
+from engine.events import ConfigDeclared, EventBody, HostObserved, PolicyDeleted, declaration_of
 from engine.events.outcomes import ApplyFailed, DriftRepaired, RulesetApplied
 from engine.objects.config import DEFAULT_CONFIGURATION
 from engine.rulesets.diff import RuleInserted
@@ -35,7 +35,7 @@ def wanted(*bodies: EventBody, state: ClusterState = STATE) -> Ruleset:
     """What the node shall hold once these events happened."""
     for body in (HOST, *bodies):
         state = evolve(state, body)
-    return desired(state, NODE).ruleset
+    return desired_ruleset(state, NODE).ruleset
 
 
 def configured(**changes: object) -> ConfigDeclared:
@@ -86,8 +86,8 @@ def test_new_event_is_applied(tells: frozenset[Wake], soon: float) -> None:
     """An event is applied as the log is written, or at the next poll where nothing tells of that."""
     agent = AgentInMemory.of(STATE, MemoryAccess(clock=FakeWakeups(tells)))
     wake = Wake.LOG if Wake.LOG in tells else None
-    agent.clock.at(5, lambda: agent.source.put(declared(CHANGED)), wake)
-    done = agent.check(5 + soon, lambda: agent.holds(wanted(declared(CHANGED))))
+    agent.clock.at(5, lambda: agent.source.put(declaration_of(CHANGED)), wake)
+    done = agent.check(5 + soon, lambda: agent.holds(wanted(declaration_of(CHANGED))))
     agent.run(until=6)
 
     assert done == [True]
@@ -107,7 +107,7 @@ def test_node_that_is_unknown_waits() -> None:
     """While the state lacks the node nothing is written; once it is there, its rules are."""
     agent = AgentInMemory.of(world(POLICY))
     before = agent.check(4, lambda: len(agent.access.memory.steps))
-    agent.clock.at(5, lambda: agent.source.put(declared(node(NODE, "192.0.2.1"))), Wake.LOG)
+    agent.clock.at(5, lambda: agent.source.put(declaration_of(node(NODE, "192.0.2.1"))), Wake.LOG)
     agent.run(until=6)
 
     assert before == [0]
@@ -119,11 +119,11 @@ def test_listeners_hear_of_applies() -> None:
     agent, applied, turns = AgentInMemory.of(STATE), list[int](), list[object]()
     agent.outlets.on_in_force.append(lambda _, since: applied.append(len(since)))
     agent.outlets.on_turned.append(lambda derivation: turns.append(derivation.desired))
-    agent.clock.at(5, lambda: agent.source.put(declared(CHANGED)), Wake.LOG)
+    agent.clock.at(5, lambda: agent.source.put(declaration_of(CHANGED)), Wake.LOG)
     agent.run(until=6)
 
     assert applied == [0, 1]
-    assert len(turns) == len(agent.clock.waits)
+    assert len(turns) == len(agent.clock.awaits_mac)
 
 
 # What fails is tried again
@@ -158,9 +158,9 @@ def test_success_ends_the_long_waits() -> None:
     verifier.objection = "ssh"
     agent.clock.at(4, agent.set("objection", "", on=verifier))
     agent.clock.at(20, agent.set("objection", "ssh", on=verifier))
-    agent.clock.at(20, lambda: agent.source.put(declared(CHANGED)), Wake.LOG)
+    agent.clock.at(20, lambda: agent.source.put(declaration_of(CHANGED)), Wake.LOG)
     agent.clock.at(20.5, agent.set("objection", "", on=verifier))
-    done = agent.check(21.1, lambda: agent.holds(wanted(declared(CHANGED))))
+    done = agent.check(21.1, lambda: agent.holds(wanted(declaration_of(CHANGED))))
     agent.run(until=22)
 
     assert done == [True]
@@ -169,13 +169,13 @@ def test_success_ends_the_long_waits() -> None:
 def test_refused_rule_fails_alone() -> None:
     """The other rules are enforced; the refused one is tried every 30 s, and recorded once it is enforced."""
     memory = MemoryBackend(refuse=refusing("other"))
-    agent = AgentInMemory.of(evolve(STATE, declared(OTHER)), MemoryAccess(memory=memory))
+    agent = AgentInMemory.of(evolve(STATE, declaration_of(OTHER)), MemoryAccess(memory=memory))
     partly = agent.check(20, lambda: agent.holds(wanted()))
     agent.clock.at(40, lambda: setattr(memory, "_refuse", lambda _: ""))
     agent.run(until=70)
 
     assert partly == [True]
-    assert agent.holds(wanted(declared(OTHER)))
+    assert agent.holds(wanted(declaration_of(OTHER)))
     first, *_, last = (body for body in agent.bodies("ruleset.applied") if isinstance(body, RulesetApplied))
     assert [each.policy for each in first.failed or ()] == ["other"]
     assert last.failed is None
@@ -233,7 +233,7 @@ def test_refused_plan_is_no_drift() -> None:
     """After a refused plan the previous rules stay, and no repair is recorded; drift from them is repaired."""
     agent = AgentInMemory.of(STATE)
     agent.clock.at(5, agent.set("objection", "ssh", on=agent.access.verifier))
-    agent.clock.at(5, lambda: agent.source.put(declared(CHANGED)), Wake.LOG)
+    agent.clock.at(5, lambda: agent.source.put(declaration_of(CHANGED)), Wake.LOG)
     before = agent.check(20, lambda: (agent.holds(wanted()), agent.bodies("drift.repaired")))
     agent.clock.at(20.1, agent.set("objection", "", on=agent.access.verifier))
     agent.clock.at(20.1, lambda: flush(agent), Wake.RULES)
@@ -286,7 +286,7 @@ def test_unseen_host_keeps_the_rules() -> None:
     agent.assembled.agent.observe_host = fails
     agent.run(until=12)
 
-    assert agent.holds(desired(STATE, NODE).ruleset)
+    assert agent.holds(desired_ruleset(STATE, NODE).ruleset)
     assert "host.observed" not in agent.recorded
 
 
@@ -305,8 +305,8 @@ def test_idle_agent_sleeps() -> None:
     agent = AgentInMemory.of(STATE)
     agent.run(until=60)
 
-    assert all(wait <= 0.5 for wait in agent.clock.waits)
-    assert len(agent.clock.waits) < 60 * 5
+    assert all(wait <= 0.5 for wait in agent.clock.awaits_mac)
+    assert len(agent.clock.awaits_mac) < 60 * 5
 
 
 HAPPENINGS = st.sampled_from(["declare", "change", "delete", "wreck", "off", "on", "object", "agree", "fail", "heal"])
@@ -323,8 +323,8 @@ def test_any_history_ends_desired(happenings: list[tuple[float, str, bool]]) -> 
             agent.source.put(body)
 
     actions: dict[str, Callable[[], None]] = {
-        "declare": lambda: put(declared(OTHER)),
-        "change": lambda: put(declared(CHANGED)),
+        "declare": lambda: put(declaration_of(OTHER)),
+        "change": lambda: put(declaration_of(CHANGED)),
         "delete": lambda: put(PolicyDeleted(name="other")),
         "wreck": lambda: flush(agent),
         "off": lambda: setattr(agent.switch, "off", True),

@@ -8,7 +8,7 @@ import pytest
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
 from adapters.system.inotify import FileWatch
-from engine.events import deleted
+from engine.events import deletion_of
 
 
 def test_each_append_to_a_log_is_told(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_each_append_to_a_log_is_told(tmp_path: Path) -> None:
     with FileWatch(log.path) as watch:
         for number in range(3):
             assert not watch.told()
-            log.append([deleted("Node", "n")], source="test", expected=number)
+            log.append([deletion_of("Node", "n")], source="test", expected=number)
             assert select.select([watch.descriptor], [], [], 5)[0]
             assert watch.told()
 
@@ -39,11 +39,11 @@ def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
 def test_looks_at_a_log_are_no_news_of_it(tmp_path: Path) -> None:
     """While it is attached to, reading makes no files and takes none away, so whoever is told does not wake himself."""
     log = SqliteLog(str(tmp_path / "events.db"), FixedClock(), CountedIds())
-    log.append([deleted("Node", "n")], source="test", expected=0)
+    log.append([deletion_of("Node", "n")], source="test", expected=0)
     with log.file.attached(), FileWatch(log.path) as watch:
         for _ in range(5):
             assert log.last_sequence() == 1
             assert len(list(log.read())) == 1
         assert not watch.told()
-        log.append([deleted("Node", "n")], source="test", expected=1)
+        log.append([deletion_of("Node", "n")], source="test", expected=1)
         assert watch.told()

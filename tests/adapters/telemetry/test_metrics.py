@@ -14,7 +14,7 @@ from adapters.system.clock import FixedClock
 from adapters.telemetry.health import AgentHealth
 from adapters.telemetry.http import TelemetryServer
 from adapters.telemetry.metrics import NodeMetrics
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.errors import KernelRefused, Refused
 from engine.events.outcomes import ApplyFailed, DriftRepaired, RulesetApplied
 from engine.rulesets.model import Family
@@ -74,7 +74,7 @@ def test_everything_that_is_done_is_counted(tmp_path: Path) -> None:
     metrics.did(ApplyFailed(node="n1", wanted=8, words="no"))
     metrics.did(DriftRepaired(node="n1", found=(), operations=2))
     metrics.took("verify", 0.3)
-    metrics.in_force(desired(STATE, "n1"), [first])
+    metrics.in_force(desired_ruleset(STATE, "n1"), [first])
     log = tmp_path / "events.db"
     log.write_bytes(b"x" * 100)
     metrics.watch(str(log), lambda: counts({Family.IPV4: SAVED}, ""), lambda: {"Pod": 1.5})

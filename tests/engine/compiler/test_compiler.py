@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.compiler import compile_rules
-from engine.events import declared
+from engine.events import declaration_of
 from engine.objects import ClusterNetworkPolicy, ClusterObject
 from engine.policy.completed_rules import ANY_PORT, STATIC_POLICY, Action, CompletedRule, Direction, Protocol, Traffic
 from engine.policy.resolve import resolve
@@ -272,7 +272,7 @@ def numbered(priority: float) -> ClusterNetworkPolicy:
 def test_a_policy_between_two_others_changes_only_its_own() -> None:
     """A policy that comes between two others makes only its own set, members and rules, in both directions."""
     state = world(node("n1", "10.0.0.1"), *map(numbered, (1.0, 2.0, 4.0, 5.0)))
-    between = evolve(state, declared(numbered(3.0)))
+    between = evolve(state, declaration_of(numbered(3.0)))
     changes = diff(compiled(state), compiled(between))
     ops = ops_of(make_plan(changes))
     assert [(op.tool, op.op) for op in ops] == [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.desired.full import desired, options_of
+from engine.desired.full import desired_ruleset, options_of
 from engine.events import ConfigDeclared, HostObserved
 from engine.objects.config import Configuration
 from engine.rulesets.model import Ruleset
@@ -55,12 +55,12 @@ def test_the_names_mean_what_the_globs_do(globs: list[str]) -> None:
 
 def test_nothing_is_desired_behind_a_shut_gate() -> None:
     """With the feature gate shut nothing shall be in force."""
-    assert desired(configured(featureGates={"NodeNetworkPolicy": False}), "n1").ruleset == Ruleset()
+    assert desired_ruleset(configured(featureGates={"NodeNetworkPolicy": False}), "n1").ruleset == Ruleset()
 
 
 def test_a_family_that_is_not_managed_has_nothing() -> None:
     """A family that is not named has no table and no set."""
-    ruleset = desired(configured(families=["IPv6"]), "n1").ruleset
+    ruleset = desired_ruleset(configured(families=["IPv6"]), "n1").ruleset
     assert ruleset.ipv4 == ()
     assert ruleset.ipv6 != ()
     assert {item.family for item in ruleset.sets} <= {"IPv6"}

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.desired.full import DesiredRuleset, desired
-from engine.desired.incremental import Derivation, derived
+from engine.desired.full import DesiredRuleset, desired_ruleset
+from engine.desired.incremental import Derivation, derive
 from engine.errors import Refused
-from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declared, deleted
+from engine.events import ConfigDeclared, EventBody, HostObserved, ObjectRefused, declaration_of, deletion_of
 from engine.objects import KINDS, ClusterObject, key_of
 from engine.objects.config import Configuration
 from engine.rulesets.text.steps import full_text
-from engine.state.admission import SubmitMode, changes
+from engine.state.admission import SubmitMode, events_for
 from engine.state.fold import ClusterState, evolve
 from tests.support.policies.random_clusters import NODE as DRAWN
 from tests.support.policies.random_histories import history_of, worlds_of
@@ -149,12 +149,12 @@ an_object = st.sampled_from([item for objects in STATES.values() for item in obj
 
 def gone(item: ClusterObject) -> EventBody:
     """Return the event that says an object is gone."""
-    return deleted(item.kind, key_of(item))
+    return deletion_of(item.kind, key_of(item))
 
 
 def way(state: ClusterState, objects: Sequence[ClusterObject]) -> tuple[EventBody, ...]:
     """Return the events from a state to the one that consists of the objects."""
-    return changes(state, [(item, None) for item in objects], SubmitMode.SYNC)
+    return events_for(state, [(item, None) for item in objects], SubmitMode.SYNC)
 
 
 def at(objects: Sequence[ClusterObject]) -> Derivation:
@@ -162,12 +162,12 @@ def at(objects: Sequence[ClusterObject]) -> Derivation:
     state = ClusterState()
     for body in way(state, objects):
         state = evolve(state, body)
-    return derived(state, NODE)
+    return derive(state, NODE)
 
 
 def recomputed(state: ClusterState) -> DesiredRuleset | None:
     """Return what a state amounts to, from nothing."""
-    return desired(state, NODE) if NODE in state.nodes else None
+    return desired_ruleset(state, NODE) if NODE in state.nodes else None
 
 
 def text(derivation: Derivation) -> str:
@@ -200,14 +200,14 @@ def test_the_way_does_not_matter() -> None:
     objects = [LEADER, SHOP, WEB, BY_SPACE, *GROUPED[:2]]
     ends = set()
     for order in permutations(objects):
-        derivation = derived(ClusterState(), NODE)
+        derivation = derive(ClusterState(), NODE)
         for item in order:
-            derivation = derivation.after(declared(item))
+            derivation = derivation.after(declaration_of(item))
         ends.add(text(derivation))
     assert len(ends) == 1
 
 
-@given(st.lists(st.one_of(an_object.map(declared), an_object.map(gone), a_config), max_size=12))
+@given(st.lists(st.one_of(an_object.map(declaration_of), an_object.map(gone), a_config), max_size=12))
 def test_any_events_in_any_order_are_a_full_recomputation(events: list[EventBody]) -> None:
     """After objects come and go in any order, and configurations change, the result is a full recomputation's."""
     derivation = START["only this node"]
@@ -225,7 +225,7 @@ def test_several_events_at_once_come_to_what_they_do_one_by_one(seed: int, data:
     """However a history is cut into parts: the state, what is desired, and whose rules were worked out."""
     history = history_of(worlds_of(str(seed), 3), str(seed))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(history)), max_size=4)))
-    together = alone = derived(ClusterState(), DRAWN)
+    together = alone = derive(ClusterState(), DRAWN)
     for first, last in pairwise((0, *cuts, len(history))):
         together = together.through(history[first:last])
         named: set[str] = set()
@@ -234,7 +234,7 @@ def test_several_events_at_once_come_to_what_they_do_one_by_one(seed: int, data:
             named |= {*alone.recomputed}
         assert (together.state, together.desired) == (alone.state, alone.desired)
         assert set(together.recomputed) <= named
-        assert together.desired == (desired(together.state, DRAWN) if DRAWN in together.state.nodes else None)
+        assert together.desired == (desired_ruleset(together.state, DRAWN) if DRAWN in together.state.nodes else None)
         assert together.desired is None or together.parts == alone.parts
 
 
@@ -251,7 +251,7 @@ def only(name: str, *objects: ClusterObject) -> tuple[str, ...]:
     derivation = START[name]
     found: set[str] = set()
     for item in objects:
-        derivation = derivation.after(declared(item))
+        derivation = derivation.after(declaration_of(item))
         found |= {*derivation.recomputed}
     return tuple(sorted(found))
 
@@ -317,18 +317,18 @@ def test_an_address_that_two_pods_have_goes_with_the_last_of_them() -> None:
     rule = {"action": "Allow", "from": [{"podSelector": {"matchLabels": web}}]}
     state = ClusterState()
     for item in (node(NODE, "192.0.2.1"), policy("p", ingress=[rule]), namespace("shop")):
-        state = evolve(state, declared(item))
-    derivation = derived(state, NODE)
+        state = evolve(state, declaration_of(item))
+    derivation = derive(state, NODE)
 
     def members(body: EventBody) -> list[str]:
         nonlocal derivation
         derivation = derivation.after(body)
-        assert derivation.desired == desired(derivation.state, NODE)
+        assert derivation.desired == desired_ruleset(derivation.state, NODE)
         return [element for item in derivation.ruleset.sets for element, *_ in item.members]
 
     one, other = pod("one", "fd00::1", "fd00:0::1", labels=web), pod("other", "fd00:0:0::1", "10.0.0.1", labels=web)
-    before = members(declared(pod("none", labels=web)))
-    assert sorted(set(members(declared(one))) - set(before)) == ["fd00::1"]
-    assert sorted(set(members(declared(other))) - set(before)) == ["10.0.0.1", "fd00::1"]
-    assert sorted(set(members(deleted("Pod", "shop/one"))) - set(before)) == ["10.0.0.1", "fd00::1"]
-    assert members(deleted("Pod", "shop/other")) == before
+    before = members(declaration_of(pod("none", labels=web)))
+    assert sorted(set(members(declaration_of(one))) - set(before)) == ["fd00::1"]
+    assert sorted(set(members(declaration_of(other))) - set(before)) == ["10.0.0.1", "fd00::1"]
+    assert sorted(set(members(deletion_of("Pod", "shop/one"))) - set(before)) == ["10.0.0.1", "fd00::1"]
+    assert members(deletion_of("Pod", "shop/other")) == before

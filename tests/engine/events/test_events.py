@@ -23,9 +23,9 @@ from engine.events import (
     body_as_json,
     body_from_json,
     canonical,
-    chained,
-    declared,
-    deleted,
+    chain_fault,
+    declaration_of,
+    deletion_of,
     subject,
     timestamp,
 )
@@ -45,8 +45,8 @@ configurations = st.builds(
 )
 
 bodies: st.SearchStrategy[EventBody] = st.one_of(
-    objects.map(declared),
-    st.builds(deleted, st.sampled_from(tuple(KINDS)), names),
+    objects.map(declaration_of),
+    st.builds(deletion_of, st.sampled_from(tuple(KINDS)), names),
     st.builds(
         RulesetApplied,
         node=names,
@@ -98,8 +98,8 @@ def test_a_body_survives_json(body: EventBody) -> None:
 def test_a_sealed_event_follows_the_one_it_names(body: EventBody) -> None:
     """A sealed event is accepted after the hash it names, and after no other."""
     sealed = event(body)
-    assert chained(GENESIS, sealed) is None
-    assert chained("1" * 64, sealed) == "it does not follow the event before it"
+    assert chain_fault(GENESIS, sealed) is None
+    assert chain_fault("1" * 64, sealed) == "it does not follow the event before it"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_hash_covers_every_field(field: str, value: object) -> None:
     sealed = event(NodeDeleted(name="x"))
     altered = sealed.model_copy(update={field: value})
     assert altered.digest() != sealed.hash
-    assert chained(altered.previous, altered) == "its content does not match its hash"
+    assert chain_fault(altered.previous, altered) == "its content does not match its hash"
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text()))
@@ -141,8 +141,8 @@ def test_timestamps_are_utc_with_microseconds() -> None:
 @given(objects)
 def test_a_deletion_is_about_the_same_subject_as_its_declaration(item: ClusterObject) -> None:
     """``subject`` names kind and name alike for what is declared and what is deleted."""
-    assert subject(declared(item)) == subject(deleted(item.kind, key_of(item)))
-    assert subject(declared(item)) == f"{item.kind}/{key_of(item)}"
+    assert subject(declaration_of(item)) == subject(deletion_of(item.kind, key_of(item)))
+    assert subject(declaration_of(item)) == f"{item.kind}/{key_of(item)}"
 
 
 OLD = [
@@ -186,7 +186,7 @@ def test_bodies_of_older_logs_are_still_read(text: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_declaration_and_a_deletion_of_its_own(kind: str) -> None:
     """A deletion is of its kind, and read back as such."""
-    body = deleted(kind, "x/y")
+    body = deletion_of(kind, "x/y")
     assert body_from_json(canonical(body_as_json(body))) == body
     assert subject(body) == f"{kind}/x/y"
 

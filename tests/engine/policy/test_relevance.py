@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.policy.completed_rules import Direction
-from engine.policy.relevance import NumberSpan, PacketScope, beginnings_of
+from engine.policy.relevance import NumberSpan, PacketScope, json_prefixes
 
 
 @st.composite
@@ -24,7 +24,7 @@ def test_every_address_of_a_span_begins_as_said(span: NumberSpan, data: st.DataO
     version, first, last = span
     number = data.draw(st.sampled_from((first, last)) | st.integers(first, last))
     text = f'"{IPv4Address(number) if version == 4 else IPv6Address(number)}"'
-    found = beginnings_of([PacketScope("n", Direction.INGRESS, (span,))])
+    found = json_prefixes([PacketScope("n", Direction.INGRESS, (span,))])
     assert found is None or any(text.startswith(each) for each in found)
 
 
@@ -35,7 +35,7 @@ def test_what_all_have_in_common_is_told() -> None:
         address, _, length = text.partition("/")
         first = int(IPv4Address(address))
         span = (4, first, first + 2 ** (32 - int(length)) - 1)
-        assert beginnings_of([PacketScope("n", None, (span,))]) == frozenset({beginning})
+        assert json_prefixes([PacketScope("n", None, (span,))]) == frozenset({beginning})
     six = int(IPv6Address("2001:db8::"))
-    assert beginnings_of([PacketScope("n", None, ((6, six, six + 1),))]) == frozenset({'"2001:db8:'})
-    assert beginnings_of([PacketScope("n", None, ((4, 0, 2**32 - 1),))]) is None
+    assert json_prefixes([PacketScope("n", None, ((6, six, six + 1),))]) == frozenset({'"2001:db8:'})
+    assert json_prefixes([PacketScope("n", None, ((4, 0, 2**32 - 1),))]) is None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import Refused, UnknownNode
-from engine.events import declared, deleted
+from engine.events import declaration_of, deletion_of
 from engine.objects import ClusterNetworkPolicy, ClusterObject, Tier
 from engine.policy.completed_rules import STATIC_POLICY, Action, CompletedRule, Direction, Plane, Protocol, Traffic
 from engine.policy.resolve import resolve
@@ -58,7 +58,7 @@ def test_order_is_tier_priority_name_index(objects: list[ClusterObject]) -> None
 def test_what_came_and_went_leaves_nothing(objects: list[ClusterObject]) -> None:
     """A policy that was deleted, and older versions of one, leave no rule and no other order."""
     state = world(policy("gone", ingress=[DROP]), policy("a", egress=[DROP, DROP]), *objects)
-    state = evolve(state, deleted("ClusterNetworkPolicy", "gone"))
+    state = evolve(state, deletion_of("ClusterNetworkPolicy", "gone"))
     assert resolve(state, "n1") == resolve(world(*RANKED), "n1")
 
 
@@ -151,7 +151,7 @@ def test_a_policy_is_for_the_nodes_it_selects() -> None:
     state = world(N1, N2, selected)
     assert order(declared_rules(state, "n1")) == ["p"]
     assert declared_rules(state, "n2") == []
-    relabelled = evolve(state, declared(node("n2", "10.0.0.2", labels={"role": "db"})))
+    relabelled = evolve(state, declaration_of(node("n2", "10.0.0.2", labels={"role": "db"})))
     assert order(declared_rules(relabelled, "n2")) == ["p"]
 
 

@@ -14,7 +14,7 @@ from tests.support.rulesets.ruleset_builders import arranged, completed
 class DoubtingVerifier(TrustingVerifier):
     """Says that any two rulesets differ."""
 
-    def differing(self, one: Ruleset, other: Ruleset) -> str:
+    def differing_packets(self, one: Ruleset, other: Ruleset) -> str:
         """Return so."""
         return "" if one == other else "tcp to port 22 changes"
 

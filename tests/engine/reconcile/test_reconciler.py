@@ -12,11 +12,11 @@ from engine.compiler import compile_rules
 from engine.errors import KernelRefused, ReadBackDiffers, ToolMissing, UnsafePlan
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Plane, Protocol, Traffic
 from engine.reconcile.interfaces import PlanProof
-from engine.reconcile.reconciler import Dispatcher, Method, NodeRuleReconciler, Reconciler, propose, realize
-from engine.rulesets.diff import apply_changes, owned
+from engine.reconcile.reconciler import Dispatcher, Method, NodeRuleReconciler, Reconciler, apply_proposal, propose
+from engine.rulesets.diff import apply_changes, owned_part
 from engine.rulesets.model import Chain, Family, IpSet, Ruleset, Table
 from engine.rulesets.plan import Step
-from engine.rulesets.transitions import IntermediateState, passages, round_plan
+from engine.rulesets.transitions import IntermediateState, intermediate_states, make_before_break_plan
 from simulator.guard.guard import TrustingVerifier
 from tests.support.rulesets.reconciled_rulesets import WATCH, in_force, wanted
 from tests.support.rulesets.ruleset_builders import FOREIGN, arranged, completed
@@ -149,7 +149,7 @@ def test_drift_is_repaired() -> None:
     sets = tuple(replace(item, members=item.members[1:]) if item.owned else item for item in sound.sets)
     kernel.ruleset = Ruleset(tables, (), sets)
     reconciler.batch_reconcile(())
-    assert in_force(kernel) == arranged(owned(sound))
+    assert in_force(kernel) == arranged(owned_part(sound))
 
 
 class Refusing:
@@ -175,7 +175,7 @@ def way(before: str, after: str) -> tuple[Ruleset, int]:
     there = kernel.ruleset
     kernel.steps.clear()
     wanted_rules = STATES[after]
-    realize(propose(wanted(wanted_rules), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
+    apply_proposal(propose(wanted(wanted_rules), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
     return there, len(kernel.steps)
 
 
@@ -188,7 +188,7 @@ def test_a_refused_step_leaves_the_old_state(before: str, after: str) -> None:
         kernel = MemoryBackend(there, Refusing(index))
         proposal = propose(wanted(STATES[after]), kernel, TrustingVerifier(), WATCH)
         with pytest.raises(KernelRefused, match="line 2 failed") as refused:
-            realize(proposal, kernel, WATCH)
+            apply_proposal(proposal, kernel, WATCH)
         assert arranged(kernel.ruleset) == arranged(there)
         undone = index > 0 or not proposal.plan.steps[0].atomic
         assert refused.value.aftermath == ("the previous state is back" if undone else "nothing was changed")
@@ -199,7 +199,7 @@ def test_what_cannot_be_undone_is_said() -> None:
     there, steps = way("a and b", "b, c and d")
     kernel = MemoryBackend(there, Refusing(steps - 1, for_good=True))
     with pytest.raises(KernelRefused) as refused:
-        realize(propose(wanted(STATES["b, c and d"]), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
+        apply_proposal(propose(wanted(STATES["b, c and d"]), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
     assert refused.value.aftermath.startswith("the previous state could not be put back: ")
 
 
@@ -219,7 +219,7 @@ def test_an_error_half_way_is_undone(error: Exception) -> None:
 
     kernel.run = fails  # type: ignore[method-assign]  # the fake knows no other way to be without a tool
     with pytest.raises(type(error)):
-        realize(propose(wanted(STATES["b, c and d"]), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
+        apply_proposal(propose(wanted(STATES["b, c and d"]), kernel, TrustingVerifier(), WATCH), kernel, WATCH)
     assert arranged(kernel.ruleset) == arranged(there)
 
 
@@ -272,9 +272,9 @@ def test_sets_that_may_not_change_in_place_are_made_anew() -> None:
 def test_a_plan_that_goes_round_ends_where_it_shall(before: str, after: str) -> None:
     """Whatever is in force, the round way leads to what is wanted, and no rule looks into a set that changes."""
     observed, aim = compile_rules(STATES[before]), compile_rules(STATES[after])
-    plan = round_plan(observed, aim)
+    plan = make_before_break_plan(observed, aim)
     assert arranged(apply_changes(observed, plan.changes)) == arranged(aim)
-    assert PickyVerifier().judge(observed, aim, tuple(passages(observed, plan))).safe
+    assert PickyVerifier().judge(observed, aim, tuple(intermediate_states(observed, plan))).safe
 
 
 class ForgetfulKernel(MemoryBackend):

@@ -23,7 +23,7 @@ from engine.rulesets.diff import (
     SetDestroyed,
     apply_changes,
     diff,
-    owned,
+    owned_part,
 )
 from engine.rulesets.kept_rules import kept_pairs
 from engine.rulesets.model import Chain, Family, IpSet, Member, Rule, Ruleset, Table
@@ -81,7 +81,7 @@ def longest(old: Sequence[Rule], new: Sequence[Rule]) -> int:
 def test_the_changes_lead_to_what_is_wanted(observed: Ruleset, wanted: Ruleset) -> None:
     """After the changes our part is what was wanted, and the part of others is what it was."""
     after = apply_changes(observed, diff(observed, wanted))
-    assert arranged(owned(after)) == arranged(owned(wanted))
+    assert arranged(owned_part(after)) == arranged(owned_part(wanted))
     assert foreign(after) == foreign(observed)
     assert diff(after, wanted) == ()
 
@@ -89,15 +89,15 @@ def test_the_changes_lead_to_what_is_wanted(observed: Ruleset, wanted: Ruleset) 
 @given(observed_rulesets(), observed_rulesets())
 def test_what_others_own_in_the_wanted_is_left_out(observed: Ruleset, wanted: Ruleset) -> None:
     """Chains and sets of others in the wanted ruleset make no changes."""
-    assert diff(observed, wanted) == diff(observed, owned(wanted))
+    assert diff(observed, wanted) == diff(observed, owned_part(wanted))
 
 
 @given(observed_rulesets(), owned_rulesets())
 def test_nothing_differs_from_itself(observed: Ruleset, wanted: Ruleset) -> None:
     """No ruleset differs from itself, nor from our part of itself once the jumps are in their place."""
-    in_place = apply_changes(observed, diff(observed, owned(observed)))
+    in_place = apply_changes(observed, diff(observed, owned_part(observed)))
     assert diff(in_place, in_place) == ()
-    assert diff(in_place, owned(in_place)) == ()
+    assert diff(in_place, owned_part(in_place)) == ()
     assert diff(wanted, wanted) == ()
 
 
@@ -105,7 +105,7 @@ def test_nothing_differs_from_itself(observed: Ruleset, wanted: Ruleset) -> None
 def test_all_of_ours_comes_and_goes(wanted: Ruleset) -> None:
     """From nothing to a ruleset and back, nothing is left."""
     there = apply_changes(Ruleset(), diff(Ruleset(), wanted))
-    assert arranged(owned(apply_changes(there, diff(there, Ruleset())))) == Ruleset()
+    assert arranged(owned_part(apply_changes(there, diff(there, Ruleset())))) == Ruleset()
 
 
 LETTERS = st.text("abcd", max_size=14)

@@ -20,7 +20,7 @@ from engine.objects import (
     Tier,
     key_of,
 )
-from engine.state.admission import MAX_FAULTS, MAX_TIERS, InvalidObject, SubmitMode, changes, judge
+from engine.state.admission import MAX_FAULTS, MAX_TIERS, InvalidObject, SubmitMode, admit, events_for
 from engine.state.fold import ClusterState, evolve
 from tests.support.policies.object_strategies import clusters
 
@@ -74,7 +74,7 @@ def after(state: ClusterState, bodies: Iterable[EventBody]) -> ClusterState:
 
 def state_of(*objects: ClusterObject) -> ClusterState:
     """Return the state in which the objects are declared."""
-    return after(ClusterState(), changes(ClusterState(), given_at(objects)))
+    return after(ClusterState(), events_for(ClusterState(), given_at(objects)))
 
 
 def contents(state: ClusterState) -> dict[str, ClusterObject]:
@@ -85,7 +85,7 @@ def contents(state: ClusterState) -> dict[str, ClusterObject]:
 def faults(state: ClusterState, *objects: ClusterObject, mode: SubmitMode = SubmitMode.DECLARE) -> list[str]:
     """Return why the objects are refused."""
     with pytest.raises(Refused) as refused:
-        changes(state, given_at(objects), mode)
+        events_for(state, given_at(objects), mode)
     return list(refused.value.lines)
 
 
@@ -105,20 +105,20 @@ def is_sound(state: ClusterState) -> bool:
 @given(clusters(), st.sampled_from((SubmitMode.DECLARE, SubmitMode.SYNC)))
 def test_the_state_then_holds_exactly_what_was_declared(objects: tuple[ClusterObject, ...], mode: SubmitMode) -> None:
     """From an empty cluster, the events lead to the declared objects and nothing else."""
-    state = after(ClusterState(), changes(ClusterState(), given_at(objects), mode))
+    state = after(ClusterState(), events_for(ClusterState(), given_at(objects), mode))
     assert contents(state) == {f"{item.kind}/{key_of(item)}": item for item in objects}
 
 
 @given(clusters(), st.sampled_from((SubmitMode.DECLARE, SubmitMode.SYNC)))
 def test_declaring_twice_makes_no_events(objects: tuple[ClusterObject, ...], mode: SubmitMode) -> None:
     """What is so already is not recorded again."""
-    assert changes(state_of(*objects), given_at(objects), mode) == ()
+    assert events_for(state_of(*objects), given_at(objects), mode) == ()
 
 
 @given(clusters())
 def test_the_events_do_not_depend_on_the_order_of_the_input(objects: tuple[ClusterObject, ...]) -> None:
     """The same objects in another order make the same events."""
-    assert changes(ClusterState(), given_at(objects)) == changes(ClusterState(), given_at(reversed(objects)))
+    assert events_for(ClusterState(), given_at(objects)) == events_for(ClusterState(), given_at(reversed(objects)))
 
 
 @given(clusters(), st.data())
@@ -133,7 +133,7 @@ def test_sync_leads_to_just_the_input_through_sound_states(
         item for item in objects if item in chosen or (isinstance(item, Tier) and item.metadata.name in needed)
     ]
     state = start
-    for body in changes(start, given_at(kept), SubmitMode.SYNC):
+    for body in events_for(start, given_at(kept), SubmitMode.SYNC):
         state = evolve(state, body)
         assert is_sound(state)
     assert contents(state) == {f"{item.kind}/{key_of(item)}": item for item in kept}
@@ -142,16 +142,16 @@ def test_sync_leads_to_just_the_input_through_sound_states(
 @given(clusters())
 def test_deleting_everything_leaves_nothing_and_deleting_again_does_nothing(objects: tuple[ClusterObject, ...]) -> None:
     """``delete`` removes the objects given; those not there make no event."""
-    state = after(state_of(*objects), changes(state_of(*objects), given_at(objects), SubmitMode.DELETE))
+    state = after(state_of(*objects), events_for(state_of(*objects), given_at(objects), SubmitMode.DELETE))
     assert contents(state) == {}
-    assert changes(state, given_at(objects), SubmitMode.DELETE) == ()
+    assert events_for(state, given_at(objects), SubmitMode.DELETE) == ()
 
 
 def test_policies_go_first_tiers_and_nodes_last() -> None:
     """The order is: deleted policies; tiers, nodes, policies declared, by name; deleted nodes and tiers."""
     start = state_of(policy("old", "t1"), policy("moved", "t1"), tier("t1", 1), node("n1"))
     wanted: list[ClusterObject] = [policy("moved", "t2"), policy("a"), node("n2"), tier("t2", 2)]
-    assert [(body.type, subject(body)) for body in changes(start, given_at(wanted), SubmitMode.SYNC)] == [
+    assert [(body.type, subject(body)) for body in events_for(start, given_at(wanted), SubmitMode.SYNC)] == [
         ("policy.deleted", "ClusterNetworkPolicy/old"),
         ("tier.declared", "Tier/t2"),
         ("node.observed", "Node/n2"),
@@ -198,7 +198,7 @@ def test_reserved_tiers_cannot_be_touched(mode: SubmitMode) -> None:
 def test_a_reserved_tier_as_it_is_changes_nothing() -> None:
     """A reserved tier with its own priority, as a dump of a cluster has it, is no event; deleting it is refused."""
     dumped = given_at([tier("baseline", 253), node("a")])
-    assert [body.type for body in changes(ClusterState(), dumped)] == ["node.observed"]
+    assert [body.type for body in events_for(ClusterState(), dumped)] == ["node.observed"]
     assert "a reserved tier" in faults(ClusterState(), tier("baseline", 253), mode=SubmitMode.DELETE)[0]
 
 
@@ -229,7 +229,7 @@ def test_the_priority_of_a_tier_cannot_change_but_its_description_can() -> None:
             "expected 9; or delete the tier first"
         )
     ]
-    assert len(changes(start, given_at([tier("a", 9, "new")]))) == 1
+    assert len(events_for(start, given_at([tier("a", 9, "new")]))) == 1
 
 
 def test_there_are_at_most_twenty_tiers_besides_the_reserved() -> None:
@@ -250,7 +250,7 @@ def test_a_tier_in_use_cannot_be_deleted() -> None:
             "expected these policies deleted, or in another tier, first"
         )
     ]
-    assert len(changes(start, given_at([tier("a", 9), policy("p", "a"), policy("q", "a")]), SubmitMode.DELETE)) == 3
+    assert len(events_for(start, given_at([tier("a", 9), policy("p", "a"), policy("q", "a")]), SubmitMode.DELETE)) == 3
 
 
 def test_all_refusals_come_at_once() -> None:
@@ -262,7 +262,7 @@ def test_all_refusals_come_at_once() -> None:
 def test_objects_of_unknown_place_are_refused_without_one() -> None:
     """Where no place is known, the fault begins with its path."""
     with pytest.raises(Refused, match=r'^spec\.tier: found "x" in ClusterNetworkPolicy "p"'):
-        changes(ClusterState(), [(policy("p", "x"), None)])
+        events_for(ClusterState(), [(policy("p", "x"), None)])
 
 
 def test_groups_nest_two_levels_at_most() -> None:
@@ -277,8 +277,8 @@ def test_groups_nest_two_levels_at_most() -> None:
 def test_children_of_groups_may_be_missing() -> None:
     """A child that is not there is pending, and may come and go."""
     start = state_of(group("a", "b"))
-    there = after(start, changes(start, given_at([group("b")])))
-    assert after(there, changes(there, given_at([group("b")]), SubmitMode.DELETE)).groups == start.groups
+    there = after(start, events_for(start, given_at([group("b")])))
+    assert after(there, events_for(there, given_at([group("b")]), SubmitMode.DELETE)).groups == start.groups
 
 
 _SHAPES: tuple[tuple[str, ...], ...] = ((), ("b",), ("c",), ("a",), ("b", "c"))
@@ -286,7 +286,7 @@ _NESTINGS = [
     tuple(group(name, *children) for name, children in zip("abc", shape, strict=True) if name not in children)
     for shape in product(_SHAPES, repeat=3)
 ]
-SOUND = [some for some in _NESTINGS if not judge(ClusterState(), given_at(some)).faults]
+SOUND = [some for some in _NESTINGS if not admit(ClusterState(), given_at(some)).faults]
 
 
 @given(st.sampled_from(SOUND), st.sampled_from(SOUND), st.sampled_from((SubmitMode.DECLARE, SubmitMode.SYNC)))
@@ -295,7 +295,7 @@ def test_groups_never_nest_too_deep_on_the_way(
 ) -> None:
     """Whatever groups become of whatever groups, no state in between nests three deep."""
     state = state_of(*before)
-    judgement = judge(state, given_at(wanted), mode)
+    judgement = admit(state, given_at(wanted), mode)
     for body in judgement.bodies:
         state = evolve(state, body)
         assert is_sound(state)
@@ -306,7 +306,7 @@ def test_groups_never_nest_too_deep_on_the_way(
 def test_one_name_in_two_namespaces_is_two_objects() -> None:
     """What lives in a namespace is known by namespace and name."""
     start = state_of(pod("p", "x"), pod("p", "y"))
-    assert [subject(body) for body in changes(start, given_at([pod("p", "y")]), SubmitMode.SYNC)] == ["Pod/x/p"]
+    assert [subject(body) for body in events_for(start, given_at([pod("p", "y")]), SubmitMode.SYNC)] == ["Pod/x/p"]
     assert 'Pod "x/p" is given twice' in faults(start, pod("p", "x"), pod("p", "x"))[0]
 
 
@@ -325,7 +325,7 @@ def test_refusals_are_put_on_record_by_object() -> None:
     """Each object that is refused has one refusal with all its faults; sound ones beside it have none."""
     start = state_of(tier("gold", 7), policy("p", "gold"))
     given = given_at([policy("p", "silver"), node("n")])
-    judgement = judge(
+    judgement = admit(
         start, given, faulty=[faulty("ClusterNetworkPolicy", "q", "bad", tier="iron"), faulty("Pod", "", "x")]
     )
     assert judgement.bodies == ()
@@ -344,14 +344,14 @@ def test_refusals_are_put_on_record_by_object() -> None:
 def test_a_refusal_that_stands_is_not_recorded_again() -> None:
     """The same faults again make no refusal, others do."""
     state = evolve(ClusterState(), refused("Pod", "x/p", "bad"))
-    assert judge(state, [], faulty=[faulty("Pod", "x/p", "bad")]).refusals == ()
-    assert judge(state, [], faulty=[faulty("Pod", "x/p", "worse")]).refusals == (refused("Pod", "x/p", "worse"),)
+    assert admit(state, [], faulty=[faulty("Pod", "x/p", "bad")]).refusals == ()
+    assert admit(state, [], faulty=[faulty("Pod", "x/p", "worse")]).refusals == (refused("Pod", "x/p", "worse"),)
 
 
 def test_refusals_are_bounded() -> None:
     """Of more faults than are kept, the last entry says how many there are."""
     problems = [str(number) for number in range(MAX_FAULTS + 5)]
-    (refusal,) = judge(ClusterState(), [], faulty=[faulty("Pod", "x/p", *problems)]).refusals
+    (refusal,) = admit(ClusterState(), [], faulty=[faulty("Pod", "x/p", *problems)]).refusals
     assert len(refusal.faults) == MAX_FAULTS
     assert refusal.faults[-1].problem == "6 faults more"
 
@@ -360,32 +360,32 @@ def test_refusals_are_bounded() -> None:
 def test_a_good_declaration_settles_a_refusal_even_if_it_changes_nothing(item: ClusterObject) -> None:
     """Who goes back to what is in force, deletes the object or syncs without it has dealt with the refusal."""
     state = evolve(state_of(item), refused(item.kind, key_of(item), "bad"))
-    back = after(state, changes(state, given_at([item])))
+    back = after(state, events_for(state, given_at([item])))
     assert (contents(back), len(back.refusals)) == (contents(state), 0)
     never = evolve(ClusterState(), refused(item.kind, key_of(item), "bad"))
-    assert not after(never, changes(never, given_at([item]), SubmitMode.DELETE)).refusals
-    assert not after(never, changes(never, [], SubmitMode.SYNC)).refusals
+    assert not after(never, events_for(never, given_at([item]), SubmitMode.DELETE)).refusals
+    assert not after(never, events_for(never, [], SubmitMode.SYNC)).refusals
 
 
 def test_a_reserved_tier_as_it_is_settles_its_refusal() -> None:
     """After a refused change of a reserved tier, the tier as every cluster has it is recorded once, and harmless."""
-    state = evolve(ClusterState(), judge(ClusterState(), given_at([tier("baseline", 9)])).refusals[0])
-    back = after(state, changes(state, given_at([tier("baseline", 253)])))
+    state = evolve(ClusterState(), admit(ClusterState(), given_at([tier("baseline", 9)])).refusals[0])
+    back = after(state, events_for(state, given_at([tier("baseline", 253)])))
     assert not back.refusals
-    assert changes(back, given_at([tier("baseline", 253)]), SubmitMode.SYNC) == ()
-    assert changes(back, [], SubmitMode.SYNC) == ()
+    assert events_for(back, given_at([tier("baseline", 253)]), SubmitMode.SYNC) == ()
+    assert events_for(back, [], SubmitMode.SYNC) == ()
 
 
 def test_who_names_a_faulty_tier_is_not_to_blame() -> None:
     """A policy is not refused for a tier that came with it and is refused itself."""
-    judgement = judge(ClusterState(), given_at([policy("p", "gold")]), faulty=[faulty("Tier", "gold", "bad")])
+    judgement = admit(ClusterState(), given_at([policy("p", "gold")]), faulty=[faulty("Tier", "gold", "bad")])
     assert judgement.faults == ()
     assert [refusal.name for refusal in judgement.refusals] == ["gold"]
 
 
 def test_a_faulty_object_given_beside_a_sound_one_is_given_twice() -> None:
     """Two documents of one object are a fault, even where one of them is faulty."""
-    (found,) = judge(
+    (found,) = admit(
         ClusterState(), given_at([policy("p")]), faulty=[faulty("ClusterNetworkPolicy", "p", "bad")]
     ).faults
     assert found.problem == 'ClusterNetworkPolicy "p" is given twice, first at f.yaml:1'

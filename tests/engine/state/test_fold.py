@@ -20,28 +20,28 @@ from engine.events import (
     Refusal,
     StateChange,
     affects_rules,
-    declared,
-    deleted,
+    declaration_of,
+    deletion_of,
 )
 from engine.events.outcomes import ApplyConfirmed, ApplyFailed, ApplyProposed, DriftRepaired, RulesetApplied
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject, Tier, key_of
 from engine.objects.config import Configuration
-from engine.state.fold import ClusterState, effect_of, evolve, evolved, fold
+from engine.state.fold import ClusterState, effect_of, evolve, fold, fold_bodies
 from tests.support.policies.object_strategies import groups, nodes, objects, pods, policies, tiers
 
 few_names = st.sampled_from(("a", "b"))
 """So few that events often meet the object of an earlier one."""
 
 bodies: st.SearchStrategy[EventBody] = st.one_of(
-    policies(named=few_names).map(declared),
-    nodes(named=few_names).map(declared),
-    tiers().map(declared),
-    groups(named=few_names).map(declared),
-    pods(named=few_names).map(declared),
+    policies(named=few_names).map(declaration_of),
+    nodes(named=few_names).map(declaration_of),
+    tiers().map(declaration_of),
+    groups(named=few_names).map(declaration_of),
+    pods(named=few_names).map(declaration_of),
     st.builds(ObjectRefused, kind=st.sampled_from(tuple(KINDS)), name=few_names, faults=st.just(())),
     st.builds(HostObserved, node=few_names, interfaces=st.just(("eth0",))),
     st.builds(ConfigDeclared, config=st.sampled_from((Configuration(), Configuration(interfaces=("eth*",))))),
-    st.builds(deleted, st.sampled_from(tuple(KINDS)), few_names),
+    st.builds(deletion_of, st.sampled_from(tuple(KINDS)), few_names),
     st.builds(ApplyFailed, node=few_names, wanted=st.integers(0), words=st.text(max_size=5)),
     st.builds(
         ApplyProposed,
@@ -84,16 +84,16 @@ def test_past_states_stay_as_they_were(some: list[EventBody]) -> None:
 @given(objects)
 def test_what_is_declared_is_there_until_it_is_deleted(item: ClusterObject) -> None:
     """An object is found under its kind and name after its declaration, and not after its deletion."""
-    there = evolve(ClusterState(), declared(item))
+    there = evolve(ClusterState(), declaration_of(item))
     assert dict(there.objects(item.kind)) == {key_of(item): item}
-    gone = evolve(there, deleted(item.kind, key_of(item)))
+    gone = evolve(there, deletion_of(item.kind, key_of(item)))
     assert not gone.objects(item.kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_deleting_what_is_not_there_only_counts(kind: str) -> None:
     """The deletion of an unknown object changes nothing but the sequence."""
-    assert evolve(ClusterState(), deleted(kind, "x")) == ClusterState(sequence=1)
+    assert evolve(ClusterState(), deletion_of(kind, "x")) == ClusterState(sequence=1)
 
 
 def test_the_last_outcome_of_each_node_is_kept() -> None:
@@ -110,7 +110,7 @@ def test_tier_priorities_are_those_reserved_and_those_declared(tier: Tier) -> No
     state = ClusterState()
     assert {name: state.tier_priority(name) for name in RESERVED_TIERS} == RESERVED_TIERS
     assert state.tier_priority(tier.metadata.name) is None
-    assert evolve(state, declared(tier)).tier_priority(tier.metadata.name) == tier.spec.priority
+    assert evolve(state, declaration_of(tier)).tier_priority(tier.metadata.name) == tier.spec.priority
 
 
 @given(objects)
@@ -118,10 +118,10 @@ def test_a_refusal_leaves_the_object_as_it_is_until_something_happens_to_it(item
     """The last good version stays in force; a declaration or a deletion of just that object ends the refusal."""
     refusal = ObjectRefused(kind=item.kind, name=key_of(item), faults=(Refusal(path="spec", problem="bad"),))
     other = ObjectRefused(kind=item.kind, name="other", faults=())
-    state = evolve(evolve(evolve(ClusterState(), declared(item)), refusal), other)
+    state = evolve(evolve(evolve(ClusterState(), declaration_of(item)), refusal), other)
     assert dict(state.objects(item.kind)) == {key_of(item): item}
     assert dict(state.refusals) == {f"{item.kind}/{key_of(item)}": refusal, f"{item.kind}/other": other}
-    for body in (declared(item), deleted(item.kind, key_of(item))):
+    for body in (declaration_of(item), deletion_of(item.kind, key_of(item))):
         assert dict(evolve(state, body).refusals) == {f"{item.kind}/other": other}
 
 
@@ -141,7 +141,7 @@ def test_events_do_what_their_effects_say(some: list[EventBody]) -> None:
 @given(st.lists(bodies, min_size=1, max_size=8))
 def test_events_change_one_place_and_what_ends_with_it(some: list[EventBody]) -> None:
     """Besides its place, an event ends the refusal of its object, or the proposal of its node."""
-    before = evolved(some[:-1])
+    before = fold_bodies(some[:-1])
     after, effect = evolve(before, some[-1]), effect_of(before, some[-1])
     changed = {field.name for field in fields(before) if getattr(before, field.name) != getattr(after, field.name)}
     if effect is None:
@@ -156,10 +156,10 @@ def test_events_change_one_place_and_what_ends_with_it(some: list[EventBody]) ->
 def test_effects_name_the_object_and_both_versions(item: ClusterObject) -> None:
     """A declaration has it after, another one on both sides, and a deletion before."""
     kind, key = item.kind, key_of(item)
-    there = evolve(ClusterState(), declared(item))
-    assert effect_of(ClusterState(), declared(item)) == StateChange(kind, key, None, item)
-    assert effect_of(there, declared(item)) == StateChange(kind, key, item, item)
-    assert effect_of(there, deleted(kind, key)) == StateChange(kind, key, item, None)
+    there = evolve(ClusterState(), declaration_of(item))
+    assert effect_of(ClusterState(), declaration_of(item)) == StateChange(kind, key, None, item)
+    assert effect_of(there, declaration_of(item)) == StateChange(kind, key, item, item)
+    assert effect_of(there, deletion_of(kind, key)) == StateChange(kind, key, item, None)
 
 
 def test_effects_of_what_was_done_are_on_its_node() -> None:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from engine.compiler import compile_rules
-from engine.desired.full import desired, linear
+from engine.desired.full import desired_ruleset, linear_ruleset
 from engine.events import ConfigDeclared, EventBody, ObjectRefused, Refusal
 from engine.events.outcomes import ApplyFailed, ApplyProposed, FailedRule, RulesetApplied
 from engine.objects import KINDS
 from engine.objects.config import Configuration
-from engine.rulesets.digest import fingerprint
+from engine.rulesets.digest import ruleset_digest
 from engine.state.fold import ClusterState, evolve
-from engine.status.policy_status import Phase, PolicyStatus, statuses, version_of
+from engine.status.policy_status import Phase, PolicyStatus, node_policy_statuses, version_of
 from tests.support.rulesets.ruleset_builders import cidr, node, policy, world
 
 POLICY = policy("p", ingress=[{"action": "Drop", "from": [cidr("10.0.0.0/8")]}])
@@ -27,7 +27,7 @@ def after(*bodies: EventBody, state: ClusterState = STATE) -> PolicyStatus:
 
 def unversioned(state: ClusterState) -> list[PolicyStatus]:
     """Return how far all policies are; that each tells its version is seen to here."""
-    found = statuses(state, "n1")
+    found = node_policy_statuses(state, "n1")
     for each in found:
         known = state.policies.get(each.policy)
         assert each.version == (version_of(known) if known else "")
@@ -43,7 +43,7 @@ def test_versions_differ_where_policies_do() -> None:
 
 def applied(state: ClusterState) -> RulesetApplied:
     """Return the event that says a state is in force."""
-    digest = fingerprint(desired(state, "n1").ruleset)
+    digest = ruleset_digest(desired_ruleset(state, "n1").ruleset)
     return RulesetApplied(node="n1", realized=state.sequence, ruleset=digest, operations=1)
 
 
@@ -60,7 +60,7 @@ def test_rules_that_are_in_force_by_the_other_layout_are_in_force() -> None:
     rule = {"action": "Drop", "from": [cidr("10.0.0.0/8")], "ports": [{"protocol": "TCP", "port": 22}]}
     state = world(node("n1", "192.0.2.1"), policy("p", ingress=[rule]))
     state = evolve(state, ConfigDeclared(config=Configuration.model_validate({"layout": "Optimised"})))
-    linear_one = fingerprint(linear(desired(state, "n1")))
+    linear_one = ruleset_digest(linear_ruleset(desired_ruleset(state, "n1")))
     found = after(RulesetApplied(node="n1", realized=2, ruleset=linear_one, operations=1), state=state)
     assert found.phase is Phase.REALIZED
     assert any("not by the optimised layout" in note for note in found.notes)
@@ -77,12 +77,12 @@ def test_a_rule_that_the_kernel_refused_fails_its_policy_and_no_other() -> None:
     """Its policy has failed in the kernel's words, the rest of the node is realized."""
     other = policy("q", ingress=[{"action": "Drop", "ports": [{"port": 22}]}], priority=6.0)
     state = world(node("n1", "192.0.2.1"), POLICY, other)
-    wanted = desired(state, "n1")
+    wanted = desired_ruleset(state, "n1")
     (rule,) = (rule for rule in wanted.rules if rule.policy == "p")
     rest = compile_rules([rule for rule in wanted.rules if rule.policy != "p"], wanted.options)
     failed = FailedRule(policy="p", rule=rule.name, words="no such match")
     applied_but_one = RulesetApplied(
-        node="n1", realized=state.sequence, ruleset=fingerprint(rest), operations=3, failed=(failed,)
+        node="n1", realized=state.sequence, ruleset=ruleset_digest(rest), operations=3, failed=(failed,)
     )
 
     first, second = unversioned(evolve(state, applied_but_one))

@@ -13,7 +13,7 @@ from engine.compiler import compile_rules
 from engine.errors import KernelRefused
 from engine.policy.completed_rules import Action, Direction, Protocol, Traffic
 from engine.reconcile.interfaces import Backend
-from engine.rulesets.diff import SetCreated, SetDestroyed, apply_changes, diff, owned
+from engine.rulesets.diff import SetCreated, SetDestroyed, apply_changes, diff, owned_part
 from engine.rulesets.model import Chain, Family, IpSet, Match, Ruleset, Table
 from engine.rulesets.plan import Plan, Step, Tool, make_plan
 from engine.rulesets.text.steps import render_step
@@ -63,7 +63,7 @@ def carried_out(port: Backend, wanted: Ruleset) -> Plan:
 
 def test_at_first_nothing_is_ours(port: Backend) -> None:
     """A kernel in which nothing was done holds nothing of ours."""
-    assert owned(port.observe()) == Ruleset()
+    assert owned_part(port.observe()) == Ruleset()
 
 
 @pytest.mark.parametrize("first", STATES)
@@ -71,9 +71,9 @@ def test_what_is_carried_out_is_observed(port: Backend, first: str) -> None:
     """Whatever the state before, what the steps of a plan say is what is observed after them, to the last word."""
     for second, wanted in STATES.items():
         carried_out(port, STATES[first])
-        assert arranged(owned(port.observe())) == arranged(STATES[first])
+        assert arranged(owned_part(port.observe())) == arranged(STATES[first])
         carried_out(port, wanted)
-        assert arranged(owned(port.observe())) == arranged(wanted), second
+        assert arranged(owned_part(port.observe())) == arranged(wanted), second
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -94,9 +94,9 @@ def test_a_refused_step_of_rules_changes_nothing(port: Backend) -> None:
     assert caught.value.status != 0
     assert caught.value.words
     assert "iptables" in caught.value.tool
-    assert arranged(owned(port.observe())) == arranged(STATES["a"])
+    assert arranged(owned_part(port.observe())) == arranged(STATES["a"])
     carried_out(port, STATES["nothing"])
-    assert owned(port.observe()) == Ruleset()
+    assert owned_part(port.observe()) == Ruleset()
 
 
 def test_each_step_makes_its_changes(port: Backend) -> None:
@@ -105,7 +105,7 @@ def test_each_step_makes_its_changes(port: Backend) -> None:
         for step in make_plan(diff(port.observe(), wanted)).steps:
             expected = apply_changes(port.observe(), step.changes)
             port.run(step)
-            assert arranged(owned(port.observe())) == arranged(owned(expected))
+            assert arranged(owned_part(port.observe())) == arranged(owned_part(expected))
 
 
 def test_parts_are_what_is_observed(port: Backend) -> None:
@@ -132,7 +132,7 @@ def test_a_rule_without_its_set_is_refused(port: Backend) -> None:
     with pytest.raises(KernelRefused):
         carried_out(port, Ruleset(LOOKING))
 
-    assert owned(port.observe()) == Ruleset()
+    assert owned_part(port.observe()) == Ruleset()
 
 
 def test_a_set_in_use_stays(port: Backend) -> None:
@@ -143,7 +143,7 @@ def test_a_set_in_use_stays(port: Backend) -> None:
     with pytest.raises(KernelRefused):
         port.run(Step(Tool.IPSET, (SetDestroyed(SET.name),)))
 
-    assert arranged(owned(port.observe())) == arranged(wanted)
+    assert arranged(owned_part(port.observe())) == arranged(wanted)
 
 
 @pytest.mark.parametrize("name", ["nw-4-a\ndestroy", 'nw-4-"', "nw-4-a b", ""])
@@ -155,7 +155,7 @@ def test_a_step_that_cannot_be_written_does_nothing(port: Backend, name: str) ->
         with pytest.raises(ValueError, match="no name"):
             work(step)
 
-    assert owned(port.observe()) == Ruleset()
+    assert owned_part(port.observe()) == Ruleset()
 
 
 def test_a_command_holds_the_text_of_its_step(port: Backend) -> None:

@@ -12,7 +12,7 @@ from adapters.netfilter.counters import counted
 from adapters.system.process import SystemRunner
 from engine.compiler import CompilerOptions, Layout, compile_rules
 from engine.policy.completed_rules import Action, Protocol, Traffic
-from engine.reconcile.refusals import reach
+from engine.reconcile.refusals import apply_unchecked
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, Hook, Ruleset
 from simulator.packets import parse_spec, to_wire
@@ -40,7 +40,7 @@ def test_each_rule_has_its_own_count(oracle: InjectionRig, backend: str) -> None
     kernel = choose_backend(SystemRunner(oracle.netns), BackendName(backend))
     optimised = CompilerOptions(layout=Layout.OPTIMISED)
     wanted = compile_rules(RULES, optimised)
-    reach(wanted, kernel)
+    apply_unchecked(wanted, kernel)
     assert not diff(kernel.observe(), wanted)
     sent = Counter[tuple[Family, str]]()
     for family, number in product(Family, range(12)):
@@ -54,6 +54,6 @@ def test_each_rule_has_its_own_count(oracle: InjectionRig, backend: str) -> None
         return Counter({(each.family, each.policy): each.packets for each in counted(runner, BackendName(backend))})
 
     assert told() == sent
-    reach(compile_rules(RULES[:-1], optimised), kernel)
+    apply_unchecked(compile_rules(RULES[:-1], optimised), kernel)
     assert told() == Counter({key: count for key, count in sent.items() if key[1] != "p11"})
-    reach(Ruleset(), kernel)
+    apply_unchecked(Ruleset(), kernel)

@@ -20,10 +20,10 @@ from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import choose_backend
 from adapters.system.netns_sockets import DeliveryOutcome
 from adapters.system.process import SystemRunner
-from engine.compiler import Layout, LayoutLimits, compile_within
-from engine.desired.full import DesiredRuleset, desired
+from engine.compiler import Layout, LayoutLimits, compile_with_limits
+from engine.desired.full import DesiredRuleset, desired_ruleset
 from engine.policy.completed_rules import STATIC_POLICY, CompletedRule, Direction, PortRange, Protocol
-from engine.reconcile.reconciler import propose, realize
+from engine.reconcile.reconciler import apply_proposal, propose
 from engine.rulesets.model import Family, Hook
 from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
@@ -78,8 +78,11 @@ def case(seed: str, layout: Layout) -> Case:
     world = drawn(seed)
     config = world.state.config.model_copy(update={"layout": layout.value.capitalize()})
     state = replace(world.state, config=config)
-    wanted, few = desired(state, NODE), int(seed.rpartition(" ")[2]) % 2 * 8  # or everything is merged that can be
-    ruleset = compile_within(wanted.rules, wanted.options, LayoutLimits(few=few)).ruleset
+    wanted, few = (
+        desired_ruleset(state, NODE),
+        int(seed.rpartition(" ")[2]) % 2 * 8,
+    )  # or everything is merged that can be
+    ruleset = compile_with_limits(wanted.rules, wanted.options, LayoutLimits(few=few)).ruleset
     return Case(world, state, replace(wanted, ruleset=ruleset))
 
 
@@ -252,7 +255,7 @@ def test_the_kernel_does_what_policies_and_simulator_say(
     for number in range(WORLDS[layout]):
         found = case(f"{backend} {family} {number}", layout)
         wanted = found.wanted.ruleset
-        realize(propose(wanted, kernel, TrustingVerifier(), NullWatch()), kernel, NullWatch())
+        apply_proposal(propose(wanted, kernel, TrustingVerifier(), NullWatch()), kernel, NullWatch())
         walkers = Walker(kernel.observe()), Walker(wanted)
         for hook in DIRECTIONS:
             packets = list(islice(Aim(found, hook, family).packets(), PACKETS[layout]))

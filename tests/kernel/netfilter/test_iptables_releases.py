@@ -12,9 +12,9 @@ import pytest
 
 from adapters.application.scenario_folders import folders, load_scenario
 from engine.compiler import Layout, compile_rules
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.policy.completed_rules import Action, Protocol, Traffic
-from engine.rulesets.diff import diff, owned
+from engine.rulesets.diff import diff, owned_part
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table
 from engine.rulesets.plan import make_plan
 from tests.support.kernel.iptables_releases import RELEASES, fetched, scripts, version
@@ -57,7 +57,7 @@ def compiled() -> Iterator[Ruleset]:
     """Yield what every scenario compiles to, in both layouts, and what no scenario has."""
     for folder in folders([str(ROOT / "scenarios")]):
         scenario = load_scenario(folder)
-        wanted = desired(scenario.state, scenario.case.node)
+        wanted = desired_ruleset(scenario.state, scenario.case.node)
         yield wanted.ruleset
         yield compile_rules(wanted.rules, replace(wanted.options, layout=Layout.OPTIMISED))
     services = (
@@ -133,10 +133,10 @@ def test_compiled_rules_are_read_back_equal(fresh: NodeUnderTest) -> None:
         fresh.kernel.run(step)
 
     assert diff(fresh.kernel.observe(), wanted) == ()
-    assert diff(wanted, owned(fresh.kernel.observe())) == ()
+    assert diff(wanted, owned_part(fresh.kernel.observe())) == ()
     for step in make_plan(diff(fresh.kernel.observe(), Ruleset())).steps:
         fresh.kernel.run(step)
-    assert owned(fresh.kernel.observe()) == Ruleset()
+    assert owned_part(fresh.kernel.observe()) == Ruleset()
 
 
 IGMP = policy(

@@ -9,7 +9,7 @@ from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
 from engine.policy.completed_rules import Action, CompletedRule
 from engine.policy.prefix_sets import AddressBlock
-from engine.reconcile.reconciler import propose, realize
+from engine.reconcile.reconciler import apply_proposal, propose
 from engine.rulesets.plan import Plan
 from simulator.guard.guard import LockoutGuard
 from tests.support.rulesets.ruleset_builders import SOAK, NullWatch, block, completed
@@ -40,7 +40,7 @@ def test_a_large_set_costs_a_change_what_changes(backend: str) -> None:
             wanted = compile_rules(rules_about(first, count))
             proposal = propose(wanted, kernel, guard, NullWatch())
             assert proposal.judgement.safe
-            realize(proposal, kernel, NullWatch())
+            apply_proposal(proposal, kernel, NullWatch())
             assert kernel.observe().sets == wanted.sets
             return proposal.plan
 

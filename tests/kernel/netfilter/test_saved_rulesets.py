@@ -154,7 +154,7 @@ def refusal(answer: Evaluation, router: Router) -> Packet:
         dst=first.src,
         protocol=protocol_names.ICMP_OF[packet.family],
         icmp=(3, 3) if packet.family is Family.IPV4 else (1, 4),
-        out_interface=first.in_interface if first.src.is_link_local else router.host.way_to(first.src) or "",
+        out_interface=first.in_interface if first.src.is_link_local else router.host.route_interface(first.src) or "",
         state=ConnState.RELATED if answer.tracked else ConnState.INVALID,
     )
     if answer.reject_with != "tcp-reset":

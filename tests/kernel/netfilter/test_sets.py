@@ -16,7 +16,7 @@ from simulator.context import PacketContext
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import Packet
 from simulator.sets import read_set
-from simulator.sets.registry import held_now
+from simulator.sets.registry import current_set
 from simulator.sets.set_types import KINDS
 from simulator.sets.static import SetEntries, SetEntry
 from tests.support.kernel.lab_access import Load
@@ -149,7 +149,7 @@ class Trial:
             kernels, ours = read_set(found), read_set(before)
             assert kernels is not None
             assert ours is not None
-            held = held_now(ours, self._around.memory)
+            held = current_set(ours, self._around.memory)
             told = f"kernel has:\n{render_sets((found,))}saved before:\n{render_sets((before,))}"
             assert sum(kernels.sizes.values()) == sum(held.size(prefixes) for prefixes in held.order), told
             for prefixes, level in kernels.levels.items():

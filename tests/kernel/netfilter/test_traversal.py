@@ -73,7 +73,9 @@ def simulated(walker: Walker, tracker: ConnectionTracker, shot: Shot, port: int 
     tracker.draw = lambda low, _count, _own: low if port is None else port
     if shot.hook is Hook.OUTPUT:
         packet = from_wire(shot.data)
-        return send(walker, tracker, replace(packet, mark=shot.mark, out_interface=HOST.way_to(packet.dst) or ETH0))
+        return send(
+            walker, tracker, replace(packet, mark=shot.mark, out_interface=HOST.route_interface(packet.dst) or ETH0)
+        )
     return arrive(walker, tracker, from_wire(shot.data, in_interface=shot.interface, mac="02:00:00:00:00:02"))
 
 

@@ -12,9 +12,9 @@ from adapters.lab.netns import Namespaces
 from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import choose_backend
 from adapters.system.process import SystemRunner
-from engine.events import declared
+from engine.events import declaration_of
 from engine.events.outcomes import ApplyFailed
-from engine.rulesets.diff import diff, owned
+from engine.rulesets.diff import diff, owned_part
 from engine.rulesets.model import Family, Ruleset
 from tests.support.kernel.agent_processes import NODEWALL, AgentProcess, after, append, begun_log
 from tests.support.kernel.node_namespaces import WORLD, NodeUnderTest, set_of
@@ -75,7 +75,7 @@ def test_on_a_full_disk_an_apply_does_nothing_and_an_agent_does_its_work(backend
         with on_a_full_disk(tmp_path, "apply", "--yes", *world) as apply:
             _, err = apply.communicate(timeout=30)
         assert (apply.returncode, b"disk is full" in err) == (2, True), err
-        assert owned(kernel.observe()) == Ruleset()
+        assert owned_part(kernel.observe()) == Ruleset()
 
         with on_a_full_disk(tmp_path, "agent", *world) as agent:
             try:
@@ -102,9 +102,9 @@ def test_a_namespace_that_goes_takes_nobody_with_it(backend: str, tmp_path: Path
             append(log, list(Author("gone").news()))
             time.sleep(1.5)
             runner.run(["ip", "netns", "add", netns]).or_refused("ip")
-            append(log, [declared(each) for each in WORLD])
+            append(log, [declaration_of(each) for each in WORLD])
             time.sleep(2.5)
-            assert owned(choose_backend(SystemRunner(netns), BackendName(backend)).observe()) == Ruleset()
+            assert owned_part(choose_backend(SystemRunner(netns), BackendName(backend)).observe()) == Ruleset()
             assert agent.ends() == 0
         finally:
             agent.kill()

@@ -11,7 +11,7 @@ from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.cached import CachedKernel
 from adapters.node.drift import RulesetEnforcer
 from adapters.node.journal import Journal
-from engine.desired.incremental import derived
+from engine.desired.incremental import derive
 from engine.reconcile.reconciler import Method, NodeRuleReconciler
 from simulator.guard.guard import LockoutGuard
 from tests.support.kernel.agent_processes import after, desired_by
@@ -28,7 +28,7 @@ CHANGES = 1000 if SOAK else 100
 def test_connections_fare_as_before_a_change_or_as_after_it(backend: str, tmp_path: Path) -> None:
     """Hundreds of connections a second, of both families, allowed and forbidden, while one change follows the other."""
     author = Author(f"stream {backend}")
-    current = derived(world(node("cp-1", *NODE.addresses)), "cp-1")
+    current = derive(world(node("cp-1", *NODE.addresses)), "cp-1")
     with Lab((NODE, CLIENT)) as lab, wiring.rule_changes(BackendName(backend), lab.netns("node")) as changes:
         kernel = CachedKernel(wiring.kernel(lab.netns("node"), BackendName(backend)), changes)
         nodes = NodeRuleReconciler(kernel, LockoutGuard(), NullWatch())

@@ -10,10 +10,10 @@ from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import ToolBackend, choose_backend
 from adapters.system.process import FinishedProcess, Runner, SystemRunner
 from engine.desired.full import DesiredRuleset
-from engine.desired.incremental import derived
+from engine.desired.incremental import derive
 from engine.errors import KernelRefused, NodewallError, ToolMissing
 from engine.reconcile.reconciler import NodeRuleReconciler
-from engine.rulesets.diff import diff, owned
+from engine.rulesets.diff import diff, owned_part
 from engine.rulesets.model import Ruleset
 from simulator.guard.guard import LockoutGuard
 from tests.support.kernel.agent_processes import after, desired_by
@@ -113,7 +113,7 @@ def faults_at(calls: Sequence[tuple[str, str]]) -> Iterator[tuple[int, Fault]]:
 def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None:
     """For every fault at every call and line: what is claimed is in force, nothing else of ours, and all of theirs."""
     author = Author(f"faults {backend}")
-    current = derived(world(node("cp-1", "192.0.2.1", "2001:db8:ffff::1")), "cp-1")
+    current = derive(world(node("cp-1", "192.0.2.1", "2001:db8:ffff::1")), "cp-1")
     tried, claimed = 0, {"new": 0, "old": 0, "all but refused rules": 0}
     with Namespaces(("node",)) as made:
         netns = made["node"]
@@ -126,7 +126,7 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
 
         def applied(wanted: DesiredRuleset) -> None:
             nodes = reconciler(SystemRunner(netns))
-            nodes.hold(wanted)
+            nodes.replace_rules(wanted)
             assert not nodes.failed
             assert diff(clean.observe(), wanted.ruleset) == ()
 
@@ -137,7 +137,7 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
             wanted = desired_by(current)
             applied(before)
             counting = Faulty(SystemRunner(netns))
-            reconciler(counting).hold(wanted)
+            reconciler(counting).replace_rules(wanted)
             for at, fault in faults_at(counting.calls):
                 applied(before)
                 nodes = reconciler(Faulty(SystemRunner(netns), at, fault))
@@ -149,7 +149,7 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
                 else:
                     claimed["all but refused rules" if nodes.failed else "new"] += 1
                     assert in_force(clean, nodes.latest.wanted), (counting.calls[at], fault, nodes.failed)
-                    assert nodes.spared or nodes.latest.wanted == nodes.in_force
+                    assert nodes.kept_sets or nodes.latest.wanted == nodes.in_force
                     assert nodes.failed or nodes.in_force == wanted.ruleset
                 assert theirs(clean.observe()) == foreign
                 applied(wanted)
@@ -160,7 +160,7 @@ def test_whatever_fails_it_is_the_old_state_or_the_new_one(backend: str) -> None
 def failure_of(nodes: NodeRuleReconciler, wanted: DesiredRuleset) -> str:
     """Return why something could not be brought into force, nothing where it is."""
     try:
-        nodes.hold(wanted)
+        nodes.replace_rules(wanted)
     except NodewallError as error:
         return str(error)
     return ""
@@ -168,4 +168,4 @@ def failure_of(nodes: NodeRuleReconciler, wanted: DesiredRuleset) -> str:
 
 def in_force(kernel: ToolBackend, wanted: Ruleset) -> bool:
     """Whether a kernel holds just this of ours."""
-    return not diff(kernel.observe(), wanted) and not diff(owned(kernel.observe()), wanted)
+    return not diff(kernel.observe(), wanted) and not diff(owned_part(kernel.observe()), wanted)

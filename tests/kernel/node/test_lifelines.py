@@ -8,8 +8,8 @@ import pytest
 from adapters import wiring
 from adapters.lab.netns import DeliveryOutcome, Lab, LabHost
 from adapters.netfilter.backend_name import BackendName
-from engine.desired.full import desired
-from engine.reconcile.reconciler import propose, realize
+from engine.desired.full import desired_ruleset
+from engine.reconcile.reconciler import apply_proposal, propose
 from engine.state.fold import ClusterState
 from simulator.guard.guard import TrustingVerifier
 from tests.support.rulesets.ruleset_builders import NullWatch, node, policy, world
@@ -54,8 +54,8 @@ def cluster(kernel: None, backend: str) -> Iterator[Lab]:  # noqa: ARG001 - aske
     with Lab((*hosts, STRANGER)) as lab:
         for name in NODES:
             kernel_of = wiring.kernel(lab.netns(name), BackendName(backend))
-            wanted = desired(state, name).ruleset
-            realize(propose(wanted, kernel_of, TrustingVerifier(), NullWatch()), kernel_of, NullWatch())
+            wanted = desired_ruleset(state, name).ruleset
+            apply_proposal(propose(wanted, kernel_of, TrustingVerifier(), NullWatch()), kernel_of, NullWatch())
         yield lab
 
 

@@ -17,7 +17,7 @@ from engine.compiler import compile_rules
 from engine.errors import KernelRefused
 from engine.objects import ClusterObject
 from engine.policy.resolve import resolve
-from engine.reconcile.reconciler import NodeRuleReconciler, propose, realize
+from engine.reconcile.reconciler import NodeRuleReconciler, apply_proposal, propose
 from engine.rulesets.model import Family
 from engine.rulesets.text.steps import render_step
 from simulator.guard.guard import TrustingVerifier
@@ -99,7 +99,7 @@ def test_a_refusal_at_a_later_step_puts_the_previous_state_back(
     proposal = propose(others, kernel, TrustingVerifier(), NullWatch())
 
     with pytest.raises(KernelRefused, match=r"some words \(at: .*; the previous state is back$") as caught:
-        realize(proposal, kernel, NullWatch())
+        apply_proposal(proposal, kernel, NullWatch())
 
     (text,) = (render_step(step) for step in proposal.plan.steps if step.tool == program)
     assert caught.value.offending == text.splitlines()[1]

@@ -19,7 +19,7 @@ from adapters.system.process import SystemRunner
 from engine.compiler import compile_rules
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Protocol, Traffic
 from engine.policy.prefix_sets import AddressBlock
-from engine.policy.resolve import in_order
+from engine.policy.resolve import sort_rules
 from engine.reconcile.reconciler import Method, propose
 from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.plan import Plan, Step, Tool
@@ -124,7 +124,7 @@ def single_steps(plan: Plan) -> Iterator[Step]:
 
 def wanted_by(rules: Sequence[CompletedRule]) -> Ruleset:
     """Return what rules compile to."""
-    return compile_rules(in_order(rules))
+    return compile_rules(sort_rules(rules))
 
 
 def test_on_the_way_packets_get_their_old_verdict_or_their_new_one(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from engine.events import EventBody
 from engine.policy.relevance import RelevantHistory
 from engine.rulesets.model import Hook
-from simulator.analysis.blame import BlameResult, concern_of, fates, rulesets
-from simulator.analysis.blame_regions import PacketRegion, RegionChange, concerns_of, shifts
+from simulator.analysis.blame import BlameResult, blame_history, packet_scope, rulesets
+from simulator.analysis.blame_regions import PacketRegion, RegionChange, blame_packet_set, region_scopes
 from simulator.expression import parse
 from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet, parse_spec, protocol_names
@@ -34,7 +34,7 @@ NOBODY = parse_spec("src=192.0.2.99 dst=192.0.2.1 proto=tcp")
 
 def fate_of(history: list[EventBody], packet: Packet) -> BlameResult:
     """What became of a packet by the whole history."""
-    return fates(enumerate(history, 1), NODE, [packet])[0]
+    return blame_history(enumerate(history, 1), NODE, [packet])[0]
 
 
 @examples(10)
@@ -43,9 +43,9 @@ def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int
     """The example of each change, and of what no event changed."""
     history = history_of(worlds_of(str(seed), 3), str(seed))
     region = PacketRegion(NODE, hook, parse(where))
-    told = RelevantHistory(concerns_of(region, UNLIMITED))
-    history_told = [(at, said) for at, body in enumerate(history, 1) if (said := told.tells(body)) is not None]
-    found, rests = shifts(list(rulesets(history_told, NODE)), region, 1000, UNLIMITED)
+    told = RelevantHistory(region_scopes(region, UNLIMITED))
+    history_told = [(at, said) for at, body in enumerate(history, 1) if (said := told.relevant_event(body)) is not None]
+    found, rests = blame_packet_set(list(rulesets(history_told, NODE)), region, 1000, UNLIMITED)
 
     assert [shift.sequence for shift in found] == sorted({shift.sequence for shift in found}, reverse=True)
     # Of an example that rests on an assumption, as of IGMP's types, the packet does not tell all.
@@ -71,8 +71,8 @@ def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
     history = list(enumerate(history_of(worlds_of(str(seed), 3), str(seed)), 1))
     region = PacketRegion(NODE, Hook.INPUT, parse("tcp"))
     known = list(rulesets(history, NODE))
-    found, rests = shifts(known, region, 1000, UNLIMITED)
-    some, others = shifts(known, region, 1, UNLIMITED)
+    found, rests = blame_packet_set(known, region, 1000, UNLIMITED)
+    some, others = blame_packet_set(known, region, 1, UNLIMITED)
 
     assert [*map(said, some)] == [*map(said, found[:1])]
     assert sum(rest.count for rest in others) >= sum(rest.count for rest in rests)
@@ -81,6 +81,6 @@ def test_of_many_events_the_last_ones_are_told(seed: int) -> None:
 def test_a_packet_alone_has_a_concern_with_its_far_end() -> None:
     """What a region of one packet can hang on is what the packet can."""
     region = PacketRegion(NODE, Hook.INPUT, parse("src host 10.0.0.1 and tcp dst port 22"))
-    (found,) = concerns_of(region, UNLIMITED)
-    alone = concern_of(parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22"), NODE)
+    (found,) = region_scopes(region, UNLIMITED)
+    alone = packet_scope(parse_spec("in=eth0 src=10.0.0.1 dst=192.0.2.1 proto=tcp dport=22"), NODE)
     assert found == alone

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from engine.compiler import CompilerOptions, Layout, LayoutLimits, compile_rules, compile_within
+from engine.compiler import CompilerOptions, Layout, LayoutLimits, compile_rules, compile_with_limits
 from engine.desired.full import options_of
 from engine.policy.completed_rules import CompletedRule
 from engine.policy.resolve import resolve
@@ -25,7 +25,7 @@ BATCH = 50
 
 def both(rules: list[CompletedRule], options: CompilerOptions, few: int = 0) -> tuple[Ruleset, Ruleset]:
     """What rules compile to in either layout; the optimised one may look so many up one by one."""
-    optimised = compile_within(rules, replace(options, layout=Layout.OPTIMISED), LayoutLimits(few=few))
+    optimised = compile_with_limits(rules, replace(options, layout=Layout.OPTIMISED), LayoutLimits(few=few))
     return compile_rules(rules, options), optimised.ruleset
 
 

@@ -15,7 +15,7 @@ from adapters.cli.render.findings import finding_as_json
 from engine.compiler import compile_rules
 from engine.policy.completed_rules import Action
 from engine.rulesets.model import Family, Hook, Ruleset
-from simulator.analysis.blame_regions import PacketRegion, shifts
+from simulator.analysis.blame_regions import PacketRegion, blame_packet_set
 from simulator.analysis.compare import compare
 from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 from simulator.analysis.lint import lint
@@ -118,7 +118,9 @@ def _linted(worlds: Worlds) -> Iterator[object]:
 
 
 def _blamed(worlds: Worlds) -> Iterator[object]:
-    found, rests = shifts(list(enumerate(worlds, 1)), PacketRegion("node", Hook.INPUT, parse("")), 9, Budget())
+    found, rests = blame_packet_set(
+        list(enumerate(worlds, 1)), PacketRegion("node", Hook.INPUT, parse("")), 9, Budget()
+    )
     yield from ([change_as_json(change) for change in shift.changes] for shift in found)
     yield from rests
 

@@ -7,7 +7,7 @@ from engine.rulesets.model import Family, Hook, Ruleset
 from engine.rulesets.text import parse_tables
 from simulator.analysis.compare import compare
 from simulator.analysis.search import SearchMode, SearchQuestion, search
-from simulator.analysis.witness import confirmed, replayed
+from simulator.analysis.witness import confirm_example, replay_example
 from simulator.expression import parse
 from simulator.netfilter import Decision, Verdict, Walker
 from simulator.symbolic import Budget, SymbolicContext, SymbolicRulesetReader, example
@@ -141,7 +141,7 @@ def test_an_example_that_the_simulator_denies_is_never_shown() -> None:
     assert shown is not None
 
     with pytest.raises(WitnessMismatch, match="a fault of nodewall's"):
-        confirmed(SSH, Hook.INPUT, shown, Verdict.DROP)
+        confirm_example(SSH, Hook.INPUT, shown, Verdict.DROP)
 
 
 def test_rules_keep_their_numbers_when_their_matches_are_answered() -> None:
@@ -155,7 +155,7 @@ def test_rules_keep_their_numbers_when_their_matches_are_answered() -> None:
         outside &= ~atlas.space.anyhow(atlas.fates(world, Hook.INPUT).verdicts[Verdict.ACCEPT])
         shown = example(atlas.space, outside)
         assert shown is not None
-        answer = replayed(SSH, Hook.INPUT, shown)
+        answer = replay_example(SSH, Hook.INPUT, shown)
         assert answer is not None
         assert answer.decided_by is not None
         assert (answer.verdict, answer.decided_by.rule) == (verdict, rule)

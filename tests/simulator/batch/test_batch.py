@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.errors import Fault, Refused
 from engine.rulesets.model import Chain, Family, Hook, IpSet, Match, Rule, Ruleset, Table, Target
 from simulator.batch import (
@@ -98,7 +98,7 @@ def test_compiled_policies_are_judged_alike() -> None:
     decided = 0
     for number in range(20):
         world = drawn(f"batch {number}")
-        walker, seen = Walker(desired(world.state, NODE).ruleset), packets_of(world, 200)
+        walker, seen = Walker(desired_ruleset(world.state, NODE).ruleset), packets_of(world, 200)
         for columns in columns_of(seen):
             judged = BatchEvaluator(walker, columns.family).judge(columns, Hook.INPUT)
             for row, place in enumerate(columns.at.tolist()):

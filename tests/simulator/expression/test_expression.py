@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from engine.errors import Refused, WordsRefused
 from engine.rulesets.model import Family, Match
-from simulator.expression import EVERYTHING, AllOf, AnyOf, Leaf, Negated, holds, parse, spelled
-from simulator.expression.cursor import DEEPEST
-from simulator.expression.vocabulary import CONSTANTS, SERVICES, UNSEEN
+from simulator.expression import EVERYTHING, AllOf, AnyOf, Leaf, Negated, expression_text, holds, parse
+from simulator.expression.cursor import MAX_DEPTH
+from simulator.expression.vocabulary import CONSTANTS, SERVICES, UNSUPPORTED_WORDS
 from simulator.packets import from_wire, parse_spec
 from tests.support.packets import libpcap
 from tests.support.packets.packet_builders import SPEC6, packet
@@ -103,10 +103,10 @@ def test_words_for_numbers_are_those_of_libpcap() -> None:
 @example("src net 10.0.2.0 mask 255.0.255.0 or ip[6:2] & 0x1fff == 0 or ip6 proto 58")
 @example("ip[8] < 5 or ip[8] > 6 or ip6[7] != 64 or greater 0 or less 5 or ip[12:4] & 0 == 0")
 def test_the_text_of_an_expression_reads_as_the_same(text: str) -> None:
-    """`spelled` gives a text that `parse` makes the same expression of."""
+    """`expression_text` gives a text that `parse` makes the same expression of."""
     with suppress(WordsRefused):
         expression = parse(text)
-        assert parse(spelled(expression)) == expression
+        assert parse(expression_text(expression)) == expression
 
 
 ANY_TEXT = st.one_of(
@@ -312,7 +312,7 @@ def test_only_what_is_around_the_place_is_shown_of_a_long_text() -> None:
     assert len(around) <= 102
 
 
-@pytest.mark.parametrize("word", sorted(UNSEEN))
+@pytest.mark.parametrize("word", sorted(UNSUPPORTED_WORDS))
 def test_what_rules_cannot_see_is_refused_by_name(word: str) -> None:
     """Each such word of pcap-filter(7) tells why, wherever a primitive may stand."""
     for text in (word, f"tcp and {word} 5", f"port 22 or {word}", f"tcp {word}"):
@@ -335,9 +335,9 @@ def alternating(levels: int) -> str:
 @pytest.mark.parametrize("before,after", [("not ", ""), ("(", ")")])
 def test_parts_lie_inside_one_another_to_a_limit(before: str, after: str) -> None:
     """As deep as is allowed an expression is read, judged and spelled; one more is refused."""
-    deepest = f"{before * DEEPEST}ip{after * DEEPEST}"
+    deepest = f"{before * MAX_DEPTH}ip{after * MAX_DEPTH}"
     assert holds(parse(deepest), packet()) is not None
-    assert spelled(parse(deepest))
+    assert expression_text(parse(deepest))
     with pytest.raises(Refused, match="nested too deep"):
         parse(before + deepest + after)
     with pytest.raises(Refused, match="nested too deep"):
@@ -346,11 +346,11 @@ def test_parts_lie_inside_one_another_to_a_limit(before: str, after: str) -> Non
 
 def test_numbers_and_joints_lie_inside_one_another_to_a_limit() -> None:
     """Parentheses in numbers count, and so does each change between and and or."""
-    number = f"{'(' * DEEPEST}5{')' * DEEPEST}"
+    number = f"{'(' * MAX_DEPTH}5{')' * MAX_DEPTH}"
     assert parse(f"len == {number}") == parse("len == 5")
     with pytest.raises(Refused, match="nested too deep"):
         parse(f"len == ({number})")
-    assert holds(parse(alternating(DEEPEST + 1)), packet()) is True
+    assert holds(parse(alternating(MAX_DEPTH + 1)), packet()) is True
     with pytest.raises(Refused, match="nested too deep"):
-        parse(alternating(DEEPEST + 3))
+        parse(alternating(MAX_DEPTH + 3))
     assert holds(parse("port " + " or ".join(["1"] * 5000)), packet()) is False

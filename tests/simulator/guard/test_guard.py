@@ -13,7 +13,7 @@ from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Hook, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
-from engine.rulesets.transitions import passages, round_plan
+from engine.rulesets.transitions import intermediate_states, make_before_break_plan
 from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 from simulator.expression import parse
 from simulator.guard.guard import LockoutGuard, TrustingVerifier
@@ -97,7 +97,7 @@ def test_a_guard_judges_each_plan_for_itself() -> None:
     states = [compile_rules([*rules[:count], *more]) for count in (0, 2, 5, 8, 3) for more in ([API, DENY], [DENY], [])]
     guard = replace(GUARD)
     for before, after in permutations(states, 2):
-        way = tuple(passages(before, make_plan(diff(before, after))))
+        way = tuple(intermediate_states(before, make_plan(diff(before, after))))
         assert guard.judge(before, after, way) == replace(GUARD).judge(before, after, way)
 
 
@@ -124,8 +124,8 @@ LAST = completed("last", priority=9.0)
 
 def judged(before: Ruleset, after: Ruleset) -> tuple[PlanProof, PlanProof]:
     """Return what the guard says of going there in place, and of going round."""
-    plans = make_plan(diff(before, after)), round_plan(before, after)
-    direct, around = (LockoutGuard().judge(before, after, tuple(passages(before, plan))) for plan in plans)
+    plans = make_plan(diff(before, after)), make_before_break_plan(before, after)
+    direct, around = (LockoutGuard().judge(before, after, tuple(intermediate_states(before, plan))) for plan in plans)
     return direct, around
 
 

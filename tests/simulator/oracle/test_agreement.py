@@ -5,7 +5,7 @@ What the policies say comes from :mod:`simulator.oracle`, which shares no code w
 
 from collections import Counter
 
-from engine.desired.full import DesiredRuleset, desired
+from engine.desired.full import DesiredRuleset, desired_ruleset
 from engine.policy.completed_rules import Direction
 from engine.rulesets.text.steps import full_text
 from simulator.netfilter import Evaluation, Walker
@@ -22,7 +22,7 @@ PACKETS = 50
 def complaint(world: World) -> str:
     """Return all that is needed to see a mismatch again, of the smallest world that shows it."""
     small = shrunk(world, lambda smaller: bool(mismatches(smaller)))
-    wanted = desired(small.state, NODE)
+    wanted = desired_ruleset(small.state, NODE)
     (packet, explanation, answer), *_ = mismatches(small) or mismatches(world)
     return "\n".join(
         (
@@ -40,7 +40,7 @@ def complaint(world: World) -> str:
 def mismatches(world: World) -> list[tuple[Packet, Explanation, Evaluation]]:
     """Return the packets of a world about which policies and rules differ."""
     state = world.state
-    wanted = desired(state, NODE)
+    wanted = desired_ruleset(state, NODE)
     walker = Walker(wanted.ruleset)
     judged = ((packet, evaluate(packet, state, NODE), walker.verdict(packet)) for packet in packets_of(world, PACKETS))
     return [each for each in judged if not agree(wanted, each[1], each[2])]

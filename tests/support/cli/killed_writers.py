@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import SystemClock, SystemIds
-from engine.events import EventMark, deleted
+from engine.events import EventMark, deletion_of
 from tests.support.seeds import seeded
 
 _LONGEST = 0.02
@@ -23,7 +23,7 @@ def write(log: SqliteLog, acknowledged: int, seed: int, *, compacting: bool) -> 
     """Append for ever, and tell of each append once it is acknowledged; some compact the log now and then."""
     dice, last = seeded(seed), log.last_sequence()
     while True:
-        bodies = [deleted("Node", "n" * dice.choice((1, 100, 10_000))) for _ in range(dice.randint(1, 4))]
+        bodies = [deletion_of("Node", "n" * dice.choice((1, 100, 10_000))) for _ in range(dice.randint(1, 4))]
         last = log.append(bodies, source="test", expected=last)[-1].sequence
         os.write(acknowledged, last.to_bytes(8))
         if compacting and dice.random() < 0.3:
@@ -40,7 +40,7 @@ def told(reader: int) -> Iterator[int]:
 def main(path: str, count: int, *, compacting: bool) -> None:
     """Kill so many writers; raise AssertionError where an acknowledged event is lost or one is torn."""
     log, dice = SqliteLog(path, SystemClock(), SystemIds()), seeded(count)
-    (newest,) = log.append([deleted("Node", "first")], source="test", expected=0)
+    (newest,) = log.append([deletion_of("Node", "first")], source="test", expected=0)
     cut = 0
     for number in range(count):
         reader, writer = os.pipe()

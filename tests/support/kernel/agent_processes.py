@@ -12,9 +12,9 @@ from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import choose_backend
 from adapters.system.process import SystemRunner
 from engine.desired.full import DesiredRuleset
-from engine.desired.incremental import Derivation, derived
+from engine.desired.incremental import Derivation, derive
 from engine.errors import LogConflict
-from engine.events import EventBody, declared
+from engine.events import EventBody, declaration_of
 from engine.reconcile.interfaces import EventLog, LogWriter
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
@@ -79,9 +79,9 @@ def append(log: LogWriter, bodies: Sequence[EventBody]) -> None:
 
 def begun_log(path: Path) -> tuple[EventLog, Derivation]:
     """Return a new log that holds the node of the stream, and what shall be in force by it."""
-    log, first = wiring.event_log(str(path)), declared(node("cp-1", *NODE.addresses))
+    log, first = wiring.event_log(str(path)), declaration_of(node("cp-1", *NODE.addresses))
     log.append([first], source="test", expected=0)
-    return log, derived(evolve(ClusterState(), first), "cp-1")
+    return log, derive(evolve(ClusterState(), first), "cp-1")
 
 
 def after(current: Derivation, bodies: Iterable[EventBody]) -> Derivation:

@@ -1,7 +1,7 @@
 """What others have on a node, beside nodewall."""
 
 from adapters.system.process import SystemRunner
-from engine.rulesets.diff import apply_changes, diff, owned
+from engine.rulesets.diff import apply_changes, diff, owned_part
 from engine.rulesets.model import Family, IpSet, Ruleset
 
 SETS = "create banned hash:net family inet\nadd banned 10.1.0.15\ncreate other hash:ip family inet6\nadd other 2001:db8::f\n"
@@ -27,6 +27,6 @@ def load_theirs(netns: str, backend: str) -> None:
 
 def theirs(observed: Ruleset) -> tuple[object, tuple[IpSet, ...]]:
     """Return what is not nodewall's."""
-    ours = owned(observed)
+    ours = owned_part(observed)
     rules = apply_changes(observed, diff(observed, Ruleset()))
     return rules, tuple(item for item in observed.sets if item not in ours.sets)

@@ -246,4 +246,4 @@ def shot_of(draft: Draft, number: int) -> Shot:
     """Return a packet with the place where it begins: its source tells."""
     if HOST.is_local(draft.src):
         return Shot(draft.wire(number), Hook.OUTPUT, mark=LOCAL_MARK | draft.mark)
-    return Shot(draft.wire(number), Hook.PREROUTING, HOST.way_to(draft.src) or ETH0)
+    return Shot(draft.wire(number), Hook.PREROUTING, HOST.route_interface(draft.src) or ETH0)

@@ -70,7 +70,7 @@ class ScriptedVerifier:
         self.judgements += 1
         return PlanProof(lost=(self.objection,)) if self.objection and before != after else PlanProof()
 
-    def differing(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
+    def differing_packets(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
         """Find no difference."""
         return ""
 
@@ -103,9 +103,9 @@ class MemorySource:
 class FakeWakeups:
     """Clock that a test moves: a wait passes at once, and does what the test planned for the time that it skips."""
 
-    tells: frozenset[Wake] = frozenset(Wake)
+    relevant_event: frozenset[Wake] = frozenset(Wake)
     time: float = 0.0
-    waits: list[float] = field(default_factory=list)
+    awaits_mac: list[float] = field(default_factory=list)
     _plans: list[tuple[float, Callable[[], object], Wake | None]] = field(default_factory=list)
 
     def at(self, time: float, what: Callable[[], object], wake: Wake | None = None) -> None:
@@ -122,7 +122,7 @@ class FakeWakeups:
         yield self._wait
 
     def _wait(self, seconds: float) -> frozenset[Wake]:
-        self.waits.append(seconds)
+        self.awaits_mac.append(seconds)
         end = self.time + max(seconds, 0.001)
         while self._plans and self._plans[0][0] <= end:
             time, what, wake = self._plans.pop(0)
@@ -219,7 +219,7 @@ class MemoryAccess(NodeAccess):
 
     def rule_changes(self, backend: BackendName) -> "MemoryRuleWatch":  # noqa: ARG002 - as above
         """Tell of changes where the clock can."""
-        return MemoryRuleWatch(self.memory, 0 if Wake.RULES in self.clock.tells else None)
+        return MemoryRuleWatch(self.memory, 0 if Wake.RULES in self.clock.relevant_event else None)
 
     def wakeups(self, rules: int | None, log: LogWatch | None) -> FakeWakeups:  # noqa: ARG002 - as above
         """Return the clock of the test."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from engine.events import EventBody, declared, deleted
+from engine.events import EventBody, declaration_of, deletion_of
 from engine.objects import ClusterNetworkPolicy
 from tests.support.rulesets.ruleset_builders import Json, policy
 from tests.support.seeds import seeded
@@ -35,10 +35,10 @@ class Author:
         for name in names:
             if name in fresh:
                 self._known[name] = fresh[name]
-                yield declared(self._policy(name))
+                yield declaration_of(self._policy(name))
             else:
                 del self._known[name]
-                yield deleted("ClusterNetworkPolicy", name)
+                yield deletion_of("ClusterNetworkPolicy", name)
 
     def _policy(self, name: str) -> ClusterNetworkPolicy:
         return policy(name, ingress=[self._known[name]], priority=float(1 + NAMES.index(name)))

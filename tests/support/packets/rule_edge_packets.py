@@ -210,7 +210,7 @@ class Aim:
                 dst=draft.dst,
                 protocol=draft.protocol or self._protocol(draft),
                 in_interface=inside,
-                out_interface=(self.host.way_to(draft.dst) or "") if sent else "",
+                out_interface=(self.host.route_interface(draft.dst) or "") if sent else "",
                 ttl=draft.ttl,
             ),
             draft,

@@ -5,9 +5,9 @@ import shlex
 from io import StringIO
 
 from adapters.inputs.manifests import scan
-from engine.desired.full import desired
+from engine.desired.full import desired_ruleset
 from engine.errors import NodewallError
-from engine.events import declared
+from engine.events import declaration_of
 from engine.rulesets.plan import Tool
 from engine.rulesets.text.steps import full_text
 from engine.state.admission import SubmitMode
@@ -39,11 +39,11 @@ def injected(text: str) -> list[str]:
     found.judged(state, SubmitMode.DECLARE)
     # One faulty object keeps all from being declared, which would leave little to look at.
     for item in found.objects:
-        state = evolve(state, declared(item.object))
+        state = evolve(state, declaration_of(item.object))
     bad: list[str] = []
     for node in sorted(state.nodes):
         try:
-            texts = full_text(desired(state, node).ruleset)
+            texts = full_text(desired_ruleset(state, node).ruleset)
         except NodewallError:
             continue
         bad += [line for tool in Tool for line in texts[tool].split("\n") if line and not _sound(tool, line)]

@@ -14,7 +14,7 @@ from engine.ip_types import Address, Network
 from engine.objects import KINDS, RESERVED_TIERS, ClusterObject
 from engine.objects.config import Configuration
 from engine.rulesets.model import Family
-from engine.state.admission import changes
+from engine.state.admission import events_for
 from engine.state.fold import ClusterState, evolve
 from tests.support.seeds import seeded
 
@@ -60,7 +60,7 @@ class World:
     def state(self) -> ClusterState:
         """The state that the objects make; the checks of the intake find nothing wrong with them."""
         state = ClusterState()
-        bodies = changes(state, [(item, None) for item in self.objects])
+        bodies = events_for(state, [(item, None) for item in self.objects])
         for body in (*bodies, ConfigDeclared(config=self.config), self.host):
             state = evolve(state, body)
         return state

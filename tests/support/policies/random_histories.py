@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from engine.errors import Refused
 from engine.events import ConfigDeclared, EventBody
 from engine.events.outcomes import ApplyFailed
-from engine.state.admission import SubmitMode, changes
-from engine.state.fold import ClusterState, evolve, evolved
+from engine.state.admission import SubmitMode, events_for
+from engine.state.fold import ClusterState, evolve, fold_bodies
 from simulator.packets import Packet
 from tests.support.packets.edge_packets import packets_of
 from tests.support.policies.random_clusters import NODE, World, drawn
@@ -39,10 +39,10 @@ def _towards(state: ClusterState, world: World, mode: SubmitMode) -> list[EventB
     """What leads to a cluster; where it cannot follow on the one before, all of that goes first."""
     objects = [(item, None) for item in world.objects]
     try:
-        return list(changes(state, objects, mode))
+        return list(events_for(state, objects, mode))
     except Refused:
-        gone = list(changes(state, [pair for pair in objects if pair[0].kind == "Node"], SubmitMode.SYNC))
-        return [*gone, *changes(evolved(gone, state), objects)]
+        gone = list(events_for(state, [pair for pair in objects if pair[0].kind == "Node"], SubmitMode.SYNC))
+        return [*gone, *events_for(fold_bodies(gone, state), objects)]
 
 
 def packets_about(worlds: Sequence[World], count: int) -> list[Packet]:

@@ -12,7 +12,7 @@ from engine.reconcile.interfaces import PlanProof
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Chain, Hook, Match, Rule, Ruleset, Table, Target
 from engine.rulesets.plan import make_plan
-from engine.rulesets.transitions import passages
+from engine.rulesets.transitions import intermediate_states
 from simulator.analysis.invariants import InvariantKind, ParsedInvariant
 from simulator.expression import parse
 from simulator.guard.guard import LockoutGuard
@@ -83,7 +83,7 @@ def named(rule: CompletedRule, number: int, peers: tuple[AddressBlock, ...]) -> 
 
 def judged(guard: LockoutGuard, before: Ruleset, after: Ruleset) -> PlanProof:
     """Return what a guard says of the direct way."""
-    return guard.judge(before, after, tuple(passages(before, make_plan(diff(before, after)))))
+    return guard.judge(before, after, tuple(intermediate_states(before, make_plan(diff(before, after)))))
 
 
 def with_members(*rules: tuple[str, Action, tuple[str, ...]], direction: Direction = Direction.INGRESS) -> Ruleset:

@@ -127,7 +127,7 @@ class SetDice:
 
     def _element(self, kind: SetType) -> str:
         texts = [self._text(part, kind, first=not at) for at, part in enumerate(kind.parts)]
-        if kind.bitmap and kind.tailed and self.dice.random() < 0.5:
+        if kind.bitmap and kind.compares_last and self.dice.random() < 0.5:
             texts.pop()
         return ",".join(texts)
 

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 import pytest
 from hypothesis import strategies as st
 
-from engine.events import declared
+from engine.events import declaration_of
 from engine.ip_types import Network
 from engine.objects import ClusterNetworkPolicy, ClusterObject, Node, Tier
 from engine.policy.completed_rules import Action, CompletedRule, Direction, Rank, Traffic
@@ -78,7 +78,7 @@ def world(*objects: ClusterObject) -> ClusterState:
     """The state after the objects were declared in this order."""
     state = ClusterState()
     for item in objects:
-        state = evolve(state, declared(item))
+        state = evolve(state, declaration_of(item))
     return state
 
 

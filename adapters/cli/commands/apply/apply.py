@@ -61,7 +61,7 @@ def apply_command(
     )
     done = Apply(Selection(world), NodeAccess(world.netns), options).run()
     emit(output, _applied_as_json(done, confirm_timeout), partial(_applied_as_text, done.plan, confirm_timeout))
-    for name in sorted(done.spared):
+    for name in sorted(done.kept_sets):
         note(f"{name} stays though no rule needs it, because others use it")
     for each in done.failed:
         click.echo(f"error: {each.policy}/{each.rule} is not in force: {each.words}", err=True)

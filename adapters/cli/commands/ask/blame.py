@@ -20,7 +20,7 @@ from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_json, head_as_text
 from adapters.cli.render.output import coloured, emit_item, output_option
 from adapters.system.budgets import budget
-from engine.errors import Fault, Refused, plain
+from engine.errors import Fault, Refused, printable
 from engine.events import Event
 from engine.rulesets.model import Hook
 from engine.state.object_diff import ObjectDiff
@@ -54,11 +54,11 @@ def _blamed_as_text(found: Blamed) -> str:
 
 def _who(answer: Evaluation) -> str:
     by = answer.decided_by
-    return plain(f"by policy {by.policy}, rule {by.policy_rule}" if by and by.policy else "by no policy")
+    return printable(f"by policy {by.policy}, rule {by.policy_rule}" if by and by.policy else "by no policy")
 
 
 def _event_lines(word: str, event: Event, change: ObjectDiff | None) -> list[str]:
-    lines = [f"  {word} {head_as_text(event)}", plain(f"    from {event.source}")]
+    lines = [f"  {word} {head_as_text(event)}", printable(f"    from {event.source}")]
     return [*lines, *(f"    {line}" for line in edits_as_lines(change))]
 
 

@@ -12,7 +12,7 @@ import click
 from adapters.application.selection import SelectionOptions, node_of, state_of
 from adapters.cli.options import cluster_options
 from adapters.cli.render.output import emit, output_option
-from engine.compiler import Layout, LayoutLimits, compile_within
+from engine.compiler import Layout, LayoutLimits, compile_with_limits
 from engine.desired.full import options_of
 from engine.policy.resolve import resolve
 from engine.rulesets.plan import Tool
@@ -39,7 +39,7 @@ def compile_command(world: SelectionOptions, layout: str | None, max_seconds: fl
     """Print the ruleset of a node as the text of ipset restore, iptables-restore and ip6tables-restore."""
     state = state_of(world) if layout is None else _laid_out(state_of(world), Layout(layout))
     node = node_of(world)
-    compiled = compile_within(resolve(state, node), options_of(state, node), _bounds(max_seconds))
+    compiled = compile_with_limits(resolve(state, node), options_of(state, node), _bounds(max_seconds))
     for note in compiled.notes:
         click.echo(f"note: {note}", err=True)
     texts = full_text(compiled.ruleset)

@@ -11,7 +11,7 @@ from adapters.cli.options import LimitOptions, limit_options, world_options
 from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.output import coloured, emit, output_option
 from adapters.system.budgets import budget
-from engine.errors import plain
+from engine.errors import printable
 from engine.rulesets.model import Hook
 from simulator.analysis.search import SearchMode, SearchQuestion, SearchResult, search
 from simulator.expression import parse
@@ -65,5 +65,5 @@ def _as_text(found: SearchResult, asked: SearchQuestion) -> str:
     if by is not None:
         who = f"policy {by.policy}, rule {by.policy_rule}" if by.policy else by.comment
         place = f"{by.table}/{by.chain} rule {by.rule}" if by.rule else f"the policy of {by.table}/{by.chain}"
-        lines.append(plain(f"  decided by {place}" + (f"  [{who}]" if who else "")))
-    return "\n".join([*lines, *(f"  assumed: {plain(text)}" for text in found.assumptions)])
+        lines.append(printable(f"  decided by {place}" + (f"  [{who}]" if who else "")))
+    return "\n".join([*lines, *(f"  assumed: {printable(text)}" for text in found.assumptions)])

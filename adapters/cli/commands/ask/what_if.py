@@ -20,7 +20,7 @@ from adapters.cli.render.object_diffs import edited_as_json
 from adapters.cli.render.output import counted, emit, output_option
 from adapters.cli.render.plans import ops_as_json
 from adapters.system.budgets import budget
-from engine.errors import Fault, Refused, plain
+from engine.errors import Fault, Refused, printable
 from engine.events import subject
 
 
@@ -58,7 +58,7 @@ def _as_json(found: WhatIf, groups: Sequence[PacketGroup]) -> dict[str, object]:
 def _as_text(found: WhatIf, groups: Sequence[PacketGroup]) -> str:
     lines = [f"{counted(len(found.events), 'event')} there would be"]
     for body, change in found.events:
-        lines.append(plain(f"  {body.type}  {subject(body)}"))
+        lines.append(printable(f"  {body.type}  {subject(body)}"))
         lines += (f"    {line}" for line in edits_as_lines(change))
     lines += [counted(len(found.ops), "op"), *(f"  {op}" for op in found.ops)]
     lines += [group.as_text() for group in groups]

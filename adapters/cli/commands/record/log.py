@@ -25,7 +25,7 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sources import followed
 from adapters.system.clock import SystemClock
 from engine.bounded_json import parse_json
-from engine.errors import Fault, LogCorrupt, Refused, plain, shown
+from engine.errors import Fault, LogCorrupt, Refused, printable, safe_text
 from engine.events import Event, subject, timestamp
 from engine.state.admission import SubmitMode
 
@@ -41,7 +41,7 @@ def _uuid(_context: click.Context, option: click.Parameter, value: str | None) -
     try:
         return value and str(UUID(value))
     except ValueError:
-        raise Refused((Fault(option.opts[0], f"found {shown(value)}", "a UUID"),)) from None
+        raise Refused((Fault(option.opts[0], f"found {safe_text(value)}", "a UUID"),)) from None
 
 
 @click.group("log")
@@ -121,7 +121,7 @@ def show_command(path: str, first: int, last: int | None, wanted: EventFilter, f
 
 
 def _line(event: Event) -> str:
-    return plain("  ".join(_cells(event)))
+    return printable("  ".join(_cells(event)))
 
 
 def _cells(event: Event) -> tuple[str, ...]:

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from engine.compiler import CompilerOptions, Layout, LayoutCaches, RulePart, assemble, part_of
+from engine.compiler import CompilerOptions, Layout, LayoutCaches, RulePart, assemble, compile_part
 from engine.compiler.optimised.builder import LayoutLimitExceeded, LayoutLimits
-from engine.compiler.optimised.layout import LayoutCache, OptimisedLayout, flattened
+from engine.compiler.optimised.layout import LayoutCache, OptimisedLayout, build_layout
 from engine.compiler.optimised.terms import ChainPlace
 from engine.compiler.rule_parts import UnitWithSet
 from engine.policy.completed_rules import CompletedRule
-from engine.policy.resolve import in_order
+from engine.policy.resolve import sort_rules
 from engine.rulesets.model import Family
 from tests.support.rulesets.overlapping_rules import crowded
 from tests.support.seeds import seeded
@@ -36,7 +36,7 @@ def edited(rules: list[CompletedRule], dice: random.Random, number: int) -> list
             case _:
                 rank = replace(rules[place].rank, priority=dice.random() * len(rules))
                 rules[place] = replace(rules[place], rank=rank)
-    return list(in_order(rules))
+    return list(sort_rules(rules))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -50,13 +50,13 @@ def test_changes_lead_to_what_is_compiled_from_nothing(seed: int) -> None:
     for number in range(10):
         rules = states[0] if number == 9 else edited(rules, dice, number)
         states.append(rules)
-        parts = [known.setdefault(rule, part_of(rule, OPTIMISED)) for rule in rules]
+        parts = [known.setdefault(rule, compile_part(rule, OPTIMISED)) for rule in rules]
         assert assemble(parts, OPTIMISED, memories) == assemble(parts, OPTIMISED), (seed, number)
 
 
 def test_order_alone_is_a_change() -> None:
     """Units that are the same in another order are laid out by that."""
-    parts = [part_of(rule, OPTIMISED) for rule in crowded("order", 40)]
+    parts = [compile_part(rule, OPTIMISED) for rule in crowded("order", 40)]
     memories: LayoutCaches = {}
     for some in (parts, parts[::-1], parts[1:] + parts[:1], parts):
         assert assemble(some, OPTIMISED, memories) == assemble(some, OPTIMISED)
@@ -72,7 +72,7 @@ def test_what_does_not_fit_leaves_nothing_behind(seed: int) -> None:
     known: dict[CompletedRule, RulePart] = {}
     for number in range(12):
         rules = edited(rules, dice, number)
-        parts = [known.setdefault(rule, part_of(rule, OPTIMISED)) for rule in rules]
+        parts = [known.setdefault(rule, compile_part(rule, OPTIMISED)) for rule in rules]
         given = [each for part in parts for each in part.given[Family.IPV4]]
         bounds = LayoutLimits(1, dice.choice((0, 100, 300, 10_000)))
         assert _tried(given, place, bounds, memory) == _tried(given, place, bounds, LayoutCache(place)), (seed, number)
@@ -83,6 +83,6 @@ def _tried(
 ) -> OptimisedLayout | str:
     """What is laid out, or why it cannot be."""
     try:
-        return flattened(given, place, None, bounds, memory)
+        return build_layout(given, place, None, bounds, memory)
     except LayoutLimitExceeded as error:
         return str(error)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.compiler import DEFAULT_OPTIONS, CompilerOptions, Layout, LayoutLimits, compile_rules, compile_within
+from engine.compiler import DEFAULT_OPTIONS, CompilerOptions, Layout, LayoutLimits, compile_rules, compile_with_limits
 from engine.compiler.optimised.builder import LayoutLimitExceeded
-from engine.compiler.optimised.first_match import FirstMatch, FirstMatchIndex, left_of
-from engine.compiler.optimised.layout import flattened
-from engine.compiler.optimised.port_tree import FANOUT, PortCell, PortCells, PortTreeNode, tree
+from engine.compiler.optimised.first_match import FirstMatch, FirstMatchIndex, remaining_addresses
+from engine.compiler.optimised.layout import build_layout
+from engine.compiler.optimised.port_tree import FANOUT, PortCell, PortCells, PortTreeNode, build_port_tree
 from engine.compiler.optimised.prefix_index import PrefixEntries, PrefixIndex
-from engine.compiler.optimised.terms import ChainPlace, edit
-from engine.compiler.rule_parts import part_of
+from engine.compiler.optimised.terms import ChainPlace, diff_sequences
+from engine.compiler.rule_parts import compile_part
 from engine.policy.completed_rules import Action, CompletedRule, Direction, PortRange, Protocol, Rank, Traffic
 from engine.policy.prefix_sets import AddressBlock, Prefix, entries
 from engine.rulesets.diff import diff
@@ -81,7 +81,7 @@ def test_the_first_is_known_for_each_address_however_they_came_and_went(data: st
     firsts, there, known = FirstMatchIndex[Who](32), list[Who](), dict[Prefix, FirstMatch[Who]]()
     for _ in range(3):
         wanted = numbered([who for who in pool if data.draw(st.booleans())])
-        changed = edit(there, wanted)
+        changed = diff_sequences(there, wanted)
         gone, new = ([(who, who.addresses) for who in some] for some in (changed.gone, changed.new))
         before, after = firsts.change(gone, new)
         assert before.items() <= known.items()
@@ -97,7 +97,7 @@ def test_the_first_is_known_for_each_address_however_they_came_and_went(data: st
 def test_what_is_left_is_in_the_fewest_entries(others: list[PrefixEntries], mine: PrefixEntries) -> None:
     """An address of a set that no set before it has, and no other; no entry says what its surroundings say."""
     *before, who = numbered([*map(Who, others), Who(mine)])
-    left = left_of(who, mine, [(each, each.addresses) for each in before], 32)
+    left = remaining_addresses(who, mine, [(each, each.addresses) for each in before], 32)
     for address in ADDRESSES:
         wanted = holds(mine, address) and not any(holds(each.addresses, address) for each in before)
         assert holds(left, address) == wanted
@@ -150,7 +150,7 @@ def test_the_tree_leads_each_port_to_those_who_decide_on_it(data: st.DataObject)
     found, there = PortCells[Who]((0, 63)), list[Who]()
     for _ in range(3):
         before, wanted = [*found], numbered([who for who in pool if data.draw(st.booleans())])
-        changed = edit(there, wanted)
+        changed = diff_sequences(there, wanted)
         found.change(changed.gone, {who: who.ports for who in changed.new})
         instead = {who: Who((), who.ports, who.number) for who in wanted if data.draw(st.booleans())}
         found.swap(instead)
@@ -163,7 +163,7 @@ def test_the_tree_leads_each_port_to_those_who_decide_on_it(data: st.DataObject)
         assert all(cell in made for cell in before if any(_alike(cell, other) for other in made))
         for leaves in (made, [cell for cell in made if cell.deciding]):
             for port in range(64) if leaves else ():
-                assert leads(tree(leaves, (0, 63)), port) == tuple(who for who in there if _about(who, port))
+                assert leads(build_port_tree(leaves, (0, 63)), port) == tuple(who for who in there if _about(who, port))
 
 
 @given(st.sets(st.integers(0, 1023), min_size=1, max_size=300), st.integers(1, 200))
@@ -174,7 +174,7 @@ def test_large_trees_lead_there_too(firsts: set[int], most: int) -> None:
         PortCell(place, min(place + place % most, following - 1), (Who(),))
         for place, following in zip(places, [*places[1:], 1024], strict=True)
     ]
-    root = tree(leaves, (0, 1023))
+    root = build_port_tree(leaves, (0, 1023))
     for cell in leaves:
         assert all(leads(root, port) == cell.deciding for port in (cell.first, cell.last))
     between = [cell.last + 1 for cell in leaves if cell.last + 1 not in firsts and cell.last < 1023]
@@ -197,7 +197,7 @@ def _alike(one: PortCell[Who], other: PortCell[Who]) -> bool:
 @given(st.lists(st.integers(0, 9), unique=True), st.lists(st.integers(0, 9), unique=True))
 def test_an_edit_says_what_went_and_came_and_whether_the_rest_kept_its_order(old: list[int], new: list[int]) -> None:
     """Of two sequences without repetition."""
-    changed = edit(old, new)
+    changed = diff_sequences(old, new)
     assert list(changed.gone) == [each for each in old if each not in new]
     assert list(changed.new) == [each for each in new if each not in old]
     assert changed.in_order == ([each for each in old if each in new] == [each for each in new if each in old])
@@ -261,7 +261,7 @@ def test_chains_do_not_grow_with_the_rules() -> None:
 def test_no_tree_is_deeper_than_the_kernel_takes() -> None:
     """nf_tables refuses chains that lead on more than 16 deep, whatever ports there are."""
     every: list[PortCell[Who]] = [PortCell(port, port, ()) for port in range(32768)]
-    assert deep(tree(every, (0, 32767))) <= 8
+    assert deep(build_port_tree(every, (0, 32767))) <= 8
 
 
 def deep(node: PortTreeNode[Who]) -> int:
@@ -291,9 +291,9 @@ def test_names_of_chains_fit() -> None:
 def test_what_would_grow_beyond_bounds_stays_linear() -> None:
     """It is said why, and the linear layout is what comes of it."""
     rules = [allowed(number, 2000 + number, "10.0.0.1/32") for number in range(50)]
-    given_ = [each for rule in rules for each in part_of(rule, OPTIMISED).given[Family.IPV4]]
+    given_ = [each for rule in rules for each in compile_part(rule, OPTIMISED).given[Family.IPV4]]
     with pytest.raises(LayoutLimitExceeded, match="it would take more than 10 rules and members"):
-        flattened(given_, ChainPlace(Family.IPV4, "NW-I", "src"), None, LayoutLimits(0, 10))
+        build_layout(given_, ChainPlace(Family.IPV4, "NW-I", "src"), None, LayoutLimits(0, 10))
 
 
 def test_it_is_said_what_stays_linear_and_why() -> None:
@@ -306,10 +306,10 @@ def test_it_is_said_what_stays_linear_and_why() -> None:
         services = (Traffic(Protocol.TCP, (number, number)),)
         anybody = CompletedRule(f"p{number:04}", "r", rank, Direction.INGRESS, Action.ALLOW, None, services)
         rules.append(anybody if number % 2 else broad)
-    assert list(compile_within(rules, OPTIMISED).notes) == [
+    assert list(compile_with_limits(rules, OPTIMISED).notes) == [
         "ingress of IPv4 stays linear: rules about every protocol stand between too many others"
     ]
-    assert not compile_within(rules, DEFAULT_OPTIONS).notes
+    assert not compile_with_limits(rules, DEFAULT_OPTIONS).notes
     linear = compile_rules(rules)
     assert compiled(rules).table(Family.IPV4, "filter").chain("NW-INPUT") == linear.table(Family.IPV4, "filter").chain(
         "NW-INPUT"
@@ -321,11 +321,11 @@ def test_what_takes_too_long_stays_linear(looks: int) -> None:
     """Wherever the time ends, a direction is laid out one way or the other, and it is said which."""
     clock = iter(range(1_000_000))
     rules = [allowed(number, 2000 + number, "10.0.0.1/32") for number in range(200)]
-    found = compile_within(rules, OPTIMISED, LayoutLimits(late=lambda: next(clock) >= looks))
+    found = compile_with_limits(rules, OPTIMISED, LayoutLimits(late=lambda: next(clock) >= looks))
     assert found.notes[0] == "ingress of IPv4 stays linear: working it out would take too long"
     linear, chain = compile_rules(rules).table(Family.IPV4, "filter"), "NW-INPUT"
     assert found.ruleset.table(Family.IPV4, "filter").chain(chain) == linear.chain(chain)
-    assert not compile_within(rules, OPTIMISED).notes
+    assert not compile_with_limits(rules, OPTIMISED).notes
 
 
 def test_a_rule_for_many_names_them_and_owns_none() -> None:
