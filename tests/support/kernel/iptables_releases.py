@@ -1,7 +1,7 @@
 """Programs of iptables releases: those of Debian 12, 13 and testing, as scripts that stand first on PATH.
 
 ``.ci/iptables-releases`` fetches them. Each script enters the root file system of its release, in a mount namespace of
-its own; there it hides ``/etc/protocols`` and ``/etc/services`` where they are not wanted.
+its own; there it finds the lock of the test's process, and no ``/etc/protocols`` and ``/etc/services`` if not wanted.
 """
 
 import os
@@ -29,6 +29,11 @@ _SCRIPT = """\
 exec unshare --mount -- sh -euc '
 mount --rbind /proc "$1/proc"
 mount --rbind /run "$1/run"
+if [ -n "${{XTABLES_LOCKFILE:-}}" ]; then
+    mkdir -p "$1/mnt/lock"
+    mount --bind "${{XTABLES_LOCKFILE%/*}}" "$1/mnt/lock"
+    export XTABLES_LOCKFILE="/mnt/lock/${{XTABLES_LOCKFILE##*/}}"
+fi
 {hidden}
 exec chroot "$@"' sh {root} "${{0##*/}}" "$@"
 """
