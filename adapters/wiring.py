@@ -23,7 +23,7 @@ from adapters.system.process import NetnsHold, SystemRunner
 from adapters.telemetry.health import HealthCheck
 from engine.errors import Fault, Refused
 from engine.policy.lifelines import lifelines
-from engine.reconcile.interfaces import EventLog, RecordedLog
+from engine.reconcile.log_interfaces import EventLog, RecordedLog
 from engine.state.fold import ClusterState
 from simulator.context import Host
 

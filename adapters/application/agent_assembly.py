@@ -31,7 +31,7 @@ from adapters.system.async_worker import AsyncWorker
 from adapters.system.process import SystemRunner
 from adapters.telemetry.health import AgentHealth
 from engine.errors import Fault, Refused
-from engine.reconcile.interfaces import EventLog, FollowedLog, LogWatch, LogWriter
+from engine.reconcile.log_interfaces import EventLog, FollowedLog, LogWatch, LogWriter
 from engine.reconcile.reconciler import NodeRuleReconciler
 from engine.state.fold import ClusterState
 from simulator.symbolic import Budget

@@ -21,7 +21,8 @@ from adapters.node.node_lock import node_lock
 from adapters.node.wakeups import SystemWakeups, Wakeups
 from adapters.system.process import NetnsHold, SystemRunner
 from engine.events import HostObserved
-from engine.reconcile.interfaces import LogWatch, Verifier
+from engine.reconcile.interfaces import Verifier
+from engine.reconcile.log_interfaces import LogWatch
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState
 from simulator.symbolic import Budget

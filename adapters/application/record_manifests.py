@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from adapters.application.selection import config_changes, judged
 from adapters.eventlog.snapshots import Snapshots
 from engine.errors import Fault
-from engine.reconcile.interfaces import RecordedLog
+from engine.reconcile.log_interfaces import RecordedLog
 from engine.state.admission import SubmitMode
 from engine.state.fold import ClusterState
 

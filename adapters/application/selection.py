@@ -24,7 +24,7 @@ from engine.desired.full import DesiredRuleset, desired_ruleset
 from engine.errors import Fault, Refused
 from engine.events import ConfigDeclared, EventBody, HostObserved
 from engine.objects.config import Configuration
-from engine.reconcile.interfaces import LogReader
+from engine.reconcile.log_interfaces import LogReader
 from engine.rulesets.model import Family, Ruleset
 from engine.rulesets.text import parse_sets, parse_tables
 from engine.state.admission import AdmissionResult, SubmitMode

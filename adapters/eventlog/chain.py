@@ -17,7 +17,7 @@ from engine.errors import EventsCompacted, LogCorrupt, LogUnusable
 from engine.events import BEGINNING, NOT_AFTER, CompactedBase, Event, EventBody, EventMark, RowFilter, StoredEvent
 from engine.events.outcomes import LogCompacted
 from engine.events.upcasting import FutureVersion
-from engine.reconcile.interfaces import EventLog
+from engine.reconcile.log_interfaces import EventLog
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from adapters.eventlog.snapshots import Snapshots, folded, lines_of
 from engine.errors import LogCorrupt
 from engine.events import CompactedBase
 from engine.events.outcomes import LogCompacted
-from engine.reconcile.interfaces import AuditedLog, CompactableLog, LogReader, VerifiedLog
+from engine.reconcile.log_interfaces import AuditedLog, CompactableLog, LogReader, VerifiedLog
 
 if TYPE_CHECKING:
     from adapters.eventlog.signing import PublicKey, Signer  # which need an extra

@@ -1,4 +1,4 @@
-"""Event log in memory: the fake of :class:`engine.reconcile.interfaces.EventLog` for tests.
+"""Event log in memory: the fake of :class:`engine.reconcile.log_interfaces.EventLog` for tests.
 
 It verifies, compacts and refuses as :mod:`adapters.eventlog.sqlite` does, and loses its events when the process ends.
 It cannot be watched: ``watch`` raises ``OSError``. Other errors: ``LogError`` and its subclasses.
@@ -15,7 +15,8 @@ from adapters.eventlog.snapshot_store import MemorySnapshots
 from engine.errors import EventsCompacted, IdTaken, LogConflict, LogCorrupt, LogUnusable
 from engine.events import BEGINNING, CompactedBase, Event, EventBody, EventMark, RowFilter, StoredEvent, timestamp
 from engine.events.outcomes import LogCompacted
-from engine.reconcile.interfaces import Clock, Ids, LogWatch
+from engine.reconcile.interfaces import Clock, Ids
+from engine.reconcile.log_interfaces import LogWatch
 
 
 @dataclass(slots=True)

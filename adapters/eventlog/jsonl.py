@@ -27,7 +27,7 @@ from engine.events import (
     body_from_json,
     canonical,
 )
-from engine.reconcile.interfaces import LogReader, LogReplica
+from engine.reconcile.log_interfaces import LogReader, LogReplica
 
 _GROUP = 10_000
 """Events per transaction of an import."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from engine.events import EventBody, StoredEvent
 from engine.policy.completed_rules import ANY_PORT
 from engine.policy.relevance import PacketScope, RelevantHistory, json_prefixes
-from engine.reconcile.interfaces import LogReader
+from engine.reconcile.log_interfaces import LogReader
 from engine.state.fold import ClusterState, fold_bodies
 
 _NOBODYS = (b"apply.", b"ruleset.", b"drift.", b"object.refused", b"log.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from engine.reconcile.interfaces import SnapshotStore
+from engine.reconcile.log_interfaces import SnapshotStore
 
 _LOG = structlog.get_logger(__name__)
 

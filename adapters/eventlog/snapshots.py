@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from engine.bounded_json import parse_json
 from engine.errors import LogCorrupt
 from engine.events import EventMark, body_as_json, body_from_json, canonical
-from engine.reconcile.interfaces import LogReader, SnapshotLog
+from engine.reconcile.log_interfaces import LogReader, SnapshotLog
 from engine.state.fold import ClusterState, evolve, fold_bodies, snapshot_events
 
 INTERVAL = 25_000

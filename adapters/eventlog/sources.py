@@ -14,7 +14,7 @@ from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.snapshots import Snapshots
 from engine.events import BEGINNING, ConfigDeclared, Event, EventBody, EventMark
 from engine.objects.config import Configuration
-from engine.reconcile.interfaces import FollowedLog, LogReader
+from engine.reconcile.log_interfaces import FollowedLog, LogReader
 from engine.state.fold import ClusterState
 
 

@@ -1,8 +1,9 @@
 """SQLite event log: an append-only table of events that are chained by their hashes.
 
-Implements :class:`engine.reconcile.interfaces.EventLog`. The hash covers the stored text of every column, so a changed
-byte is detected. SQLite's own counter (``sqlite_sequence``) reveals rows that were lost at the end. After a compaction
-the table ``summary`` holds the base of the log; the digest of the base is part of the ``log.compacted`` event.
+Implements :class:`engine.reconcile.log_interfaces.EventLog`. The hash covers the stored text of every column, so a
+changed byte is detected. SQLite's own counter (``sqlite_sequence``) reveals rows that were lost at the end. After a
+compaction the table ``summary`` holds the base of the log; the digest of the base is part of the ``log.compacted``
+event.
 
 Raises ``LogCorrupt``, ``LogConflict``, ``LogBusy``, ``LogUnusable``, ``IdTaken`` and ``EventsCompacted``.
 """

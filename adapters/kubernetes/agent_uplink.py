@@ -19,7 +19,7 @@ from adapters.node.report_throttle import ReportThrottle
 from adapters.system.async_worker import AsyncWorker
 from engine.events import EventBody
 from engine.events.outcomes import OutcomeEvent
-from engine.reconcile.interfaces import LogReader, SnapshotLog
+from engine.reconcile.log_interfaces import LogReader, SnapshotLog
 from engine.status.node_report import NodeReport
 
 

@@ -20,7 +20,7 @@ from adapters.kubernetes.api.resources import RESOURCES
 from engine.errors import EventTooLarge, LogConflict, LogError
 from engine.events import BEGINNING, Declaration, EventBody, EventMark, ObjectRefused, Refusal, subject
 from engine.objects import key_of
-from engine.reconcile.interfaces import RecordedLog
+from engine.reconcile.log_interfaces import RecordedLog
 from engine.state.fold import ClusterState, evolve
 
 _LOG = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ import structlog
 from engine.errors import LogConflict, LogError
 from engine.events import EventBody
 from engine.events.outcomes import ApplyFailed, ApplyProposed, RulesetApplied
-from engine.reconcile.interfaces import LogWriter
+from engine.reconcile.log_interfaces import LogWriter
 from engine.reconcile.reconciler import NodeRuleReconciler, Proposal
 from engine.rulesets.digest import RulesetDigests
 from engine.state.fold import ClusterState

@@ -23,7 +23,8 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.system.process import Runner
 from engine.desired.full import desired_ruleset
 from engine.errors import NodewallError
-from engine.reconcile.interfaces import AuditedLog, Clock
+from engine.reconcile.interfaces import Clock
+from engine.reconcile.log_interfaces import AuditedLog
 from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
 from engine.status.policy_status import PolicyStatus, node_policy_statuses

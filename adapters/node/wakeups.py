@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from engine.reconcile.interfaces import LogWatch
+from engine.reconcile.log_interfaces import LogWatch
 
 
 class Wake(Enum):

@@ -15,7 +15,7 @@ from engine.desired.incremental import derive
 from engine.errors import UnknownNode, WitnessMismatch
 from engine.events import Event, EventBody, NodeObserved, StoredEvent
 from engine.policy.relevance import PacketScope
-from engine.reconcile.interfaces import SnapshotLog
+from engine.reconcile.log_interfaces import SnapshotLog
 from engine.state.fold import ClusterState, effect_of
 from engine.state.object_diff import ObjectDiff, diff_of_event
 from simulator.analysis.blame import BlameResult, blame_history, packet_scope, rulesets

@@ -14,7 +14,7 @@ from adapters.eventlog.snapshots import Snapshots
 from engine.desired.incremental import Derivation, derive
 from engine.errors import UnknownNode
 from engine.events import Event, NodeObserved
-from engine.reconcile.interfaces import LogReader, SnapshotLog
+from engine.reconcile.log_interfaces import LogReader, SnapshotLog
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
 from engine.rulesets.plan import make_plan

@@ -16,7 +16,7 @@ from adapters.eventlog.sqlite_file import LogFile
 from adapters.system.clock import CountedIds, FixedClock
 from engine.errors import LogCorrupt, LogUnusable
 from engine.events import StoredEvent, deletion_of
-from engine.reconcile.interfaces import LogReader
+from engine.reconcile.log_interfaces import LogReader
 from tests.support.cli.command_line import Run
 from tests.support.policies.issue_5671 import CHANGED, NODES, POLICY
 

@@ -25,7 +25,7 @@ from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import EventsCompacted, LogCorrupt, Refused
 from engine.events import EventBody, StoredEvent
 from engine.events.outcomes import LogCompacted
-from engine.reconcile.interfaces import LogReplica
+from engine.reconcile.log_interfaces import LogReplica
 from engine.state.fold import fold_bodies
 from simulator.analysis.blame import blame_history, packet_scope
 from tests.support.cli.command_line import Run

@@ -1,4 +1,4 @@
-"""The contract of :class:`engine.reconcile.interfaces.EventLog`, kept by the log in SQLite and by the one in memory."""
+"""The contract of :class:`engine.reconcile.log_interfaces.EventLog`, kept by the log in SQLite and by the one in memory."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ from engine.events import (
     timestamp,
 )
 from engine.events.outcomes import ApplyFailed, LogCompacted
-from engine.reconcile.interfaces import EventLog
+from engine.reconcile.log_interfaces import EventLog
 from engine.state.fold import fold_bodies
 
 ID = "0192f0c1-2345-7678-9abc-def012345678"

@@ -16,7 +16,7 @@ from adapters.system.clock import CountedIds, FixedClock, SystemClock, SystemIds
 from engine.errors import LogBusy, LogCorrupt, LogError, LogUnusable
 from engine.events import Event, NodeObserved
 from engine.objects import Node
-from engine.reconcile.interfaces import EventLog
+from engine.reconcile.log_interfaces import EventLog
 from tests.support.rulesets.ruleset_builders import SOAK
 
 COLUMNS = ("sequence", "time", "id", "source", "type", "body", "previous", "hash")

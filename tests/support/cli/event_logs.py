@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock
 from engine.events import EventBody
-from engine.reconcile.interfaces import SnapshotLog
+from engine.reconcile.log_interfaces import SnapshotLog
 
 
 def log_of(folder: str, bodies: Sequence[EventBody], name: str = "log") -> SqliteLog:

@@ -15,7 +15,7 @@ from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derive
 from engine.errors import LogConflict
 from engine.events import EventBody, declaration_of
-from engine.reconcile.interfaces import EventLog, LogWriter
+from engine.reconcile.log_interfaces import EventLog, LogWriter
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Ruleset
 from engine.state.fold import ClusterState, evolve

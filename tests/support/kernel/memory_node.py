@@ -22,7 +22,8 @@ from adapters.system.clock import CountedIds, FixedClock
 from adapters.system.process import NetnsHold, ScriptedRunner
 from engine.errors import NodewallError
 from engine.events import EventBody, HostObserved
-from engine.reconcile.interfaces import LogWatch, PlanProof, Verifier
+from engine.reconcile.interfaces import PlanProof, Verifier
+from engine.reconcile.log_interfaces import LogWatch
 from engine.rulesets.diff import diff
 from engine.rulesets.model import Family, IpSet, Ruleset, Table
 from engine.rulesets.plan import Step
