@@ -22,7 +22,7 @@ from simulator.symbolic import Budget
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """An event of the timeline; ``effect`` is None where it was not found out which packets fare otherwise."""
+    """An event of the timeline; ``effect`` is None if the budget was too small to find the changed verdicts."""
 
     event: Event
     change: ObjectDiff | None
@@ -34,7 +34,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class TimelineVerdict:
-    """From an event on a packet has a verdict; the event at sequence 0 is the beginning."""
+    """Verdict of a packet from an event on; sequence 0 is the beginning of the log."""
 
     sequence: int
     time: str

@@ -72,7 +72,7 @@ class HistoryMoment:
 def moments(
     steps: Iterator[HistoryStep], judge: RulesetEvaluator, *, captured: bool = False
 ) -> Iterator[HistoryMoment]:
-    """Yield a moment per step; of a capture, which packets fare otherwise, by verdicts before and after."""
+    """Yield a moment per step; packets of a capture are grouped by their verdicts before and after."""
     for step, pairs in judged_around(steps, judge):
         groups = _grouped(pairs) if captured else [PacketGroup(was, now) for was, now in pairs]
         yield HistoryMoment(step.event, step.ops, tuple(groups))

@@ -47,7 +47,7 @@ def groups_of(entry: TimelineEntry) -> tuple[PacketGroup, ...]:
 
 
 def effect_lines(effect: Sequence[VerdictChange] | None) -> list[str]:
-    """Return which packets fare otherwise, a line a change."""
+    """Return the changed verdicts, one line per change."""
     return ["which packets fare otherwise was not found out"] if effect is None else summary_lines(effect)
 
 

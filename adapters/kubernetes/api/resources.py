@@ -103,7 +103,7 @@ def read(resource: Resource, document: KubernetesObject) -> ClusterObject | Inva
         return _faulty(resource, document, tuple(fault for _, fault in faults_of(error)))
     except RecursionError:
         # Nothing that passes the limits above comes here. It is the last resort: one object that a limit misses is
-        # refused like any other, instead of ending the loop that every other object hangs on.
+        # refused like any other, instead of ending the loop that every other object depends on.
         return _faulty(resource, document, (Fault("", "nested too deep", f"at most {MAX_OBJECT_DEPTH} levels"),))
 
 
