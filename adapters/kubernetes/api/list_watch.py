@@ -30,31 +30,42 @@ _BRIEF = 1.0
 """Seconds that a watch has to last to be a success."""
 
 _FIRST, _LONGEST, _AWAY = 0.2, 15.0, 3.0
-"""Seconds until what failed is tried again: at first, at most, and at most where nobody answered."""
+"""Seconds before the first retry, at most, and at most during and shortly after an outage."""
+
+_STARTING = 12
+"""Refusals in a row after an outage that count as the server's start, about 25 s at most.
+
+A kube-apiserver listens before it has its roles, resource definitions and caches, and refuses requests until then.
+"""
 
 
 @dataclass(slots=True)
 class Backoff:
-    """How long to wait after failures in a row: twice as long each time, and a part of that by chance."""
+    """Waits between retries: each twice as long as the previous one, and randomised.
+
+    They stay short while the server is away and while it starts, because changes are missed for that long.
+    """
 
     dice: Random
     _next: float = field(default_factory=lambda: _FIRST)
-    _answered: bool = True
+    _starting: int = 0
 
     def seconds(self, *, answered: bool = True) -> float:
-        """Return how long to wait now, after somebody answered or nobody did; what changes between the two begins anew.
+        """Return the wait after a failure, in seconds.
 
-        A server that comes back answers with failures at first, and then soon well.
+        Args:
+            answered: False where nobody answered; True where the server did, with a refusal.
         """
-        if answered is not self._answered:
-            self._answered, self._next = answered, _FIRST
-        longest = _LONGEST if answered else _AWAY
+        if answered and self._starting == _STARTING:
+            self._next = _FIRST  # the first answer after an outage: the next may be a good one
+        self._starting = max(0, self._starting - 1) if answered else _STARTING
+        longest = _AWAY if self._starting else _LONGEST
         wait, self._next = min(longest, self._next), min(longest, 2 * self._next)
         return wait * self.dice.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """Begin anew after a success."""
-        self._next = _FIRST
+        """Start over after a success."""
+        self._next, self._starting = _FIRST, 0
 
 
 T = TypeVar("T")
@@ -133,11 +144,18 @@ class Watcher(Generic[T]):
                 _LOG.info("listed anew", kind=self.resource.kind)
                 await asyncio.sleep(self._backoff.seconds())
             except ApiError as error:
-                if error.code == HTTPStatus.NOT_FOUND and self._path != self.resource.paths[-1]:
-                    self._path = self.resource.paths[-1]
-                    continue
+                if error.code == HTTPStatus.NOT_FOUND:
+                    version = ""
+                    if self._took_older_version():
+                        continue
                 self._complain(error)
                 await asyncio.sleep(max(error.wait or 0.0, self._backoff.seconds(answered=error.answered)))
+
+    def _took_older_version(self) -> bool:
+        """Switch to the next older API version; after the oldest, switch back to the newest and return False."""
+        paths = self.resource.paths
+        self._path = paths[(paths.index(self._path) + 1) % len(paths)]
+        return self._path != paths[0]
 
     def _complain(self, error: NodewallError) -> None:
         """Say once what goes wrong, until something else does or nothing."""
@@ -180,6 +198,8 @@ class Watcher(Generic[T]):
                     self.listener.hear(self.resource, key_in(self.resource, found), read)
                     self.heard()
         except ApiError as error:
+            if error.code == HTTPStatus.NOT_FOUND:  # the server was upgraded and no longer has this API version
+                raise
             self._complain(error)
             fault = error
         # A server that ends watches as soon as they begin is not to be asked all the time.

@@ -13,8 +13,7 @@ from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.kubernetes.api import list_watch
 from adapters.kubernetes.api.api_client import ApiError, ResourceExpired
-from adapters.kubernetes.api.object_cache import ObjectCache
-from adapters.kubernetes.api.resources import RESOURCES, Resource
+from adapters.kubernetes.api.resources import RESOURCES
 from adapters.kubernetes.log_recorder import LogRecorder
 from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import Refused
@@ -156,29 +155,6 @@ def test_nothing_is_recorded_before_every_kind_was_listed(tmp_path: Path) -> Non
     played(play, api, tmp_path)
 
 
-def test_older_servers_have_slices_elsewhere(tmp_path: Path) -> None:
-    """Where the newest version is not served the one before is asked for, and said the same of."""
-    api = FakeApi()
-    newest, older = BY_KIND["EndpointSlice"].paths
-    labels = {"kubernetes.io/service-name": "web"}
-    slice_ = {"metadata": {"name": "s", "namespace": "a", "labels": labels}, "addressType": "IPv4", "endpoints": []}
-    api.put(Resource("EndpointSlice", "discovery.k8s.io/v1", (older,)), slice_)
-
-    def trouble(_: str, path: str) -> None:
-        if path == newest:
-            raise ApiError("the API has no such", 404)
-
-    api.trouble = trouble
-    api.also = older
-
-    async def play(api: FakeApi, log: SqliteLog) -> None:
-        async with recording(api, log):
-            pass
-
-    state = Snapshots(played(play, api, tmp_path)).reached()[0]
-    assert state.endpoint_slices["a/s"].service == "a/web"
-
-
 def test_one_bad_object_holds_up_no_other(tmp_path: Path) -> None:
     """It is refused on record; what waits for another, as a policy for its tier, is judged again with all news."""
     api = FakeApi()
@@ -237,12 +213,31 @@ def test_an_object_that_is_too_large_is_left_out(tmp_path: Path) -> None:
     played(play, api, tmp_path)
 
 
-def test_waits_grow_and_are_never_the_same() -> None:
-    """From the first on twice as long up to the longest, each less a part by chance; a success begins anew."""
-    backoff = list_watch.Backoff(seeded(0))
-    waits = [backoff.seconds() for _ in range(30)]
-    assert all(0 < wait <= list_watch._LONGEST for wait in waits)
-    assert len(set(waits)) == 30
-    backoff.reset()
-    assert backoff.seconds() <= list_watch._FIRST
-    assert ObjectCache().complete is False
+def test_an_upgraded_server_is_watched_on(tmp_path: Path) -> None:
+    """A server that had the older version of an API alone is replaced by one that has the newer alone, and back."""
+    slices = BY_KIND["EndpointSlice"]
+    newer, older = slices.paths
+    missing = newer
+
+    def trouble(_: str, path: str) -> None:
+        if path == missing:
+            raise ApiError(f"the API has no {path}", 404)
+
+    async def recorded(api: FakeApi, log: SqliteLog, name: str) -> None:
+        metadata = {"name": name, "namespace": "d", "labels": {"kubernetes.io/service-name": "web"}}
+        api.put(slices, {"metadata": metadata, "addressType": "IPv4", "endpoints": []})
+        state = await reached(log, lambda state: f"d/{name}" in state.endpoint_slices)
+        assert state.endpoint_slices[f"d/{name}"].service == "d/web"
+
+    async def play(api: FakeApi, log: SqliteLog) -> None:
+        nonlocal missing
+        async with recording(api, log):
+            await recorded(api, log, "before")
+            missing = older
+            api.end_watches()
+            await recorded(api, log, "upgraded")
+            missing = newer
+            api.end_watches()
+            await recorded(api, log, "downgraded")
+
+    played(play, FakeApi(trouble=trouble), tmp_path)

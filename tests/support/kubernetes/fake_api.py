@@ -10,7 +10,7 @@ from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, Resource
 from adapters.kubernetes.api.resources import NODE_FIREWALLS, RESOURCES, Resource, key_in
 from engine.bounded_json import parse_objects
 
-WATCHED = {resource.paths[0]: resource for resource in (*RESOURCES, NODE_FIREWALLS)}
+WATCHED = {path: resource for resource in (*RESOURCES, NODE_FIREWALLS) for path in resource.paths}
 
 Document = dict[str, object]
 
@@ -45,8 +45,6 @@ class FakeApi(KubernetesApi):
 
     page: int = 2
     trouble: Callable[[str, str], None] = lambda *_: None
-    also: str = ""
-    """A path that is served too."""
     version: int = 1
     forgotten: int = 0
     """The version up to which what happened is forgotten."""
@@ -103,9 +101,9 @@ class FakeApi(KubernetesApi):
         self.trouble(verb, path)
         if path in self.others:
             return answered(self.others[path])
-        if path != self.also and path not in WATCHED:
+        if path not in WATCHED:
             raise ApiError(f"the API has no {path}", 404)
-        items = list(self._objects.get(path, {}).values())
+        items = list(self.objects(WATCHED[path]).values())
         begin = int(params.get("continue", "0"))
         rest = {"continue": str(begin + self.page)} if begin + self.page < len(items) else {}
         page = {"items": items[begin : begin + self.page], "metadata": {"resourceVersion": str(self.version), **rest}}
@@ -158,6 +156,7 @@ class FakeApi(KubernetesApi):
 
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
         self.asked.append(("watch", path, dict(params)))
+        self.trouble("watch", path)
         last, begun = int(params["resourceVersion"]), self.version
         if last < self.forgotten:
             raise ResourceExpired
@@ -168,7 +167,7 @@ class FakeApi(KubernetesApi):
                 last = version
                 if kind == "END" and version > begun:
                     return
-                if told["path"] == path:
+                if told["path"] == WATCHED[path].paths[0]:
                     self.trouble("event", path)
                     yield answered({"type": kind, "object": told["object"]})
             await news.wait()
