@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from simulator.symbolic import Budget
 
 LOG_WAIT = 5.0
-"""Seconds a writer waits for another to finish with the log."""
+"""Seconds for which a writer waits for another writer to release the log."""
 
 
 def event_log(path: str) -> EventLog:
@@ -53,7 +53,7 @@ def event_log(path: str) -> EventLog:
 def signer(path: str) -> "Signer":
     """Return the private key in a file.
 
-    Raises as :meth:`adapters.eventlog.signing.Signer.of`, and without the extra.
+    Raises the errors of :meth:`adapters.eventlog.signing.Signer.of`, and ``Refused`` without the extra ``signing``.
     """
     with _extra("signing"):
         from adapters.eventlog.signing import Signer  # noqa: PLC0415 - the library is an extra
@@ -64,7 +64,7 @@ def signer(path: str) -> "Signer":
 def trust(path: str) -> "PublicKey":
     """Return the public key in a file.
 
-    Raises as :meth:`adapters.eventlog.signing.PublicKey.of`, and without the extra.
+    Raises the errors of :meth:`adapters.eventlog.signing.PublicKey.of`, and ``Refused`` without the extra ``signing``.
     """
     with _extra("signing"):
         from adapters.eventlog.signing import PublicKey  # noqa: PLC0415 - the library is an extra
@@ -73,7 +73,7 @@ def trust(path: str) -> "PublicKey":
 
 
 def new_key(path: str) -> str:
-    """Make a key; see :func:`adapters.eventlog.signing.made`."""
+    """Create a key pair, and return its fingerprint; see :func:`adapters.eventlog.signing.made`."""
     with _extra("signing"):
         from adapters.eventlog.signing import made  # noqa: PLC0415 - the library is an extra
 
@@ -81,14 +81,18 @@ def new_key(path: str) -> str:
 
 
 def recorder(log: RecordedLog, api: "KubernetesApi", dice: Random) -> "LogRecorder":
-    """Return what records a cluster in a log."""
+    """Return a recorder that writes the changes of a cluster to a log."""
     from adapters.kubernetes.log_recorder import LogRecorder  # noqa: PLC0415 - the library is an extra
 
     return LogRecorder(api, log, "nodewall record", dice)
 
 
 def api(kubeconfig: str | None, context: str | None) -> "KubernetesApi":
-    """Return an API server; raises as :func:`adapters.kubernetes.api.api_client.connect`, and without the extra."""
+    """Return a client of the API server, with credentials from a kubeconfig file or from the Pod.
+
+    Raises the errors of :func:`adapters.kubernetes.api.api_client.connect`, and ``Refused`` without the extra
+    ``kubernetes``.
+    """
     with _extra("kubernetes"):
         from adapters.kubernetes.api.api_client import connect  # noqa: PLC0415 - the library is an extra
 
@@ -98,7 +102,7 @@ def api(kubeconfig: str | None, context: str | None) -> "KubernetesApi":
 def node_in_cluster(
     node: str, log: RecordedLog, kubeconfig: str | None, context: str | None, dice: Random
 ) -> "AgentUplink":
-    """Return what an agent has to do with a cluster; raises as `api`."""
+    """Return the connection of an agent to its cluster: it records objects and reports status. Raises as `api`."""
     server = api(kubeconfig, context)
     from adapters.kubernetes.agent_uplink import AgentUplink  # noqa: PLC0415 - the library is an extra
     from adapters.kubernetes.report_writer import ReportWriter  # noqa: PLC0415 - as above
@@ -108,28 +112,32 @@ def node_in_cluster(
 
 
 def notices(api: "KubernetesApi", dice: Random, component: str, host: str = "") -> "KubernetesEventRecorder":
-    """Return what tells people by an API server."""
+    """Return a recorder that writes Kubernetes Events to an API server."""
     from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder  # noqa: PLC0415 - the library is an extra
 
     return KubernetesEventRecorder(api, SystemClock(), SystemIds(), dice, component, host)
 
 
 def lease(api: "KubernetesApi", namespace: str, identity: str, dice: Random) -> "Lease":
-    """Return the lease by which one controller of many leads."""
+    """Return the lease that elects one leader among several controllers."""
     from adapters.kubernetes.api.leader_election import Lease  # noqa: PLC0415 - the library is an extra
 
     return Lease(api, namespace, "nodewall-controller", identity, SystemClock(), dice)
 
 
 def controller(api: "KubernetesApi", dice: Random) -> "StatusController":
-    """Return the controller of a cluster."""
+    """Return the controller that maintains the status of a cluster's policies."""
     from adapters.kubernetes.status_controller import StatusController  # noqa: PLC0415 - the library is an extra
 
     return StatusController(api, SystemClock(), dice, notices(api, dice, "nodewall-controller"))
 
 
 def webhook(api: "KubernetesApi", dice: Random, address: str, port: int, files: tuple[str, str]) -> "WebhookServer":
-    """Return what judges objects before they are taken; raises ``Refused`` without the extra."""
+    """Return the server of the admission webhook; ``files`` are the paths of its certificate and key.
+
+    Raises:
+        Refused: the extra ``serve`` is not installed.
+    """
     with _extra("serve"):
         from adapters.kubernetes.admission.webhook import Webhook, WebhookServer  # noqa: PLC0415 - the library is an extra
 
@@ -137,7 +145,7 @@ def webhook(api: "KubernetesApi", dice: Random, address: str, port: int, files: 
 
 
 def node_metrics() -> "NodeMetrics":
-    """Return what is measured of a node; raises ``Refused`` without the extra."""
+    """Return the Prometheus metrics of a node; raises ``Refused`` without the extra ``serve``."""
     with _extra("serve"):
         from adapters.telemetry.metrics import NodeMetrics  # noqa: PLC0415 - the library is an extra
 
@@ -147,7 +155,7 @@ def node_metrics() -> "NodeMetrics":
 def pages(
     address: str, port: int, health: HealthCheck, readiness: HealthCheck, metrics: Callable[[], bytes] | None = None
 ) -> "TelemetryServer":
-    """Return what answers probes and Prometheus; raises ``Refused`` without the extra."""
+    """Return the HTTP server for probes and Prometheus; raises ``Refused`` without the extra ``serve``."""
     with _extra("serve"):
         from adapters.telemetry.http import TelemetryServer  # noqa: PLC0415 - the library is an extra
 
@@ -156,6 +164,7 @@ def pages(
 
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
+    """Convert a missing library in the block to a ``Refused`` that names the extra to install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -164,22 +173,31 @@ def _extra(name: str) -> Iterator[None]:
 
 
 def kernel(netns: str = "", backend: BackendName = BackendName.AUTO, held: NetnsHold | None = None) -> ToolBackend:
-    """Return the kernel of a network namespace, of the one we are in where none is named; once it is ``held``."""
+    """Return the backend for the kernel of a network namespace.
+
+    Args:
+        netns: the name of the namespace, empty for this process's own.
+        backend: the backend; ``auto`` chooses the one with the most foreign rules.
+        held: the lock of the namespace, which started tools inherit.
+    """
     return choose_backend(SystemRunner(netns, held), backend)
 
 
 def rule_changes(backend: BackendName, netns: str) -> RuleWatch:
-    """Return what tells of changes to the rules of a network namespace, whoever makes them."""
+    """Return a watch for rule changes in a network namespace, by any program."""
     return BACKENDS[backend].watch(netns)
 
 
 def host(netns: str = "") -> Host:
-    """Return the addresses and routes of a network namespace, of the one we are in where none is named."""
+    """Return the addresses and routes of a network namespace; an empty name means this process's own."""
     return observe_host(SystemRunner(netns))
 
 
 def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "LockoutGuard":
-    """Return the lockout guard of a node; whoever works on it from afar in this namespace is not locked out either."""
+    """Return the lockout guard of a node.
+
+    In this process's own namespace, the guard also protects the SSH connection from which nodewall was started.
+    """
     from simulator.guard.guard import LockoutGuard  # noqa: PLC0415 - slow to import, and most commands judge no plan
 
     own = [ip_address(a.address) for a in state.nodes[node].status.addresses if a.is_ip]
@@ -188,7 +206,10 @@ def verifier(state: ClusterState, node: str, netns: str, budget: "Budget") -> "L
 
 
 class SystemStopwatch:
-    """Measures stages by the system's monotonic clock; ``seconds`` adds up by stage, ``told`` hears of each."""
+    """Stopwatch for the stages of an apply, on the system's monotonic clock.
+
+    ``seconds`` holds the total duration of each stage. ``told`` is called with the name and duration of each stage.
+    """
 
     def __init__(
         self, now: Callable[[], float] = perf_counter, told: Callable[[str, float], None] = lambda *_: None
@@ -199,7 +220,7 @@ class SystemStopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure the time spent in the context."""
+        """Measure the duration of the block, also if it fails."""
         start = self._now()
         try:
             yield

@@ -33,22 +33,22 @@ class Cluster:
         """Return the rules of a node.
 
         Raises:
-            UnknownNode: the cluster has no such node.
-            Refused: a policy names a tier that the cluster lacks.
+            UnknownNode: The cluster has no such node.
+            Refused: A policy names a tier that the cluster lacks.
         """
         return compiled(self._state, node)
 
 
 def load(path: str | PathLike[str], *more: str | PathLike[str], config: str | PathLike[str] | None = None) -> Cluster:
-    """Read the manifests of a cluster: Nodes, policies and whatever else the policies refer to.
+    """Read the manifests of a cluster: Nodes, policies, and the objects to which the policies refer.
 
     Args:
-        path: File of YAML or JSON, or a folder, which is read with all folders in it.
+        path: YAML or JSON file, or a folder, which is read with its subfolders.
         more: Further files and folders.
-        config: ``nodewall.yaml`` of the node. Variables ``NODEWALL_…`` of the environment come before it.
+        config: ``nodewall.yaml`` of the node. Environment variables ``NODEWALL_…`` take precedence over it.
 
     Raises:
-        Refused: for every fault of every file.
+        Refused: A file has faults; the error lists all faults of all files.
     """
     files = tuple(fspath(each) for each in (path, *more))
     return Cluster(state_of(SelectionOptions(files=files, config=None if config is None else fspath(config))))
@@ -65,11 +65,11 @@ def load_log(
     Args:
         path: SQLite file of the log.
         at: Sequence, or a time with time zone (as text: RFC 3339). By default the end of the log.
-        config: As for :func:`load`; it comes before what the log declares.
+        config: As for :func:`load`; it takes precedence over the configuration that the log declares.
 
     Raises:
-        Refused: ``at`` is neither, or the configuration has faults.
-        LogError: the log cannot be read or trusted.
+        Refused: ``at`` is neither a sequence nor such a time, or the configuration has faults.
+        LogError: The log cannot be read or verified.
     """
     moment = at.isoformat() if isinstance(at, datetime) else None if at is None else str(at)
     options = SelectionOptions(log=fspath(path), at=moment, config=None if config is None else fspath(config))

@@ -22,19 +22,19 @@ from simulator.expression import parse
 def diff(
     old: NodeRules, new: NodeRules, *, max_seconds: float | None = None, max_memory: int | None = None
 ) -> tuple[VerdictDifference, ...]:
-    """Return all packets on which two rulesets give different verdicts, grouped by deciding rules.
+    """Return all packets to which two rulesets give different verdicts, grouped by deciding rules.
 
-    An empty result proves that the rulesets are equal, in the families that both cover.
+    An empty result proves that both rulesets give every packet the same verdict, in the families that both cover.
 
     Args:
-        old: Rules before.
-        new: Rules after.
-        max_seconds: Time limit.
+        old: Rules before the change.
+        new: Rules after the change.
+        max_seconds: Time limit in seconds.
         max_memory: Memory limit in MiB.
 
     Raises:
-        Refused: rules lack a chain or set that they name, or no family is covered by both.
-        NoProof: a limit was reached.
+        Refused: A rule refers to a chain or set that does not exist, or no family is covered by both.
+        NoProof: A limit was reached.
     """
     families = tuple(family for family in old.families if family in new.families)
     if not families:
@@ -69,15 +69,15 @@ def prove(
 
     Args:
         rules: Rules of a node.
-        invariants: YAML file of a list of ``{name, hook, where, must}``, or the invariants themselves.
-        max_seconds: Time limit. What it does not suffice for is unproved.
-        max_memory: Memory limit in MiB, likewise.
+        invariants: YAML file with a list of ``{name, hook, where, must}``, or the invariants themselves.
+        max_seconds: Time limit in seconds. An invariant that needs more time is reported as unproved.
+        max_memory: Memory limit in MiB. An invariant that needs more memory is reported as unproved.
 
     Returns:
         One proof for each invariant and address family, in the order of the invariants.
 
     Raises:
-        Refused: an invariant does not parse, or the rules lack a chain or set that they name.
+        Refused: An invariant does not parse, or a rule refers to a chain or set that does not exist.
     """
     asked = (
         invariants_at(fspath(invariants))

@@ -29,23 +29,24 @@ class NodeRules:
     """Rules of one node, from :func:`load_ruleset` or :meth:`Cluster.compile`.
 
     Attributes:
-        ruleset: Chains, rules and sets as values. Their shape may change in a minor version.
-        families: Address families that the rules cover; a file of one says nothing about the other.
+        ruleset: Chains, rules and sets as values. Their structure may change in a minor version.
+        families: Address families that the rules cover. An IPv4 file covers only IPv4, an IPv6 file only IPv6.
     """
 
     ruleset: Ruleset = field(repr=False)
     families: tuple[Family, ...]
 
     def verdict(self, packet: str, hook: Hook | HookName | None = None) -> PacketAnswer:
-        """Return the verdict on one packet; the call before has no influence on it.
+        """Return the verdict on one packet; earlier calls do not affect it.
 
         Args:
             packet: ``key=value`` words, as of ``simulate --packet``: ``src``, ``dst`` and ``proto`` are required.
-            hook: Where to judge it. By default INPUT, OUTPUT (only ``out``) or FORWARD (``in`` and ``out``).
+            hook: Hook at which to judge the packet. By default OUTPUT for a packet with only ``out``, FORWARD for one
+                with ``in`` and ``out``, and INPUT for any other.
 
         Raises:
-            Refused: the words do not parse, the rules do not cover the packet's family, or lack a chain or set that
-                they name.
+            Refused: The words do not parse, the rules do not cover the packet's family, or a rule refers to a chain or
+                set that does not exist.
         """
         found = self._evaluation(packet, None if hook is None else one_of(Hook, hook, "hook"))
         return PacketAnswer(
@@ -68,19 +69,20 @@ class NodeRules:
         max_seconds: float | None = None,
         max_memory: int | None = None,
     ) -> SearchAnswer:
-        """Return which of all packets get a verdict: an exact count and one example.
+        """Search all packets for those that get a verdict; return their exact number and one example.
 
         Args:
             where: Expression in pcap-filter syntax that selects packets; an empty one selects every packet.
             verdict: Verdict to look for.
-            hook: Where packets are judged.
-            mode: ``may`` counts packets whose verdict depends on a limit or the like; ``must`` leaves them out.
-            max_seconds: Time limit.
+            hook: Hook at which packets are judged.
+            mode: ``may`` includes packets whose verdict depends on more than the packet, for example on a rate limit.
+                ``must`` excludes them.
+            max_seconds: Time limit in seconds.
             max_memory: Memory limit in MiB.
 
         Raises:
-            Refused: the expression does not parse, or the rules lack a chain or set that they name.
-            NoProof: a limit was reached.
+            Refused: The expression does not parse, or a rule refers to a chain or set that does not exist.
+            NoProof: A limit was reached.
         """
         asked = SearchQuestion(
             one_of(Hook, hook, "hook"),
@@ -99,7 +101,7 @@ class NodeRules:
         return self._walker.verdict(asked, hook)
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave out what is derived from the fields, so that used rules can be copied and sent to other processes."""
+        """Return the fields without cached values, so that used rules can be copied and sent to other processes."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
@@ -115,7 +117,7 @@ class CompiledNode(NodeRules):
         node: Name of the node.
         ipv4: Text for ``iptables-restore --noflush``.
         ipv6: Text for ``ip6tables-restore --noflush``.
-        ipset: Text for ``ipset restore``, which comes first.
+        ipset: Text for ``ipset restore``. Load it before the other two texts.
     """
 
     node: str
@@ -125,7 +127,7 @@ class CompiledNode(NodeRules):
     _desired: DesiredRuleset = field(repr=False, compare=False)
 
     def _evaluation(self, packet: str, hook: Hook | None) -> Evaluation:
-        # A rule of the optimised layout may serve many policies; the linear layout names the one that decides.
+        # A rule of the optimised layout can serve several policies; the linear layout names the deciding one.
         return self._attribution.of(super()._evaluation(packet, hook))
 
     @cached_property
@@ -134,7 +136,7 @@ class CompiledNode(NodeRules):
 
 
 def compiled(state: ClusterState, node: str) -> CompiledNode:
-    """Return the rules of a node of a cluster state."""
+    """Compile the rules of one node from a cluster state; raises as :meth:`Cluster.compile`."""
     wanted = desired_ruleset(state, node)
     texts = full_text(wanted.ruleset)
     return CompiledNode(
@@ -148,7 +150,7 @@ def load_ruleset(
     ipv6: str | PathLike[str] | None = None,
     ipset: str | PathLike[str] | None = None,
 ) -> NodeRules:
-    """Read rules that tools have saved.
+    """Read rules from files with the output of iptables-save, ip6tables-save and ipset save.
 
     Args:
         ipv4: File with the text of ``iptables-save``.
@@ -156,7 +158,7 @@ def load_ruleset(
         ipset: File with the text of ``ipset save``.
 
     Raises:
-        Refused: neither ``ipv4`` nor ``ipv6`` is given, or a file cannot be read or parsed.
+        Refused: Neither ``ipv4`` nor ``ipv6`` is given, or a file cannot be read or parsed.
     """
     if ipv4 is None and ipv6 is None:
         raise Refused((Fault("load_ruleset", "no rules given", "ipv4, ipv6 or both"),))

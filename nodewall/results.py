@@ -23,10 +23,10 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
-    """Return the member of an enumeration that a caller named.
+    """Return the member of an enumeration that has the value of a parameter.
 
     Raises:
-        Refused: it has no such member.
+        Refused: The enumeration has no such member; the error names ``parameter``.
     """
     try:
         return kind(value)
@@ -37,16 +37,16 @@ def one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
 
 @dataclass(frozen=True, slots=True)
 class PacketAnswer:
-    """Verdict on one packet, with the rule that gave it and the path to it.
+    """Verdict on one packet, with the deciding rule and the path to it.
 
     Attributes:
-        packet: The packet, with every value that was filled in.
-        hook: Hook at which it was judged.
-        verdict: ``accept``, ``drop`` or ``reject``; equal to its text.
+        packet: The packet as ``key=value`` words, including values that were filled in.
+        hook: Hook at which the packet was judged.
+        verdict: ``accept``, ``drop`` or ``reject``; compares equal to its text.
         reject_with: Answer that a rejection sends, such as ``tcp-reset``.
-        decided_by: Deciding rule; None where the hook has no chain.
+        decided_by: Deciding rule; None if the hook has no chain.
         trace: Rules that the packet matched, in order.
-        assumptions: What the verdict rests on beyond the packet and the rules; empty if it is certain.
+        assumptions: Facts beyond the packet and the rules on which the verdict depends; empty if it is certain.
     """
 
     packet: str
@@ -69,13 +69,20 @@ class PacketAnswer:
 
     @property
     def summary(self) -> str:
-        """The answer as a line, such as ``drop (policy P, rule R) at INPUT: in=eth0 src=…``."""
+        """The answer on one line, such as ``drop (policy P, rule R) at INPUT: in=eth0 src=…``."""
         return f"{verdict_text(self.verdict, self.decided_by)} at {self.hook}: {self.packet}"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """Packets that get a verdict: their number and one example; ``count`` 0 is a proof that there are none."""
+    """Result of a search for packets with a verdict.
+
+    Attributes:
+        count: Number of packet headers; 0 proves that there are none.
+        example: One of the packets as ``key=value`` words; None if there are none.
+        decided_by: Deciding rule of the example.
+        assumptions: Facts beyond the packet and the rules on which the example's verdict depends.
+    """
 
     count: int
     example: str | None
@@ -84,25 +91,25 @@ class SearchAnswer:
 
     @property
     def found(self) -> bool:
-        """Whether there is such a packet."""
+        """True if there is at least one such packet."""
         return self.count > 0
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictDifference:
-    """Packets of one hook and family on which two rulesets give verdicts ``old`` and ``new``.
+    """Packets of one hook and family to which two rulesets give different verdicts.
 
     Attributes:
-        hook: Hook at which they are judged.
+        hook: Hook at which the packets are judged.
         family: Address family of the packets.
         old: Verdict of the old rules.
         new: Verdict of the new rules.
-        count: Number of headers.
-        example: One of the packets.
+        count: Number of packet headers.
+        example: One of the packets as ``key=value`` words.
         old_decided_by: Deciding rule of the old rules.
         new_decided_by: Deciding rule of the new rules.
         summary: The difference as a sentence.
-        assumptions: What the example rests on.
+        assumptions: Facts beyond the packet and the rules on which the example's verdicts depend.
     """
 
     hook: Hook
@@ -119,9 +126,13 @@ class VerdictDifference:
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """Requirement on all packets that the expression ``where`` selects, at a hook; an empty one selects every packet.
+    """Requirement on all packets that an expression selects at a hook.
 
-    ``must`` is ``accept`` (every packet is accepted) or ``block`` (none is).
+    Attributes:
+        name: Name for the results.
+        hook: Hook at which the packets are judged.
+        where: Expression in pcap-filter syntax that selects packets; an empty one selects every packet.
+        must: ``accept`` (every packet must be accepted) or ``block`` (no packet may be accepted).
     """
 
     name: str
@@ -138,14 +149,14 @@ class Proof:
         name: Name of the invariant.
         family: Address family.
         hook: Hook of the invariant.
-        must: What the invariant requires.
-        holds: Whether it is proved for every packet.
-        count: Number of headers that break it.
-        counterexample: Packet that breaks it; None if none is known.
+        must: Required verdict: ``accept`` or ``block``.
+        holds: True if the invariant is proved for every packet.
+        count: Number of packet headers that break it.
+        counterexample: Packet that breaks it, as ``key=value`` words; None if none is known.
         verdict: Verdict on the counterexample.
         decided_by: Deciding rule of the counterexample.
-        assumptions: What the counterexample rests on.
-        unproved: Reason why there is neither proof nor counterexample, else empty.
+        assumptions: Facts beyond the packet and the rules on which the counterexample's verdict depends.
+        unproved: Reason why there is neither a proof nor a counterexample, else empty.
     """
 
     name: str

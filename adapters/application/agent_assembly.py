@@ -1,4 +1,4 @@
-"""Assembly of the agent: puts it together from options and adapters, and runs it.
+"""Assembly of the agent: builds it from options and adapters, and runs it.
 
 Input are a selection, options and access to the node. Errors: ``Refused`` for options that contradict each other, for a
 node that another nodewall holds, and for an apply that awaits confirmation; ``LogError`` and ``KernelError``.
@@ -45,7 +45,7 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
-    """Credentials of an API server."""
+    """Kubeconfig file and context for an API server; None means the default of each."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -53,19 +53,20 @@ class ClusterAccess:
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """Limits and surroundings of an agent."""
+    """Options of an agent: limits, cluster, HTTP address, and removal at the end."""
 
     budget: Callable[[], Budget]
-    """What each proof may use."""
+    """Returns the limits on time and memory for one proof."""
     remove_on_exit: bool = False
+    """Remove all rules of nodewall when the agent ends."""
     cluster: ClusterAccess | None = None
-    """Cluster that is recorded and reported to, if any."""
+    """Cluster to record in the log and to report to, if any."""
     listen: tuple[str, int] | None = None
-    """Address and port of the pages for probes and Prometheus, if any."""
+    """Address and port of the HTTP server for probes and Prometheus, if any."""
 
 
 def run_agent(selection: Selection, access: NodeAccess, options: AgentOptions) -> None:
-    """Keep the rules of the selected node enforced until SIGTERM or SIGINT comes."""
+    """Keep the rules of the selected node enforced until SIGTERM or SIGINT arrives."""
     given, node = selection.options, selection.node
     log = wiring.event_log(given.log) if given.log else None
     if options.cluster and (log is None or given.files):
@@ -75,7 +76,7 @@ def run_agent(selection: Selection, access: NodeAccess, options: AgentOptions) -
         joined = beside.join(node, log, options.cluster) if options.cluster and log is not None else None
         metrics = beside.show(*options.listen) if options.listen else None
         open_things.enter_context(beside.background)
-        # Until a new log is as the cluster is, whatever is in force stays.
+        # Wait until a new log matches the cluster; until then the rules in the kernel stay.
         handover = joined.settle(log) if joined is not None and log is not None else Handoff()
         source = _source_of(selection, log, handover)
         made = Assembled.of(selection, access, source, log, options.budget, beside.outlets, open_things)
@@ -88,20 +89,25 @@ def run_agent(selection: Selection, access: NodeAccess, options: AgentOptions) -
 
 
 class _Beside:
-    """Listeners of an agent and the work beside its loop."""
+    """Listeners of an agent, and the background work beside its loop."""
 
     def __init__(self) -> None:
         self.outlets, self.background, self._vitals = AgentListeners(), AsyncWorker(), AgentHealth(time.monotonic)
         self._vitals.beside = lambda: self.background.alive
 
     def join(self, node: str, log: EventLog, cluster: ClusterAccess) -> "AgentUplink":
-        """Have a cluster recorded in the log and told what the agent does."""
+        """Start to record the cluster in the log, and to report to the cluster what the agent does.
+
+        Raises:
+            Refused: the extra for Kubernetes is missing, or the credentials cannot be used.
+            LogError: the existing log cannot be read or verified.
+        """
         joined = wiring.node_in_cluster(node, log, cluster.kubeconfig, cluster.context, SystemRandom())
         joined.join(log, self.background, self.outlets)
         return joined
 
     def show(self, address: str, port: int) -> "NodeMetrics":
-        """Have health and metrics shown by HTTP."""
+        """Serve health and metrics by HTTP; return the metrics."""
         metrics, vitals, outlets = wiring.node_metrics(), self._vitals, self.outlets
         pages = wiring.pages(address, port, vitals.health, vitals.readiness, metrics.text)
         self.background.add("pages", pages.run)
@@ -114,7 +120,7 @@ class _Beside:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """An agent, the state that it begins with, and the kernel that it keeps."""
+    """Agent that is ready to run, with its first cluster state and its kernel."""
 
     agent: Agent
     state: ClusterState
@@ -132,7 +138,22 @@ class Assembled:
         outlets: AgentListeners,
         open_things: ExitStack,
     ) -> Self:
-        """Return the agent that a selection asks for, its node locked; what it opens is closed with ``open_things``."""
+        """Lock the node and build its agent; ``open_things`` closes the lock and the watches.
+
+        Args:
+            selection: the node, and its options.
+            access: access to the kernel and the host of the node.
+            source: the source of the cluster state.
+            log: the log for outcomes, None to record nothing.
+            budget: returns the limits for one proof.
+            outlets: the listeners for what the agent does.
+            open_things: the stack that owns the lock and the watches.
+
+        Raises:
+            Refused: another nodewall holds the node, or an apply awaits confirmation.
+            LogError: the log cannot be read or verified.
+            KernelError: a tool is missing or failed.
+        """
         node, state = selection.node, source.start()
         if isinstance(source, LogSource):
             open_things.enter_context(source.log.attached())
@@ -148,7 +169,7 @@ class Assembled:
         remembered, stopwatch = CachedKernel(kernel, changes), wiring.SystemStopwatch(told=outlets.took)
         guards = access.guards(node, budget)
         nodes = NodeRuleReconciler(remembered, guards, stopwatch, begin=journal.begun)
-        cleared = cache(lambda: clear_others(kernel, stopwatch))  # only the first time
+        cleared = cache(lambda: clear_others(kernel, stopwatch))  # runs only after the first apply
         outlets.on_in_force.append(lambda *_: cleared())
         agent = Agent(
             node=node,
@@ -166,6 +187,7 @@ class Assembled:
 
 
 def _watch_of(source: EventSource) -> LogWatch | None:
+    """Return a watch for writes to the log, or None if the agent has to poll."""
     if not isinstance(source, LogSource):
         return None
     try:
@@ -176,6 +198,7 @@ def _watch_of(source: EventSource) -> LogWatch | None:
 
 
 def _source_of(selection: Selection, log: FollowedLog | None, handover: Handoff) -> EventSource:
+    """Return the log as a source that is followed, or the state of manifests as a fixed source."""
     if log is None or selection.options.files:
         return FixedSource(selection.state)
     return LogSource(log, partial(configured, selection.options), handover)

@@ -31,32 +31,35 @@ from simulator.symbolic import Budget
 _LOG = structlog.get_logger(__name__)
 
 Ask = Callable[[str, Planned], object]
-"""Shows the user a node and its plan; raises where the plan shall not be applied."""
+"""Shows the user a node and its plan, and asks for consent; raises an exception if the user declines."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """Limits, consent and output of an apply."""
+    """Options of an apply: limits, consent and output."""
 
     budget: Callable[[], Budget]
+    """Returns the limits on time and memory for one proof."""
     confirm_timeout: float | None = None
     """Seconds after which the apply is rolled back unless it is confirmed."""
     force_unsafe: bool = False
+    """Apply the plan even if it is not proved safe."""
     note: Note = lambda _: None
     ask: Ask | None = None
-    """Asked before a plan with operations is applied; None applies at once."""
+    """Called before a plan with operations is applied; None applies without a question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Result of an apply; ``sequence`` is that of the applied state where it came from a log."""
+    """Result of an apply; ``sequence`` is that of the applied state, None if it did not come from a log."""
 
     plan: Plan
     failed: tuple[FailedRule, ...]
     """Rules that the kernel refused; all others are enforced."""
     kept_sets: frozenset[str]
-    """Sets that no rule needs and that others use."""
+    """Sets of nodewall that no rule needs, but that stay because rules of other programs use them."""
     seconds: Mapping[str, float]
+    """Stage name -> duration."""
     sequence: int | None
 
 
@@ -70,7 +73,15 @@ class Apply:
     _watch: wiring.SystemStopwatch = field(default_factory=wiring.SystemStopwatch, init=False)
 
     def run(self) -> Applied:
-        """Apply the desired rules, verified by reading them back."""
+        """Apply the desired rules, and read them back to verify them.
+
+        Raises:
+            Refused: the options contradict each other, another nodewall holds the lock, or an apply awaits
+                confirmation.
+            UnsafePlan: the plan is not proved safe.
+            KernelRefused: a tool failed.
+            ReadBackDiffers: the kernel holds other rules after the apply.
+        """
         state, node, given = self.selection.state, self.selection.node, self.selection.options
         if given.log and given.at:
             raise Refused((Fault("--at", "a past state cannot be applied", "apply without --at"),))
@@ -86,7 +97,7 @@ class Apply:
         return Applied(plan, nodes.failed, nodes.kept_sets, self._watch.seconds, sequence)
 
     def _enforced(self, target: ApplyTarget, journal: Journal, held: NetnsHold) -> NodeRuleReconciler:
-        """Plan, ask and write under the lock; return the reconciler, which knows what came of it."""
+        """Plan, ask and apply while the lock is held; return the reconciler, which holds the result."""
         kernel, options, given = self.access.kernel(self.selection.backend, held), self.options, self.selection.options
         if found := mixture(kernel):
             options.note(found)
@@ -102,6 +113,7 @@ class Apply:
         return nodes
 
     def _ask(self, target: ApplyTarget, kernel: ToolBackend, guard: Verifier, allowed: Budget) -> None:
+        """Ask for consent if the plan has operations; raise what the ``ask`` option raises."""
         if self.options.ask is None:
             return
         proposal = proposal_of(target.desired, kernel, guard)
@@ -109,18 +121,18 @@ class Apply:
             self.options.ask(target.node, Planned(proposal, effect_of(proposal, target.desired, allowed)))
 
     def _conclude(self, target: ApplyTarget, journal: Journal, nodes: NodeRuleReconciler) -> None:
-        """End connections that are no longer admitted, and record what was applied."""
+        """Delete tracked connections that the rules no longer admit, if configured; record what was applied."""
         if target.declared.config.enforce_established:
             forgotten = self.access.forget_connections(nodes.in_force)
             _LOG.info("connections forgotten", node=target.node, connections=forgotten)
         if self.selection.options.log and (host := target.host):
-            journal.append(host)  # else the log would compile to other rules than were applied
+            journal.append(host)  # without these facts, the log would compile to other rules than those applied
         journal.applied(nodes)
 
 
 @contextmanager
 def _recorded(journal: Journal) -> Iterator[None]:
-    """Record a failed apply, if it fails."""
+    """Record a failed apply if the block raises an error of the plan or the kernel."""
     try:
         yield
     except (KernelRefused, ReadBackDiffers, UnsafePlan) as error:
@@ -129,9 +141,9 @@ def _recorded(journal: Journal) -> Iterator[None]:
 
 
 def _enforce(wanted: DesiredRuleset, nodes: NodeRuleReconciler, kernel: ToolBackend, watch: Stopwatch) -> None:
-    """Enforce the rules of the node, and only then remove what an earlier run left in the other backend."""
+    """Apply the rules of the node, and only then remove rules that an earlier run left in the other backend."""
     if left := sum(rule.plane is not Plane.NODES for rule in wanted.rules):
         _LOG.info("rules left to other data planes", rules=left)
     nodes.replace_rules(wanted)
     if clear_others(kernel, watch):
-        nodes.replace_rules(wanted)  # sets that those rules looked into can go now
+        nodes.replace_rules(wanted)  # sets that only those rules used can now be destroyed

@@ -28,11 +28,15 @@ from simulator.guard.guard import TrustingVerifier
 
 _POLL = 0.05
 _TRIALS, _PAUSE, _PATIENCE = 5, 1.0, 30.0
-"""The state before is put back even if others hold a lock for a while."""
+"""Number of rollback attempts, seconds between them, and seconds to wait for the lock of the node."""
 
 
 def main(words: list[str]) -> int:
-    """Wait, and take the apply back unless it is confirmed; the words are those of the module that starts it."""
+    """Wait for the confirmation of an apply, and roll it back if none arrives; return the exit code.
+
+    Args:
+        words: network namespace, backend, timeout in seconds; then path of the log, node and sequence, or nothing.
+    """
     configure(0)
     try:
         with pinned(words[0]) as home:
@@ -43,6 +47,7 @@ def main(words: list[str]) -> int:
 
 
 def _wait(words: list[str], home: int) -> int:
+    """Run the watchdog for the namespace with inode number ``home``; return the exit code."""
     netns, backend, seconds, *record = words
     waiting, kernel = PendingConfirmation(netns), wiring.kernel(netns, BackendName(backend))
     try:
@@ -70,20 +75,24 @@ def _wait(words: list[str], home: int) -> int:
 
 
 def _hush() -> None:
-    """Say nothing more: whoever listened may be gone."""
+    """Discard all further output, because its reader may have ended."""
     with Path(os.devnull).open("wb") as nowhere:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _asked(waiting: PendingConfirmation, end: float) -> bool | None:
-    """Wait until the apply has to be taken back: True if somebody asked for it; None where it was confirmed."""
+    """Wait until the rollback is requested or the apply is confirmed, at most until the time ``end``.
+
+    Returns:
+        True after a request, False after the timeout, None after a confirmation.
+    """
     while time.monotonic() < end:
         if waiting.asked.exists():
             waiting.asked.unlink()
             return True
         if not waiting.pending.exists():
-            # It was renamed between the two looks, or it is confirmed.
+            # Either `rollback` renamed the file after the first check, or the apply is confirmed.
             return _asked(waiting, end) if waiting.asked.exists() else None
         time.sleep(_POLL)
     try:
@@ -94,7 +103,7 @@ def _asked(waiting: PendingConfirmation, end: float) -> bool | None:
 
 
 def _put_back(before: Ruleset, backend: BackendName, netns: str, home: int) -> str:
-    """Put the state before back, in a few trials; return what went wrong, nothing if all is well."""
+    """Restore the previous rules, with several attempts; return the error, empty after success."""
     problem = ""
     for _ in range(_TRIALS):
         try:
@@ -103,7 +112,7 @@ def _put_back(before: Ruleset, backend: BackendName, netns: str, home: int) -> s
                     return f"the network namespace {netns} is another one by now"
                 _tried(before, netns, backend)
         except ToolMissing as error:
-            return str(error)  # as where the namespace is gone, with all that was in it
+            return str(error)  # for example, the namespace was deleted with all its rules
         except KernelError as error:
             problem = str(error)
             time.sleep(_PAUSE)
@@ -113,7 +122,7 @@ def _put_back(before: Ruleset, backend: BackendName, netns: str, home: int) -> s
 
 
 def _tried(before: Ruleset, netns: str, backend: BackendName) -> None:
-    """Put the state before back, even if another nodewall holds the node for long."""
+    """Restore the previous rules, even without the lock if another nodewall holds it for long."""
     with ExitStack() as open_things:
         held = None
         with suppress(NodewallError):
@@ -123,7 +132,12 @@ def _tried(before: Ruleset, netns: str, backend: BackendName) -> None:
 
 
 def _record(record: list[str], words: str) -> None:
-    """Put on record that the apply is confirmed, or in which words it was taken back."""
+    """Record that the apply was confirmed, or rolled back for the reason ``words``.
+
+    Args:
+        record: path of the log, node and sequence; an empty list records nothing.
+        words: the reason and the result of the rollback, empty after a confirmation.
+    """
     if not record:
         return
     path, node, sequence = record

@@ -16,9 +16,9 @@ from simulator.symbolic import Budget
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison, as :func:`adapters.application.selection.ruleset_at` takes it.
+    """One side of a comparison, in the syntax of :func:`adapters.application.selection.ruleset_at`.
 
-    With its text of ipset save.
+    ``ipset`` is the path of a file with the text of ipset save, for raw text only.
     """
 
     where: str
@@ -27,7 +27,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class FleetComparison:
-    """Changes by kind of node, and the nodes that only one side has."""
+    """Verdict changes per group of nodes with equal rules, and the nodes that only one side has."""
 
     kinds: Sequence[GroupComparison]
     only_old: Sequence[str]
@@ -35,24 +35,24 @@ class FleetComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both sides have the same nodes and no packet is treated differently."""
+        """True if both sides have the same nodes and give every packet the same verdict."""
         return not (self.only_old or self.only_new or any(each.changes for each in self.kinds))
 
     @property
     def nodes(self) -> int:
-        """The number of nodes of either side."""
+        """Number of nodes that at least one side has."""
         return sum(len(each.nodes) for each in self.kinds) + len(self.only_old) + len(self.only_new)
 
 
 def compare_node(old: Side, new: Side, world: SelectionOptions, allowed: Budget) -> tuple[VerdictChange, ...]:
-    """Return the packets that two sides treat differently on one node."""
+    """Return the packets to which two sides give different verdicts on one node."""
     before = ruleset_at(old.where, old.ipset, world)
     after = before if new == old else ruleset_at(new.where, new.ipset, world)
     return compare(before, after, families_at(old.where, new.where), allowed)
 
 
 def compare_nodes(old: str, new: str, world: SelectionOptions, executor: str, allowed: Budget) -> FleetComparison:
-    """Return the packets that two clusters treat differently, on every node."""
+    """Return the packets to which two clusters give different verdicts, for every node."""
     before = state_at(old, world)
     after = before if new == old else state_at(new, world)
     with executor_of(executor) as workers:

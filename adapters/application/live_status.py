@@ -1,4 +1,4 @@
-"""Status of policies on a node: their phases, and on the node itself who keeps it and how it differs.
+"""Status of policies on a node: their phases; from the node itself, the process that holds its lock, and its drift.
 
 Input are a selection and access to the node; output are values. Errors: ``Refused`` and ``UnknownNode`` of the
 selection, ``KernelError`` of the node.
@@ -18,14 +18,18 @@ from engine.status.policy_status import PolicyStatus, node_policy_statuses
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """A node as it is now; ``kept_by`` and ``switched_off`` are empty where nobody keeps it or it is not off."""
+    """Present status of a node.
+
+    ``kept_by`` describes the nodewall process that holds the lock of the node, empty if there is none.
+    ``switched_off`` is the path of the kill switch file, empty if it does not exist.
+    """
 
     node: str
     kept_by: str
     switched_off: str
     backend: str
     operations: Sequence[str]
-    """Changes that lead to the desired rules."""
+    """Operations that would lead from the rules in the kernel to the desired rules."""
 
 
 def policy_statuses(selection: Selection) -> tuple[PolicyStatus, ...]:
@@ -34,7 +38,7 @@ def policy_statuses(selection: Selection) -> tuple[PolicyStatus, ...]:
 
 
 def live_status(selection: Selection, access: NodeAccess) -> LiveStatus:
-    """Return the status of the selected node itself."""
+    """Return the present status of the selected node; raises ``KernelError`` where its rules cannot be read."""
     kernel, switch = access.kernel(selection.backend), switch_of(access.netns)
     operations = [str(op_of(change)) for change in diff(kernel.observe(), selection.desired.ruleset)]
     off = str(switch) if switch.exists() else ""

@@ -30,7 +30,7 @@ from simulator.symbolic import Budget
 
 @dataclass(frozen=True, slots=True)
 class NodeAccess:
-    """A node, reached through one of its network namespaces."""
+    """Access to a node through one of its network namespaces."""
 
     netns: str = ""
 
@@ -39,21 +39,24 @@ class NodeAccess:
         return observe(node, SystemRunner(self.netns, held), self.netns)
 
     def lock(self) -> AbstractContextManager[NetnsHold]:
-        """Return a context in which no other nodewall changes the node."""
+        """Return a context that holds the lock of the node, so that no other nodewall changes its rules."""
         return node_lock(self.netns)
 
     def check_settled(self) -> None:
-        """Refuse to go on while an apply awaits confirmation."""
+        """Raise ``Refused`` while an apply awaits confirmation."""
         settled(self.netns)
 
     def confirmed_within(
         self, seconds: float | None, backend: BackendName, record: tuple[str, ...]
     ) -> AbstractContextManager[None]:
-        """Return a context whose changes are rolled back unless they are confirmed in time; None is never."""
+        """Return a context whose changes are rolled back unless they are confirmed within ``seconds``.
+
+        None disables the rollback. ``record`` is the path of the log, the node and the sequence; or empty.
+        """
         return confirmed_within(seconds, self.netns, backend, record)
 
     def kernel(self, backend: BackendName, held: NetnsHold | None = None) -> ToolBackend:
-        """Return the kernel's rules and sets, by a backend of iptables."""
+        """Return the backend that reads and writes the rules and sets of the node."""
         return wiring.kernel(self.netns, backend, held)
 
     def guard(self, state: ClusterState, node: str, budget: Budget) -> Verifier:
@@ -61,21 +64,26 @@ class NodeAccess:
         return wiring.verifier(state, node, self.netns, budget)
 
     def guards(self, node: str, budget: Callable[[], Budget]) -> StateVerifier:
-        """Return the lockout guard that goes on from state to state."""
+        """Return a lockout guard that follows the cluster state, with the limits for each proof."""
         return NodeGuard(node, self.netns, budget)
 
     def rule_changes(self, backend: BackendName) -> RuleWatch:
-        """Return what tells of changed rules, whoever changes them."""
+        """Return a watch for rule changes by any program."""
         return wiring.rule_changes(backend, self.netns)
 
     def wakeups(self, rules: int | None, log: LogWatch | None) -> Wakeups:
-        """Return the clock of an agent, and its wait for changed rules and a written log."""
+        """Return the clock of an agent, which also waits for changed rules and writes to the log.
+
+        Args:
+            rules: the descriptor that becomes readable after rules changed; None to poll.
+            log: the watch for the log; None to poll.
+        """
         return SystemWakeups(rules, log)
 
     def kill_switch(self, withdraw: Callable[[], object]) -> KillSwitch:
-        """Return the switch that takes all rules off the node, by ``withdraw``."""
+        """Return the kill switch of the node, which removes all rules by calling ``withdraw``."""
         return FileKillSwitch(self.netns, withdraw)
 
     def forget_connections(self, rules: Ruleset, held: NetnsHold | None = None) -> int:
-        """Delete tracked connections of the node that the rules would not admit, and return the number."""
+        """Delete tracked connections of the node that the rules do not admit; return their number."""
         return ConnectionTable(SystemRunner(self.netns, held)).enforce(rules)

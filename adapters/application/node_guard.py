@@ -19,7 +19,7 @@ from simulator.symbolic import Budget
 
 
 class StateVerifier(Verifier, Protocol):
-    """Verifier that judges as one cluster state demands."""
+    """Verifier that judges plans by one cluster state, which can be replaced."""
 
     def judge_in(self, state: ClusterState) -> None:
         """Judge plans by this state from now on."""
@@ -27,24 +27,27 @@ class StateVerifier(Verifier, Protocol):
 
 
 class NodeGuard:
-    """The guard of the state that was named last; each judgement may take what ``budget`` says as it begins."""
+    """Lockout guard for the most recent cluster state; ``budget`` returns the limits for each judgement."""
 
     def __init__(self, node: str, netns: str, budget: Callable[[], Budget]) -> None:
         self._node, self._netns, self._budget = node, netns, budget
         self._guard = LockoutGuard()
 
     def judge_in(self, state: ClusterState) -> None:
-        """Judge from now on as it is right in this state."""
+        """Judge plans by this state from now on."""
         guard = wiring.verifier(state, self._node, self._netns, self._guard.budget)
         if guard != self._guard:
             self._guard = guard
 
     def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:
-        """Return what speaks against a plan."""
+        """Return the proof of a plan, with the objections to it."""
         self._guard.budget = self._budget()
         return self._guard.judge(before, after, passages)
 
     def differing_packets(self, one: Ruleset, other: Ruleset) -> str:
-        """Return which packets two rulesets treat differently."""
+        """Describe packets to which two rulesets give different verdicts; return an empty string if there are none.
+
+        If the budget is too small for a proof, return the reason instead.
+        """
         self._guard.budget = self._budget()
         return self._guard.differing_packets(one, other)

@@ -27,7 +27,7 @@ from simulator.analysis.compare import VerdictChange, compare
 from simulator.symbolic import Budget
 
 Note = Callable[[str], object]
-"""Receives a remark for the user, as soon as it is known."""
+"""Shows the user a note, as soon as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ApplyTarget:
 
     @classmethod
     def of(cls, selection: Selection, access: NodeAccess, watch: Stopwatch) -> "ApplyTarget":
-        """Return the target that a selection has on the node; its time counts as stage ``compile``."""
+        """Compile the desired rules of the selected node; the time is measured as stage ``compile``."""
         declared, node, seen = selection.state, selection.node, selection.state
         if not selection.options.interfaces:
             seen = replace(declared, hosts=declared.hosts.set(node, access.observe_host(node)))
@@ -51,14 +51,14 @@ class ApplyTarget:
 
     @property
     def host(self) -> HostObserved | None:
-        """The host facts that the desired rules rest on and the declared state lacks; None where it lacks none."""
+        """Observed host facts, if the desired rules depend on facts that the declared state lacks; else None."""
         if self.seen is self.declared or not self.desired.options.enabled:
             return None
         known = resolve(self.declared, self.node), options_of(self.declared, self.node)
         return None if known == (self.desired.rules, self.desired.options) else self.seen.hosts[self.node]
 
     def notes(self) -> Iterator[str]:
-        """Yield the limits of the policies, which an operator should know before they are enforced."""
+        """Yield notes on limits of the policies that an operator should know before they are applied."""
         names = {rule.policy for rule in self.desired.rules if rule.plane is Plane.NODES}
         for name in sorted(names & {*self.declared.policies}):
             for note in notes_of(self.declared, self.desired, name):
@@ -67,14 +67,14 @@ class ApplyTarget:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A proposal, and the packets that it changes; None where the budget was too small to find them."""
+    """A proposal, and its effect on verdicts; the effect is None if the budget was too small to compute it."""
 
     proposal: Proposal
     effect: tuple[VerdictChange, ...] | None
 
 
 def plan(selection: Selection, access: NodeAccess, budget: Callable[[], Budget], note: Note) -> Planned:
-    """Return the plan for the selected node; nothing is written."""
+    """Return the plan for the selected node without applying it; pass notes for the user to ``note``."""
     target = ApplyTarget.of(selection, access, wiring.SystemStopwatch())
     tell_notes(target, note)
     allowed = budget()
@@ -87,20 +87,20 @@ def plan(selection: Selection, access: NodeAccess, budget: Callable[[], Budget],
 
 
 def tell_notes(target: ApplyTarget, note: Note) -> None:
-    """Pass on the notes of a target."""
+    """Pass the notes of a target to ``note``."""
     for each in target.notes():
         note(each)
 
 
 def proposal_of(wanted: DesiredRuleset, kernel: Kernel, guard: Verifier) -> Proposal:
-    """Return the proved way from what a kernel holds to the desired rules."""
+    """Return the plan from the rules in the kernel to the desired rules, with its proof."""
     return propose(wanted.ruleset, kernel, guard, wiring.SystemStopwatch())
 
 
 def effect_of(proposal: Proposal, wanted: DesiredRuleset, allowed: Budget) -> tuple[VerdictChange, ...] | None:
-    """Return the packets that a plan changes, None where the budget is too small to find them.
+    """Return the verdict changes of a plan, or None if the budget is too small to compute them.
 
-    Each change names the deciding rule, also where one kernel rule serves many.
+    Each change names the deciding policy rule, even if one kernel rule serves several policy rules.
     """
     reached = proposal.reached
     if wanted.options.layout is not Layout.LINEAR:

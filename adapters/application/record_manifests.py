@@ -17,19 +17,34 @@ from engine.state.fold import ClusterState
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Number of events appended or, where there are faults, of refusals; ``sequence`` is the newest of the log."""
+    """Result of a recording.
+
+    ``events`` is the number of appended events; if there are faults, that of recorded refusals. ``sequence`` is the
+    newest sequence of the log.
+    """
 
     events: int
     sequence: int
     faults: tuple[Fault, ...] = ()
     known: int | None = None
-    """First event of an earlier append under the same id, which then is not repeated."""
+    """First sequence of an earlier append with the same id, which is not repeated; None if there was none."""
 
 
 def record_manifests(
     log: RecordedLog, files: Sequence[str], mode: SubmitMode, config: str | None, known_by: str | None
 ) -> Recorded:
-    """Append what manifests and a configuration file change, all of it or, where there are faults, the refusals."""
+    """Append all changes that manifests and a configuration file declare; if there are faults, only the refusals.
+
+    Args:
+        log: the event log.
+        files: paths of manifests; ``-`` is standard input.
+        mode: the effect of the manifests: declare, delete or sync.
+        config: path of a configuration file to record too, if any.
+        known_by: id of the append. An append with an id that the log holds already is not repeated.
+
+    Raises:
+        LogError: the log cannot be read or written.
+    """
     if known_by and log.exists and (known := log.sequence_of(known_by)):
         return Recorded(0, log.last_sequence(), known=known)
     state = Snapshots(log).reached()[0] if log.exists else ClusterState()

@@ -24,10 +24,10 @@ _EXPECTED = "expected"
 
 
 def folders(paths: Iterable[str]) -> tuple[Path, ...]:
-    """Return the scenario folders that the paths are or hold, sorted.
+    """Return the scenario folders among the paths and one level below them, sorted within each path.
 
     Raises:
-        Refused: a path is no scenario folder and holds none.
+        Refused: a path is not a scenario folder and contains none.
     """
     found: list[Path] = []
     faults: list[Fault] = []
@@ -45,7 +45,7 @@ def load_scenario(folder: Path) -> Scenario:
     """Return the scenario in a folder.
 
     Raises:
-        Refused: for every fault in its files.
+        Refused: the files have faults; the error lists them.
     """
     source = str(folder / CASE)
     documents = read_yaml((folder / CASE).read_text(encoding="utf-8", errors="surrogateescape"), source)
@@ -66,7 +66,7 @@ def load_scenario(folder: Path) -> Scenario:
 
 
 def _unrefused(folder: Path, refused: RefusedManifest, state: ClusterState) -> Iterator[str]:
-    """Yield the faults that a manifest ought to have in a state, and has not."""
+    """Yield a message for each fault that the scenario expects of a manifest, and that was not found."""
     try:
         changes_of(state, [str(folder / refused.manifest)])
         found: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def _unrefused(folder: Path, refused: RefusedManifest, state: ClusterState) -> I
 
 
 def write_expected(folder: Path, texts: Mapping[Tool, str]) -> None:
-    """Put what was compiled on record as what is expected."""
+    """Write the compiled texts as the expected ones."""
     (folder / _EXPECTED).mkdir(exist_ok=True)
     for tool, text in texts.items():
         _golden(folder, tool).write_text(text, encoding="utf-8")

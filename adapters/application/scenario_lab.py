@@ -22,15 +22,15 @@ from scenarios.case import Scenario
 from simulator.guard.guard import TrustingVerifier
 from simulator.packets import Address, ConnState, Packet, protocol_names, to_wire
 
-_CONNECTABLE = {protocol_names.TCP, protocol_names.UDP}  # which an ordinary program can try
-_FIRST_PORT = 40000  # of injected packets that name no source port
+_CONNECTABLE = {protocol_names.TCP, protocol_names.UDP}  # protocols for which a program can open a connection
+_FIRST_PORT = 40000  # first source port for injected packets that name none
 TIMEOUT = 0.6
 """Seconds without an answer after which a connection counts as dropped; the network is one bridge."""
 
 
 @dataclass(slots=True)
 class ScenarioLab:
-    """A lab in which every node and host of a scenario is a network namespace."""
+    """Lab in which each node and host of a scenario is a network namespace."""
 
     lab: Lab
     node: str
@@ -41,11 +41,11 @@ class ScenarioLab:
 
     @property
     def netns(self) -> str:
-        """The network namespace of the node that is asked."""
+        """Network namespace of the node whose rules are tested."""
         return self.lab.netns(self.node)
 
     def try_all(self, packets: Sequence[Packet]) -> list[DeliveryOutcome | None]:
-        """Return what becomes of a real connection for each packet, None where it cannot be one."""
+        """Try a real connection for each packet; return the outcomes, None for packets that cannot be one."""
         tried = [index for index, packet in enumerate(packets) if self._possible(packet)]
         ways = [self._way(packets[index]) for index in tried]
         found = self.lab.connect_all(ways, timeout=TIMEOUT)
@@ -55,17 +55,19 @@ class ScenarioLab:
         return outcomes
 
     def _possible(self, packet: Packet) -> bool:
+        """Return True if the packet can be the first of a real connection between two hosts of the lab."""
         known = packet.src in self._owners and packet.dst in self._owners and packet.sport is None
         here = {packet.in_interface, packet.out_interface} <= {"", "eth0"}
         return known and here and packet.protocol in _CONNECTABLE and packet.state is ConnState.NEW
 
     def _way(self, packet: Packet) -> tuple[str, str, int, int]:
+        """Return source host, destination address, port and protocol of a connection."""
         return self._owners[packet.src], str(packet.dst), packet.dport or 0, packet.protocol
 
 
 @contextmanager
 def staged(scenario: Scenario) -> Iterator[ScenarioLab]:
-    """Build the scenario's network; nothing is in force on its node yet."""
+    """Build the network of the scenario in the block; no rules are applied on its node yet."""
     others = [LabHost(name, addresses) for name, addresses in sorted(scenario.case.hosts.items())]
     nodes = [LabHost(name, _addresses(scenario, name)) for name in sorted(scenario.state.nodes)]
     with Lab((*nodes, *others)) as lab:
@@ -77,7 +79,10 @@ def _addresses(scenario: Scenario, node: str) -> tuple[str, ...]:
 
 
 def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: BackendName) -> list[DeliveryOutcome | None]:
-    """Return what a kernel does to the packets with the scenario's rules in force, None where it was not tried."""
+    """Send the packets through a real kernel with the rules of the scenario, and return their outcomes.
+
+    The outcome is None for a packet that cannot be sent.
+    """
     with staged(scenario) as stage:
         _enforce(scenario, stage.netns, backend)
         outcomes = stage.try_all(packets)
@@ -95,7 +100,7 @@ def _enforce(scenario: Scenario, netns: str, backend: BackendName) -> None:
 
 
 def _injected(scenario: Scenario, packets: Sequence[Packet], backend: BackendName) -> list[DeliveryOutcome | None]:
-    """Return what becomes of packets that are injected, None for those of states that none can be brought into."""
+    """Inject the packets and return their outcomes, None for fragments and connection states that cannot be set up."""
     if not any(map(_injectable, packets)):
         return [None] * len(packets)
     with InjectionRig(_addresses(scenario, scenario.case.node), scenario.case.interfaces) as rig:
@@ -111,7 +116,7 @@ def _injectable(packet: Packet) -> bool:
 
 
 def _of_its_own(packet: Packet, number: int) -> Packet:
-    """Return the packet as one of a flow of its own, where it does not say of which it is."""
+    """Return the packet with its own source port or ICMP id if it names none, so that it starts its own flow."""
     if packet.protocol in protocol_names.PORT_PROTOCOLS:
         return packet if packet.sport is not None else replace(packet, sport=_FIRST_PORT + number)
     return packet if packet.icmp is None or packet.icmp_id is not None else replace(packet, icmp_id=number + 1)
@@ -130,7 +135,7 @@ def _put(rig: InjectionRig, packet: Packet) -> DeliveryOutcome:
 
 
 def _establish(rig: InjectionRig, packet: Packet, backend: BackendName) -> None:
-    """Make the connection that a packet belongs to, past the rules: one before them lets all through meanwhile."""
+    """Establish the connection of a packet; a temporary rule before all others accepts its packets."""
     runner = SystemRunner(rig.netns)
     tables = f"{'iptables' if packet.family is Family.IPV4 else 'ip6tables'}-{backend}"
     for hook in (Hook.INPUT, Hook.OUTPUT):

@@ -36,7 +36,7 @@ _MOMENT = "a sequence or an RFC 3339 time with zone"
 
 @dataclass(frozen=True, slots=True)
 class SelectionOptions:
-    """What a user said about the world; see the command line contract for each."""
+    """Options that select a cluster, a node or rules; the command line reference describes each."""
 
     files: tuple[str, ...] = ()
     log: str | None = None
@@ -53,48 +53,48 @@ class SelectionOptions:
 
     @property
     def raw(self) -> bool:
-        """Whether raw text was given."""
+        """True if raw text of iptables-save, ip6tables-save or ipset save is given."""
         return any((self.ipv4, self.ipv6, self.ipset))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Cluster, node and rules that a user selected, each loaded when first asked for and then kept.
+    """Selected cluster, node and rules, each loaded at the first use and then cached.
 
-    So a command reads its files and standard input once, and compiles once, however often it asks. The properties raise
-    what the functions of the same purpose below raise.
+    So a command reads its files and standard input once, and compiles once. The properties raise the errors of the
+    functions below that have the same purpose.
     """
 
     options: SelectionOptions
 
     @cached_property
     def state(self) -> ClusterState:
-        """The cluster state that manifests or a log give."""
+        """Cluster state from manifests or a log."""
         return state_of(self.options)
 
     @cached_property
     def node(self) -> str:
-        """The node that was named."""
+        """Name of the selected node."""
         return node_of(self.options)
 
     @property
     def config(self) -> Configuration:
-        """The configuration of the cluster state."""
+        """Configuration of the cluster state."""
         return self.state.config
 
     @property
     def backend(self) -> BackendName:
-        """The backend that was asked for, on the command line or else by the configuration."""
+        """Backend from the command line, else from the configuration."""
         return backend_of(self.options, self.state)
 
     @cached_property
     def desired(self) -> DesiredRuleset:
-        """The rules that the cluster state gives the node, compiled."""
+        """Compiled rules of the node."""
         return desired_ruleset(self.state, self.node)
 
     @cached_property
     def rules(self) -> tuple[Ruleset, DesiredRuleset | None]:
-        """The selected ruleset, and what it is compiled from unless it is text or observed."""
+        """Selected ruleset, and its compilation; the latter is None for raw text and the running kernel."""
         options = self.options
         given = [bool(options.files), bool(options.log), options.raw, options.live]
         if sum(given) != 1:
@@ -107,11 +107,11 @@ class Selection:
 
 
 def state_of(options: SelectionOptions) -> ClusterState:
-    """Return the cluster state that manifests or a log give.
+    """Return the cluster state from manifests or a log.
 
     Raises:
-        Refused: none or both were given, or what was given does not parse.
-        LogError: the log cannot be read or trusted.
+        Refused: neither or both are given, or the input does not parse.
+        LogError: the log cannot be read or verified.
     """
     if bool(options.files) == bool(options.log) or options.raw:
         raise Refused((Fault("", "a cluster is needed", "one of -f PATH and --log PATH"),))
@@ -122,7 +122,7 @@ def state_of(options: SelectionOptions) -> ClusterState:
 
 
 def _configured(state: ClusterState, options: SelectionOptions) -> ClusterState:
-    """Return the state with what the user said of the node; it remains the state at its sequence."""
+    """Return the state with the user's configuration and interfaces of the node; its sequence does not change."""
     config = configured(options, state.config)
     hosts = state.hosts
     if options.interfaces and options.node:
@@ -132,28 +132,28 @@ def _configured(state: ClusterState, options: SelectionOptions) -> ClusterState:
 
 
 def configured(options: SelectionOptions, config: Configuration) -> Configuration:
-    """Return what a configuration amounts to with what the user and the environment say."""
+    """Return a configuration with the values of the user's file and of environment variables in it."""
     return load(options.config, os.environ, config).config
 
 
 def told(node: str, interfaces: Sequence[str], resolvers: Sequence[str]) -> HostObserved:
-    """Return what is known of a node's host, interfaces in an order that does not depend on how they were told."""
+    """Return the host facts of a node, with the interfaces sorted so that their input order does not matter."""
     return HostObserved(node=node, interfaces=tuple(sorted(interfaces)), resolvers=tuple(resolvers))
 
 
 def config_changes(state: ClusterState, path: str | None) -> tuple[EventBody, ...]:
-    """Return the event by which a configuration file changes a state, if it does."""
+    """Return the event that a configuration file causes in a state, or nothing if it changes nothing."""
     config = load(path, {}).config if path else state.config
     return (ConfigDeclared(config=config),) if config != state.config else ()
 
 
 def backend_of(options: SelectionOptions, state: ClusterState) -> BackendName:
-    """Return the backend that was asked for, on the command line or else by the configuration."""
+    """Return the backend from the command line, else from the configuration."""
     return options.backend or BackendName(state.config.backend)
 
 
 def declared_state(files: Iterable[str]) -> ClusterState:
-    """Return the state of a cluster that consists of what the manifests declare."""
+    """Return the state of a cluster that holds only the objects of the manifests."""
     state = ClusterState()
     for body in changes_of(state, files):
         state = evolve(state, body)
@@ -163,7 +163,11 @@ def declared_state(files: Iterable[str]) -> ClusterState:
 def changes_of(
     state: ClusterState, files: Iterable[str], mode: SubmitMode = SubmitMode.DECLARE
 ) -> tuple[EventBody, ...]:
-    """Return the events by which manifests change a state; ``-`` among the files is standard input."""
+    """Return the events that manifests cause in a state; the file ``-`` is standard input.
+
+    Raises:
+        Refused: the manifests have faults; the error lists them.
+    """
     judgement = judged(state, files, mode)
     if judgement.faults:
         raise Refused(judgement.faults)
@@ -171,21 +175,26 @@ def changes_of(
 
 
 def judged(state: ClusterState, files: Iterable[str], mode: SubmitMode) -> AdmissionResult:
-    """Return what manifests change in a state, or every reason why not; ``-`` is standard input."""
+    """Return the events that manifests cause in a state, or all their faults; the file ``-`` is standard input."""
     return scan(tuple(files), sys.stdin).judged(state, mode)
 
 
 def _state_at(path: str, at: str | None) -> ClusterState:
-    """Return the state of a log after a sequence or at a time, the present one where none is given."""
+    """Return the state of a log after a sequence or at a time; None means the current state."""
     log = wiring.event_log(path)
     return Snapshots(log).reached(sequence_of(log, at, "--at"))[0]
 
 
 def sequence_of(log: LogReader, moment: str | None, option: str) -> int | None:
-    """Return the sequence that an option gives, or that of the time it gives; None where it gives nothing.
+    """Return the sequence that an option names directly or by a time; None if the option is not given.
+
+    Args:
+        log: the log that converts a time to a sequence.
+        moment: a sequence, or an RFC 3339 time with zone.
+        option: the name of the option, for errors.
 
     Raises:
-        Refused: it is neither.
+        Refused: the text is neither a sequence nor such a time.
     """
     if moment is None:
         return None
@@ -193,19 +202,19 @@ def sequence_of(log: LogReader, moment: str | None, option: str) -> int | None:
 
 
 def node_of(options: SelectionOptions) -> str:
-    """Return the node asked for; raise ``Refused`` where none was named."""
+    """Return the name of the selected node; raise ``Refused`` if none is given."""
     if not options.node:
         raise Refused((Fault("--node", "missing", "the name of the node whose rules are meant"),))
     return options.node
 
 
 def ruleset_of(options: SelectionOptions) -> Ruleset:
-    """Return the ruleset the world amounts to: compiled for a node, read from text, or observed."""
+    """Return the selected ruleset: compiled for a node, read from raw text, or observed in the kernel."""
     return Selection(options).rules[0]
 
 
 def families_of(options: SelectionOptions) -> tuple[Family, ...]:
-    """Return the families whose rules a world tells; raw text of one says nothing of the other."""
+    """Return the address families that a selection covers; raw text of one family does not cover the other."""
     if not options.raw:
         return tuple(Family)
     texts = {Family.IPV4: options.ipv4, Family.IPV6: options.ipv6}
@@ -213,7 +222,7 @@ def families_of(options: SelectionOptions) -> tuple[Family, ...]:
 
 
 def families_at(*sides: str) -> tuple[Family, ...]:
-    """Return the families that all sides of a comparison tell, each as `ruleset_at` takes it."""
+    """Return the address families that all sides of a comparison cover; `ruleset_at` describes the syntax of a side."""
     other = {"ipv4:": Family.IPV6, "ipv6:": Family.IPV4}
     lacking = {other[side[:5]] for side in sides if side[:5] in other}
     return tuple(family for family in Family if family not in lacking)
@@ -223,7 +232,7 @@ def state_at(where: str, options: SelectionOptions) -> ClusterState:
     """Return the cluster of one side of a comparison: ``LOG@SEQ`` or the path of manifests.
 
     Raises:
-        Refused: it is neither, or what is there does not parse.
+        Refused: the side is the rules of one node, or the input does not parse.
     """
     kind, colon, _ = where.partition(":")
     if colon and kind in {"ipv4", "ipv6", "live"}:
@@ -241,8 +250,13 @@ def _cluster_at(where: str, options: SelectionOptions) -> SelectionOptions:
 def ruleset_at(where: str, ipset: str | None, options: SelectionOptions) -> Ruleset:
     """Return the ruleset of one side of a comparison.
 
-    ``where`` is ``ipv4:FILE``, ``ipv6:FILE`` (sets from ``ipset``), ``live:`` or ``live:NETNS``, ``LOG@SEQ`` or the
-    path of manifests.
+    Args:
+        where: ``ipv4:FILE``, ``ipv6:FILE``, ``live:``, ``live:NETNS``, ``LOG@SEQ``, or the path of manifests.
+        ipset: path of a file with the text of ipset save, allowed only with ``ipv4:`` and ``ipv6:``.
+        options: the node and its configuration.
+
+    Raises:
+        Refused: the input does not parse, or ``ipset`` is given for another kind of side.
     """
     kind, colon, rest = where.partition(":")
     if colon and kind in {"ipv4", "ipv6"}:
@@ -264,10 +278,10 @@ def _read_raw(options: SelectionOptions) -> Ruleset:
 
 
 def read_text(path: str) -> str:
-    """Return the text of a file; bytes that are no UTF-8 are kept as lone surrogates.
+    """Return the text of a file; bytes that are not valid UTF-8 become lone surrogates.
 
     Raises:
-        Refused: it cannot be read.
+        Refused: the file cannot be read.
     """
     try:
         return Path(path).read_text(encoding="utf-8", errors="surrogateescape")

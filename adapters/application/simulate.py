@@ -26,7 +26,7 @@ from simulator.traversal import arrive, send
 
 @dataclass(frozen=True, slots=True)
 class HostFiles:
-    """Files with a node's addresses and routes, as ``ip -json`` prints them."""
+    """Paths of files with the addresses and routes of a node, as ``ip -json`` prints them."""
 
     addresses: str | None = None
     routes: str | None = None
@@ -35,31 +35,35 @@ class HostFiles:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Where and how packets are judged."""
+    """Options of a simulation: hooks, connection tracking, trace and host facts."""
 
     hook: Hook | None = None
-    """The hook, instead of the one that a packet's interfaces imply."""
+    """Hook at which to judge; None means the hook that the interfaces of a packet imply."""
     all_hooks: bool = False
-    """Every hook on the path of a packet, with connection tracking, NAT and routing."""
+    """Judge at every hook on the path of a packet, with connection tracking, NAT and routing."""
     single: bool = False
-    """Each packet is judged by itself, with the connection state that it names."""
+    """Judge each packet independently, with the connection state that it names."""
     stateless: bool = False
-    """Each packet is judged as the first of its connection."""
+    """Judge each packet as the first of its connection."""
     trace: bool = True
-    """The answers have the path through the rules."""
+    """Include the path through the rules in the answers."""
     files: HostFiles = HostFiles()
 
     def answers(self, selection: Selection, packets: Iterator[Packet]) -> Iterator[Evaluation]:
-        """Return the answers for packets, in their order."""
+        """Yield the answer for each packet, in order.
+
+        Raises:
+            Refused: the options contradict each other, or a packet does not fit ``all_hooks``.
+        """
         self._check()
         ruleset, wanted = selection.rules
         found = self._judged(Walker(ruleset), packets, partial(self._host, selection))
         if wanted is None or wanted.options.layout is Layout.LINEAR:
-            return found  # rules alone do not tell whose they are, if they serve many
+            return found  # each rule serves one policy rule, or the policies are unknown
         return map(Attribution(linear_ruleset(wanted)).of, found)
 
     def _check(self) -> None:
-        """Refuse options that contradict each other."""
+        """Raise ``Refused`` for options that contradict each other."""
         if self.all_hooks and (self.hook or self.stateless):
             problem = "a packet's whole way passes every hook, and tracks connections"
             raise Refused((Fault("", problem, "--all-hooks without --hook and --stateless"),))
@@ -84,7 +88,7 @@ class Simulation:
         return (tracker.answer(walker, packet, self.hook) for packet in packets)
 
     def _host(self, selection: Selection) -> Host | None:
-        """Return what is known of the node: from files, or of the running one; None where nothing is."""
+        """Return addresses and routes of the node, from files or the running system; None if neither is given."""
         files, options = self.files, selection.options
         if files.addresses is None:
             return wiring.host(options.netns) if options.live else None
@@ -96,7 +100,11 @@ class Simulation:
 
 
 def oracle_of(selection: Selection) -> Callable[[Packet], Explanation]:
-    """Return what the policies of a cluster say of a packet; a raw ruleset has none."""
+    """Return a function that explains the verdict of a cluster's policies on a packet.
+
+    Raises:
+        Refused: the selection is raw text or the running kernel, which have no policies.
+    """
     if selection.options.raw or selection.options.live:
         raise Refused((Fault("--explain", "rules alone do not tell their policies", "manifests or a log"),))
     state, node = selection.state, selection.node

@@ -25,17 +25,24 @@ from simulator.symbolic import Budget
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Events that would be recorded, each with its object's changes, and their effect on a node."""
+    """Events that would be recorded, each with the changes of its object, and their effect on a node."""
 
     events: tuple[tuple[EventBody, ObjectDiff | None], ...]
     ops: tuple[Op, ...]
     effect: tuple[VerdictChange, ...]
     answers: tuple[tuple[Evaluation, Evaluation], ...]
-    """Of each packet, the answers before and after."""
+    """Answers for each packet, before and after the events."""
 
 
 def what_if(selection: Selection, mode: SubmitMode, packets: Sequence[Packet], budget: Callable[[], Budget]) -> WhatIf:
-    """Return what the selected manifests would change for the selected node."""
+    """Return the events and the effect that the selected manifests would have on the selected node.
+
+    Raises:
+        Refused: the manifests have faults.
+        UnknownNode: the cluster lacks the node after the events.
+        LogError: the log cannot be read or verified.
+        NoProof: the budget is too small to compare all packets.
+    """
     options, node = selection.options, selection.node
     before = derive(Selection(replace(options, files=())).state, node)
     judgement = judged(before.state, options.files, mode)

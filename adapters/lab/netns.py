@@ -24,34 +24,34 @@ PREFIX = "nodewall"
 HUB = "hub"
 
 QUIET: Mapping[str, str] = {
-    "ipv4/conf/all/rp_filter": "0",  # whatever source a packet has, it is judged by the rules only
+    "ipv4/conf/all/rp_filter": "0",  # only the rules judge a packet, also with a source that has no route back
     "ipv4/conf/default/rp_filter": "0",
-    "ipv4/icmp_ratelimit": "0",  # a refusal that was held back would look like a drop
+    "ipv4/icmp_ratelimit": "0",  # a rejection suppressed by the limit would look like a drop
     "ipv4/icmp_ratemask": "0",
     "ipv6/icmp/ratelimit": "0",
     "ipv6/icmp/ratemask": "0",
-    "ipv6/conf/all/accept_dad": "0",  # an address works from the moment it is there
+    "ipv6/conf/all/accept_dad": "0",  # an address works as soon as it is added
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/default/accept_ra": "0",
 }
-"""What every namespace has under /proc/sys/net, see ip-sysctl in the kernel's documentation."""
+"""Settings under /proc/sys/net for every namespace; see ip-sysctl in the kernel documentation."""
 
 PATIENT: Mapping[str, str] = {
-    "ipv4/neigh/eth0/mcast_solicit": "60",  # a neighbour who may not answer is a drop, not an unreachable host
+    "ipv4/neigh/eth0/mcast_solicit": "60",  # dropped neighbour discovery must look like a drop, not an unreachable host
     "ipv6/neigh/eth0/mcast_solicit": "60",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LabHost:
-    """A host of a lab and its addresses, of both families."""
+    """Host of a lab, with its IPv4 and IPv6 addresses."""
 
     name: str
     addresses: tuple[str, ...]
 
 
 class _Closing(ABC):
-    """A context that is made as it is entered, and closed even where that fails half way."""
+    """Context manager that creates resources on entry, and removes them even if the entry fails half way."""
 
     __slots__ = ()
 
@@ -73,14 +73,14 @@ class _Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Remove what was made, as far as it was."""
+        """Remove the resources that were created."""
 
 
 @dataclass(slots=True)
 class Namespaces(_Closing):
-    """Network namespaces ``nodewall-<pid>-<n>-<name>``, there while the context is entered.
+    """Network namespaces ``nodewall-<pid>-<n>-<name>`` that exist while the context is entered.
 
-    Entering it also removes what processes that are no longer there have left.
+    The entry also removes namespaces that ended processes have left.
     """
 
     names: tuple[str, ...]
@@ -99,31 +99,35 @@ class Namespaces(_Closing):
         return self._made[name]
 
     def batch(self, lines: Iterable[str], within: str = "") -> None:
-        """Give ip(8) many commands at once, in the namespace of that name, or in our own.
+        """Run several commands with one call of ip(8).
+
+        Args:
+            lines: the commands, without the word ``ip``.
+            within: the short name of the namespace, empty for this process's own.
 
         Raises:
-            ToolMissing: ip is not there.
-            KernelRefused: a command failed; those after it were not tried.
+            ToolMissing: ip is not installed.
+            KernelRefused: a command failed; the commands after it did not run.
         """
         where = ("-n", self[within]) if within else ()
         text = "".join(f"{line}\n" for line in lines)
         self.runner.run(["ip", *where, "-batch", "-"], text).or_refused("ip")
 
     def close(self) -> None:
-        """Remove what was made, as far as it was."""
+        """Remove the namespaces that were created and still exist."""
         there = set(namespaces())
         self._delete([made for made in self._made.values() if made in there])
         self._made = {}
 
     def _delete(self, names: Sequence[str]) -> None:
-        """Remove namespaces; one that another process removes at the same moment is no failure."""
+        """Remove namespaces; ignore one that another process removes at the same time."""
         if names:
             self.runner.run(["ip", "-force", "-batch", "-"], "".join(f"netns del {name}\n" for name in names))
 
 
 @dataclass(slots=True)
 class Lab(_Closing):
-    """A network of hosts, there while the context is entered; host names fit into a namespace's name."""
+    """Network of hosts that exists while the context is entered; host names must be valid in a namespace's name."""
 
     hosts: tuple[LabHost, ...]
     runner: Runner = field(default_factory=SystemRunner)
@@ -150,9 +154,9 @@ class Lab(_Closing):
 
     @contextmanager
     def listening(self, host: str, ports: Iterable[tuple[int, int]]) -> Iterator[None]:
-        """Listen at ``(protocol, port)`` pairs on all addresses of a host; 6 is TCP, 17 is UDP.
+        """Listen at ``(protocol, port)`` pairs on all addresses of a host in the block; 6 is TCP, 17 is UDP.
 
-        Listeners answer while `connect` or `connect_all` runs. Raises OSError where a port is taken.
+        The listeners answer only while `connect` or `connect_all` runs. Raises ``OSError`` where a port is in use.
         """
         addresses = next(each.addresses for each in self.hosts if each.name == host)
         mine = [(address, protocol, port) for address in addresses for protocol, port in ports]
@@ -164,14 +168,14 @@ class Lab(_Closing):
             self._hang_up(mine)
 
     def connect(self, source: str, address: str, port: int, protocol: int, timeout: float = 1) -> DeliveryOutcome:
-        """Return what becomes of a real connection (TCP) or of a request and its answer (UDP).
+        """Try a real TCP connection, or a UDP request with an answer, and return the outcome.
 
-        Where a host has the address but does not listen yet, it does from now on.
+        If a host has the address but does not listen yet, it listens from now on. ``timeout`` is in seconds.
         """
         return self.connect_all([(source, address, port, protocol)], timeout)[0]
 
     def connect_all(self, attempts: Sequence[tuple[str, str, int, int]], timeout: float = 1) -> list[DeliveryOutcome]:
-        """Make many connections ``(source host, address, port, protocol)`` at once, as `connect` does one."""
+        """Try several connections ``(source host, address, port, protocol)`` at the same time, as `connect` does."""
         owners = {address: host.name for host in self.hosts for address in host.addresses}
         for _source, address, port, protocol in attempts:
             if address in owners and (address, protocol, port) not in self._listeners:
@@ -207,11 +211,11 @@ class Lab(_Closing):
 
 
 def configure(netns: str, settings: Mapping[str, str]) -> None:
-    """Write values under /proc/sys/net of a network namespace; what this kernel or user cannot set is left alone."""
+    """Write settings under /proc/sys/net of a network namespace; skip those that do not exist here."""
 
     def write() -> None:
         for name, value in settings.items():
-            with suppress(FileNotFoundError):  # newer kernels have more, ordinary users see fewer
+            with suppress(FileNotFoundError):  # older kernels lack some, and ordinary users do not see all
                 Path("/proc/sys/net", name).write_text(value)
 
     inside(namespace_path(netns), write)
@@ -227,6 +231,7 @@ def _host_lines(host: LabHost) -> Iterator[str]:
 
 
 def _free_number(there: Iterable[str]) -> int:
+    """Return the smallest number that no namespace of this process has."""
     taken = {name.split("-")[2] for name in there if name.startswith(f"{PREFIX}-{os.getpid()}-")}
     return next(number for number in itertools.count() if str(number) not in taken)
 
@@ -236,5 +241,6 @@ def _orphans(there: Iterable[str]) -> list[str]:
 
 
 def _is_orphan(name: str) -> bool:
+    """Return True for a namespace of a lab whose process has ended."""
     words = name.split("-", 3)
     return len(words) == 4 and words[0] == PREFIX and words[1].isdigit() and not Path("/proc", words[1]).exists()

@@ -1,16 +1,16 @@
-"""Puts raw packets before a Linux kernel and reads off what its rules do with them.
+"""Injects raw packets into a Linux kernel, and observes the verdicts of its rules.
 
-A node namespace is joined by veth pairs to a peer namespace that carries no traffic of its own. The rules are loaded
-into the node by someone else and nothing is added to them; verdicts are read off what is seen where:
+A node namespace is joined by veth pairs to a peer namespace that carries no other traffic. The caller loads the rules
+into the node; this module adds none. It derives a verdict from the place where a packet is seen:
 
-- INPUT: frames are put on the wire at the peer. Raw sockets in the node see a packet only after the INPUT hook, so
-  seen is accepted. Otherwise an RST or an ICMP error for it on the wire is a rejection, and silence a drop.
-- OUTPUT: raw sockets in the node send. Seen on the wire (or on ``lo``) is accepted; an RST or an ICMP error for it
-  on ``lo`` is a rejection; otherwise dropped.
+- INPUT: the peer sends frames on the wire. Raw sockets in the node see a packet only after the INPUT hook, so a packet
+  that they see is accepted. An RST or an ICMP error for it on the wire is a rejection, and silence a drop.
+- OUTPUT: raw sockets in the node send. A packet that is seen on the wire or on ``lo`` is accepted. An RST or an ICMP
+  error for it on ``lo`` is a rejection, and silence a drop.
 
-What it cannot tell, since the kernel does not show it: REJECT sends nothing for an RST, for an ICMP error or for a
-wrong checksum, and the answer of a REJECT passes the OUTPUT chain itself; where that drops it, the verdict is drop.
-Fragments are not supported: the kernel puts them together first.
+Some rejections look like a drop. REJECT sends nothing for an RST, for an ICMP error or for a wrong checksum. The answer
+of a REJECT passes the OUTPUT chain, which may drop it. Fragments are not supported, because the kernel reassembles
+them before the rules.
 """
 
 import os
@@ -46,9 +46,9 @@ from adapters.system.process import namespace_path
 from engine.rulesets.model import Hook
 
 WINDOW = 64
-"""Packets between two looks at what became of them; small enough for the socket buffers of an ordinary user."""
+"""Packets that are sent before their outcomes are read; few enough for the socket buffers of an ordinary user."""
 
-MARKER = 0x88B5  # the EtherType that IEEE 802 leaves to experiments
+MARKER = 0x88B5  # EtherType that IEEE 802 reserves for local experiments
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
 NODE_MAC, GATEWAY_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 SO_RCVBUFFORCE, SOL_PACKET, PACKET_IGNORE_OUTGOING, IPV6_RECVPKTINFO = 33, 263, 23, 49  # not in the socket module
@@ -58,7 +58,7 @@ ETH0 = "eth0"
 
 SETTINGS: Mapping[str, str] = {
     **QUIET,
-    "netfilter/nf_conntrack_tcp_be_liberal": "1",  # injected segments have no sequence numbers to speak of
+    "netfilter/nf_conntrack_tcp_be_liberal": "1",  # injected segments have no valid sequence numbers
     "ipv4/conf/all/accept_local": "1",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv6/conf/all/accept_redirects": "0",
@@ -67,7 +67,7 @@ SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class PacketKey:
-    """The parts of an IP packet that tell it from others."""
+    """Parts of an IP packet that distinguish it from others."""
 
     src: bytes
     dst: bytes
@@ -81,7 +81,10 @@ class PacketKey:
 
     @property
     def refused(self) -> bytes | None:
-        """What this packet is a refusal of: an identity (ICMP error), or one without sequence number (RST)."""
+        """Identity of the packet that this packet rejects, None if it is no rejection.
+
+        After an RST, the identity lacks the sequence number.
+        """
         if self.protocol == 6 and self.payload[13] & 0x04:
             ports = self.payload[2:4] + self.payload[:2]
             return self.dst + self.src + bytes([6]) + ports
@@ -92,10 +95,10 @@ class PacketKey:
 
 
 def parsed(packet: bytes) -> PacketKey:
-    """Return the parts of an IP packet; what ICMP quotes may be cut short.
+    """Return the parts of an IP packet; a packet quoted by ICMP may be truncated.
 
     Raises:
-        ValueError: it is a fragment or no IP packet.
+        ValueError: the packet is a fragment, or not an IP packet.
     """
     if packet[0] >> 4 == 4:
         if int.from_bytes(packet[6:8]) & 0x3FFF:
@@ -114,10 +117,13 @@ def parsed(packet: bytes) -> PacketKey:
 
 
 class InjectionRig:
-    """A node in a scratch network and its verdicts, there while the context is entered; `netns` takes the rules."""
+    """Node in a scratch network that exists while the context is entered; load the rules into `netns`."""
 
     def __init__(self, addresses: Sequence[str], interfaces: Sequence[str] = (ETH0,)) -> None:
-        """Give the node these interfaces, and these addresses on the first; packets to others are no INPUT."""
+        """Create a node with these interfaces, and with these addresses on the first.
+
+        Packets to other unicast addresses cannot be judged at INPUT.
+        """
         self.addresses = tuple(addresses)
         self.interfaces = tuple(interfaces)
         self._packed = {ip_address(address).packed for address in addresses}
@@ -146,17 +152,21 @@ class InjectionRig:
 
     @property
     def netns(self) -> str:
-        """The name of the node's network namespace."""
+        """Name of the node's network namespace."""
         return self._namespaces["node"]
 
     def judge(self, hook: Hook, packets: Sequence[bytes], interface: str = "") -> list[DeliveryOutcome]:
-        """Return what the kernel does with each IP packet (with right checksums), in order, at INPUT or OUTPUT.
+        """Inject IP packets, and return the outcome of each at INPUT or OUTPUT, in order.
 
-        They come in at the interface, by default the first, or go out there, by default where routing leads.
+        Args:
+            hook: INPUT or OUTPUT.
+            packets: complete IP packets with correct checksums.
+            interface: the interface at which they arrive or leave. By default the first for INPUT; for OUTPUT, routing
+                chooses it.
 
         Raises:
-            ValueError: two packets cannot be told apart, one is a fragment, or one at INPUT is not for the node.
-            OSError: the kernel did not take a packet that no rule forbids, such as one without a route.
+            ValueError: two packets cannot be distinguished, one is a fragment, or one at INPUT is not for the node.
+            OSError: the kernel refused to send a packet for another reason than its rules, such as a missing route.
         """
         wires = [parsed(packet) for packet in packets]
         self._check(hook, wires)
@@ -170,7 +180,7 @@ class InjectionRig:
         return outcomes
 
     def forget(self) -> None:
-        """Make the node forget all connections, so that the same packets are new again (ctnetlink delete)."""
+        """Delete all tracked connections of the node, so that the same packets are new again (ctnetlink delete)."""
         with opened(namespace_path(self.netns), AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) as netlink:
             # nlmsghdr: length, type (subsystem 1, delete 2), flags (request, acknowledge), sequence, port; nfgenmsg
             netlink.send(struct.pack("=IHHIIBBH", 20, 0x0102, 0x5, 1, 0, 0, 0, 0))
@@ -195,15 +205,15 @@ class InjectionRig:
         return [_outcome(wire, accepted, refused) for wire in wires]
 
     def _settle(self, interface: str) -> tuple[list[PacketKey], list[PacketKey]]:
-        """Send a marker behind the packets and back behind their answers; return what passed peer and ``lo``.
+        """Send a marker after the packets, and one back after their answers; return the packets at the peer and ``lo``.
 
-        All is queued on one CPU, so what comes before the marker was dealt with before it.
+        One CPU processes all of them in order, so packets sent before the marker are complete when it arrives.
         """
         self._marks += 1
         mark = struct.pack("!6s6sHQ", NODE_MAC, GATEWAY_MAC, MARKER, self._marks)
         self._wires[interface].send(mark)
         _until(self._doors[interface], mark)
-        # Addressed to lo's own zero address, else its stack would take it for somebody else's.
+        # The destination is the zero MAC address of lo; with another one, the stack would treat it as for another host.
         lo_mark = bytes(6) + mark[6:]
         self._loop.send(lo_mark)
         loop = _until(self._loop, lo_mark)
@@ -211,10 +221,10 @@ class InjectionRig:
         return _until(self._wires[interface], mark), loop
 
     def _heard(self) -> set[bytes]:
-        """Return the identities of all that the raw sockets in the node have seen."""
+        """Return the identities of the packets that raw sockets in the node have seen."""
         heard = set()
         for (version, protocol), ear in self._ears.items():
-            with suppress(BlockingIOError):  # read empty
+            with suppress(BlockingIOError):  # no more packets
                 while True:
                     data, ancillary, _flags, sender = ear.recvmsg(0xFFFF, 64)
                     if version == 4:
@@ -225,9 +235,10 @@ class InjectionRig:
         return heard
 
     def _check(self, hook: Hook, wires: Sequence[PacketKey]) -> None:
+        """Check that packets can be distinguished and, for INPUT, are for the node; join their multicast groups."""
         seen: set[bytes] = set()
         for index, wire in enumerate(wires):
-            identity = wire.identity[:-4] if wire.protocol == 6 else wire.identity  # an RST tells no more
+            identity = wire.identity[:-4] if wire.protocol == 6 else wire.identity  # an RST quotes only the ports
             if identity in seen:
                 raise ValueError(f"packet {index} cannot be told from one before: same addresses, ports or payload")
             if hook is Hook.INPUT and ip_address(wire.dst).is_multicast:
@@ -237,7 +248,7 @@ class InjectionRig:
             seen.add(identity)
 
     def _join(self, group: bytes) -> None:
-        """Have the node take part in an IPv4 group; of IPv6's link-local ones it does so by itself."""
+        """Make the node join an IPv4 multicast group; it joins the link-local groups of IPv6 by default."""
         if len(group) == 4 and group not in self._joined:
             ear = self._open(AF_INET, IPPROTO_UDP)
             own = next(packed for packed in sorted(self._packed) if len(packed) == 4)
@@ -245,12 +256,14 @@ class InjectionRig:
             self._joined.add(group)
 
     def _outward(self, version: int, interface: str) -> socket:
+        """Open a raw socket in the node that sends by an interface; an empty name leaves the choice to routing."""
         out = self._open(AF_INET if version == 4 else AF_INET6, IPPROTO_RAW)
         if interface:
             out.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, interface.encode())
         return out
 
     def _listen(self, version: int, protocol: int) -> None:
+        """Open a raw socket in the node that receives a protocol, unless it is open already."""
         if (version, protocol) not in self._ears:
             ear = self._open(AF_INET if version == 4 else AF_INET6, protocol)
             if version == 6:
@@ -261,11 +274,12 @@ class InjectionRig:
         made = self._sockets.enter_context(opened(namespace_path(self._namespaces[name]), family, SOCK_RAW, protocol))
         try:
             made.setsockopt(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
-        except PermissionError:  # in a user namespace: as much as users may
+        except PermissionError:  # in a user namespace, the limit for ordinary users applies
             made.setsockopt(SOL_SOCKET, SO_RCVBUF, 1 << 24)
         return made
 
     def _tap(self, name: str, interface: str, ether_type: int) -> socket:
+        """Open a packet socket that sees the incoming frames of an interface."""
         tap = self._open(AF_PACKET, 0, name)
         tap.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         tap.bind((interface, ether_type))
@@ -284,13 +298,16 @@ class InjectionRig:
             "node",
         )
         self._namespaces.batch([f"link set {name} up" for name in self.interfaces], "peer")
-        # A route by a gateway needs the carrier that the peer has just brought up.
+        # A route via a gateway needs a carrier, which exists only after the peer's end is up.
         ways = enumerate(self.interfaces, 1)
         self._namespaces.batch([line for metric, name in ways for line in _routes(name, metric)], "node")
 
 
 def _cable(name: str, peer: str) -> Iterator[str]:
-    """Yield what makes an interface and the peer's end, with one neighbour: sources and destinations may be any."""
+    """Yield ip commands that create an interface and the peer's end of it.
+
+    A permanent neighbour entry for the gateway permits any source and destination address.
+    """
     yield f"link add {name} address {NODE_MAC.hex(':')} type veth peer name {name} netns {peer}"
     yield f"link set {name} addrgenmode none"
     yield f"link set {name} up"
@@ -326,7 +343,7 @@ def _until(tap: socket, mark: bytes) -> list[PacketKey]:
     found = []
     while (frame := _received(tap)) != mark:
         if int.from_bytes(frame[12:14]) in {ETH_P_IP, ETH_P_IPV6}:
-            with suppress(ValueError):  # a fragment is none of ours
+            with suppress(ValueError):  # this module injects no fragments
                 found.append(parsed(frame[14:]))
     return found
 
@@ -339,7 +356,7 @@ def _received(source: socket) -> bytes:
 
 @contextmanager
 def _one_cpu() -> Iterator[None]:
-    """Stay on one CPU: each has its own queue of received packets, and only within one is the order kept."""
+    """Stay on one CPU in the block, because the kernel keeps the order of packets only within the queue of one CPU."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:

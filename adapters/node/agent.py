@@ -1,8 +1,8 @@
-"""The agent of a node: hears of changes, brings them into force, and undoes what others do to its rules.
+"""Agent of a node: applies the desired rules after each change of the cluster state, and repairs drift.
 
-One thread and one loop, which sleeps until the kernel tells of a change, a moment comes that was set, or a signal. What
-is in force stays in force until the first plan is proved, whatever fails, and when the agent ends. Time and waiting
-come from :mod:`adapters.node.wakeups`, so that tests run the loop without waiting.
+One thread runs one loop. It sleeps until the kernel reports a change, a scheduled time comes, or a signal arrives. The
+rules in the kernel stay until the first plan is proved, after errors, and after the agent ends. Time and waiting come
+from :mod:`adapters.node.wakeups`, so that tests run the loop without waiting.
 """
 
 import math
@@ -27,77 +27,91 @@ from engine.state.fold import ClusterState
 _LOG = structlog.get_logger(__name__)
 
 _LISTEN, _LISTEN_BESIDES = 0.05, 0.5
-"""Seconds between two questions for news, and where it is told too that there may be any."""
+"""Seconds between two polls of the event source; the second value applies if writes to the log also end a wait."""
 
 _EAGER, _SOON = 0.1, 0.004
-"""For how many seconds what was written is waited for, as it can be read only a while later, and asked how often."""
+"""Seconds for which the log is polled more often after a write, and the seconds between these polls.
+
+A written event becomes readable only a short time after the wakeup.
+"""
 
 _LOOK, _SHARE = 1.0, 5
-"""Seconds between two looks at sets, which nobody tells of, or so many times what a look takes."""
+"""Seconds between two reads of all sets, or this multiple of the duration of a read if that is longer.
+
+The kernel does not report changes of sets, so they are polled.
+"""
 
 _ASK = 0.2
-"""Seconds between two questions whether rules have changed, where the kernel does not tell."""
+"""Seconds between two polls for changed rules, used if the kernel does not report them."""
 
 _HOST = 10.0
-"""Seconds between two looks at the host's interfaces and DNS servers."""
+"""Seconds between two reads of the host's interfaces and DNS servers."""
 
 _RETRIES = (1.0, 2.0, 5.0, 15.0, 30.0)
-"""Seconds until what failed is tried again."""
+"""Seconds before each retry after consecutive failures; the last value repeats."""
 
 
 class KillSwitch(Protocol):
-    """Takes a node's rules off it, as somebody there wants it."""
+    """Switch by which an operator removes all nodewall rules from a node."""
 
     @property
     def off(self) -> bool:
-        """Whether it is wanted so."""
+        """True if the rules must be off."""
         ...
 
     @property
     def path(self) -> str:
-        """What to change so that it is not."""
+        """Path of the file that switches the rules off while it exists."""
         ...
 
     def withdraw(self) -> object:
-        """Take all rules off the node."""
+        """Remove all rules of nodewall from the node."""
         ...
 
 
 @dataclass(slots=True)
 class Agent:
-    """Keeps a node as the source tells of it; ``judge_in`` is told the state that plans are judged in."""
+    """Loop that keeps the rules of a node as the event source declares them.
+
+    ``judge_in`` sets the cluster state by which the lockout guard judges plans.
+    """
 
     node: str
     source: EventSource
     keeper: RulesetEnforcer
     judge_in: Callable[[ClusterState], None]
     wakeups: Wakeups
-    """Time, and what ends a wait; the kernel and the source are polled where it does not tell of them."""
+    """Clock, and the events that end a wait; the kernel and the source are polled if their changes do not."""
     observe_host: Callable[[], HostObserved]
-    """Returns the interfaces and DNS servers that the node has now."""
+    """Returns the current interfaces and DNS servers of the node."""
     forget_connections: Callable[[Ruleset], object]
-    """Deletes tracked connections that rules would not admit."""
+    """Deletes tracked connections that the given rules do not admit."""
     enforced: Callable[[DesiredRuleset, Sequence[datetime]], object]
-    """Called whenever rules came into force, with the times of the events that wanted them."""
+    """Called after each successful apply, with the record times of the events that changed the desired rules."""
     switch: KillSwitch
-    """Says whether somebody on the node wants no rules there."""
+    """Kill switch; while it is off, the node has no rules of nodewall."""
     turned: Callable[[Derivation], float | None] = lambda _: None
-    """Called after every turn of the loop with what is wanted now; returns when there has to be another turn."""
+    """Called after each turn of the loop with the current derivation.
+
+    Returns the latest time of the next turn in seconds, by the clock of ``wakeups``; None means no limit.
+    """
     _derivation: Derivation = field(init=False)
     _due: dict[str, float] = field(default_factory=dict, init=False)
+    """Task name -> time when it is due; ``enforce`` is absent while no apply is needed."""
     _eager_until: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
     _off: bool = field(default=False, init=False)
     _held: object = field(default=None, init=False)
+    """The desired rules of the last successful apply, None before the first and while the switch is off."""
     _since: list[datetime] = field(default_factory=list, init=False)
-    """When it was put on record what is not in force yet."""
+    """Record times of events whose changes are not applied yet."""
     _looked: tuple[float, float] = field(default=(0.0, 0.0), init=False)
-    """When the last look began and ended."""
+    """Times when the last drift check began and ended."""
     _whole: float = field(default=0.0, init=False)
-    """When the next look has to be at everything."""
+    """Time from which a drift check reads all sets again."""
 
     def run(self, state: ClusterState) -> None:
-        """Keep the node until SIGTERM or SIGINT comes."""
+        """Run the loop until SIGTERM or SIGINT arrives, beginning with a cluster state."""
         self._derivation = derive(self._with_host(state), self.node)
         self._due = {"look": 0.0, "host": self.wakeups.now() + _HOST, "enforce": 0.0}
         if Wake.RULES not in self.wakeups.relevant_event:
@@ -113,7 +127,11 @@ class Agent:
                     self._told()
 
     def _told(self) -> None:
-        """Look at what has changed, but not all the time where others change their rules all the time."""
+        """Schedule a drift check after a report of changed rules.
+
+        The pause after the last check is at least its duration. So the agent does not check without end while other
+        programs change their rules without end.
+        """
         if not self.keeper.kernel.hear():
             return
         soon = max(self.wakeups.now(), self._looked[1] + self._looked[1] - self._looked[0], self.keeper.held_until)
@@ -131,7 +149,7 @@ class Agent:
         return max(0.0, min(min(self._due.values()) - now, listen))
 
     def _turn(self) -> None:
-        """Do what is due."""
+        """Perform all tasks that are due."""
         now = self.wakeups.now()
         self._hear(now)
         if now >= self._due.get("ask", now + 1):
@@ -148,7 +166,7 @@ class Agent:
         self._due["turn"] = self.turned(self._derivation) or math.inf
 
     def _switch_off(self, now: float) -> None:
-        """Take the rules off the node, once; they come back when the switch is on."""
+        """Remove the rules from the node once; the loop applies them again after the switch is on."""
         self._held, self._due["enforce"], self._due["look"] = None, now + _LISTEN, now + _LISTEN
         if self._off:
             return
@@ -176,13 +194,13 @@ class Agent:
 
     def _see_host(self, now: float) -> None:
         self._due["host"] = now + _HOST
-        give_back()  # much is free after the first proof, and after many changes
+        give_back()  # the first proof and a series of changes free much memory
         state = self._with_host(self._derivation.state)
         if state is not self._derivation.state:
             self._derivation = derive(state, self.node)
 
     def _with_host(self, state: ClusterState) -> ClusterState:
-        """Return the state with what the node is seen to have, put on record where it is new."""
+        """Return the state with the observed host facts; record them if they are new."""
         try:
             seen = self.observe_host()
         except NodewallError as error:
@@ -198,7 +216,7 @@ class Agent:
         del self._due["enforce"]
         wanted = self._derivation.desired
         if wanted is None:
-            return  # the node is not there, or not yet; what is in force stays
+            return  # the cluster lacks the node, perhaps not yet; the rules in the kernel stay
         self.keeper.journal.state = self._derivation.state
         try:
             self.judge_in(self._derivation.state)
@@ -211,7 +229,7 @@ class Agent:
         self.enforced(wanted, self._since)
         self._failures, self._held, self._since = 0, wanted, []
         if self.keeper.nodes.failed:
-            self._due["enforce"] = now + _RETRIES[-1]  # what the kernel lacks may come
+            self._due["enforce"] = now + _RETRIES[-1]  # the kernel may accept the refused rules later
 
     def _failed(self, error: NodewallError, now: float) -> None:
         self.keeper.failed(error)
@@ -219,7 +237,7 @@ class Agent:
         self._failures += 1
 
     def _look(self, now: float) -> None:
-        """See whether others changed what is ours, and put it right; what is there before the first apply stays."""
+        """Detect drift and repair it; before the first apply, change nothing."""
         if self._held is None:
             self._due["look"] = now + _LOOK
             return

@@ -25,7 +25,7 @@ MODULE = "adapters.application.commit_confirm_watchdog"
 READY, CANCELLED = "ready\n", "cancelled\n"
 
 _POLL = 0.05
-_ANSWER = 60.0  # seconds that are enough for a rollback
+_ANSWER = 60.0  # seconds to wait for a requested rollback
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class PendingConfirmation:
 
     @property
     def alive(self) -> bool:
-        """Whether an apply awaits confirmation and its watchdog still runs."""
+        """True if an apply awaits confirmation and its watchdog still runs."""
         with suppress(OSError, ValueError):
             number = int(self.pending.read_text(encoding="ascii"))
             return MODULE in command_line(number)
@@ -111,7 +111,7 @@ def settled(netns: str) -> None:
     """Check that no apply awaits confirmation.
 
     Raises:
-        Refused: one does.
+        Refused: an apply awaits confirmation.
     """
     if PendingConfirmation(netns).alive:
         raise Refused((Fault("", "an apply awaits confirmation", "nodewall confirm or nodewall rollback first"),))

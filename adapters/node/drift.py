@@ -22,18 +22,21 @@ from engine.rulesets.text.operations import op_of
 _LOG = structlog.get_logger(__name__)
 
 _SHOWN = 20
-"""Operations of a repair that are put on record."""
+"""Most operations of a repair that its event records."""
 
 _WINDOW, _FIGHT = 10.0, 30
-"""So many repairs in so many seconds are a fight: others undo what is repaired, again and again."""
+"""Length of the window in seconds, and the number of repairs in it from which repairs pause.
+
+So many repairs mean that another program undoes each of them.
+"""
 
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
-"""Seconds for which repairs are held back while a fight goes on, longer each time."""
+"""Seconds of consecutive pauses between repairs; the last value repeats."""
 
 
 @dataclass(slots=True)
 class RulesetEnforcer:
-    """Brings what is desired into force, and back into force; ``now`` is a monotonic clock in seconds."""
+    """Applies the desired rules and repairs drift; ``now`` is a monotonic clock in seconds."""
 
     kernel: CachedKernel
     nodes: NodeRuleReconciler
@@ -43,15 +46,15 @@ class RulesetEnforcer:
     _pause: int = field(default=0, init=False)
     _not_optimised: str = field(default="", init=False)
     _enforced: Ruleset = field(default_factory=Ruleset, init=False)
-    """Rules and sets as they were read back last; a plan that was refused since changed nothing."""
+    """Rules and sets that the last successful apply or repair verified; a refused plan does not change them."""
     held_until: float = field(default=0.0, init=False)
-    """Until when no repair is made."""
+    """Time until which no repair is made, by the clock ``now``."""
 
     def enforce(self, wanted: DesiredRuleset) -> None:
-        """Bring what is desired into force, but for rules that the kernel refuses.
+        """Apply the desired rules, except those that the kernel refuses.
 
         Raises:
-            NodewallError: it could not be; what was in force is.
+            NodewallError: the apply failed; the previous rules stay in the kernel.
         """
         self.nodes.replace_rules(wanted)
         self._enforced = self.nodes.latest.wanted
@@ -64,15 +67,15 @@ class RulesetEnforcer:
             _LOG.error("rule not in force", policy=each.policy, rule=each.rule, words=each.words)
 
     def failed(self, error: Exception) -> None:
-        """Put on record that something could not be brought into force."""
+        """Log and record a failed apply or repair."""
         _LOG.error("not in force", error=str(error))
         self.journal.failed(error)
 
     def repair(self) -> bool:
-        """Undo what others did to what is ours, and return whether there was anything to undo.
+        """Undo changes by other programs to nodewall's rules and sets; return True if there were any.
 
         Raises:
-            NodewallError: it could not be undone.
+            NodewallError: the repair failed.
         """
         if self.now() < self.held_until:
             return False
@@ -89,7 +92,7 @@ class RulesetEnforcer:
         return True
 
     def _held_back(self) -> float | None:
-        """Return for how long repairs are held back now, None where they are not."""
+        """Count a repair; return the seconds for which repairs now pause, None if they do not."""
         now = self.now()
         self._repairs = [time for time in self._repairs if time > now - _WINDOW] + [now]
         if len(self._repairs) < _FIGHT:

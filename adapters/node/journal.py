@@ -22,14 +22,15 @@ from engine.state.fold import ClusterState
 _LOG = structlog.get_logger(__name__)
 
 _TRIALS = 20
-"""How often an append begins anew because another writer came first."""
+"""Number of attempts to append that a concurrent append by another writer may defeat, before the last one."""
 
 
 @dataclass(slots=True)
 class Journal:
-    """The record of one node in a log, or none; ``state`` is what is being brought into force.
+    """Recorder of one node's outcomes; ``state`` is the cluster state that is being applied.
 
-    Where it is not ``required``, what cannot be put on record is done all the same, and said in the logs.
+    Without a ``log``, nothing is recorded. If recording is not ``required``, a failure to record is only logged and
+    the work continues.
     """
 
     node: str
@@ -38,14 +39,14 @@ class Journal:
     source: str = "nodewall apply"
     required: bool = True
     told: Callable[[EventBody], None] = lambda _: None
-    """Told of everything that was done, also where it could not be put on record."""
+    """Called with every event, even if it could not be recorded."""
     _fingerprints: RulesetDigests = field(default_factory=RulesetDigests, init=False)
 
     def begun(self, proposal: Proposal) -> None:
-        """Record that a way is about to be taken.
+        """Record a proposal, before its first step.
 
         Raises:
-            LogError: it could not be recorded.
+            LogError: recording is required and failed.
         """
         if self.log is None:
             return
@@ -60,7 +61,7 @@ class Journal:
         )
 
     def applied(self, nodes: NodeRuleReconciler) -> None:
-        """Record what is in force now, unless that is on record and nothing had to be done for it."""
+        """Record the applied rules, unless the log holds the same outcome already and no operation was needed."""
         if self.log is None:
             return
         outcome = RulesetApplied(
@@ -76,17 +77,19 @@ class Journal:
             self.append(outcome)
 
     def failed(self, error: Exception) -> None:
-        """Record that the state could not be brought into force, unless just that is on record."""
+        """Record that the state could not be applied, unless the last outcome in the log is the same failure."""
         outcome = ApplyFailed(node=self.node, wanted=self.state.sequence, words=str(error))
         known = self.state.outcomes.get(self.node)
         if not (isinstance(known, ApplyFailed) and known.words == outcome.words) or self.node in self.state.under_way:
             self.append(outcome)
 
     def append(self, body: EventBody) -> None:
-        """Append an event, whatever others append meanwhile: it names the sequence it is about.
+        """Append an event; try again if another writer appends at the same time.
+
+        A retry is safe, because the event itself names the sequence of the state to which it refers.
 
         Raises:
-            LogError: it could not be appended.
+            LogError: recording is required and failed.
         """
         self.told(body)
         try:

@@ -25,7 +25,7 @@ class FileKillSwitch:
 
     @property
     def off(self) -> bool:
-        """Whether the file exists, that is, the rules must be off."""
+        """True if the file exists, that is, the rules must be off."""
         return switch_of(self.netns).exists()
 
     @property

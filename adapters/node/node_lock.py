@@ -19,7 +19,7 @@ from engine.errors import Fault, Refused, safe_text
 FOLDER = Path("/run/nodewall")
 """Folder of the lock, switch and pending files, through which nodewall processes coordinate."""
 
-_PATIENCE = 15.0  # seconds that are enough for a tool that outlived its nodewall
+_PATIENCE = 15.0  # seconds to wait for the tools of a nodewall that has ended
 _POLL = 0.02
 
 
@@ -83,6 +83,7 @@ def pinned(netns: str = "") -> Iterator[int]:
 
 @contextmanager
 def _held(path: Path, patience: float) -> Iterator[int]:
+    """Hold the lock in the block, and yield the descriptor of its file, which holds the id of this process."""
     start, descriptor = time.monotonic(), _opened(path)
     try:
         _acquire(descriptor, start, patience)
@@ -109,12 +110,18 @@ def _opened(path: Path) -> int:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
+    """Return True if the open file still has this path."""
     with suppress(FileNotFoundError):
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     return False
 
 
 def _acquire(descriptor: int, start: float, patience: float) -> None:
+    """Take the lock; wait until ``patience`` seconds after ``start``, or longer for tools that an ended nodewall left.
+
+    Raises:
+        Refused: another process still holds the lock.
+    """
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

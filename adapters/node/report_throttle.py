@@ -3,7 +3,8 @@
 Input: the :class:`Derivation` after each turn of the agent's loop. Output: a :class:`NodeReport`, or None for a Node
 that the cluster does not have. A change is reported after 0.05 seconds of rest, or 1 second after the first change.
 
-Addresses that are not applied yet are no news for a policy whose version is applied, unless that lasts for 5 seconds.
+A policy whose version is applied stays reported as realized while only new addresses are not applied yet. After 5
+seconds, the delay is reported.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from engine.status.node_report import NodeReport, report_of
 from engine.status.policy_status import Phase, PolicyStatus
 
 _CALM, _GAP = 0.05, 1.0
-"""Seconds without a change before a report, and most seconds from the first change to a report."""
+"""Seconds without a change before a report, and maximum seconds from the first change to a report."""
 
 _LAG = 5.0
 """Seconds after which addresses that are not applied yet are reported."""
@@ -25,16 +26,19 @@ _LAG = 5.0
 
 @dataclass(slots=True)
 class ReportThrottle:
-    """Passes reports to ``tell``, None if the cluster lacks the Node; ``now`` is a monotonic clock in seconds."""
+    """Passes reports to ``tell``, or None if the cluster lacks the Node; ``now`` is a monotonic clock in seconds."""
 
     tell: Callable[[NodeReport | None], None]
     now: Callable[[], float]
     _refusal: ApplyFailed | None = None
+    """The last failed apply."""
     _seen: Derivation | None = None
     _changed: tuple[float, float] | None = None
     """Times of the first and last change that is not reported yet."""
     _realized: dict[str, PolicyStatus] = field(default_factory=dict)
+    """Policy name -> its last status in phase Realized."""
     _late_since: float | None = None
+    """Time since when a policy is in phase Realizing, None if no policy is."""
     _fingerprints: RulesetDigests = field(default_factory=RulesetDigests)
 
     def did(self, body: EventBody) -> None:
@@ -73,7 +77,7 @@ class ReportThrottle:
         self.tell(replace(report, policies=tuple(self._patient(report, now))))
 
     def _patient(self, report: NodeReport, now: float) -> list[PolicyStatus]:
-        """Return the policy statuses, without a short delay of addresses that are not applied yet."""
+        """Return the policy statuses; for up to 5 seconds, hide that new addresses are not applied yet."""
         late = any(each.phase is Phase.REALIZING for each in report.policies)
         if not late or not report.enforced:
             self._late_since = None
@@ -85,5 +89,6 @@ class ReportThrottle:
         return [self._as_before(each) for each in report.policies]
 
     def _as_before(self, policy: PolicyStatus) -> PolicyStatus:
+        """Return the last realized status of the same policy version if there is one, else the given status."""
         before = self._realized.get(policy.policy)
         return before if policy.phase is Phase.REALIZING and before and before.version == policy.version else policy

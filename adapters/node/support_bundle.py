@@ -45,7 +45,7 @@ _PROGRAMS: Sequence[tuple[str, Sequence[str]]] = (
     ("host/rules.json", ("ip", "-json", "rule")),
     ("host/connections.txt", ("conntrack", "-C")),
 )
-"""File in the bundle -> command whose output it holds."""
+"""Files in the bundle, each with the command whose output it holds."""
 
 _FILES = (
     ("host/kernel.txt", "/proc/version"),
@@ -62,7 +62,7 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SupportBundle:
-    """Sources of a bundle; ``pages`` is the agent's port on loopback, None to leave its pages out."""
+    """Sources of a bundle; ``pages`` is the agent's port on loopback, None to omit the agent's pages."""
 
     node: str
     log: AuditedLog

@@ -21,7 +21,7 @@ class Wake(Enum):
     """Reason why a wait ended early."""
 
     STOP = auto()
-    """SIGTERM or SIGINT came."""
+    """SIGTERM or SIGINT arrived."""
     RULES = auto()
     """Rules may have changed."""
     LOG = auto()
@@ -29,15 +29,15 @@ class Wake(Enum):
 
 
 Wait = Callable[[float], frozenset[Wake]]
-"""Waits for so many seconds at most, and returns the reasons that ended the wait."""
+"""Waits for at most the given seconds; returns the reasons that ended the wait, none after the full time."""
 
 
 class Wakeups(Protocol):
-    """Clock of an agent, and its wait for work."""
+    """Clock of an agent, and its waits for work."""
 
     @property
     def relevant_event(self) -> frozenset[Wake]:
-        """The reasons that end a wait; what is not among them has to be polled."""
+        """Reasons that can end a wait; the agent polls for every other change."""
         ...
 
     def now(self) -> float:
@@ -51,14 +51,18 @@ class Wakeups(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SystemWakeups:
-    """Wakeups by the kernel; ``rules`` is readable once rules changed, ``log`` watches the log's file."""
+    """Wakeups by file descriptors of the kernel.
+
+    ``rules`` is a descriptor that becomes readable after rules changed; ``log`` watches the file of the log. The agent
+    polls for changes of a source that is None.
+    """
 
     rules: int | None = None
     log: LogWatch | None = None
 
     @property
     def relevant_event(self) -> frozenset[Wake]:
-        """The reasons that end a wait."""
+        """Reasons that can end a wait."""
         return frozenset({Wake.STOP, *self._descriptors()})
 
     def now(self) -> float:
@@ -67,7 +71,10 @@ class SystemWakeups:
 
     @contextmanager
     def opened(self) -> Iterator[Wait]:
-        """Have SIGTERM and SIGINT end a wait; only the main thread can."""
+        """Yield a wait function that SIGTERM and SIGINT end.
+
+        Call this in the main thread, because Python accepts signal handlers only there.
+        """
         with _signalled() as (signals, came), selectors.DefaultSelector() as selector:
             for wake, descriptor in {Wake.STOP: signals, **self._descriptors()}.items():
                 selector.register(descriptor, selectors.EVENT_READ, wake)
@@ -83,7 +90,7 @@ class SystemWakeups:
         return {wake: descriptor for wake, descriptor in found.items() if descriptor is not None}
 
     def _is_meant(self, wake: Wake, signals: int, came: list[int]) -> bool:
-        """Return whether a readable descriptor means work: others' signals and other files make it readable too."""
+        """Return True if a readable descriptor means work; other signals and other files make it readable too."""
         if wake is Wake.STOP:
             os.read(signals, 1 << 12)
             return bool(came)
@@ -92,7 +99,10 @@ class SystemWakeups:
 
 @contextmanager
 def _signalled() -> Iterator[tuple[int, list[int]]]:
-    """Catch signals that end a process; yield a descriptor that they make readable, and a list that they are put in."""
+    """Catch SIGTERM and SIGINT in the block; yield a descriptor that they make readable, and the list of those caught.
+
+    Any other signal with a Python handler makes the descriptor readable too.
+    """
     came: list[int] = []
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in _ENDING}

@@ -1,8 +1,8 @@
-"""Blame: finds the events of a log that made packets' verdicts what they are, for single packets and for regions.
+"""Blame: finds the events of a log that last changed the verdicts of packets, for single packets and for regions.
 
 Input are a node's past and packets or a region; output are events with the verdicts before and after them. The search
-reads only events that can concern the packets; each answer is confirmed by the whole state. Errors: ``LogError``,
-``UnknownNode`` for a node that never was, ``WitnessMismatch`` where part and whole of a state disagree.
+reads only events that can affect the packets; each answer is confirmed with the complete state. Errors: ``LogError``,
+``UnknownNode`` for a node that never existed, ``WitnessMismatch`` where partial and complete state disagree.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ from simulator.symbolic import Budget
 
 @dataclass(slots=True)
 class Past:
-    """The history of a node up to a sequence, and the events of it that were read."""
+    """History of a node up to a sequence, with a cache of the events that were read; None means the whole log."""
 
     log: SnapshotLog
     node: str
@@ -42,7 +42,10 @@ class Past:
     _seen: bool = False
 
     def about(self, concerns: Sequence[PacketScope]) -> tuple[Iterator[tuple[int, EventBody]], ClusterState]:
-        """Return the events that can concern some packets, and the state that the log begins with."""
+        """Return the events that can affect packets of these scopes, each with its sequence; and the log's first state.
+
+        The events are read while the iterator advances.
+        """
         found = abridged(self.log, concerns, self.until)
         self._seen = self.node in found.start.nodes
         return self._events(found), found.start
@@ -54,26 +57,34 @@ class Past:
             yield row.sequence, body
 
     def event(self, sequence: int) -> Event:
-        """Return an event that was read."""
+        """Return an event that `about` has read."""
         return self._rows[sequence].event()
 
     def state(self, until: int | None) -> ClusterState:
-        """Return the whole state after a sequence."""
+        """Return the complete state after a sequence."""
         return Snapshots(self.log).reached(until)[0]
 
     def checked(self) -> ClusterState:
-        """Return the last state; refuse a node that never was."""
+        """Return the last state.
+
+        Raises:
+            UnknownNode: no event that was read and no first state has the node.
+        """
         state = self.state(self.until)
         if not self._seen:
             raise UnknownNode(self.node, tuple(sorted(state.nodes)))
         return state
 
     def edited(self, sequence: int) -> ObjectDiff | None:
-        """Return what an event changed in its object."""
+        """Return the changes that an event made to its object."""
         return diff_of_event(effect_of(self.state(sequence - 1), self.event(sequence).body))
 
     def confirmed(self, answer: Evaluation, state: ClusterState) -> Evaluation:
-        """Return the answer by the whole of a state, which was found by a part of it."""
+        """Judge the packet of an answer again with the complete state, and return that answer.
+
+        Raises:
+            WitnessMismatch: the partial state gave another verdict.
+        """
         whole = Walker(derive(state, self.node).ruleset).verdict(answer.packet)
         if whole.verdict is not answer.verdict:
             raise WitnessMismatch(answer.packet.words, answer.verdict.value, whole.verdict.value)
@@ -82,7 +93,11 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """A packet's answer, the last event that changed its verdict, and the one that gave the verdict before that."""
+    """Answer for a packet, with the last event that changed its verdict; ``event`` is None if no event did.
+
+    ``change`` holds the changes that the event made to its object. ``before`` is the answer before the event, and
+    ``earlier`` the event that led to that previous verdict, if any.
+    """
 
     answer: Evaluation
     event: Event | None = None
@@ -92,7 +107,7 @@ class Blamed:
 
     @classmethod
     def of(cls, past: Past, fate: BlameResult, state: ClusterState) -> Self:
-        """Return a fate with its events, confirmed by whole states."""
+        """Return the result for one packet with its events, confirmed with complete states."""
         answer = past.confirmed(fate.answer, state)
         if fate.last is None:
             return cls(answer)
@@ -104,20 +119,26 @@ class Blamed:
 
 @dataclass(frozen=True, slots=True)
 class BlamedRegion:
-    """Events that changed the verdicts of a region, and the packets that none of them changed."""
+    """Events that changed the verdicts of a region, and the packets whose verdicts none of them changed."""
 
     past: Past
     shifts: Sequence[RegionChange]
     rests: Sequence[UnchangedPackets]
 
     def events(self) -> Iterator[tuple[RegionChange, Event, ObjectDiff | None]]:
-        """Yield each change of verdicts with its event."""
+        """Yield the verdict changes of each event, with the event and the changes of its object."""
         for shift in self.shifts:
             yield shift, self.past.event(shift.sequence), self.past.edited(shift.sequence)
 
 
 def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
-    """Yield the events behind the verdict of each packet."""
+    """Yield the result for each packet, in order.
+
+    Raises:
+        UnknownNode: the node never existed.
+        LogError: the log cannot be read or verified.
+        WitnessMismatch: the complete state gives another verdict than the partial state.
+    """
     history, start = past.about([packet_scope(packet, past.node) for packet in packets])
     found = blame_history(history, past.node, packets, start)
     state = past.checked()
@@ -126,7 +147,13 @@ def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
 
 
 def blame_region(past: Past, region: PacketRegion, limit: int, allowed: Budget) -> BlamedRegion:
-    """Return the events behind the verdicts of all packets of a region, at most ``limit`` of them."""
+    """Return the last events, at most ``limit``, that changed the verdicts of packets of a region.
+
+    Raises:
+        UnknownNode: the node never existed.
+        LogError: the log cannot be read or verified.
+        NoProof: the budget is exceeded.
+    """
     history, start = past.about(region_scopes(region, allowed))
     known = list(rulesets(history, past.node, start))
     past.checked()

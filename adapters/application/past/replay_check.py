@@ -16,24 +16,31 @@ from engine.status.replay_check import ReplayCheck, ReplayChecker
 _OUTCOMES = (b"apply.proposed", b"ruleset.applied")
 
 Progress = Callable[[Iterator[HistoryStep], int], Iterator[HistoryStep]]
-"""Passes steps on, and shows how many of a total have come."""
+"""Yields the given steps unchanged, and shows the user how many of the total number were read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An outcome and its comparison; ``found`` is None where the applied state lacks the node."""
+    """Event of an outcome, and its comparison; ``found`` is None if the state that was applied lacks the node."""
 
     event: Event
     found: ReplayCheck | None
 
     @property
     def same(self) -> bool:
-        """Whether the history compiles to what was recorded."""
+        """True if the history compiles to the recorded rules."""
         return self.found is not None and self.found.same
 
 
 def checked_outcomes(walk: HistoryWalk, checker: ReplayChecker, progress: Progress) -> Iterator[Checked]:
-    """Yield the comparison of every outcome; refuse at the end a node that the history does not know."""
+    """Yield the comparison of every outcome in the walk, in order.
+
+    The walk begins earlier where an outcome refers to an earlier state.
+
+    Raises:
+        LogError: the log cannot be read or verified.
+        UnknownNode: after the last comparison, if no state or event of the walk has the node.
+    """
     wanted = {_wanted(outcome) for outcome in _outcomes(walk)}
     whole = replace(walk, first=min([walk.first, *(sequence + 1 for sequence in wanted)]))
     for checked in _comparisons(progress(whole.steps(), whole.total), checker, wanted):
@@ -50,6 +57,7 @@ def _outcomes(walk: HistoryWalk) -> Iterator[ApplyProposed | RulesetApplied]:
 
 
 def _wanted(outcome: ApplyProposed | RulesetApplied) -> int:
+    """Return the sequence of the state to which an outcome refers."""
     return outcome.wanted if isinstance(outcome, ApplyProposed) else outcome.realized
 
 

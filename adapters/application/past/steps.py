@@ -24,12 +24,12 @@ from simulator.netfilter import Evaluation, Walker
 from simulator.packets import Packet
 
 RulesetEvaluator = Callable[[Ruleset], Sequence[Evaluation]]
-"""What becomes of some packets by a ruleset, in their order."""
+"""Returns the answers of a ruleset for fixed packets, in the order of the packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryStep:
-    """An event, and what a node shall have in force before it and after it."""
+    """An event, with the state and the desired rules of a node before and after it."""
 
     event: Event
     before: Derivation
@@ -37,12 +37,12 @@ class HistoryStep:
 
     @property
     def moved(self) -> bool:
-        """Whether it changed the rules."""
+        """True if the event changed the desired rules."""
         return self.before.ruleset is not self.after.ruleset and self.before.ruleset != self.after.ruleset
 
     @property
     def ops(self) -> tuple[Op, ...]:
-        """What it changed in the rules."""
+        """Operations between the desired rules before and after the event."""
         if self.before.ruleset is self.after.ruleset:
             return ()
         return ops_of(make_plan(diff(self.before.ruleset, self.after.ruleset)))
@@ -50,7 +50,10 @@ class HistoryStep:
 
 @dataclass(slots=True)
 class HistoryWalk:
-    """The way through a log from one sequence to another, from the nearest state that is kept on."""
+    """Iteration over the events of a log from sequence ``first`` to ``last``, for one node.
+
+    It starts at the nearest snapshot. ``last`` None means the end of the log.
+    """
 
     log: SnapshotLog
     node: str
@@ -60,19 +63,23 @@ class HistoryWalk:
 
     @classmethod
     def between(cls, log: SnapshotLog, node: str, first: str, last: str | None) -> Self:
-        """Return the way between two moments, each a sequence or a time, as ``--from`` and ``--to`` give them."""
+        """Return the walk between the values of ``--from`` and ``--to``, each a sequence or a time.
+
+        Raises:
+            Refused: a value is neither a sequence nor an RFC 3339 time with zone.
+        """
         return cls(log, node, first_of(log, first), sequence_of(log, last, "--to"))
 
     @property
     def total(self) -> int:
-        """How many events there are on the way."""
+        """Number of events in the walk."""
         return max(0, (self.last or self.log.last_sequence()) - self.first + 1)
 
     def steps(self) -> Iterator[HistoryStep]:
-        """Yield each event from the first on, or from where the log begins.
+        """Yield a step for each event from ``first`` on; a compacted log may begin later.
 
         Raises:
-            LogError: the log cannot be read, or an event cannot be trusted.
+            LogError: the log cannot be read, or an event cannot be verified.
         """
         state, mark = Snapshots(self.log).reached(max(self.log.begun().sequence, self.first - 1))
         self._seen.update(state.nodes)
@@ -85,22 +92,26 @@ class HistoryWalk:
             yield HistoryStep(event, before, now)
 
     def check(self) -> None:
-        """Refuse a node that never was on the way."""
+        """Check that a state or an event of the walk has the node; call this after `steps`.
+
+        Raises:
+            UnknownNode: none of them has the node.
+        """
         if self.node not in self._seen:
             raise UnknownNode(self.node, tuple(sorted(self._seen)))
 
 
 EvaluationPairs = Sequence[tuple[Evaluation, Evaluation]]
-"""Packets' answers before and after an event."""
+"""For each packet, the answers before and after an event."""
 
 
 def judge_of(packets: Sequence[Packet]) -> RulesetEvaluator:
-    """Return what tells what becomes of each of some packets by itself."""
+    """Return an evaluator that judges each packet independently, without connection tracking."""
     return lambda ruleset: list(map(Walker(ruleset).verdict, packets))
 
 
 def judge_of_capture(packets: Sequence[Packet], *, stateless: bool) -> RulesetEvaluator:
-    """Return what tells what becomes of a capture's packets, whose connections are tracked unless ``stateless``."""
+    """Return an evaluator for the packets of a capture; it tracks connections unless ``stateless`` is set."""
     return partial(_captured, packets, stateless=stateless)
 
 
@@ -117,7 +128,7 @@ def _captured(packets: Sequence[Packet], ruleset: Ruleset, *, stateless: bool) -
 def judged_around(
     steps: Iterator[HistoryStep], judge: RulesetEvaluator
 ) -> Iterator[tuple[HistoryStep, EvaluationPairs]]:
-    """Yield steps with what becomes of packets around each; it is found out once for what stays the same."""
+    """Yield each step with the answers before and after it; packets are judged again only if the rules changed."""
     last: Sequence[Evaluation] | None = None
     for step in steps:
         before = judge(step.before.ruleset) if last is None else last
@@ -126,6 +137,6 @@ def judged_around(
 
 
 def first_of(log: LogReader, moment: str) -> int:
-    """Return the first sequence that is meant: of a time, that of the first event after it."""
+    """Return the first sequence for a value of ``--from``; for a time, that of the first event after it."""
     found = sequence_of(log, moment, "--from") or 0
     return max(1, found if moment.isdecimal() else found + 1)

@@ -29,7 +29,7 @@ class TimelineEntry:
     ops: int
     effect: tuple[VerdictChange, ...] | None
     answers: EvaluationPairs
-    """Packets' answers before and after the event."""
+    """For each packet, the answers before and after the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class TimelineVerdict:
 
 @dataclass(slots=True)
 class _Seen:
-    """A step that belongs to the timeline, with packets' answers around it."""
+    """Step that belongs to the timeline, with the answers for each packet before and after it."""
 
     step: HistoryStep
     answers: EvaluationPairs
@@ -64,7 +64,10 @@ def _effect(step: HistoryStep, budget: Budget) -> tuple[VerdictChange, ...] | No
 
 
 class Timeline:
-    """The last entries, at most ``most``, of a walk, and for each packet when its verdict changed."""
+    """Timeline of a node: the last entries of a walk, and the verdict changes of each packet.
+
+    ``most`` limits the number of entries, None keeps all. ``turns`` holds a list for each packet, in order.
+    """
 
     def __init__(self, steps: Iterator[HistoryStep], node: str, packets: Sequence[Packet], most: int | None) -> None:
         self.packets = packets
@@ -72,7 +75,7 @@ class Timeline:
         self._node = node
         self._seen = deque[_Seen](maxlen=most)
         self.left_out = 0
-        """How many entries there were before those."""
+        """Number of older entries that the limit removed."""
         self._walk(steps)
 
     def entries(self, budget: Budget) -> Iterator[TimelineEntry]:
@@ -81,7 +84,7 @@ class Timeline:
             yield seen.entry(budget)
 
     def __len__(self) -> int:
-        """Return how many entries there are."""
+        """Return the number of entries."""
         return len(self._seen)
 
     def _walk(self, steps: Iterator[HistoryStep]) -> None:
@@ -99,6 +102,6 @@ class Timeline:
                 turns.append(TimelineVerdict(sequence, time, answer.verdict.value))
 
     def _is_about(self, event: Event) -> bool:
-        """Return whether an event that leaves the rules as they are is part of the node's history all the same."""
+        """Return True if an event belongs to the timeline although it does not change the rules."""
         body = event.body
         return isinstance(body, ObjectRefused) or (isinstance(body, NodeOutcome) and body.node == self._node)
