@@ -96,13 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NodewallError as error:
         return _complain(error.lines, next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
     except BrokenPipeError:
-        # The reader closed the pipe; nothing more may be written, not even at exit.
-        sys.stdout = None  # the interpreter does not flush None at exit
+        # The reader closed the pipe. Without a stdout, the interpreter does not flush it at exit and fail again.
+        sys.stdout = None
         return 0
     return code if isinstance(code, int) else 0
 
 
 def _complain(lines: Sequence[str], code: int) -> int:
+    """Write one ``error:`` line per fault to stderr, and return the exit code."""
     for line in lines:
         click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
     return code

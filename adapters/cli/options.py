@@ -21,7 +21,7 @@ from engine.rulesets.model import Hook
 from engine.state.admission import SubmitMode
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance  # there is no such module when the program runs
+    from _typeshed import DataclassInstance  # for type checkers only; does not exist at run time
 
 config_option = click.option(
     "-c", "--config", metavar="FILE", envvar="NODEWALL_CONFIG", help="The node's configuration, nodewall.yaml."
@@ -110,7 +110,10 @@ Decorator = Callable[[CommandFunction], CommandFunction]
 
 @dataclass(frozen=True, slots=True)
 class HookOptions:
-    """Hooks at which packets are judged: one, or all on the path through a Node with these addresses and routes."""
+    """Hooks at which packets are judged: one, or all on the path through a Node.
+
+    The paths of files with addresses and routes of the Node are for the latter.
+    """
 
     hook: str | None = None
     all_hooks: bool = False
@@ -185,7 +188,13 @@ class FleetOptions:
 
 
 def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) -> Decorator:
-    """Return a decorator that adds options, and passes their values as one ``kind`` in the argument ``name``."""
+    """Return a decorator that adds options, and passes their values as one ``kind`` in the argument ``name``.
+
+    Args:
+        name: the argument of the command function.
+        kind: the dataclass; an option belongs to it if a field has the option's parameter name.
+        options: the click options to add.
+    """
     names = {field.name for field in fields(kind)}
 
     def decorate(function: CommandFunction) -> CommandFunction:
@@ -203,6 +212,7 @@ def _gathering(name: str, kind: "type[DataclassInstance]", *options: Decorator) 
 
 
 def _time(_context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """Parse an RFC 3339 time, as a click callback; raise ``Refused`` for other text."""
     return None if value is None else time_of(value, option.opts[0])
 
 

@@ -58,6 +58,7 @@ def parsed(specs: tuple[str, ...]) -> list[Packet]:
 
 
 def _captured(path: str, in_interface: str, out_interface: str) -> Iterator[Packet]:
+    """Yield the packets of a capture; write a line to stderr for each frame that is skipped."""
     for item in read_pcap(Path(path), in_interface=in_interface, out_interface=out_interface):
         if isinstance(item, Skipped):
             click.echo(f"skipped: frame {item.number}: {item.reason}", err=True)

@@ -1,4 +1,4 @@
-"""Events of a node's history as JSON and text, with what each changed in rules and packets' verdicts."""
+"""Renders the events of a node's history as JSON and text, with the changes of rules and verdicts by each event."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from simulator.netfilter import Evaluation, Verdict
 
 @dataclass(frozen=True, slots=True)
 class PacketGroup:
-    """A packet with its answers before and after; or the first of ``count`` of a capture that fare as it does."""
+    """Packet with its answers before and after an event.
+
+    With a ``count``, it represents that many packets of a capture that have the same verdicts before and after.
+    """
 
     before: Evaluation
     after: Evaluation
@@ -25,11 +28,11 @@ class PacketGroup:
 
     @property
     def moved(self) -> bool:
-        """Whether it gets another verdict."""
+        """True if the verdict changed."""
         return self.before.verdict is not self.after.verdict
 
     def as_json(self) -> dict[str, object]:
-        """Return it under the keys of the command line contract."""
+        """Return the packet and its verdicts with the keys of the command line reference."""
         return {
             "packet": self.after.packet.as_spec(),
             "from": self.before.verdict.value,
@@ -39,7 +42,7 @@ class PacketGroup:
         }
 
     def as_text(self) -> str:
-        """Return it on one line."""
+        """Return the verdicts and the packet on one line."""
         verdicts = f"{coloured(self.before.verdict.value)} -> " if self.moved else "still "
         many = "" if self.count is None else f"{counted(self.count, 'packet')}, as "
         return f"{verdicts}{coloured(self.after.verdict.value)}  {many}{self.after.packet.words}"
@@ -47,7 +50,7 @@ class PacketGroup:
 
 @dataclass(frozen=True, slots=True)
 class HistoryMoment:
-    """An event, what it changed in the rules, and packets' answers before and after, one by one or in groups."""
+    """An event, the operations between the rules before and after it, and the answers for packets or packet groups."""
 
     event: Event
     ops: tuple[Op, ...]
@@ -55,16 +58,16 @@ class HistoryMoment:
 
     @property
     def changed(self) -> bool:
-        """Whether anything became otherwise."""
+        """True if the event changed rules or verdicts."""
         return bool(self.ops) or any(each.moved for each in self.groups)
 
     def as_json(self) -> dict[str, object]:
-        """Return it under the keys of the command line contract."""
+        """Return the event, operations and verdicts with the keys of the command line reference."""
         verdicts = [each.as_json() for each in self.groups]
         return {**head_as_json(self.event), "ops": ops_as_json(self.ops), "verdicts": verdicts}
 
     def as_text(self) -> str:
-        """Return it for people: the event, the ops and what became of packets."""
+        """Return the event, operations and verdicts as lines of text."""
         lines = [*map(str, self.ops), *(each.as_text() for each in self.groups)]
         return "\n".join([click.style(head_as_text(self.event), bold=True), *(f"    {line}" for line in lines)])
 
@@ -72,7 +75,14 @@ class HistoryMoment:
 def moments(
     steps: Iterator[HistoryStep], judge: RulesetEvaluator, *, captured: bool = False
 ) -> Iterator[HistoryMoment]:
-    """Yield a moment per step; packets of a capture are grouped by their verdicts before and after."""
+    """Yield a moment per step.
+
+    Args:
+        steps: the steps of the history.
+        judge: the evaluator for the packets.
+        captured: the packets are of a capture. Then those with a changed verdict are grouped by the verdicts before
+            and after, and all others are left out.
+    """
     for step, pairs in judged_around(steps, judge):
         groups = _grouped(pairs) if captured else [PacketGroup(was, now) for was, now in pairs]
         yield HistoryMoment(step.event, step.ops, tuple(groups))

@@ -1,4 +1,4 @@
-"""Entries of a node's timeline as JSON and text."""
+"""Renders the entries of a node's timeline as JSON and text."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ from simulator.analysis.compare import VerdictChange
 
 
 def entry_as_json(entry: TimelineEntry) -> dict[str, object]:
-    """Return an entry under the keys of the reference."""
+    """Return an entry with the keys of the command line reference."""
     return {
         **event_as_json(entry.event, entry.change),
         "ops": entry.ops,
@@ -27,7 +27,7 @@ def entry_as_json(entry: TimelineEntry) -> dict[str, object]:
 
 
 def entry_as_text(entry: TimelineEntry) -> str:
-    """Return an entry for people."""
+    """Return an entry as lines of text."""
     lines = [printable(f"from {entry.event.source}"), *edits_as_lines(entry.change), *outcome_lines(entry.event)]
     if entry.ops:
         lines.append(counted(entry.ops, "op"))
@@ -37,22 +37,22 @@ def entry_as_text(entry: TimelineEntry) -> str:
 
 
 def turn_as_json(turn: TimelineVerdict) -> dict[str, object]:
-    """Return a turn under the keys of the reference."""
+    """Return a change of verdict with the keys of the command line reference."""
     return {"sequence": turn.sequence, "time": turn.time or None, "verdict": turn.verdict}
 
 
 def groups_of(entry: TimelineEntry) -> tuple[PacketGroup, ...]:
-    """Return the packets of an entry with their answers before and after it."""
+    """Return a group for each packet of an entry, with its answers before and after the event."""
     return tuple(PacketGroup(was, now) for was, now in entry.answers)
 
 
 def effect_lines(effect: Sequence[VerdictChange] | None) -> list[str]:
-    """Return the changed verdicts, one line per change."""
+    """Return one line per verdict change, or one line that they are unknown if ``effect`` is None."""
     return ["which packets fare otherwise was not found out"] if effect is None else summary_lines(effect)
 
 
 def outcome_lines(event: Event) -> Iterator[str]:
-    """Yield what an event says of what was done, or why not, line by line."""
+    """Yield the outcome that an event records as lines of text; nothing for an event without an outcome."""
     match event.body:
         case RulesetApplied(realized=state, operations=number, failed=failed):
             yield f"state {state} is in force, by {counted(number, 'operation')}"

@@ -69,6 +69,7 @@ def _as_text(answer: Evaluation, said: Explanation | None, *, trace: bool) -> st
 
 
 def _step(step: TraceStep) -> str:
+    """Return one step of a trace as a line, indented by the depth of its chain."""
     note = f"  [{printable(step.comment)}]" if step.comment else ""
     does = (step.target or "count") if step.matched else "drop, as the packet ends inside what it reads"
     return f"  {'  ' * (step.depth + 1)}{step.chain} {step.rule} -> {does}{note}"

@@ -61,3 +61,4 @@ def summary_lines(changes: Sequence[VerdictChange]) -> list[str]:
 
 
 _SIGNS = {"accept": "+", "drop": "-", "reject": "!"}
+"""New verdict -> sign before the change in text output."""

@@ -32,7 +32,7 @@ def event_as_json(event: Event, edited: ObjectDiff | None) -> dict[str, object]:
 
 
 MOST_EDITS = 12
-"""Changed fields per event in text output; JSON has all."""
+"""Most changed fields per event in text output; JSON has all."""
 
 
 def edits_as_lines(edited: ObjectDiff | None) -> list[str]:

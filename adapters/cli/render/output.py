@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import click
 
 FORMATS = ("text", "json", "yaml")
+"""Values of ``--output`` that every command accepts."""
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Form of the result."

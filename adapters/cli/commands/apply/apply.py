@@ -69,7 +69,7 @@ def apply_command(
 
 
 def _ask(node: str, found: Planned) -> None:
-    """Show what would be done and ask; raise ``Abort`` where that is not wanted."""
+    """Show the plan and ask for consent; raise ``Abort`` if the user declines."""
     click.echo(planned_as_text(found), err=True)
     click.confirm(f"Apply {counted(len(found.proposal.plan.changes), 'op')} to {node}?", abort=True, err=True)
 

@@ -37,12 +37,12 @@ def plan_command(world: SelectionOptions, limits: LimitOptions, detailed_exitcod
 
 
 def note(text: str) -> None:
-    """Show a remark beside the result."""
+    """Write a note to stderr, so that it does not mix with the result on stdout."""
     click.echo(f"note: {text}", err=True)
 
 
 def proposal_as_json(proposal: Proposal, effect: Sequence[VerdictChange] | None) -> Mapping[str, object]:
-    """Return a plan under the keys of the reference."""
+    """Return a proposal with the keys of the command line reference; ``effect`` is None if it is unknown."""
     judged = proposal.judgement
     return {
         "ops": ops_as_json(ops_of(proposal.plan)),
@@ -60,7 +60,7 @@ def proposal_as_json(proposal: Proposal, effect: Sequence[VerdictChange] | None)
 
 
 def planned_as_text(found: Planned) -> str:
-    """Return a plan, its effect on packets and what speaks against it."""
+    """Return the operations of a plan, its effect on packets, and the objections of the lockout guard."""
     proposal, effect = found.proposal, found.effect
     lines = [_plan_as_text(proposal.plan)] if proposal.plan.changes else []
     lines.append(size_of(proposal.plan))
@@ -71,7 +71,7 @@ def planned_as_text(found: Planned) -> str:
 
 
 def size_of(plan: Plan) -> str:
-    """Return how much there is to do."""
+    """Return the numbers of operations and steps of a plan, as text."""
     return f"{counted(len(plan.changes), 'op')} in {counted(len(plan.steps), 'step')}"
 
 

@@ -53,6 +53,7 @@ def _blamed_as_text(found: Blamed) -> str:
 
 
 def _who(answer: Evaluation) -> str:
+    """Return the policy rule that decided, as text."""
     by = answer.decided_by
     return printable(f"by policy {by.policy}, rule {by.policy_rule}" if by and by.policy else "by no policy")
 
@@ -74,7 +75,7 @@ def _event_lines(word: str, event: Event, change: ObjectDiff | None) -> list[str
 )
 @limit_options
 @output_option
-def blame_command(  # the parameters are the command line contract's
+def blame_command(  # one parameter per option, as in the command line reference
     path: str,
     node: str,
     at: str | None,

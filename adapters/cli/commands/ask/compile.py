@@ -20,6 +20,7 @@ from engine.rulesets.text.steps import full_text
 from engine.state.fold import ClusterState
 
 TEXT_KEYS = {Tool.IPTABLES: "ipv4", Tool.IP6TABLES: "ipv6", Tool.IPSET: "ipset"}
+"""Tool -> key of its text in JSON output."""
 
 
 @click.command("compile")
@@ -48,6 +49,7 @@ def compile_command(world: SelectionOptions, layout: str | None, max_seconds: fl
 
 
 def _bounds(max_seconds: float | None) -> LayoutLimits:
+    """Return the limits for the optimised layout, with a time limit from now on if one is given."""
     if max_seconds is None:
         return LayoutLimits()
     end = time.monotonic() + max_seconds
@@ -55,4 +57,5 @@ def _bounds(max_seconds: float | None) -> LayoutLimits:
 
 
 def _laid_out(state: ClusterState, layout: Layout) -> ClusterState:
+    """Return the state with another layout in its configuration."""
     return replace(state, config=state.config.model_copy(update={"layout": layout.value.capitalize()}))

@@ -23,7 +23,7 @@ from adapters.system.budgets import budget
 @fleet_options
 @limit_options
 @output_option
-def diff_command(  # the parameters are the command line contract's
+def diff_command(  # one parameter per option, as in the command line reference
     old: str,
     new: str,
     old_ipset: str | None,
@@ -39,7 +39,7 @@ def diff_command(  # the parameters are the command line contract's
     """
     allowed = budget(limits.max_seconds, limits.max_memory)
     if fleet.all_nodes:
-        from adapters.cli.commands.prove.fleet import diff_fleet  # noqa: PLC0415 - few ask for it
+        from adapters.cli.commands.prove.fleet import diff_fleet  # noqa: PLC0415 - few calls need it
 
         return diff_fleet((old, new), world, fleet, allowed, output)
     changes = compare_node(Side(old, old_ipset), Side(new, new_ipset), world, allowed)

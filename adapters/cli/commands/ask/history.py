@@ -40,7 +40,7 @@ from simulator.packets import Packet
     show_default=True,
     help="Form of the result; html is one page with all that it needs.",
 )
-def history_command(  # the parameters are the command line contract's
+def history_command(  # one parameter per option, as in the command line reference
     path: str,
     node: str,
     first: str,
@@ -57,7 +57,7 @@ def history_command(  # the parameters are the command line contract's
     walk.check()
     entries = progressing(timeline.entries(budget(limits.max_seconds, limits.max_memory)), len(timeline), "compare")
     if output == "html":
-        from adapters.cli.history.page import page  # noqa: PLC0415 - few ask for it
+        from adapters.cli.history.page import page  # noqa: PLC0415 - few calls need it
 
         click.echo(page(node, timeline, list(entries)), nl=False)
         return

@@ -33,7 +33,7 @@ from engine.status.replay_check import ReplayChecker
 @click.option("--check", is_flag=True, help="Compare what was in force with what would be now; exit 1 if it differs.")
 @config_option
 @output_option
-def replay_command(  # the parameters are the command line contract's
+def replay_command(  # one parameter per option, as in the command line reference
     path: str,
     node: str,
     first: str,
@@ -63,7 +63,7 @@ def replay_command(  # the parameters are the command line contract's
 
 
 def _judge(asked: PacketOptions) -> RulesetEvaluator:
-    """Return what tells what becomes of the packets that are followed."""
+    """Return the evaluator for the packets that the user wants to follow."""
     packets = list(asked.packets()) if asked.specs or asked.pcap else []
     if asked.pcap:
         return judge_of_capture(packets, stateless=asked.stateless)
@@ -71,7 +71,7 @@ def _judge(asked: PacketOptions) -> RulesetEvaluator:
 
 
 def _checked(walk: HistoryWalk, checker: ReplayChecker, output: str) -> int:
-    """Compare every outcome of a node with what its state compiles to now."""
+    """Compare every recorded outcome with the rules compiled now; return 1 if any differ, else 0."""
     checks = differences = 0
     for checked in checked_outcomes(walk, checker, partial(progressing, what="check")):
         checks += 1

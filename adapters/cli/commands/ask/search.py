@@ -36,7 +36,7 @@ from simulator.netfilter import Verdict
 )
 @limit_options
 @output_option
-def search_command(  # the parameters are the command line contract's
+def search_command(  # one parameter per option, as in the command line reference
     world: SelectionOptions, hook: str, where: str, verdict: str, mode: str, limits: LimitOptions, output: str
 ) -> int:
     """Say whether any packet gets a verdict: exit 0 with one of them, 1 where none does."""

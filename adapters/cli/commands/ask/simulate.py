@@ -23,7 +23,7 @@ from engine.rulesets.model import Hook
 @click.option("--no-trace", is_flag=True, help="Leave the path out.")
 @click.option("--explain", is_flag=True, help="Show what the policies themselves say; exit 1 where the rules differ.")
 @output_option
-def simulate_command(  # the parameters are the command line contract's
+def simulate_command(  # one parameter per option, as in the command line reference
     world: SelectionOptions, asked: PacketOptions, way: HookOptions, no_trace: bool, explain: bool, output: str
 ) -> int:
     """Say what becomes of packets, and by which rules."""

@@ -19,7 +19,7 @@ from adapters.cli.render.policy_status import statuses_as_json
 from engine.status.policy_status import PolicyStatus
 
 _SHOWN = 20
-"""Operations that are shown."""
+"""Most operations in the output."""
 
 
 @click.command("status")

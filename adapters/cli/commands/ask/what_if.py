@@ -30,7 +30,7 @@ from engine.events import subject
 @click.option("--packet", "specs", multiple=True, metavar="SPEC", help="A packet to follow; repeatable.")
 @limit_options
 @output_option
-def what_if_command(  # the parameters are the command line contract's
+def what_if_command(  # one parameter per option, as in the command line reference
     world: SelectionOptions, meant: ModeOptions, specs: tuple[str, ...], limits: LimitOptions, output: str
 ) -> int:
     """Say what manifests would change in a state of a log, which stays: exit 1 where packets would fare otherwise."""

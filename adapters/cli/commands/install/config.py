@@ -50,6 +50,7 @@ def check_command(files: tuple[str, ...]) -> None:
 
 
 def _plain(loaded: LoadedConfiguration) -> dict[str, object]:
+    """Return the configuration as a JSON value, with the privileged rules that result from mode and list."""
     plain: dict[str, object] = loaded.config.model_dump(mode="json", by_alias=True)
     plain["privilegedRules"] = {
         "mode": loaded.config.privileged_rules.mode,

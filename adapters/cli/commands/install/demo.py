@@ -39,6 +39,7 @@ spec:
 _UNPROTECTED = "privilegedRules: {mode: Replace, rules: []}\n"
 """Configuration without privileged rules, so that only the lockout guard stops the policy above."""
 _REFUSED = 3
+"""Exit code of an apply that the lockout guard refuses."""
 
 
 @click.command("demo")
@@ -56,7 +57,7 @@ def demo_command() -> int:
 
 
 def _act(before: Scenario, after: Scenario, backend: BackendName, *, first: bool) -> list[DeliveryOutcome | None]:
-    """Play both cases on one backend, and return the kernel's outcome for each packet."""
+    """Run both scenarios on one backend, and return the kernel's outcome for each packet."""
     _title(f"iptables-{backend}")
     with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, staged(before) as stage:
         log = str(Path(folder) / "events.db")

@@ -21,6 +21,7 @@ from simulator.analysis.invariants import ParsedInvariant
 from simulator.symbolic import Budget
 
 _SHOWN = 3
+"""Most node names in the heading of a group."""
 
 
 def diff_fleet(
@@ -52,6 +53,7 @@ def prove_all(
 
 
 def _no_node(world: SelectionOptions) -> None:
+    """Raise ``Refused`` if ``--node`` is given, because all nodes are judged."""
     if world.node:
         raise Refused((Fault("--node", "has no use beside --all-nodes", "one of the two"),))
 

@@ -21,14 +21,14 @@ from simulator.analysis.prove import prove
 @click.option("--invariants", "path", metavar="FILE", required=True, help="A YAML list of {name, hook, where, must}.")
 @limit_options
 @output_option
-def prove_command(  # the parameters are the command line contract's
+def prove_command(  # one parameter per option, as in the command line reference
     world: SelectionOptions, fleet: FleetOptions, path: str, limits: LimitOptions, output: str
 ) -> int:
     """Say whether invariants hold for all packets: exit 1 with a packet where one does not."""
     allowed = budget(limits.max_seconds, limits.max_memory)
     invariants = invariants_at(path)
     if fleet.all_nodes:
-        from adapters.cli.commands.prove.fleet import prove_all  # noqa: PLC0415 - few ask for it
+        from adapters.cli.commands.prove.fleet import prove_all  # noqa: PLC0415 - few calls need it
 
         return prove_all(invariants, world, fleet, allowed, output)
     found = prove(ruleset_of(world), invariants, families_of(world), allowed)

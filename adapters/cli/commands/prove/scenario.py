@@ -54,6 +54,7 @@ def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool,
 
 
 def _passed(report: ScenarioReport, kernels: Kernels) -> bool:
+    """Return True if the report has no difference and every tried kernel gave the expected verdicts."""
     return report.passed and all_agree(report.packets, kernels)
 
 

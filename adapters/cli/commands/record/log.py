@@ -37,7 +37,7 @@ checkpoints_option = click.option(
 
 
 def _uuid(_context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Return a UUID in canonical form, as a click callback; raise ``Refused`` for other text."""
+    """Return a UUID in canonical form; this is a click callback, and raises ``Refused`` for other text."""
     try:
         return value and str(UUID(value))
     except ValueError:
