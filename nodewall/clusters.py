@@ -1,7 +1,7 @@
 """Cluster states from manifests or an event log, and the rules that they compile to.
 
 Input: paths. Output: :class:`Cluster`. Raises :class:`engine.errors.Refused` for input that does not parse and
-:class:`engine.errors.LogError` for a log that cannot be trusted.
+:class:`engine.errors.LogError` for a log that cannot be verified.
 """
 
 from dataclasses import dataclass, field

@@ -45,8 +45,8 @@ class NodeRules:
                 with ``in`` and ``out``, and INPUT for any other.
 
         Raises:
-            Refused: The words do not parse, the rules do not cover the packet's family, or a rule refers to a chain or
-                set that does not exist.
+            Refused: The words do not parse, the rules do not cover the packet's family, or a rule refers to a missing
+                chain or set.
         """
         found = self._evaluation(packet, None if hook is None else one_of(Hook, hook, "hook"))
         return PacketAnswer(

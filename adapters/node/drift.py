@@ -27,7 +27,7 @@ _SHOWN = 20
 _WINDOW, _FIGHT = 10.0, 30
 """Length of the window in seconds, and the number of repairs in it from which repairs pause.
 
-So many repairs mean that another program undoes each of them.
+Repairs at this rate mean that another program undoes each of them.
 """
 
 _PAUSES = (0.5, 1.0, 2.0, 5.0)

@@ -33,7 +33,7 @@ from simulator.symbolic import Budget
 
 @dataclass(slots=True)
 class Past:
-    """History of a node up to a sequence, with a cache of the events that were read; None means the whole log."""
+    """History of a node up to the sequence ``until`` (None: all events), with a cache of the events that were read."""
 
     log: SnapshotLog
     node: str

@@ -1,7 +1,7 @@
 """History of a node, event by event, with the rules and the packets' verdicts that each event changed.
 
 Input is a log and a range of sequences; output are steps, oldest first. Errors: ``LogError`` where the log cannot be
-read or trusted, ``UnknownNode`` for a node that no event names.
+read or verified, ``UnknownNode`` for a node that no event names.
 """
 
 from collections.abc import Callable, Iterator, Sequence

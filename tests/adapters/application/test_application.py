@@ -1,4 +1,4 @@
-"""Use cases on a node in memory: each loads its selection once, compiles once, and leaves no partial result."""
+"""Tests of use cases with an in-memory node: each reads its input once, compiles once, and leaves no partial result."""
 
 import io
 import json
@@ -42,7 +42,7 @@ FILES = SelectionOptions(files=(NODES, POLICY), node=NODE)
 
 @contextmanager
 def counted_calls(*codes: CodeType) -> Iterator[list[str]]:
-    """Yield a list that grows with each call of the functions, however they were imported."""
+    """Yield a list that receives the name of each called function of these, independent of how it was imported."""
     found: list[str] = []
 
     def seen(frame: FrameType, event: str, _: object) -> None:
@@ -57,26 +57,26 @@ def counted_calls(*codes: CodeType) -> Iterator[list[str]]:
 
 
 compilations = partial(counted_calls, assemble.__code__, compile_with_limits.__code__)
-"""Counts whatever makes a ruleset of rules; all other functions that compile call one of these."""
+"""Counts compilations of rules to a ruleset; every other function that compiles calls one of these two."""
 
 
 def access(memory: MemoryBackend | None = None) -> MemoryAccess:
-    """A node in memory with one interface and no DNS server."""
+    """Return access to an in-memory node with one interface and no DNS server."""
     return MemoryAccess(memory=memory or MemoryBackend(), host=[HostObserved(node=NODE, interfaces=("eth0",))])
 
 
 def apply(options: SelectionOptions, on: MemoryAccess, how: ApplyOptions = OPTIONS) -> Applied:
-    """Apply what options select."""
+    """Apply the selection of these options to a node."""
     return Apply(Selection(options), on, how).run()
 
 
 def in_log(log: str) -> SelectionOptions:
-    """The newest state of a log."""
+    """Return options that select the newest state of a log."""
     return SelectionOptions(log=log, node=NODE)
 
 
 def events(log: str) -> list[Event]:
-    """All events of a log."""
+    """Return all events of a log."""
     return list(wiring.event_log(log).read())
 
 
@@ -88,12 +88,12 @@ def piped(monkeypatch: pytest.MonkeyPatch) -> SelectionOptions:
     return SelectionOptions(files=("-",), node=NODE)
 
 
-# Once
+# Input is read and compiled once
 
 
 @pytest.mark.parametrize("first", ["state", "desired", "rules"])
 def test_selection_reads_stdin_once(piped: SelectionOptions, first: str) -> None:
-    """Whatever is asked first, all answers come from one reading and one compilation."""
+    """Every property uses the same read and compilation, whichever property is used first."""
     selection = Selection(piped)
     with compilations() as compiled:
         getattr(selection, first)
@@ -105,7 +105,7 @@ def test_selection_reads_stdin_once(piped: SelectionOptions, first: str) -> None
 
 
 def test_simulate_explain_reads_stdin_once(run: Run, piped: SelectionOptions) -> None:
-    """Rules and policies are asked about the same manifests, though standard input ends after the first reading."""
+    """Rules and policies come from the same manifests, although standard input can be read only once."""
     words = ("simulate", "--node", NODE, "--explain", "--packet", STRANGER)
     code, out, err = run(*words, "-f", *piped.files)
 
@@ -115,7 +115,7 @@ def test_simulate_explain_reads_stdin_once(run: Run, piped: SelectionOptions) ->
 
 @pytest.mark.parametrize("more", [("--node", NODE), ("--all-nodes",)])
 def test_diff_reads_stdin_once(run: Run, piped: SelectionOptions, more: tuple[str, ...]) -> None:
-    """Standard input on both sides is the same cluster on both sides."""
+    """Standard input as both sides of a diff gives the same cluster on both sides."""
     code, out, err = run("diff", "-", "-", *more, "-o", "json")
 
     assert (code, json.loads(out)["equal"], err) == (0, True, [])
@@ -123,7 +123,7 @@ def test_diff_reads_stdin_once(run: Run, piped: SelectionOptions, more: tuple[st
 
 
 def test_apply_compiles_once(piped: SelectionOptions) -> None:
-    """From standard input to the kernel it takes one compilation."""
+    """An apply from standard input needs one compilation."""
     node = access()
     with compilations() as compiled:
         done = apply(piped, node)
@@ -135,7 +135,7 @@ def test_apply_compiles_once(piped: SelectionOptions) -> None:
 
 @pytest.mark.parametrize("resolvers", [(), ("192.0.2.53",)])
 def test_apply_of_a_log_compiles_once(log: str, resolvers: tuple[str, ...]) -> None:
-    """Also where the host's DNS servers change the rules, which then are recorded."""
+    """An apply needs one compilation even if DNS servers of the host change the rules; they are then recorded."""
     node = access()
     node.host.append(HostObserved(node=NODE, interfaces=("eth0",), resolvers=resolvers))
     with compilations() as compiled:
@@ -148,7 +148,7 @@ def test_apply_of_a_log_compiles_once(log: str, resolvers: tuple[str, ...]) -> N
 
 
 def test_plan_compiles_once(piped: SelectionOptions) -> None:
-    """A plan is compiled, proved and compared from one compilation, and writes nothing."""
+    """A plan, its proof and its effect need one compilation, and nothing is written."""
     node, notes = access(), list[str]()
     with compilations() as compiled:
         found = plan(Selection(piped), node, Budget, notes.append)
@@ -160,7 +160,7 @@ def test_plan_compiles_once(piped: SelectionOptions) -> None:
 
 
 def test_what_if_compiles_each_state_once(log: str) -> None:
-    """The state before is compiled; the state after, in which members of a set differ, is derived from it."""
+    """Only the previous state is compiled; the next state, with other set members, is derived from it."""
     selection = Selection(replace(in_log(log), files=(CHANGED,), at="4"))
     with compilations() as compiled:
         found = what_if(selection, SubmitMode.DECLARE, [parse_spec(CLIENT)], Budget)
@@ -170,11 +170,11 @@ def test_what_if_compiles_each_state_once(log: str) -> None:
     assert [len(found.ops), len(found.answers)] == [1, 1]
 
 
-# Apply, from lock to record
+# Apply, from the lock to the recorded outcome
 
 
 def test_apply_locks_before_it_writes() -> None:
-    """The host is observed, then the node is locked, settled and changed, and unlocked at the end."""
+    """An apply observes the host, locks the node, checks for a pending apply, changes the rules, and unlocks."""
     node = access()
     apply(FILES, node, replace(OPTIONS, confirm_timeout=30))
 
@@ -182,7 +182,7 @@ def test_apply_locks_before_it_writes() -> None:
 
 
 def test_second_apply_records_nothing(log: str) -> None:
-    """An apply with nothing to do writes nothing and appends nothing."""
+    """An apply without operations writes nothing to the kernel and appends nothing to the log."""
     node = access()
     first = apply(in_log(log), node)
     recorded, steps = len(events(log)), len(node.memory.steps)
@@ -193,7 +193,7 @@ def test_second_apply_records_nothing(log: str) -> None:
 
 
 def test_unproved_plan_is_not_applied(log: str) -> None:
-    """It is recorded as failed, nothing is written, and the node is unlocked; forced, it is applied."""
+    """An unproved plan is recorded as failed and nothing is written; with ``force_unsafe`` it is applied."""
     node = access()
     node.verifier.objection = "ssh from 203.0.113.1"
     with pytest.raises(UnsafePlan, match=r"ssh from 203\.0\.113\.1"):
@@ -207,7 +207,7 @@ def test_unproved_plan_is_not_applied(log: str) -> None:
 
 
 def test_refused_rule_fails_alone() -> None:
-    """The kernel's refusal of one policy's rules leaves the privileged rules enforced, and is reported."""
+    """If the kernel refuses the rules of one policy, the result names it, and other rules are still applied."""
 
     def refuse(step: Step) -> str:
         rules = [change.rule for change in step.changes if isinstance(change, RuleInserted)]
@@ -221,7 +221,7 @@ def test_refused_rule_fails_alone() -> None:
 
 
 def test_refusal_without_owner_is_recorded(log: str) -> None:
-    """Where nothing can be written at all the apply fails, which is recorded."""
+    """If the kernel refuses every step, the apply fails, and the failure is recorded."""
     node = access(MemoryBackend(refuse=lambda _: "Resource temporarily unavailable"))
     with pytest.raises(KernelRefused):
         apply(in_log(log), node)
@@ -231,7 +231,7 @@ def test_refusal_without_owner_is_recorded(log: str) -> None:
 
 
 def test_declined_plan_is_not_applied() -> None:
-    """The question comes with the plan; whoever declines leaves the node as it was."""
+    """The question shows the plan and its effect; after a refusal by the user, the node is unchanged."""
     node, asked = access(), list[Planned]()
 
     def decline(_: str, found: Planned) -> None:
@@ -246,7 +246,7 @@ def test_declined_plan_is_not_applied() -> None:
 
 
 def test_plan_without_operations_is_not_asked() -> None:
-    """Where nothing is to be done there is no question."""
+    """A plan without operations is applied without a question."""
     node, asked = access(), list[Planned]()
     for _ in range(2):
         apply(FILES, node, replace(OPTIONS, ask=lambda _, found: asked.append(found)))
@@ -255,7 +255,7 @@ def test_plan_without_operations_is_not_asked() -> None:
 
 
 def test_past_state_is_not_applied(log: str) -> None:
-    """A past state of a log is refused before the node is touched."""
+    """A past state of a log is refused before any access to the node."""
     node = access()
     with pytest.raises(Refused, match="a past state cannot be applied"):
         apply(replace(in_log(log), at="4"), node)
@@ -264,7 +264,7 @@ def test_past_state_is_not_applied(log: str) -> None:
 
 
 def test_established_connections_are_judged(log: str) -> None:
-    """Where the configuration says so, connections that the new rules do not admit are forgotten."""
+    """If so configured, connections that the new rules do not admit are deleted."""
     node, config = access(), DEFAULT_CONFIGURATION.model_copy(update={"enforce_established": True})
     wiring.event_log(log).append([ConfigDeclared(config=config)], source="test", expected=len(events(log)))
     apply(in_log(log), node)

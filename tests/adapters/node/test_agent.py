@@ -1,4 +1,4 @@
-"""The agent's loop on a node in memory, with a clock that the test moves: no test waits."""
+"""Tests of the agent's loop with an in-memory node and a fake clock, so that no test waits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,23 +28,23 @@ OTHER = policy("other", ingress=[{"action": "Reject", "ports": [{"protocol": "TC
 STATE = world(node(NODE, "192.0.2.1"), POLICY)
 HOST = HostObserved(node=NODE)
 RETRIES = (0.0, 1.0, 3.0, 8.0, 23.0, 53.0, 83.0, 113.0)
-"""When a plan is tried that is always refused: after waits of 1, 2, 5, 15, 30, 30 and 30 seconds."""
+"""Times of the attempts to apply a plan that is always refused: after waits of 1, 2, 5, 15, 30, 30 and 30 seconds."""
 
 
 def wanted(*bodies: EventBody, state: ClusterState = STATE) -> Ruleset:
-    """What the node shall hold once these events happened."""
+    """Return the desired rules of the node after these events."""
     for body in (HOST, *bodies):
         state = evolve(state, body)
     return desired_ruleset(state, NODE).ruleset
 
 
 def configured(**changes: object) -> ConfigDeclared:
-    """An event that changes the configuration."""
+    """Return an event that changes the configuration."""
     return ConfigDeclared(config=DEFAULT_CONFIGURATION.model_copy(update=changes))
 
 
 def refusing(name: str) -> Callable[[Step], str]:
-    """A kernel that has no use for the rules of one policy."""
+    """Return a kernel behaviour that refuses the rules of one policy."""
 
     def refuse(step: Step) -> str:
         rules = [change.rule for change in step.changes if isinstance(change, RuleInserted)]
@@ -54,7 +54,7 @@ def refusing(name: str) -> Callable[[Step], str]:
 
 
 def flush(agent: AgentInMemory) -> None:
-    """Remove all rules, ours and others', and leave the sets."""
+    """Remove the rules of all programs, and keep the sets."""
     agent.access.memory.ruleset = Ruleset(sets=agent.access.memory.ruleset.sets)
 
 
@@ -62,7 +62,7 @@ def flush(agent: AgentInMemory) -> None:
 
 
 def test_first_turn_applies_rules() -> None:
-    """The agent observes its host, applies, and records both and the proposal between them."""
+    """The agent observes the host and applies the rules; it records the host facts, the proposal and the outcome."""
     agent = AgentInMemory.of(STATE)
     agent.run(until=1)
 
@@ -72,7 +72,7 @@ def test_first_turn_applies_rules() -> None:
 
 
 def test_second_agent_writes_nothing() -> None:
-    """Where all is enforced already, nothing is written."""
+    """An agent writes nothing if the kernel already holds the desired rules."""
     access = MemoryAccess()
     AgentInMemory.of(STATE, access).run(until=1)
     steps = len(access.memory.steps)
@@ -83,7 +83,7 @@ def test_second_agent_writes_nothing() -> None:
 
 @pytest.mark.parametrize("tells, soon", [(frozenset(Wake), 0.01), (frozenset({Wake.STOP}), 0.1)])
 def test_new_event_is_applied(tells: frozenset[Wake], soon: float) -> None:
-    """An event is applied as the log is written, or at the next poll where nothing tells of that."""
+    """The agent applies an event when the log is written, or at the next poll if no watch reports the write."""
     agent = AgentInMemory.of(STATE, MemoryAccess(clock=FakeWakeups(tells)))
     wake = Wake.LOG if Wake.LOG in tells else None
     agent.clock.at(5, lambda: agent.source.put(declaration_of(CHANGED)), wake)
@@ -94,7 +94,7 @@ def test_new_event_is_applied(tells: frozenset[Wake], soon: float) -> None:
 
 
 def test_config_change_is_applied() -> None:
-    """Jumps move to the end of the built-in chains once the configuration says so."""
+    """After a change of the configuration, the jumps move to the end of the built-in chains."""
     agent, change = AgentInMemory.of(STATE), configured(jump_position="Last", enforce_established=True)
     agent.clock.at(5, lambda: agent.source.put(change), Wake.LOG)
     agent.run(until=6)
@@ -104,7 +104,7 @@ def test_config_change_is_applied() -> None:
 
 
 def test_node_that_is_unknown_waits() -> None:
-    """While the state lacks the node nothing is written; once it is there, its rules are."""
+    """The agent writes nothing while the state lacks the node, and applies its rules after the node is declared."""
     agent = AgentInMemory.of(world(POLICY))
     before = agent.check(4, lambda: len(agent.access.memory.steps))
     agent.clock.at(5, lambda: agent.source.put(declaration_of(node(NODE, "192.0.2.1"))), Wake.LOG)
@@ -115,7 +115,7 @@ def test_node_that_is_unknown_waits() -> None:
 
 
 def test_listeners_hear_of_applies() -> None:
-    """Each apply and each turn is told, applies with the times of the events that wanted them."""
+    """Listeners are called for each turn and for each apply, with the times of the events that caused it."""
     agent, applied, turns = AgentInMemory.of(STATE), list[int](), list[object]()
     agent.outlets.on_in_force.append(lambda _, since: applied.append(len(since)))
     agent.outlets.on_turned.append(lambda derivation: turns.append(derivation.desired))
@@ -126,12 +126,15 @@ def test_listeners_hear_of_applies() -> None:
     assert len(turns) == len(agent.clock.awaits_mac)
 
 
-# What fails is tried again
+# Retries after failures
 
 
 @given(st.floats(0.5, 110))
 def test_refused_plan_is_retried(cleared: float) -> None:
-    """A refused plan is tried after 1, 2, 5, 15 and then every 30 s, recorded once, and applied when it can be."""
+    """The agent retries a refused plan after 1, 2, 5, 15 and then every 30 s, and records the failure once.
+
+    It applies the plan at the first attempt after the objection ends.
+    """
     agent = AgentInMemory.of(STATE)
     verifier, tried = agent.access.verifier, list[float]()
     verifier.objection = "ssh from 203.0.113.1"
@@ -152,7 +155,7 @@ def test_refused_plan_is_retried(cleared: float) -> None:
 
 
 def test_success_ends_the_long_waits() -> None:
-    """The first wait after a success is the shortest again."""
+    """After a success, the waits between retries begin with the shortest again."""
     agent = AgentInMemory.of(STATE)
     verifier = agent.access.verifier
     verifier.objection = "ssh"
@@ -167,7 +170,7 @@ def test_success_ends_the_long_waits() -> None:
 
 
 def test_refused_rule_fails_alone() -> None:
-    """The other rules are enforced; the refused one is tried every 30 s, and recorded once it is enforced."""
+    """The agent applies all other rules, and retries the refused one every 30 s until the kernel accepts it."""
     memory = MemoryBackend(refuse=refusing("other"))
     agent = AgentInMemory.of(evolve(STATE, declaration_of(OTHER)), MemoryAccess(memory=memory))
     partly = agent.check(20, lambda: agent.holds(wanted()))
@@ -182,7 +185,7 @@ def test_refused_rule_fails_alone() -> None:
 
 
 def test_source_failure_keeps_the_rules() -> None:
-    """While the source fails the rules stay and drift is repaired; its news are applied afterwards."""
+    """While the source fails, the rules stay and drift is repaired; later events are applied when it works again."""
     agent = AgentInMemory.of(STATE)
     agent.clock.at(5, agent.set("error", LogError("the log is damaged"), on=agent.source))
     agent.clock.at(6, lambda: flush(agent), Wake.RULES)
@@ -200,7 +203,7 @@ def test_source_failure_keeps_the_rules() -> None:
 
 @pytest.mark.parametrize("tells", [frozenset(Wake), frozenset({Wake.STOP, Wake.LOG})])
 def test_drift_is_repaired(tells: frozenset[Wake]) -> None:
-    """Rules that others remove are back as the kernel tells of it, or within 0.2 s where it has to be asked."""
+    """The agent restores removed rules when the kernel reports the change, or at a poll if it does not."""
     agent = AgentInMemory.of(STATE, MemoryAccess(clock=FakeWakeups(tells)))
     wake = Wake.RULES if Wake.RULES in tells else None
     agent.clock.at(5, lambda: flush(agent), wake)
@@ -213,7 +216,7 @@ def test_drift_is_repaired(tells: frozenset[Wake]) -> None:
 
 
 def test_changed_set_is_repaired() -> None:
-    """Nothing tells of sets, so the agent looks at all of them every second."""
+    """The kernel reports no changes of sets, so the agent reads all sets every second."""
     agent = AgentInMemory.of(STATE)
     agent.clock.at(5, lambda: _empty_sets(agent))
     done = agent.check(6.1, lambda: agent.holds(wanted()))
@@ -230,7 +233,7 @@ def _empty_sets(agent: AgentInMemory) -> None:
 
 
 def test_refused_plan_is_no_drift() -> None:
-    """After a refused plan the previous rules stay, and no repair is recorded; drift from them is repaired."""
+    """A refused plan keeps the previous rules and causes no repair; drift from these rules is repaired."""
     agent = AgentInMemory.of(STATE)
     agent.clock.at(5, agent.set("objection", "ssh", on=agent.access.verifier))
     agent.clock.at(5, lambda: agent.source.put(declaration_of(CHANGED)), Wake.LOG)
@@ -248,7 +251,7 @@ def test_refused_plan_is_no_drift() -> None:
 
 
 def test_kill_switch_removes_the_rules() -> None:
-    """Off, no rule of ours is left, which is recorded; on, all are back."""
+    """While the switch is off, the node has no rules of nodewall, which is recorded; later they are restored."""
     agent = AgentInMemory.of(STATE)
     agent.clock.at(5, lambda: setattr(agent.switch, "off", True))
     off = agent.check(6, lambda: agent.holds(Ruleset()))
@@ -262,7 +265,7 @@ def test_kill_switch_removes_the_rules() -> None:
 
 
 def test_host_is_observed_every_ten_seconds() -> None:
-    """New interfaces are recorded once and applied."""
+    """New interfaces of the host are recorded once, and the rules for them are applied."""
     state = evolve(STATE, configured(interfaces=("*th0",)))
     agent = AgentInMemory.of(state)
     there = HostObserved(node=NODE, interfaces=("eth0", "lo"))
@@ -277,7 +280,7 @@ def test_host_is_observed_every_ten_seconds() -> None:
 
 
 def test_unseen_host_keeps_the_rules() -> None:
-    """Where the host cannot be observed, the agent goes on with what it knows."""
+    """If the host cannot be observed, the agent uses the facts of the cluster state."""
     agent = AgentInMemory.of(STATE)
 
     def fails() -> HostObserved:
@@ -291,7 +294,7 @@ def test_unseen_host_keeps_the_rules() -> None:
 
 
 def test_signal_ends_the_loop() -> None:
-    """The signal ends the loop at once; the rules stay, and the node is unlocked."""
+    """A signal ends the loop at once; the rules stay, and the lock of the node is released."""
     agent = AgentInMemory.of(STATE)
     agent.run(until=5)
 
@@ -301,7 +304,7 @@ def test_signal_ends_the_loop() -> None:
 
 
 def test_idle_agent_sleeps() -> None:
-    """With nothing to do the loop turns about twice a second: it wakes for the log and looks at sets."""
+    """An idle loop waits at most 0.5 s, and turns fewer than five times a second: it polls the log and the sets."""
     agent = AgentInMemory.of(STATE)
     agent.run(until=60)
 
@@ -314,7 +317,7 @@ HAPPENINGS = st.sampled_from(["declare", "change", "delete", "wreck", "off", "on
 
 @given(st.lists(st.tuples(st.floats(0, 60), HAPPENINGS, st.booleans()), max_size=12))
 def test_any_history_ends_desired(happenings: list[tuple[float, str, bool]]) -> None:
-    """Whatever happens, two minutes of peace later the kernel holds just what the events declare."""
+    """Two minutes after any series of events and failures, the kernel holds exactly the declared rules."""
     agent, events = AgentInMemory.of(STATE), list[EventBody]()
 
     def put(body: EventBody) -> None:
@@ -352,5 +355,5 @@ def _state(events: list[EventBody]) -> ClusterState:
 
 
 def test_waits_of_retries_grow() -> None:
-    """The table above says what the waits are."""
+    """The attempts in ``RETRIES`` are 1, 2, 5, 15, 30, 30 and 30 seconds apart."""
     assert [after - before for before, after in pairwise(RETRIES)] == [1, 2, 5, 15, 30, 30, 30]

@@ -1,4 +1,4 @@
-"""What others do to our rules is undone, but not for ever at once where they do it again and again."""
+"""Tests of drift repair, and of its pauses when another program keeps undoing repairs."""
 
 import pytest
 
@@ -20,7 +20,7 @@ WANTED = DesiredRuleset(RULES, DEFAULT_OPTIONS, compile_rules(RULES))
 
 
 class Node:
-    """A node in memory, its keeper, and a clock."""
+    """In-memory node with its enforcer and a clock."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -32,17 +32,17 @@ class Node:
         self.keeper.enforce(WANTED)
 
     def whole(self) -> bool:
-        """Whether what is wanted is in force."""
+        """Return True if the kernel holds the desired rules."""
         return not diff(self.held.ruleset, WANTED.ruleset)
 
     def damage(self) -> None:
-        """Take all rules and sets away."""
+        """Remove all rules and sets."""
         self.held.ruleset, self.told.fresh = Ruleset(), frozenset(Family)
         self.keeper.kernel.distrust_sets()
 
 
 def test_damage_is_undone_once() -> None:
-    """A repair makes all whole again, and there is nothing to repair after it."""
+    """One repair restores all rules and sets, and a second repair finds no drift."""
     node = Node()
     assert node.whole()
     node.damage()
@@ -53,7 +53,7 @@ def test_damage_is_undone_once() -> None:
 
 
 def test_who_damages_again_and_again_is_let_wait_longer_and_longer() -> None:
-    """A fight of three repairs a second is answered by pauses that grow to 5 s; meanwhile nothing is repaired."""
+    """Repairs that another program keeps undoing cause pauses that grow to 5 s, without repairs during a pause."""
     node, pauses = Node(), list[float]()
     while len(pauses) < 6:
         node.damage()
@@ -71,7 +71,7 @@ def test_who_damages_again_and_again_is_let_wait_longer_and_longer() -> None:
 
 
 def test_after_a_while_without_damage_repairs_are_at_once_again() -> None:
-    """A fight that is over is forgotten."""
+    """After a minute without damage, repairs happen at once again."""
     node = Node()
     while node.keeper.held_until <= node.now:
         node.damage()

@@ -1,4 +1,4 @@
-"""The agent's waits end by signals, changed rules and a written log; without any, when the time is over."""
+"""Tests that signals, changed rules and writes to the log end a wait of the agent."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ from adapters.node.wakeups import SystemWakeups, Wake
 from adapters.system.inotify import FileWatch
 
 LONG = 60.0
-"""Seconds that no test waits."""
+"""Timeout in seconds that no wait reaches."""
 
 
 def test_signal_ends_a_wait() -> None:
-    """SIGTERM ends the wait and not the process; afterwards its former handler is back."""
+    """SIGTERM ends the wait but not the process; the previous signal handler is restored afterwards."""
     before = signal.getsignal(signal.SIGTERM)
     with SystemWakeups().opened() as wait:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -22,7 +22,7 @@ def test_signal_ends_a_wait() -> None:
 
 
 def test_other_signal_stops_nothing() -> None:
-    """A signal that has a handler of its own may end a wait, which then has no reason."""
+    """A signal with its own handler ends the wait, but without a reason."""
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         with SystemWakeups().opened() as wait:
@@ -33,7 +33,7 @@ def test_other_signal_stops_nothing() -> None:
 
 
 def test_changed_rules_end_a_wait() -> None:
-    """A descriptor that becomes readable means that rules changed."""
+    """A readable descriptor ends the wait with the reason that rules changed."""
     reader, writer = os.pipe()
     try:
         wakeups = SystemWakeups(rules=reader)
@@ -48,7 +48,7 @@ def test_changed_rules_end_a_wait() -> None:
 
 
 def test_written_log_ends_a_wait(tmp_path: Path) -> None:
-    """The log and files beside it mean news; another file of the folder means none."""
+    """Writes to the log and its side files are a reason; a write to another file in the folder is none."""
     log = tmp_path / "events.db"
     with FileWatch(str(log)) as watch:
         wakeups = SystemWakeups(log=watch)
@@ -61,7 +61,7 @@ def test_written_log_ends_a_wait(tmp_path: Path) -> None:
 
 
 def test_time_goes_on() -> None:
-    """The clock never goes back."""
+    """The clock advances during a wait."""
     wakeups = SystemWakeups()
     first = wakeups.now()
     with wakeups.opened() as wait:
