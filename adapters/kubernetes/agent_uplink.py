@@ -24,7 +24,7 @@ from engine.status.node_report import NodeReport
 
 
 class AgentUplink:
-    """The work that a background does for an agent of ``node``."""
+    """Connection of the agent of ``node`` to its cluster: records objects, writes reports and Kubernetes Events."""
 
     def __init__(
         self, node: str, recorder: LogRecorder, reporting: ReportWriter, notices: KubernetesEventRecorder
@@ -35,10 +35,12 @@ class AgentUplink:
         self._recorder.handover = self._handover
 
     def join(self, log: SnapshotLog, background: AsyncWorker, outlets: AgentListeners) -> None:
-        """Have the work done, from what a log says, and hear of what the agent does.
+        """Add the uplink's work to ``background``, and subscribe to the agent's listeners.
+
+        If ``log`` exists, the recorder continues from its last state.
 
         Raises:
-            LogError: the log that there is cannot be read or trusted.
+            LogError: the existing log cannot be read or verified.
         """
         if log.exists:
             self._recorder.begun = Snapshots(log).reached()
@@ -60,13 +62,13 @@ class AgentUplink:
         outlets.on_turned.append(reporter.consider)
 
     def settle(self, log: LogReader) -> Handoff:
-        """Wait until a log that is new is as the cluster is; return what is handed over to who follows it."""
+        """Return the handoff for the reader of the log; wait first until a new log holds the whole cluster."""
         if not log.exists:
             self._settled.wait()
         return self._handover
 
     def lag(self) -> Mapping[str, float]:
-        """Return by kind for how many seconds its changes have not been heard, 0 where they are."""
+        """Return by kind for how many seconds its watch has been interrupted; 0 while the watch works."""
         now = time.monotonic()
         return {kind: 0.0 if since is None else now - since for kind, since in self._recorder.deaf_since().items()}
 

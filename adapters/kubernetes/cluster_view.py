@@ -21,18 +21,18 @@ from engine.state.fold import ClusterState, fold_bodies
 from engine.status.policy_status import PolicyStatus
 
 DECLARED = tuple(BY_KIND[kind] for kind in ("Tier", "ClusterGroup", "ClusterNetworkPolicy"))
-"""What people declare, which is judged by itself."""
+"""Kinds that operators declare, and that the admission webhook checks."""
 
 _CLUSTER = (*DECLARED, BY_KIND["Node"])
 _POLICY = "ClusterNetworkPolicy"
 
 NodeStatuses = Mapping[str, PolicyStatus]
-"""How far policies are on a node, by name."""
+"""Status of each policy on a Node, by policy name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiObject:
-    """An object of the API: as a model, or the report that it is, and what only the API knows of it."""
+    """Object of the API server: a model or a Node's report, with the metadata that only the API server has."""
 
     item: ReceivedObject | None = None
     report: NodeStatuses | None = None
@@ -43,29 +43,29 @@ class ApiObject:
 
 @dataclass(slots=True)
 class ClusterView:
-    """Keeps what is heard; ``state`` is as far as :meth:`take` was called."""
+    """Cache of received objects; :meth:`take` folds them into ``state``."""
 
     state: ClusterState = field(default_factory=ClusterState)
     seen: dict[tuple[str, str], ApiObject] = field(default_factory=dict)
-    """By kind and name: what is declared."""
+    """Declared objects, by kind and name."""
     reports: dict[str, NodeStatuses] = field(default_factory=dict)
-    """By node."""
+    """Reports, by Node."""
     _mirror: ObjectCache = field(default_factory=lambda: ObjectCache(_CLUSTER))
     _reported: bool = False
     _touched: set[str] = field(default_factory=set)
 
     @property
     def resources(self) -> tuple[Resource, ...]:
-        """Every kind that has to be told of."""
+        """Kinds to watch."""
         return (*_CLUSTER, NODE_FIREWALLS)
 
     @property
     def complete(self) -> bool:
-        """Whether every kind was listed."""
+        """True if every kind was listed."""
         return self._mirror.complete and self._reported
 
     def take(self) -> frozenset[str]:
-        """Bring the state up to what was heard, and return the policies whose status may be another now."""
+        """Fold the received objects into the state, and return the policies whose status may have changed."""
         before = self.state
         bodies = self._mirror.take(before)
         self.state = fold_bodies(bodies, before)

@@ -26,24 +26,24 @@ from engine.state.fold import ClusterState, evolve
 _LOG = structlog.get_logger(__name__)
 
 _GATHERED = 0.02
-"""Seconds for which changes are gathered, which often come several together."""
+"""Seconds to collect changes before they are recorded, because several often arrive together."""
 
 _AGAIN = 1.0
-"""Seconds until a log that cannot be written is tried again."""
+"""Seconds until a failed write to the log is tried again."""
 
 
 @dataclass(slots=True)
 class LogRecorder:
-    """Records what an API server tells in a log."""
+    """Records the objects of an API server in an event log."""
 
     api: KubernetesApi
     log: RecordedLog
     source: str
     dice: Random
     handover: Handoff | None = None
-    """For who follows the log: gets what is appended, and the first state of a log that is new."""
+    """Handoff for the reader of the log: receives appended events, and the first state of a new log."""
     begun: VerifiedState | None = None
-    """The state that the log has, if that is known."""
+    """State of the log, if the caller has read it already."""
     _mirror: ObjectCache = field(default_factory=ObjectCache)
     _state: ClusterState = field(default_factory=ClusterState)
     _mark: EventMark = BEGINNING
@@ -52,18 +52,18 @@ class LogRecorder:
     _watchers: list[Watcher[ReceivedObject]] = field(default_factory=list)
 
     async def settled(self) -> None:
-        """Wait until the log has been as the cluster is."""
+        """Wait until the log holds the whole cluster for the first time."""
         await self._whole.wait()
 
     def deaf_since(self) -> Mapping[str, float | None]:
-        """Return by kind since when its changes are not heard, by the loop's monotonic clock; None where they are."""
+        """Return by kind since when its watch has been interrupted, by the loop's clock; None while it works."""
         return {watcher.resource.kind: watcher.deaf_since for watcher in self._watchers}
 
     async def run(self) -> None:
-        """Go on until cancelled.
+        """Record until cancelled.
 
         Raises:
-            LogError: the log there is cannot be read or trusted.
+            LogError: the existing log cannot be read or verified.
         """
         if self.begun is not None:
             (self._state, self._mark), self.begun = self.begun, None
@@ -83,7 +83,7 @@ class LogRecorder:
                 await self._record()
 
     async def _record(self) -> None:
-        """Append what is news, once it can be."""
+        """Append the new events, unless some kind has not been listed yet."""
         if not self._mirror.complete:
             return
         self._catch_up()
@@ -111,7 +111,7 @@ class LogRecorder:
         self._whole.set()
 
     def _without(self, error: EventTooLarge, bodies: Sequence[EventBody]) -> Iterator[EventBody]:
-        """Yield the bodies, with a refusal for the object that is too large, unless that stands already."""
+        """Yield the bodies, with a refusal in place of the object that is too large, unless it is refused already."""
         for body in bodies:
             if subject(body) != error.about:
                 yield body
@@ -122,7 +122,7 @@ class LogRecorder:
                     yield refusal
 
     def _catch_up(self) -> None:
-        """Take into account what others appended, as an agent does what it did."""
+        """Read the events that other processes appended, such as an agent's outcomes."""
         if self.log.exists and self.log.last_sequence() != self._mark.sequence:
             for event in self.log.tail(self._mark):
                 self._take(event.body, EventMark(event.sequence, event.hash))

@@ -15,11 +15,11 @@ from engine.status.policy_status import Phase, PolicyStatus
 
 _NOTES = "; "
 _WORDS = 1000
-"""Characters of a message that are kept."""
+"""Largest length of a message, in characters."""
 
 
 class _Read(BaseModel):
-    """What is read over where it is not known, as a newer agent may have written it."""
+    """Base model that ignores unknown fields, because a newer agent may have written them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
@@ -72,7 +72,10 @@ class NodeFirewall(_Read):
 def document_of(
     report: NodeReport, before: tuple[StatusCondition, ...], now: str
 ) -> tuple[KubernetesObject, tuple[StatusCondition, ...]]:
-    """Return a report as an object, and its conditions, which hold since ``now`` unless they did ``before``."""
+    """Return a report as an API object, and its conditions.
+
+    A condition whose status did not change keeps its transition time from ``before``; any other gets ``now``.
+    """
     conditions = (_since(before, _enforced(report, now)),)
     status = NodeFirewallStatus(
         applied_sequence=report.sequence,
@@ -92,12 +95,12 @@ def document_of(
 
 
 def bare(node: str) -> KubernetesObject:
-    """Return the object of a node that has not reported yet."""
+    """Return the API object of a Node without a report."""
     return {"apiVersion": OWN_VERSION, "kind": "NodeFirewall", "metadata": {"name": node}}
 
 
 def policies_in(document: Mapping[str, object]) -> dict[str, PolicyStatus]:
-    """Return how far policies are on a node by its report as the API gives it, by name; none where it is no report."""
+    """Return the status of each policy in a Node's report, by policy name; nothing if the document is not a report."""
     try:
         status = NodeFirewall.model_validate(document).status
     except ValidationError:
@@ -132,7 +135,7 @@ def _enforced(report: NodeReport, now: str) -> StatusCondition:
 
 
 def _since(before: tuple[StatusCondition, ...], condition: StatusCondition) -> StatusCondition:
-    """Return a condition since it has its status."""
+    """Return the condition with the time of its last change of status."""
     for each in before:
         if (each.type, each.status) == (condition.type, condition.status):
             return condition.model_copy(update={"last_transition_time": each.last_transition_time})
@@ -140,7 +143,7 @@ def _since(before: tuple[StatusCondition, ...], condition: StatusCondition) -> S
 
 
 def _cut(words: str) -> str | None:
-    """Return words of some length, None where there are none: what is applied empty some servers take for null."""
+    """Return the text, shortened if needed; None if empty, because some servers apply an empty string as null."""
     if not words:
         return None
     return words if len(words) <= _WORDS else f"{words[: _WORDS - 1]}…"

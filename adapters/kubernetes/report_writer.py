@@ -23,12 +23,12 @@ from engine.status.node_report import NodeReport
 _LOG = structlog.get_logger(__name__)
 
 _GAP, _SELDOM, _RENEWED = 1.0, 30.0, 600.0
-"""Seconds between two reports: at least, where only counts differ, and where nothing does."""
+"""Seconds between two reports: at least, when only counts differ, and when nothing differs."""
 
 
 @dataclass(slots=True)
 class ReportWriter:
-    """Writes the last report it was given; it may be given one at any time, by its own thread."""
+    """Writes the latest report; only the thread of :meth:`run` may call :meth:`take`."""
 
     api: KubernetesApi
     clock: Clock
@@ -40,14 +40,14 @@ class ReportWriter:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, report: NodeReport | None) -> None:
-        """Have a report written, or none while the node is not there."""
+        """Set the report to write, or None while the Node does not exist."""
         self._latest = report
         if report is None:
-            self._sent = None  # whoever removes the reports of nodes that are gone removes this one
+            self._sent = None  # the controller deletes the report of a missing Node
         self._news.set()
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Write reports until cancelled."""
         backoff, said = Backoff(self.dice), ""
         while True:
             await self._until_due()
@@ -73,7 +73,7 @@ class ReportWriter:
             self._news.clear()
 
     def _wait(self) -> float:
-        """Return for how many seconds nothing is to be written, if nothing new comes."""
+        """Return the seconds until the next write is due, if no new report arrives."""
         if self._latest is None:
             return _RENEWED
         since = asyncio.get_running_loop().time() - self._sent_at

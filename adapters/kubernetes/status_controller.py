@@ -28,15 +28,15 @@ _LOG = structlog.get_logger(__name__)
 _POLICIES = BY_KIND["ClusterNetworkPolicy"]
 
 _GATHERED = 0.1
-"""Seconds for which news is gathered."""
+"""Seconds to collect changes before statuses are written."""
 
 _RATE, _AT_ONCE = 100, 8
-"""How many statuses are written a second at most, and how many at once."""
+"""Largest number of statuses written in a second, and at once."""
 
 
 @dataclass(slots=True)
 class StatusController:
-    """Keeps the status of every policy that is for nodes; ``notices`` tells what is refused."""
+    """Keeps the status of every policy for Nodes up to date; ``notices`` records refusals as Events."""
 
     api: KubernetesApi
     clock: Clock
@@ -49,7 +49,7 @@ class StatusController:
     """Policies whose status could not be written."""
 
     async def run(self) -> None:
-        """Go on until cancelled, from what the API has now."""
+        """Read the cluster from the beginning, and keep statuses up to date until cancelled."""
         self._overview, self._left = ClusterView(), set()
         news, backoff = asyncio.Event(), Backoff(self.dice)
         async with asyncio.TaskGroup() as tasks:
@@ -74,7 +74,7 @@ class StatusController:
                     await asyncio.sleep(written / _RATE)
 
     async def _written(self, names: Iterable[str]) -> int:
-        """Write the status of policies where it is another, and return how many were; what fails is left for later."""
+        """Write the statuses that changed, and return their number; ``_left`` gets the policies that failed."""
         self._left, limit = set(), asyncio.Semaphore(_AT_ONCE)
 
         async def one(name: str) -> bool:
@@ -107,7 +107,7 @@ class StatusController:
         return True
 
     def _tell_refusals(self) -> None:
-        """Have it told what is refused now and was not, or for other reasons."""
+        """Record an Event for each refusal that is new or has other reasons than before."""
         found: dict[str, str] = {}
         for key, refusal in self._overview.state.refusals.items():
             words = "; ".join(map(str, refusal.faults))
@@ -119,9 +119,9 @@ class StatusController:
         self._refused = found
 
     async def _swept(self) -> bool:
-        """Take away the reports of nodes that are gone, and return whether that was done."""
+        """Delete the reports of Nodes that no longer exist, and return False if a deletion failed."""
         done = True
-        # Without a name the request would be about all reports.
+        # A request without a name would delete all reports.
         for node in filter(is_object_name, sorted(self._overview.reports.keys() - self._overview.state.nodes.keys())):
             try:
                 await self.api.write(WriteVerb.DELETE, f"{NODE_FIREWALLS.paths[0]}/{node}", {})
@@ -133,7 +133,7 @@ class StatusController:
 
 
 def _status_of(summary: PolicySummary, seen: ApiObject, now: str) -> KubernetesObject:
-    """Return the status of a policy; conditions hold since ``now`` unless they did before."""
+    """Return the status of a policy; a condition gets the time ``now`` if its status changed."""
     accepted = ("Accepted", not summary.refused, "Refused" if summary.refused else "Accepted", summary.refused)
     realized = ("Realized", summary.phase is Phase.REALIZED, summary.phase.value, summary.message)
     return {
@@ -162,6 +162,6 @@ def _condition(said: tuple[str, bool, str, str], seen: ApiObject, now: str) -> K
         "reason": reason,
         **(
             {"message": message} if message else {}
-        ),  # what is applied must not be empty, which some servers take for null
+        ),  # never an empty string, because some servers read an applied one as null
         "lastTransitionTime": since[0] if since else now,
     }

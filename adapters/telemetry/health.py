@@ -7,21 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 HealthCheck = Callable[[], str]
-"""Returns what is wrong, nothing where all is well."""
+"""Function that returns the reason of a failure, or an empty string if healthy."""
 
 
 def well() -> str:
-    """Return that all is well."""
+    """Return an empty string: always healthy."""
     return ""
 
 
 _STUCK = 300.0
-"""Seconds without a turn of the loop, after which it hangs; the longest proofs take some."""
+"""Seconds without a turn of the loop after which the agent counts as hung; long proofs take a part of them."""
 
 
 @dataclass(slots=True)
 class AgentHealth:
-    """Takes note of signs of life; ``now`` is a monotonic clock in seconds, ``beside`` tells if work beside goes on."""
+    """Health of an agent, from the turns of its loop.
+
+    ``now`` is a monotonic clock in seconds; ``beside`` returns True while the background work runs.
+    """
 
     now: Callable[[], float]
     beside: Callable[[], bool] = lambda: True
@@ -29,19 +32,19 @@ class AgentHealth:
     _enforced: bool = False
 
     def turned(self) -> None:
-        """Take note that the loop has gone round."""
+        """Record a turn of the loop."""
         self._turned = self.now()
 
     def enforced(self) -> None:
-        """Take note that rules are in force."""
+        """Record that rules are enforced."""
         self._enforced = True
 
     def health(self) -> str:
-        """Return what is wrong with the process, nothing where all is well."""
+        """Return the reason why the process is unhealthy, or an empty string."""
         if self._turned is not None and self.now() - self._turned > _STUCK:
             return f"nothing was done for {self.now() - self._turned:.0f} s"
         return "" if self.beside() else "the work beside has ended"
 
     def readiness(self) -> str:
-        """Return what is missing until the node is guarded, nothing where it is."""
+        """Return the reason why the Node is not ready, or an empty string."""
         return "" if self._enforced else "no rules are in force yet"

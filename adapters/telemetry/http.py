@@ -18,7 +18,10 @@ _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class TelemetryServer:
-    """Answers at an address, or at every one where that is ``*``, by what is called at every question."""
+    """HTTP server for health and metrics; ``address`` may be ``*`` for all addresses.
+
+    Every request calls the function for its path. Without ``metrics``, there is no ``/metrics``.
+    """
 
     address: str
     port: int
@@ -27,10 +30,10 @@ class TelemetryServer:
     metrics: Callable[[], bytes] | None = None
 
     async def run(self) -> None:
-        """Go on until cancelled.
+        """Serve until cancelled.
 
         Raises:
-            Refused: somebody else answers there.
+            Refused: the address is not free.
         """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
@@ -58,10 +61,17 @@ class TelemetryServer:
 async def serving(
     runner: web.AppRunner, address: str, port: int, option: str, tls: ssl.SSLContext | None = None
 ) -> None:
-    """Answer at an address, or at every one where that is ``*``, until cancelled.
+    """Serve at an address, or at all addresses if it is ``*``, until cancelled.
+
+    Args:
+        runner: the application, which is set up already.
+        address: an IP address, a host name, or ``*``.
+        port: a TCP port.
+        option: the command-line option that gave the address; the error names it.
+        tls: the context for HTTPS; None serves HTTP.
 
     Raises:
-        Refused: somebody else answers there; ``option`` gave the address.
+        Refused: the address is not free.
     """
     try:
         await web.TCPSite(runner, None if address == "*" else address, port, ssl_context=tls).start()

@@ -25,11 +25,11 @@ from engine.status.node_report import count_rules_and_members
 _LOG = structlog.get_logger(__name__)
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Seconds."""
+"""Upper bounds of histogram buckets, in seconds."""
 
 
 class NodeMetrics:
-    """Measures a node; any thread may call it."""
+    """Metrics of a Node; any thread may call the methods."""
 
     def __init__(self, clock: Clock) -> None:
         self.registry = CollectorRegistry()
@@ -72,11 +72,11 @@ class NodeMetrics:
             self._applies.labels(outcome)
 
     def took(self, stage: str, seconds: float) -> None:
-        """Take note of how long a stage took."""
+        """Record the duration of a stage."""
         self._stage.labels(stage).observe(seconds)
 
     def did(self, body: EventBody) -> None:
-        """Take note of what was done."""
+        """Count the outcome in an event."""
         match body:
             case RulesetApplied():
                 self._applies.labels("applied").inc()
@@ -92,7 +92,7 @@ class NodeMetrics:
                 pass
 
     def in_force(self, wanted: DesiredRuleset, since: Iterable[datetime]) -> None:
-        """Take note of what is in force now, by events of these times."""
+        """Record the enforced ruleset; ``since`` are the times of the events that it includes for the first time."""
         now = self._clock.now()
         for time in since:
             self._latency.observe(max(0.0, (now - time).total_seconds()))
@@ -104,16 +104,16 @@ class NodeMetrics:
     def watch(
         self, log: str | None, counted: Callable[[], Iterable[RuleCount]], lag: Callable[[], Mapping[str, float]]
     ) -> None:
-        """Find out whenever asked: the size of the log, what the kernel counted, and which kinds are heard how late."""
+        """Register metrics that are computed at each scrape: log size, kernel counters, and watch lag by kind."""
         self.registry.register(_Asked(log, counted, lag))
 
     def text(self) -> bytes:
-        """Return all in Prometheus' text format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
 class _Asked(Collector):
-    """What is found out when it is asked for."""
+    """Collector of metrics that are computed at each scrape."""
 
     def __init__(
         self, log: str | None, counted: Callable[[], Iterable[RuleCount]], lag: Callable[[], Mapping[str, float]]
@@ -121,7 +121,7 @@ class _Asked(Collector):
         self._log, self._counted, self._lag = log, counted, lag
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that nothing is asked before it has to be."""
+        """Return nothing, so that registration does not compute the metrics."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -156,5 +156,5 @@ class _Asked(Collector):
 
 
 def _files(log: Path) -> Iterator[Path]:
-    """Yield the files of a database: itself, and those that SQLite has beside it."""
+    """Yield the existing files of a SQLite database: the main file and the write-ahead log."""
     yield from (file for file in (log, log.with_name(f"{log.name}-wal")) if file.exists())

@@ -13,11 +13,11 @@ from engine.state.admission import InvalidObject, SubmitMode, admit
 from engine.state.fold import ClusterState
 
 _SHOWN = 20
-"""Faults that are told."""
+"""Largest number of faults in an answer."""
 
 
 def objections(request: KubernetesObject, state: ClusterState) -> Sequence[Fault]:
-    """Return what speaks against a request in a state of the cluster, as far as that is known."""
+    """Return the faults of a request in a known state of the cluster; nothing if the request is admitted."""
     kind = text_of(mapping(request.get("kind")).get("kind"))
     new, old = mapping(request.get("object")), mapping(request.get("oldObject"))
     if kind not in BY_KIND or not _matters(new, old):
@@ -30,7 +30,7 @@ def objections(request: KubernetesObject, state: ClusterState) -> Sequence[Fault
 
 
 def _matters(new: KubernetesObject, old: KubernetesObject) -> bool:
-    """Return whether rules hang on what changes: not so for an object on its way out, or for labels of one."""
+    """Return True if rules depend on the change; an object in deletion or a change of metadata does not matter."""
     return not mapping(new.get("metadata")).get("deletionTimestamp") and (not new or new.get("spec") != old.get("spec"))
 
 
@@ -41,12 +41,12 @@ def answer(request: KubernetesObject, faults: Sequence[Fault]) -> KubernetesObje
         words = [str(fault) for fault in faults[:_SHOWN]]
         if len(faults) > _SHOWN:
             words.append(f"{len(faults) - _SHOWN} more")
-        # Without a reason, as kubectl shows of an Invalid one not the message but details.
+        # No reason is set: for the reason Invalid, kubectl shows details instead of the message.
         response["status"] = {"code": HTTPStatus.UNPROCESSABLE_ENTITY.value, "message": "; ".join(words)}
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 
 def request_in(review: object) -> KubernetesObject | None:
-    """Return the request of an AdmissionReview, None where it is none."""
+    """Return the request of an AdmissionReview; None if the document is not one."""
     found = mapping(mapping(review).get("request"))
     return found or None

@@ -28,18 +28,18 @@ from engine.state.fold import ClusterState, fold_bodies
 _LOG = structlog.get_logger(__name__)
 
 _LARGEST = 8 << 20
-"""Bytes of a review: an object as it was and as it shall be, of a megabyte and a half at most in etcd."""
+"""Largest review in bytes: an object before and after the change, each of at most 1.5 MB in etcd."""
 
 _ANEW = 3.0
-"""Seconds for asking the API anew; it waits for 5."""
+"""Seconds for listing objects again; the API server waits 5 seconds for the webhook."""
 
 _LOOK = 2.0
-"""Seconds between two looks at the certificate."""
+"""Seconds between two checks for a new certificate."""
 
 
 @dataclass(slots=True)
 class Webhook:
-    """Judges objects by what the API has."""
+    """Checks objects against those that the API server has."""
 
     api: KubernetesApi
     dice: Random
@@ -47,11 +47,11 @@ class Webhook:
     _state: ClusterState = field(default_factory=ClusterState)
 
     def readiness(self) -> str:
-        """Return what is missing until objects can be judged, nothing where they can."""
+        """Return the reason why objects cannot be checked yet, or an empty string."""
         return "" if self._mirror.complete else "policies, tiers and groups are not known yet"
 
     async def run(self) -> None:
-        """Follow what is declared until cancelled."""
+        """Watch the declared kinds until cancelled."""
         news = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for resource in DECLARED:
@@ -63,7 +63,7 @@ class Webhook:
                     self._state = fold_bodies(self._mirror.take(self._state), self._state)
 
     async def reviewed(self, review: object) -> KubernetesObject | None:
-        """Return the answer to an AdmissionReview, None where it is none."""
+        """Return the answer to an AdmissionReview; None if the document is not one."""
         request = request_in(review)
         if request is None:
             return None
@@ -90,7 +90,7 @@ class Webhook:
 
 @dataclass(slots=True)
 class WebhookServer:
-    """Answers for a webhook at an address, by a certificate and key that may change while it runs."""
+    """HTTPS server of a webhook; it loads the certificate and key again when their files change."""
 
     webhook: Webhook
     address: str
@@ -99,10 +99,10 @@ class WebhookServer:
     key: str
 
     async def run(self) -> None:
-        """Go on until cancelled.
+        """Serve until cancelled.
 
         Raises:
-            Refused: the certificate or key is no good, or somebody else answers there.
+            Refused: the certificate or key is not valid, or the address is not free.
         """
         tls = _context(self.certificate, self.key)
         app = web.Application(client_max_size=_LARGEST)
@@ -128,7 +128,7 @@ class WebhookServer:
         return web.json_response(found)
 
     async def _renewed(self, tls: ssl.SSLContext) -> None:
-        """Use a new certificate and key once both fit; until then the old ones."""
+        """Load a new certificate and key as soon as they match; keep the old ones until then."""
         known, said = self._stamps(), ""
         while True:
             await asyncio.sleep(_LOOK)
@@ -146,7 +146,7 @@ class WebhookServer:
             _LOG.info("new certificate taken")
 
     def _stamps(self) -> tuple[object, ...]:
-        """Return what tells whether the files are others, through the links that Kubernetes makes to Secrets."""
+        """Return inode, time and size of both files, to detect new ones; the symbolic links of Secrets are followed."""
         found: list[object] = []
         for path in (self.certificate, self.key):
             try:

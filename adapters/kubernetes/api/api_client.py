@@ -26,51 +26,54 @@ from engine.bounded_json import JsonRefused, parse_objects
 from engine.errors import Fault, NodewallError, Refused, safe_text
 
 FIELD_MANAGER = "nodewall"
-"""Whose the fields are that are applied server-side."""
+"""Field manager of server-side apply."""
 
 _CONNECT = 10.0
-"""Seconds for a connection, and beyond the time that was asked for until a watch is given up that says nothing."""
+"""Seconds to connect; also added to the requested duration of a watch, to get its read timeout."""
 
 _ANSWER = 30.0
-"""Seconds until the answer to a watch has begun."""
+"""Seconds until the response to a watch must begin."""
 
 _LARGEST_ANSWER = 64 << 20
-"""Bytes of an answer; a page of a list that has more is asked for again as smaller ones."""
+"""Largest response in bytes; a list page that is larger is requested again as smaller pages."""
 
 _LARGEST_EVENT = 8 << 20
-"""Bytes of one event of a watch. etcd takes objects of 1.5 MiB, which are larger as JSON."""
+"""Largest watch event in bytes. etcd limits an object to 1.5 MiB, and its JSON form is larger."""
 
 
 @dataclass(eq=False)
 class ApiError(NodewallError):
-    """The API server did not do what was asked; ``code`` is its HTTP status, 0 where it was not reached."""
+    """Failed request to the API server.
+
+    ``what`` is the message, ``code`` the HTTP status, or 0 if the server was not reached.
+    """
 
     what: str
     code: int = 0
     wait: float | None = None
-    """Seconds that it asks to wait."""
+    """Seconds that the server asks the client to wait, from ``Retry-After``."""
 
     @property
     def answered(self) -> bool:
-        """Whether the server was reached."""
+        """True if the server was reached."""
         return self.code != 0
 
     def __str__(self) -> str:
-        """Say what was asked, and the answer."""
+        """Return the message."""
         return self.what
 
 
 @dataclass(eq=False)
 class AnswerTooLarge(ApiError):
-    """An answer has more bytes than are read."""
+    """Response with more bytes than the client reads."""
 
 
 class ResourceExpired(NodewallError):
-    """What was asked for is too old, and has to be listed anew."""
+    """Resource version or continue token that is too old; the client must list again."""
 
 
 class WriteVerb(Enum):
-    """A way to change an object: the right that it takes, its HTTP method, and the kind of document it is given."""
+    """Kind of write request: its RBAC verb, HTTP method and content type."""
 
     CREATE = ("create", "POST", "application/json")
     UPDATE = ("update", "PUT", "application/json")
@@ -80,31 +83,41 @@ class WriteVerb(Enum):
 
 
 class KubernetesApi(Protocol):
-    """Asks an API server; its fake in tests answers what it is told to."""
+    """Connection to an API server; tests implement it by a fake."""
 
     async def get(self, path: str, params: Mapping[str, str], verb: str) -> dict[str, object]:
-        """Return an answer.
+        """Return the response to a GET request; ``verb`` is the RBAC verb for error messages.
 
         Raises:
-            Gone: what it continues is too old.
-            ApiFault: the server was not reached, or did not do so.
+            ResourceExpired: the continue token is too old.
+            ApiError: the server was not reached, or returned an error.
         """
         ...
 
     def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:
-        """Yield the events of a watch until the server ends it, first an empty one as it begins; raises as `get`."""
+        """Yield the events of a watch until the server ends it; the first event is empty and marks the start.
+
+        Raises:
+            ResourceExpired: the resource version is too old.
+            ApiError: the server was not reached, or returned an error.
+        """
         ...
 
     async def write(self, how: WriteVerb, path: str, document: Mapping[str, object]) -> dict[str, object]:
-        """Change an object, or make it in a collection, and return the answer; raises as `get`.
+        """Create, change or delete an object, and return the response.
 
-        What is applied server-side is ours alone from then on, whoever had it before.
+        Server-side apply takes the ownership of the applied fields from every other field manager.
+
+        Raises:
+            ApiError: the server was not reached, or returned an error.
         """
         ...
 
 
 def connect(kubeconfig: str | None, context: str | None) -> "LightkubeApi":
-    """Return a connection by a kubeconfig and a context of it, or as the environment and the Pod's account say.
+    """Return a client for a kubeconfig and one of its contexts.
+
+    Without a kubeconfig, the environment or the Pod's service account gives the credentials.
 
     Raises:
         Refused: there are no credentials.
@@ -112,11 +125,11 @@ def connect(kubeconfig: str | None, context: str | None) -> "LightkubeApi":
     try:
         found = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
         config = found.get(context)
-        client = AsyncClient(config, ConnectionParams())  # type: ignore[arg-type] # without a context it has raised
+        client = AsyncClient(config, ConnectionParams())  # type: ignore[arg-type] # get raised if there is no context
         return LightkubeApi(client, config.cluster.server)  # type: ignore[union-attr] # as above
     except (ConfigError, OSError, KeyError, TypeError, ValueError, msgspec.MsgspecError, yaml.YAMLError) as error:
         raise _no_credentials(str(error)) from None
-    except RecursionError:  # lightkube reads kubeconfigs itself, without a limit
+    except RecursionError:  # lightkube parses kubeconfigs without a depth limit
         raise _no_credentials("nested too deep") from None
 
 
@@ -127,7 +140,7 @@ def _no_credentials(why: str) -> Refused:
 
 @dataclass(frozen=True, slots=True)
 class LightkubeApi:
-    """A real API server."""
+    """Client of a real API server."""
 
     _client: httpx2.AsyncClient
     server: str
@@ -159,7 +172,7 @@ class LightkubeApi:
     async def write(self, how: WriteVerb, path: str, document: Mapping[str, object]) -> dict[str, object]:
         verb, method, kind = how.value
         params = {"fieldManager": FIELD_MANAGER, "force": "true"} if how is WriteVerb.APPLY else {}
-        body = json.dumps(document).encode()  # ASCII, as a text of somebody else's may hold what UTF-8 cannot
+        body = json.dumps(document).encode()  # ASCII, because foreign text may hold lone surrogates, which UTF-8 lacks
         with self._told():
             answer, content = await self._asked(method, path, params, body, kind)
         if answer.is_error:
@@ -169,7 +182,7 @@ class LightkubeApi:
     async def _asked(
         self, method: str, path: str, params: Mapping[str, str], body: bytes | None = None, kind: str = ""
     ) -> tuple[httpx2.Response, bytes]:
-        """Return an answer and its content."""
+        """Send a request, and return the response and its content."""
         headers = {"Content-Type": kind} if kind else {}
         async with self._client.stream(method, path, params=dict(params), content=body, headers=headers) as answer:
             return answer, await _content_of(answer)
@@ -180,7 +193,7 @@ class LightkubeApi:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn what goes wrong on the way into faults."""
+        """Convert transport errors into `ApiError`."""
         try:
             yield
         except (httpx2.HTTPError, OSError, ConfigError) as error:  # TimeoutError is an OSError
@@ -189,7 +202,7 @@ class LightkubeApi:
 
 
 async def _content_of(answer: httpx2.Response) -> bytes:
-    """Return the content of an answer as it comes in, as far as it is not too large."""
+    """Return the content of a response; raise `AnswerTooLarge` beyond the limit."""
     content = bytearray()
     async for part in answer.aiter_bytes():
         content += part
@@ -199,7 +212,7 @@ async def _content_of(answer: httpx2.Response) -> bytes:
 
 
 async def _lines_of(answer: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield the lines of an answer as they come in; what is left at its end counts as a line."""
+    """Yield the lines of a response as they arrive; an unterminated last line counts too."""
     rest = bytearray()
     async for part in answer.aiter_bytes():
         *whole, last = part.split(b"\n")
@@ -224,7 +237,7 @@ def _document(text: bytes) -> dict[str, object]:
 
 
 def _ended(status: object, path: str) -> NodewallError:
-    """Return why a watch ended."""
+    """Return the error for the ERROR event that ended a watch."""
     found = mapping(status)
     code, words = found.get("code"), text_of(found.get("message")) or "no reason"
     known = code if isinstance(code, int) else HTTPStatus.OK
@@ -256,7 +269,7 @@ def _fault(answer: httpx2.Response, content: bytes, verb: str, path: str) -> Nod
 
 
 def _resource_of(path: str) -> tuple[str, str]:
-    """Return the API group of a path, empty for the core, and its resource, with the subresource after a slash."""
+    """Return API group and resource of a path; the core group is empty, and a subresource follows a slash."""
     words = path.strip("/").split("/")
     group, rest = (words[1], words[3:]) if words[0] == "apis" else ("", words[2:])
     if rest[:1] == ["namespaces"] and len(rest) > 2:

@@ -28,23 +28,23 @@ from engine.reconcile.interfaces import Clock, Ids
 _LOG = structlog.get_logger(__name__)
 
 _NAMESPACE = "default"
-"""Where Events about objects are that are in no namespace."""
+"""Namespace of Events about cluster-scoped objects."""
 
 _BURST, _EACH = 10, 5.0
-"""How many are told at once, and how many seconds each one more has to wait."""
+"""Number of Events that may be written at once, and seconds that each further Event waits."""
 
 _WAITING = 200
-"""How many may wait."""
+"""Largest number of pending Events."""
 
 _SERIES = 600.0
-"""Seconds in which the same said again is counted."""
+"""Seconds during which a repeated Event is counted instead of created again."""
 
 _WORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class InvolvedObject:
-    """The object that something is said of."""
+    """Object that an Event is about."""
 
     version: str
     kind: str
@@ -54,7 +54,7 @@ class InvolvedObject:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesEvent:
-    """Something to be heard of, with its reason as one word in camel case."""
+    """Event to record; ``reason`` is one word in camel case."""
 
     regarding: InvolvedObject
     reason: str
@@ -63,8 +63,8 @@ class KubernetesEvent:
 
 
 def on_node(node: str, outcome: OutcomeEvent) -> tuple[KubernetesEvent, ...]:
-    """Return what people should hear of something that was done on a node."""
-    # Events about Nodes have the name as the id, as kubelet's do, by which kubectl finds them.
+    """Return the Events that report an outcome on a Node."""
+    # As in kubelet's Events, the uid is the Node's name, because kubectl finds Events about Nodes by it.
     about = InvolvedObject("v1", "Node", node, node)
     match outcome:
         case ApplyFailed(wanted=sequence, words=words):
@@ -86,7 +86,7 @@ def on_node(node: str, outcome: OutcomeEvent) -> tuple[KubernetesEvent, ...]:
 
 @dataclass(slots=True)
 class _Series:
-    """An Event that was written, and how often its notice came."""
+    """Written Event, and how often it occurred."""
 
     name: str
     first: str
@@ -96,7 +96,7 @@ class _Series:
 
 @dataclass(slots=True)
 class KubernetesEventRecorder:
-    """Tells notices as ``component``, of ``host``; it may be given one at any time, by its own thread."""
+    """Writes Events as ``component`` on ``host``; only the thread of :meth:`run` may call :meth:`take`."""
 
     api: KubernetesApi
     clock: Clock
@@ -110,13 +110,13 @@ class KubernetesEventRecorder:
     _free_at: float = 0.0
 
     def take(self, notice: KubernetesEvent) -> None:
-        """Have something told, or told of once more."""
+        """Queue an Event, or count a repeated one; drop it if too many are pending."""
         if notice in self._pending or len(self._pending) < _WAITING:
             self._pending[notice] = self._pending.get(notice, 0) + 1
             self._news.set()
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Write queued Events until cancelled."""
         backoff = Backoff(self.dice)
         while True:
             while not self._pending:
@@ -129,14 +129,14 @@ class KubernetesEventRecorder:
             except NodewallError as error:
                 _LOG.debug("not told", error=str(error))
                 if isinstance(error, ApiError) and error.code == HTTPStatus.FORBIDDEN:
-                    del self._pending[notice]  # whoever may not say so now may not later
+                    del self._pending[notice]  # a retry would be forbidden too
                 await asyncio.sleep(max(getattr(error, "wait", None) or 0.0, backoff.seconds()))
                 continue
             backoff.reset()
             del self._pending[notice]
 
     async def _spread_out(self) -> None:
-        """Wait where many were told lately."""
+        """Wait if many Events were written recently."""
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now - _BURST * _EACH) + _EACH
         await asyncio.sleep(max(0.0, self._free_at - now))
@@ -153,7 +153,7 @@ class KubernetesEventRecorder:
             except ApiError as error:
                 if error.code != HTTPStatus.NOT_FOUND:
                     raise
-                del self._known[notice]  # Events are kept for a while only
+                del self._known[notice]  # the API server deletes Events after a while
             else:
                 known.count += times
                 return

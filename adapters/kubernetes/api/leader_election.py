@@ -24,12 +24,12 @@ _LOG = structlog.get_logger(__name__)
 _VERSION = "coordination.k8s.io/v1"
 
 DURATION, DEADLINE, RETRY = 15, 10.0, 2.0
-"""Seconds: for how long others wait, after which who leads gives up by itself, and between two tries."""
+"""Seconds: duration of the lease, time without renewal after which the leader gives up, and time between attempts."""
 
 
 @dataclass(slots=True)
 class Lease:
-    """A lease in a namespace, asked for as ``identity``, which is nobody else's."""
+    """Lease in a namespace; ``identity`` must be unique among the candidates."""
 
     api: KubernetesApi
     namespace: str
@@ -41,7 +41,7 @@ class Lease:
     _seen_at: float = 0.0
 
     async def lead(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Do work while the lease is held, again and again until cancelled; then somebody else may at once."""
+        """Acquire the lease, run ``work`` while holding it, and release it; repeat until cancelled."""
         while True:
             await self._acquired()
             _LOG.info("leading", lease=self.name, identity=self.identity)
@@ -70,7 +70,7 @@ class Lease:
             await asyncio.sleep(RETRY * self.dice.uniform(0.8, 1.2))
 
     async def _kept(self) -> None:
-        """Renew the lease until that cannot be done in time."""
+        """Renew the lease; return when another candidate holds it, or when renewals failed for ``DEADLINE`` seconds."""
         last = asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() - last < DEADLINE:
             await asyncio.sleep(RETRY)
@@ -81,7 +81,7 @@ class Lease:
                 last = asyncio.get_running_loop().time()
 
     async def _tried(self) -> bool:
-        """Take or renew the lease, and return whether it is ours."""
+        """Acquire or renew the lease, and return True on success."""
         found = await self._read()
         now = asyncio.get_running_loop().time()
         if found is None:
@@ -96,7 +96,7 @@ class Lease:
         return await self._written(WriteVerb.UPDATE, f"{self._path()}/{self.name}", found)
 
     async def _released(self) -> None:
-        """Let somebody else have it at once, if that can be said."""
+        """Release the lease, so that another candidate need not wait until it expires; ignore errors."""
         with suppress(NodewallError, TimeoutError):
             async with asyncio.timeout(RETRY):
                 found = await self._read()
@@ -118,11 +118,11 @@ class Lease:
         except ApiError as error:
             if error.code != HTTPStatus.CONFLICT:
                 raise
-            return False  # somebody else was faster
+            return False  # another candidate was faster
         return True
 
     def _document(self, before: KubernetesObject | None, holder: str) -> KubernetesObject:
-        """Return the lease with a holder; one that was there is changed only if it is still the same."""
+        """Return the lease with a holder; the resource version of ``before`` prevents a write over a newer lease."""
         now = timestamp(self.clock.now())
         spec = dict(mapping((before or {}).get("spec")))
         if spec.get("holderIdentity") != holder:

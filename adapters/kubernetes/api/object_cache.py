@@ -14,7 +14,7 @@ from engine.state.admission import InvalidObject, admit
 from engine.state.fold import ClusterState, evolve, fold_bodies
 
 _RANK = {kind: place for place, kind in enumerate(KINDS)}
-"""Kind -> its place among those that others may need before."""
+"""Kind -> position; an object may need objects of kinds with a lower position."""
 
 _Key = tuple[str, str]
 ReceivedObject = ClusterObject | InvalidObject
@@ -22,21 +22,24 @@ ReceivedObject = ClusterObject | InvalidObject
 
 @dataclass(slots=True)
 class ObjectCache:
-    """Keeps what was heard of each of some kinds until it is taken; nothing is news before every kind was listed."""
+    """Cache of received objects of some kinds, until :meth:`take` turns them into events.
+
+    Callers wait until the cache is ``complete`` before they take events.
+    """
 
     resources: Sequence[Resource] = RESOURCES
     _known: dict[str, set[str]] = field(default_factory=dict)
-    """By kind: the keys that there are."""
+    """Existing keys, by kind."""
     _heard: dict[_Key, ReceivedObject] = field(default_factory=dict)
     _gone: set[_Key] = field(default_factory=set)
     _listed: set[str] = field(default_factory=set)
-    """Kinds of which everything was told since it was last taken."""
+    """Kinds that were listed since the last :meth:`take`."""
     _waiting: dict[_Key, ClusterObject] = field(default_factory=dict)
-    """What was refused for what the cluster has, as a tier that is not there yet; it is judged again with all news."""
+    """Objects that were refused because of other objects, such as a missing tier; every `take` checks them again."""
 
     @property
     def complete(self) -> bool:
-        """Whether every kind was listed."""
+        """True if every kind was listed."""
         return len(self._known) == len(self.resources)
 
     def read(self, resource: Resource, document: KubernetesObject) -> ReceivedObject:
@@ -59,9 +62,9 @@ class ObjectCache:
             self._heard[place] = found
 
     def take(self, state: ClusterState) -> tuple[EventBody, ...]:
-        """Return the events by which a state becomes what was heard; an object that is refused keeps its last version.
+        """Return the events that update a state to the received objects; a refused object keeps its last version.
 
-        What cannot go yet, as a tier that a policy is still in, goes with a later one.
+        A deletion that is not possible yet, such as that of a tier in use, is left for a later call.
         """
         heard, gone = {**self._waiting, **self._heard}, self._gone | set(self._missing(state))
         self._heard, self._gone, self._listed, self._waiting = {}, set(), set(), {}
@@ -79,7 +82,7 @@ class ObjectCache:
         return tuple(bodies)
 
     def _with(self, state: ClusterState, heard: Mapping[_Key, ReceivedObject]) -> Iterator[EventBody]:
-        """Yield what was heard, all at once where nothing is refused, else one by one."""
+        """Yield declarations and refusals: for all objects together if none is refused, else one by one."""
         sound = [item for item in heard.values() if not isinstance(item, InvalidObject)]
         whole = admit(state, [(item, None) for item in sound])
         if not whole.faults:
@@ -98,7 +101,7 @@ class ObjectCache:
                 yield from admit(state, (), faulty=(each,)).refusals
 
     def _without_tiers(self, state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
-        """Yield that tiers are gone, but for those that policies are in, which are asked about again."""
+        """Yield the deletions of tiers; a tier that policies still use is tried again at the next `take`."""
         used = {policy.spec.tier for policy in state.policies.values()}
         for kind, key in sorted(gone):
             if kind != "Tier" or key in RESERVED_TIERS or not _is_there(state, kind, key):
@@ -109,7 +112,7 @@ class ObjectCache:
                 yield deletion_of(kind, key)
 
     def _missing(self, state: ClusterState) -> Iterator[_Key]:
-        """Yield what a state has of kinds that were listed, and the API has not."""
+        """Yield the keys of listed kinds that the state has and the API server does not have."""
         for kind in self._listed:
             there = self._known[kind]
             refused = {refusal.name for refusal in state.refusals.values() if refusal.kind == kind}
@@ -121,9 +124,9 @@ def _is_there(state: ClusterState, kind: str, key: str) -> bool:
 
 
 def _made_again(state: ClusterState, heard: Mapping[_Key, ReceivedObject]) -> dict[_Key, ClusterObject]:
-    """Return tiers that have another rank than they had, and before them the policies in them.
+    """Return the previous versions of tiers whose priority changed, each after the policies that use it.
 
-    A tier cannot change its rank, so it was deleted and made again, which a new list does not tell.
+    The priority of a tier is immutable. So the tier was deleted and created again, which a new list does not show.
     """
     found: dict[_Key, ClusterObject] = {}
     for item in heard.values():
@@ -139,7 +142,7 @@ def _made_again(state: ClusterState, heard: Mapping[_Key, ReceivedObject]) -> di
 
 
 def _without(state: ClusterState, gone: set[_Key]) -> Iterator[EventBody]:
-    """Yield that objects are gone, those first that others do not need; tiers come later."""
+    """Yield the deletions of objects, dependent objects first; tiers are deleted later."""
     for kind, key in sorted(gone, key=lambda each: (-_RANK[each[0]], each[1])):
         if kind != "Tier" and _is_there(state, kind, key):
             yield deletion_of(kind, key)

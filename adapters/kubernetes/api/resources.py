@@ -18,22 +18,22 @@ from engine.state.admission import InvalidObject
 from engine.validation_errors import faults_of, path_of
 
 KubernetesObject = Mapping[str, object]
-"""An object as the API gives it."""
+"""Object of the API server, as a JSON document."""
 
 
 def mapping(value: object) -> KubernetesObject:
-    """Return a part of an object as a mapping, an empty one where it is none."""
+    """Return ``value`` if it is a mapping, else an empty mapping."""
     return value if isinstance(value, dict) else {}
 
 
 def text_of(value: object) -> str:
-    """Return a part of an object as text, an empty one where it is none."""
+    """Return ``value`` if it is a string, else an empty string."""
     return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind, the version it has in manifests, and the paths of its collection, the newest first."""
+    """Kind with its ``apiVersion`` in manifests, and the paths of its collection, newest API version first."""
 
     kind: str
     version: str
@@ -41,12 +41,12 @@ class Resource:
 
     @property
     def plural(self) -> str:
-        """What rights to it are granted on."""
+        """Plural name, as RBAC rules use it."""
         return self.paths[0].rpartition("/")[2]
 
     @property
     def group(self) -> str:
-        """Its group, empty for the core."""
+        """API group; empty for the core group."""
         return self.version.rpartition("/")[0]
 
 
@@ -69,31 +69,31 @@ RESOURCES = (
         Resource(kind, "v1", (f"/api/v1/{plural}",))
         for kind, plural in (("Node", "nodes"), ("Namespace", "namespaces"), ("Pod", "pods"), ("Service", "services"))
     ),
-    # Of the fields that are used v1beta1, which servers before 1.21 have alone, is the same.
+    # Servers before 1.21 have only v1beta1; the fields in use are the same.
     Resource(
         "EndpointSlice",
         "discovery.k8s.io/v1",
         ("/apis/discovery.k8s.io/v1/endpointslices", "/apis/discovery.k8s.io/v1beta1/endpointslices"),
     ),
 )
-"""Every kind that rules can hang on."""
+"""Every kind that rules can depend on."""
 
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
 
 NODE_FIREWALLS = Resource("NodeFirewall", OWN_VERSION, (f"/apis/{OWN_VERSION}/nodefirewalls",))
-"""What agents report of their nodes."""
+"""Reports that agents write about their Nodes."""
 
 
 def key_in(resource: Resource, document: KubernetesObject) -> str:
-    """Return the key of an object as the API gives it."""
+    """Return the key of an API object: ``NAMESPACE/NAME`` for namespaced kinds, else ``NAME``."""
     found = mapping(document.get("metadata"))
     name, namespace = text_of(found.get("name")), text_of(found.get("namespace"))
     return f"{namespace}/{name}" if resource.kind in NAMESPACED else name
 
 
 def read(resource: Resource, document: KubernetesObject) -> ClusterObject | InvalidObject:
-    """Return an object as the API gives it as a model, or why it cannot be one."""
-    # In lists the API leaves out what is the same of all.
+    """Convert an API object into its model; return an `InvalidObject` with the faults if it does not validate."""
+    # Lists omit apiVersion and kind of their items, because these are the same for all items.
     whole = {**document, "apiVersion": resource.version, "kind": resource.kind}
     try:
         if fault := _defect(resource, document):
@@ -102,8 +102,8 @@ def read(resource: Resource, document: KubernetesObject) -> ClusterObject | Inva
     except ValidationError as error:
         return _faulty(resource, document, tuple(fault for _, fault in faults_of(error)))
     except RecursionError:
-        # Nothing that passes the limits above comes here. It is the last resort: one object that a limit misses is
-        # refused like any other, instead of ending the loop that every other object depends on.
+        # The limits above should make this unreachable. It is the last resort: an object that a limit misses is
+        # refused like any other, instead of ending the watch loop that every other object depends on.
         return _faulty(resource, document, (Fault("", "nested too deep", f"at most {MAX_OBJECT_DEPTH} levels"),))
 
 
@@ -115,9 +115,10 @@ def _faulty(resource: Resource, document: KubernetesObject, faults: tuple[Fault,
 
 
 def _defect(resource: Resource, document: KubernetesObject) -> Fault | None:
-    """Return what no program could read in the part of an object that people declare, which is read to the last field.
+    """Return a defect in the part of an object that operators declare, or None.
 
-    Of kinds that Kubernetes owns single fields are read, and all else may be as it is.
+    Only Antrea's kinds are checked to the last field. Of Kubernetes' own kinds, nodewall reads a few fields, and all
+    others may hold anything.
     """
     if resource.group != CRD_GROUP:
         return None

@@ -17,27 +17,27 @@ from engine.objects import ClusterGroup, ClusterNetworkPolicy, Tier
 Schema = dict[str, object]
 
 _KEPT = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "description")
-"""What a structural schema may say of a field, of what pydantic says."""
+"""Keywords of pydantic's JSON schema that a structural schema keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
-    """A kind, its names, and the columns that kubectl shows of it."""
+    """CustomResourceDefinition of a model: its names, and the columns that kubectl shows."""
 
     model: type[BaseModel]
     plural: str
     singular: str
     short: str
     older: tuple[str, ...]
-    """Versions before v1beta1 whose fields that are used are the same."""
+    """Versions before v1beta1; the fields in use are the same."""
     columns: tuple[tuple[str, str, str], ...]
     group: str = CRD_GROUP
     version: str = "v1beta1"
     status: Schema | None = None
-    """What the schema says of the status, where the model leaves it out."""
+    """Schema of the status, for a model without status."""
 
     def document(self) -> Schema:
-        """Return it as a CustomResourceDefinition."""
+        """Return the CustomResourceDefinition as a document."""
         kind = self.model.__name__
         names = {"kind": kind, "plural": self.plural, "singular": self.singular, "shortNames": [self.short]}
         columns = [{"name": name, "type": type_, "jsonPath": path} for name, type_, path in (*self.columns, _AGE)]
@@ -71,7 +71,7 @@ class _Definition:
 
 
 def _structural(schema: Mapping[str, object], known: Mapping[str, object]) -> Schema:
-    """Return a schema of pydantic's as the server takes it: references inside, null left out, no defaults."""
+    """Convert a pydantic schema into a structural schema: references resolved, null and defaults removed."""
     schema = _resolved(schema, known)
     found: Schema = {key: schema[key] for key in _KEPT if key in schema}
     if isinstance(schema.get("const"), str):
@@ -90,7 +90,7 @@ def _structural(schema: Mapping[str, object], known: Mapping[str, object]) -> Sc
 
 
 def _resolved(schema: Mapping[str, object], known: Mapping[str, object]) -> Mapping[str, object]:
-    """Return what a reference refers to, or the one alternative that is not null."""
+    """Return the target of a reference, or the one alternative that is not null."""
     reference, several = schema.get("$ref"), schema.get("anyOf")
     if isinstance(reference, str):
         target = known[reference.rpartition("/")[2]]
@@ -159,5 +159,5 @@ DEFINITIONS = (
 
 
 def crds(*, own: bool = False) -> list[Schema]:
-    """Return the definitions, as documents; only those of ``own`` kinds, not Antrea's, where that is asked."""
+    """Return the definitions as documents; with ``own``, only those of nodewall's kinds, without Antrea's."""
     return [each.document() for each in DEFINITIONS if not own or each.group == OWN_GROUP]

@@ -23,14 +23,14 @@ _AGENT_PORT, _PAGES_PORT, _WEBHOOK_PORT = 9471, 9472, 9443
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What image runs where; the certificate by which the API server knows webhooks, where there shall be any."""
+    """Image and namespace to install; ``webhook_ca`` is the CA bundle for webhooks, or None to install none."""
 
     image: str
     namespace: str
     webhook_ca: bytes | None = None
 
     def documents(self) -> list[ManifestDocument]:
-        """Return the documents, in the order in which they are to be applied."""
+        """Return the documents in the order in which to apply them."""
         agent, controller = _Part(NAME, self), _Part(LEASE, self)
         return [
             *agent.account(rbac.agent()),
@@ -73,7 +73,7 @@ class Installation:
                     "operations": ["CREATE", "UPDATE", "DELETE"],
                 }
             ],
-            # Agents refuse the same, and a webhook that is away must not keep anybody from changing policies.
+            # Agents refuse the same objects, and an unavailable webhook must not block changes of policies.
             "failurePolicy": "Ignore",
             "matchPolicy": "Equivalent",
             "sideEffects": "None",
@@ -84,7 +84,7 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One part of nodewall under its name."""
+    """Named workload of nodewall; builds its metadata, account and roles."""
 
     name: str
     of: Installation
@@ -130,12 +130,12 @@ _TWO: ManifestDocument = {"replicas": 2}
 
 
 def _on_node(image: str) -> ManifestDocument:
-    """Return the Pod of an agent."""
+    """Return the Pod spec of an agent."""
     return {
         "hostNetwork": True,
         "dnsPolicy": "ClusterFirstWithHostNet",
         "priorityClassName": "system-node-critical",
-        "tolerations": [{"operator": "Exists"}],  # a Node that is not ready has to be guarded too
+        "tolerations": [{"operator": "Exists"}],  # a Node that is not ready needs rules too
         "terminationGracePeriodSeconds": 30,
         "containers": [_agent(image)],
         "volumes": [
@@ -169,7 +169,7 @@ def _agent(image: str) -> ManifestDocument:
 
 
 def _off_node(container: ManifestDocument, secret: str = "") -> ManifestDocument:
-    """Return the Pod of a container that needs nothing of its Node."""
+    """Return the Pod spec of a container that needs no access to its Node."""
     pod: ManifestDocument = {
         "priorityClassName": "system-cluster-critical",
         "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],

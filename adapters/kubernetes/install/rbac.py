@@ -6,11 +6,11 @@ from adapters.kubernetes.api.resources import BY_KIND, CRD_GROUP, NODE_FIREWALLS
 from adapters.kubernetes.cluster_view import DECLARED
 
 RbacRules = list[dict[str, object]]
-"""Rules of a role."""
+"""Rules of a Role or ClusterRole."""
 
 
 def agent() -> RbacRules:
-    """Return the rights of agents: to hear of all that rules hang on, and to report."""
+    """Return the rights of agents: watch every kind that rules depend on, write reports and Events."""
     plural = NODE_FIREWALLS.plural
     return [
         *_heard(RESOURCES),
@@ -21,7 +21,7 @@ def agent() -> RbacRules:
 
 
 def controller() -> RbacRules:
-    """Return the rights of controllers over the cluster: to hear of policies and reports, and to write status."""
+    """Return the cluster-wide rights of controllers: watch policies and reports, write status, delete old reports."""
     return [
         *_heard((*DECLARED, BY_KIND["Node"], NODE_FIREWALLS)),
         _rule(CRD_GROUP, [f"{BY_KIND['ClusterNetworkPolicy'].plural}/status"], "patch"),
@@ -31,13 +31,13 @@ def controller() -> RbacRules:
 
 
 def election(lease: str) -> RbacRules:
-    """Return the rights of controllers in their namespace: to be the one that leads."""
+    """Return the rights of controllers in their namespace: create leases, and renew the one called ``lease``."""
     group = "coordination.k8s.io"
     return [_rule(group, ["leases"], "create"), {**_rule(group, ["leases"], "get", "update"), "resourceNames": [lease]}]
 
 
 def webhook() -> RbacRules:
-    """Return the rights of webhooks: to hear of what objects are judged by."""
+    """Return the rights of webhooks: watch the kinds that they check objects against."""
     return _heard(DECLARED)
 
 
