@@ -24,7 +24,7 @@ class PacketResult:
 
     @property
     def found(self) -> Expectation:
-        """The result of the packet, in as much detail as the expectation."""
+        """Result of the packet, in as much detail as the expectation."""
         by, expect = self.answer.decided_by, self.case.expect
         return Expectation(
             verdict=self.answer.verdict.value,
@@ -35,7 +35,7 @@ class PacketResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether the result equals the expectation."""
+        """True if the result equals the expectation."""
         return self.found == self.case.expect
 
 
@@ -50,7 +50,7 @@ class ScenarioReport:
 
     @property
     def passed(self) -> bool:
-        """Whether everything equals the expectations."""
+        """True if all results and texts equal the expectations."""
         return not self.differences and all(result.agrees for result in self.packets)
 
 

@@ -28,7 +28,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfiguration:
-    """A configuration, and where each of its values comes from, by its path such as ``logging.target``."""
+    """Configuration, and the origin of each value by its path, such as ``logging.target``."""
 
     config: Configuration
     origins: Mapping[str, str]
@@ -36,19 +36,19 @@ class LoadedConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class ConfigKey:
-    """One value of the configuration: where it stands, and whether it is a list."""
+    """Path of one value in the configuration; ``is_list`` is True if the value is a list."""
 
     path: tuple[str, ...]
     is_list: bool
 
     @property
     def variable(self) -> str:
-        """The environment variable that gives it."""
+        """Environment variable that sets the value."""
         return PREFIX + "__".join(_HUMP.sub("_", part).upper() for part in self.path)
 
 
 def keys(model: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) -> Iterator[ConfigKey]:
-    """Yield every value that a configuration has, in order."""
+    """Yield the key of every value in a configuration, in order."""
     for name, about in model.model_fields.items():
         path = (*above, about.alias or name)
         if isinstance(about.annotation, type) and issubclass(about.annotation, BaseModel):
@@ -61,10 +61,10 @@ def keys(model: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) ->
 def load(
     path: str | None, environment: Mapping[str, str], known: Configuration = DEFAULT_CONFIGURATION
 ) -> LoadedConfiguration:
-    """Return the configuration of a file (none where ``path`` is None) and the environment over what is known.
+    """Load a file, if ``path`` is given, and the environment on top of the ``known`` configuration.
 
     Raises:
-        Refused: for every fault in either.
+        Refused: with every fault of the file and the environment.
     """
     given = _Given(document_of(path) if path else None, known)
     for key in keys():
@@ -75,7 +75,7 @@ def load(
 
 @dataclass(slots=True)
 class _Given:
-    """Values on their way to a configuration, the later ones over the earlier."""
+    """Values for a configuration; later ones replace earlier ones."""
 
     document: YamlDocument | None
     known: Configuration
@@ -92,7 +92,7 @@ class _Given:
                 self.faults.append(self.document.fault((), f"found {safe_text(self.document.value)}", "a mapping"))
 
     def take(self, key: ConfigKey, text: str) -> None:
-        """Take the value of an environment variable."""
+        """Set the value of an environment variable."""
         self.variables[key.path] = key.variable
         if key.is_list and not text.lstrip().startswith(("[", "-")):
             value: object = [part.strip() for part in text.split(",") if part.strip()]
@@ -106,7 +106,7 @@ class _Given:
         _put(self.values, key.path, value)
 
     def loaded(self) -> LoadedConfiguration:
-        """Return the configuration."""
+        """Validate the values and return the configuration."""
         try:
             config = Configuration.model_validate(self.values, by_alias=True, by_name=False)
         except ValidationError as error:
@@ -136,10 +136,10 @@ class _Given:
 
 
 def document_of(path: str) -> YamlDocument | None:
-    """Return the one document of a YAML file, None where it is empty.
+    """Return the only document of a YAML file; None if the file is empty.
 
     Raises:
-        Refused: the file cannot be read, or is no such document.
+        Refused: the file cannot be read, is not YAML, or has several documents.
     """
     try:
         with Path(path).open("rb") as file:
@@ -170,7 +170,7 @@ def invariants_at(path: str) -> tuple[ParsedInvariant, ...]:
 
 
 def _lay(below: dict[str, object], above: Mapping[str, object]) -> None:
-    """Put mappings over each other, key by key; a list replaces a list."""
+    """Merge ``above`` into ``below`` key by key; a list replaces a list."""
     for key, value in above.items():
         inner = below.get(key)
         if isinstance(value, dict) and isinstance(inner, dict):

@@ -19,7 +19,7 @@ def invariants_in(document: YamlDocument) -> tuple[ParsedInvariant, ...]:
     """Return the invariants that a document lists.
 
     Raises:
-        Refused: for every fault it has.
+        Refused: with every fault of the document.
     """
     try:
         given = GuardConfig.model_validate({"invariants": document.value}).invariants
@@ -33,10 +33,10 @@ def invariants_in(document: YamlDocument) -> tuple[ParsedInvariant, ...]:
 
 
 def invariants_of(given: Sequence[InvariantEntry]) -> tuple[ParsedInvariant, ...]:
-    """Return invariants as they are proved; their expressions are known to be sound.
+    """Parse invariants whose expressions were checked already.
 
     Raises:
-        WordsRefused: they are not.
+        WordsRefused: an expression does not parse.
     """
     if not given:
         return ()
@@ -48,7 +48,7 @@ def invariants_of(given: Sequence[InvariantEntry]) -> tuple[ParsedInvariant, ...
 
 
 def unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str, ...], Fault]]:
-    """Yield what is wrong with expressions, by the index of the entry and the field."""
+    """Yield the faults of the expressions, each with the index of its entry and the field."""
     if given:
         yield from _unsound(given)
 
@@ -66,5 +66,5 @@ def _unsound(given: Sequence[InvariantEntry]) -> Iterator[tuple[tuple[int | str,
 
 
 def under(fault: Fault, location: Sequence[int | str]) -> Fault:
-    """Return a fault with the path of its field."""
+    """Return the fault with the path of its field."""
     return Fault(path_of(tuple(location)), fault.problem, fault.expected, fault.place)

@@ -30,46 +30,50 @@ _GROUPS = {
     **{kind: "crd.antrea.io" if kind in _CRDS else "" for kind in KINDS},
     "EndpointSlice": "discovery.k8s.io",
 }
-"""Kind -> its group, the part of ``apiVersion`` before the slash; kinds of one name in other groups are others."""
+"""Kind -> API group, the part of ``apiVersion`` before the slash. Another group may have another kind of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestPart:
-    """The part of a document that declares one object."""
+    """Part of a document that declares one object."""
 
     document: YamlDocument
     at: FieldPath
 
     def place(self, location: FieldPath = ()) -> SourceLocation:
-        """Return the place of one of the object's fields, or of the nearest one around it."""
+        """Return the position of a field of the object, or of the nearest existing field around it."""
         return self.document.place((*self.at, *location))
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredObject:
-    """An object and where it was declared."""
+    """Object with the part of the document that declares it."""
 
     object: ClusterObject
     origin: ManifestPart
 
     @property
     def place(self) -> SourceLocation:
-        """Where it begins."""
+        """Position where the object begins."""
         return self.origin.place()
 
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """What was read: the sound objects, all faults of the others, and those others, as far as they can be told."""
+    """Result of reading manifests.
+
+    ``objects`` are valid. ``faults`` are all faults of the other objects; ``faulty`` are these, as far as they can be
+    identified.
+    """
 
     objects: tuple[DeclaredObject, ...]
     faults: tuple[Fault, ...]
     faulty: tuple[InvalidObject, ...]
     sources: tuple[str, ...]
-    """Every text that was read, in order."""
+    """Names of all texts that were read, in order."""
 
     def judged(self, state: ClusterState, mode: SubmitMode = SubmitMode.DECLARE) -> AdmissionResult:
-        """Return what the objects change in a state, or every reason why not, in the order of the input."""
+        """Return the events that the objects cause in a state, or every fault, in the order of the input."""
         objects = [(item.object, item.origin) for item in self.objects]
         judgement = admit(state, objects, mode, self.faulty)
         faults = tuple(sorted((*self.faults, *judgement.faults), key=self._order))
@@ -81,12 +85,12 @@ class Manifests:
 
 
 def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[DeclaredObject, ...]:
-    """Return the objects of files, of directories with all below them, and of ``-``, which is ``stdin``.
+    """Return the objects of files, of directories with everything below, and of ``-``, which means ``stdin``.
 
-    They come in the order of the paths; within a directory, of the file names.
+    The order is that of the paths; within a directory, that of the file names.
 
     Raises:
-        Refused: for every fault in any of them.
+        Refused: with every fault of all files.
     """
     found = scan(paths, stdin)
     if found.faults:
@@ -95,7 +99,7 @@ def load(paths: Sequence[str], stdin: TextIO | None = None) -> tuple[DeclaredObj
 
 
 def scan(paths: Sequence[str], stdin: TextIO | None = None) -> Manifests:
-    """Return what :func:`load` does, with the faults beside it, for who has more faults to find."""
+    """Read like :func:`load`, but return the faults, so that the caller can add others."""
     found = _Found()
     for path in paths:
         for source in _sources(path, found):
@@ -109,7 +113,7 @@ def parse(text: str, source: str) -> tuple[DeclaredObject, ...]:
     """Return the objects of one text.
 
     Raises:
-        Refused: for every fault in it.
+        Refused: with every fault of the text.
     """
     found = _Found()
     _read(text, source, found)
@@ -141,7 +145,7 @@ def _sources(path: str, found: _Found) -> Iterator[str]:
 
 
 def _files(directory: str, found: _Found) -> Iterator[str]:
-    # Hidden ones are skipped: a mounted ConfigMap keeps each file a second time in a hidden folder.
+    # Skip hidden entries: a mounted ConfigMap has a second copy of each file in a hidden folder.
     try:
         with os.scandir(directory) as scan:
             entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -165,7 +169,7 @@ def _text(source: str, stdin: TextIO | None, found: _Found) -> str | None:
     except OSError as error:
         found.refuse(source, error.strerror or str(error))
     except ValueError:
-        # What Python says of a path with a NUL in it.
+        # Python raises this for a path with a NUL character.
         found.refuse(safe_text(source), "no such file")
     else:
         if text is not None:
@@ -175,7 +179,7 @@ def _text(source: str, stdin: TextIO | None, found: _Found) -> str | None:
 
 
 def _of_file(path: str) -> str | None:
-    # One byte more than is allowed shows that it is too large, and a device that never ends does no harm.
+    # One byte more than the limit shows that the file is too large, even for a device without end.
     with Path(path).open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     return data.decode("utf-8-sig") if len(data) <= MAX_BYTES else None
@@ -230,7 +234,7 @@ def _object(part: ManifestPart, value: object, found: _Found, faults: list[Fault
         faults.append(document.fault((*at, "kind"), problem, f"one of {', '.join(sorted(KINDS))}"))
         return
     try:
-        # Fields have one name in manifests, that of Kubernetes.
+        # Manifests use only the field names of Kubernetes.
         found.objects.append(DeclaredObject(model.model_validate(value, by_alias=True, by_name=False), part))
     except ValidationError as error:
         own = sorted((_clearer(fault) for fault in document.faults(error, at)), key=_order_in_text)
@@ -242,7 +246,7 @@ def _object(part: ManifestPart, value: object, found: _Found, faults: list[Fault
 
 
 def _told(value: dict[str, object]) -> str:
-    """Return the key of a faulty object, or an empty string where it cannot be told for sure."""
+    """Return the key of a faulty object, or an empty string if it is not certain."""
     metadata = value.get("metadata")
     if not isinstance(metadata, dict) or _group(value.get("apiVersion")) != _GROUPS[str(value["kind"])]:
         return ""
@@ -258,13 +262,13 @@ def _group(version: object) -> str | None:
 
 
 def _below(faults: Iterable[Fault], at: FieldPath) -> tuple[Fault, ...]:
-    """Return the faults with paths inside the object, which do not say where in a list it stood."""
+    """Return the faults with paths relative to the object, without its place in a list."""
     prefix = f"{path_of(at)}." if at else ""
     return tuple(Fault(fault.path.removeprefix(prefix), fault.problem, fault.expected, fault.place) for fault in faults)
 
 
 def _clearer(fault: Fault) -> Fault:
-    # The example in Antrea's issue 5671 has this slip, and it is copied.
+    # The example in Antrea's issue 5671 has this mistake, and users copy it.
     if fault.path.endswith("metadata.spec") and fault.problem == "unknown field":
         return Fault(fault.path, fault.problem, "spec beside metadata, not inside it; check indentation", fault.place)
     return fault

@@ -19,21 +19,21 @@ MAX_BYTES = 10_000_000
 MAX_DEPTH = MAX_OBJECT_DEPTH
 MAX_ALIASES = 100
 MAX_EXPANSION = 100_000
-"""How many nodes the aliases of a document may stand for, all together."""
+"""Largest number of nodes that all aliases of a document stand for."""
 
 MAX_NODES = 600_000
-"""How many values the documents of a text may have, all together."""
+"""Largest number of values in all documents of a text."""
 MAX_DOCUMENTS = 10_000
 MAX_DIRECTIVES = 100
 MAX_FAULTS = 100
-"""After how many faults the rest of a text is not looked at."""
+"""Number of faults after which reading stops."""
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_WORD = frozenset("~nNyYtTfFoO.+-0123456789")
-"""What anything but a string begins with."""
+"""First characters of every plain scalar that is not a string."""
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"(?P<true>yes|Yes|YES|true|True|TRUE|on|On|ON)|no|No|NO|false|False|FALSE|off|Off|OFF")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]*[01]|0x[0-9a-fA-F_]*[0-9a-fA-F]|0o?[0-7_]*[0-7])")
@@ -45,7 +45,7 @@ _PAIR = re.compile(r"((?<!\\)(?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-f
 
 @dataclass(slots=True)
 class _Node:
-    """A value and where it, or the key it stands under, begins; ``size`` and ``height`` see through aliases."""
+    """Value with its position, or that of its key; ``size`` and ``height`` count the contents of aliases too."""
 
     line: int
     column: int
@@ -58,7 +58,7 @@ class _Node:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end is yet to come; ``key`` is the key whose value comes next."""
+    """Collection that is not closed yet; ``key`` is the key whose value comes next."""
 
     node: _Node
     key: str | None = None
@@ -68,7 +68,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """One document: its plain value, and where each part of it stands."""
+    """One document: its plain value, and the position of each part."""
 
     source: str
     number: int
@@ -76,7 +76,7 @@ class YamlDocument:
     _root: _Node = field(repr=False, compare=False)
 
     def place(self, location: FieldPath = ()) -> SourceLocation:
-        """Return where the field stands, or the nearest one around it that is there."""
+        """Return the position of a field, or of the nearest existing field around it."""
         node = self._root
         for part in location:
             if part not in node.children:
@@ -85,11 +85,11 @@ class YamlDocument:
         return SourceLocation(self.source, self.number, node.line, node.column)
 
     def fault(self, location: FieldPath, problem: str, expected: str = "") -> Fault:
-        """Return a fault of the field."""
+        """Return a fault of a field."""
         return Fault(path_of(location), problem, expected, self.place(location))
 
     def faults(self, error: ValidationError, at: FieldPath = ()) -> tuple[Fault, ...]:
-        """Return what pydantic found wrong with the part of the document that stands at ``at``."""
+        """Convert pydantic's errors about the part of the document at ``at`` into faults."""
         found = []
         for location, fault in faults_of(error):
             whole = (*at, *location)
@@ -98,11 +98,11 @@ class YamlDocument:
 
 
 def read_yaml(text: str, source: str) -> tuple[YamlDocument, ...]:
-    """Return the documents of the text, without empty ones; numbers count those too.
+    """Return the documents of a text, without empty ones; the document numbers count empty ones too.
 
     Raises:
-        Refused: the text is not YAML, says a key twice, or exceeds a limit; for every such fault up to the first
-            after which the rest cannot be read.
+        Refused: the text is not YAML, repeats a key, or exceeds a limit. It has every such fault up to the first one
+            that prevents further reading.
     """
     documents, faults = scan_yaml(text, source)
     if faults:
@@ -111,7 +111,7 @@ def read_yaml(text: str, source: str) -> tuple[YamlDocument, ...]:
 
 
 def scan_yaml(text: str, source: str) -> tuple[tuple[YamlDocument, ...], tuple[Fault, ...]]:
-    """Return the sound documents of the text and the faults of the others."""
+    """Return the valid documents of a text, and the faults of the others."""
     fault = _unreadable(text, source)
     if fault:
         return (), (fault,)
@@ -123,14 +123,14 @@ def scan_yaml(text: str, source: str) -> tuple[tuple[YamlDocument, ...], tuple[F
     except yaml.MarkedYAMLError as error:
         reader.faults.append(_not_yaml(error, source, reader.number))
     except (yaml.YAMLError, ValueError) as error:
-        # ValueError: what PyYAML's own parser says of a character number that is out of range.
+        # PyYAML's Python parser raises ValueError for a character number that is out of range.
         problem = f"not YAML: {' '.join(str(error).split())}"
         reader.faults.append(Fault("", problem, place=SourceLocation(source, reader.number)))
     return tuple(reader.documents), tuple(reader.faults)
 
 
 def _without_pairs(text: str) -> str:
-    """Return JSON text with each pair of surrogate escapes, which YAML does not know, as the character it means."""
+    """Replace each pair of surrogate escapes in JSON text by its character, because YAML has no such pairs."""
     if not text.lstrip().startswith(("{", "[")):
         return text
     return _PAIR.sub(lambda pair: pair.group(1) + str(parse_json(f'"{pair.group(2)}"')), text)
@@ -140,7 +140,7 @@ def _unreadable(text: str, source: str) -> Fault | None:
     if len(text) > MAX_BYTES:
         return Fault("", "too large", f"at most {MAX_BYTES:,} characters in one file", SourceLocation(source))
     if text.count("\n%") > MAX_DIRECTIVES:
-        # libyaml compares each with all before it, ahead of the first event that a limit could look at.
+        # libyaml compares each directive with all before it, ahead of the first event that could be counted.
         return Fault(
             "", "too many directives", f"at most {MAX_DIRECTIVES} lines that begin with %", SourceLocation(source)
         )
@@ -161,7 +161,7 @@ def _not_yaml(error: yaml.MarkedYAMLError, source: str, number: int) -> Fault:
 
 
 class _StopReadingError(Exception):
-    """A limit is exceeded: the rest of the text is not looked at."""
+    """A limit is exceeded, so the rest of the text is not read."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -286,7 +286,7 @@ class _Reader:
         return sum(opened.node.size for opened in self._open)
 
     def _place(self, node: _Node, *, plain: bool) -> None:
-        """Put a complete node, or one that is being opened no longer, where the text has it."""
+        """Add a complete node to the innermost open collection, or make it the root."""
         if not self._open:
             self._root = node
             return
@@ -311,17 +311,17 @@ class _Reader:
         if parent.key in parent.node.children and parent.key:
             first = parent.node.children[parent.key]
             self._unsound(node, f"the key stands twice, first in line {first.line}", "each key once")
-        # Taken at once, so that a second one is seen even before the first has its value.
+        # Added at once, so that a repeated key is found even before the first one has its value.
         parent.node.children[parent.key] = node
 
     def _value(self, parent: _Open, node: _Node) -> None:
         key, key_node = parent.key, parent.key_node
-        if key is None or key_node is None:  # pragma: no cover - the caller has seen to it
+        if key is None or key_node is None:  # pragma: no cover - the caller has checked this
             return
         if key == "<<" and key not in parent.node.children:
             self._merge(parent, node)
         else:
-            # The entry is found where its key stands.
+            # The position of an entry is that of its key.
             parent.node.children[key] = _Node(key_node.line, key_node.column, node.value, node.children)
         parent.key = parent.key_node = None
 
@@ -350,8 +350,8 @@ def _at(event: yaml.Event) -> _Node:
 
 
 def _resolved(text: str) -> object:
-    """Return what a plain scalar stands for: YAML 1.1 without dates and sexagesimal numbers."""
-    if text and text[0] not in _NO_WORD:  # most are words, which need no closer look
+    """Return the value of a plain scalar: YAML 1.1 without dates and sexagesimal numbers."""
+    if text and text[0] not in _NO_WORD:  # most scalars are words and need no further checks
         return text
     if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _LONGEST_NUMBER:
         return int(text)

@@ -17,16 +17,16 @@ from engine.errors import NodewallError
 _LOG = structlog.get_logger(__name__)
 
 _AGAIN = 5.0
-"""Seconds until work that failed begins anew."""
+"""Seconds until failed work starts again."""
 
 _END = 10.0
-"""Seconds that all is waited for as it ends."""
+"""Seconds to wait for the thread at exit."""
 
 AsyncWork = Callable[[], Coroutine[None, None, None]]
 
 
 class AsyncWorker:
-    """Does pieces of work while the context is entered; whatever one comes upon, the others and the process go on."""
+    """Thread that runs coroutines while the context is entered; a failure in one does not end the process."""
 
     def __init__(self) -> None:
         self._works: list[tuple[str, AsyncWork]] = []
@@ -35,7 +35,7 @@ class AsyncWorker:
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
 
     def add(self, name: str, work: AsyncWork) -> None:
-        """Have one more piece of work done, before the context is entered; one that fails begins anew after a while."""
+        """Add work before the context is entered; work that fails with a `NodewallError` starts again after a pause."""
         self._works.append((name, work))
 
     def __enter__(self) -> Self:
@@ -50,11 +50,11 @@ class AsyncWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether the work goes on."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     def call(self, what: Callable[[], object]) -> None:
-        """Have something called between two steps of the work; nothing happens where it has ended."""
+        """Call a function in the worker's thread; do nothing if the worker has ended."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(what)
 

@@ -14,28 +14,28 @@ _MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Says whether there is time until the system's clock shows ``end``, in seconds.
+    """Deadline ``end``, in seconds of the system's monotonic clock; a call returns True before it.
 
-    Elsewhere that clock shows something else, so what is sent there is how much time is left.
+    Another process may have another clock, so a pickled deadline carries the remaining seconds.
     """
 
     end: float
 
     def __call__(self) -> bool:
-        """Return whether there is still time."""
+        """Return True if there is time left."""
         return monotonic() < self.end
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return how it is made again elsewhere."""
+        """Return the function and the remaining seconds from which pickle restores the deadline."""
         return (in_seconds, (self.end - monotonic(),))
 
 
 def in_seconds(seconds: float) -> Deadline:
-    """Return the deadline that is so far away."""
+    """Return the deadline ``seconds`` from now."""
     return Deadline(monotonic() + seconds)
 
 
 def budget(seconds: float | None, mebibytes: int | None) -> Budget:
-    """Return a budget that begins to run now; None is no limit of time, and of memory the usual one."""
+    """Return a budget that starts now; None means no time limit, and the default memory limit."""
     nodes = DEFAULT_NODES if mebibytes is None else max(1, mebibytes * _MEBIBYTE // NODE_BYTES)
     return Budget(nodes) if seconds is None else Budget(nodes, in_seconds(seconds))

@@ -28,7 +28,7 @@ if users and users not in sys.path:
 sys.argv[1:] = words
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
-"""Runs a module as ``python -m`` does; -I leaves out the folders that it adds here."""
+"""Program that runs a module as ``python -m`` does, with the two package folders that -I leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class ChildPython:
 
 
 def child_python(module: str, *words: str) -> ChildPython:
-    """Return how to start a module of this code base.
+    """Return how to start a module of this code base as a child.
 
-    The current folder of the child is the root folder, so paths among the words must be absolute.
+    The current folder of the child is the root folder, so paths among ``words`` must be absolute.
     """
     package = Path(adapters.__file__).absolute().parents[1]
     argv = (sys.executable, "-I", "-c", _BOOT, str(package), _user_packages(), module, *words)
@@ -52,11 +52,11 @@ def child_python(module: str, *words: str) -> ChildPython:
 
 @contextmanager
 def processes() -> Iterator[Executor]:
-    """Lend processes that import nothing from the current folder; what they are given must be plain values.
+    """Open a pool of processes that import nothing from the current folder; arguments must be plain values.
 
-    They are spawned, because diagrams have threads, which a fork would lose.
+    The processes are spawned, not forked, because decision diagrams have threads, which a fork would lose.
     """
-    # multiprocessing starts its children by ``python -c`` and lets nobody choose further options.
+    # multiprocessing starts its children by ``python -c`` without further options, so variables must do.
     before = dict(os.environ)
     for name in before:
         if name.startswith("PYTHON"):
@@ -71,6 +71,6 @@ def processes() -> Iterator[Executor]:
 
 
 def _user_packages() -> str:
-    """Return the folder of this user's own packages, nothing where this process does not import from it."""
+    """Return the user's site-packages folder; empty if this process does not import from it."""
     folder = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
     return folder if folder in sys.path else ""

@@ -14,7 +14,7 @@ _START = datetime(2025, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class SystemClock(Clock):
-    """The system's clock."""
+    """Clock of the system, in UTC."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -22,7 +22,7 @@ class SystemClock(Clock):
 
 @dataclass(slots=True)
 class FixedClock(Clock):
-    """A clock that stands at ``time`` and moves on by one second each time it is read."""
+    """Clock that starts at ``time`` and advances by one second at each reading."""
 
     time: datetime = _START
 
@@ -41,7 +41,7 @@ class SystemIds(Ids):
 
 @dataclass(frozen=True, slots=True)
 class CountedIds(Ids):
-    """UUIDv7 that count up from 1, with the time of ``start`` in all of them."""
+    """UUIDv7 that count up from 1; all contain the time ``start``."""
 
     start: datetime = _START
     _numbers: "count[int]" = field(default_factory=lambda: count(1))

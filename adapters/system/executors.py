@@ -15,15 +15,18 @@ from engine.errors import Fault, Refused, safe_text
 PROCESSES = "processes"
 EXPECTED = f"{PROCESSES} or dask://HOST:PORT"
 _SECONDS = 5
-"""How long a scheduler may take to answer."""
+"""Seconds that a scheduler may take to answer."""
 
 
 @contextmanager
 def executor_of(text: str) -> Iterator[Executor]:
-    """Lend the executor that a word or an address names; what it is given must be plain values.
+    """Open the executor that ``text`` names; its tasks must have plain values as arguments.
+
+    Args:
+        text: ``processes`` or ``dask://HOST:PORT``.
 
     Raises:
-        Refused: there is no such executor, its extra is not installed, or its scheduler does not answer.
+        Refused: the text names no executor, its extra is not installed, or its scheduler does not answer.
     """
     if text == PROCESSES:
         with processes() as here:
@@ -48,7 +51,7 @@ def _address(text: str) -> str:
 @contextmanager
 def _dask(address: str) -> Iterator[Executor]:
     try:
-        from distributed import Client  # noqa: PLC0415 - of an extra, and slow to import
+        from distributed import Client  # noqa: PLC0415 - an optional extra, and slow to import
     except ImportError:
         problem = "the package distributed is not installed"
         raise Refused((Fault("--executor", problem, "pip install 'nodewall[fleet]'"),)) from None

@@ -9,18 +9,18 @@ from contextlib import suppress
 from adapters.system.libc import LIBC
 
 _YOUNG, _OLDER, _OLDEST = 50_000, 20, 100
-"""New objects, and looks at the younger, after which each generation is looked at."""
+"""Thresholds: new objects until the youngest generation is collected, and collections until the next older one is."""
 
 
 def look_seldom() -> None:
-    """Look seldom: nearly all that is made here lives long and refers to nothing younger.
+    """Make garbage collection rare, because nearly all objects here live long and refer to nothing younger.
 
-    With 100,000 addresses a third of the time of an apply went by in such looks.
+    With 100,000 addresses, garbage collection took a third of the time of an apply.
     """
     gc.set_threshold(_YOUNG, _OLDER, _OLDEST)
 
 
 def give_back() -> None:
-    """Give memory back to the system that is free inside the C library's heap. Source: malloc_trim(3)."""
-    with suppress(AttributeError):  # of a C library that has no such function
+    """Return free memory in the C library's heap to the system. Source: malloc_trim(3)."""
+    with suppress(AttributeError):  # this C library lacks the function
         LIBC.malloc_trim(0)

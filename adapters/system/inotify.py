@@ -13,14 +13,14 @@ from typing import Self
 from adapters.system.libc import LIBC, last_error
 
 _MODIFY, _MOVED_TO, _CREATE = 0x2, 0x80, 0x100
-_EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, length of the name behind it
+_EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, length of the name that follows
 _BUFFER = 1 << 16
 
 
 class FileWatch:
-    """Tells that a file, or one whose name begins with its name, was written, in a folder that is there.
+    """Watch for writes to a file, or to files whose names begin with its name; its folder must exist.
 
-    So it tells of a SQLite database too, whose newest part is in a file beside it.
+    So it covers SQLite databases, which have their newest part in a second file.
     """
 
     def __init__(self, path: str) -> None:
@@ -41,7 +41,7 @@ class FileWatch:
         os.close(self.descriptor)
 
     def told(self) -> bool:
-        """Return whether the file was written since this was asked last, or so much that it is not known."""
+        """Return True if the file was written since the last call, or if the kernel dropped events."""
         found = False
         with suppress(BlockingIOError):
             while data := os.read(self.descriptor, _BUFFER):

@@ -7,6 +7,6 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def last_error(name: str | None = None) -> OSError:
-    """Return why the call of this thread that was made last failed; ``name`` is of the file that it was about."""
+    """Return the error of this thread's last failed call; ``name`` is the file that the call was about."""
     number = ctypes.get_errno()
     return OSError(number, os.strerror(number), name)

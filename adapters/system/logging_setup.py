@@ -9,7 +9,7 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def configure(verbosity: int) -> None:
-    """Log warnings; with ``verbosity`` 1 also what is done, with 2 also every program that is run."""
+    """Configure logging: ``verbosity`` 0 logs warnings, 1 also actions, 2 or more also every program that is run."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -17,6 +17,6 @@ def configure(verbosity: int) -> None:
             structlog.processors.JSONRenderer(sort_keys=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[min(verbosity, len(_LEVELS) - 1)]),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever that is by then
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # looked up anew each time
         cache_logger_on_first_use=False,
     )

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class DeliveryOutcome(StrEnum):
-    """What became of a connection or a packet."""
+    """Result of a connection attempt or a packet."""
 
     ACCEPT = "accept"
     DROP = "drop"
@@ -45,12 +45,12 @@ REFUSALS = frozenset(
         errno.EACCES,  # ICMPv6: prohibited, policy
     }
 )
-"""What icmp(7) and tcp(7) turn a refusal into."""
+"""Error numbers that report a refusal, see icmp(7) and tcp(7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionAttempt:
-    """One connection to make, from the namespace in the file ``netns``; protocol 6 is TCP, 17 is UDP."""
+    """Connection to make from the network namespace in the file ``netns``; protocol 6 is TCP, 17 is UDP."""
 
     netns: Path
     address: str
@@ -59,7 +59,7 @@ class ConnectionAttempt:
 
 
 def inside(netns: Path, work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, or raise what it raises, in a thread of its own inside a network namespace."""
+    """Run ``work`` in a new thread inside a network namespace; return its result, or raise its error."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -79,14 +79,14 @@ def inside(netns: Path, work: Callable[[], T]) -> T:
 
 
 def opened(netns: Path, family: int, kind: int, protocol: int = 0) -> socket.socket:
-    """Return a new non-blocking socket of a network namespace."""
+    """Open a non-blocking socket in a network namespace."""
     made = inside(netns, lambda: socket.socket(family, kind, protocol))
     made.settimeout(0)
     return made
 
 
 def listener(netns: Path, address: str, port: int, protocol: int) -> socket.socket:
-    """Return a socket that listens at an address of a network namespace; `connect_all` lets it answer."""
+    """Open a socket that listens at an address in a network namespace; `connect_all` answers its clients."""
     made = opened(netns, _family(address), _kind(protocol))
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,10 +102,10 @@ def listener(netns: Path, address: str, port: int, protocol: int) -> socket.sock
 def connect_all(
     attempts: Sequence[ConnectionAttempt], listeners: Sequence[socket.socket], timeout: float
 ) -> list[DeliveryOutcome]:
-    """Make all connections at once and return what became of each, after at most ``timeout`` seconds.
+    """Make all connections at once, and return the outcome of each after at most ``timeout`` seconds.
 
     ACCEPT: the answer of the listener arrived, so packets pass both ways. REJECT: an RST or an ICMP error arrived.
-    DROP: neither did. Somebody must listen: a closed port answers with an RST just like a rule that rejects.
+    DROP: neither arrived. Each port needs a listener: a closed port answers with an RST, like a rule that rejects.
     """
     outcomes = [DeliveryOutcome.DROP] * len(attempts)
     served: list[socket.socket] = []
@@ -136,7 +136,7 @@ def connect_all(
 
 
 def _enter(netns: Path) -> None:
-    # os.setns is there from Python 3.12 on; until 3.11 is no longer supported the C library's does for all.
+    # os.setns exists from Python 3.12 on; the C library's function also works with 3.11.
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if LIBC.setns(descriptor, CLONE_NEWNET):
@@ -153,14 +153,14 @@ def _client(attempt: ConnectionAttempt) -> socket.socket:
     else:
         client.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     if attempt.protocol == socket.IPPROTO_TCP:
-        # Closing by RST leaves no connection behind.
+        # Closing sends an RST, which leaves no connection behind.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     number = client.connect_ex((attempt.address, attempt.port))
-    if number not in {0, errno.EINPROGRESS, *REFUSALS}:  # such as no address to come from; refusals show when read
+    if number not in {0, errno.EINPROGRESS, *REFUSALS}:  # such as no source address; recv reports refusals
         client.close()
         raise OSError(number, os.strerror(number), attempt.address)
     if attempt.protocol == socket.IPPROTO_UDP:
-        with suppress(PermissionError):  # dropped on the way out, or rejected, which an ICMP error will tell
+        with suppress(PermissionError):  # dropped on output, or rejected, which an ICMP error reports
             client.send(b"nodewall?")
     return client
 
@@ -178,7 +178,7 @@ def _outcome(client: socket.socket) -> DeliveryOutcome | None:
 
 
 def _queued(client: socket.socket) -> DeliveryOutcome | None:
-    """Look for an ICMP error in the error queue, where alone it is if it came while the first SYN was being sent."""
+    """Look for an ICMP error in the error queue; one that came while the first SYN was sent is only there."""
     with suppress(BlockingIOError):  # empty
         for _level, _kind, data in client.recvmsg(64, 512, socket.MSG_ERRQUEUE)[1]:
             number, origin = struct.unpack_from("=IB", data)  # struct sock_extended_err
@@ -188,10 +188,10 @@ def _queued(client: socket.socket) -> DeliveryOutcome | None:
 
 
 def _serve(listening: object) -> list[socket.socket]:
-    """Answer who is at a listener; return what has to be closed later."""
+    """Answer a client of a listener; return the sockets to close later."""
     if not isinstance(listening, socket.socket):
         return []
-    # BlockingIOError: the client is gone again. PermissionError: a rule holds the answer back, the client will see.
+    # BlockingIOError: the client is gone. PermissionError: a rule stops the answer, and the client times out.
     with suppress(BlockingIOError, PermissionError):
         if listening.type == socket.SOCK_STREAM:
             return [_greeted(listening.accept()[0])]

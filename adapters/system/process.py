@@ -20,12 +20,12 @@ import structlog
 from engine.errors import KernelRefused, ToolMissing, safe_text
 
 ROOT_FOLDER = "/"
-"""The current folder of every program: nothing is found by a path that is relative."""
+"""Current folder of every program, so that relative paths find nothing."""
 
 _NOT_ROOT = re.compile(r"permission denied|you must be root|not permitted", re.IGNORECASE)
 
 NAMESPACES = Path("/run/netns")
-"""Where ip-netns(8) keeps the names of network namespaces."""
+"""Folder in which ip-netns(8) keeps the names of network namespaces."""
 
 PACKAGES: Mapping[str, str] = {
     "conntrack": "conntrack",
@@ -38,26 +38,26 @@ PACKAGES: Mapping[str, str] = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
 }
-"""The Debian package of each program, by the part of its name before the first dash."""
+"""Debian package of each program, by the part of the program's name before the first dash."""
 
 PASSED_ON = ("XTABLES_LOCKFILE",)
-"""What the environment of a program has besides PATH and LC_ALL, where it is set; see iptables(8)."""
+"""Environment variables that a program gets besides PATH and LC_ALL, if they are set; see iptables(8)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedProcess:
-    """What a program left: its exit status and all it wrote, bytes that are no UTF-8 as lone surrogates."""
+    """Exit status and output of a program; bytes that are not UTF-8 become lone surrogates."""
 
     status: int = 0
     out: str = ""
     err: str = ""
 
     def or_refused(self, tool: str) -> str:
-        """Return what it wrote to its standard output.
+        """Return the standard output.
 
         Raises:
-            ToolMissing: it lacked a privilege.
-            KernelRefused: the status is not 0.
+            ToolMissing: the program lacked a privilege.
+            KernelRefused: the exit status is not 0.
         """
         self.check_privileges(tool)
         if self.status:
@@ -65,7 +65,7 @@ class FinishedProcess:
         return self.out
 
     def check_privileges(self, tool: str) -> None:
-        """Raise ``ToolMissing`` if the program failed for want of a privilege."""
+        """Raise ``ToolMissing`` if the program failed because it lacked a privilege."""
         if self.status and _NOT_ROOT.search(self.err):
             what = f"{tool}: {self.err.strip().splitlines()[0]}"
             raise ToolMissing(what, "run as root or with CAP_NET_ADMIN in the network namespace")
@@ -75,18 +75,18 @@ class Runner(Protocol):
     """Runs programs."""
 
     def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
-        """Run the program ``words[0]`` to its end, for at most ``timeout`` seconds; any status is an answer.
+        """Run the program ``words[0]`` to its end, for at most ``timeout`` seconds; any exit status is a result.
 
         Raises:
-            ToolMissing: the program or the network namespace is not there.
-            KernelRefused: it had not ended in time, and was killed.
+            ToolMissing: the program or the network namespace does not exist.
+            KernelRefused: the program could not be started, or it did not end in time and was killed.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NetnsHold:
-    """A network namespace that is held: the descriptor of its lock, and the namespace's number."""
+    """Lock on a network namespace: the descriptor of the lock file, and the inode number of the namespace."""
 
     descriptor: int
     namespace: int
@@ -94,10 +94,10 @@ class NetnsHold:
 
 @dataclass(frozen=True, slots=True)
 class SystemRunner:
-    """Runs them on this machine, in the network namespace ``netns``, or in our own where that is empty.
+    """Runs programs on this machine, in the network namespace ``netns``; empty means this process's own.
 
-    Programs have the lock of what is held too, so that it is held until the last of them has ended; and they run in no
-    other namespace that has got the name meanwhile.
+    Programs inherit the lock in ``held``, so that it is held until the last of them ends. They do not run in another
+    namespace that has got the same name meanwhile.
     """
 
     netns: str = ""
@@ -148,26 +148,26 @@ class SystemRunner:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """One call of a runner."""
+    """One call of a `ScriptedRunner`."""
 
     words: tuple[str, ...]
     stdin: str = ""
 
 
 ScriptedReplies = Callable[[tuple[str, ...], str], FinishedProcess]
-"""From words and standard input to what the program leaves."""
+"""Function from words and standard input to the result of the program."""
 
 
 @dataclass(slots=True)
 class ScriptedRunner:
-    """Runs nothing: ``answers`` says what each program leaves, and ``ran`` is what was asked, in order."""
+    """Fake runner: ``answers`` returns the result of each program, and ``ran`` has the calls in order."""
 
     answers: ScriptedReplies = lambda _words, _stdin: FinishedProcess()
     ran: list[RecordedRun] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: Mapping[tuple[str, ...], FinishedProcess]) -> Self:
-        """Answer from a table by the words; a program that is not in it is missing."""
+        """Return a runner that answers from a table by the words; a program that is not in the table is missing."""
 
         def answer(words: tuple[str, ...], _stdin: str) -> FinishedProcess:
             if words not in table:
@@ -184,10 +184,10 @@ class ScriptedRunner:
 
 
 def found(program: str, path: str = "") -> str:
-    """Return where a program is, looking into the system directories too, which ordinary users' PATH lacks.
+    """Return the path of a program; also search the system directories, which ordinary users' PATH lacks.
 
     Raises:
-        ToolMissing: nowhere.
+        ToolMissing: the program is not installed.
     """
     where = shutil.which(program, path=path or program_environment()["PATH"])
     if where is None:
@@ -198,7 +198,7 @@ def found(program: str, path: str = "") -> str:
 
 
 def command_line(pid: int) -> str:
-    """Return the words that a process was started by, nothing of one that is gone or may not be looked at."""
+    """Return the command line of a process; empty if the process has ended or may not be read."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -207,18 +207,18 @@ def command_line(pid: int) -> str:
 
 
 def namespaces() -> tuple[str, ...]:
-    """Return the names of all network namespaces that have one, sorted."""
+    """Return the names of all named network namespaces, sorted."""
     try:
         return tuple(sorted(path.name for path in NAMESPACES.iterdir()))
-    except FileNotFoundError:  # no namespace was named since the machine started
+    except FileNotFoundError:  # no namespace was named since the machine booted
         return ()
 
 
 def namespace_path(name: str) -> Path:
-    """Return the file of a network namespace; only names that are there get through, so no path can be smuggled in.
+    """Return the file of a network namespace; only existing names are accepted, so that no other path is possible.
 
     Raises:
-        ToolMissing: there is none of that name.
+        ToolMissing: no network namespace has that name.
     """
     there = namespaces()
     if name not in there:
@@ -228,10 +228,10 @@ def namespace_path(name: str) -> Path:
 
 @contextmanager
 def _as_file(given: bytes) -> Iterator[int]:
-    """Give the descriptor of a file in memory that holds all of an input.
+    """Yield the descriptor of an in-memory file that holds the whole input.
 
-    From a pipe a program would read half a line where this process is killed as it writes; and half a line of
-    ``ipset restore`` may well be a line with another meaning.
+    From a pipe, a program would read half a line if this process is killed while it writes. Half a line of
+    ``ipset restore`` may be a valid line with another meaning.
     """
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
     try:
@@ -244,7 +244,7 @@ def _as_file(given: bytes) -> Iterator[int]:
 
 
 def program_environment() -> dict[str, str]:
-    """Return the environment of a program: a PATH without relative folders, LC_ALL, and what is passed on."""
+    """Return the environment of a program: a PATH without relative folders, LC_ALL, and the ``PASSED_ON`` variables."""
     folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/sbin", "/sbin"]
     path = os.pathsep.join(filter(os.path.isabs, folders))
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
