@@ -1,6 +1,6 @@
-"""Packets aimed at the edges of a random world: at what its rules name, just inside and just outside.
+"""Packets at the edges of a random cluster: just inside and just outside of the values that its rules name.
 
-Read straight from the documents, with no help of what resolves and compiles them.
+The values come directly from the documents, without the code that resolves and compiles policies.
 """
 
 import random
@@ -23,7 +23,10 @@ _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What a document names: networks by family, protocols, ports, types of ICMP and IGMP, and a direction if any."""
+    """Values that a document names: networks by family, protocols, ports, ICMP and IGMP types.
+
+    ``arrives`` is the direction, or None for both.
+    """
 
     networks: Mapping[Family, tuple[Network, ...]]
     protocols: tuple[int, ...]
@@ -34,7 +37,7 @@ class Aim:
 
 
 def packets_of(world: World, count: int) -> list[Packet]:
-    """Return packets for a world, most of them aimed at one of its rules, the others at all that it names."""
+    """Return packets for a cluster: most are aimed at one of its rules, the others at all values that it names."""
     dice = seeded(f"{world.seed} packets")
     whole = _aim(*world.objects, world.config, world.host)
     policies = [item.spec for item in world.objects if isinstance(item, ClusterNetworkPolicy)]

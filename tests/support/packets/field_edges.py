@@ -1,4 +1,4 @@
-"""Rulesets that ask about everything a packet has, around few values, and packets at their edges."""
+"""Hypothesis strategies for rulesets that match every packet field near few values, and packets at these edges."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ def _special(family: Family) -> list[str]:
 
 
 def addresses(family: Family) -> st.SearchStrategy[IPv4Address | IPv6Address]:
-    """Addresses at the edges of what rules name."""
+    """Draw addresses at the edges of the networks in rules."""
     kind = IPv4Address if family is Family.IPV4 else IPv6Address
     near = st.sampled_from(_EDGES).map(lambda offset: _address(family, offset))
     return near | st.sampled_from(_special(family)).map(kind)
@@ -54,7 +54,7 @@ def _networks(draw: st.DrawFn, family: Family) -> str:
 
 @st.composite
 def sets(draw: st.DrawFn, family: Family) -> tuple[IpSet, ...]:
-    """A few sets of one family."""
+    """Draw one set of each supported type, of one family."""
     some = draw(st.lists(_networks(family).filter(lambda text: not text.endswith("/0")), max_size=4, unique=True))
     nets = tuple(sorted((net, "nomatch") if draw(st.booleans()) else (net,) for net in some))
     hosts = tuple(sorted({(str(draw(addresses(family))),) for _ in range(2)}))
@@ -76,7 +76,7 @@ _SETS = ("nets", "hosts", "wide", "counted", "pairs", "both")
 
 @st.composite
 def _looks(draw: st.DrawFn) -> tuple[Match, ...]:
-    """A look into a set, now and then with an eye on what it counts."""
+    """Draw a match on a set, sometimes with a test of its counters."""
     sides = draw(st.sampled_from(("src", "dst", "src,dst", "dst,src")))
     looks = match("set", "match-set", draw(st.sampled_from(_SETS)), sides, negated=draw(st.booleans()))
     asks = draw(st.sampled_from(((), (), (match("set", "packets-gt", "1"),), (match("set", "return-nomatch"),))))
@@ -144,7 +144,7 @@ _PLAIN = [
 
 @st.composite
 def matches(draw: st.DrawFn, family: Family) -> tuple[Match, ...]:
-    """Up to three matches."""
+    """Draw up to three groups of matches."""
     nets = _networks(family)
     sides = st.sampled_from(("source", "destination"))
     edges = st.tuples(addresses(family), addresses(family)).map(sorted).map(lambda pair: "-".join(map(str, pair)))
@@ -186,7 +186,7 @@ _CHAINS = ("A", "B", "C")
 
 @st.composite
 def rulesets(draw: st.DrawFn, hook: Hook) -> Ruleset:
-    """Rules of both families in some tables of a hook."""
+    """Draw rules of both families in some tables of a hook."""
     found: list[tuple[Table, ...]] = []
     for family in Family:
         tables = draw(st.lists(st.sampled_from(TABLES[hook]), min_size=1, max_size=3, unique=True))
@@ -210,7 +210,7 @@ def _rules(draw: st.DrawFn, family: Family, chains: Sequence[str]) -> tuple[Rule
 
 @st.composite
 def packets(draw: st.DrawFn) -> Packet:
-    """Packets at the edges of these rules, with all fields or without some."""
+    """Draw packets at the edges of these rules; some lack fields."""
     family = draw(st.sampled_from(tuple(Family)))
     protocol = draw(st.sampled_from((6, 6, 17, 132, protocol_names.ICMP_OF[family], 2, 47)))
     ports = st.sampled_from(_PORTS) if draw(st.integers(0, 19)) else st.none()

@@ -1,4 +1,4 @@
-"""libpcap's own compiler and interpreter of filters, which expressions are held against."""
+"""libpcap's compiler and interpreter of filters, as the reference for expressions."""
 
 import ctypes
 from functools import cache
@@ -45,10 +45,10 @@ def _handle() -> int:
 
 
 class Filter:
-    """A compiled filter, not optimised, so that one which never holds compiles too.
+    """Compiled filter, without optimisation, because the optimiser refuses filters that never match.
 
     Raises:
-        ValueError: libpcap refuses the text, with its own words.
+        ValueError: libpcap refuses the text; the message is libpcap's.
     """
 
     def __init__(self, text: str) -> None:
@@ -60,13 +60,13 @@ class Filter:
         _library().pcap_freecode(ctypes.byref(self._program))
 
     def holds(self, data: bytes) -> bool:
-        """Tell whether it takes a packet."""
+        """Return True if the filter matches a packet."""
         header = _Header(0, 0, len(data), len(data))
         return bool(_library().pcap_offline_filter(ctypes.byref(self._program), ctypes.byref(header), data))
 
 
 def is_there() -> bool:
-    """Whether the library is installed."""
+    """Return True if the library is installed."""
     try:
         _library()
     except OSError:

@@ -1,7 +1,7 @@
-"""Packets between the ends of one node's world (`tests.support.rulesets.random_rulesets`), as drafts and as bytes written by hand.
+"""Packet drafts for the network of `tests.support.rulesets.random_rulesets`, and their bytes.
 
-Each bears a number that rewriting leaves alone, and by which a kernel's answer to it is known: the identification of
-IPv4 or the flow label of IPv6, and TCP's sequence and acknowledgement numbers.
+Each packet carries a number that NAT does not change, so that a kernel's answer can be assigned to it. The number is in
+the identification of IPv4 or the flow label of IPv6, and in TCP's sequence and acknowledgement numbers.
 """
 
 import random
@@ -32,7 +32,7 @@ CLIENT_PORTS = (40000, 40001, 40002, 40003)
 NEEDLE = b"needle"
 
 RESERVED = 0x8000
-"""The flag of IPv4 that nobody uses: the kernel lets it be, and sets it on nothing that it sends by itself."""
+"""Unused IPv4 flag: the kernel does not change it, and never sets it on packets that it sends by itself."""
 
 FIN, SYN, RST, ACK, URG = 1, 2, 4, 16, 32
 INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, DATA = 1, 2, 10, 11, 0
@@ -40,7 +40,7 @@ INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, DATA = 1, 2, 10, 11, 0
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A packet to be written; ``payload`` is what follows the transport header, ``options`` are TCP's."""
+    """Packet to write as bytes; ``payload`` follows the transport header, ``options`` are TCP options."""
 
     src: Address
     dst: Address
@@ -59,17 +59,17 @@ class Draft:
 
     @property
     def family(self) -> Family:
-        """The family of its addresses."""
+        """Family of the addresses."""
         return Family.IPV4 if self.src.version == 4 else Family.IPV6
 
     @property
     def head(self) -> int:
-        """The bytes before the payload."""
+        """Number of bytes before the payload."""
         network = 20 if self.family is Family.IPV4 else 40
         return network + {protocol_names.TCP: 20 + len(self.options), protocol_names.SCTP: 12}.get(self.protocol, 8)
 
     def wire(self, number: int) -> bytes:
-        """Return its bytes, with a number."""
+        """Return the bytes of the packet, with a number in them."""
         body = bytearray(self._transport(number) + self.payload)
         at = {protocol_names.TCP: 16, protocol_names.UDP: 6, protocol_names.SCTP: 8}.get(self.protocol, 2)
         if self.protocol == protocol_names.SCTP:
@@ -101,7 +101,7 @@ class Draft:
 
 
 def checksum(data: bytes) -> bytes:
-    """Return the Internet checksum (RFC 1071); never 0, which would mean that UDP has none."""
+    """Return the Internet checksum (RFC 1071); never 0, which means "no checksum" in UDP."""
     total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
@@ -118,7 +118,7 @@ _CRC = [_row(byte) for byte in range(256)]
 
 
 def crc32c(data: bytes) -> bytes:
-    """Return the checksum of SCTP (RFC 9260, appendix A)."""
+    """Return the SCTP checksum (RFC 9260, appendix A)."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
@@ -126,18 +126,18 @@ def crc32c(data: bytes) -> bytes:
 
 
 def chunk(kind: int, announced: int = 1) -> bytes:
-    """Return an SCTP chunk; one of INIT and INIT ACK announces a tag."""
+    """Return an SCTP chunk; INIT and INIT ACK announce a tag."""
     body = struct.pack("!IIHHI", announced, 1500, 1, 1, 1) if kind in {INIT, INIT_ACK} else bytes(12)
     return struct.pack("!BBH", kind, 3 if kind == DATA else 0, 4 + len(body)) + body
 
 
 def segment_options(size: int | None, *, permitted: bool = True) -> bytes:
-    """Return TCP options: a maximum segment size, and that selective acknowledgements are permitted."""
+    """Return the TCP options for a maximum segment size and for SACK permitted."""
     return (b"" if size is None else struct.pack("!BBH", 2, 4, size)) + (b"\4\2\1\1" if permitted else b"")
 
 
 def drawn(dice: Dice, family: Family) -> Draft:
-    """Return a packet that may begin a connection: through the node, to it, or from it."""
+    """Draw a packet that may begin a connection: through the Node, to it, or from it."""
     left, right, own = dice.choice(LEFT[family]), dice.choice(RIGHT[family]), NODE[family]
     ways = ((left, right), (right, left), (left, own), (left, own), (own, left), (own, right), (right, own))
     src, dst = map(ip_address, dice.choice(ways))
@@ -152,7 +152,7 @@ def drawn(dice: Dice, family: Family) -> Draft:
 
 
 def of_protocol(dice: Dice, draft: Draft, protocol: int) -> Draft:
-    """Return a packet as one of a protocol, with a transport header that is drawn."""
+    """Return the draft with another protocol and a drawn transport header."""
     if protocol == protocol_names.TCP:
         flags = dice.choice((*(SYN,) * 4, ACK, SYN | ACK, FIN | ACK, RST, FIN | SYN | URG))
         some = segment_options(dice.choice((1000, 1400, 1460))) if flags & SYN and dice.random() < 0.5 else b""
@@ -170,7 +170,7 @@ def of_protocol(dice: Dice, draft: Draft, protocol: int) -> Draft:
 
 
 def answers(dice: Dice, packet: Packet) -> Draft:
-    """Return an answer to a packet as it came to its end: what is right, as a rule, and else what might come."""
+    """Draw an answer to a packet that reached its destination: usually the right one, sometimes another."""
     assert packet.wire is not None
     draft = Draft(packet.dst, packet.src, packet.protocol, packet.dport or 0, packet.sport or 0)
     if packet.protocol == protocol_names.TCP:
@@ -189,7 +189,7 @@ def answers(dice: Dice, packet: Packet) -> Draft:
 
 
 def error_about(dice: Dice, packet: Packet) -> Draft | None:
-    """Return an ICMP error that a packet's end, or a router on the way, may send; None about another error."""
+    """Draw an ICMP error from the packet's destination or a router; None if the packet is an ICMP error itself."""
     assert packet.wire is not None
     if packet.icmp is not None and packet.icmp[0] in ICMP_ERRORS[packet.family]:
         return None
@@ -200,6 +200,6 @@ def error_about(dice: Dice, packet: Packet) -> Draft | None:
 
 
 def numbers() -> Iterator[int]:
-    """Yield numbers that fit the identification of IPv4, without end."""
+    """Yield numbers for the IPv4 identification, without end."""
     while True:
         yield from range(1, 0xFFFF)

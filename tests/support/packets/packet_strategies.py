@@ -1,4 +1,4 @@
-"""Strategies for packets that words can say and the wire can carry."""
+"""Hypothesis strategies for packets that both SPEC notation and bytes can express."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -19,7 +19,7 @@ def _address(number: int, family: Family) -> Address:
 
 @st.composite
 def packets(draw: st.DrawFn) -> Packet:
-    """Any packet that words can say and the wire can carry."""
+    """Draw a packet that both SPEC notation and bytes can express."""
     family = draw(st.sampled_from(tuple(Family)))
     address = st.integers(1, 0xFFFFFFFF).map(lambda number: _address(number, family))
     protocol = draw(st.sampled_from((6, 17, 132, 136, protocol_names.ICMP_OF[family], 50, 2, 253)))

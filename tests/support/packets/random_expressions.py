@@ -1,6 +1,6 @@
 """Random expressions of pcap-filter(7), and packets as bytes whose fields lie at the edges of these.
 
-Both draw from the same few values, so that they often meet.
+Both draw from the same few values, so that packets often match.
 """
 
 import random
@@ -50,14 +50,14 @@ RELATIONS = (
     ("ip[16:4] & 0xffff0000", _EQUAL, (0x0A010000, 0)),
     ("ip[16:4] & 0xff00ff", _EQUAL, (1, 0)),
 )
-"""Fields as text, how they may be compared, and numbers at their edges."""
+"""Fields as text, their comparison operators, and numbers at their edges."""
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Keywords ahead of an id, and the ids they may take."""
+    """Keywords before an id, and the ids that may follow."""
 
     words: str
     ids: tuple[str, ...]
@@ -69,7 +69,7 @@ _RANGES = (*(f"{low}-{high}" for low in PORTS[::2] for high in PORTS[1::2]), "22
 
 @st.composite
 def keywords(draw: st.DrawFn) -> Asked:
-    """Draw what stands ahead of an id."""
+    """Draw the keywords before an id."""
     kind = draw(st.sampled_from(("host", "net", "port", "portrange", "proto", "")))
     limits = ("", "tcp", "udp", "sctp") if kind.startswith("port") else ("", "ip", "ip6")
     limit = draw(st.sampled_from(limits))
@@ -86,7 +86,7 @@ def keywords(draw: st.DrawFn) -> Asked:
 
 @st.composite
 def relations(draw: st.DrawFn) -> str:
-    """Draw a relation, either way round."""
+    """Draw a relation, with the field on either side."""
     field, signs, numbers = draw(st.sampled_from(RELATIONS))
     sign, number = draw(st.sampled_from(signs)), draw(st.sampled_from(numbers))
     said = draw(st.sampled_from((str(number), f"{number:#x}", f"({number})", f"{number}*2/2", f"{number} + 1 - 1")))
@@ -97,7 +97,7 @@ def relations(draw: st.DrawFn) -> str:
 
 @st.composite
 def _id_group(draw: st.DrawFn, asked: Asked, depth: int) -> str:
-    """Draw an id, perhaps a negated one, or several in parentheses."""
+    """Draw an id, a negated id, or several ids in parentheses."""
     shape = draw(st.integers(0, 9))
     if shape == 0:
         return "not " + draw(_id_group(asked, depth))
@@ -109,7 +109,7 @@ def _id_group(draw: st.DrawFn, asked: Asked, depth: int) -> str:
 
 @st.composite
 def _terms(draw: st.DrawFn, kept: Asked | None, depth: int, *, bare: bool) -> tuple[str, Asked | None]:
-    """Draw a term and the keywords that are kept behind it."""
+    """Draw a term, and the keywords that apply to a bare id after it."""
     shape = draw(st.integers(0, 9))
     if shape == 0:
         text, kept = draw(_terms(kept, depth, bare=bare))
@@ -130,7 +130,7 @@ def _terms(draw: st.DrawFn, kept: Asked | None, depth: int, *, bare: bool) -> tu
 
 @st.composite
 def _sequences(draw: st.DrawFn, kept: Asked | None, depth: int, *, bare: bool) -> str:
-    """Draw terms with joints between; libpcap takes a bare id as the first of a group among ids alone."""
+    """Draw terms joined by operators; libpcap accepts a bare id first in a group only among other ids."""
     text, kept = draw(_terms(kept, depth, bare=bare))
     for _ in range(draw(st.integers(0, 3))):
         joint = draw(st.sampled_from((" and ", " or ", " &&", " || ")))
@@ -140,13 +140,13 @@ def _sequences(draw: st.DrawFn, kept: Asked | None, depth: int, *, bare: bool) -
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Draw an expression that libpcap and nodewall both take."""
+    """Draw an expression that both libpcap and nodewall accept."""
     return _sequences(None, 2, bare=False)
 
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> str:
-    """Draw one in which a word was changed, added or left out, or a character is missing."""
+    """Draw a damaged expression: a word changed, added or removed, or a character removed."""
     words = draw(texts()).split(" ")
     place = draw(st.integers(0, len(words) - 1))
     replaced = draw(st.integers(0, 1))
@@ -163,7 +163,7 @@ _STRAY = (
 
 
 def extended() -> st.SearchStrategy[str]:
-    """Draw an expression with what pcap-filter(7) does not have."""
+    """Draw an expression with nodewall's extensions of pcap-filter(7)."""
     own = st.sampled_from(OWN)
     part = st.one_of(own, own.map("not {}".format), texts().map("({})".format))
     return st.lists(part, min_size=1, max_size=4).map(" or ".join)
@@ -193,7 +193,10 @@ def _ipv4(dice: Dice) -> bytes:
 
 
 def _ipv6(dice: Dice) -> bytes:
-    """Libpcap looks behind no extension header but that of fragments, and there for no port: so just later ones."""
+    """Return an IPv6 packet, with a fragment header only for later fragments.
+
+    libpcap follows no other extension header, and finds no port after that one.
+    """
     protocol = dice.choice((*PROTOCOLS, 6, 6, 17, 58))
     later = dice.random() < 0.2
     body = _body(dice, protocol, 58, 48 if later else 40)

@@ -1,4 +1,4 @@
-"""Packets aimed at the rules of any ruleset: at what a rule and the jumps to it name, just inside and just outside."""
+"""Packets aimed at the rules of any ruleset: just inside and just outside of a rule and of the jumps to it."""
 
 import random
 from collections import defaultdict
@@ -14,7 +14,7 @@ from simulator.packets.dissect import ICMP_ERRORS
 from tests.support.seeds import seeded
 
 OUTSIDE = 0.15
-"""How often what a rule names is missed on purpose."""
+"""Probability that a value just outside of a match is drawn."""
 
 VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
 GROUPS: Mapping[Family, tuple[str, ...]] = {Family.IPV4: ("224.0.0.251", "239.1.2.3"), Family.IPV6: ("ff02::1",)}
@@ -33,7 +33,7 @@ FLAGS = ("SYN", "SYN", "SYN", "SYN", "ACK", "SYN ACK", "FIN ACK", "RST", "FIN PS
 
 @dataclass(slots=True)
 class Draft:
-    """A packet while it is drawn; None is not yet decided."""
+    """Packet while it is drawn; None means undecided."""
 
     src: Address | None = None
     dst: Address | None = None
@@ -49,7 +49,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Aim:
-    """Draws packets for one family of a ruleset, each of a flow of its own; ``host`` is the node that has the rules."""
+    """Draws packets for one family of a ruleset, each of a different flow; ``host`` is the Node with the rules."""
 
     ruleset: Ruleset
     family: Family
@@ -67,7 +67,7 @@ class Aim:
         self._rules = [(table.name, chain.name, rule) for table, chain in chains for rule in chain.rules]
 
     def packets(self) -> Iterator[Packet]:
-        """Yield packets without end: those of the node itself have no in interface."""
+        """Yield packets without end; packets that the Node sends have no input interface."""
         while True:
             hook, way = self._way(*self._dice.choice(self._rules))
             draft = Draft()
@@ -80,7 +80,10 @@ class Aim:
                 yield packet
 
     def _way(self, table: str, chain: str, rule: Rule) -> tuple[str, list[Rule]]:
-        """Return a built-in chain and rules that lead from it to a rule, that last; where nothing does, no chain."""
+        """Return a built-in chain, and the jumps that lead from it to a rule, with that rule last.
+
+        The chain is empty if no jumps lead to the rule.
+        """
         way = [rule]
         while chain not in Hook.__members__:
             callers = self._callers.get((table, chain))
@@ -128,7 +131,7 @@ class Aim:
             case "hl-eq" | "ttl-gt":
                 draft.ttl = max(2, min(255, int(value) + self._dice.choice((-1, 0, 0, 1))))
             case _:
-                pass  # what no draft can heed is left to luck
+                pass  # other matches do not shape the draft
 
     def _heed_set(self, draft: Draft, match: Match) -> None:
         name, sides = match.values
@@ -140,7 +143,7 @@ class Aim:
             draft.dst = near or draft.dst
 
     def _near(self, networks: Sequence[Network], *, inside: bool, near: bool = False) -> Address | None:
-        """Return an address at an edge of some networks, or none; one of a neighbour only where ``near``."""
+        """Return an address at an edge of some networks, or None; link-local addresses only with ``near``."""
         fitting = [net for net in networks if net.version == VERSIONS[self.family]]
         inside ^= self._dice.random() < OUTSIDE
         ends = [(end, by) for net in fitting for end, by in ((net[0], -1), (net[-1], 1))]
@@ -180,7 +183,7 @@ class Aim:
         )
 
     def _behind(self, interface: str) -> Address:
-        """Return an address that is reached by an interface, if there is one but for the rest of the world."""
+        """Return an address routed by an interface, or one elsewhere if only default routes lead there."""
         version = VERSIONS[self.family]
         routes = [r.network for r in self.host.routes if r.interface == interface and r.network.version == version]
         near = [net for net in routes if net.prefixlen]
@@ -190,7 +193,7 @@ class Aim:
         return ip_address(self._dice.choice(ELSEWHERE[self.family]))
 
     def _finished(self, draft: Draft, hook: str) -> Packet:
-        """Decide what is left, so that the packet comes by the hook."""
+        """Decide the undecided fields, so that the packet passes the hook."""
         sent = hook == "OUTPUT" or (hook == "POSTROUTING" and not draft.inside and self._dice.random() < 0.5)
         links = [name for name in self.host.addresses if name != LOOPBACK]
         inside = "" if sent else draft.inside or self._dice.choice(["eth0", "eth0", *links])
@@ -201,9 +204,9 @@ class Aim:
         if draft.dst is None or (sent and draft.dst.is_multicast):
             draft.dst = self._target(draft, hook, sent=sent)
         if draft.dst.is_multicast and inside:
-            inside = "eth0"  # whose groups the node takes part in
+            inside = "eth0"  # the Node joins multicast groups there
         if draft.src.is_link_local and not self.host.is_local(draft.dst):
-            draft.src = self._behind(inside)  # what neighbours send goes no further
+            draft.src = self._behind(inside)  # link-local packets are not forwarded
         return self._with_payload(
             Packet(
                 src=draft.src,
@@ -251,7 +254,7 @@ class Aim:
 
 
 def _callers(ruleset: Ruleset, family: Family) -> Mapping[tuple[str, str], list[tuple[str, Rule]]]:
-    """Return the rules that lead to each chain, and in which chain they stand, by table and name."""
+    """Return the rules that jump to each chain, with the chains that they are in, by table and chain name."""
     found: dict[tuple[str, str], list[tuple[str, Rule]]] = defaultdict(list)
     for own, table, chain in ruleset.chains():
         for rule in chain.rules if own is family else ():
@@ -261,7 +264,7 @@ def _callers(ruleset: Ruleset, family: Family) -> Mapping[tuple[str, str], list[
 
 
 def _networks(text: str) -> Iterator[Network]:
-    """Yield the networks that ``ADDRESS[/LENGTH]`` or ``ADDRESS-ADDRESS`` names by its ends."""
+    """Yield the networks of ``ADDRESS[/LENGTH]``, or the two ends of ``ADDRESS-ADDRESS``."""
     for part in text.split("-"):
         yield ip_network(part, strict=False)
 
@@ -271,7 +274,7 @@ def _shifted(address: Address, by: int) -> Address:
 
 
 def usable_end(address: Address) -> bool:
-    """Whether a packet with the address can come by the hooks at all, whatever the rules say."""
+    """Return True if packets with the address can reach the hooks, before any rule decides."""
     never = address.is_loopback or address.is_unspecified or address.is_link_local or address.is_multicast
     return not never and not (address.version == 4 and (address.is_reserved or int(address) >> 24 == 0))
 

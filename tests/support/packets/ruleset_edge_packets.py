@@ -1,6 +1,7 @@
-"""Aims packets at the edges of a ruleset's matches: for each one just inside it and just outside.
+"""Packets at the edges of a ruleset's matches: for each match, one just inside and one just outside.
 
-What packets before decide (states, counts) has no edge in a packet; such rules get the same packet several times.
+Matches that depend on earlier packets (states, counts) have no edge in a packet. Their rules get the same packet
+several times.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from tests.support.seeds import seeded
 
 Change = Callable[[Draft], Draft]
 Changes = Sequence[Change]
-"""The first makes a packet match, the last makes it fail, and all of them lie at the edges."""
+"""Changes for one match: the first makes a packet match, the last makes it fail, and all lie at the edges."""
 
 COUNTING = frozenset({"limit", "hashlimit", "quota", "recent", "statistic"})
 REPEATS = 4
@@ -38,14 +39,14 @@ OPTIONS = {2: segment_options(1400, permitted=False), 3: b"\3\3\7\1", 8: b"\x08\
 
 
 def aimed(dice: Dice, rules: Ruleset, family: Family) -> list[Draft]:
-    """Return packets at the edges of every match of a family's rules, in an order that is drawn."""
+    """Return packets at the edges of every match of a family's rules, in random order."""
     sets = {each.name: each for each in rules.sets}
     drafts = [
         draft
         for table in rules.tables(family)
         for chain in table.chains
         for rule in chain.rules
-        if rule.value_of("", "source") not in NEIGHBOURS  # what that lets through is not traced
+        if rule.value_of("", "source") not in NEIGHBOURS  # packets that it accepts are not traced
         for draft in _at_rule(dice, rule, chain.name, family, sets)
     ]
     dice.shuffle(drafts)
@@ -65,7 +66,7 @@ def _at_rule(dice: Dice, rule: Rule, chain: str, family: Family, sets: Mapping[s
 
 
 def on_way(dice: Dice, chain: str, draft: Draft) -> Draft:
-    """Return a packet on a way that comes by a built-in chain."""
+    """Return the draft with addresses that take it through a built-in chain."""
     family = draft.family
     left, right, own = (ip_address(dice.choice(side)) for side in (LEFT[family], RIGHT[family], [NODE[family]]))
     ends = {"INPUT": (dice.choice((left, right)), own), "OUTPUT": (own, dice.choice((left, right)))}
@@ -76,7 +77,7 @@ def on_way(dice: Dice, chain: str, draft: Draft) -> Draft:
 
 
 def changes_of(match: Match, rule: Rule, family: Family, sets: Mapping[str, IpSet]) -> Changes:
-    """Return what puts a packet at the edges of a match; nothing where a packet alone has none."""
+    """Return the changes that put a packet at the edges of a match; none if the match has no edge in one packet."""
     if match.option == "match-set":
         return _of_set(sets[match.values[0]], match.values[1], family)
     if match.option == "string":
@@ -126,7 +127,7 @@ def _of_set(ipset: IpSet, side: str, family: Family) -> Changes:
 
 
 def _holds(ipset: IpSet, number: int, family: Family) -> bool:
-    """Whether a set has an address: the longest of the networks that hold it says so."""
+    """Return True if a set contains an address; the longest network that contains it decides."""
     address = ip_address(number.to_bytes(BITS[family] // 8))
     found = [(ip_network(member[0], strict=False), "nomatch" in member) for member in ipset.members]
     fitting = [(network.prefixlen, not absent) for network, absent in found if address in network]
@@ -137,7 +138,7 @@ def _holds(ipset: IpSet, number: int, family: Family) -> bool:
 
 
 def _bounds(text: str, most: int) -> list[int]:
-    """The edges of ``LOW:HIGH``, of which either may be left out: two inside, and those outside that exist."""
+    """Return the edges of ``LOW:HIGH``: two inside, and those that exist outside. Either number may be missing."""
     low, colon, high = text.partition(":")
     first, last = int(low or "0", 0), int(high or str(most), 0) if colon else int(low, 0)
     return [first, last, *(number for number in (first - 1, last + 1) if 0 <= number <= most)]
@@ -304,7 +305,7 @@ def _of_string(first: int, last: int) -> Changes:
 
 
 def _needle(place: int | None) -> Change:
-    """Put the needle at a place, or none in the haystack; what follows SCTP's header are chunks, and stays."""
+    """Put the needle at an offset, or a payload without needle; the chunks of SCTP stay unchanged."""
 
     def change(draft: Draft) -> Draft:
         before = 0 if place is None else place - draft.head
@@ -316,7 +317,7 @@ def _needle(place: int | None) -> Change:
 
 
 def _u32(values: Sequence[str], family: Family) -> Changes:
-    """Of the words that `tests.support.rulesets.random_rulesets` knows: the protocol, or the last byte of the source."""
+    """Return changes for the tests that `random_rulesets` draws: the protocol, or the last byte of the source."""
     place, _, numbers = values[0].partition("&0xff=" if "&0xff=" in values[0] else "&0xFF=")
     low, high, *beyond = _bounds(numbers, 0xFF)
     if int(place, 0) in {3, 6}:

@@ -1,4 +1,4 @@
-"""Random rulesets use what they should, and packets aimed at a match lie on both sides of it."""
+"""Random rulesets use the whole language, and packets aimed at a match lie on both sides of its edges."""
 
 import re
 from collections import Counter
@@ -31,7 +31,7 @@ LANGUAGE = (
 
 @pytest.mark.parametrize("family", list(Family))
 def test_random_rulesets_use_the_language(family: Family) -> None:
-    """Chains, goto, RETURN, sets, conntrack, NAT and marks come in many of a test's worlds."""
+    """Chains, goto, RETURN, sets, conntrack, NAT and marks occur in many random rulesets."""
     worlds = [Author(f"nft {family} {place}", family).world().rules for place in range(80)]
     uses = Counter(word for rules in worlds for word in LANGUAGE if word in rules)
     assert min(uses[word] for word in LANGUAGE) > 10
@@ -70,7 +70,7 @@ MATCHES = [
 @pytest.mark.parametrize("words", MATCHES)
 @given(seed=st.integers(0, 1000), family=st.sampled_from(list(Family)))
 def test_aimed_packets_lie_on_both_sides_of_a_match(words: str, seed: int, family: Family) -> None:
-    """Of what aims at a match the first matches and the last does not."""
+    """Of the changes for a match, the first one makes a packet match, and the last one does not."""
     author = Author(str(seed), family)
     rule = author._filled(words).replace("! ", "")
     tables = parse_tables(f"*filter\n:INPUT DROP\n-A INPUT {rule} -j ACCEPT\nCOMMIT\n")
@@ -90,20 +90,20 @@ def test_aimed_packets_lie_on_both_sides_of_a_match(words: str, seed: int, famil
 
 
 def based(dice: Dice, family: Family, protocol: str) -> Draft:
-    """A packet of a protocol."""
+    """Return a draft of a protocol."""
     return of_protocol(dice, drawn(dice, family), {"tcp": 6, "udp": 17, "sctp": 132}[protocol])
 
 
 def held(rules: Ruleset, draft: Draft) -> bool:
-    """Whether the one rule matches."""
+    """Return True if the only rule matches."""
     return bool(Walker(rules).verdict(replaced(draft), Hook.INPUT).trace)
 
 
 def replaced(draft: Draft) -> Packet:
-    """The packet of a draft, with its mark."""
+    """Return the packet of a draft, with its mark."""
     return replace(from_wire(draft.wire(1)), mark=draft.mark)
 
 
 def test_the_checksum_of_sctp_is_crc32c() -> None:
-    """Of the digits it is 0xE3069283, the check value of its catalogues."""
+    """The checksum of the digits 1 to 9 is the published check value 0xE3069283."""
     assert crc32c(b"123456789") == (0xE3069283).to_bytes(4, "little")

@@ -60,7 +60,7 @@ HOSTS = {
         ),
     ),
 }
-"""The host's own rules, by their effect."""
+"""Foreign rules of the host, by their effect."""
 
 RULES = st.lists(
     st.builds(
@@ -76,17 +76,17 @@ PEERS = st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=6, unique=True).m
 
 
 def named(rule: CompletedRule, number: int, peers: tuple[AddressBlock, ...]) -> CompletedRule:
-    """A rule with a name and peers of its own."""
+    """Return the rule with other peers, and with a name made from ``number``."""
     rank = replace(rule.rank, policy=f"p{number}", index=number)
     return replace(rule, policy=f"p{number}", peers=peers, rank=rank)
 
 
 def judged(guard: LockoutGuard, before: Ruleset, after: Ruleset) -> PlanProof:
-    """Return what a guard says of the direct way."""
+    """Return a guard's proof for the direct plan."""
     return guard.judge(before, after, tuple(intermediate_states(before, make_plan(diff(before, after)))))
 
 
 def with_members(*rules: tuple[str, Action, tuple[str, ...]], direction: Direction = Direction.INGRESS) -> Ruleset:
-    """The rules in order, each with its name, its action and its peers."""
+    """Return the compiled rules, each with a name, an action and peers, in order."""
     made = (completed(name, *peers, action=action, direction=direction) for name, action, peers in rules)
     return compile_rules([named(rule, number, rule.peers or ()) for number, rule in enumerate(made)])

@@ -51,7 +51,7 @@ _WORDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "helper": (("ftp",),),
     "comment": (("text",),),
 }
-"""Values by option; an option that is missing here takes none."""
+"""Values by option; an option that is missing here takes no value."""
 
 _TOGETHER: Mapping[str, tuple[OptionGroup, ...]] = {
     "conntrack": (
@@ -85,7 +85,7 @@ _TOGETHER: Mapping[str, tuple[OptionGroup, ...]] = {
         (match("set", "match-set", "counted", "src"), match("set", "packets-gt", "1")),
     ),
 }
-"""Groups by module whose options are evaluated together; sets are those of `tests.support.packets.field_edges`."""
+"""Groups of options that are evaluated together, by module; the sets are those of `field_edges`."""
 
 
 def _alone() -> Mapping[str, tuple[OptionGroup, ...]]:
@@ -128,7 +128,7 @@ TARGET_EXAMPLES: tuple[Target, ...] = tuple(
     for name in sorted(TARGETS)
     for options in _TARGET_WORDS.get(name, ((),))
 )
-"""Targets with their options: every entry of `TARGETS`."""
+"""Targets with options, for every entry of `TARGETS`."""
 
 
 # Conditions evaluated on one packet
@@ -151,7 +151,7 @@ NUMBERS: Mapping[str, Callable[[Packet], int | None]] = {
 
 
 def truth_of(formula: Formula, packet: Packet) -> Truth:
-    """Return whether a condition holds for a packet, None where a free match or a field that is not given decides."""
+    """Evaluate a condition on a packet; None if the result depends on a free match or on a field without value."""
     match formula:
         case And(parts):
             return _all([truth_of(part, packet) for part in parts])
@@ -181,13 +181,13 @@ def _all(truths: list[Truth]) -> Truth:
 
 
 def number_of(field: str, packet: Packet) -> int:
-    """Return a field with ranges as the batch engine numbers it."""
+    """Return the number that the batch engine has for a field."""
     found = NUMBERS[field](packet)
     return NOT_GIVEN if found is None else found
 
 
 def entries(family: Family) -> list[OptionGroup]:
-    """Return the examples whose words mean something in a family, once each."""
+    """Return the examples whose values are valid in a family."""
     strange, option = {Family.IPV4: ("fd00", "icmpv6-type"), Family.IPV6: ("10.0.0", "icmp-type")}[family]
     groups = (group for groups in EXAMPLES.values() for group in groups)
     return [

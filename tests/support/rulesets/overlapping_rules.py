@@ -1,4 +1,4 @@
-"""Rules that get in each other's way as much as they can."""
+"""Random policy rules that overlap as much as possible."""
 
 from ipaddress import ip_network
 
@@ -9,7 +9,7 @@ from tests.support.seeds import seeded
 
 
 def crowded(seed: str, count: int) -> list[CompletedRule]:
-    """Rules that overlap in everything: ports, source ports, addresses with exceptions, every action, some that log."""
+    """Return rules that overlap in ports, source ports and addresses, with exceptions, every action and some logging."""
     dice = seeded(seed)
 
     def block() -> AddressBlock:
@@ -34,7 +34,7 @@ def crowded(seed: str, count: int) -> list[CompletedRule]:
             "r",
             Rank(253 if number > count * 0.8 else 250, float(number), f"p{number}", 0),
             Direction.INGRESS,
-            # Nobody passes in the last tier.
+            # The last tier has no Pass.
             dice.choice((Action.ALLOW, Action.DROP, Action.REJECT, Action.PASS)[: 3 if number > count * 0.8 else 4]),
             tuple(block() for _ in range(dice.randint(1, 3))) if dice.random() < 0.85 else None,
             tuple({service() for _ in range(dice.randint(1, 2))}) if dice.random() < 0.75 else (),

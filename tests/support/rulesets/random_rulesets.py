@@ -23,13 +23,13 @@ CHAINS = {"raw": ("RA",), "mangle": ("MA", "MB"), "nat": ("NA",), "filter": ("FA
 MOST_RULES = {"filter": 6, "mangle": 3, "nat": 3, "raw": 1}
 
 LOCAL = "-m mark --mark 0x80000000/0x80000000"
-"""On what raw sockets of the node send."""
+"""Match for packets from raw sockets of the Node."""
 
 ANSWER = "-m mark --mark 0x40000000/0x40000000"
-"""On what the kernel sends by itself."""
+"""Match for packets that the kernel sends by itself."""
 
 NEIGHBOURS = ("fe80::/10", "::/128")
-"""Where neighbour discovery comes from, which is let through too: it comes when it will, and must not be counted."""
+"""Sources of neighbour discovery, which is accepted: it comes at any time, so counting rules must not see it."""
 
 FIRST: Mapping[tuple[str, str], Sequence[str]] = {
     **{(table, hook): [f"{ANSWER} -j ACCEPT"] for table, hooks in HOOKS.items() for hook in hooks},
@@ -43,7 +43,7 @@ FIRST: Mapping[tuple[str, str], Sequence[str]] = {
 }
 
 Words = Sequence[str]
-"""Words of rules: ``<name>`` is one of `CHOICES` or of what an `Author` draws, and an ``!`` stays now and then."""
+"""Rule templates: ``<name>`` becomes a value of `CHOICES` or one that an `Author` draws; ``!`` sometimes stays."""
 
 MATCHES: Words = (
     "-m conntrack ! --ctstate <state>",
@@ -101,7 +101,7 @@ REJECTS = {
 }
 
 Targets = Sequence[tuple[str, str]]
-"""The protocol that each target asks for, and its words."""
+"""Protocol that each target requires, and its template."""
 
 FILTER: Targets = (
     *((("", "-j ACCEPT"),) * 4),
@@ -206,7 +206,7 @@ CHOICES: Mapping[str, Words] = {
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One ruleset as the tools read it: the text of iptables-restore, and that of ipset restore."""
+    """One ruleset as text: ``rules`` for iptables-restore, ``sets`` for ipset restore."""
 
     seed: str
     family: Family
@@ -215,7 +215,7 @@ class World:
 
 
 class Author:
-    """Writes rules for one family."""
+    """Writes random rules of one family."""
 
     def __init__(self, seed: str, family: Family) -> None:
         self.dice = seeded(seed)
@@ -225,7 +225,7 @@ class Author:
         self.addresses = [*LEFT[family], *RIGHT[family], NODE[family]]
 
     def world(self) -> World:
-        """Write everything."""
+        """Write the rules and sets."""
         lines: list[str] = []
         for table, hooks in HOOKS.items():
             lines.append(f"*{table}")
@@ -248,7 +248,7 @@ class Author:
             yield self._numbered(chain, f"{self._matches(table, chain, proto)} {words}")
 
     def _quiet(self, table: str, hook: str) -> Words:
-        """What lets neighbour discovery through."""
+        """Return the rules that accept neighbour discovery."""
         if (table, hook) != ("raw", "PREROUTING") or self.family is Family.IPV4:
             return ()
         return [f"-s {source} -j MARK --set-mark 0x40000000" for source in NEIGHBOURS]
@@ -282,7 +282,7 @@ class Author:
         return kinds
 
     def _target(self, table: str, chain: str, below: Words) -> tuple[str, str]:
-        """A target, and the protocol it asks for."""
+        """Return the required protocol of a target, and its words."""
         dice = self.dice
         if below and dice.random() < 0.3:
             return "", f"-{dice.choice('jjg')} {dice.choice(below)}"
@@ -290,14 +290,14 @@ class Author:
         return proto, self._filled(words)
 
     def _nat(self, chain: str) -> Targets:
-        if chain == "NA":  # reached by hooks of both kinds
+        if chain == "NA":  # reached from hooks for source and for destination NAT
             return (("", "-j NETMAP --to <netmap>"), ("", "-j RETURN"), ("", "-j ACCEPT"), ("", ""))
         if chain == "POSTROUTING":
             return (*SOURCES, *MASQUERADES)
         return SOURCES if chain == "INPUT" else DESTINATIONS
 
     def _filled(self, words: str) -> str:
-        """Fill in what is to be drawn."""
+        """Replace each ``<name>`` by a drawn value, and drop most ``!``."""
         filled = re.sub(r"<(\w+)>", lambda found: self._drawn(found[1]), words)
         return re.sub("! (?!--dst-type LOCAL)", lambda _: "! " if self.dice.random() < 0.2 else "", filled)
 
@@ -354,12 +354,12 @@ class Author:
 
 
 def dice_side(dice: Dice, family: Family) -> Words:
-    """Return the addresses of one side of the node."""
+    """Return the addresses of one side of the Node."""
     return dice.choice((LEFT, RIGHT))[family]
 
 
 def ruleset(family: Family, seed: str) -> Ruleset:
-    """Return a random ruleset over the whole language."""
+    """Return a random ruleset that may use every match and target."""
     world = Author(seed, family).world()
     sets = "".join(f"{line}\n" for line in world.sets.splitlines() if not line.startswith("flush"))
     return Ruleset(sets=parse_sets(sets), **{family.value.lower(): parse_tables(world.rules)})

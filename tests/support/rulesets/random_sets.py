@@ -31,20 +31,20 @@ _MACS = (GATEWAY, GATEWAY, "02:00:00:00:00:03", "02:00:00:00:00:01")
 
 
 def own(family: Family) -> list[Address]:
-    """Return the node's addresses of a family."""
+    """Return the Node's addresses of a family."""
     width = IPv4Address if family is Family.IPV4 else IPv6Address
     return [address for address in map(ip_address, ADDRESSES) if isinstance(address, width)]
 
 
 @dataclass(frozen=True, slots=True)
 class SetDice:
-    """Draws what fits one family."""
+    """Draws sets, matches on them and packets of one family."""
 
     dice: random.Random
     family: Family
 
     def sets(self, offered: list[str]) -> tuple[IpSet, ...]:
-        """Draw a set of each type that is offered, two lists of them last."""
+        """Draw a set of each offered type; the last two are lists of the others."""
         found = [self.set(name, f"s{at}") for at, name in enumerate(offered) if name != "list:set"]
         if self.family is Family.IPV6:  # a list may hold sets of both families
             found.append(IpSet("other", "hash:ip", Family.IPV4, (("10.1.2.3",),)))
@@ -58,7 +58,7 @@ class SetDice:
         return tuple(found)
 
     def set(self, type_: str, name: str) -> IpSet:
-        """Draw a set of a type."""
+        """Draw a set of type ``type_``."""
         kind = KINDS[type_]
         options = self._options(kind)
         members: dict[str, Member] = {}
@@ -69,14 +69,17 @@ class SetDice:
             flags = ("nomatch",) if kind.exceptions and self.dice.random() < 0.35 else ()
             if kind.parts[-1] is SetDimension.IFACE and self.dice.random() < 0.3:
                 flags = (*flags, "wildcard")
-            # A second member of bitmap:ip,mac with the same address would change the first, and not only as asked.
+            # A second member of bitmap:ip,mac with the same address would also change other parts of the first one.
             told = text.partition(",")[0] if kind.bitmap else text
             members[told] = self._extended((text, *flags), options)
         family = None if kind.bitmap or kind.of_both_families else self.family
         return IpSet(name, type_, family, tuple(members.values()), options)
 
     def _is_unfit(self, text: str, kind: SetType, options: dict[str, str]) -> bool:
-        """Whether ipset refuses an address, as its mask leaves no bit of it; or of a range masks the first only."""
+        """Return True for an address that the mask does not suit.
+
+        ipset refuses an address if the bitmask clears all its bits, and it masks only the first address of a range.
+        """
         address, mask = text.partition(",")[0], options.get("bitmask")
         if mask is None:
             return "netmask" in options and "/" in address and kind.parts == (SetDimension.IP, SetDimension.PORT)
@@ -179,7 +182,7 @@ class SetDice:
         return f"{self.dice.choice(('tcp', 'udp', 'sctp', 'udplite'))}:{text}"
 
     def query(self, ipset: IpSet) -> str:
-        """Draw the words of a match on a set."""
+        """Draw the options of a match on a set."""
         words = ["!"] if self.dice.random() < 0.3 else []
         words += ["--match-set", ipset.name, self._sides(ipset)]
         words += ["--return-nomatch"] if self.dice.random() < 0.3 else []
@@ -193,7 +196,7 @@ class SetDice:
         return " ".join(words)
 
     def changes(self, ipset: IpSet) -> Iterator[str]:
-        """Yield rules that look into a set, add to it and delete from it, all by the same sides."""
+        """Yield rules that match a set, add to it and delete from it, all with the same directions."""
         sides = self._sides(ipset)
         exist = " --exist" if self.dice.random() < 0.5 else ""
         timeout = f" --timeout {self.dice.choice((0, 1000))}" if self.dice.random() < 0.3 else ""
@@ -204,7 +207,7 @@ class SetDice:
             yield f"-m set --match-set {ipset.name} {sides} --packets-gt 1 -j DROP"
 
     def _sides(self, ipset: IpSet) -> str:
-        """Draw sides; the far end's address is the source, and of MAC addresses only the source's is modelled."""
+        """Draw src or dst for each dimension; always src for MAC addresses, because packets have no other one."""
         kind = KINDS[ipset.type]
         wanted = 3 if ipset.is_list else len(kind.parts)
         sides = [self.dice.choice(("src", "dst")) for _ in range(wanted)]
@@ -214,7 +217,7 @@ class SetDice:
         return ",".join(sides[: wanted - (self.dice.random() < 0.1)] or sides)
 
     def packets(self, ttl: int, count: int, interface: str, *, arriving: bool = True) -> Iterator[Packet]:
-        """Yield packets at the edges of what is drawn above, of one hop limit, that arrive at an interface or leave."""
+        """Yield packets at the edges of the drawn members; all have one hop limit, and arrive or leave by an interface."""
         for number in range(count):
             drawn = replace(self._packet(number), ttl=ttl)
             if arriving:

@@ -18,5 +18,5 @@ def in_force(kernel: MemoryBackend) -> Ruleset:
 
 
 def wanted(rules: Sequence[CompletedRule]) -> Ruleset:
-    """Return the ruleset that shall be in force for these rules, in a fixed order."""
+    """Return the desired ruleset for these rules, in a fixed order."""
     return arranged(compile_rules(sorted(rules, key=lambda rule: (rule.rank, rule.direction))))

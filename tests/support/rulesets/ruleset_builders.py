@@ -22,7 +22,7 @@ from engine.rulesets.model import Chain, Family, IpSet, Match, Member, Rule, Rul
 from engine.state.fold import ClusterState, evolve
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-.:", min_size=1, max_size=8).map(lambda text: f"n{text}")
-"""Names of chains and sets, each one plain word."""
+"""Strategy for names of chains and sets without blanks."""
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 
@@ -34,7 +34,7 @@ Json = Mapping[str, object]
 def policy(
     name: str, *, ingress: Iterable[Json] = (), egress: Iterable[Json] = (), **spec: object
 ) -> ClusterNetworkPolicy:
-    """A policy for every node at priority 5, unless ``spec`` says otherwise."""
+    """Return a policy; by default it applies to every Node with priority 5."""
     document = {"priority": 5.0, "appliedTo": [{"nodeSelector": {}}], "ingress": list(ingress), "egress": list(egress)}
     return ClusterNetworkPolicy.model_validate(
         {
@@ -47,7 +47,7 @@ def policy(
 
 
 def node(name: str, *addresses: str, labels: Mapping[str, str] | None = None) -> Node:
-    """A node; an address is an InternalIP unless it begins with ``+``, which makes it an ExternalIP."""
+    """Return a Node; an address is an InternalIP, or an ExternalIP if it begins with ``+``."""
     found = [
         {"type": "ExternalIP" if text.startswith("+") else "InternalIP", "address": text.lstrip("+")}
         for text in addresses
@@ -63,7 +63,7 @@ def node(name: str, *addresses: str, labels: Mapping[str, str] | None = None) ->
 
 
 def tier(name: str, priority: int) -> Tier:
-    """A tier."""
+    """Return a tier."""
     return Tier.model_validate(
         {
             "apiVersion": "crd.antrea.io/v1beta1",
@@ -75,7 +75,7 @@ def tier(name: str, priority: int) -> Tier:
 
 
 def world(*objects: ClusterObject) -> ClusterState:
-    """The state after the objects were declared in this order."""
+    """Return the state after the objects were declared in this order."""
     state = ClusterState()
     for item in objects:
         state = evolve(state, declaration_of(item))
@@ -83,7 +83,7 @@ def world(*objects: ClusterObject) -> ClusterState:
 
 
 def cidr(text: str) -> Json:
-    """A peer of one block."""
+    """Return a peer with one block of addresses."""
     return {"ipBlock": {"cidr": text}}
 
 
@@ -91,7 +91,7 @@ def cidr(text: str) -> Json:
 
 
 def block(text: str, *excepted: str) -> AddressBlock:
-    """A block of addresses."""
+    """Return a block of addresses without the excepted networks."""
     return AddressBlock(ip_network(text), tuple(ip_network(net) for net in excepted))
 
 
@@ -103,7 +103,7 @@ def completed(
     services: tuple[Traffic, ...] = (),
     priority: float = 1.0,
 ) -> CompletedRule:
-    """A rule of a policy that has its name; without peers it is about anywhere."""
+    """Return a rule of a policy of that name; without peers it applies to any address."""
     found: tuple[AddressBlock, ...] | None = tuple(block(text) for text in peers) or None
     return CompletedRule(name, "r", Rank(250, priority, name, 0), direction, action, found, services)
 
@@ -112,17 +112,17 @@ def completed(
 
 
 def comment(text: str) -> Match:
-    """A comment."""
+    """Return a comment match."""
     return Match("comment", "comment", (text,))
 
 
 def kernel_rule(target: str, *matches: Match, told: str = "") -> Rule:
-    """A rule; ``told`` is its comment."""
+    """Return a rule; ``told`` is its comment."""
     return Rule((*matches, *((comment(told),) if told else ())), Target(target))
 
 
 def arranged(ruleset: Ruleset) -> Ruleset:
-    """The same ruleset with its tables and chains sorted by name and empty tables left out."""
+    """Return the ruleset with tables and chains sorted by name, without empty tables."""
     ipv4, ipv6 = (
         tuple(
             replace(table, chains=tuple(sorted(table.chains, key=lambda chain: chain.name)))
@@ -155,12 +155,12 @@ _UNIVERSE = {family: _universe(family) for family in Family}
 
 
 def networks(family: Family) -> st.SearchStrategy[Network]:
-    """Few prefixes that contain one another: from ``/1`` to hosts, all around eight addresses."""
+    """Draw one of a few prefixes that often contain each other: from ``/1`` to hosts, near sixteen addresses."""
     return st.sampled_from(_UNIVERSE[family])
 
 
 def blocks(family: Family) -> st.SearchStrategy[AddressBlock]:
-    """A block, now and then ``/0``, with some of those prefixes inside it excepted."""
+    """Draw a block, sometimes ``/0``, with some of those prefixes inside it as exceptions."""
     whole = ip_network("0.0.0.0/0" if family is Family.IPV4 else "::/0")
 
     def with_excepts(network: Network) -> st.SearchStrategy[AddressBlock]:
@@ -184,13 +184,13 @@ SET_OPTIONS = (("maxelem", "65536"),)
 
 
 def set_name(family: Family, letter: str) -> str:
-    """The name of a set of ours."""
+    """Return the name of an own set."""
     return f"nw-{4 if family is Family.IPV4 else 6}-{letter}"
 
 
 @st.composite
 def sets_of(draw: st.DrawFn, family: Family) -> tuple[IpSet, ...]:
-    """Up to three sets of one family whose members come, go and flip to ``nomatch``."""
+    """Draw up to three sets of one family, with few different members, some of them ``nomatch``."""
     letters = draw(st.sets(st.sampled_from("abc")))
     return tuple(
         IpSet(set_name(family, letter), "hash:net", family, draw(_members(family)), SET_OPTIONS)
@@ -210,7 +210,7 @@ _TOLD = ("", "a", "nodewall p/r", 'he said "no" \\ or not, it\'s !', "-x")
 
 @st.composite
 def rules_of(draw: st.DrawFn, family: Family, sets: tuple[IpSet, ...], chains: tuple[str, ...]) -> tuple[Rule, ...]:
-    """A few rules of which many are alike, on these sets and with jumps into these chains."""
+    """Draw a few rules, many of them equal, on these sets and with jumps to these chains."""
     named = [Match("set", "match-set", (item.name, "src")) for item in sets if item.family is family]
     extra: list[tuple[Match, ...]] = [(), _PORT, *((match,) for match in named)]
     pool = [
@@ -224,7 +224,7 @@ def rules_of(draw: st.DrawFn, family: Family, sets: tuple[IpSet, ...], chains: t
 
 @st.composite
 def _table(draw: st.DrawFn, family: Family, sets: tuple[IpSet, ...], name: str, hooks: tuple[str, ...]) -> Table:
-    # A chain jumps only to those after it, in an order that is another in each state: the kernel refuses loops.
+    # A chain jumps only to later chains, because the kernel refuses loops; the order differs from state to state.
     order = draw(st.permutations(["NW-INPUT", "NW-OUTPUT", "NW-A", "NW-B"]))
     names = tuple(order[: draw(st.integers(0, 4))])
     chains = [Chain(chain, draw(rules_of(family, sets, names[at + 1 :]))) for at, chain in enumerate(names)]
@@ -237,7 +237,7 @@ def _table(draw: st.DrawFn, family: Family, sets: tuple[IpSet, ...], name: str, 
 
 @st.composite
 def owned_rulesets(draw: st.DrawFn) -> Ruleset:
-    """What nodewall might own: chains that jump into each other in two tables of both families, and sets."""
+    """Draw a ruleset that nodewall might own: chains with jumps in two tables of both families, and sets."""
     sets = tuple(item for family in Family for item in draw(sets_of(family)))
     ipv4, ipv6 = (
         (
@@ -258,7 +258,7 @@ FOREIGN = (
 
 @st.composite
 def observed_rulesets(draw: st.DrawFn) -> Ruleset:
-    """What a kernel might hold: something of ours, with jumps among rules, chains and sets of others."""
+    """Draw an observed ruleset: an own one, with foreign rules, chains and sets."""
     ours = draw(owned_rulesets())
 
     def mixed(chain: Chain) -> Chain:
@@ -278,13 +278,13 @@ def observed_rulesets(draw: st.DrawFn) -> Ruleset:
 
 
 def required() -> bool:
-    """Whether a kernel test that cannot run is a failure."""
+    """Return True if a kernel test that cannot run is a failure."""
     return bool(os.environ.get("NODEWALL_REQUIRE_KERNEL"))
 
 
 @contextmanager
 def scratch_namespace(label: str) -> Iterator[str]:
-    """Make a network namespace and remove it; skip the test where that cannot be, unless it is required."""
+    """Create a network namespace and delete it afterwards; skip the test if that fails, unless it is required."""
     name = f"nwtest-{label}-{os.getpid()}"
     ip = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     made = ip and subprocess.run([ip, "netns", "add", name], capture_output=True, text=True, check=False)
@@ -298,8 +298,8 @@ def scratch_namespace(label: str) -> Iterator[str]:
 
 
 class NullWatch:
-    """A stopwatch that measures nothing."""
+    """Stopwatch that measures nothing."""
 
-    def stage(self, name: str) -> Context[None]:  # noqa: ARG002  # the name is the port's
+    def stage(self, name: str) -> Context[None]:  # noqa: ARG002  # the interface has the name
         """Return a context that does nothing."""
         return nullcontext()

@@ -11,12 +11,12 @@ FILES = {Family.IPV4: "rules.v4", Family.IPV6: "rules.v6"}
 
 
 def text_of(name: str, family: Family) -> str:
-    """Return what iptables-save or ip6tables-save printed."""
+    """Return the output of iptables-save or ip6tables-save."""
     return (FOLDER / name / FILES[family]).read_text()
 
 
 def sets_text(name: str) -> str:
-    """Return what ipset save printed, nothing where there were no sets."""
+    """Return the output of ipset save; empty if there were no sets."""
     path = FOLDER / name / "ipset"
     return path.read_text() if path.exists() else ""
 

@@ -14,17 +14,17 @@ HERE = "in=eth0"
 
 
 def seen(words: str = "") -> Packet:
-    """Return a packet that arrives: to port 22 if its protocol has ports, by TCP if none is told."""
+    """Return an incoming packet; the default is TCP, and protocols with ports go to port 22."""
     told = dict(word.split("=") for word in words.split()).get("proto", "tcp")
     ports = " sport=40000 dport=22" if protocol_names.protocol_number(told) in protocol_names.PORT_PROTOCOLS else ""
     return packet(f"{HERE} {words}", f"src=10.0.0.1 dst=10.0.0.2 proto=tcp{ports}")
 
 
 class Rules:
-    """Rules of the filter table's input and sets, asked by one packet after the other."""
+    """Rules of the INPUT chain with their sets; all packets share one context."""
 
     def __init__(self, sets: str, *rules: str) -> None:
-        """Make them ready, in IPv6 where the first set is of it."""
+        """Parse sets and rules; the family is IPv6 if the first set's is."""
         tables = parse_tables(
             "\n".join(("*filter", ":INPUT ACCEPT", *(f"-A INPUT {rule}" for rule in rules), "COMMIT"))
         )
@@ -34,11 +34,11 @@ class Rules:
         self._around = PacketContext()
 
     def answer(self, seen: Packet) -> Evaluation:
-        """Return what becomes of a packet at its input."""
+        """Return the evaluation of a packet at INPUT."""
         return self._walker.verdict(seen, Hook.INPUT, self._around)
 
     def drops(self, words: str = "", at: float | None = None) -> bool:
-        """Return whether a packet of these words is dropped, and nothing had to be assumed not to match."""
+        """Return True if the packet is dropped; fail if a match had to be assumed."""
         answer = self.answer(replace(seen(words), time=at))
         assert not any("assumed" in what for what in answer.assumptions), answer.assumptions
         return answer.verdict is Verdict.DROP

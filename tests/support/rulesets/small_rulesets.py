@@ -40,19 +40,19 @@ OTHER_PROTOCOLS = 256 - len(protocol_names.PORT_PROTOCOLS) - len(protocol_names.
 
 @dataclass(frozen=True)
 class Header:
-    """A packet's header, and how many headers it stands for."""
+    """Header of a packet, and the number of headers that it represents."""
 
     packet: Packet
     weight: int
 
 
 def made(packet: Packet, **fields: object) -> Packet:
-    """Return a packet with some fields changed."""
-    return replace(packet, **fields)  # type: ignore[arg-type] # each field gets what it is of
+    """Return the packet with some fields changed."""
+    return replace(packet, **fields)  # type: ignore[arg-type] # callers give each field its type
 
 
 def headers(family: Family) -> Iterator[Header]:
-    """Yield a header of every class that the language tells apart."""
+    """Yield one header for each class that the language distinguishes."""
     width = 32 if family is Family.IPV4 else 128
     far, near = (ip_address(text) for text in ELSEWHERE[family])
     sources = [*((ip_address(BASE[family].format(n)), 1) for n in HOSTS), (far, (1 << width) - len(HOSTS))]
@@ -65,7 +65,7 @@ def headers(family: Family) -> Iterator[Header]:
 
 @cache
 def payloads(family: Family) -> tuple[tuple[Mapping[str, object], int], ...]:
-    """Return what is behind addresses, with weights."""
+    """Return the fields after the addresses, with weights."""
     found: list[tuple[Mapping[str, object], int]] = []
     others = sorted(protocol_names.PORT_PROTOCOLS - {protocol_names.TCP, protocol_names.UDP})
     for protocol, weight in ((protocol_names.TCP, 1), (protocol_names.UDP, 1), (others[0], len(others))):
@@ -82,7 +82,7 @@ def payloads(family: Family) -> tuple[tuple[Mapping[str, object], int], ...]:
 
 
 class Universe:
-    """Every packet there is in a family's small space, header by header, each in every way that it may come."""
+    """All packets of a family's small space: each header with every state, interface and mark."""
 
     def __init__(self, family: Family) -> None:
         self.family = family
@@ -96,13 +96,13 @@ class Universe:
         self._shape = (len(self.headers), len(ways))
 
     def count(self, rows: BoolColumn) -> int:
-        """Return how many headers some packets have."""
+        """Return the number of headers that the selected packets represent."""
         there = rows.reshape(self._shape).any(axis=1)
         return sum(self.headers[place].weight for place in np.flatnonzero(there).tolist())
 
-    @cache  # noqa: B019 - there are two universes, which live as long as the tests
+    @cache  # noqa: B019 - both universes live as long as the tests
     def meant(self, expression: str) -> BoolColumn:
-        """Return which packets an expression means."""
+        """Return the packets for which an expression holds."""
         parsed = parse(expression)
         return np.asarray([bool(holds(parsed, packet)) for packet in self.packets])
 
@@ -117,14 +117,14 @@ def universe(family: Family) -> Universe:
 
 
 class Author:
-    """Writes rulesets, and changes them."""
+    """Writes random rulesets, and changes them."""
 
     def __init__(self, seed: str, family: Family) -> None:
         self.dice = seeded(seed)
         self._family = family
 
     def ruleset(self) -> dict[str, list[str]]:
-        """Return rules by ``table chain``."""
+        """Return random rules by ``TABLE CHAIN``."""
         chains = {"filter INPUT": 6, "filter A": 4, "filter B": 2}
         if self.dice.random() < 0.2:
             chains["mangle INPUT"] = 2
@@ -134,7 +134,7 @@ class Author:
         }
 
     def changed(self, rules: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        """Return rules with one to three changes."""
+        """Return the rules with one to four changes."""
         found = {place: list(lines) for place, lines in rules.items()}
         for _ in range(self.dice.randint(1, 4)):
             place = self.dice.choice(sorted(found))
@@ -148,7 +148,7 @@ class Author:
         return found
 
     def rule(self, place: str) -> str:
-        """Return a rule of a chain."""
+        """Return a random rule for a chain."""
         kinds = self.dice.sample([self._source, self._sink, self._payload, self._state, self._way, self._set], 2)
         some = [kind() for kind in kinds[: self.dice.choice((0, 1, 1, 1, 2, 2))]]
         return " ".join([*some, self._target(place)])
@@ -197,7 +197,7 @@ class Author:
         return self.dice.choice([*ends, "-j REJECT", "-j DROP", "-j ACCEPT", *further * 3])
 
     def sets(self) -> str:
-        """Return two sets: some of the hosts, and most of them with exceptions."""
+        """Return two sets: ``some`` of the hosts, and ``most`` of them with an exception."""
         base, family = BASE[self._family], "inet" if self._family is Family.IPV4 else "inet6"
         length = 30 if self._family is Family.IPV4 else 126
         lines = [f"create some hash:ip family {family}", f"create most hash:net family {family}"]
@@ -207,7 +207,7 @@ class Author:
 
 
 def text(rules: Mapping[str, Sequence[str]], policy: str) -> str:
-    """Return rules as iptables-save does; connections are always tracked, so there are no fragments."""
+    """Return rules in the form of iptables-save; connection tracking is always on, so there are no fragments."""
     lines = []
     for table in sorted({place.split()[0] for place in rules}):
         chains = [place.split()[1] for place in rules if place.startswith(table)]
@@ -223,7 +223,7 @@ def text(rules: Mapping[str, Sequence[str]], policy: str) -> str:
 
 
 def read(rules: str, sets: str, family: Family) -> Ruleset:
-    """Return what a text says."""
+    """Parse rules and sets."""
     tables = parse_tables(rules, family=family)
     found = parse_sets(sets)
     return Ruleset(ipv4=tables, sets=found) if family is Family.IPV4 else Ruleset(ipv6=tables, sets=found)
@@ -233,7 +233,7 @@ def read(rules: str, sets: str, family: Family) -> Ruleset:
 
 
 class Force:
-    """What becomes of every packet of the universe, one by one."""
+    """Verdicts and deciders of all packets of the universe, by evaluating each packet."""
 
     def __init__(self, ruleset: Ruleset, family: Family) -> None:
         judged = BatchEvaluator(Walker(ruleset), family).judge(universe(family).columns, Hook.INPUT)
@@ -241,11 +241,11 @@ class Force:
         self._ends = judged.ends
 
     def decider(self, place: int) -> Decision | None:
-        """Return who decides, by its place."""
+        """Return the decision at an index of ``deciders``; None if there is none."""
         end: TableEnd | None = self._ends[place] if place >= 0 else None
         return end.decision if end else None
 
     def gets(self, verdict: Verdict) -> BoolColumn:
-        """Return which packets get a verdict."""
+        """Return the packets that get a verdict."""
         found: BoolColumn = self.verdicts == VERDICTS.index(verdict)
         return found

@@ -55,7 +55,7 @@ WORDS: Mapping[Family, Mapping[str, str]] = {
         "marks": "nwc-marks6",
     },
 }
-"""What a word of a template means in each family."""
+"""Value of each word of a template, by family."""
 
 SETS = "".join(
     f"create nwc-{name}{number} {kind} family {family}{options}\n"
@@ -68,10 +68,10 @@ SETS = "".join(
         ("marks", "hash:ip", " skbinfo"),
     )
 )
-"""The sets that the lines name, as ipset restore makes them."""
+"""Sets that the lines name, as input of ipset restore."""
 
 CHAINS = ("OTHER", "other-chain_1.x:y")
-"""The chains that the lines lead to, in every table."""
+"""User-defined chains that the lines jump to, in every table."""
 
 _NUMBER = {Family.IPV4: "4", Family.IPV6: "6"}
 _CHOICE = re.compile(r"\{([^{}]*)\}")
@@ -92,25 +92,25 @@ UNSURE = frozenset(
         "-j SECMARK --selctx a:b:c:s0",
     }
 )
-"""What not every kernel takes: it has no such module, there is no such object, or only iptables-legacy has it."""
+"""Rules that not every kernel accepts: a module or an object is missing, or only iptables-legacy has them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Line:
-    """A rule line and the table it is for."""
+    """Rule line and its table."""
 
     table: str
     text: str
 
 
 def corpus(family: Family) -> tuple[Line, ...]:
-    """Return the lines of a family: every template, combinations of them, and other spellings; none twice."""
+    """Return the lines of a family without duplicates: every template, combinations of them, and other spellings."""
     written = [line for lines in spellings(family) for line in lines[1:]]
     return tuple(_counted(dict.fromkeys([*_plain(family), *_expanded(WRITTEN, family), *written])))
 
 
 def spellings(family: Family) -> Iterator[tuple[Line, ...]]:
-    """Yield each line, as plain as iptables-save's, with its other spellings; but for what is not sure to be accepted."""
+    """Yield each line in the form of iptables-save, followed by its other spellings, except the ``UNSURE`` ones."""
     for line in _plain(family):
         if line.text.split(" ", 2)[-1] not in UNSURE:
             yield line, *(Line(line.table, other) for other in respelled(line.text))
@@ -134,14 +134,14 @@ def _expanded(templates: str, family: Family) -> Iterator[Line]:
 
 
 def _choices(template: str) -> Iterator[str]:
-    """Return the template once for each way to choose; what stands between the braces is kept as it is."""
+    """Yield the template once for each combination of its alternatives, which keep their blanks."""
     parts = _CHOICE.split(template)
     for chosen in product(*(part.split("|") if at % 2 else [part] for at, part in enumerate(parts))):
         yield "".join(chosen)
 
 
 def _combined(lines: list[Line], family: Family) -> Iterator[Line]:
-    """Several matches in one rule, drawn from those that need no protocol."""
+    """Yield rules with several matches, drawn from those that need no protocol."""
     draw = seeded(_COMBINED)
     start = "-A INPUT -m "
     pool = [line.text.removeprefix("-A INPUT ") for line in lines if line.table == "filter" and start in line.text]
@@ -154,7 +154,7 @@ def _combined(lines: list[Line], family: Family) -> Iterator[Line]:
 
 
 def _counted(lines: Mapping[Line, None]) -> Iterator[Line]:
-    """Every third line with counters of its own, unless it tells them already."""
+    """Yield the lines; every third one gets counters, unless it has some already."""
     for number, line in enumerate(lines):
         bare = number % 3 or " 7 420 " in line.text
         yield line if bare else Line(line.table, f"[{number}:{number * 60}] {line.text}")

@@ -125,7 +125,7 @@ _TARGET = re.compile(r"(-A \S+) (.+) (-[jg] (?!DNAT|SNAT|REDIRECT|MASQ|TPROXY)[^
 
 
 def respelled(line: str) -> Iterator[str]:
-    """Return other spellings of a line of iptables-save that mean the same."""
+    """Yield other spellings of a line of iptables-save, with the same meaning."""
     parts = _IN_QUOTES.split(line)
     bare = [" ".join(_LONG.get(word, word) for word in part.split(" ")) for part in parts[::2]]
     long = "".join(a + b for a, b in zip(bare, [*parts[1::2], ""], strict=True))

@@ -1,4 +1,4 @@
-"""Every option of every target as templates; see ``matches`` for how to read them (iptables-extensions(8))."""
+"""Every option of every target as templates, in the syntax of ``match_options`` (iptables-extensions(8))."""
 
 TARGETS = r"""
 @ 46 filter INPUT
