@@ -1,7 +1,7 @@
-"""A constant stream of real TCP connections to a node, and whether each fared as some policy in force then says.
+"""Constant stream of real TCP connections to a Node, and a check of each against the rules enforced at that time.
 
-Run as a program in a host's network namespace it is the client or the server of the stream, in a process of its own, so
-that whatever else goes on hardly delays it.
+As a program in a host's network namespace, this module is the client or the server of the stream. It runs in a separate
+process, so that other work hardly delays it.
 """
 
 import errno
@@ -37,18 +37,18 @@ CLIENT = LabHost(
 PORTS = (80, 443, 8080)
 
 _PATIENCE = 0.9
-"""Seconds after which a connection is given up: before its first packet would be sent again."""
+"""Seconds after which a connection counts as dropped; shorter than the time until TCP sends the SYN again."""
 
 _SLACK = 0.03
-"""Seconds by which a first packet may be judged after it was sent."""
+"""Seconds after sending in which the rules may still judge the first packet."""
 
 _RATE = 500
-"""Connections begun in a second."""
+"""Connections begun per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One connection: from where to which port, when its first packet was sent, and what became of it."""
+    """One connection: source address, port, the times before and after its first packet was sent, and the outcome."""
 
     source: str
     port: int
@@ -65,7 +65,7 @@ def _say(*words: object) -> None:
 
 
 def _serve() -> None:
-    """Greet whoever connects to any of the ports."""
+    """Accept connections at all ports, and greet each client."""
     with selectors.DefaultSelector() as selector:
         for port in PORTS:
             listening = socket.create_server(
@@ -85,7 +85,7 @@ def _serve() -> None:
 
 
 class _Client:
-    """Begins connections at random, and writes down what becomes of each."""
+    """Begins random connections, and prints the outcome of each."""
 
     def __init__(self, seed: str) -> None:
         self._dice = seeded(seed)
@@ -93,7 +93,7 @@ class _Client:
         self._waiting: dict[socket.socket, tuple[str, int, float, float]] = {}
 
     def run(self) -> None:
-        """Go on until SIGTERM, and until what was begun has ended."""
+        """Begin connections until SIGTERM, then wait until all have ended."""
         ended: list[bool] = []
         signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
         _say("ready")
@@ -113,7 +113,7 @@ class _Client:
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM)
         made.settimeout(0)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing leaves nothing behind
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing sends an RST
         made.bind((source, 0))
         begun = time.monotonic()
         number = made.connect_ex((NODE.addresses[family == socket.AF_INET6], port))
@@ -134,7 +134,7 @@ class _Client:
         old = []
         for made, (*_, begun, _sent) in self._waiting.items():
             if begun > now - _PATIENCE:
-                break  # they stand in the order in which they were begun
+                break  # connections are in the order of their begin
             old.append(made)
         for made in old:
             self._end(made, DeliveryOutcome.DROP)
@@ -150,7 +150,7 @@ class _Client:
 
 @dataclass(slots=True)
 class Stream:
-    """Connections from the lab's client to its node, of which what became is known once it has ended."""
+    """Stream of connections from the lab's client to its Node; the outcomes are known after its end."""
 
     lab: Lab
     folder: Path
@@ -188,7 +188,7 @@ class Stream:
         return self.folder / f"{part}.out"
 
     def tried(self) -> list[Tried]:
-        """End the stream, and return all its connections."""
+        """End the stream, and return all connections."""
         server, client = self._processes
         client.terminate()
         assert (client.wait(30), server.poll()) == (0, None)
@@ -202,7 +202,7 @@ class Stream:
 
 @dataclass(slots=True)
 class History:
-    """Which rules were in force when: those of the start, and then one set of rules after the other."""
+    """Rulesets in the order in which they were enforced, with the times of each change."""
 
     rulesets: list[Ruleset]
     begins: list[float] = field(default_factory=lambda: [float("-inf")])
@@ -212,14 +212,14 @@ class History:
 
     @contextmanager
     def becomes(self, ruleset: Ruleset) -> Iterator[None]:
-        """Note that meanwhile other rules come into force."""
+        """Record that the body of the context changes the enforced rules to ``ruleset``."""
         self.rulesets.append(ruleset)
         self.begins.append(time.monotonic())
         yield
         self.ends.append(time.monotonic())
 
     def verdicts(self, tried: Tried) -> set[DeliveryOutcome]:
-        """Return what a connection may have met: what the rules say that were or may have been in force then."""
+        """Return the verdicts of all rulesets that may have been enforced when the connection began."""
         first = bisect_left(self.ends, tried.begun)
         last = bisect_right(self.begins, tried.sent + _SLACK) - 1
         return {self._verdict(number, tried) for number in range(first, last + 1)}
@@ -248,7 +248,7 @@ def _first_packet(tried: Tried) -> Packet:
 
 
 def against(history: History, stream: Sequence[Tried]) -> Counter[str]:
-    """Hold connections to what was in force, and count them: all, by outcome, and those that two verdicts were right for."""
+    """Check connections against the enforced rules, and count them: all, by outcome, and those with several right verdicts."""
     seen = Counter[str]()
     for tried in stream:
         allowed = history.verdicts(tried)
@@ -259,5 +259,5 @@ def against(history: History, stream: Sequence[Tried]) -> Counter[str]:
 
 if __name__ == "__main__":
     with suppress(PermissionError):
-        os.nice(-10)  # who is late because others are busy would look like a drop
+        os.nice(-10)  # a delay by other processes would look like a drop
     _serve() if sys.argv[1] == NODE.name else _Client("stream").run()

@@ -1,7 +1,7 @@
-"""Programs of iptables releases: those of Debian 12, 13 and testing, as scripts that stand first on PATH.
+"""Programs of the iptables releases in Debian 12, 13 and testing, as scripts for the front of PATH.
 
-``.ci/iptables-releases`` fetches them. Each script enters the root file system of its release, in a mount namespace of
-its own; there it finds the lock of the test's process, and no ``/etc/protocols`` and ``/etc/services`` if not wanted.
+``.ci/iptables-releases`` fetches them. Each script enters the root file system of its release, in a private mount
+namespace. It sees the lock of the test's process; ``/etc/protocols`` and ``/etc/services`` may be hidden.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 RELEASES: Mapping[str, str] = {"bookworm": "1.8.9", "trixie": "1.8.11", "testing": "1.8.13"}
-"""Debian's release -> the iptables that it has; testing may have a newer one."""
+"""Debian release -> version of its iptables; testing may have a newer one."""
 
 PROGRAMS = (
     "ipset",
@@ -41,14 +41,17 @@ _HIDE = 'for name in protocols services; do mount --bind /dev/null "$1/etc/$name
 
 
 def fetched() -> Path:
-    """Return the folder of the roots, which may have to be fetched first."""
+    """Return the folder of the root file systems; fetch them first if needed."""
     done = subprocess.run(["sh", str(ROOT / ".ci" / "iptables-releases")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return Path(done.stdout.strip())
 
 
 def scripts(folder: Path, root: Path, *, named: bool) -> Path:
-    """Write scripts for the programs of a root into a folder; ``named`` leaves them the files of names."""
+    """Write a script for each program of a root into a folder.
+
+    With ``named``, the programs see ``/etc/protocols`` and ``/etc/services``.
+    """
     for program in PROGRAMS:
         script = folder / program
         script.write_text(_SCRIPT.format(root=shlex.quote(str(root)), hidden="" if named else _HIDE))
@@ -57,6 +60,6 @@ def scripts(folder: Path, root: Path, *, named: bool) -> Path:
 
 
 def version(program: Path) -> str:
-    """Return the version that a program says it has."""
+    """Return the version that a program reports."""
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, env={**os.environ})
     return done.stdout.split()[1].removeprefix("v").rstrip(",")

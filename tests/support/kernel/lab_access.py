@@ -1,4 +1,4 @@
-"""Access to the lab of the kernel tests: its hosts, the type of what loads rules, and what a machine lacks for it."""
+"""Access to the lab of the kernel tests: hosts, the type of rule loaders, and a check of the machine."""
 
 import os
 from collections.abc import Callable
@@ -16,11 +16,11 @@ PROGRAMS = (
 )
 
 Load = Callable[[str, str], None]
-"""Puts the rules of the filter table, as iptables-save prints them, into a network namespace."""
+"""Function that loads the filter table, in the form of iptables-save, into a network namespace."""
 
 
 def lacking() -> str:
-    """Return what is missing here for kernel tests, or nothing."""
+    """Return the reason why kernel tests cannot run on this machine, or an empty string."""
     if os.geteuid() != 0:
         return "not root: run as root, or under `unshare -Urnm` with a tmpfs on /run"
     try:

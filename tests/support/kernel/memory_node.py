@@ -1,4 +1,4 @@
-"""A node in memory: its kernel, clock, host facts and kill switch, and an agent assembled on it."""
+"""In-memory Node: kernel, clock, host facts and kill switch, and an agent assembled on it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -35,7 +35,7 @@ NODE = "n"
 
 
 class HeldBackend(IptablesBackend):
-    """The kernel's rules and sets as an in-memory backend holds them; the other backend is not on the machine."""
+    """Tool backend with its rules and sets in a `MemoryBackend`; the other backend is not installed."""
 
     def __init__(self, memory: MemoryBackend) -> None:
         super().__init__(ScriptedRunner.of({}), NFT)
@@ -46,16 +46,19 @@ class HeldBackend(IptablesBackend):
         return self.memory.tables(family)
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
-        """Return the sets, or one."""
+        """Return all sets, or only the set called ``name``."""
         return self.memory.sets(name)
 
     def run(self, step: Step) -> None:
-        """Carry out a step."""
+        """Run a step."""
         self.memory.run(step)
 
 
 class ScriptedVerifier:
-    """Verifier that objects to every plan with operations while ``objection`` is set; it keeps the states it judged in."""
+    """Verifier that refuses every plan with operations while ``objection`` is set.
+
+    ``states`` are the states that it got, and ``judgements`` is the number of plans.
+    """
 
     def __init__(self) -> None:
         self.objection = ""
@@ -63,21 +66,21 @@ class ScriptedVerifier:
         self.states: list[ClusterState] = []
 
     def judge_in(self, state: ClusterState) -> None:
-        """Take note of the state."""
+        """Record the state."""
         self.states.append(state)
 
-    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the port's signature
+    def judge(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> PlanProof:  # noqa: ARG002 - the interface's signature
         """Return the objection."""
         self.judgements += 1
         return PlanProof(lost=(self.objection,)) if self.objection and before != after else PlanProof()
 
     def differing_packets(self, one: Ruleset, other: Ruleset) -> str:  # noqa: ARG002 - as above
-        """Find no difference."""
+        """Return no difference."""
         return ""
 
 
 class MemorySource:
-    """Source that follows a log in memory, from a state; ``error`` is raised while it is set."""
+    """Source that reads an in-memory log, from a given state; it raises ``error`` while that is set."""
 
     def __init__(self, state: ClusterState, log: MemoryLog) -> None:
         self._state, self._log = replace(state, sequence=0), log
@@ -85,15 +88,15 @@ class MemorySource:
         self.error: NodewallError | None = None
 
     def put(self, *bodies: EventBody) -> None:
-        """Have a cluster record events."""
+        """Append events to the log, as a cluster does."""
         self._log.append(bodies, source="cluster", expected=self._log.last_sequence())
 
     def start(self) -> ClusterState:
-        """Return the state that the source begins with."""
+        """Return the state at the beginning."""
         return self._state
 
     def news(self) -> Sequence[SourceUpdate]:
-        """Return what was recorded since the last question, the agent's own outcomes too."""
+        """Return the events since the last call, the agent's own outcomes included."""
         if self.error is not None:
             raise self.error
         after, self._last = self._last, self._log.last_sequence()
@@ -102,7 +105,7 @@ class MemorySource:
 
 @dataclass
 class FakeWakeups:
-    """Clock that a test moves: a wait passes at once, and does what the test planned for the time that it skips."""
+    """Fake clock: a wait returns at once, after the calls that the test planned for the skipped time."""
 
     relevant_event: frozenset[Wake] = frozenset(Wake)
     time: float = 0.0
@@ -110,16 +113,16 @@ class FakeWakeups:
     _plans: list[tuple[float, Callable[[], object], Wake | None]] = field(default_factory=list)
 
     def at(self, time: float, what: Callable[[], object], wake: Wake | None = None) -> None:
-        """Plan something for a time; ``wake`` ends the wait then."""
+        """Plan a call for a time; with ``wake``, it also ends the wait."""
         self._plans = sorted([*self._plans, (time, what, wake)], key=lambda plan: plan[0])
 
     def now(self) -> float:
-        """Return the time."""
+        """Return the current time."""
         return self.time
 
     @contextmanager
     def opened(self) -> Iterator[Wait]:
-        """Yield the wait."""
+        """Yield the wait function."""
         yield self._wait
 
     def _wait(self, seconds: float) -> frozenset[Wake]:
@@ -137,14 +140,14 @@ class FakeWakeups:
 
 @dataclass
 class MemoryRuleWatch(AbstractContextManager["MemoryRuleWatch"]):
-    """Tells of rules that differ from those at the last question."""
+    """Watch that reports the families whose rules differ from those at the last call."""
 
     memory: MemoryBackend
     descriptor: int | None = 0
     _last: Ruleset | None = None
 
     def __exit__(self, *_: object) -> None:
-        """Close nothing."""
+        """Do nothing."""
 
     def families(self) -> frozenset[Family]:
         """Return the families whose rules changed."""
@@ -154,7 +157,7 @@ class MemoryRuleWatch(AbstractContextManager["MemoryRuleWatch"]):
 
 @dataclass
 class MemorySwitch:
-    """Kill switch that a test sets."""
+    """Kill switch that a test sets by ``off``."""
 
     withdraw: Callable[[], object]
     off: bool = False
@@ -163,19 +166,19 @@ class MemorySwitch:
 
 @dataclass(frozen=True)
 class MemoryAccess(NodeAccess):
-    """Access to a node in memory."""
+    """Access to an in-memory Node."""
 
     memory: MemoryBackend = field(default_factory=MemoryBackend)
     verifier: ScriptedVerifier = field(default_factory=ScriptedVerifier)
     clock: FakeWakeups = field(default_factory=FakeWakeups)
     host: list[HostObserved] = field(default_factory=lambda: [HostObserved(node=NODE)])
-    """What the node has; the last one is now."""
+    """Host facts; the last ones are current."""
     done: list[str] = field(default_factory=list)
-    """Whatever was done that leaves no other trace, in order."""
+    """Actions without another trace, in order."""
     switches: list[MemorySwitch] = field(default_factory=list)
 
     def observe_host(self, node: str, held: NetnsHold | None = None) -> HostObserved:  # noqa: ARG002 - the base's signature
-        """Return what the node has now."""
+        """Return the current host facts."""
         self.done.append("host observed")
         return self.host[-1]
 
@@ -188,11 +191,11 @@ class MemoryAccess(NodeAccess):
             self.done.append("unlocked")
 
     def lock(self) -> AbstractContextManager[NetnsHold]:
-        """Lock nothing."""
+        """Record the lock and its release."""
         return self._lock()
 
     def check_settled(self) -> None:
-        """Find nothing that awaits confirmation."""
+        """Accept, because no apply awaits confirmation."""
         self.done.append("settled")
 
     def confirmed_within(
@@ -201,12 +204,12 @@ class MemoryAccess(NodeAccess):
         backend: BackendName,  # noqa: ARG002 - the base's signature
         record: tuple[str, ...],  # noqa: ARG002 - as above
     ) -> AbstractContextManager[None]:
-        """Roll back nothing."""
+        """Record the call; nothing is rolled back."""
         self.done.append(f"confirmed within {seconds}")
         return nullcontext()
 
     def kernel(self, backend: BackendName, held: NetnsHold | None = None) -> ToolBackend:  # noqa: ARG002 - as above
-        """Return the kernel in memory."""
+        """Return the in-memory kernel."""
         return HeldBackend(self.memory)
 
     def guard(self, state: ClusterState, node: str, budget: Budget) -> Verifier:  # noqa: ARG002 - as above
@@ -219,27 +222,27 @@ class MemoryAccess(NodeAccess):
         return self.verifier
 
     def rule_changes(self, backend: BackendName) -> "MemoryRuleWatch":  # noqa: ARG002 - as above
-        """Tell of changes where the clock can."""
+        """Return a watch; it has a descriptor only if the clock waits for rule changes."""
         return MemoryRuleWatch(self.memory, 0 if Wake.RULES in self.clock.relevant_event else None)
 
     def wakeups(self, rules: int | None, log: LogWatch | None) -> FakeWakeups:  # noqa: ARG002 - as above
-        """Return the clock of the test."""
+        """Return the test's clock."""
         return self.clock
 
     def kill_switch(self, withdraw: Callable[[], object]) -> MemorySwitch:
-        """Return a switch that the test sets."""
+        """Return a new switch for the test."""
         self.switches.append(MemorySwitch(withdraw))
         return self.switches[-1]
 
     def forget_connections(self, rules: Ruleset, held: NetnsHold | None = None) -> int:  # noqa: ARG002 - as above
-        """Forget none."""
+        """Record the call; no connection is deleted."""
         self.done.append("connections forgotten")
         return 0
 
 
 @dataclass
 class AgentInMemory:
-    """An agent assembled on a node in memory, and the log that it follows and records in."""
+    """Agent assembled on an in-memory Node, and the log that it reads and writes."""
 
     access: MemoryAccess
     source: MemorySource
@@ -250,7 +253,7 @@ class AgentInMemory:
 
     @classmethod
     def of(cls, state: ClusterState, access: MemoryAccess | None = None) -> Self:
-        """Assemble the agent of node ``n``."""
+        """Assemble the agent of Node ``n``."""
         access, log = access or MemoryAccess(), MemoryLog(FixedClock(), CountedIds(), exists=True)
         source, outlets, stack = MemorySource(state, log), AgentListeners(), ExitStack()
         options = SelectionOptions(node=NODE)
@@ -259,39 +262,39 @@ class AgentInMemory:
 
     @property
     def clock(self) -> FakeWakeups:
-        """The clock."""
+        """Clock of the test."""
         return self.access.clock
 
     @property
     def switch(self) -> MemorySwitch:
-        """The kill switch."""
+        """Kill switch of the agent."""
         return self.access.switches[-1]
 
     @property
     def recorded(self) -> list[str]:
-        """The types of what the agent recorded, in order."""
+        """Types of the events that the agent recorded, in order."""
         return [event.body.type for event in self.log.read() if event.source == "nodewall agent"]
 
     def bodies(self, kind: str) -> list[EventBody]:
-        """Return what is recorded of a type, in order."""
+        """Return the recorded events of a type, in order."""
         return [event.body for event in self.log.read() if event.body.type == kind]
 
     def run(self, until: float) -> None:
-        """Run the agent until a time, at which the signal to stop comes."""
+        """Run the agent until the signal to stop, at a given time."""
         self.clock.at(until, lambda: None, Wake.STOP)
         with self.stack:
             self.assembled.agent.run(self.assembled.state)
 
     def check(self, time: float, what: Callable[[], object]) -> list[object]:
-        """Return a list that gets what something is at a time."""
+        """Plan a call for a time; return a list that gets its result then."""
         found: list[object] = []
         self.clock.at(time, lambda: found.append(what()))
         return found
 
     def holds(self, wanted: Ruleset) -> bool:
-        """Return whether the kernel holds just these rules and sets of ours."""
+        """Return True if the kernel holds exactly these own rules and sets."""
         return not diff(self.access.memory.ruleset, wanted)
 
     def set(self, name: str, value: object, *, on: object) -> Callable[[], None]:
-        """Return what sets an attribute, to be planned for a time."""
+        """Return a function that sets an attribute, for use with ``at``."""
         return partial(setattr, on, name, value)

@@ -1,4 +1,4 @@
-"""Writes policies of both families, and changes some of those that there are."""
+"""Author of random policies of both families, and of changes to them."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ NAMES = "abcde"
 
 
 class Author:
-    """Changes policies at random: who is meant by one, or all of some; now and then one comes or goes."""
+    """Changes policies at random: replaces peers or whole rules, and sometimes adds or deletes a policy."""
 
     def __init__(self, seed: str) -> None:
         self._dice = seeded(seed)
@@ -26,7 +26,7 @@ class Author:
     def news(self) -> Iterator[EventBody]:
         """Yield the events of one change."""
         dice = self._dice
-        if self._known and dice.random() < 0.5:  # only members of sets change
+        if self._known and dice.random() < 0.5:  # only set members change
             names = dice.sample(sorted(self._known), dice.randint(1, min(3, len(self._known))))
             fresh: dict[str, Json] = {name: {**self._known[name], "from": self._peers()} for name in names}
         else:

@@ -1,7 +1,7 @@
-"""Which rules of iptables-nft a packet matched: what ``xtables-monitor --trace`` prints, read where it reads it.
+"""Reads from the kernel which rules of iptables-nft a packet matched, as ``xtables-monitor --trace`` does.
 
-The tool asks the kernel for each rule anew, falls behind and ends at rules that it cannot spell, so the events are
-taken from their netlink group itself. Source: linux/netfilter/nf_tables.h, linux/netlink.h.
+The tool queries each rule again, falls behind, and exits at rules that it cannot print. So this module reads the events
+from their netlink group. Sources: linux/netfilter/nf_tables.h, linux/netlink.h.
 """
 
 import re
@@ -23,15 +23,15 @@ DONE = 3
 FAMILIES = {Family.IPV4: AF_INET, Family.IPV6: AF_INET6}
 
 Step = tuple[str, str]
-"""The table of a matched rule, and its comment."""
+"""Table and comment of a matched rule."""
 
 _NAME = re.compile(rb"[\0-\x0f](r\d+)\0")
-"""A comment among the bytes of a rule: as user data behind its length, or as a match."""
+"""Comment in the bytes of a rule: user data after its length, or a match."""
 
 
 @dataclass(slots=True)
 class Traces:
-    """The matched rules of one network namespace's packets, of one table family at a time."""
+    """Reader of the rules that packets of a network namespace matched, for one address family at a time."""
 
     netns: str
     number_of: Callable[[bytes], int]
@@ -41,15 +41,15 @@ class Traces:
     def __post_init__(self) -> None:
         self._source = opened(namespace_path(self.netns), AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER)
         self._source.setsockopt(SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28)  # some KB for each matched rule
-        self._source.bind((0, 0))  # without a port of its own it would hear nothing
+        self._source.bind((0, 0))  # an unbound socket receives nothing
         self._source.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, TRACE_GROUP)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Close the netlink socket."""
         self._source.close()
 
     def learn(self, family: Family) -> None:
-        """Ask for the rules that are in force now, and what their comments call them."""
+        """Read the current rules, and remember their comments."""
         self._names.clear()
         with opened(namespace_path(self.netns), AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) as asking:
             asking.settimeout(5)
@@ -64,17 +64,17 @@ class Traces:
                         self._names[table, attributes[3]] = (table.rstrip(b"\0").decode(), found[1].decode())
 
     def read(self) -> Mapping[int, list[Step]]:
-        """Return the rules that were matched since the last look, by packet number."""
+        """Return the rules that were matched since the last call, by packet number."""
         paths: dict[int, list[Step]] = defaultdict(list)
         numbers: dict[bytes, int] = {}
-        with suppress(BlockingIOError):  # read empty
+        with suppress(BlockingIOError):  # no more events
             while True:
                 for kind, told in _messages(self._source.recv(1 << 17)):
                     if kind != TRACE:
                         continue
-                    if 8 in told:  # the first event of each chain that a hook begins with has the packet's header
+                    if 8 in told:  # the first event of a base chain has the packet's header
                         numbers[told[6]] = self.number_of(told[8])
-                    if told[4] == b"\0\0\0\3" and 3 in told:  # a rule that matched; at the end of a chain there is none
+                    if told[4] == b"\0\0\0\3" and 3 in told:  # a rule matched; the end of a chain has no rule
                         paths[numbers[told[6]]].append(self._names[told[1], told[3]])
         return paths
 

@@ -174,7 +174,7 @@ class Aim:
             on ^= {self._dice.choice(sorted(asked))}
         return on
 
-    # All else
+    # Other fields
 
     def _own(self) -> Address:
         version = VERSIONS[self.family]

@@ -1,4 +1,4 @@
-"""Words that have broken parsers, shells and restore files before, and where real manifests take them."""
+"""Texts that have broken parsers, shells and restore files before, and real manifests to put them in."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ WORDS = (
 
 
 def manifests() -> list[str]:
-    """Return the texts of all manifests of the scenarios, each with the nodes that it is for."""
+    """Return the texts of all scenario manifests, each with the common Nodes."""
     nodes = (SCENARIOS / "common/nodes.yaml").read_text(encoding="utf-8")
     found = sorted(path for path in SCENARIOS.glob("*/*.yaml") if path.name not in {"scenario.yaml", "nodewall.yaml"})
     return [f"{path.read_text(encoding='utf-8')}\n---\n{nodes}" for path in found]

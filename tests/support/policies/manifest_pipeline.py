@@ -1,4 +1,4 @@
-"""The whole road from hostile text to restore lines, and what may come out of it: shared by all that fuzz it."""
+"""Pipeline from hostile manifests to restore lines, with a check of the output; shared by the fuzzers."""
 
 import re
 import shlex
@@ -29,15 +29,15 @@ _GONE_TO = re.compile(_CHAIN)
 
 
 def injected(text: str) -> list[str]:
-    """Walk the road with a text of manifests; return the restore lines that nodewall does not write.
+    """Compile manifests for each Node, and return the restore lines that nodewall never writes.
 
     Raises:
-        Exception: whatever is no refusal.
+        Exception: any error that is not a refusal.
     """
     state = ClusterState()
     found = scan(("-",), StringIO(text))
     found.judged(state, SubmitMode.DECLARE)
-    # One faulty object keeps all from being declared, which would leave little to look at.
+    # Declare the valid objects in spite of faulty ones, because a refusal of all would leave little to check.
     for item in found.objects:
         state = evolve(state, declaration_of(item.object))
     bad: list[str] = []

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what operators declare, over all of the language that nodewall supports."""
+"""Hypothesis strategies for declared objects, over the whole language that nodewall supports."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -25,13 +25,13 @@ Json = dict[str, object]
 
 LABEL_KEYS = ("app", "zone", "example.com/role", "node-role.kubernetes.io/control-plane")
 LABEL_VALUES = ("", "a", "b", "edge-1", "x.y_z")
-"""Few of each, so that selectors and labels often meet."""
+"""Few keys and values, so that selectors often match labels."""
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,4}(?:-[a-z0-9]{1,3})?", fullmatch=True)
-"""Names of objects."""
+"""Strategy for names of objects."""
 
 labels = st.dictionaries(st.sampled_from(LABEL_KEYS), st.sampled_from(LABEL_VALUES), max_size=3)
-"""Labels of an object, which are matchLabels of a selector as well."""
+"""Strategy for labels of an object, or matchLabels of a selector."""
 
 _free_tier_priorities = sorted(set(range(251)) - set(RESERVED_TIERS.values()))
 _rule_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,20}", fullmatch=True)
@@ -40,7 +40,7 @@ _ports = st.sampled_from((1, 22, 80, 443, 6443, 10250, 65535)) | st.integers(1, 
 
 @st.composite
 def networks(draw: st.DrawFn, min_prefix: int = 0) -> IPv4Network | IPv6Network:
-    """Draw a network of either family, often a single address or everything."""
+    """Draw a network of either family, often a single address or the shortest prefix."""
     bits = draw(st.sampled_from((32, 128)))
     prefix = draw(st.sampled_from((min_prefix, bits)) | st.integers(min_prefix, bits))
     address = draw(st.integers(0, 2**bits - 1)) >> (bits - prefix) << (bits - prefix)
@@ -58,7 +58,7 @@ def _parts(draw: st.DrawFn, outer: IPv4Network | IPv6Network) -> str:
 
 @st.composite
 def ip_blocks(draw: st.DrawFn) -> Json:
-    """Draw an ipBlock, with exceptions where there is room for them."""
+    """Draw an ipBlock; one with more than one address may have exceptions."""
     outer = draw(networks())
     if outer.prefixlen == outer.max_prefixlen:
         return {"cidr": str(outer)}
@@ -78,7 +78,7 @@ def _expressions(draw: st.DrawFn) -> Json:
 
 @st.composite
 def label_selectors(draw: st.DrawFn) -> Json:
-    """Draw a label selector, often the empty one, which selects everything."""
+    """Draw a label selector, often the empty one, which selects every object."""
     return draw(
         st.fixed_dictionaries(
             {}, optional={"matchLabels": labels, "matchExpressions": st.lists(_expressions(), max_size=2)}
@@ -88,7 +88,7 @@ def label_selectors(draw: st.DrawFn) -> Json:
 
 @st.composite
 def port_entries(draw: st.DrawFn) -> Json:
-    """Draw an entry of ports: a protocol alone, single ports, ranges, source ports."""
+    """Draw an entry of ``ports``: only a protocol, single ports, ranges, source ports."""
     entry: Json = {"protocol": draw(st.sampled_from(("TCP", "UDP", "SCTP")))}
     for first, last in (("port", "endPort"), ("sourcePort", "sourceEndPort")):
         if draw(st.booleans()):
@@ -125,7 +125,7 @@ _accounts: st.SearchStrategy[Json] = st.fixed_dictionaries({"name": names, "name
 
 
 def peers() -> st.SearchStrategy[Json]:
-    """Draw an entry of from or to."""
+    """Draw an entry of ``from`` or ``to``."""
     return st.one_of(
         st.fixed_dictionaries({"ipBlock": ip_blocks()}),
         st.fixed_dictionaries({"nodeSelector": label_selectors()}, optional={"scope": st.just("Cluster")}),
@@ -170,7 +170,7 @@ def _is_multicast(peer: Json) -> bool:
 def policies(
     draw: st.DrawFn, tiers: Sequence[str] = tuple(RESERVED_TIERS), named: st.SearchStrategy[str] = names
 ) -> ClusterNetworkPolicy:
-    """Draw a policy, in one of the tiers, for whatever may be selected."""
+    """Draw a policy in one of the tiers, or without a tier, with any appliedTo."""
     tier = draw(st.none() | st.sampled_from(tuple(tiers)))
     actions = ("Allow", "Drop", "Reject", *(() if tier == BASELINE_TIER else ("Pass",)))
     ingress = draw(st.lists(rules("ingress", actions), max_size=2))
@@ -203,7 +203,7 @@ def _document(kind: str, version: str, metadata: Json, **rest: object) -> Json:
 
 @st.composite
 def groups(draw: st.DrawFn, named: st.SearchStrategy[str] = names, children: Sequence[str] = ()) -> ClusterGroup:
-    """Draw a group; one with children where any may be its own."""
+    """Draw a group; with ``children``, it has one or two of them as child groups."""
     sources: list[st.SearchStrategy[Json]] = [
         _pods,
         st.fixed_dictionaries({"nodeSelector": label_selectors()}),
@@ -240,13 +240,13 @@ def pods(draw: st.DrawFn, named: st.SearchStrategy[str] = names) -> Pod:
 
 @st.composite
 def services(draw: st.DrawFn, named: st.SearchStrategy[str] = names) -> Service:
-    """Draw a Service, with a selector or without."""
+    """Draw a Service with or without a selector."""
     return Service.model_validate(_document("Service", "v1", draw(_namespaced(named)), spec={"selector": draw(labels)}))
 
 
 @st.composite
 def endpoint_slices(draw: st.DrawFn, named: st.SearchStrategy[str] = names) -> EndpointSlice:
-    """Draw a slice of either family or of host names."""
+    """Draw an EndpointSlice of either family, or of host names."""
     metadata = draw(_namespaced(named))
     kind = draw(st.sampled_from(("IPv4", "IPv6", "FQDN")))
     hosts: st.SearchStrategy[str] = names
@@ -261,7 +261,7 @@ def endpoint_slices(draw: st.DrawFn, named: st.SearchStrategy[str] = names) -> E
 
 @st.composite
 def tiers(draw: st.DrawFn) -> Tier:
-    """Draw a tier that is not a reserved one."""
+    """Draw a tier that is not reserved."""
     name = draw(names.filter(lambda text: text not in RESERVED_TIERS))
     priority = draw(st.sampled_from(_free_tier_priorities))
     return Tier.model_validate(
@@ -276,7 +276,7 @@ def tiers(draw: st.DrawFn) -> Tier:
 
 @st.composite
 def nodes(draw: st.DrawFn, named: st.SearchStrategy[str] = names) -> Node:
-    """Draw a node with addresses of both families, host names among them."""
+    """Draw a Node with addresses of both families, and a host name."""
     kinds = st.sampled_from(("InternalIP", "ExternalIP"))
     numbers = draw(st.lists(st.tuples(kinds, st.ip_addresses()), max_size=3))
     addresses: list[Json] = [{"type": kind, "address": str(address)} for kind, address in numbers]
@@ -294,7 +294,7 @@ def nodes(draw: st.DrawFn, named: st.SearchStrategy[str] = names) -> Node:
 
 @st.composite
 def clusters(draw: st.DrawFn) -> tuple[ClusterObject, ...]:
-    """Draw objects that may be declared together, in any order."""
+    """Draw objects that can be declared together, in any order."""
     unique_tiers = st.lists(
         tiers(), max_size=min(4, MAX_TIERS), unique_by=(lambda t: t.metadata.name, lambda t: t.spec.priority)
     )
@@ -322,4 +322,4 @@ objects: st.SearchStrategy[ClusterObject] = st.one_of(
     services(),
     endpoint_slices(),
 )
-"""Any one object."""
+"""Strategy for a single object of any kind."""

@@ -1,6 +1,6 @@
-"""Random worlds over the whole policy language, each drawn by ``random.Random`` from its seed alone.
+"""Random clusters over the whole policy language; the seed alone determines each.
 
-Addresses crowd around a few centres, and labels are few, so that selectors, blocks and exceptions often meet.
+Addresses lie close to a few centres, and labels are few, so that selectors, blocks and exceptions often overlap.
 """
 
 import random
@@ -19,21 +19,21 @@ from engine.state.fold import ClusterState, evolve
 from tests.support.seeds import seeded
 
 NODE = "node-1"
-"""The node that is asked."""
+"""Node under test."""
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2")
-"""Its addresses."""
+"""Addresses of the Node."""
 
 OWN: frozenset[Address] = frozenset(map(ip_address, ADDRESSES))
 RESOLVERS = ("198.51.100.53", "2001:db8:53::53")
 INTERFACES = ("lo", "eth0", "eth1", "ens160")
-"""The interfaces that it has."""
+"""Network interfaces of the Node."""
 
 CENTRES = {
     Family.IPV4: ("10.1.2.128", "100.64.0.0", "198.51.100.64", "192.0.2.4"),
     Family.IPV6: ("fd00:1:2::80", "2001:db8::4", "2001:db8:ff:ffff:ffff:ffff:ffff:fff0", "2600::"),
 }
-"""Where networks crowd, so that they often contain one another."""
+"""Addresses near which networks lie, so that they often contain each other."""
 
 LENGTHS = {Family.IPV4: (0, 1, 2, 8, 15, 16, 24, 25, 28, 30, 31, 32), Family.IPV6: (0, 1, 3, 32, 64, 120, 127, 128)}
 MULTICAST = ("224.0.0.1", "224.0.0.251", "239.1.2.3")
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A drawn cluster as one node of it sees it."""
+    """Random cluster, with the configuration and host facts of the Node under test."""
 
     seed: str
     objects: tuple[ClusterObject, ...]
@@ -58,7 +58,7 @@ class World:
 
     @property
     def state(self) -> ClusterState:
-        """The state that the objects make; the checks of the intake find nothing wrong with them."""
+        """State with all objects; admission accepts them."""
         state = ClusterState()
         bodies = events_for(state, [(item, None) for item in self.objects])
         for body in (*bodies, ConfigDeclared(config=self.config), self.host):
@@ -67,7 +67,7 @@ class World:
 
 
 def drawn(seed: str) -> World:
-    """Return the world of a seed."""
+    """Return the cluster of a seed."""
     dice = seeded(seed)
     draw = _Draw(dice)
     parts = (
@@ -85,7 +85,7 @@ def drawn(seed: str) -> World:
 
 
 def shrunk(world: World, fails: Callable[[World], bool]) -> World:
-    """Return a world of as few of the objects as still fails, for a message that can be read."""
+    """Remove objects while the cluster still fails, so that the message is readable."""
     objects = list(world.objects)
     for item in world.objects:
         rest = tuple(other for other in objects if other is not item)
@@ -98,7 +98,7 @@ def shrunk(world: World, fails: Callable[[World], bool]) -> World:
 def _sound(world: World) -> bool:
     try:
         return NODE in world.state.nodes
-    except Exception:  # noqa: BLE001 - whatever is refused is no smaller world
+    except Exception:  # noqa: BLE001 - a refused cluster is no valid smaller one
         return False
 
 
@@ -117,7 +117,7 @@ CRD = "crd.antrea.io/v1beta1"
 
 @dataclass(slots=True)
 class _Draw:
-    """Draws the parts of a world, as documents."""
+    """Draws the parts of a cluster, as documents."""
 
     dice: random.Random
 
@@ -189,7 +189,7 @@ class _Draw:
         )
 
     def groups(self) -> list[Json]:
-        """Draw groups, some of which are children of ``e``; which are there at all is drawn too."""
+        """Draw some of the groups; some are children of ``e``, and children may be missing."""
         names = [name for name in GROUPS[:-1] if self.chance(0.7)]
         found = [_object("ClusterGroup", name, CRD, spec=self._source()) for name in names]
         parent = {"childGroups": sorted({*self.some(GROUPS[:-1], 2), self.dice.choice(GROUPS[:-1])})}
@@ -242,7 +242,7 @@ class _Draw:
         return [self.dice.choice(entries) for _ in range(self.dice.choice((1, 1, 2)))]
 
     def _rule(self, far: str, tier: str, *, whole: bool) -> Json:
-        """Draw a rule; one without peers and ports ends all that comes after, so those are rare."""
+        """Draw a rule; rules without peers and ports are rare, because they hide all later rules."""
         actions = ("Allow", "Drop", "Reject") if tier == "baseline" else ("Allow", "Drop", "Reject", "Pass")
         rule: Json = {"action": self.dice.choice(actions), **({} if whole else {"appliedTo": self._applied()})}
         if self.chance(0.15):
@@ -281,14 +281,14 @@ class _Draw:
         return {"ipBlock": self.block()} if self.chance(0.5) else self.dice.choice(others)
 
     def block(self) -> Json:
-        """Draw a block with exceptions in and over each other."""
+        """Draw a block with exceptions, which may overlap."""
         family = self.dice.choice(tuple(Family))
         outer = self.network(family)
         inside = {str(net) for _ in range(self.dice.randrange(5)) if within(net := self.network(family), outer)}
         return {"cidr": str(outer), **({"except": sorted(inside)} if inside else {})}
 
     def network(self, family: Family) -> Network:
-        """Draw a network around one of the centres."""
+        """Draw a network near one of the centres."""
         centre = shifted(ip_address(self.dice.choice(CENTRES[family])), self.dice.randrange(-40, 40))
         return ip_network((centre, self.dice.choice(LENGTHS[family])), strict=False)
 
@@ -298,14 +298,14 @@ class _Draw:
         return entry | (self._range("sourcePort", "sourceEndPort") if self.chance(0.15) else {})
 
     def _range(self, first: str, last: str) -> Json:
-        """Draw a port or a range of ports, many of them close to each other."""
+        """Draw a port or a range of ports, often near others."""
         common = (1, 22, 443, 6443, 10250, 65535, self.dice.randrange(1, 65536), self.dice.randrange(80, 120))
         low = self.dice.choice(common)
         high = min(low + self.dice.choice((0, 1, 7, 3000)), 65535)
         return {first: low, last: high} if self.chance(0.4) else {first: low}
 
     def config(self) -> Json:
-        """Draw a configuration, often the default one."""
+        """Draw a configuration, in which most keys are often missing."""
         parts: Mapping[str, tuple[float, object]] = {
             "interfaces": (0.15, self.dice.choice((["eth*"], ["eth0"], ["en?160", "eth1"], ["wlan?"], ["e*", "eth0"]))),
             "families": (0.1, [self.dice.choice(tuple(Family)).value]),
@@ -330,17 +330,17 @@ def _node(name: str, addresses: Sequence[str], labels: Json) -> Json:
 
 
 def within(inner: Network, outer: Network) -> bool:
-    """Return whether a network is a smaller part of another of its family."""
+    """Return True if ``inner`` is a smaller network inside ``outer``, of the same family."""
     return inner.prefixlen > outer.prefixlen and inner[0] in outer
 
 
 def shifted(address: Address, by: int) -> Address:
-    """Return the address so many further on, or the last or first where there is none."""
+    """Return the address plus ``by``, limited to the first and last address of the family."""
     return type(address)(min(max(int(address) + by, 0), 2**address.max_prefixlen - 1))
 
 
 def routable(address: Address) -> bool:
-    """Return whether packets from and to an address come past the rules at all, or routing drops them before."""
+    """Return True if packets from and to an address reach the rules; routing drops the others before."""
     if isinstance(address, IPv6Address):
         return not (address.is_multicast or address.is_link_local or int(address) >> 64 == 0)
     return not (address.is_loopback or address.is_multicast or int(address) >> 24 == 0 or address == _BROADCAST)
@@ -350,7 +350,7 @@ _BROADCAST = IPv4Address("255.255.255.255")
 
 
 def edges(networks: Sequence[Network], family: Family) -> list[Address]:
-    """Return the addresses of a family at the edges of networks, inside and outside."""
+    """Return the routable addresses of a family at the edges of networks, inside and outside."""
     version = 4 if family is Family.IPV4 else 6
     found = (
         address

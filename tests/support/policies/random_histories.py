@@ -1,4 +1,4 @@
-"""Random histories over the whole policy language: one drawn cluster becomes another, and another, event by event."""
+"""Random histories over the whole policy language: events that turn one random cluster into the next."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from tests.support.seeds import seeded
 
 
 def worlds_of(seed: str, count: int = 4) -> tuple[World, ...]:
-    """The clusters that a history leads through; some of them come again."""
+    """Return the clusters of a history, in order; some occur more than once."""
     dice = seeded(f"{seed} history")
     return tuple(drawn(f"{seed} {dice.randrange(count)}") for _ in range(count))
 
 
 def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
-    """Every event that leads from nothing through the clusters, each of which is sound; outcomes and all."""
+    """Return all events, outcomes included, that lead from the empty state through the clusters."""
     dice, state, bodies = seeded(f"{seed} events"), ClusterState(), list[EventBody]()
     for world in worlds:
         mode = dice.choice((SubmitMode.SYNC, SubmitMode.SYNC, SubmitMode.DECLARE))
@@ -36,7 +36,10 @@ def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
 
 
 def _towards(state: ClusterState, world: World, mode: SubmitMode) -> list[EventBody]:
-    """What leads to a cluster; where it cannot follow on the one before, all of that goes first."""
+    """Return the events that lead to a cluster.
+
+    If they are refused in the current state, all objects but Nodes are deleted first.
+    """
     objects = [(item, None) for item in world.objects]
     try:
         return list(events_for(state, objects, mode))
@@ -46,5 +49,5 @@ def _towards(state: ClusterState, world: World, mode: SubmitMode) -> list[EventB
 
 
 def packets_about(worlds: Sequence[World], count: int) -> list[Packet]:
-    """Packets aimed at what any of the clusters says."""
+    """Return packets aimed at the values in each of the clusters."""
     return [packet for world in worlds for packet in packets_of(world, count)]

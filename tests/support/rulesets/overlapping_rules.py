@@ -9,7 +9,7 @@ from tests.support.seeds import seeded
 
 
 def crowded(seed: str, count: int) -> list[CompletedRule]:
-    """Return rules that overlap in ports, source ports and addresses, with exceptions, every action and some logging."""
+    """Return rules that overlap in ports, source ports and addresses, with every action; some log."""
     dice = seeded(seed)
 
     def block() -> AddressBlock:
