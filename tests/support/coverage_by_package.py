@@ -1,4 +1,4 @@
-"""Prints how much of each package tests run: ``python -m tests.support.coverage_by_package COVERAGE.json``.
+"""Prints the test coverage of each package: ``python -m tests.support.coverage_by_package COVERAGE.json``.
 
 Input is the report of ``coverage json``; a package is a folder of the first two levels.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def by_package(report: Path) -> dict[str, tuple[int, int]]:
-    """Return by package how many statements were run, and how many there are."""
+    """Return the numbers of covered and of all statements, by package."""
     run, there = Counter[str](), Counter[str]()
     for name, found in json.loads(report.read_text(encoding="utf-8"))["files"].items():
         summary = found["summary"]

@@ -1,4 +1,4 @@
-"""A page as a real browser shows it: Debian's Chromium without a window, and nothing of the network but files."""
+"""Pages as a real browser shows them: Debian's Chromium without a window, for local files only."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ _QUIET = (
 
 
 class Element:
-    """An element with its attributes, its text and its children."""
+    """HTML element with its attributes, its text and its children."""
 
     def __init__(self, name: str, attributes: dict[str, str]) -> None:
         self.name, self.attributes = name, attributes
@@ -24,24 +24,24 @@ class Element:
         self.own: list[str] = []
 
     def all(self, name: str, **attributes: str) -> "list[Element]":
-        """The elements inside that have a name, and among the words of some attributes these."""
+        """Return this element and those inside that have a name, and the given words in their attributes."""
         found = [each for child in self.children for each in child.all(name, **attributes)]
         fits = all(word in self.attributes.get(key.rstrip("_"), "").split() for key, word in attributes.items())
         return [self, *found] if self.name == name and fits else found
 
     @property
     def text(self) -> str:
-        """All text inside."""
+        """Text of the element and of all elements inside."""
         return "".join([*self.own, *(child.text for child in self.children)])
 
     @property
     def shown(self) -> bool:
-        """Whether it is not hidden."""
+        """True if the element is not hidden."""
         return "hidden" not in self.attributes
 
 
 class _Tree(HTMLParser):
-    """Builds elements from the HTML that a browser writes, in which nearly every element is closed."""
+    """Parser that builds elements from a browser's HTML, in which nearly every element is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class _Tree(HTMLParser):
 
 
 class Browser:
-    """Opens pages, each in a new profile below a folder."""
+    """Browser for pages, with its profile in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         program = shutil.which("chromium")
         if program is None:
             reason = "chromium is not here"
-            if os.environ.get("NODEWALL_REQUIRE_KERNEL") == "1":  # root, for whom `make` installs it
+            if os.environ.get("NODEWALL_REQUIRE_KERNEL") == "1":  # as root, `make` installs it
                 pytest.fail(reason)
             pytest.skip(reason)
         self._program = program
@@ -87,13 +87,13 @@ class Browser:
         return done.stdout
 
     def elements(self, page: Path, asked: str = "") -> Element:
-        """The page as its scripts left it, with something asked in its address."""
+        """Return the page after its scripts ran; ``asked`` is the fragment of its address."""
         tree = _Tree()
         tree.feed(self._run(page, asked, "--dump-dom"))
         return tree.open[0]
 
     def screenshot(self, page: Path, asked: str = "", size: tuple[int, int] = (1000, 900)) -> "Image.Image":
-        """The page as it looks in a window of some size."""
+        """Return a picture of the page in a window of ``size`` pixels."""
         path = self._folder / "screen.png"
         self._run(page, asked, f"--screenshot={path}", f"--window-size={size[0]},{size[1]}")
         with Image.open(path) as image:

@@ -3,4 +3,4 @@
 from collections.abc import Callable
 
 Run = Callable[..., tuple[int, str, list[str]]]
-"""A command line's words to its exit code, its standard output and the lines of its standard error."""
+"""Function from command-line words to exit code, standard output and the lines of standard error."""

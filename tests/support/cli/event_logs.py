@@ -1,4 +1,4 @@
-"""Event logs in SQLite with given events, sound or damaged."""
+"""SQLite event logs with given events, valid or damaged."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from engine.reconcile.log_interfaces import SnapshotLog
 
 
 def log_of(folder: str, bodies: Sequence[EventBody], name: str = "log") -> SqliteLog:
-    """A log with these events."""
+    """Return a new log with these events."""
     log = SqliteLog(f"{folder}/{name}", FixedClock(), CountedIds())
     log.append(bodies, source="test", expected=0)
     return log
 
 
 def damage(log: SnapshotLog, sequence: int) -> None:
-    """Change an event behind the log's back."""
+    """Change an event in the database, which breaks the hash chain."""
     connection = sqlite3.connect(log.name)
     connection.execute("DROP TRIGGER no_update")
     connection.execute("UPDATE events SET source = 'me' WHERE sequence = ?", (sequence,))

@@ -1,6 +1,6 @@
-"""A program: writers of a log that are killed at any moment, one after the other, and what each leaves.
+"""Program that kills writers of a log at random times, one after the other, and checks the log after each.
 
-In a process of its own, because it forks, which a process with threads had better not do.
+It runs in a separate process, because it forks, which is not safe in a process with threads.
 """
 
 import os
@@ -16,11 +16,11 @@ from engine.events import EventMark, deletion_of
 from tests.support.seeds import seeded
 
 _LONGEST = 0.02
-"""Seconds for which a writer lives at most."""
+"""Longest life of a writer, in seconds."""
 
 
 def write(log: SqliteLog, acknowledged: int, seed: int, *, compacting: bool) -> None:
-    """Append for ever, and tell of each append once it is acknowledged; some compact the log now and then."""
+    """Append events without end, and write each acknowledged sequence to a pipe; optionally compact the log."""
     dice, last = seeded(seed), log.last_sequence()
     while True:
         bodies = [deletion_of("Node", "n" * dice.choice((1, 100, 10_000))) for _ in range(dice.randint(1, 4))]
@@ -32,13 +32,13 @@ def write(log: SqliteLog, acknowledged: int, seed: int, *, compacting: bool) -> 
 
 
 def told(reader: int) -> Iterator[int]:
-    """Yield the sequences that a writer told of."""
+    """Yield the sequences that a writer acknowledged."""
     while found := os.read(reader, 8):
         yield int.from_bytes(found)
 
 
 def main(path: str, count: int, *, compacting: bool) -> None:
-    """Kill so many writers; raise AssertionError where an acknowledged event is lost or one is torn."""
+    """Kill ``count`` writers; raise AssertionError if an acknowledged event is lost or an event is incomplete."""
     log, dice = SqliteLog(path, SystemClock(), SystemIds()), seeded(count)
     (newest,) = log.append([deletion_of("Node", "first")], source="test", expected=0)
     cut = 0
@@ -54,7 +54,7 @@ def main(path: str, count: int, *, compacting: bool) -> None:
         acknowledged = max(told(reader), default=newest.sequence)
         os.close(reader)
         begun = max(log.base().mark, EventMark(newest.sequence, newest.hash))
-        newest = [newest, *log.tail(begun)][-1]  # verified, one by one
+        newest = [newest, *log.tail(begun)][-1]  # tail verifies each event
         assert newest.sequence >= acknowledged, (number, newest.sequence, acknowledged)
         cut += newest.sequence > acknowledged
         log.verify_base()

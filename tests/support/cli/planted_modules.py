@@ -1,4 +1,4 @@
-"""Code that somebody planted where a careless child would import it, and that tells when it runs."""
+"""Modules planted where an unprotected child process would import them; they record when they run."""
 
 import sys
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ _PACKAGES = ("adapters", "engine", "simulator", "multiprocessing", "concurrent")
 
 @dataclass(frozen=True)
 class Planted:
-    """A folder of modules under names that nodewall and the standard library have."""
+    """Folder of modules that have names of nodewall's and the standard library's modules."""
 
     folder: Path
     environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Write them; each appends its name to a file and goes on."""
+        """Write the modules; each one appends its name to a file."""
         for name in (*_NAMES, *(f"{each}/__init__" for each in _PACKAGES), "adapters/rollback", "adapters/cli"):
             path = self.folder / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,5 +32,5 @@ class Planted:
         return self.folder.with_suffix(".ran")
 
     def ran(self) -> list[str]:
-        """Return the names of those that ran, in order."""
+        """Return the names of the modules that ran, in order."""
         return self._told.read_text().splitlines() if self._told.exists() else []

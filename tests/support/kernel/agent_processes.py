@@ -1,4 +1,4 @@
-"""An agent in a process of its own that follows a log, and what is recorded for it."""
+"""Agent in a separate process that reads a log, and helpers to append to the log."""
 
 import subprocess
 import sys
@@ -23,11 +23,11 @@ from tests.support.kernel.connection_stream import NODE
 from tests.support.rulesets.ruleset_builders import node
 
 NODEWALL = (sys.executable, "-m", "adapters.cli")
-"""The command line as a program of its own."""
+"""Command line of nodewall, as a program."""
 
 
 class AgentProcess:
-    """An agent of a node in a network namespace, and the kernel that it keeps."""
+    """Agent process for a Node in a network namespace, and the namespace's backend."""
 
     def __init__(self, netns: str, backend: str, log: Path, node: str = "cp-1", *more: str) -> None:
         self.kernel = choose_backend(SystemRunner(netns), BackendName(backend))
@@ -41,25 +41,25 @@ class AgentProcess:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """Process id of the agent."""
         return self._agent.pid
 
     def kill(self) -> None:
-        """Kill the agent, wherever it is."""
+        """Kill the agent, at any point of its work."""
         self._agent.kill()
         self._agent.wait()
 
     def ends(self) -> int:
-        """Tell the agent to end, and return its exit code."""
+        """Send SIGTERM to the agent, and return its exit code."""
         self._agent.terminate()
         return self._agent.wait(10)
 
     def restart(self) -> None:
-        """Have another one."""
+        """Start the agent again."""
         self._agent = self._started()
 
     def reaches(self, wanted: Ruleset, seconds: float) -> bool:
-        """Wait until just these rules and sets of ours are in force, and return whether they are in time."""
+        """Wait until the kernel holds exactly these own rules and sets; return False if ``seconds`` pass before."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if not diff(self.kernel.observe(), wanted):
@@ -70,7 +70,7 @@ class AgentProcess:
 
 
 def append(log: LogWriter, bodies: Sequence[EventBody]) -> None:
-    """Record events, whatever an agent records meanwhile."""
+    """Append events; try again if an agent appends at the same time."""
     while True:
         with suppress(LogConflict):
             log.append(bodies, source="test", expected=log.last_sequence())
@@ -78,20 +78,20 @@ def append(log: LogWriter, bodies: Sequence[EventBody]) -> None:
 
 
 def begun_log(path: Path) -> tuple[EventLog, Derivation]:
-    """Return a new log that holds the node of the stream, and what shall be in force by it."""
+    """Return a new log with the Node of the stream, and the desired state that follows from it."""
     log, first = wiring.event_log(str(path)), declaration_of(node("cp-1", *NODE.addresses))
     log.append([first], source="test", expected=0)
     return log, derive(evolve(ClusterState(), first), "cp-1")
 
 
 def after(current: Derivation, bodies: Iterable[EventBody]) -> Derivation:
-    """Return what shall be in force after some events."""
+    """Return the desired state after more events."""
     for body in bodies:
         current = current.after(body)
     return current
 
 
 def desired_by(derivation: Derivation) -> DesiredRuleset:
-    """Return what the node shall have in force."""
+    """Return the desired ruleset, which must exist."""
     assert derivation.desired is not None
     return derivation.desired

@@ -248,7 +248,7 @@ def _first_packet(tried: Tried) -> Packet:
 
 
 def against(history: History, stream: Sequence[Tried]) -> Counter[str]:
-    """Check connections against the enforced rules, and count them: all, by outcome, and those with several right verdicts."""
+    """Check connections against the enforced rules; count all, each outcome, and those with several right verdicts."""
     seen = Counter[str]()
     for tried in stream:
         allowed = history.verdicts(tried)

@@ -1,4 +1,4 @@
-"""What others have on a node, beside nodewall."""
+"""Foreign rules and sets on a Node, beside those of nodewall."""
 
 from adapters.system.process import SystemRunner
 from engine.rulesets.diff import apply_changes, diff, owned_part
@@ -18,7 +18,7 @@ BANNED = {Family.IPV4: "banned", Family.IPV6: "other"}
 
 
 def load_theirs(netns: str, backend: str) -> None:
-    """Put rules and sets of others in force, which judge a few connections."""
+    """Load foreign rules and sets, which decide on a few connections."""
     runner = SystemRunner(netns)
     runner.run(["ipset", "restore"], SETS).or_refused("ipset")
     for tool, family in (("iptables", Family.IPV4), ("ip6tables", Family.IPV6)):
@@ -26,7 +26,7 @@ def load_theirs(netns: str, backend: str) -> None:
 
 
 def theirs(observed: Ruleset) -> tuple[object, tuple[IpSet, ...]]:
-    """Return what is not nodewall's."""
+    """Return the foreign rules and sets."""
     ours = owned_part(observed)
     rules = apply_changes(observed, diff(observed, Ruleset()))
     return rules, tuple(item for item in observed.sets if item not in ours.sets)

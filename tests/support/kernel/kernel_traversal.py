@@ -1,9 +1,9 @@
-"""The oracle of netfilter: what a kernel did with packets on their whole way through a node, and by which rules.
+"""Test oracle for netfilter: reports where a kernel delivered packets, and by which rules.
 
-A node with two interfaces is joined to a peer; packets are put on the wire at the peer, or sent by raw sockets of the
-node. Each bears a number that rewriting leaves alone (the identification of IPv4, the flow label of IPv6), by which it
-is known again: in raw sockets behind the INPUT hook, on the wire where it leaves, or quoted in what refuses it. With
-``iptables-nft`` the rules that it matched are told too; each rule bears its number in a comment.
+A Node with two interfaces is connected to a peer. Packets come from the peer's end of a link, or from raw sockets of
+the Node. Each packet carries a number that NAT does not change: the IPv4 identification or the IPv6 flow label. The
+number identifies the packet in raw sockets after the INPUT hook, on the link where it leaves, or quoted in a refusal.
+With ``iptables-nft``, the matched rules are known too; each rule has its number in a comment.
 """
 
 import struct
@@ -30,7 +30,7 @@ from tests.support.rulesets.random_rulesets import World
 
 ETH0, ETH1 = "eth0", "eth1"
 LOCAL_MARK = 0x80000000
-"""Upon all that raw sockets of the node send, which tells it from what the kernel sends by itself."""
+"""Packet mark of raw sockets of the Node; packets that the kernel sends by itself lack it."""
 
 ADMIN = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
@@ -40,10 +40,10 @@ FORWARDING: Mapping[str, str] = {
     "ipv4/conf/eth0/send_redirects": "0",
     "ipv4/conf/eth1/send_redirects": "0",
     "ipv6/conf/all/forwarding": "1",
-    "ipv6/auto_flowlabels": "0",  # what the kernel sends by itself bears no number
+    "ipv6/auto_flowlabels": "0",  # so that packets of the kernel itself have no number
 }
 RIGHT = {Family.IPV4: "203.0.113.0/24", Family.IPV6: "2001:db8:2::/64"}
-"""What is reached by eth1; all else is by eth0."""
+"""Networks behind eth1; every other address is behind eth0."""
 
 OWN = {ETH0: ("192.0.2.2/32", "2001:db8::2/128"), ETH1: ("192.0.2.9/32", "2001:db8::9/128")}
 
@@ -54,19 +54,21 @@ HOST = Host(
         *(Route(ip_interface(text).network, name) for name in (ETH0, ETH1) for text in ("0.0.0.0/0", "::/0")),
     ),
 )
-"""The node as the simulator knows it."""
+"""Host facts of the Node for the simulator."""
 
 IPV6_CONTROL = {"pktinfo": (49, 50), "hops": (51, 52), "class": (66, 67), "flow": (11, 11)}
-"""What raw IPv6 sockets tell of a header: the option that asks for it, and the kind it comes as."""
+"""Header fields that raw IPv6 sockets report: the socket option that enables each, and its message type."""
 
 Seen = tuple[str, Address | None, Address | None, int | None, int | None, int, int]
-"""Where a packet got to (an interface, ``input``, ``refused`` or nothing), its addresses, ports (or ICMP identifier),
-hop limit and TOS."""
+"""Where a packet arrived, and its header fields.
+
+The fields are: an interface, ``input``, ``refused`` or empty; addresses; ports or ICMP identifier; hop limit; TOS.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A packet's bytes and where it begins: PREROUTING of an interface, or OUTPUT with a mark."""
+    """Bytes of a packet and its start: PREROUTING with an interface, or OUTPUT with a mark."""
 
     data: bytes
     hook: Hook
@@ -76,7 +78,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What became of a packet, the rules it matched if traced, and its first port as last seen, on ``lo`` too."""
+    """Result of a packet: ``did`` is its arrival, ``path`` the matched rules if traced.
+
+    ``port`` is its source port or ICMP identifier when last seen, on ``lo`` too.
+    """
 
     did: Seen
     path: list[Step] | None
@@ -87,13 +92,13 @@ NOWHERE: Seen = ("", None, None, None, None, 0, 0)
 
 
 def seen_as(where: str, packet: Packet) -> Seen:
-    """Return what is compared of a packet that got somewhere."""
+    """Return the compared fields of a packet that arrived at ``where``."""
     first = packet.icmp_id if packet.sport is None else packet.sport
     return where, packet.src, packet.dst, first, packet.dport, packet.ttl, packet.tos
 
 
 class Crossing(Forwarder):
-    """A node that forwards between two interfaces."""
+    """Node that forwards between two interfaces."""
 
     def __init__(self, *, traced: bool) -> None:
         super().__init__([text.partition("/")[0] for text in OWN[ETH0]], (ETH0, ETH1))
@@ -115,7 +120,7 @@ class Crossing(Forwarder):
         super().__exit__(kind, error, trace)
 
     def begin(self, family: Family) -> None:
-        """Forget all connections, and learn the rules of a family that are in force now."""
+        """Delete all connections, and read the current rules of a family."""
         self.forget()
         if self._traces is not None:
             self._traces.learn(family)
@@ -132,7 +137,7 @@ class Crossing(Forwarder):
         self._namespaces.batch(lines, "node")
 
     def follow(self, shots: Sequence[Shot]) -> list[Followed]:
-        """Return where each packet got to and, if traced, the rules it matched; no number may come twice."""
+        """Return where each packet arrived and, if traced, its matched rules; the packet numbers must be unique."""
         for shot in shots:
             for version, protocol in _heard_as(shot):
                 self._listen_fully(version, protocol)
@@ -156,13 +161,13 @@ class Crossing(Forwarder):
             self._wires[shot.interface].send(_frame(shot.data))
             return
         out = self._out[shot.data[0] >> 4, ""]
-        out.setsockopt(SOL_SOCKET, SO_MARK, struct.pack("I", shot.mark))  # too big for an int with a sign
+        out.setsockopt(SOL_SOCKET, SO_MARK, struct.pack("I", shot.mark))  # too large for a signed int
         dst = from_wire(shot.data).dst
         with suppress(PermissionError):
             out.sendto(shot.data, (str(dst), 0))
 
     def _barrier(self) -> tuple[dict[int, Seen], set[int]]:
-        """Wait until all is done; return what left by an interface, and the numbers of what was refused."""
+        """Wait until the kernel is done; return the packets that left by an interface, and the refused numbers."""
         looped, passed = self._passed()
         refused = {number for data in (*looped, *(data for _, data in passed)) for number in _refused_by(data)}
         self._looped = {number: seen_as("lo", from_wire(data))[3] for data in looped if (number := number_of(data))}
@@ -179,7 +184,7 @@ class Crossing(Forwarder):
                 self._ears[version, protocol].setsockopt(IPPROTO_IPV6, ask, 1)
 
     def _arrived(self) -> dict[int, Seen]:
-        """Return what raw sockets of the node saw, by number."""
+        """Return the packets that raw sockets of the Node received, by number."""
         arrived: dict[int, Seen] = {}
         for (version, protocol), ear in self._ears.items():
             for data in _heard(ear, version, protocol):
@@ -188,7 +193,7 @@ class Crossing(Forwarder):
 
 
 def number_of(data: bytes) -> int:
-    """Return the number that a packet bears; 0 if it is none that was fired."""
+    """Return the number of a packet; 0 if no test sent it."""
     if data[0] >> 4 == 6:
         return int.from_bytes(data[:4]) & 0xFFFFF
     return int.from_bytes(data[4:6]) if data[6] & RESERVED >> 8 else 0
@@ -200,10 +205,10 @@ def _heard_as(shot: Shot) -> Iterator[tuple[int, int]]:
 
 
 def _refused_by(data: bytes) -> Iterator[int]:
-    """Yield the number of the packet that this one refuses, if it does."""
-    if number_of(data):  # fired itself
+    """Yield the number of the packet that this packet refuses, if any."""
+    if number_of(data):  # a test packet itself
         return
-    with suppress(Exception):  # what is no such packet refuses nothing
+    with suppress(Exception):  # other packets are no refusals
         packet = from_wire(data)
         start = (data[0] & 0xF) * 4 if data[0] >> 4 == 4 else 40
         if packet.protocol == 6 and "RST" in packet.flags:
@@ -214,8 +219,8 @@ def _refused_by(data: bytes) -> Iterator[int]:
 
 
 def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:
-    """Yield whole packets; the header of an IPv6 packet is put together again from what the kernel tells of it."""
-    with suppress(BlockingIOError):  # read empty
+    """Yield whole packets; the header of an IPv6 packet is rebuilt from the kernel's ancillary data."""
+    with suppress(BlockingIOError):  # no more packets
         while True:
             data, ancillary, _flags, sender = ear.recvmsg(0xFFFF, 512)
             if version == 4:
@@ -230,7 +235,7 @@ def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:
 
 
 def loaded(rig: Crossing, world: World, backend: str) -> tuple[Walker, Ruleset]:
-    """Put a world in force, and return what the tools then print, and its simulator."""
+    """Load a ruleset, and return its simulator and the ruleset that the tools then print."""
     runner = SystemRunner(rig.netns)
     runner.run(["ipset", "restore"], world.sets).or_refused("ipset")
     program = f"{ADMIN[world.family]}-{backend}"
@@ -243,7 +248,7 @@ def loaded(rig: Crossing, world: World, backend: str) -> tuple[Walker, Ruleset]:
 
 
 def shot_of(draft: Draft, number: int) -> Shot:
-    """Return a packet with the place where it begins: its source tells."""
+    """Return the draft's packet with its start, which the source address determines."""
     if HOST.is_local(draft.src):
         return Shot(draft.wire(number), Hook.OUTPUT, mark=LOCAL_MARK | draft.mark)
     return Shot(draft.wire(number), Hook.PREROUTING, HOST.route_interface(draft.src) or ETH0)

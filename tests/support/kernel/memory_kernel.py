@@ -1,11 +1,11 @@
-"""A kernel in memory that notes what is read, and a source of change notices for it."""
+"""In-memory kernel that records reads, and a change detector for it."""
 
 from adapters.netfilter.memory import MemoryBackend
 from engine.rulesets.model import Family, IpSet, Ruleset, Table
 
 
 class Held(MemoryBackend):
-    """A backend in memory, and what has been read of it."""
+    """In-memory backend that records in ``reads`` which parts were read."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         super().__init__(ruleset)
@@ -17,18 +17,18 @@ class Held(MemoryBackend):
         return super().tables(family)
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
-        """Return the sets, or one."""
+        """Return all sets, or only the set called ``name``."""
         self.reads.append(name or "sets")
         return super().sets(name)
 
 
 class Told:
-    """Tells of both families' rules once after each change."""
+    """Change detector that reports the families in ``fresh`` once."""
 
     def __init__(self) -> None:
         self.fresh = frozenset(Family)
 
     def families(self) -> frozenset[Family]:
-        """Return the families that have changed."""
+        """Return the changed families, and clear them."""
         found, self.fresh = self.fresh, frozenset()
         return found

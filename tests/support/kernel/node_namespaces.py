@@ -1,4 +1,4 @@
-"""A network namespace to try the command line on, what others may have put there, and worlds to apply."""
+"""Network namespace for command-line tests, foreign rules for it, and objects to apply."""
 
 import json
 import shlex
@@ -69,7 +69,7 @@ create ports bitmap:port range 1-1024
 
 @dataclass(slots=True)
 class NodeUnderTest:
-    """A network namespace, what is in it, and the command line on it."""
+    """Network namespace as a Node, and the command line on it."""
 
     netns: str
     backend: str
@@ -79,16 +79,16 @@ class NodeUnderTest:
 
     @property
     def runner(self) -> SystemRunner:
-        """Runs programs in the namespace."""
+        """Runner that starts programs in the namespace."""
         return SystemRunner(self.netns)
 
     @property
     def kernel(self) -> ToolBackend:
-        """The namespace's netfilter."""
+        """Backend of the namespace."""
         return choose_backend(self.runner, BackendName(self.backend))
 
     def run(self, line: str, stdin: str = "") -> str:
-        """Run a line of words in the namespace; ``iptables`` and its kin are those of the backend."""
+        """Run a command in the namespace and return its output; iptables programs are those of the backend."""
         tool, *rest = shlex.split(line)
         if tool.startswith("ip") and "tables" in tool:
             name, _, end = tool.partition("-")
@@ -96,17 +96,17 @@ class NodeUnderTest:
         return self.runner.run([tool, *rest], stdin).or_refused(tool)
 
     def texts(self) -> dict[str, list[str]]:
-        """Return all that the tools save, without comments and counters."""
+        """Return the output of the save programs, without comments and counters."""
         return {tool: plain(self.run(tool)) for tool in ("iptables-save", "ip6tables-save", "ipset save")}
 
     def load_foreign(self) -> None:
-        """Put in force what others might."""
+        """Load foreign rules and sets."""
         self.run("ipset restore", FOREIGN_SETS)
         self.run("iptables-restore", FOREIGN[Family.IPV4])
         self.run("ip6tables-restore", FOREIGN[Family.IPV6])
 
     def manifests(self, *objects: ClusterObject) -> str:
-        """Write objects to a file and return its path."""
+        """Write the Nodes and the objects to a new file, and return its path."""
         self._files += 1
         path = self.folder / f"{self._files}.yaml"
         documents = (item.model_dump_json(by_alias=True, exclude_none=True) for item in (*NODES, *objects))
@@ -114,62 +114,62 @@ class NodeUnderTest:
         return str(path)
 
     def nodewall(self, *words: str) -> tuple[int, str, str]:
-        """Run a command line on the namespace and return its exit code and what it printed on either stream."""
+        """Run nodewall on the namespace; return the exit code, standard output and standard error."""
         self.capsys.readouterr()
         code = main([*words, "--netns", self.netns, "--backend", self.backend])
         printed = self.capsys.readouterr()
         return code, printed.out, printed.err
 
     def json(self, *words: str) -> dict[str, object]:
-        """Run a command line that must succeed, and return its JSON."""
+        """Run nodewall, which must succeed, and return its JSON."""
         code, out, err = self.nodewall(*words, "-o", "json")
         assert code == 0, err
         found: dict[str, object] = json.loads(out)
         return found
 
     def apply(self, *objects: ClusterObject) -> object:
-        """Apply a world and return the number of ops."""
+        """Apply the objects, and return the number of operations."""
         found = self.json("apply", "-f", self.manifests(*objects), "--node", "cp-1", "--yes")
         assert (found["applied"], found["verified"]) == (True, True)
         return found["ops"]
 
     def ops(self, *objects: ClusterObject) -> list[dict[str, str]]:
-        """Return the ops that a world would take."""
+        """Return the planned operations for the objects."""
         found = self.json("plan", "-f", self.manifests(*objects), "--node", "cp-1")["ops"]
         assert isinstance(found, list)
         return found
 
 
 def plain(text: str) -> list[str]:
-    """Return the lines of a save without comments and packet counters."""
+    """Return the lines of a save program's output without comments and packet counters."""
     lines = (line.partition(" [")[0] if line.startswith(":") else line for line in text.splitlines())
     return [line for line in lines if not line.startswith("#")]
 
 
 def allow(name: str, *networks: str, priority: float = 5.0) -> ClusterObject:
-    """A policy that lets networks reach the API server."""
+    """Return a policy that allows networks to reach the API server."""
     rule = {"action": "Allow", "ports": [API], "from": [cidr(text) for text in networks]}
     return policy(name, ingress=[rule], priority=priority)
 
 
 def drop_all() -> ClusterObject:
-    """A policy that drops what no other lets through."""
+    """Return a policy that drops packets that no other policy allows."""
     return policy("last", ingress=[{"action": "Drop"}], tier="baseline")
 
 
 WORLD = (allow("clients", "10.0.0.0/24", "10.9.0.0/16", "fd00:9::/32"), drop_all())
-"""In force it is, for IPv4, a jump, and in NW-INPUT the static rules, the clients' and the last one's."""
+"""For IPv4, it compiles to a jump, and in NW-INPUT to the static rules and one rule for each policy."""
 
 
 def set_of(name: str, family: Family) -> str:
-    """Return the name of the set of the one rule of a policy made by ``allow``."""
+    """Return the set name of the only rule in a policy made by ``allow``."""
     rules = resolve(world(*NODES, allow(name, "10.0.0.0/24")), "cp-1")
     (found,) = (rule.id for rule in rules if rule.policy == name)
     return f"nw-{4 if family is Family.IPV4 else 6}-{digest(found)}"
 
 
 def many() -> list[ClusterObject]:
-    """Return 200 policies for one node: both families and directions, exceptions, ranges, every action."""
+    """Return 200 policies for one Node, with both families and directions, exceptions, ranges and every action."""
     return [
         policy(
             f"p-{number:03}",

@@ -1,7 +1,7 @@
-"""A router whose kernel tells where each packet got to on its whole way: to a program, out of an interface, or refused.
+"""Router whose kernel shows where each packet went: to a program, out of an interface, or refused.
 
-Each packet bears a number that no rule rewrites: in its payload, and in the sequence numbers of TCP, which a reset
-gives back.
+Each packet carries a number that no rule rewrites: in its payload, and in the TCP sequence numbers, which an RST
+returns.
 """
 
 import struct
@@ -26,7 +26,7 @@ from simulator.packets import Packet, from_wire, protocol_names, to_wire
 from tests.support.kernel.forwarding_node import Forwarder
 
 Links = Mapping[str, Sequence[str]]
-"""The interfaces of a router in order, each with addresses and, after a ``>``, the networks that it leads to."""
+"""Interfaces of a router in order; each has addresses, and the networks behind it with a ``>`` before each."""
 
 FORWARDING: Mapping[str, str] = {
     "ipv4/ip_forward": "1",
@@ -35,12 +35,12 @@ FORWARDING: Mapping[str, str] = {
     "ipv6/conf/all/forwarding": "1",
 }
 MAGIC = b"NWnr"
-"""What the number of a packet stands behind."""
+"""Bytes before the number of a packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Where a packet got to: an interface, ``input``, ``refused`` or nowhere; and its addresses and ports there."""
+    """Arrival of a packet: an interface, ``input``, ``refused`` or empty, with its addresses and ports there."""
 
     where: str = ""
     src: Address | None = None
@@ -50,12 +50,12 @@ class Seen:
 
 
 def seen_as(where: str, packet: Packet) -> Seen:
-    """Return what is to be seen of a packet that got somewhere."""
+    """Return the arrival of a packet at ``where``."""
     return Seen(where, packet.src, packet.dst, packet.sport, packet.dport)
 
 
 def host_of(links: Links) -> Host:
-    """Return the router as the simulator knows it; what no network holds is by its first interface, or else the next."""
+    """Return the router's host facts for the simulator; default routes use its first interface before the others."""
     words = [(name, text) for name, texts in links.items() for text in texts]
     addresses = {
         name: tuple(ip_interface(text) for owner, text in words if owner == name and not text.startswith(">"))
@@ -67,7 +67,7 @@ def host_of(links: Links) -> Host:
 
 
 def numbered(packet: Packet, number: int) -> Packet:
-    """Return the packet with its bytes, which bear a number."""
+    """Return the packet with its bytes, which contain a number."""
     src, dst = str(packet.src), str(packet.dst)
     if packet.family is Family.IPV4:
         header: Layer = IP(src=src, dst=dst, ttl=packet.ttl, proto=packet.protocol)
@@ -89,7 +89,7 @@ def _payload(packet: Packet, tag: bytes, number: int) -> Layer:
         first, second = struct.unpack("!II", tag)
         return SCTP(sport=sport, dport=dport) / SCTPChunkInit(init_tag=first, a_rwnd=second)
     if packet.icmp is None:
-        # REJECT answers only to what has a right checksum, which counts the addresses in IPv6.
+        # REJECT answers only packets with a right checksum, which includes the addresses in IPv6.
         pseudo = struct.pack("!II", 16, packet.protocol) + packet.src.packed + packet.dst.packed
         counted = tag if packet.family is Family.IPV4 else tag + pseudo
         return Raw(bytes(6) + _checksum(counted) + tag)
@@ -111,7 +111,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 class Router(Forwarder):
-    """A node that forwards between all its interfaces."""
+    """Node that forwards between all its interfaces."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -134,7 +134,7 @@ class Router(Forwarder):
                 yield f"route add {route.network} via {gateway} dev {route.interface} onlink"
 
     def follow(self, packets: Sequence[Packet], first: int = 1) -> list[Seen]:
-        """Return where each packet got to, in order; they bear numbers from the first on."""
+        """Return where each packet arrived, in order; ``first`` is the number of the first packet."""
         for packet in packets:
             self._listen(packet.src.version, packet.protocol)
             if packet.in_interface and packet.dst.is_multicast:
@@ -145,7 +145,7 @@ class Router(Forwarder):
                 for packet in packets[start : start + WINDOW]:
                     self._fire(packet)
                 left, refused = self._barrier()
-                # An answer of a program is no refusal: what is heard or leaves comes first.
+                # A program's answer is no refusal, so packets that arrived or left take precedence.
                 found = {**dict.fromkeys(refused, Seen("refused")), **found, **left, **self._arrived()}
         return [found.get(number, Seen()) for number in range(first, first + len(packets))]
 
@@ -154,11 +154,11 @@ class Router(Forwarder):
         if packet.in_interface:
             self._wires[packet.in_interface].send(_frame(data))
             return
-        with suppress(PermissionError):  # dropped or rejected
+        with suppress(PermissionError):  # a rule dropped or rejected the packet
             self._out[packet.src.version, ""].sendto(data, (str(packet.dst), 0))
 
     def _barrier(self) -> tuple[Mapping[int, Seen], set[int]]:
-        """Wait until all is done; return what left by an interface, and the numbers of what was refused."""
+        """Wait until the kernel is done; return the packets that left by an interface, and the refused numbers."""
         looped, passed = self._passed()
         left: dict[int, Seen] = {}
         refused = {number for data in looped for number in _refused_by(data)}
@@ -170,24 +170,24 @@ class Router(Forwarder):
         return left, refused
 
     def _arrived(self) -> Mapping[int, Seen]:
-        """Return what raw sockets of the node saw, by number."""
+        """Return the packets that raw sockets of the Node received, by number."""
         heard: dict[int, Seen] = {}
         for (version, protocol), ear in self._ears.items():
             for data in _heard(ear, version, protocol):
                 number = _number(data)
                 if number is not None and not set(_refused_by(data)):
-                    heard.setdefault(number, seen_as("input", from_wire(data)))  # an echo comes after its request
+                    heard.setdefault(number, seen_as("input", from_wire(data)))  # an echo reply comes after its request
         return heard
 
 
 def _number(data: bytes) -> int | None:
-    """Return the number that a packet bears."""
+    """Return the number in a packet, or None."""
     at = data.find(MAGIC)
     return struct.unpack_from("!I", data, at + 4)[0] if at >= 0 else None
 
 
 def _refused_by(data: bytes) -> Iterator[int]:
-    """Yield the number of the packet that this one refuses, if it does."""
+    """Yield the number of the packet that this packet refuses, if any."""
     packet = from_wire(data)
     start = (data[0] & 0xF) * 4 if data[0] >> 4 == 4 else 40
     number = _number(data)
@@ -197,13 +197,13 @@ def _refused_by(data: bytes) -> Iterator[int]:
     elif number is not None and packet.icmp and (packet.protocol, packet.icmp[0]) in {(1, 3), (58, 1)}:
         quoted = data[start + 8 :]
         size = int.from_bytes(quoted[2:4]) if quoted[0] >> 4 == 4 else 40 + int.from_bytes(quoted[4:6])
-        # A number behind the quoted packet is that of an error which was sent itself.
+        # A number after the quoted packet belongs to an error that was itself a test packet.
         yield from (number,) if quoted.find(MAGIC) < size else ()
 
 
 def _heard(ear: socket, version: int, protocol: int) -> Iterator[bytes]:
-    """Yield what a raw socket has heard; of an IPv6 header the kernel tells only the addresses."""
-    with suppress(BlockingIOError):  # read empty
+    """Yield the packets that a raw socket received; of an IPv6 header, the kernel reports only the addresses."""
+    with suppress(BlockingIOError):  # no more packets
         while True:
             data, ancillary, _flags, sender = ear.recvmsg(0xFFFF, 64)
             if version == 6:

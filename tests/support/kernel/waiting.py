@@ -1,4 +1,4 @@
-"""Waiting for an agent's work, and for the log to take manifests beside it."""
+"""Helpers that wait for an agent's work, or until the log accepts manifests."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from tests.support.kernel.node_namespaces import NodeUnderTest
 
 
 def until(holds: Callable[[], bool], seconds: float) -> float:
-    """Wait for something, and return how many seconds it took."""
+    """Wait until ``holds`` returns True; return the seconds that passed, and fail after ``seconds``."""
     begin = time.monotonic()
     while not holds():
         assert time.monotonic() < begin + seconds
@@ -17,6 +17,6 @@ def until(holds: Callable[[], bool], seconds: float) -> float:
 
 
 def append(busy: NodeUnderTest, log: str, path: str) -> None:
-    """Record manifests; where an agent came first with what it records, once more."""
+    """Append manifests to a log; try again if an agent appended first."""
     until(lambda: main(["log", "append", "--log", log, "-f", path]) == 0, 10)
     busy.capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Objects of a real API server: put there, changed, taken away, and waited for in a log."""
+"""Helpers that create, change and delete objects of a real API server, and wait for them in a log."""
 
 import json
 import subprocess
@@ -24,17 +24,17 @@ Json = dict[str, object]
 
 
 def documents(path: str) -> list[Json]:
-    """The documents of a file of manifests."""
+    """Return the documents of a manifest file."""
     return [each for each in yaml.safe_load_all(Path(path).read_text()) if each]
 
 
 def items(server: ApiServer, path: str) -> list[Json]:
-    """The objects of a collection."""
+    """Return the objects of a collection."""
     return list(server.ask("GET", path).json()["items"])
 
 
 def put(server: ApiServer, document: Json) -> None:
-    """Have an object, its status too."""
+    """Create an object with its status; apply it if it is a policy."""
     kind, metadata = str(document["kind"]), document["metadata"]
     assert isinstance(metadata, dict)
     path = PATHS[kind]
@@ -43,14 +43,14 @@ def put(server: ApiServer, document: Json) -> None:
     if path == POLICIES:
         server.apply(f"/apis/{document['apiVersion']}/clusternetworkpolicies", document)
         return
-    # Not by server-side apply, which takes no two addresses of a Node of one type.
+    # Not by server-side apply, which refuses two addresses of one type in a Node.
     server.ask("POST", path, document)
     if "status" in document:
         server.ask("PUT", f"{path}/{metadata['name']}/status", document)
 
 
 def remove(server: ApiServer, path: str, item: Json) -> None:
-    """Have an object no longer."""
+    """Delete an object."""
     metadata = item["metadata"]
     assert isinstance(metadata, dict)
     if namespace := metadata.get("namespace"):
@@ -60,7 +60,7 @@ def remove(server: ApiServer, path: str, item: Json) -> None:
 
 @contextmanager
 def recording(server: ApiServer, log: Path, user: str = "nodewall") -> Iterator[Path]:
-    """Have the cluster recorded by a process of its own; gives what it says on standard error."""
+    """Record the cluster by a separate process; yield the file with its standard error."""
     said = log.with_suffix(".said")
     words = [
         sys.executable,
@@ -83,7 +83,7 @@ def recording(server: ApiServer, log: Path, user: str = "nodewall") -> Iterator[
 
 
 def reached(log: Path, wanted: Callable[[ClusterState], bool], seconds: float = 10) -> float:
-    """Wait until the log's state is as wanted, and return how many seconds that took."""
+    """Wait until ``wanted`` accepts the log's state, and return the seconds that passed."""
     begun = time.monotonic()
     while time.monotonic() < begun + seconds:
         events = wiring.event_log(str(log))
@@ -94,19 +94,19 @@ def reached(log: Path, wanted: Callable[[ClusterState], bool], seconds: float = 
 
 
 def port_of(state: ClusterState) -> int | None:
-    """The port of the first rule of the issue's policy, None where there is no such policy."""
+    """Return the port in the first rule of the issue's policy; None if the policy does not exist."""
     policy = state.policies.get("node-policy")
     return policy.spec.ingress[0].ports[0].port if policy else None
 
 
 def policy_with(port: object) -> Json:
-    """The issue's policy for another port."""
+    """Return the issue's policy with another port."""
     (document,) = documents(POLICY)
     text = json.dumps(document).replace('"port": 6443', f'"port": {json.dumps(port)}')
     return {**json.loads(text), "apiVersion": "crd.antrea.io/v1beta1"}
 
 
 def compact(server: ApiServer) -> None:
-    """Have etcd forget all but the present."""
+    """Compact etcd, so that it forgets all past versions."""
     version = server.ask("GET", NODES_AT).json()["metadata"]["resourceVersion"]
     server.etcd("/v3/kv/compaction", {"revision": version, "physical": True})

@@ -1,4 +1,4 @@
-"""A real API server: Debian's etcd and a kube-apiserver, on loopback, with a token file and RBAC."""
+"""Real API server: Debian's etcd and a kube-apiserver, on loopback, with a token file and RBAC."""
 
 import json
 import os
@@ -14,20 +14,20 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 TOKENS = {"admin": "system:masters", "nobody": ""}
-"""User -> its group; the token of each is its name."""
+"""User -> group; the token of each user is the user's name."""
 
 Json = dict[str, object]
 
 
 def lacking() -> str:
-    """Return what is missing here for a real API server, or nothing."""
+    """Return the reason why a real API server cannot run on this machine, or an empty string."""
     if os.geteuid() != 0 and not program().exists():
         return "not root, and there is no kube-apiserver: run .ci/kube-apiserver as root, or set KUBEBUILDER_ASSETS"
     return "" if shutil.which("etcd") else "etcd is not here: Debian's package etcd-server has it"
 
 
 def program() -> Path:
-    """Where the kube-apiserver is, or will be once it is built."""
+    """Return the path of the kube-apiserver, which may not be built yet."""
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         return Path(assets) / "kube-apiserver"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -35,21 +35,21 @@ def program() -> Path:
 
 
 def built() -> Path:
-    """Return a kube-apiserver, which may have to be built first."""
+    """Return the path of a kube-apiserver; build it first if needed."""
     done = subprocess.run([str(ROOT / ".ci" / "kube-apiserver")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return Path(done.stdout.strip())
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free loopback port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
 class ApiServer:
-    """An API server below a folder, with an etcd of its own; both can be stopped and started again."""
+    """API server with its files in a folder, and its own etcd; both can be stopped and started again."""
 
     def __init__(self, folder: Path, server: Path) -> None:
         self.folder = folder
@@ -65,11 +65,11 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """URL of the server."""
         return f"https://127.0.0.1:{self._ports['api']}"
 
     def start(self) -> None:
-        """Start what does not run, and wait until it answers."""
+        """Start the processes that do not run, and wait until the server answers."""
         etcd, peer = (f"http://127.0.0.1:{self._ports[name]}" for name in ("etcd", "peer"))
         if "etcd" not in self._processes:
             self._begin(
@@ -121,7 +121,7 @@ class ApiServer:
         raise AssertionError((self.folder / "api.log").read_text()[-3000:])
 
     def stop(self, *names: str) -> None:
-        """Stop the server, or what is named, without leave to finish."""
+        """Kill the API server, or the named processes."""
         for name in names or ("api",):
             process = self._processes.pop(name, None)
             if process is not None:
@@ -129,29 +129,29 @@ class ApiServer:
                 process.wait()
 
     def close(self) -> None:
-        """Stop everything for good."""
+        """Kill both processes, and close the client."""
         self.stop("api", "etcd")
         self.client.close()
 
     def ask(self, method: str, path: str, body: object = None, *, user: str = "admin") -> httpx2.Response:
-        """Return what the server answers a user; raise ``HTTPStatusError`` where it refuses."""
+        """Send a request as a user and return the response; raise ``HTTPStatusError`` for an error status."""
         kinds = {"PATCH": "application/merge-patch+json", "APPLY": "application/apply-patch+yaml"}
         headers = {"Authorization": f"Bearer {user}", "Content-Type": kinds.get(method, "application/json")}
         content, verb = None if body is None else json.dumps(body), "PATCH" if method == "APPLY" else method
         return self.client.request(verb, f"{self.url}{path}", content=content, headers=headers).raise_for_status()
 
     def etcd(self, path: str, body: object) -> httpx2.Response:
-        """Return what etcd answers."""
+        """Send a request to etcd, and return the response."""
         return self.client.post(f"http://127.0.0.1:{self._ports['etcd']}{path}", json=body).raise_for_status()
 
     def apply(self, collection: str, document: Mapping[str, object]) -> None:
-        """Have an object as a document says, by server-side apply."""
+        """Apply a document by server-side apply."""
         metadata = document["metadata"]
         assert isinstance(metadata, dict)
         self.ask("APPLY", f"{collection}/{metadata['name']}?fieldManager=test&force=true", dict(document))
 
     def account(self, name: str) -> None:
-        """Have a service account of kube-system as a user of its name, by a token of the server's."""
+        """Make a service account of kube-system usable as a user of its name, with a token from the server."""
         path = f"/api/v1/namespaces/kube-system/serviceaccounts/{name}/token"
         request = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -161,7 +161,7 @@ class ApiServer:
         self._accounts[name] = self.ask("POST", path, request).json()["status"]["token"]
 
     def kubeconfig(self, user: str, url: str = "") -> str:
-        """Return the path of a kubeconfig of a user, for this server or for a proxy before it."""
+        """Write a user's kubeconfig for this server, or for a proxy at ``url``, and return its path."""
         certificate = self.folder / "certificates" / "apiserver.crt"
         content = {
             "apiVersion": "v1",

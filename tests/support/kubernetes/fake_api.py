@@ -1,4 +1,4 @@
-"""An API server in memory, which does what it is told: answers, fails, cuts off, forgets."""
+"""In-memory API server that answers, fails, ends watches or forgets versions, as a test asks."""
 
 import asyncio
 import json
@@ -18,22 +18,22 @@ _RAW = re.compile(r'"@raw:([0-9a-f]*)@"')
 
 
 def raw(text: str) -> str:
-    """Return what stands in an object for a value whose JSON is a text that no encoder writes."""
+    """Return a placeholder for a value with the JSON ``text``, which no encoder writes."""
     return f"@raw:{text.encode().hex()}@"
 
 
 def nested(levels: int) -> str:
-    """Return what stands in an object for lists in lists."""
+    """Return a placeholder for lists nested ``levels`` deep."""
     return raw("[" * levels + "]" * levels)
 
 
 def text_of(document: object) -> bytes:
-    """Return an object as JSON, with raw texts in their places."""
+    """Return an object as JSON, with placeholders replaced by their texts."""
     return _RAW.sub(lambda found: bytes.fromhex(found[1]).decode(), json.dumps(document)).encode()
 
 
 def answered(document: object) -> Document:
-    """Return an object as a connection reads it."""
+    """Return an object as the client reads it."""
     found = parse_objects(text_of(document))
     assert isinstance(found, dict)
     return found
@@ -41,47 +41,47 @@ def answered(document: object) -> Document:
 
 @dataclass
 class FakeApi(KubernetesApi):
-    """Holds objects by path; ``trouble`` may raise before an answer, and between the events of a watch."""
+    """In-memory API server; ``trouble`` may raise before an answer and between the events of a watch."""
 
     page: int = 2
     trouble: Callable[[str, str], None] = lambda *_: None
     version: int = 1
     forgotten: int = 0
-    """The version up to which what happened is forgotten."""
+    """Resource version up to which the server has forgotten events."""
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     written: list[tuple[WriteVerb, str, Document]] = field(default_factory=list)
     others: dict[str, Document] = field(default_factory=dict)
-    """By path: objects that nobody watches."""
+    """Objects of unwatched kinds, by path."""
     _objects: dict[str, dict[str, Document]] = field(default_factory=dict)
     _events: list[tuple[int, str, Document]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, resource: Resource, document: Mapping[str, object]) -> None:
-        """Have an object, or another version of it."""
+        """Create or update an object."""
         there = self._objects.setdefault(resource.paths[0], {})
         key = key_in(resource, document)
         kind = "MODIFIED" if key in there else "ADDED"
         there[key] = self._happened(resource, kind, document)
 
     def remove(self, resource: Resource, key: str) -> None:
-        """Have an object no longer."""
+        """Delete an object."""
         document = self._objects.get(resource.paths[0], {}).pop(key, None)
         if document is not None:
             self._happened(resource, "DELETED", document)
 
     def bookmark(self) -> None:
-        """Tell all watches how far they are."""
+        """Send a bookmark to all watches."""
         for resource in RESOURCES:
             self._happened(resource, "BOOKMARK", {"metadata": {}})
 
     def forget(self) -> None:
-        """Forget all that happened, and end the watches."""
+        """Forget all past events, and end the watches."""
         self.forgotten = self.version
         self._events.clear()
         self.end_watches()
 
     def end_watches(self) -> None:
-        """End all watches, as a server does that is restarted."""
+        """End all watches, as the restart of a server does."""
         self._happened(RESOURCES[0], "END", {"metadata": {}})
 
     def _happened(self, resource: Resource, kind: str, document: Mapping[str, object]) -> Document:
@@ -151,7 +151,7 @@ class FakeApi(KubernetesApi):
         return there[name]
 
     def objects(self, resource: Resource) -> dict[str, Document]:
-        """The objects there are of a kind, by key."""
+        """Return the objects of a kind, by key."""
         return self._objects.get(resource.paths[0], {})
 
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""A proxy before an API server that does to agents what servers and networks do: refuses, is slow, cuts off."""
+"""Proxy before an API server that imitates faults of servers and networks: errors, delays, cut connections."""
 
 import contextlib
 import http.client
@@ -15,7 +15,7 @@ FINE, TOO_MANY, BROKEN, SLOW, CUT = "fine", "429", "500", "slow", "cut"
 
 
 class Proxy:
-    """Passes requests on by HTTP, as ``mode`` says."""
+    """HTTP proxy that forwards requests, with the faults of ``mode``."""
 
     def __init__(self, server: ApiServer) -> None:
         self.mode = FINE
@@ -29,23 +29,23 @@ class Proxy:
             def do_GET(self) -> None:
                 proxy.passed(self)
 
-            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - as above
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of the base class
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's signature
-                """Say nothing."""
+                """Log nothing."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self._http.handle_error = lambda *_: None  # type: ignore[method-assign] # those who hang up are no news
+        self._http.handle_error = lambda *_: None  # type: ignore[method-assign] # closed connections are expected
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """URL of the proxy."""
         return f"http://127.0.0.1:{self._http.server_port}"
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Proxy"]:
-        """Answer meanwhile."""
+        """Serve while the context is entered."""
         thread = threading.Thread(target=self._http.serve_forever)
         thread.start()
         try:
@@ -56,7 +56,7 @@ class Proxy:
             thread.join()
 
     def passed(self, handler: BaseHTTPRequestHandler) -> None:
-        """Pass a request on, or do to it what the mode says."""
+        """Forward a request, with the fault of the mode."""
         length = int(handler.headers.get("Content-Length", 0))
         body, mode = handler.rfile.read(length), self.mode
         if mode in {TOO_MANY, BROKEN}:

@@ -1,4 +1,4 @@
-"""Objects of the API with one hostile value, drawn for property tests; everything else of them is sound."""
+"""Hypothesis strategy for API objects with one hostile value and valid values otherwise."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tests.support.kubernetes.fake_api import Document, nested, raw
 from tests.support.policies.hostile_text import WORDS
 
 BAD = "bad"
-"""The name of the hostile object."""
+"""Name of the hostile object."""
 
 VALUES: tuple[object, ...] = (
     *(nested(levels) for levels in (49, 52, 70, 201, 900, 5000)),
@@ -18,7 +18,7 @@ VALUES: tuple[object, ...] = (
     *(None, True, 0, -1, 1.5, "", "x" * 100_000, [], {}, [None], [[]], {"": None}, {"name": {}}),
     *WORDS,
 )
-"""Values that no field expects, or few."""
+"""Values that few fields or none expect."""
 
 SOUND: dict[str, Document] = {
     "Tier": {"spec": {"priority": 78, "description": "ours"}},
@@ -48,13 +48,13 @@ SOUND: dict[str, Document] = {
     "Service": {"spec": {"selector": {"app": "web"}}},
     "EndpointSlice": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.9.0.8"]}]},
 }
-"""By kind: an object without a name."""
+"""Valid objects without a name, by kind."""
 
 Path = tuple[int | str, ...]
 
 
 def sound(kind: str, name: str = BAD) -> Document:
-    """Return a sound object."""
+    """Return a valid object."""
     base = SOUND[kind]
     more = base.get("metadata")
     labels = more if isinstance(more, dict) else {"labels": {"app": "web"}}
@@ -67,7 +67,7 @@ def _paths(value: object, path: Path = ()) -> Iterator[Path]:
         yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        # An API server gives every object a name that is sound, and none without.
+        # An API server gives every object a valid name.
         if (*path, key) not in {("metadata",), ("metadata", "name"), ("metadata", "namespace")}:
             yield from _paths(item, (*path, key))
     if isinstance(value, dict):
@@ -75,7 +75,7 @@ def _paths(value: object, path: Path = ()) -> Iterator[Path]:
 
 
 def changed(value: object, path: Path, new: object) -> object:
-    """Return a document with another value at a path."""
+    """Return the document with another value at a path."""
     if not path:
         return new
     if isinstance(value, list):
@@ -85,7 +85,7 @@ def changed(value: object, path: Path, new: object) -> object:
 
 
 def paths(kind: str) -> list[Path]:
-    """Return every place of an object where a hostile value may stand."""
+    """Return every path in an object where a hostile value is possible."""
     inside = [path for path in _paths(sound(kind)["metadata"], ("metadata",)) if path != ("metadata",)]
     return [
         *_paths({key: item for key, item in sound(kind).items() if key != "metadata"}),
@@ -97,7 +97,7 @@ def paths(kind: str) -> list[Path]:
 
 @st.composite
 def hostile(draw: st.DrawFn) -> tuple[str, Document]:
-    """Return a kind, and an object of it with one hostile value."""
+    """Draw a kind, and an object of it with one hostile value."""
     kind = draw(st.sampled_from(sorted(SOUND)))
     document = changed(sound(kind), draw(st.sampled_from(paths(kind))), draw(st.sampled_from(VALUES)))
     assert isinstance(document, dict)

@@ -14,11 +14,11 @@ COLLECTIONS = {
     "Role": f"{RIGHTS}/{SYSTEM}/roles",
     "RoleBinding": f"{RIGHTS}/{SYSTEM}/rolebindings",
 }
-"""Kind -> where the API has it; nobody here runs what else there is."""
+"""Kind -> path of its collection; other kinds of the installation are not applied."""
 
 
 def prepare(server: ApiServer) -> None:
-    """Have installed what an administrator installs, as users of the API under whose accounts each part runs."""
+    """Install definitions, accounts and rights as an administrator does, and make the accounts usable as users."""
     installation = Installation("nodewall:0.1.0", "kube-system", b"a certificate")
     for document in (*crds(), *installation.documents()):
         if path := COLLECTIONS.get(str(document["kind"])):

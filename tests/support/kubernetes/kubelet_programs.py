@@ -1,7 +1,7 @@
-"""What kubelets and the controllers of workloads do, as far as nodewall's installation needs it: its programs run.
+"""Runs the programs of nodewall's installation, in place of kubelets and workload controllers.
 
-Agents run in the network namespaces of a lab, with the account and the command line that the API has for them; what is of
-a machine of its own there (paths, ports of loopback) is replaced.
+Agents run in the network namespaces of a lab, with the account and the command line of their workload. Paths and
+loopback ports, which would need a machine of its own, are replaced.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _LOG = "/var/lib/nodewall/events.db"
 
 @dataclass
 class Kubelet:
-    """Runs the DaemonSet's container for each of some Nodes, and the controller's once, in a thread."""
+    """Runs the DaemonSet's container for each Node, and the controller's once; a thread watches the workloads."""
 
     server: ApiServer
     lab: Lab
@@ -59,7 +59,7 @@ class Kubelet:
                     self._bring(path, names, seen)
 
     def _bring(self, path: str, names: tuple[str, ...], seen: dict[str, int]) -> None:
-        """Have what a workload says run, one after the other, and tell its status."""
+        """Start the programs of a workload one after the other, and write the workload's status."""
         answer = self.server.client.get(f"{self.server.url}{_APPS}/{path}", headers={"Authorization": "Bearer admin"})
         if answer.status_code == 404:
             for name in names:

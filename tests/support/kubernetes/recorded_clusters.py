@@ -1,4 +1,4 @@
-"""Clusters of an API server in memory that are put on record, and waiting for what comes of it."""
+"""Recording of in-memory clusters in a log, and helpers that wait for the result."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from tests.support.seeds import seeded
 
 
 def document_of(item: ClusterObject) -> Document:
-    """An object as the API gives it, with what is none of our business."""
+    """Return an object as the API server returns it, with fields that nodewall does not use."""
     plain = item.model_dump(mode="json", by_alias=True, exclude_none=True)
     plain["metadata"]["uid"] = "0"
     return {key: value for key, value in plain.items() if key not in {"apiVersion", "kind"}}
@@ -22,7 +22,7 @@ def document_of(item: ClusterObject) -> Document:
 
 @contextlib.asynccontextmanager
 async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
-    """Have a cluster recorded while the context lasts."""
+    """Record a cluster while the context is entered."""
     recorder = LogRecorder(api, log, "test", seeded(0))
     task = asyncio.ensure_future(recorder.run())
     try:
@@ -35,7 +35,7 @@ async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
 
 
 async def reached(log: SqliteLog, wanted: Callable[[ClusterState], bool], seconds: float = 5) -> ClusterState:
-    """Wait until the log's state is as wanted."""
+    """Wait until ``wanted`` accepts the log's state, and return that state."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
         state = Snapshots(log).reached()[0] if log.exists else ClusterState()
@@ -46,6 +46,6 @@ async def reached(log: SqliteLog, wanted: Callable[[ClusterState], bool], second
 
 
 async def comes(wanted: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    while not wanted():  # noqa: ASYNC110 - nobody tells of it
+    """Wait until ``wanted`` returns True."""
+    while not wanted():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.002)

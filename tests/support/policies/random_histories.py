@@ -38,7 +38,7 @@ def history_of(worlds: Sequence[World], seed: str) -> list[EventBody]:
 def _towards(state: ClusterState, world: World, mode: SubmitMode) -> list[EventBody]:
     """Return the events that lead to a cluster.
 
-    If they are refused in the current state, all objects but Nodes are deleted first.
+    If they are refused in the current state, all objects except the new cluster's Nodes are deleted first.
     """
     objects = [(item, None) for item in world.objects]
     try:

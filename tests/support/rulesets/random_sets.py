@@ -217,7 +217,7 @@ class SetDice:
         return ",".join(sides[: wanted - (self.dice.random() < 0.1)] or sides)
 
     def packets(self, ttl: int, count: int, interface: str, *, arriving: bool = True) -> Iterator[Packet]:
-        """Yield packets at the edges of the drawn members, with hop limit ``ttl``, that arrive or leave by an interface."""
+        """Yield packets at the edges of the drawn members, with hop limit ``ttl``, that arrive or leave."""
         for number in range(count):
             drawn = replace(self._packet(number), ttl=ttl)
             if arriving:
