@@ -149,7 +149,7 @@ def _client(attempt: ConnectionAttempt) -> socket.socket:
     family, kind = _family(attempt.address), _kind(attempt.protocol)
     client = opened(attempt.netns, family, kind)
     if family == socket.AF_INET:
-        client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # errors are hidden otherwise, see ip(7)
+        client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # without it, errors are hidden; see ip(7)
     else:
         client.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     if attempt.protocol == socket.IPPROTO_TCP:
@@ -179,7 +179,7 @@ def _outcome(client: socket.socket) -> DeliveryOutcome | None:
 
 def _queued(client: socket.socket) -> DeliveryOutcome | None:
     """Look for an ICMP error in the error queue; one that came while the first SYN was sent is only there."""
-    with suppress(BlockingIOError):  # empty
+    with suppress(BlockingIOError):  # the queue is empty
         for _level, _kind, data in client.recvmsg(64, 512, socket.MSG_ERRQUEUE)[1]:
             number, origin = struct.unpack_from("=IB", data)  # struct sock_extended_err
             if number in REFUSALS and origin in ICMP_ORIGINS:

@@ -1,4 +1,4 @@
-"""Runs programs; the only module that does for nodewall's own work.
+"""Runs programs; no other module starts programs for nodewall's own work.
 
 Input: a list of words and stdin text. Output: exit status and output, or `ToolMissing`. No shell is used; environment
 and current folder are fixed. nsenter(1) enters a network namespace in about 1 ms, a third of ``ip netns exec``.

@@ -1,7 +1,7 @@
 """Validating admission webhook: serves AdmissionReview over HTTPS.
 
-It judges objects by its own watch of the cluster. Before it refuses because another object is missing, it asks the API
-server again, as that object may be newer than its watch.
+It checks objects against its own watch of the cluster. Before it refuses an object, it lists the cluster again, because
+an object that seems to be missing may be newer than the watch.
 """
 
 import asyncio

@@ -145,7 +145,7 @@ class _Client:
         made.close()
 
 
-# Outside of them
+# In the test's process
 
 
 @dataclass(slots=True)

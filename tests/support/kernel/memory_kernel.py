@@ -12,12 +12,12 @@ class Held(MemoryBackend):
         self.reads: list[str] = []
 
     def tables(self, family: Family) -> tuple[Table, ...]:
-        """Return the tables of one family."""
+        """Return the tables of one family, and record the read."""
         self.reads.append(family)
         return super().tables(family)
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
-        """Return all sets, or only the set called ``name``."""
+        """Return all sets, or only the set called ``name``, and record the read."""
         self.reads.append(name or "sets")
         return super().sets(name)
 

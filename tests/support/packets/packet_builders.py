@@ -1,4 +1,4 @@
-"""Rules, rulesets and packets in few words, for the simulator's tests."""
+"""Builders of rules, rulesets and packets for the simulator's tests."""
 
 from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Table, Target
 from simulator.packets import Packet, parse_spec

@@ -93,7 +93,7 @@ class Aim:
             way.insert(0, jump)
         return chain, way
 
-    # What a match names
+    # Fields that a match names
 
     def _heed(self, draft: Draft, match: Match) -> None:
         value, inside = (match.values or ("",))[0], not match.negated

@@ -1,4 +1,4 @@
-"""The manifests of Antrea issue 5671, packets about them, and manifests with every kind of fault."""
+"""Manifests of Antrea issue 5671, packets for them, and a manifest with several kinds of fault."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rulesets that differ by members of sets, and a guard's judgement of the way between two."""
+"""Rulesets that differ in set members, and a guard's proof for the plan between two of them."""
 
 from dataclasses import replace
 from ipaddress import ip_address

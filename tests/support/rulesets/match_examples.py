@@ -1,4 +1,4 @@
-"""Examples of every match and target in the registries, for tests that hold their evaluations to be the same."""
+"""Examples of every match and target in the registries, for tests that compare their evaluations."""
 
 from collections.abc import Callable, Mapping
 

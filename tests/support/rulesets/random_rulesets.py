@@ -1,7 +1,7 @@
-"""Random rulesets over the language of iptables, for one node that forwards between two sides.
+"""Random rulesets with every match and target, for one Node that forwards between two sides.
 
-All is drawn from a seed alone. Every rule bears its number in a comment, so that a trace can be read. What a kernel
-sends by itself passes every chain at its first rule: it tells what it tells, and changes nothing.
+The seed alone determines a ruleset. Every rule has its number in a comment, so that a trace can be read. The first
+rules of each built-in chain accept packets that the kernel sends by itself, so that they change nothing.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Objects, rules and rulesets in few words, hypothesis strategies for them, and a scratch network namespace."""
+"""Builders and hypothesis strategies for objects, rules and rulesets, and a scratch network namespace."""
 
 import os
 import shutil
@@ -87,7 +87,7 @@ def cidr(text: str) -> Json:
     return {"ipBlock": {"cidr": text}}
 
 
-# Effective rules
+# Completed rules
 
 
 def block(text: str, *excepted: str) -> AddressBlock:

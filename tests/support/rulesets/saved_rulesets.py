@@ -1,4 +1,4 @@
-"""Rulesets that real firewalls wrote, as their `make` under ``tests/fixtures/rulesets/`` kept them."""
+"""Rulesets of real firewalls, which the `make` scripts under ``tests/fixtures/rulesets/`` saved."""
 
 from pathlib import Path
 

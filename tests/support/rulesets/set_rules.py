@@ -1,4 +1,4 @@
-"""Rules on sets, from their text to what becomes of packets, for the simulator's tests."""
+"""Rules on sets, parsed from text and evaluated on packets, for the simulator's tests."""
 
 from dataclasses import replace
 

@@ -1,7 +1,6 @@
-"""A small language of rules whose packets can all be tried, one by one.
+"""Small rule language whose packets can all be evaluated one by one.
 
-Its values are known, so every class of packets has one that stands for it, with the number of headers that it stands
-for.
+Its values are known, so one packet represents each class of packets, with the number of headers in the class.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Rule lines over every match and target, as iptables-save prints them and as people write them; always the same ones.
+"""Fixed corpus of rule lines with every match and target, as iptables-save prints them and as people write them.
 
-What is made here is only meant to be accepted by iptables: which of it is, the kernel tests find out.
+iptables should accept the lines; the kernel tests find out which ones it does accept.
 """
 
 import re

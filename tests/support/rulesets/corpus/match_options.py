@@ -1,7 +1,7 @@
 """Every option of every match as templates, inversions and ranges included (iptables-extensions(8)).
 
-``@`` begins a section: the families its lines are for, the table and the chain. In a line ``{a|b}`` stands for one of
-the two, and ``$name`` for a word of the family.
+``@`` begins a section with the families, the table and the chain of its lines. In a line, ``{a|b}`` means either of the
+two, and ``$name`` means a word of the family.
 """
 
 MATCHES = r"""

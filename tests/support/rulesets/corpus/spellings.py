@@ -1,4 +1,4 @@
-"""Rules as people write them: long and short names, options cut short, in any order, with and without ``-m``."""
+"""Rules as people write them: long, short and abbreviated options, in any order, with and without ``-m``."""
 
 import re
 from collections.abc import Iterator
