@@ -109,6 +109,7 @@ class KubernetesApi(Protocol):
         Server-side apply takes the ownership of the applied fields from every other field manager.
 
         Raises:
+            ResourceExpired: the server answered with status 410.
             ApiError: the server was not reached, or returned an error.
         """
         ...
