@@ -13,7 +13,7 @@ from tests.support.rulesets.ruleset_builders import SOAK
 SEED = os.environ.get("TEST_SEED", "")
 """Empty if seeds are fixed."""
 
-TIMES_IN_SOAK = 50
+TIMES_IN_SOAK = 100
 
 
 def seeded(seed: int | str) -> Random:

@@ -98,7 +98,7 @@ def test_people_read_it_from_top_to_bottom(run: Run, log: str) -> None:
     )
 
 
-@examples(15)
+@examples(8)
 @given(st.integers(0, 10**9))
 def test_verdicts_turn_where_replay_says(seed: int) -> None:
     """The turns of each packet are the events at which a walk from the start gives another verdict."""

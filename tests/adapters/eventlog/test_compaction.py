@@ -42,7 +42,7 @@ def log_of(folder: str, bodies: list[EventBody], name: str = "log") -> SqliteLog
     return log
 
 
-@examples(25)
+@examples(10)
 @given(st.integers(0, 10**9), st.data())
 def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
     """Every later state, every later hash, what events changed, and whom packets are blamed on; twice in a row too."""
@@ -73,7 +73,7 @@ def test_what_is_left_is_as_it_was(seed: int, data: st.DataObject) -> None:
             assert now.last == (then.last if then.last and then.last.sequence > until[-1] else None)
 
 
-@examples(15)
+@examples(8)
 @given(st.integers(0, 10**9), st.data())
 def test_it_goes_over_to_other_logs_as_it_is(seed: int, data: st.DataObject) -> None:
     """By export and import, whole and in parts, and by branches; what the other has already may be more or less."""

@@ -36,7 +36,7 @@ from tests.support.rulesets.ruleset_builders import (
     scratch_namespace,
 )
 
-PAIRS = 2000 if SOAK else 60
+PAIRS = 2000 if SOAK else 30
 
 LOOK_UP = Match("set", "match-set", ("nw-4-a", "src"))
 MEMBER = ("10.0.0.1",)

@@ -19,7 +19,7 @@ from tests.support.rulesets.small_rulesets import OWN, Author, read, text
 
 pytestmark = pytest.mark.kernel
 
-PAIRS = 40 * (20 if SOAK else 1)
+PAIRS = 800 if SOAK else 20
 """Of rulesets, for each combination of backend and family."""
 
 TOOLS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}

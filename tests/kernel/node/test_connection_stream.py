@@ -21,7 +21,7 @@ from tests.support.rulesets.ruleset_builders import SOAK, NullWatch, node, world
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
-CHANGES = 1000 if SOAK else 100
+CHANGES = 1000 if SOAK else 60
 """For each backend."""
 
 

@@ -17,7 +17,7 @@ from tests.support.seeds import seeded
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("kernel")]
 
-KILLS = 250 if SOAK else 10
+KILLS = 250 if SOAK else 6
 """For each backend."""
 
 

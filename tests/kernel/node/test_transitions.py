@@ -32,7 +32,7 @@ from tests.support.seeds import seeded
 
 pytestmark = pytest.mark.kernel
 
-PLANS = 125 * (8 if SOAK else 1)
+PLANS = 1000 if SOAK else 50
 """For each combination of backend and family."""
 
 PACKETS = 100

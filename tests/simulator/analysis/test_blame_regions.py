@@ -37,7 +37,7 @@ def fate_of(history: list[EventBody], packet: Packet) -> BlameResult:
     return blame_history(enumerate(history, 1), NODE, [packet])[0]
 
 
-@examples(10)
+@examples(5)
 @given(st.integers(0, 10**9), st.sampled_from(WHERE), st.sampled_from([Hook.INPUT, Hook.OUTPUT]))
 def test_each_packet_is_blamed_on_the_event_that_it_alone_is_blamed_on(seed: int, where: str, hook: Hook) -> None:
     """The example of each change, and of what no event changed."""
@@ -62,7 +62,7 @@ def said(shift: RegionChange) -> RegionChange:
     return replace(shift, changes=tuple(replace(change, example=NOBODY) for change in shift.changes))
 
 
-@examples(10)
+@examples(5)
 @given(st.integers(0, 10**9))
 @example(25718)  # a space that knew eth1 named it beside eth+
 @example(268435455)

@@ -15,7 +15,7 @@ from tests.support.packets.edge_packets import packets_of
 from tests.support.policies.random_clusters import NODE, World, drawn, shrunk
 from tests.support.rulesets.ruleset_builders import SOAK
 
-WORLDS = 10_000 if SOAK else 200
+WORLDS = 10_000 if SOAK else 100
 PACKETS = 50
 
 

@@ -11,7 +11,7 @@ from simulator.netfilter import Verdict
 from tests.support.rulesets.ruleset_builders import SOAK
 from tests.support.rulesets.small_rulesets import BASE, Author, Force, read, text, universe
 
-PAIRS = 20_000 if SOAK else 300
+PAIRS = 20_000 if SOAK else 150
 """Of rulesets, in each family."""
 
 

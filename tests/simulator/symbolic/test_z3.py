@@ -20,7 +20,7 @@ from simulator.packets import ConnState, Packet, protocol_names
 from tests.support.rulesets.ruleset_builders import SOAK
 from tests.support.seeds import seeded
 
-RULESETS = 15 * (20 if SOAK else 1)
+RULESETS = 300 if SOAK else 8
 QUERIES = 10
 """For each ruleset and family: 300 in all."""
 
