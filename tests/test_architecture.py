@@ -117,6 +117,18 @@ def test_test_modules_import_no_other() -> None:
     assert [str(path.relative_to(ROOT)) for path in files if pattern.search(path.read_text(encoding="utf-8"))] == []
 
 
+@pytest.mark.parametrize("mark", ["kernel", "cluster"])
+def test_marked_tests_are_collected(mark: str) -> None:
+    """The folders that tox gives pytest for a mark hold every test module with that mark."""
+    command = re.search(rf"-m {mark} \{{posargs:(.+)\}}", (ROOT / "tox.ini").read_text(encoding="utf-8"))
+    assert command is not None
+    folders = [ROOT / folder for folder in command[1].split()]
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if f"mark.{mark}\n" in path.read_text("utf-8")]
+
+    assert marked
+    assert [str(path) for path in marked if not any(path.is_relative_to(folder) for folder in folders)] == []
+
+
 def test_no_file_names_a_machine_or_a_registry() -> None:
     """No file names a path of somebody's machine or the host of a package registry."""
     found = []

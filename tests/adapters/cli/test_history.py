@@ -19,7 +19,7 @@ from simulator.netfilter import Walker
 from simulator.symbolic.context import UNLIMITED
 from tests.support.cli.browser_pages import Browser
 from tests.support.cli.command_line import Run
-from tests.support.cli.event_logs import log_of
+from tests.support.eventlog.event_logs import log_of
 from tests.support.policies.issue_5671 import BAD, CHANGED, CLIENT, NODES, POLICY, STRANGER
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of

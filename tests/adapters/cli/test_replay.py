@@ -23,7 +23,7 @@ from engine.rulesets.digest import ruleset_digest
 from engine.state.fold import ClusterState
 from simulator.packets import parse_spec, pcap_writer
 from tests.support.cli.command_line import Run
-from tests.support.cli.event_logs import log_of
+from tests.support.eventlog.event_logs import log_of
 from tests.support.policies.issue_5671 import CLIENT, STRANGER
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, worlds_of

@@ -7,7 +7,7 @@ import pytest
 
 from adapters import wiring
 from tests.support.cli.command_line import Run
-from tests.support.cli.event_logs import damage
+from tests.support.eventlog.event_logs import damage
 from tests.support.policies.issue_5671 import BAD, CHANGED, CLIENT, POLICY, STRANGER
 
 PARTNER = STRANGER

@@ -1,16 +1,10 @@
 """The contract of :class:`engine.reconcile.log_interfaces.EventLog`, kept by the log in SQLite and by the one in memory."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.in_memory import MemoryLog
@@ -18,15 +12,12 @@ from adapters.eventlog.jsonl import branched, exported
 from adapters.eventlog.rows import LARGEST
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sources import LogSource
-from adapters.eventlog.sqlite import SqliteLog
-from adapters.system.clock import CountedIds, FixedClock, SystemIds
-from engine.errors import EventsCompacted, EventTooLarge, IdTaken, LogConflict, LogCorrupt, LogError, LogUnusable
+from adapters.system.clock import FixedClock, SystemIds
+from engine.errors import EventsCompacted, EventTooLarge, IdTaken, LogConflict, LogCorrupt, LogUnusable
 from engine.events import (
     BEGINNING,
     GENESIS,
     CompactedBase,
-    Event,
-    EventBody,
     EventMark,
     NodeDeleted,
     StoredEvent,
@@ -34,23 +25,10 @@ from engine.events import (
     deletion_of,
     timestamp,
 )
-from engine.events.outcomes import ApplyFailed, LogCompacted
+from engine.events.outcomes import LogCompacted
 from engine.reconcile.log_interfaces import EventLog
 from engine.state.fold import fold_bodies
-
-ID = "0192f0c1-2345-7678-9abc-def012345678"
-KINDS = ("memory", "sqlite")
-
-
-@contextmanager
-def empty(kind: str) -> Iterator[EventLog]:
-    """Give a log of a kind that is not there yet, with predictable times and ids."""
-    with TemporaryDirectory() as folder:
-        yield (
-            MemoryLog(FixedClock(), CountedIds())
-            if kind == "memory"
-            else SqliteLog(f"{folder}/log", FixedClock(), CountedIds())
-        )
+from tests.support.eventlog.both_logs import ID, KINDS, body, empty, filled, lose, tamper
 
 
 @pytest.fixture(params=KINDS)
@@ -65,44 +43,6 @@ def log(missing: EventLog) -> EventLog:
     """An empty log of each kind."""
     missing.append([], source="test", expected=0)
     return missing
-
-
-def body(number: int) -> EventBody:
-    """The body of an event; every third one is an outcome."""
-    return deletion_of("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
-
-
-def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
-    """Append events, two of them at a time at most, and return them."""
-    events: tuple[Event, ...] = ()
-    while len(events) < count:
-        some = [body(len(events) + number) for number in range(min(2, count - len(events)))]
-        events += log.append(some, source="tést", expected=len(events))
-    return events
-
-
-def tamper(log: EventLog, sequence: int, column: str, text: str) -> None:
-    """Change a column of an event behind a log's back."""
-    if isinstance(log, MemoryLog):
-        at = next(at for at, row in enumerate(log.stored) if row.sequence == sequence)
-        log.stored[at] = StoredEvent._make(
-            text.encode() if name == column else old for name, old in log.stored[at]._asdict().items()
-        )
-        return
-    with closing(sqlite3.connect(log.name, isolation_level=None)) as connection:
-        connection.execute("DROP TRIGGER no_update")
-        statement = f"UPDATE events SET {column} = ? WHERE sequence = ?"  # noqa: S608 - a name of this test
-        connection.execute(statement, (text, sequence))
-
-
-def lose(log: EventLog, sequence: int) -> None:
-    """Take an event away behind a log's back."""
-    if isinstance(log, MemoryLog):
-        log.stored = [row for row in log.stored if row.sequence != sequence]
-        return
-    with closing(sqlite3.connect(log.name, isolation_level=None)) as connection:
-        connection.execute("DROP TRIGGER no_delete")
-        connection.execute("DELETE FROM events WHERE sequence = ?", (sequence,))
 
 
 def test_missing_logs_are_made_by_appending_only(missing: EventLog) -> None:
@@ -369,96 +309,6 @@ def test_followers_hear_what_is_appended(log: EventLog) -> None:
             assert watch.told()
     except OSError:
         assert isinstance(log, MemoryLog)
-
-
-@dataclass(frozen=True)
-class Append:
-    """An append of so many events, whose expectation is off by so much, under one of two ids or none."""
-
-    count: int
-    off: int
-    known_by: str | None
-
-    def do(self, log: EventLog) -> object:
-        """Return what is appended."""
-        last = log.last_sequence() if log.exists else 0
-        bodies = [body(self.count + number) for number in range(self.count)]
-        return log.append(bodies, source="test", expected=last + self.off, known_by=self.known_by)
-
-
-@dataclass(frozen=True)
-class Compact:
-    """A compaction up to a sequence."""
-
-    until: int
-
-    def do(self, log: EventLog) -> object:
-        """Return how many events are gone."""
-        return compacted(log, self.until, None, "test")
-
-
-@dataclass(frozen=True)
-class Tamper:
-    """Another source of an event, if it is there."""
-
-    sequence: int
-
-    def do(self, log: EventLog) -> object:
-        """Change it once, where there is an event."""
-        if self.sequence in [row.sequence for row in log.rows()]:
-            tamper(log, self.sequence, "source", "x")
-        return None
-
-
-STEPS = st.one_of(
-    st.builds(Append, st.integers(0, 4), st.sampled_from((0, 0, 0, 0, 1, -1)), st.sampled_from((None, None, ID))),
-    st.builds(Compact, st.integers(0, 12)),
-)
-STORIES = st.tuples(st.lists(STEPS, max_size=6), st.lists(st.builds(Tamper, st.integers(1, 9)), max_size=1))
-
-
-def outcome(ask: Callable[[], object]) -> object:
-    """What is returned; or the error, without the name of the log."""
-    try:
-        return ask()
-    except LogError as error:
-        return type(error), {key: value for key, value in vars(error).items() if key != "path"}
-
-
-def seen(log: EventLog) -> list[object]:
-    """Everything that can be asked of a log."""
-    times = [FixedClock().now() + timedelta(seconds=number) for number in range(0, 20, 3)]
-    marks = [BEGINNING, *(EventMark(sequence, log.hash_at(sequence).decode()) for sequence in (2, 5) if log.exists)]
-    asks: list[Callable[[], object]] = [
-        lambda: log.exists,
-        log.last_sequence,
-        log.begun,
-        log.base,
-        log.verify,
-        log.verify_base,
-        lambda: list(log.hashes()),
-        lambda: Snapshots(log, interval=3).reached(),
-        *(partial(log.base, until) for until in (0, 3, 9)),
-        *(partial(lambda after, until: list(log.rows(after, until)), *some) for some in ((0, None), (2, 5), (7, None))),
-        *(
-            partial(lambda until: list(log.some(lambda kind, _: kind == b"node.deleted", until)), it)
-            for it in (4, None)
-        ),
-        *(partial(lambda mark: list(log.tail(mark)), mark) for mark in marks),
-        *(partial(log.sequence_at, time) for time in times),
-        *(partial(log.sequence_of, known) for known in (ID, "x")),
-    ]
-    return [outcome(ask) for ask in asks]
-
-
-@settings(max_examples=60)
-@given(STORIES)
-def test_both_logs_tell_the_same(story: tuple[list[Append | Compact], list[Tamper]]) -> None:
-    """Whatever was done to them: same results, same errors, and the same bytes of every row."""
-    with empty("memory") as one, empty("sqlite") as other:
-        for step in (*story[0], *story[1]):
-            assert outcome(partial(step.do, one)) == outcome(partial(step.do, other))
-            assert seen(one) == seen(other)
 
 
 def test_ids_are_never_given_twice(log: EventLog) -> None:

@@ -18,7 +18,7 @@ from engine.state.fold import ClusterState
 from simulator.analysis.blame import blame_history, packet_scope
 from simulator.netfilter import Verdict, Walker
 from simulator.packets import parse_spec
-from tests.support.cli.event_logs import damage, log_of
+from tests.support.eventlog.event_logs import damage, log_of
 from tests.support.policies.random_clusters import NODE
 from tests.support.policies.random_histories import history_of, packets_about, worlds_of
 from tests.support.seeds import examples

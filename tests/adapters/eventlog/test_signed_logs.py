@@ -2,10 +2,8 @@
 
 import io
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,121 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import wiring
 from adapters.cli import main
-from adapters.eventlog.checkpoints import keep
-from adapters.eventlog.compaction import SignatureCheck, compacted, judged
+from adapters.eventlog.compaction import SignatureCheck, compacted
 from adapters.eventlog.jsonl import branched, exported, imported
-from adapters.eventlog.signing import PublicKey, Signer, statement_of
+from adapters.eventlog.signing import statement_of
 from adapters.eventlog.snapshots import Snapshots, lines_of
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import FixedClock, SystemIds
 from engine.errors import LogCorrupt, NodewallError
-from engine.events import CompactedBase, EventMark, StoredEvent, canonical
+from engine.events import EventMark, canonical
 from engine.events.outcomes import LogCompacted
 from engine.state.fold import fold_bodies
+from tests.support.eventlog.signed_logs import UNTIL, SignedLog
 from tests.support.policies.random_histories import history_of, worlds_of
-
-UNTIL = 30
-"""An event behind the first policies."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A log with its key and its checkpoints, in a folder."""
-
-    folder: Path
-    log: SqliteLog
-
-    @classmethod
-    def of(cls, folder: Path, seed: str = "7") -> "Site":
-        """A log of more than 32 events that is signed at event 4 and at its end."""
-        log = SqliteLog(str(folder / "log"), FixedClock(), SystemIds())
-        log.append(history_of(worlds_of(seed, 3), seed)[:4], source="test", expected=0)
-        wiring.new_key(str(folder / "key"))
-        made = cls(folder, log)
-        made.sign()
-        rest = history_of(worlds_of(seed, 3), seed)[4:]
-        log.append(rest, source="test", expected=4)
-        made.sign()
-        assert log.last_sequence() > UNTIL + 2
-        return made
-
-    @property
-    def signer(self) -> Signer:
-        return wiring.signer(str(self.folder / "key"))
-
-    @property
-    def trust(self) -> PublicKey:
-        return wiring.trust(str(self.folder / "key.pub"))
-
-    @property
-    def checkpoints(self) -> Path:
-        return Path(f"{self.log.path}-checkpoints")
-
-    def sign(self) -> None:
-        """Keep a checkpoint of the newest event."""
-        last = self.log.last_sequence()
-        mark = EventMark(last, self.log.hash_at(last).decode())
-        keep(str(self.checkpoints), self.signer.checkpoint(mark, FixedClock().now()))
-
-    def compact(self) -> None:
-        """Compact the log as this version does."""
-        compacted(self.log, UNTIL, self.signer, "test")
-
-    def compact_as_before(self) -> None:
-        """Compact the log as before: the record says neither the time nor what it follows."""
-        rows = {row.sequence: row for row in self.log.rows()}
-        bodies = [row.said() for row in rows.values()][:UNTIL]
-        mark = EventMark(UNTIL, rows[UNTIL].hash.decode())
-        base = CompactedBase(mark, rows[UNTIL].time.decode(), lines_of(fold_bodies(bodies)))
-        body = LogCompacted(until=UNTIL, last=mark.hash, state=base.digest, events=UNTIL)
-        self.log.compact(base, self.signer.compaction(body), source="test", expected=len(rows))
-
-    def verified(self) -> SignatureCheck:
-        """What ``log verify --public-key`` does."""
-        self.log.verify()
-        return judged(self.log, self.trust, str(self.checkpoints))
-
-    def summary(self, column: str, value: str) -> None:
-        """Change what stands for the compacted events."""
-        with closing(sqlite3.connect(self.log.path, isolation_level=None)) as connection:
-            connection.execute(f"UPDATE summary SET {column} = ?", (value,))  # noqa: S608 - a constant of this test
-
-    def append(self, body: LogCompacted) -> None:
-        """Append a record, as anybody can who has the file."""
-        self.log.append([body], source="me", expected=self.log.last_sequence())
-
-    def record(self) -> LogCompacted:
-        """The first record of the log."""
-        return next(event.body for event in self.log.read() if isinstance(event.body, LogCompacted))
-
-    def forged(self) -> LogCompacted:
-        """An unsigned record that fits what the log begins with now."""
-        base = self.log.base()
-        return LogCompacted(until=base.mark.sequence, last=base.mark.hash, state=base.digest, events=UNTIL)
-
-    def rewrite(self, change: Callable[[StoredEvent], StoredEvent] = lambda row: row, until: int | None = None) -> None:
-        """Write the log anew up to an event, with every hash as it has to be."""
-        base, rows = self.log.base(), list(self.log.rows(until=until))
-        self.log.file.discard()
-        if base.mark.sequence:
-            self.log.begin_with(base)
-        previous = base.mark.hash.encode()
-        for row in map(change, rows):
-            new = row._replace(previous=previous)
-            previous = new.digest()
-            self.log.adopt([new._replace(hash=previous)], expected=row.sequence - 1)
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> SignedLog:
     """A log that is signed and not compacted."""
-    return Site.of(tmp_path)
+    return SignedLog.of(tmp_path)
 
 
-@pytest.fixture(params=[Site.compact, Site.compact_as_before], ids=["now", "before"])
-def short(site: Site, request: pytest.FixtureRequest) -> Site:
+@pytest.fixture(params=[SignedLog.compact, SignedLog.compact_as_before], ids=["now", "before"])
+def short(site: SignedLog, request: pytest.FixtureRequest) -> SignedLog:
     """A log that is signed and compacted, as now or as before."""
     request.param(site)
     return site
@@ -140,7 +46,7 @@ def without_policies(state: bytes) -> str:
     return "".join(line for line in lines if '"policy.declared"' not in line)
 
 
-def state_changed(site: Site) -> None:
+def state_changed(site: SignedLog) -> None:
     """The attack of the issue: the state changed, an unsigned record of it, a copy of the signed one behind it."""
     genuine = site.record()
     site.summary("state", without_policies(site.log.base().state))
@@ -148,7 +54,7 @@ def state_changed(site: Site) -> None:
     site.append(genuine)
 
 
-def state_changed_before_copy(site: Site) -> None:
+def state_changed_before_copy(site: SignedLog) -> None:
     """The same in the other order."""
     genuine = site.record()
     site.summary("state", without_policies(site.log.base().state))
@@ -156,7 +62,7 @@ def state_changed_before_copy(site: Site) -> None:
     site.append(site.forged())
 
 
-def signature_moved(site: Site) -> None:
+def signature_moved(site: SignedLog) -> None:
     """The signature of the genuine record on one with another state."""
     genuine = site.record()
     site.summary("state", without_policies(site.log.base().state))
@@ -165,7 +71,7 @@ def signature_moved(site: Site) -> None:
     site.append(site.forged().model_copy(update={"key": genuine.key, "signature": genuine.signature}))
 
 
-def record_of_another_log(site: Site) -> None:
+def record_of_another_log(site: SignedLog) -> None:
     """A record that the same key signed, of another log, with that log's beginning."""
     with TemporaryDirectory() as folder:
         other = SqliteLog(f"{folder}/log", FixedClock(), SystemIds())
@@ -182,7 +88,7 @@ STATE_ATTACKS = [state_changed, state_changed_before_copy, signature_moved, reco
 
 
 @pytest.mark.parametrize("attack", STATE_ATTACKS)
-def test_forged_state_fails_verification(short: Site, attack: Callable[[Site], None]) -> None:
+def test_forged_state_fails_verification(short: SignedLog, attack: Callable[[SignedLog], None]) -> None:
     """One record has to say what the log begins with, and be signed itself."""
     short.verified()
     attack(short)
@@ -191,12 +97,12 @@ def test_forged_state_fails_verification(short: Site, attack: Callable[[Site], N
         short.verified()
 
 
-def time_changed(site: Site) -> None:
+def time_changed(site: SignedLog) -> None:
     """The time changed, nothing else."""
     site.summary("time", "2001-01-01T00:00:00.000000Z")
 
 
-def time_changed_with_record(site: Site) -> None:
+def time_changed_with_record(site: SignedLog) -> None:
     """The time changed, an unsigned record with and without it, and a copy of the signed one."""
     genuine = site.record()
     site.summary("time", "2001-01-01T00:00:00.000000Z")
@@ -205,7 +111,7 @@ def time_changed_with_record(site: Site) -> None:
     site.append(genuine)
 
 
-def time_left_out(site: Site) -> None:
+def time_left_out(site: SignedLog) -> None:
     """The time changed, and the signed record without what it says of it."""
     genuine = site.record()
     site.summary("time", "2001-01-01T00:00:00.000000Z")
@@ -213,7 +119,7 @@ def time_left_out(site: Site) -> None:
 
 
 @pytest.mark.parametrize("attack", [time_changed, time_changed_with_record, time_left_out])
-def test_forged_time_fails_verification(site: Site, attack: Callable[[Site], None]) -> None:
+def test_forged_time_fails_verification(site: SignedLog, attack: Callable[[SignedLog], None]) -> None:
     """The time of the last compacted event is signed too."""
     site.compact()
     site.verified()
@@ -222,7 +128,7 @@ def test_forged_time_fails_verification(site: Site, attack: Callable[[Site], Non
         site.verified()
 
 
-def test_time_is_on_record_without_key(site: Site) -> None:
+def test_time_is_on_record_without_key(site: SignedLog) -> None:
     """``log verify`` without a key sees it as well, where no forged record was appended."""
     site.compact()
     time_changed(site)
@@ -230,7 +136,7 @@ def test_time_is_on_record_without_key(site: Site) -> None:
         site.log.verify()
 
 
-def test_copied_record_counts_for_nothing(site: Site) -> None:
+def test_copied_record_counts_for_nothing(site: SignedLog) -> None:
     """A genuine signed body at another sequence of a log written anew does not stand where it says."""
     site.compact()
     number, record = next((e.sequence, e.body) for e in site.log.read() if isinstance(e.body, LogCompacted))
@@ -241,7 +147,7 @@ def test_copied_record_counts_for_nothing(site: Site) -> None:
         site.verified()
 
 
-def test_rewritten_events_before_record_fail(site: Site) -> None:
+def test_rewritten_events_before_record_fail(site: SignedLog) -> None:
     """The record signs the event that it follows, so also no checkpoint has to reach behind the compacted events."""
     site.compact()
     lines = site.checkpoints.read_bytes().splitlines(keepends=True)
@@ -252,8 +158,10 @@ def test_rewritten_events_before_record_fail(site: Site) -> None:
         site.verified()
 
 
-@pytest.mark.parametrize("compact", [Site.compact, Site.compact_as_before, lambda _: None], ids=["now", "before", "no"])
-def test_rewritten_log_fails_verification(site: Site, compact: Callable[[Site], None]) -> None:
+@pytest.mark.parametrize(
+    "compact", [SignedLog.compact, SignedLog.compact_as_before, lambda _: None], ids=["now", "before", "no"]
+)
+def test_rewritten_log_fails_verification(site: SignedLog, compact: Callable[[SignedLog], None]) -> None:
     """A new chain of other events has none of the hashes that were signed."""
     compact(site)
     site.sign()
@@ -263,8 +171,10 @@ def test_rewritten_log_fails_verification(site: Site, compact: Callable[[Site], 
         site.verified()
 
 
-@pytest.mark.parametrize("compact", [Site.compact, Site.compact_as_before, lambda _: None], ids=["now", "before", "no"])
-def test_emptied_checkpoints_fail_verification(site: Site, compact: Callable[[Site], None]) -> None:
+@pytest.mark.parametrize(
+    "compact", [SignedLog.compact, SignedLog.compact_as_before, lambda _: None], ids=["now", "before", "no"]
+)
+def test_emptied_checkpoints_fail_verification(site: SignedLog, compact: Callable[[SignedLog], None]) -> None:
     """A key without one checkpoint proves nothing, and says so."""
     compact(site)
     site.checkpoints.write_bytes(b"")
@@ -275,7 +185,7 @@ def test_emptied_checkpoints_fail_verification(site: Site, compact: Callable[[Si
         site.verified()
 
 
-def test_checkpoint_of_empty_log_is_not_enough(site: Site) -> None:
+def test_checkpoint_of_empty_log_is_not_enough(site: SignedLog) -> None:
     """It is genuine, but vouches for no event."""
     mark = EventMark(0, "0" * 64)
     site.checkpoints.write_bytes(site.signer.checkpoint(mark, FixedClock().now()).line())
@@ -283,7 +193,7 @@ def test_checkpoint_of_empty_log_is_not_enough(site: Site) -> None:
         site.verified()
 
 
-def test_fewer_checkpoints_vouch_for_less(short: Site) -> None:
+def test_fewer_checkpoints_vouch_for_less(short: SignedLog) -> None:
     """Where the newest was removed the answer says how far signatures reach; a rewritten log before that fails."""
     lines = short.checkpoints.read_bytes().splitlines(keepends=True)
     last = short.log.last_sequence()
@@ -291,7 +201,7 @@ def test_fewer_checkpoints_vouch_for_less(short: Site) -> None:
     assert (short.verified().checkpoints, UNTIL <= short.verified().until < last) == (1, True)
 
 
-def test_shortened_log_fails_newest_checkpoint(short: Site) -> None:
+def test_shortened_log_fails_newest_checkpoint(short: SignedLog) -> None:
     """Events that were cut off are missed by a copy of the checkpoints that was kept elsewhere."""
     short.sign()
     copy = short.checkpoints.read_bytes()
@@ -302,7 +212,7 @@ def test_shortened_log_fails_newest_checkpoint(short: Site) -> None:
         short.verified()
 
 
-def test_older_compacted_log_stays_verified(site: Site) -> None:
+def test_older_compacted_log_stays_verified(site: SignedLog) -> None:
     """Its record has the fields that it had; what was signed of it is byte for byte the same."""
     site.compact_as_before()
     body = site.record()
@@ -324,9 +234,9 @@ def test_older_compacted_log_stays_verified(site: Site) -> None:
 
 
 @pytest.mark.parametrize("way", ["import", "branch"])
-def test_signatures_go_over_to_other_logs(short: Site, way: str) -> None:
+def test_signatures_go_over_to_other_logs(short: SignedLog, way: str) -> None:
     """Export and import, and branches, carry all that was signed."""
-    other = Site(short.folder, SqliteLog(str(short.folder / way), FixedClock(), SystemIds()))
+    other = SignedLog(short.folder, SqliteLog(str(short.folder / way), FixedClock(), SystemIds()))
     if way == "import":
         imported(other.log, io.BytesIO(b"".join(exported(short.log))), "dump")
     else:
@@ -337,10 +247,10 @@ def test_signatures_go_over_to_other_logs(short: Site, way: str) -> None:
 
 
 @pytest.mark.parametrize("attack", STATE_ATTACKS)
-def test_forged_export_fails_verification(short: Site, attack: Callable[[Site], None]) -> None:
+def test_forged_export_fails_verification(short: SignedLog, attack: Callable[[SignedLog], None]) -> None:
     """A forged beginning is none the better for a way through an export."""
     attack(short)
-    other = Site(short.folder, SqliteLog(str(short.folder / "other"), FixedClock(), SystemIds()))
+    other = SignedLog(short.folder, SqliteLog(str(short.folder / "other"), FixedClock(), SystemIds()))
     imported(other.log, io.BytesIO(b"".join(exported(short.log))), "dump")
     other.checkpoints.write_bytes(short.checkpoints.read_bytes())
     with pytest.raises(LogCorrupt, match=f"event {UNTIL} cannot be trusted"):
@@ -348,7 +258,7 @@ def test_forged_export_fails_verification(short: Site, attack: Callable[[Site], 
 
 
 @pytest.mark.parametrize("key", ["time", "state"])
-def test_forged_line_of_export_is_refused(site: Site, key: str) -> None:
+def test_forged_line_of_export_is_refused(site: SignedLog, key: str) -> None:
     """The line that a compacted log begins with, changed on the way."""
     site.compact()
     line, *rest = exported(site.log)
@@ -367,7 +277,7 @@ def plant(log: SqliteLog, sequence: int, digest: str) -> Snapshots:
 
 
 @pytest.mark.parametrize("at", [UNTIL, UNTIL + 1], ids=["at the beginning", "behind it"])
-def test_forged_kept_state_fails_verification(short: Site, at: int) -> None:
+def test_forged_kept_state_fails_verification(short: SignedLog, at: int) -> None:
     """A state beside the log that its events do not lead to would be used by every command."""
     snapshots = plant(short.log, at, short.log.hash_at(at).decode())
     assert not snapshots.reached(at)[0].nodes
@@ -375,14 +285,14 @@ def test_forged_kept_state_fails_verification(short: Site, at: int) -> None:
         short.verified()
 
 
-def test_genuine_kept_states_pass_verification(short: Site) -> None:
+def test_genuine_kept_states_pass_verification(short: SignedLog) -> None:
     """Those that nodewall writes are what their events lead to."""
     Snapshots(short.log, interval=2).reached()
     assert any(short.log.snapshots.folder.iterdir())
     short.verified()
 
 
-def test_kept_state_of_no_event_is_ignored(site: Site) -> None:
+def test_kept_state_of_no_event_is_ignored(site: SignedLog) -> None:
     """One without a hash fits no event, the first state and compacted ones included."""
     for sequence in (0, UNTIL - 1, 10**6):
         snapshots = plant(site.log, sequence, "")
@@ -392,7 +302,7 @@ def test_kept_state_of_no_event_is_ignored(site: Site) -> None:
     assert Snapshots(site.log).reached(UNTIL)[0].nodes
 
 
-def test_compaction_ignores_kept_states(site: Site) -> None:
+def test_compaction_ignores_kept_states(site: SignedLog) -> None:
     """What is signed comes from events alone, not from a file that somebody may have changed."""
     plant(site.log, UNTIL, site.log.hash_at(UNTIL).decode())
     site.compact()
@@ -404,7 +314,7 @@ def test_compaction_ignores_kept_states(site: Site) -> None:
 def test_no_changed_byte_passes(seed: int, column: str, data: st.DataObject) -> None:
     """Whatever byte of the beginning is changed, with any forged records behind it."""
     with TemporaryDirectory() as folder:
-        site = Site.of(Path(folder), str(seed))
+        site = SignedLog.of(Path(folder), str(seed))
         site.compact()
         genuine, base = site.record(), site.log.base()
         text = base.time if column == "time" else base.state.decode()
@@ -419,7 +329,7 @@ def test_no_changed_byte_passes(seed: int, column: str, data: st.DataObject) -> 
             site.verified()
 
 
-def test_command_says_that_nothing_is_signed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_says_that_nothing_is_signed(site: SignedLog, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 1, in JSON too."""
     site.checkpoints.write_bytes(b"")
     words = ["log", "verify", "--log", site.log.path, "--public-key", str(site.folder / "key.pub"), "-o", "json"]

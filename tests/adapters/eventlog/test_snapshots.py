@@ -18,7 +18,7 @@ from engine.events.outcomes import ApplyFailed, ApplyProposed, DriftRepaired, Fa
 from engine.objects import key_of
 from engine.objects.config import Configuration
 from engine.state.fold import fold_bodies, snapshot_events
-from tests.support.cli.event_logs import damage, log_of
+from tests.support.eventlog.event_logs import damage, log_of
 from tests.support.policies.object_strategies import clusters
 
 NODES = st.sampled_from(["n1", "n2"])

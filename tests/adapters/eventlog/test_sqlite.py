@@ -314,7 +314,7 @@ def test_clocks_tell_aware_times() -> None:
 def test_whenever_a_writer_is_killed_every_acknowledged_event_is_there(tmp_path: Path, how: tuple[str, ...]) -> None:
     """None is lost and none is torn, and the next writer goes on; also where it was about to compact the log."""
     count = 1000 if SOAK else 100
-    command = [sys.executable, "-m", "tests.support.cli.killed_writers", str(tmp_path / "log"), str(count), *how]
+    command = [sys.executable, "-m", "tests.support.eventlog.killed_writers", str(tmp_path / "log"), str(count), *how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{count} writers killed")
