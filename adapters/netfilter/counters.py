@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from adapters.netfilter.backend_name import BackendName
+from adapters.netfilter.iptables import saved
 from adapters.system.process import Runner
 from engine.rulesets.model import Family
 from engine.rulesets.ownership import CHAIN_PREFIX, SET_PREFIX, owner_of, owner_of_member
@@ -44,15 +45,14 @@ def counted(runner: Runner, backend: BackendName) -> tuple[RuleCount, ...]:
         KernelRefused: a tool failed.
         ToolMissing: a tool is not installed.
     """
-    programs = {family: f"{FAMILY_TOOL[family]}-{backend}-save" for family in Family}
-    saved = {family: runner.run([program, "--counters"]).or_refused(program) for family, program in programs.items()}
-    return counts(saved, runner.run(["ipset", "save"]).or_refused("ipset"))
+    rules = {family: saved(runner, f"{FAMILY_TOOL[family]}-{backend}-save", "--counters") for family in Family}
+    return counts(rules, saved(runner, "ipset", "save"))
 
 
-def counts(saved: Mapping[Family, str], sets: str) -> tuple[RuleCount, ...]:
+def counts(rules: Mapping[Family, str], sets: str) -> tuple[RuleCount, ...]:
     """Sum the counters of each policy rule in the output of ``iptables-save --counters`` and ``ipset save``."""
     sums: dict[tuple[Family, str, str], tuple[int, int]] = {}
-    for owner, packets, octets in chain(_by_rules(saved), _by_members(sets)):
+    for owner, packets, octets in chain(_by_rules(rules), _by_members(sets)):
         before = sums.get(owner, (0, 0))
         sums[owner] = before[0] + packets, before[1] + octets
     return tuple(RuleCount(*owner, *sums[owner]) for owner in sorted(sums))
@@ -61,8 +61,8 @@ def counts(saved: Mapping[Family, str], sets: str) -> tuple[RuleCount, ...]:
 _Counted = tuple[tuple[Family, str, str], int, int]
 
 
-def _by_rules(saved: Mapping[Family, str]) -> Iterator[_Counted]:
-    for family, text in saved.items():
+def _by_rules(rules: Mapping[Family, str]) -> Iterator[_Counted]:
+    for family, text in rules.items():
         for packets, octets, rest in _RULE.findall(text):
             if (owner := _owner(tokens(rest, FAMILY_TOOL[family], 0))) is not None:
                 yield (family, *owner), int(packets), int(octets)

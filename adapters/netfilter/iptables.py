@@ -25,6 +25,9 @@ from engine.rulesets.text.steps import portable, render_step
 _LOCK_SECONDS = "10"  # time that iptables-legacy waits for the xtables lock
 _LOCKED = "holding the xtables lock"
 _LINE = re.compile(r"line:? (\d+)")
+_SET_GONE = re.compile(r"Set with index \d+ in kernel doesn't exist")
+_SET_IN_USE = "Set cannot be destroyed: it is in use by a kernel component"
+_ATTEMPTS = 100  # runs of a program that another program disturbs; each takes about 4 ms
 _CHANGING = re.compile(r"^#.*\n|(?<=^:)(\S+ \S+) \[[0-9:]+\]$", re.MULTILINE)
 """Parts of the output of iptables-save that change each time: comments with times, and policy counters."""
 
@@ -67,7 +70,7 @@ class IptablesBackend:
     def tables(self, family: Family) -> tuple[Table, ...]:
         """Return the tables of one family."""
         program = f"{FAMILY_TOOL[family]}-{self.name}-save"
-        text = without_counters(self._run(Command((program,))).out)
+        text = without_counters(saved(self.runner, program))
         return self._read(program, text, lambda: parse_tables(text, program, family))
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
@@ -76,7 +79,7 @@ class IptablesBackend:
         Raises:
             KernelRefused: there is no set with that name.
         """
-        text = without_counts(self._run(Command(("ipset", "save", *([name] if name else [])))).out)
+        text = without_counts(saved(self.runner, "ipset", "save", *([name] if name else [])))
         if name:
             return parse_sets(text)
         return self._read("ipset", text, lambda: tuple(sorted(parse_sets(text))))
@@ -88,12 +91,21 @@ class IptablesBackend:
         return Command((f"{step.tool}-{self.name}-restore", *self._variant.options), render_step(portable(step)))
 
     def run(self, step: Step) -> None:
-        """Run one step as one process; raise ``KernelRefused`` if it fails."""
+        """Run one step as one process; raise ``KernelRefused`` if it fails.
+
+        A set cannot be destroyed while another program lists or saves it, so the rest of the step is then run again.
+        """
         command = self.render(step)
         finished = self.runner.run(command.words, command.text)
+        for _ in range(_ATTEMPTS):
+            if not (finished.status and _SET_IN_USE in finished.err):
+                break
+            command = Command(command.words, _from_offending_line(finished.err, command.text))
+            finished = self.runner.run(command.words, command.text)
         if finished.status:
             # Errors quote the text that users see, not the portable text for older releases.
-            raise refusal(Command(command.words, render_step(step)), finished)
+            shown = command.text if step.tool is Tool.IPSET else render_step(step)
+            raise refusal(Command(command.words, shown), finished)
 
     def _read(self, program: str, text: str, parse: Callable[[], T]) -> T:
         known = self._known.get(program)
@@ -103,11 +115,25 @@ class IptablesBackend:
         self._known[program] = (text, found)
         return found
 
-    def _run(self, command: Command) -> FinishedProcess:
-        finished = self.runner.run(command.words, command.text)
-        if finished.status:
-            raise refusal(command, finished)
-        return finished
+
+def saved(runner: Runner, *words: str) -> str:
+    """Return the output of a ``save`` program.
+
+    iptables-legacy-save takes no lock: it reads the rules, then asks for the name of each set in them. It fails if
+    another program removed a rule and its set in between, and is then run again.
+
+    Raises:
+        KernelRefused: the program failed.
+        ToolMissing: the program is not installed, or lacked a privilege.
+    """
+    finished = runner.run(words)
+    for _ in range(_ATTEMPTS):
+        if not (finished.status and _SET_GONE.search(finished.err)):
+            break
+        finished = runner.run(words)
+    if finished.status:
+        raise refusal(Command(words), finished)
+    return finished.out
 
 
 def refusal(command: Command, finished: FinishedProcess) -> KernelRefused:
@@ -124,10 +150,15 @@ def refusal(command: Command, finished: FinishedProcess) -> KernelRefused:
 
 def offending_line(words: str, text: str) -> str:
     """Return the input line whose number is in a tool's error message, or an empty string."""
+    return next(iter(_from_offending_line(words, text).splitlines()), "")
+
+
+def _from_offending_line(words: str, text: str) -> str:
+    """Return the part of the input that a tool did not carry out: from the line in its error message to the end."""
     found = _LINE.search(words)
-    lines = text.splitlines()
+    lines = text.splitlines(keepends=True)
     number = int(found[1]) if found else 0
-    return lines[number - 1] if 0 < number <= len(lines) else ""
+    return "".join(lines[number - 1 :]) if number > 0 else ""
 
 
 def without_counters(text: str) -> str:

@@ -213,3 +213,50 @@ def test_an_offending_line_is_of_the_input(words: str, text: str) -> None:
     """Whatever a tool says, the line is one of its input, or none."""
     assert offending_line(words, text) in {"", *text.splitlines()}
     assert offending_line(f"error in line {len(text.splitlines())}", text) == (text.splitlines() or [""])[-1]
+
+
+GONE = FinishedProcess(2, "*filter\n", "ip6tables-save v1.8.9 (legacy): Set with index 15 in kernel doesn't exist.\n")
+
+
+def test_save_that_lost_a_set_is_repeated() -> None:
+    """iptables-legacy-save fails when another program destroys a set of a rule that it has read."""
+    answers = iter([GONE, GONE, FinishedProcess(out=ONE)])
+    kernel = choose_backend(ScriptedRunner(lambda _words, _stdin: next(answers)), BackendName.LEGACY)
+
+    (table,) = kernel.tables(Family.IPV6)
+
+    assert [len(chain.rules) for chain in table.chains] == [1]
+
+
+def test_save_that_never_ends_well_is_refused() -> None:
+    """Another program that destroys sets all the time is an error in the end."""
+    runner = ScriptedRunner(lambda _words, _stdin: GONE)
+
+    with pytest.raises(KernelRefused, match="index 15"):
+        choose_backend(runner, BackendName.LEGACY).tables(Family.IPV6)
+    assert 1 < len(runner.ran) < 200
+
+
+DESTROY = next(step for step in make_plan(diff(WANTED, Ruleset())).steps if step.tool is Tool.IPSET)
+IN_USE = 'ipset v7.17: Error in line 2: Set cannot be destroyed: it is in use by a kernel component (at: "destroy x")\n'
+
+
+def test_set_in_use_is_destroyed_later() -> None:
+    """What ipset has done is not done again."""
+    answers = iter([FinishedProcess(1, "", IN_USE), FinishedProcess()])
+    runner = ScriptedRunner(lambda _words, _stdin: next(answers))
+
+    choose_backend(runner, BackendName.NFT).run(DESTROY)
+
+    first, second = (ran.stdin.splitlines() for ran in runner.ran)
+    assert len(first) == 2
+    assert second == first[1:]
+
+
+def test_set_in_use_for_good_is_refused() -> None:
+    """A rule of another program can hold a set for ever; the error quotes the set."""
+    runner = ScriptedRunner(lambda _words, _stdin: FinishedProcess(1, "", IN_USE.replace("line 2", "line 1")))
+
+    with pytest.raises(KernelRefused, match="in use") as found:
+        choose_backend(runner, BackendName.NFT).run(DESTROY)
+    assert found.value.offending == render_step(DESTROY).splitlines()[0]

@@ -10,6 +10,7 @@ import pytest
 from adapters.cli import main
 from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import ToolBackend, choose_backend
+from adapters.netfilter.iptables import saved
 from adapters.system.process import SystemRunner
 from engine.objects import ClusterObject
 from engine.policy.resolve import resolve
@@ -93,6 +94,8 @@ class NodeUnderTest:
         if tool.startswith("ip") and "tables" in tool:
             name, _, end = tool.partition("-")
             tool = "-".join(filter(None, (name, self.backend, end)))
+        if tool.endswith("-save"):
+            return saved(self.runner, tool, *rest)
         return self.runner.run([tool, *rest], stdin).or_refused(tool)
 
     def texts(self) -> dict[str, list[str]]:
