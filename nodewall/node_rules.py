@@ -1,7 +1,8 @@
-"""Rules of one node, compiled or read from text, and questions about them.
+"""Public API for the rules of one node: the verdict on a packet, and a search of all packets that get a verdict.
 
-Input: a compiled node, or files of ``iptables-save``, ``ip6tables-save`` and ``ipset save``. Output: values of
-:mod:`nodewall.results`. Raises :class:`engine.errors.Refused` for input that does not parse.
+Input: rules compiled from a cluster state, or files of ``iptables-save``, ``ip6tables-save`` and ``ipset save``.
+Output: `NodeRules` (`CompiledNode` if compiled), whose answers are values of :mod:`nodewall.results`. Raises
+:class:`engine.errors.Refused` for input that does not parse, and for rules that refer to a missing chain or set.
 """
 
 from dataclasses import dataclass, field, fields

@@ -1,8 +1,8 @@
-"""Plan of a node: the compiled rules, the kernel changes that lead to them, the proof, and the changed packets.
+"""Makes the plan of a node: compiled rules, kernel operations, proof, and the packets whose verdict changes.
 
-Input are a selection and access to the node. `plan` shows the result; `apply` asks with it before it goes on. The rules
-are compiled once, when the target is made. Errors: ``Refused`` and ``UnknownNode`` of the selection, ``KernelError``
-of the node.
+Input: a :class:`Selection` (cluster state and node name) and a :class:`NodeAccess` (kernel and host facts). Output: a
+:class:`Planned`. ``nodewall plan`` prints it; ``nodewall apply`` shows it and asks for consent. The rules are compiled
+once, in :meth:`ApplyTarget.of`. Raises ``Refused`` and ``UnknownNode`` for the selection, ``KernelError`` for the node.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,9 @@
-"""Simulation of packets against a selection's rules, and what its policies say of the same packets.
+"""Simulates packets against the rules that the user selected, and explains what the policies say about them.
 
-Input are a selection, packets and where they are judged; output are answers, one for each packet, as they are asked
-for. Errors: ``Refused`` for options that contradict each other and for packets that a whole path cannot begin with.
+Input: a :class:`Selection` (compiled policies, rule text or the rules in the kernel), packets, and the hook, or all
+hooks on the packet's path. Output: an iterator of one :class:`Evaluation` per packet; `oracle_of` explains a packet
+by policies alone. Raises ``Refused`` for options that contradict each other. With all hooks it also refuses a packet
+with a connection state other than NEW, because states there follow from earlier packets.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
-"""Passes a verified state and new event bodies from the recorder to the agent in the same process.
+"""In-memory handoff from the recorder, which appends cluster changes to the log, to the agent in the same process.
 
-The recorder puts values in; :class:`adapters.eventlog.sources.LogSource` takes each of them once. It then need not
-fold or parse again what the recorder has just folded or appended. All values are immutable, so threads share one copy
-of the cluster state. No function raises.
+The recorder stores the cluster state that it computed from the log, and the bodies of the events that it appends, in a
+:class:`Handoff`. :class:`adapters.eventlog.sources.LogSource` takes each of them once, so the agent neither computes
+the state nor parses the events again. All values are immutable, so that threads can share them. No function raises.
 """
 
 from collections.abc import Iterable

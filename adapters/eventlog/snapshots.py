@@ -1,8 +1,9 @@
-"""Snapshots of folded cluster states, stored beside a log so that a read folds only the events after the nearest one.
+"""Snapshots of the cluster state at certain events of a log, so that a read applies only the events after the last one.
 
-Input: a log. Output: a ``ClusterState`` and the ``EventMark`` of its last event. A snapshot holds the shortest list of
-event bodies that leads to the state, compressed by zlib, with the hash of its event. A snapshot that is damaged or
-does not fit the log is ignored; the next read that passes its event writes it again.
+Input: a log, and optionally the sequence number to read up to. Output: the ``ClusterState`` there and the ``EventMark``
+of its last event. A snapshot is written every `INTERVAL` events; it holds the shortest list of event bodies that leads
+to the state, compressed by zlib, with the hash of its event. A snapshot that is damaged or does not fit the log is
+ignored; a later read that computes that state again replaces it.
 
 Raises ``LogError`` where the log cannot be read or verified.
 """

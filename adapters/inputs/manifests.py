@@ -1,7 +1,7 @@
-"""Reads Kubernetes manifests: finds files, parses them, and collects every fault of all of them.
+"""Reads Kubernetes manifests: finds the files, parses them, and reports the faults of all files together.
 
 Input: paths and stdin, YAML or JSON, several documents per file, ``List`` objects. Output: objects with their source
-positions. :mod:`engine.state.admission` checks them against each other and against the cluster.
+positions, and the faults. :mod:`engine.state.admission` checks the objects against each other and the cluster.
 """
 
 import errno

@@ -1,6 +1,7 @@
-"""Writes a Node's reports to the API server: at once for changes of status, rarely for mere counts.
+"""Writes a Node's status reports (NodeFirewall objects) to the API server.
 
-Input: NodeFirewall documents. Errors of the API server are logged and retried with backoff.
+Input: NodeFirewall documents. It writes a change of status at once and a change of packet counters seldom. It logs
+errors of the API server and retries with backoff.
 """
 
 import asyncio

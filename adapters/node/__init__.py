@@ -1,1 +1,1 @@
-"""The agent of a node and what it works with."""
+"""The agent of one Node, and its parts: drift check, commit-confirm, kill switch, node lock, support bundle and others."""

@@ -1,7 +1,7 @@
 """Watches a file for changes with inotify(7).
 
-Input: a path. Output: a descriptor that becomes readable after a write to that file, or to one whose name begins
-with it.
+Input: a path. Output: a :class:`FileWatch`, whose descriptor becomes readable when the file may have changed. Files in
+the same folder whose names begin with its name count too, because SQLite writes to ``NAME-wal`` beside the database.
 """
 
 import os

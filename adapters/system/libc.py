@@ -1,4 +1,7 @@
-"""C library bindings for system calls that Python's standard library lacks."""
+"""The C library, loaded with ctypes for system calls that Python's standard library lacks, such as those of inotify(7).
+
+`LIBC` is the library; `last_error` returns the errno of the last failed call as an ``OSError``.
+"""
 
 import ctypes
 import os

@@ -1,7 +1,9 @@
-"""Runs programs; no other module starts programs for nodewall's own work.
+"""Runs external programs such as iptables-restore and ipset; nodewall itself starts programs only through this module.
 
-Input: a list of words and stdin text. Output: exit status and output, or `ToolMissing`. No shell is used; environment
-and current folder are fixed. nsenter(1) enters a network namespace in about 1 ms, a third of ``ip netns exec``.
+Input: the program with its arguments, and stdin text. Output: a :class:`FinishedProcess` with exit status and output.
+Raises `ToolMissing` if a program or namespace is missing, `KernelRefused` if a program does not start or does not end
+in time. No shell is used; current folder and environment are fixed, except ``XTABLES_LOCKFILE``. nsenter(1) enters a
+network namespace in about 1 ms, a third of ``ip netns exec``.
 """
 
 import os

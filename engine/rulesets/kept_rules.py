@@ -1,6 +1,6 @@
-"""Rules that two versions of a chain have in common, as a longest common subsequence of their canonical forms.
+"""Finds the rules that a change of a chain can leave in place: a longest common subsequence of canonical rules.
 
-Input are the rules of a chain before and after, output the pairs of places of those that stay.
+Input: the rules of the chain before and after. Output: pairs of indices (before, after) of the rules in common.
 
 Source: Hunt and Szymanski, Communications of the ACM 20, 1977.
 """

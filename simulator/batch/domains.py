@@ -1,7 +1,8 @@
-"""Domains of packet fields: the distinct values that a ruleset must be evaluated for.
+"""Domains of packet fields: the values of a field that the batch engine must tell apart.
 
-Fields with few values are listed value by value as packets bring them, up to `MOST_VALUES`; other fields use ranges.
-`ColumnValues` maps a column to its distinct values.
+For fields with few values, such as protocol, flags or interface, a domain lists the values seen in the packets, up to
+`MOST_VALUES`. Other fields, such as addresses and ports, use ranges. `ColumnValues` holds a packet column with its
+distinct values.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Parser of relations such as ``tcp[tcpflags] & tcp-syn != 0``: a field, optionally masked, compared with a number.
+"""Parser of pcap-filter(7) comparisons, such as ``tcp[tcpflags] & tcp-syn != 0``: a field, a mask, and a number.
 
-Input is a `Cursor`, output an `Expression`. Constant arithmetic uses 32 bits, as in libpcap. Raises `WordsRefused` for
-text that is not a relation, or for a relation that no iptables match can express.
+Input: a `Cursor` at a position in the expression's text. Output: an `Expression`. Constant arithmetic uses 32 bits, as
+in libpcap. Raises `WordsRefused` for text that is not a comparison, or for one that no iptables match can express.
 """
 
 import re

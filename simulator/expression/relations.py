@@ -1,8 +1,8 @@
-"""Conversion of relations, such as ``tcp[tcpflags] & tcp-syn != 0``, to EXPR leaves.
+"""Converts pcap-filter(7) comparisons, such as ``tcp[tcpflags] & tcp-syn != 0``, to expressions of iptables matches.
 
-`FIELDS` maps each field that iptables can match to a function from a `Relation` to an `Expression`. These raise
-`NeverTrueError` if no packet can match and `UnsupportedRelationError` if iptables has no match for the relation. As in
-libpcap, brackets after ``icmp`` or a protocol with ports imply IPv4, and fragments after the first never match.
+`FIELDS` maps each field that iptables can match to a function from a `Relation` to an `Expression`. The functions raise
+`NeverTrueError` if no packet can match and `UnsupportedRelationError` if iptables has no match for the comparison. As
+in libpcap, ``icmp[...]``, ``tcp[...]`` and the like imply IPv4, and fragments after the first never match.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,9 +1,9 @@
-"""Lockout guard: refuses plans that close a lifeline, break an invariant or have unsafe intermediate states.
+"""Lockout guard: refuses plans that make a lifeline unreachable, break an invariant or have unsafe intermediate states.
 
-`LockoutGuard.judge` takes the rulesets before and after a plan and its `IntermediateState` values; it returns a
-`PlanProof`. An intermediate state is unsafe if a packet gets a verdict there that is neither its old nor its new one.
-The proof covers all packets and includes the host's own rules. Raises `Refused` for an invalid ruleset and
-`WitnessMismatch` if the packet simulator contradicts the proof.
+A lifeline is a rule for traffic that must stay accepted. `LockoutGuard.judge` takes the rulesets before and after a
+plan and its `IntermediateState` values; it returns a `PlanProof`. An intermediate state is unsafe if a packet gets a
+verdict there that is neither its old nor its new one. The proof covers all packets and includes the host's own rules.
+Raises `Refused` for an invalid ruleset and `WitnessMismatch` if the packet simulator contradicts the proof.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Definition of a match: its three evaluations beside each other.
+"""Base types for iptables matches: each match is defined once, for all three engines of the simulator.
 
-The walker evaluates a match on one packet, the batch engine asks at breakpoints, the symbolic engine takes a condition
-on all packets at once. Each definition has all three, or names the reason why there is none.
+A definition has a check of one packet (for the walker), breakpoints, which are the field values where its result may
+change (for the batch engine), and a `Formula` (for the symbolic engine). Where one of the last two is missing, the
+definition gives the reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Conditions on the fields of a packet, as a tree: the vocabulary of the symbolic evaluation of matches.
+"""Boolean formulas over packet fields, as a tree: the symbolic engine describes each match by one.
 
-Nodes are compared by identity, so a caller that needs the same condition twice keeps the first one. Nothing here
-imports numpy at run time, as walks of single packets need not wait for it.
+Leaves are ranges, names, masked bits, and conditions that the fields do not decide. Formulas compare by identity, so
+callers must reuse an object for the results about it to be reused. numpy is not imported at run time, because it is
+slow to load and simulation of single packets does not need it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,8 @@
-"""Breakpoints of sets: whatever their type, what they hold changes only where a member begins or ends."""
+"""Breakpoints of ipsets for the batch engine: the field values at which membership in a set may change.
+
+Input: the name of a set, and a `BreakpointContext` with all sets. Output: the ranges of addresses, ports and ICMP types
+that its members name, also through ``list:set``; between their ends, membership by that field is constant.
+"""
 
 import re
 from collections.abc import Iterator

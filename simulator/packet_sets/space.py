@@ -1,8 +1,8 @@
-"""Packet space: the variables for each packet field, and exact packet sets as functions of them.
+"""Packet space: encodes the fields of a packet as BDD variables, and sets of packets as BDDs over them.
 
-`PacketSpace.of` needs all conditions in advance, because they determine which values must be distinguished. `function`
-turns a `Formula` into a packet set and raises `KeyError` for a condition that was not declared. Rulesets are unknown to
-this module.
+`PacketSpace.of` takes an address family and all conditions in advance, because they determine which values must be
+distinguished. `PacketSpace.function` turns a `Formula` into the set of packets that satisfy it, and raises `KeyError`
+for a condition that was not declared. This module does not depend on rulesets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,6 +1,7 @@
-"""Conditions of rules: what their matches ask, put together and kept, so that equal rules share one.
+"""Builds and caches the condition of a rule for the symbolic engine: the conjunction of the conditions of its matches.
 
-What a match means is defined in `simulator.matches`.
+Input: the matches of a rule and the sets that they refer to. Output: a `Formula`; rules with equal matches and sets get
+the same object. :mod:`simulator.matches` defines the condition of a single match.
 """
 
 from collections.abc import Mapping, Sequence

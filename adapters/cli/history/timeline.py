@@ -1,4 +1,7 @@
-"""Renders the entries of a node's timeline as JSON and text."""
+"""Renders a node's timeline as JSON and text: per event of the log, its outcome and the verdicts that it changed.
+
+Input: :class:`TimelineEntry` and :class:`TimelineVerdict` values. Output: dictionaries, or lines of text.
+"""
 
 from collections.abc import Iterator, Sequence
 

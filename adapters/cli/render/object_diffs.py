@@ -1,7 +1,7 @@
-"""Renders the difference between two versions of an object, as JSON values and as patch-like lines.
+"""Renders the changed fields of a Kubernetes object between two events, as JSON values and as patch-like lines.
 
-Input: an :class:`ObjectDiff`. Output: a dictionary with a path and values per changed field, or one line per field,
-which shortens values above 100 characters.
+Input: an :class:`ObjectDiff`. Output: a dictionary with path, old and new value per changed field, or one line per
+field. A new or deleted object gives one line. In lines, values longer than 100 characters are cut.
 """
 
 import json

@@ -1,14 +1,15 @@
 """Optimised layout: arranges policy rules so that a packet meets few kernel rules, however many policies exist.
 
-Input: `UnitWithSet` values in evaluation order and a `ChainPlace`. Output: `OptimisedLayout`. Errors:
-`LayoutLimitExceeded`.
+Input: `UnitWithSet` values (parts of policy rules with their address sets) in evaluation order, and a `ChainPlace`
+(address family, chain name prefix, source or destination side). Output: `OptimisedLayout` (rules, chains and sets).
+Raises `LayoutLimitExceeded` if the layout would be too large or take too long.
 
 Three computations at compile time replace work per packet:
 
 - a search tree of chains finds the rules for a port (:mod:`engine.compiler.optimised.port_tree`);
 - disjoint sets find the first matching rule for an address (:mod:`engine.compiler.optimised.set_merging`);
-- subtraction removes addresses that earlier any-protocol rules decide (:mod:`engine.compiler.optimised.subtraction`),
-  so that all any-protocol rules can come last.
+- subtraction (:mod:`engine.compiler.optimised.subtraction`) removes addresses that earlier rules without a protocol
+  match decide, so that all such rules can come last.
 
 `LayoutCache` keeps intermediate results, so that a small change costs little; the output never depends on the cache.
 

@@ -1,6 +1,7 @@
-"""Canonical sets: family named, create options sorted and without defaults, elements in one spelling.
+"""Canonical form of ipsets, so that two sets with the same meaning compare as equal.
 
-Members keep their order, which is the kernel's business, and their flags.
+Input: an :class:`IpSet`. Output: the set with explicit family, with create options sorted and without defaults, and
+with elements in one notation. The order and the options of members (such as ``nomatch``) are kept.
 
 Source: ipset(8), and what ``ipset save`` of ipset 7.17 to 7.24 prints.
 """

@@ -1,7 +1,8 @@
-"""``nodewall demo``: plays the policy of Antrea issue 5671, from its manifest to real connections, on both backends.
+"""``nodewall demo``: applies the policy of Antrea issue 5671 and tests it with real connections.
 
-Runs in scratch network namespaces inside a user namespace, and changes nothing else. Output: a table of policy,
-simulator and kernel verdicts; exit code 1 where they disagree.
+It does so with iptables-nft and with iptables-legacy, in scratch network namespaces inside a user namespace, so the
+host's rules stay unchanged. Output: each command with its result, then a table of policy, simulator and kernel
+verdicts; exit code 1 where they disagree.
 """
 
 import shlex
