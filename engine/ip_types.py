@@ -1,6 +1,6 @@
-"""IP address types shared by all packages.
+"""Type names for IP addresses and networks of either family, shared by all packages.
 
-Names for the standard library's address and network classes of both families.
+They stand for the classes of Python's ``ipaddress`` module.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network

@@ -1,4 +1,4 @@
-"""Python API of nodewall: load manifests, a log or a dump; compile; judge packets; search, diff and prove.
+"""Python API of nodewall: load manifests, an event log or saved rules; compile, simulate, search, compare and prove.
 
 The names in ``__all__`` follow semantic versioning; every other module of this distribution is internal. Importing
 this module loads nothing else: each name is imported at its first use. Errors are subclasses of :class:`NodewallError`.

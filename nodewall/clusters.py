@@ -1,4 +1,4 @@
-"""Cluster states from manifests or an event log, and the rules that they compile to.
+"""Public API for cluster states: loads them from manifests or an event log, and compiles the rules of a node.
 
 Input: paths. Output: :class:`Cluster`. Raises :class:`engine.errors.Refused` for input that does not parse and
 :class:`engine.errors.LogError` for a log that cannot be verified.

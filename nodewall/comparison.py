@@ -1,6 +1,6 @@
-"""Differences between two rulesets, and proofs of invariants, for all packets.
+"""Public API for two rulesets: the packets whose verdict differs, and proofs of invariants, for all packets.
 
-Input: :class:`nodewall.node_rules.NodeRules`. Output: values of :mod:`nodewall.results`. Raises
+Input: :class:`nodewall.node_rules.NodeRules`, the rules of a node. Output: values of :mod:`nodewall.results`. Raises
 :class:`engine.errors.Refused` for invariants that do not parse.
 """
 

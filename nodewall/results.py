@@ -1,7 +1,7 @@
-"""Frozen values that the Python API takes and returns.
+"""Result values of the Python API, such as a verdict or a verdict change; all are immutable.
 
-Packets in them are text in the words of ``nodewall simulate --packet``, so that each can be judged again. Counts are
-numbers of packet headers. Invalid names raise :class:`engine.errors.Refused`.
+Packets in them are text in the form of ``nodewall simulate --packet``, so that they can be simulated again. Counts are
+numbers of packet headers. Raises :class:`engine.errors.Refused` for a name of a hook or verdict that does not exist.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Model of netfilter: computes verdicts of packets and packet sets against any iptables, ipset or nftables ruleset.
+"""Model of netfilter: computes what any iptables or ipset ruleset does to one packet, or to all packets.
 
-The ruleset may come from any tool. Kernel behaviour that the model does not cover is an assumption named in the answer.
+The ruleset may come from any tool. The answer names kernel behaviour that the model does not cover as an assumption.
 """

@@ -1,7 +1,7 @@
-"""Evaluation context beyond rules and packet: the node's addresses and routes, connections, and rule memory.
+"""Everything besides rules and packet that a verdict can depend on: addresses, routes, connections and counters.
 
-`Host` answers routing questions. `MatchMemory` holds the counters of stateful rules (``limit``, ``recent``, ``-j SET``)
-for one sequence of packets. `PacketContext` bundles both with a `ConnectionLookup`. Sources: the kernel's
+`Host` holds the node's addresses and routes. `MatchMemory` holds the counters of stateful rules (``limit``, ``recent``,
+``-j SET``) for one sequence of packets. `PacketContext` bundles both with a `ConnectionLookup`. Sources: the kernel's
 ``inet_select_addr`` and ``__mkroute_output``, and RFC 6724.
 """
 

@@ -1,1 +1,1 @@
-"""The agent of one Node, and its parts: drift check, commit-confirm, kill switch, node lock, support bundle and others."""
+"""The agent of one Node, with its parts: drift check, commit-confirm, kill switch, node lock, support bundle."""

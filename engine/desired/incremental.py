@@ -1,8 +1,8 @@
-"""Keeps the desired ruleset of one node up to date, event by event.
+"""Updates the desired ruleset of one node after each event, without compiling everything again.
 
 Input: a `ClusterState` and `EventBody` values. Output: a new `Derivation` per event, which always equals the result of
 :func:`engine.desired.full.desired_ruleset` on the same state. Only what depends on the event is recomputed. A
-`Derivation` is immutable, so earlier ones stay valid. Errors: those of `desired`.
+`Derivation` is immutable, so earlier ones stay valid. Raises `UnknownNode` and `Refused`, as the full compilation does.
 """
 
 from collections.abc import Iterable, Mapping

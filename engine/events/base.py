@@ -1,4 +1,4 @@
-"""Base model of all event bodies: frozen, no extra fields, with a schema version.
+"""Base class of all event bodies: an immutable pydantic model without extra fields, with a schema version.
 
 Every body in :mod:`engine.events.types` and :mod:`engine.events.outcomes` derives from `BaseEventBody`.
 """

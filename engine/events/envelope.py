@@ -1,7 +1,7 @@
-"""Event envelope and hash chain.
+"""Event envelope (sequence, time, id, source) and the hash chain that links each event to the previous one.
 
-`Event` wraps an `EventBody` with sequence, time, id and source, and links it to the previous event by SHA-256.
-`chain_fault` checks one link. Bodies are hashed as canonical JSON (:mod:`engine.events.codec`).
+Input: an `EventBody`, the body of an event. Output: an `Event`, linked to the previous one by SHA-256. `chain_fault`
+checks one link. The hash covers the body as canonical JSON (:mod:`engine.events.codec`).
 """
 
 import hashlib

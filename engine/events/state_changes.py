@@ -1,8 +1,8 @@
-"""Effects of events on a cluster state: the place that an event writes, and the values there before and after.
+"""Describes which value of the cluster state an event changes, with the values before and after.
 
-A place is a kind and a key. Kinds are those of objects, and five more for what a state knows besides objects. Input:
-event bodies. Output: :class:`Assignment` from the body alone, :class:`StateChange` with the value of before, which
-:func:`engine.state.fold.effect_of` adds. Nothing here raises.
+A value is found by a kind and a key, such as kind Pod and key ``default/web``. Besides objects, a state has five more
+kinds, such as outcomes of applies. Input: event bodies. Output: an :class:`Assignment` from the body alone; or a
+:class:`StateChange`, to which :func:`engine.state.fold.effect_of` adds the previous value. No function raises.
 """
 
 from dataclasses import dataclass

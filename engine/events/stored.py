@@ -1,7 +1,7 @@
-"""Stored form of a log: rows, marks of single events, and the state that stands for compacted events.
+"""Events in the form in which a log stores them: rows of text, positions, and the state that replaces compacted events.
 
-The hash of an event covers the text as it is stored, of whatever version it is, so a row verifies itself without being
-parsed. Output: :class:`engine.events.Event` and bodies; errors: ``ValueError`` where the text holds none.
+The hash of an event covers the stored text, of whatever schema version, so a row can be verified without parsing it.
+Output: :class:`engine.events.Event` and its body. Raises ``ValueError`` for text that holds no event.
 """
 
 import hashlib

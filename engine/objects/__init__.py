@@ -1,7 +1,7 @@
-"""Objects that operators declare and clusters report, as pydantic models in the shape of their manifests.
+"""Kubernetes and Antrea objects, and nodewall's configuration, as pydantic models in the shape of their manifests.
 
-Fields that nodewall knows but does not support yet are :data:`Unsupported` and are refused, so that a policy is never
-enforced in part. Core objects (Node, Pod, …) keep only the few fields that nodewall reads. Errors:
+Policies that use a field which nodewall does not support are refused (:data:`Unsupported`), so that no policy is
+enforced in part. Core objects, such as Node and Pod, keep only the fields that nodewall reads. Raises
 ``pydantic.ValidationError``, converted by :mod:`engine.validation_errors`.
 
 Sources: Antrea's ``crd.antrea.io/v1beta1`` ClusterNetworkPolicy, Tier and ClusterGroup; Kubernetes' ``v1`` Node,

@@ -1,8 +1,8 @@
-"""Base models and field types of all objects: frozen models, names, labels, CIDRs, metadata and label selectors.
+"""Base classes and field types of all objects: names, labels, CIDRs, metadata and label selectors.
 
-`DeclaredModel` refuses unknown fields; `ObservedModel` ignores them, because Kubernetes owns the object.
-`CrossFieldModel` adds checks across fields and reports them together with the faults of single fields. Field names are
-Kubernetes' camelCase. Source: Kubernetes API conventions; labels and names as in :mod:`engine.objects.selectors`.
+`DeclaredModel` (objects that users write) refuses unknown fields; `ObservedModel` (objects that Kubernetes owns)
+ignores them. `CrossFieldModel` adds checks across fields and reports them together with the faults of single fields.
+Field names are Kubernetes' camelCase. Source: Kubernetes API conventions.
 """
 
 import re

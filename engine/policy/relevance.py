@@ -1,8 +1,9 @@
-"""Filters a history of events to those that can affect the verdicts of some packets.
+"""Removes from a history the events that cannot affect the verdicts of given packets, so that blame reads fewer events.
 
-Input: `PacketScope` values (packets of a node) and `EventBody` values. Output: the same event, a deletion, or None. The
-filter is conservative: dropped events have no effect, kept events may have none. A Pod or Node is dropped if it has no
-address among the packets' peers. A policy is dropped if no rule can match their direction, protocol, port and address.
+Input: `PacketScope` values (packets of a node) and `EventBody` values. Output: the same event, a deletion, or None for
+an event without effect. The filter is conservative: it may keep an event without effect, but never removes another.
+A Pod or Node is dropped if it has no address among the packets' peers. A policy is dropped if no rule can match the
+packets' direction, protocol, port and address.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
-"""Interfaces (protocols) of the engine to the outside: clock, ids, event log, kernel, verifier and stopwatch.
+"""Interfaces (protocols) that adapters implement for the engine: clock, ids, kernel backend, verifier and stopwatch.
 
-:mod:`adapters` implements each protocol and ships a fake of it. Methods document their errors; `Command` and
-`PlanProof` are the values that they exchange.
+:mod:`adapters` implements each one and ships a fake of it. The docstring of a method names its errors. `Command` is the
+command line of a tool; `PlanProof` is the result of a verifier.
 """
 
 from collections.abc import Sequence

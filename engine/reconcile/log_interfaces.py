@@ -1,6 +1,7 @@
-"""Interfaces of event logs, split by role so that each consumer takes the least it needs.
+"""Interfaces of event logs, one for each use (read, append, take snapshots, …), so that a consumer takes only its part.
 
-Adapters implement `EventLog`, which has all roles. Errors: `LogError` and its subclasses, `EventsCompacted`.
+:mod:`adapters.eventlog` implements all of them in `EventLog`. Raises `LogError` and its subclasses; `EventsCompacted`
+for events that a compaction has replaced.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,9 +1,9 @@
 """Isolates the policy rules that made a restore fail, by bisection, so that the rest can be applied.
 
 Input: the `KernelRefused` error, the `Plan` and the desired `Ruleset`. Output: `RefusedRules`, with the refused rules
-and the sets that the kernel cannot destroy. Tools may name the offending line, or only the end of their input. In the
-second case, rules are tested in an unreferenced chain with empty sets, so no packet is affected. Errors: `KernelError`
-if a test cannot be undone.
+and the sets that the kernel cannot destroy. If the tool names the line of the fault, that rule is refused. Otherwise
+the rules are tested in a chain that no rule jumps to, so no packet is affected. Raises `KernelError` if a test cannot
+be undone.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,4 @@
-"""Rulesets as values: model, text formats, diff, plan, intermediate states and digest."""
+"""Rulesets of iptables and ipset as values: model, text formats, diff, plan, intermediate states and digest.
+
+Everything here is free of policies: it also handles rulesets that other programs wrote.
+"""

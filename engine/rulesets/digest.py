@@ -1,6 +1,7 @@
-"""By which hash outcomes tell what is in force: the SHA-256 of a ruleset's text, kept up part by part.
+"""SHA-256 digest of a ruleset's text, by which an outcome event records the rules that were applied.
 
-Input are compiled rulesets, which are in canonical form (:mod:`engine.rulesets.canonical`), so the text needs no other.
+Input: compiled rulesets, which are in canonical form already. Output: a hexadecimal digest. The hash of each part is
+cached, so that a small change costs little.
 """
 
 import hashlib

@@ -1,5 +1,5 @@
-"""Cluster state: folded from events, plus admission checks and field-level diffs of objects.
+"""State of the cluster: computed from events, with the checks before an event is recorded.
 
-``fold`` computes `ClusterState` from events, ``admission`` decides which events a submission gives, and ``object_diff``
-shows what an event changes.
+``fold`` computes `ClusterState` from events, ``admission`` checks submitted objects and makes events of them, and
+``object_diff`` shows the fields that an event changes.
 """

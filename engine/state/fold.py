@@ -1,7 +1,8 @@
-"""The state of a cluster as events leave it: ``effect_of`` and ``evolve`` for one event, ``fold`` for many.
+"""Computes the state of a cluster from its events: ``effect_of`` and ``evolve`` for one event, ``fold`` for many.
 
-States are persistent values: evolving one leaves it readable, so every past state and every what-if costs only what
-differs. Nothing here judges whether an event should have been recorded; :mod:`engine.state.admission` does, before.
+Input: a :class:`ClusterState` and event bodies. Output: a new :class:`ClusterState`. States are persistent values:
+earlier states stay readable, and a new one shares everything that did not change. Events are not checked here;
+:mod:`engine.state.admission` checks them before they are recorded.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,1 +1,1 @@
-"""Status of policies per node and per cluster, node reports, and the replay check of recorded outcomes."""
+"""Status of policies on one node and in the cluster, reports of nodes, and the check of recorded outcomes by replay."""

@@ -1,7 +1,7 @@
-"""Attribution of decisions to policy rules in the optimised layout, where one kernel rule serves several policy rules.
+"""Names the policy rule that decides about a packet in the optimised layout, where several share a kernel rule.
 
-Both layouts give every packet the same verdict. So the rule that decides in the linear layout is the exact one among
-the merged rules. `Attribution.of` takes an `Evaluation` and returns one with that rule's comment.
+In the linear layout every policy rule has a kernel rule of its own, and the verdicts are equal. So the rule that
+decides there is the policy rule. `Attribution.of` takes an `Evaluation` and returns one with that rule's comment.
 """
 
 from dataclasses import replace

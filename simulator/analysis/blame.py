@@ -1,7 +1,7 @@
 """Blame for one packet: the last two events that changed its verdict.
 
-`blame_history` folds a history of event bodies and compiles the ruleset after each relevant event. A `Walker`
-evaluates the packets with each ruleset. The result is one `BlameResult` per packet.
+Input: the event bodies of a history, a node and packets. Output: one `BlameResult` per packet. `blame_history` compiles
+the ruleset after each relevant event and evaluates the packets with it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

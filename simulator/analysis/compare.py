@@ -1,7 +1,8 @@
 """Comparison of two rulesets: all packets whose verdict differs, grouped by old and new deciding rule.
 
-`compare` returns `VerdictChange` values with a header count, an example packet and a summary. It raises `Refused` for
-an invalid ruleset, `NoProof` if the budget is exceeded, and `WitnessMismatch` if the packet simulator disagrees.
+Input: two rulesets and a `Budget`. `compare` returns `VerdictChange` values with a header count, an example packet and
+a summary. It raises `Refused` for an invalid ruleset, `NoProof` if the budget is exceeded, and `WitnessMismatch` if
+the simulator of single packets disagrees.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,6 +1,7 @@
-"""Invariants: statements that all packets of an expression are accepted, or that none is, at a hook.
+"""Invariants: rules of a configuration such as "no packet from the Internet reaches port 22 at INPUT".
 
-`simulator.analysis.prove` proves them; `simulator.guard` refuses plans that break them.
+A `ParsedInvariant` says that a hook accepts all packets of an expression, or none of them.
+`simulator.analysis.prove` proves it, and `simulator.guard` refuses plans that break it.
 """
 
 from dataclasses import dataclass

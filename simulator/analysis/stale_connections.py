@@ -1,8 +1,8 @@
-"""Known connections of a node that its policies would no longer admit.
+"""Finds tracked connections of a node that its policies no longer admit.
 
-Rules accept packets of an existing connection before any policy rule. So a forbidden connection lives until its entry
-leaves the kernel's table. `no_longer_admitted` takes `TrackedFlow` values and returns the forbidden ones. Reading the
-kernel's table is the caller's task.
+The rules accept packets of an existing connection before any policy rule. So a connection that is now forbidden lives
+until its entry leaves the kernel's connection table. `no_longer_admitted` takes the connections of that table as
+`TrackedFlow` values and returns the forbidden ones.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

@@ -1,7 +1,7 @@
-"""Confirmation of symbolic results: the packet simulator evaluates each example packet again.
+"""Confirms results of the symbolic engine: evaluates each example packet again with the simulator of single packets.
 
-No result is shown without it. Unmodelled matches get the answers that the example assumes, in a copy of the ruleset
-with the same rule numbers. Raises `WitnessMismatch` if the packet simulator disagrees.
+Input: an example packet, the expected verdict and the ruleset. No result is shown without this check. Unmodelled
+matches get the answers that the example assumes. Raises `WitnessMismatch` if the two engines disagree.
 """
 
 from collections import deque

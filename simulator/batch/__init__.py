@@ -1,7 +1,8 @@
-"""Batch evaluation: verdicts for millions of packets at once, equal to those of the `Walker`.
+"""Batch engine: verdicts for millions of packets at once, equal to those of the simulator of single packets (`Walker`).
 
-Packets are numpy columns (`Columns`). For each match of a ruleset, the evaluator finds the packets it holds for by
-calling the match itself, so no match is implemented twice. Packets that columns cannot decide go to the `Walker`.
+Input: packets as numpy columns (`Columns`), one array per field. For each match of a ruleset, the engine calls the
+match itself to find the packets that it matches, so no match is implemented twice. Packets that columns cannot
+describe go to the `Walker`.
 """
 
 from simulator.batch.columns import Columns, columns_of

@@ -1,8 +1,8 @@
-"""Classes of field values, and the bit tables built from them.
+"""Builds the bit tables with which the batch engine finds the rule that a packet matches.
 
-Values that belong to the same boxes form one class; fields with few classes share a table. `BitmapBuilder` collects the
-constraints of each box and returns tables; `ValueClassifier` maps packets to classes. Source: Recursive Flow
-Classification, Gupta and McKeown, 1999.
+A box is a region of packets, such as those that a rule matches. Field values that lie in the same boxes form one class.
+`BitmapBuilder` takes the conditions of each box and returns tables; `ValueClassifier` returns the class of each packet.
+Source: Recursive Flow Classification, Gupta and McKeown, 1999.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Packets as numpy columns, one array per field: the input of batch evaluation.
+"""Packets as numpy columns, one array per field: the input of the batch engine.
 
-`columns_of` converts `Packet` values to `Columns`, one for each family.
+`columns_of` converts `Packet` values to `Columns`, one for each address family.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Breakpoints of a match by the kind of field, in order: what each field with a range of values is divided by."""
+"""Breakpoints of a match, sorted and grouped by kind of field, as the batch engine divides the range of a field.
+
+Input: the breakpoints that a match declares (:mod:`simulator.matches.breakpoints`). Output: sorted edge values.
+"""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""Batch evaluator: verdicts of packet columns at a hook, for all packets at once.
+"""Batch evaluator: computes the verdicts of packet columns at a hook, for all packets at once.
 
 `BatchEvaluator.judge` takes `Columns` and returns `BatchVerdicts`. It raises `Refused` if the ruleset lacks a set or
-chain or has a loop. Packets that columns cannot decide are evaluated by the `Walker`.
+chain or has a loop. Packets that columns cannot describe are evaluated by the `Walker`.
 """
 
 from collections.abc import Mapping, Sequence

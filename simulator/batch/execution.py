@@ -1,7 +1,7 @@
-"""Execution of a table's box layout for a block of packets, one box per packet and step.
+"""Executes the rules of a table for a block of packets, one matching rule per packet and step.
 
-`run` updates a `BatchExecution` with the result of one `BoxLayout`. Packets that need the `Walker` are marked and leave
-the block.
+Input: a `BoxLayout`, in which each rule is a box (a region of packets). `run` updates a `BatchExecution` with the
+results. Packets that need the `Walker` are marked and leave the block.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""Regions of a match: the packets it holds for, found by evaluating the match itself.
+"""Finds the packets that a match matches, by evaluating the match itself.
 
-`RegionFinder` passes a packet whose fields are hidden. When the match reads a field, it is evaluated again for each
-value of that field that can make a difference. So the result is complete, and no match is implemented twice. A match
-with too many combinations is left to the `Walker`.
+`RegionFinder` calls the match with a packet whose fields are hidden. When the match reads a field, it is called again
+for each value of that field that can make a difference. So the result is complete, and no match is implemented twice.
+A match with too many combinations is left to the `Walker`.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

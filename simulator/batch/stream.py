@@ -1,7 +1,8 @@
-"""Evaluation of a packet stream, in batches or one by one, whichever is faster.
+"""Evaluates a stream of packets, in batches or one by one, whichever is faster.
 
-`answers` yields an `Evaluation` per `Packet` in order; `judged_wires` takes IP bytes and yields verdict columns. Memory
-use does not grow with the stream. Both raise `Refused` if the ruleset lacks a set or chain or has a loop.
+`answers` yields an `Evaluation` per `Packet` in order; `judged_wires` takes the bytes of IP packets and yields verdict
+columns. Memory use does not grow with the stream. Both raise `Refused` if the ruleset lacks a set or chain or has a
+loop.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,7 @@
-"""Parser of IP bytes into packet columns, for many packets at once.
+"""Parser from the bytes of IP packets to packet columns, for many packets at once.
 
 `columns_of_wires` returns `WireColumns`. It parses plain packets only: complete headers, no IPv4 options, no extension
-headers, no fragments. `simulator.packets.from_wire` parses all others and is the reference for the results.
+headers, no fragments. `simulator.packets.from_wire` parses all others; tests compare both.
 """
 
 import struct

@@ -1,7 +1,8 @@
-"""SCTP state machine of connection tracking: chunks and verification tags move an `Association` between states.
+"""SCTP state machine of connection tracking: which state an association has after each packet.
 
-Input is a `Packet` with known bytes; a packet without them is always valid. The states, the transition table and the
-timeouts are those of the kernel's nf_conntrack_proto_sctp.c. Source of the tag checks: RFC 9260, section 8.5.
+Input: an `Association` and a `Packet` with known bytes; a packet without them is always valid. Output: the next state.
+States, transitions and timeouts are those of the kernel's nf_conntrack_proto_sctp.c. Source of the checks of
+verification tags: RFC 9260, section 8.5.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """EXPR, the packet filter language: pcap-filter(7) with extensions, limited to what netfilter can match.
 
-`parse` turns text into an `Expression` and raises `WordsRefused`; `expression_text` does the reverse; `holds`
-evaluates one packet. The leaves are iptables matches, so `simulator.matches` alone defines their meaning.
+`parse` turns text into an `Expression` and raises `WordsRefused`; `expression_text` turns it back; `holds` says
+whether a packet matches. The smallest parts of an expression are iptables matches of `simulator.matches`.
 """
 
 from simulator.expression.ast import (

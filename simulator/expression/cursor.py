@@ -1,6 +1,6 @@
-"""Reading position in an EXPR text, with token matching, error positions and a nesting limit.
+"""Reading position in the text of an EXPR, with which the parsers read tokens and report faults.
 
-All errors are `WordsRefused` with the text, the position and what was expected.
+It limits the nesting. All errors are `WordsRefused` with the text, the position and what was expected.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Constructors of EXPR leaves: each returns a `Leaf` with matches in the words of iptables-save.
+"""Builds the leaves of an EXPR, its smallest conditions: a `Leaf` holds iptables matches in words of iptables-save.
 
-The parser and the relations of EXPR use them; `simulator.expression.unparse` does the reverse. Source: iptables(8) and
-iptables-extensions(8).
+Input: values such as a network or a port. :mod:`simulator.expression.unparse` turns a leaf back into text. Source:
+iptables(8) and iptables-extensions(8).
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Recursive-descent parser of EXPR, the syntax of pcap-filter(7) with extensions.
 
 `parse` turns text into an `Expression` or raises `WordsRefused` with the position of the fault. ``and`` and ``or`` have
-the same precedence and associate to the left; ``not`` binds tighter. Keywords apply to the ids after them, until a
-primitive without an id. A group in parentheses restores the keywords from before it.
+the same precedence and associate to the left; ``not`` binds tighter. A keyword such as ``src`` applies to all values
+after it, until the next keyword. A group in parentheses restores the keywords from before it.
 """
 
 import re

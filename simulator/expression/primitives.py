@@ -1,8 +1,8 @@
-"""Parser of EXPR ids: addresses, networks, ports, protocols, interfaces, connection states and marks.
+"""Parser of EXPR values: addresses, networks, ports, protocols, interfaces, connection states and marks.
 
-`Qualifiers` holds the keywords before an id; `Qualifiers.read` parses the id into an `Expression` and raises
-`WordsRefused`. Keywords carry over to the next id: ``tcp port 22 or 80`` means ``tcp port 22 or tcp port 80``. Source:
-pcap-filter(7).
+`Qualifiers` holds the keywords before a value; `Qualifiers.read` parses the value into an `Expression` and raises
+`WordsRefused`. Keywords apply to the next value too: ``tcp port 22 or 80`` means ``tcp port 22 or tcp port 80``.
+Source: pcap-filter(7).
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Writer of expressions: turns an `Expression` back into EXPR text that parses to the same expression.
+"""Turns an `Expression` into EXPR text that parses to the same expression.
 
-Raises `KeyError` for a leaf whose matches no EXPR primitive produces.
+Raises `KeyError` for a leaf with matches that no EXPR can produce.
 """
 
 from collections.abc import Callable, Mapping

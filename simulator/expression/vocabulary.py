@@ -1,7 +1,7 @@
-"""Words of pcap-filter(7): protocols, services, constants, and the words refused with a reason.
+"""Words of pcap-filter(7): protocols, services, constants, and words that are refused with a reason.
 
-Numbers are IANA's. The machine's own /etc/services and /etc/protocols are not read, so an expression means the same on
-every machine.
+Numbers are IANA's. Nothing is read from /etc/services or /etc/protocols, so an expression means the same on every
+machine.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Lifeline rules as packet conditions: the traffic that each rule admits, and the replies to it.
+"""Converts lifeline rules to packet conditions: the traffic that each rule admits, and the replies to it.
 
-`lifelines_of` turns each `CompletedRule` into two `Lifeline` values, one for each direction. TCP, UDP and SCTP replies
-swap source and destination; other protocols have no reply condition.
+Input: `CompletedRule` values, rules for traffic that must stay possible. Output: two `Lifeline` values for each, one
+per direction. TCP, UDP and SCTP replies swap source and destination; other protocols have no reply condition.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,9 +1,8 @@
-"""Registry of iptables matches: from the words of a rule to its checks on packets, breakpoints and conditions.
+"""Registry of iptables matches: one definition per match, with an evaluation for each of the three engines.
 
-Each option of a module, or each module whose options belong together, is defined in one place with its evaluations for
-the walker, the batch engine and the symbolic engine. A match that is not in the registry, or whose words are not
-understood, is opaque: its check returns None, and the walker names what is assumed. This package does not know chains
-and verdicts. Source: iptables-extensions(8).
+Input: the words of a rule. Output: a check of one packet (for the walker), breakpoints (for the batch engine), and a
+condition on all packets (for the symbolic engine). A match that is not registered, or whose words are not understood,
+is opaque: its check returns None, and the answer names the assumption. Source: iptables-extensions(8).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

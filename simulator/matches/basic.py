@@ -1,4 +1,4 @@
-"""Options of every rule: addresses, interfaces, protocol, fragment.
+"""Definitions of the options that every rule has: addresses, interfaces, protocol, fragment.
 
 Source: iptables(8), PARAMETERS; ``ip_packet_match`` and ``ip6_packet_match`` of the kernel.
 """

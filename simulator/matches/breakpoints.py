@@ -1,7 +1,7 @@
-"""Values at which the truth of a match can change: the vocabulary of the batch evaluation of matches.
+"""Breakpoints: types for the field values at which the result of a match can change.
 
-Between two breakpoints of a field the truth stays the same, so asking the match at each of them tells all. A breakpoint
-too many does no harm.
+The batch engine evaluates a match once between two breakpoints of a field, because the result is constant there. An
+extra breakpoint costs time, but never changes a result.
 """
 
 from collections.abc import Callable, Iterable, Mapping

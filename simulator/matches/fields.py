@@ -1,4 +1,4 @@
-"""Matches on single packet fields: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
+"""Definitions of matches on a packet field: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
 
 The parsers of their values raise `ValueError`. Source: iptables-extensions(8).
 """

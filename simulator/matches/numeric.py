@@ -1,4 +1,8 @@
-"""Matches on one number of a packet: three evaluations made from one reading of the words."""
+"""Builds the definition of a match on one number of a packet, such as ``--ttl-gt 5``, for all three engines.
+
+Input: a reader of the field and a parser of the option's words. Output: a definition with a check, breakpoints and a
+condition, all of them from the same parsed numbers.
+"""
 
 from collections.abc import Callable, Iterable
 

@@ -1,6 +1,6 @@
-"""Packet simulator: the verdict of a ruleset for one packet, with the rules that led to it.
+"""Simulator of single packets: the verdict of a ruleset for one packet, with the rules that led to it.
 
-The walk follows Linux: tables in the kernel's hook order; ``jump``, ``goto`` and ``RETURN`` as in iptables(8). An
+The evaluation follows Linux: tables in the kernel's hook order; ``jump``, ``goto`` and ``RETURN`` as in iptables(8). An
 unmodelled match is assumed not to match, an unmodelled target not to act. The `Evaluation` names every such assumption.
 """
 

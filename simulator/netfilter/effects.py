@@ -1,4 +1,7 @@
-"""Effect of a target, for the walker, the batch engine and the symbolic engine beside each other."""
+"""Types for the effect of a target, such as ACCEPT or MARK, with one evaluation for each of the three engines.
+
+:mod:`simulator.netfilter.targets` defines an effect per target; walker, batch engine and symbolic engine evaluate it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

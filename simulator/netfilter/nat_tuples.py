@@ -1,5 +1,6 @@
-"""Choice of the tuple that address translation gives a connection: free, and as close to the wanted range as possible.
+"""Chooses the addresses and ports that network address translation gives a connection.
 
+Like the kernel, it takes a tuple that no other connection uses, as close as possible to the original one.
 `NatBinding.bound` rewrites a `Packet` for a `NatRange`. Source: ``get_unique_tuple`` and
 ``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core.
 """

@@ -1,8 +1,8 @@
-"""Program of a ruleset: chains and rules of one family, with jumps, sets and faults resolved once for all engines.
+"""Program: the chains and rules of one family, prepared once for all three engines.
 
-Input is a ruleset, output its chains. The walker and the batch engine take the checks of a rule, the symbolic engine
-takes its matches and its effect. Rules are made ready when an engine first comes to their chain, as most rulesets have
-many chains that no packet meets.
+Input: a ruleset. Output: chains with resolved jumps and sets, and the faults found. The walker and the batch engine use
+the check of a rule; the symbolic engine uses its matches and its effect. A rule is prepared when an engine first needs
+its chain, because most rulesets have many chains that no packet reaches.
 """
 
 from collections.abc import Iterator, Mapping

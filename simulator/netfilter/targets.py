@@ -1,6 +1,6 @@
-"""Registry of targets: what each does to a packet and to the walk, for all three engines.
+"""Registry of targets: the effect of each target on a packet and on the evaluation, for all three engines.
 
-Input is a rule's target, output its effect. Source: iptables-extensions(8), TARGET EXTENSIONS.
+Input: the target of a rule. Output: its effect. Source: iptables-extensions(8), TARGET EXTENSIONS.
 """
 
 from collections.abc import Callable, Mapping

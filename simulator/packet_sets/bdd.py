@@ -1,7 +1,7 @@
-"""Boolean functions as binary decision diagrams; the only module that imports the BDD library.
+"""Boolean functions as binary decision diagrams (BDDs); the only module that imports the BDD library.
 
 Functions of one `Bdd` are combined with ``&``, ``|``, ``^`` and ``~``; equal functions compare equal. The variable
-order is the order of creation. `within_limits` turns an exceeded node limit into `NoProof`.
+order is the order of creation. `within_limits` raises `NoProof` if the diagrams exceed a number of nodes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

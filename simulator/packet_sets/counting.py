@@ -1,6 +1,6 @@
-"""Questions about a packet set: number of headers, an example packet, and the values of a field.
+"""Counts the headers in a packet set, and returns an example packet or the values of a field.
 
-Input is a `PacketSpace` and a set from it. `example` prefers ordinary packets, such as a first TCP packet between
+Input: a `PacketSpace` and a set from it. `example` prefers ordinary packets, such as a first TCP packet between
 documentation addresses, and returns None for an empty set. `count` counts distinct headers: addresses, protocol, ports
 or ICMP type and code.
 """

@@ -1,7 +1,7 @@
-"""Packet fields that rules can match: their order, their value ranges, and when they are present.
+"""Fields of a packet that rules can match, with their value ranges, in the variable order of the decision diagrams.
 
-`fields` returns them for a family in the variable order of the diagrams. Measurements chose the order: interfaces, then
-addresses (which separate chains), then the fields that rules within one chain match.
+`fields` returns them for an address family. Measurements chose the order: interfaces, then addresses (which separate
+chains), then the fields that rules within one chain match.
 """
 
 from collections.abc import Mapping

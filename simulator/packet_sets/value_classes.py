@@ -1,8 +1,8 @@
-"""Classes of field values that no condition distinguishes.
+"""Groups the values of a field into classes that no condition distinguishes, which keeps decision diagrams small.
 
 A set of 100,000 addresses splits the address range into hundreds of thousands of ranges. But if conditions refer to
-only a few sets, there are few distinct classes, and diagrams over class numbers stay small. `partition` computes the
-`ValuePartition` of a value range for given `Within` conditions.
+only a few sets, there are few distinct classes, and diagrams over class numbers stay small. `partition` takes a value
+range and `Within` conditions and returns a `ValuePartition`.
 """
 
 from bisect import bisect_left, bisect_right

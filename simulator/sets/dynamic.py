@@ -1,7 +1,7 @@
-"""Mutable state of one set during a packet sequence: members added, deleted, counted and expired.
+"""State of one set during a sequence of packets: members added, deleted, counted and expired.
 
-`DynamicSet` overlays `SetChanges` on a `StaticSet`. `find` looks a `LookupKey` up and counts; `add` and `remove` are
-the changes of the ``SET`` target. Source: the kernel's ip_set_hash_gen.h, ip_set_bitmap_gen.h and
+`DynamicSet` holds the changes to a `StaticSet`, the set as saved. `find` looks a `LookupKey` up and counts; `add` and
+`remove` are the changes of the ``SET`` target. Source: the kernel's ip_set_hash_gen.h, ip_set_bitmap_gen.h and
 ip_set_bitmap_ipmac.c.
 """
 

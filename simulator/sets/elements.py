@@ -1,7 +1,7 @@
-"""Parser of one dimension of a set member, from the text of ``ipset save`` or ``ipset add`` to numbers.
+"""Parser of one part of a set member, such as the address or the port, from ipset text to numbers.
 
-`alternatives` yields an `Element` for each value that the text covers. All parsers raise `ValueError` for text that
-does not fit. Source: ipset(8).
+`alternatives` yields an `Element` for each value that the text covers, as ``ipset save`` and ``ipset add`` write it.
+All parsers raise `ValueError` for text that does not fit. Source: ipset(8).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,8 +1,7 @@
-"""Symbolic evaluation: the verdict of a ruleset for all packets at once, as exact packet sets.
+"""Symbolic engine: the verdict of a ruleset for all packets at once, as exact packet sets.
 
-`SymbolicRulesetReader` reads a ruleset. `SymbolicContext` puts several rulesets into one `PacketSpace`. `HookOutcome`
-gives the packets of each verdict at a hook. Values that no rule distinguishes form one class, so a set of 100,000
-addresses costs little more than a small one. Exceeded limits raise `NoProof`.
+`SymbolicRulesetReader` reads a ruleset. `SymbolicContext` puts several rulesets into one `PacketSpace`, so that they
+can be compared. `HookOutcome` gives the packets of each verdict at a hook. Exceeded limits raise `NoProof`.
 """
 
 from simulator.packet_sets.bdd import BddFunction, is_false, within_limits

@@ -1,8 +1,8 @@
-"""Packets whose verdict two rulesets may treat differently: those that a changed rule can match.
+"""Limits a comparison of two rulesets to the packets that a changed rule can match.
 
-`touched` takes a `PacketSpace` and two `SymbolicRuleset` values. All packets outside the returned set get the same
-verdict in both. The result is all packets if rules rewrite packets, or if policies or the raw table differ: then no
-cheap bound exists.
+`touched` takes a `PacketSpace` and two `SymbolicRuleset` values, and returns a packet set. All packets outside it get
+the same verdict in both. It returns all packets if rules rewrite packets, or if chain policies or the raw table
+differ, because no cheaper bound is known then.
 """
 
 from collections.abc import Iterator

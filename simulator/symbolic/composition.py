@@ -1,6 +1,6 @@
-"""Composition of rules that rewrite nothing: the combined effect of consecutive rules on packet sets.
+"""Combines consecutive rules that rewrite no packet into one effect on packet sets.
 
-`one_after_the_other` combines `RuleSequence` values pairwise, so most operations work on small diagrams.
+`one_after_the_other` combines `RuleSequence` values in pairs, so that most operations work on small decision diagrams.
 """
 
 from collections.abc import Mapping, Sequence

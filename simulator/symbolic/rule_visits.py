@@ -1,7 +1,7 @@
-"""Packets that reach each chain and each rule of a hook, over all paths.
+"""Computes the packets that reach each chain and each rule of a hook.
 
-`visits` turns a `HookOutcome` into a list of `ChainVisit`; `tails` gives the verdicts from each rule of a chain on.
-Lint uses both.
+`visits` takes a `HookOutcome` and returns a list of `ChainVisit`; `tails` returns the verdicts of packets that begin
+at a given rule of a chain. The linter uses both.
 """
 
 from collections.abc import Iterator, Mapping

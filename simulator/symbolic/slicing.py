@@ -1,8 +1,8 @@
-"""Ruleset slices for member set deltas: only the rules that can match the affected packets.
+"""Reduces a ruleset to the rules that can match the packets affected by a change of set members.
 
-`moved` returns the ranges of packets that a change of set members can affect. It returns None if rules changed too, or
-if there are too many ranges. `RulesetSlicer.excerpts` then drops every rule that cannot match these packets. A rule
-that is kept may still match none.
+The guard and comparisons use it, so that a change of few members costs little. `moved` returns the ranges of packets
+that the change can affect, or None if rules changed too or if there are too many ranges. `RulesetSlicer.excerpts`
+drops every rule that cannot match these packets; it may keep a rule that matches none.
 """
 
 from bisect import bisect_right

@@ -1,6 +1,7 @@
-"""Rules of a program with their conditions as rows, and chains of them, shared between the rulesets that have them.
+"""Rules and chains of a program in the form that the symbolic engine evaluates.
 
-What rows of two rulesets have in common is the same row, so that what was worked out for one is known for the other.
+Input: a `Program`. Output: per rule its condition and its effect. Two rulesets share the objects of their equal rules
+and chains, so that a result computed for one is reused for the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

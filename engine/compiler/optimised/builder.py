@@ -1,8 +1,7 @@
-"""Builder for the optimised layout, with limits on size and time.
+"""Collects the chains and sets of the optimised layout, and stops when it gets too large or takes too long.
 
-`LayoutBuilder` collects chains and sets of a layout or of a reusable part of one. `LayoutLimits` bounds its size
-relative to the linear layout and its time. Errors: `LayoutLimitExceeded`, on which the caller falls back to the linear
-layout.
+`LayoutBuilder` collects chains and sets. `LayoutLimits` bounds their number relative to the linear layout, and the
+time. Raises `LayoutLimitExceeded`; the caller then uses the linear layout.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,8 +1,8 @@
-"""Incremental index of the first of several ordered decisions that applies to each address.
+"""Index that says for each address which of several ordered decisions (accept, drop, …) applies first.
 
-Input: decisions with their prefix entries (`DecisionEntries`). Output: per prefix a `FirstMatch`. One lookup per
-distinct decision then replaces many lookups in sequence. A change of one decision recomputes only what lies within the
-prefixes that it names.
+Input: decisions with their prefixes (`DecisionEntries`). Output: a `FirstMatch` per prefix. The optimised layout uses
+it so that one set lookup per distinct decision replaces one lookup per policy rule. A change of one decision
+recomputes only the prefixes that it names and those inside them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

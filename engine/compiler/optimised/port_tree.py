@@ -1,9 +1,9 @@
-"""Port cells, and a search tree of chains that leads a packet to its cell.
+"""Port ranges with equal decisions, and the search tree of chains that leads a packet to its range.
 
-A `PortCell` is a maximal port range on which the same decisions apply; `PortCells` maintains them as decisions change.
-`build_port_tree` builds the `PortTreeNode` tree over the cells. Split points are fixed; whether a range is split
-depends only on the range and its number of cells. So the same cells always give the same tree, and a small change
-affects few chains.
+A `PortCell` is a maximal port range on which the same decisions apply; `PortCells` updates the cells when decisions
+change. `build_port_tree` returns a tree of `PortTreeNode` values over the cells. Ranges are split at fixed ports, and
+whether one is split depends only on its number of cells. So equal cells give equal trees, and a small change affects
+few chains.
 """
 
 from bisect import bisect_left, bisect_right

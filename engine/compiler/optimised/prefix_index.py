@@ -1,7 +1,7 @@
-"""Index of address sets by prefix: finds the sets that name, contain or overlap a prefix.
+"""Index of address sets by prefix: finds the sets that contain, overlap or name a given prefix.
 
-Input: decisions with `PrefixEntry` tuples of one family. Queries return `NamedPrefix` values or prefixes, wider ones
-first. Small updates are incremental; large ones sort the index again.
+Input: decisions with their `PrefixEntry` values, all of one address family. Output: prefixes, or `NamedPrefix` values
+(a prefix with its set), wider prefixes first. :mod:`engine.compiler.optimised.first_match` uses it.
 """
 
 from bisect import bisect_left, insort

@@ -1,8 +1,8 @@
-"""Subtracts the addresses that earlier any-protocol rules decide from rules for one protocol.
+"""Removes from rules for one protocol the addresses that earlier rules for any protocol already decide.
 
-Input: any-protocol terms (broad) and single-protocol terms (narrow). Output: the narrow terms that packets can still
-reach, each with its remaining addresses. The broad terms can then all come after the narrow ones. Updates are
-incremental. Errors: `LayoutLimitExceeded`.
+Input: terms for any protocol (broad) and terms for one protocol (narrow). Output: the narrow terms that packets can
+still reach, each with its remaining addresses. All broad terms can then come after the narrow ones. A change of one
+term recomputes only what depends on it. Raises `LayoutLimitExceeded`.
 """
 
 from bisect import bisect_left

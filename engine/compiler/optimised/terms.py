@@ -1,7 +1,8 @@
-"""Terms of the optimised layout: compiled rule units split into protocol, ports, addresses and decision.
+"""Terms of the optimised layout: a compiled rule as its protocol, ports, addresses and decision.
 
-`term_of` converts a `UnitWithSet` to a `Term`. `diff_sequences` compares two sequences by identity, so that the
-layout can be updated incrementally. Terms have a number: their place in evaluation order.
+`term_of` converts a `UnitWithSet` (part of a policy rule with its address set) to a `Term`. The number of a term is
+its place in evaluation order. `diff_sequences` compares two sequences of terms, so that the layout can be updated
+instead of computed again.
 """
 
 from collections.abc import Sequence

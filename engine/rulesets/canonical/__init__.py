@@ -1,7 +1,7 @@
-"""Canonical form of rules and sets: equal for everything that means the same, however a tool spells it.
+"""Canonical form of rules and sets: two that mean the same are equal, however a release of a tool spells them.
 
-Diff, read-back and digests compare canonical forms; texts and operations keep the spelling that was read or compiled.
-What nodewall compiles is canonical already. What is not known here keeps its words, so it equals only itself.
+Diff, read-back and digests compare canonical forms; texts and operations keep the original spelling. The compiler's
+output is canonical already. Options that nodewall does not know stay as they are, so they equal only themselves.
 """
 
 from engine.rulesets.canonical.ipset import canonical_header, canonical_member, canonical_set

@@ -1,4 +1,6 @@
-"""Names of ICMP and ICMPv6 types, as iptables spells them, and types read by name or number.
+"""Converts ICMP and ICMPv6 types between names, such as ``echo-request``, and numbers.
+
+Input: words as iptables accepts them. Output: type and code numbers, or the name that iptables prints.
 
 Sources: iptables-extensions(8), icmp and icmp6; IANA's registries of ICMP numbers.
 """

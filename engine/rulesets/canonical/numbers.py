@@ -1,7 +1,7 @@
-"""Numbers, protocols, ports, addresses and rates, read in every spelling that iptables takes.
+"""Reads numbers, protocols, ports, addresses and rates in every spelling that iptables accepts.
 
-Input are words of a rule, output are numbers; a word that is none of them raises ``ValueError``. The files
-``/etc/protocols`` and ``/etc/services`` of a machine are never asked, so that a rule means the same everywhere.
+Input: words of a rule. Output: numbers. Raises ``ValueError`` for a word that is not one. The functions never read
+``/etc/protocols`` or ``/etc/services``, so that a rule means the same on every machine.
 
 Sources: ``xtables_strtoui``, ``xtables_parse_protocol``, ``xtables_parse_port`` and ``xtables_numeric_to_ipaddr`` of
 iptables 1.8; ``print_rate`` and ``parse_rate`` of its limit match; IANA's registry of protocol numbers.

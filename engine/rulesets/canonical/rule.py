@@ -1,8 +1,8 @@
-"""Canonical rules: options in their canonical spelling, defaults left out, what commutes in one order.
+"""Canonical form of a rule: options in one spelling, without defaults, and in one order where the order has no effect.
 
-Every release of iptables prints the options that all rules have in front, and the kernel asks them first. Matches
-commute where none of them has an effect besides its answer. A match that counts, remembers, or drops a packet that
-ends too soon (``hotdrop``) stays where it stands, and so does what is not known here.
+Input and output: a `Rule`. Options that every rule has, such as ``-s`` and ``-p``, come first, because the kernel
+checks them first. Matches are sorted where none has a side effect. A match that counts, remembers, or drops truncated
+packets (``hotdrop``) keeps its position, and so does a match that nodewall does not know.
 
 Sources: ``ipt_do_table`` of the kernel; ``save_rule4`` of iptables 1.8.
 """

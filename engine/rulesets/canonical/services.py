@@ -1,6 +1,6 @@
-"""Ports by the names of their services, as Debian's /etc/services has them: IANA's names and their usual aliases.
+"""Table of port numbers by service name, such as ssh -> 22, so that no rule depends on a machine's /etc/services.
 
-A name stands for one port, whatever the protocol.
+It has IANA's names and the usual aliases, as Debian's file has them. A name has one port for all protocols.
 """
 
 from collections.abc import Mapping

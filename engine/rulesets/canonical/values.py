@@ -1,7 +1,7 @@
-"""Canonical values of the options of matches and targets, by module and option.
+"""Table that converts option values of matches and targets to one spelling, by module and option.
 
-Each entry of ``REWRITES`` turns one option into its canonical spelling, or into None where it is the default and says
-nothing. ``ValueError`` means that the words are not understood; such an option keeps them.
+Each entry of ``REWRITES`` takes the words of an option and returns the canonical words, or None for a default, which
+is left out. ``ValueError`` means that the words are not understood; the option then keeps them.
 
 Sources: iptables(8), iptables-extensions(8), and what the ``save`` functions of iptables 1.8.9 to 1.8.13 print.
 """

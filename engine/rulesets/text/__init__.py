@@ -1,7 +1,7 @@
 """Parsers and renderers for the text of iptables-save, iptables-restore and ipset save.
 
-Nothing is lost: unknown matches are kept word by word, and counters and policies stay. Errors: `TextRefused` when
-parsing; ``ValueError`` when a word cannot be rendered.
+Nothing is lost: matches that nodewall does not know are kept word by word, as are counters and chain policies. Raises
+`TextRefused` for text that does not parse, ``ValueError`` for a word that cannot be rendered.
 """
 
 from engine.rulesets.text.ipsets import parse_sets, render_create, render_member, render_sets

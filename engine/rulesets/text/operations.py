@@ -1,6 +1,6 @@
-"""Renders the changes of a plan as operations for users.
+"""Renders the changes of a plan as the operations (ops) that ``nodewall plan`` and ``diff`` show.
 
-Input: `RulesetChange` and `Plan` values. Output: `Op` values; their JSON keys are part of the command line's contract.
+Input: `RulesetChange` values or a `Plan`. Output: `Op` values; their JSON keys are part of the command line's contract.
 """
 
 from dataclasses import dataclass

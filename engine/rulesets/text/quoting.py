@@ -1,8 +1,8 @@
-"""Splits and quotes the words of a line as iptables and ipset do.
+"""Splits and quotes the words of a line by the rules of iptables and ipset.
 
-Input: lines of text. Output: words that remember whether they were quoted. iptables escapes quotes and backslashes
-inside double quotes; ipset comments have double quotes but no escapes. Errors: `TextRefused` when splitting;
-``ValueError`` for a word that cannot be quoted.
+Input: lines of text. Output: words, each with a flag that says whether it was quoted. iptables escapes quotes and
+backslashes inside double quotes; ipset has double quotes but no escapes. Raises `TextRefused` for a line that cannot be
+split, ``ValueError`` for a word that cannot be quoted.
 
 Source: ``xtables_save_string`` and ``add_param_to_argv`` of iptables 1.8.
 """

@@ -1,7 +1,7 @@
-"""Deciding rules behind a given rule, found without removing it, for packets that reach it only once.
+"""Finds the rules that decide about packets after a given rule, without evaluating the ruleset again.
 
-Lint uses `DownstreamRules` on the `ChainVisit` lists of all hooks. The answer is None if a packet may reach the rule
-again or rules rewrite packets; then lint removes the rule and evaluates the ruleset again.
+Lint uses `DownstreamRules` to see whether a rule has an effect. Input: the `ChainVisit` lists of all hooks. The answer
+is None if a packet may reach the rule twice or rules rewrite packets. Lint then removes the rule and evaluates again.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
-"""Lint checks: find rules that have no effect on any packet, whatever unmodelled matches do.
+"""Checks of the linter: finds rules that have no effect on any packet, whatever unmodelled matches do.
 
-`lint` takes a `Ruleset` and returns `LintFinding` values. A rule that never matches is found from the packets that
-reach it. A rule without effect is first guessed from the verdicts of later rules. If packets may reach the rule twice,
-or if rules rewrite packets, removing the rule proves it. Raises `Refused`, `NoProof` and `WitnessMismatch`.
+`lint` takes a `Ruleset` and returns `LintFinding` values. A rule that no packet reaches never matches. A rule whose
+removal leaves all verdicts equal has no effect; the verdicts of later rules show that in most cases. If packets may
+reach the rule twice, or if rules rewrite packets, lint removes it and compares. Raises `Refused`, `NoProof` and
+`WitnessMismatch`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
