@@ -1,4 +1,5 @@
-"""Use cases shared by commands and the agent.
+"""Use cases such as apply, plan, simulate, compare and status, which commands, the agent and the Python API share.
 
-Input are options as plain values and a selection of cluster and node; output are values, which commands render.
+Input: options as plain values, and the cluster and Node that the user selected. Output: values, which the commands
+render.
 """

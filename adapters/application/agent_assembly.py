@@ -1,7 +1,8 @@
-"""Assembly of the agent: builds it from options and adapters, and runs it.
+"""Builds the agent of a Node from its parts (event source, kernel, guard, log, telemetry), and runs it.
 
-Input are a selection, options and access to the node. Errors: ``Refused`` for options that contradict each other, for a
-node that another nodewall holds, and for an apply that awaits confirmation; ``LogError`` and ``KernelError``.
+Input: a :class:`Selection` (cluster state and node name), options, and a :class:`NodeAccess` (kernel and host facts).
+Raises ``Refused`` for options that contradict each other, for a node that another nodewall holds, and for an apply that
+awaits confirmation; ``LogError`` and ``KernelError``.
 """
 
 import time

@@ -1,8 +1,8 @@
-"""Apply: locks a node, plans, proves, writes, reads back and records, as `nodewall apply` does.
+"""Applies the desired rules to a Node: locks it, plans, proves, writes, reads back and records the outcome.
 
-Input are a selection, access to the node and options; output is what was applied. Errors: ``Refused`` for an input that
-cannot be applied, ``UnsafePlan`` for a plan that is not proved, ``KernelRefused`` and ``ReadBackDiffers`` from the
-kernel; the last three are recorded as a failed apply.
+Input: a :class:`Selection` (cluster state and node name), a :class:`NodeAccess` (kernel and host facts) and options.
+Output: the operations that were applied. Raises ``Refused`` for input that cannot be applied, ``UnsafePlan`` for a plan
+without proof, ``KernelRefused`` and ``ReadBackDiffers`` from the kernel. It records the last three as a failed apply.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,7 @@
 """Watchdog process of a timed apply: rolls the kernel back to its previous rules unless the apply is confirmed.
 
-:mod:`adapters.node.commit_confirm` starts it. It saves the present rules, prints ``ready``, and reads stdin. The word
-``cancelled`` there ends it; the end of stdin, also when the parent dies, starts the timeout.
+:mod:`adapters.node.commit_confirm` starts it. It saves the current rules, prints ``ready``, and reads stdin. The word
+``cancelled`` ends it without a rollback. The end of stdin starts the timeout, so the death of the parent does too.
 
 Exit code 1 means that it could not start or could not roll back.
 """

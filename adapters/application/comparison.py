@@ -1,7 +1,8 @@
-"""Comparison of two sides, each a cluster or one node's rules, for one node or for all.
+"""Compares two cluster states or two rulesets, for one Node or for all Nodes.
 
-Input are two sides as a user names them; output are the changed packets. Two equal sides are loaded once. Errors:
-``Refused`` for a side that does not parse, ``LogError``, ``KernelError``, ``NoProof`` beyond the budget.
+Input: the two sides as a user names them on the command line. Output: the packets whose verdict differs. Two equal
+sides are loaded once. Raises ``Refused`` for a side that does not parse, ``LogError``, ``KernelError``, and
+``NoProof`` beyond the budget.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""Status of policies on a node: their phases; from the node itself, the process that holds its lock, and its drift.
+"""Status of the policies on a Node, with the process that holds its lock and the drift of its rules.
 
-Input are a selection and access to the node; output are values. Errors: ``Refused`` and ``UnknownNode`` of the
-selection, ``KernelError`` of the node.
+Input: a :class:`Selection` (cluster state and node name) and a :class:`NodeAccess` (kernel and host facts). Output: the
+phase of each policy, and the live values if asked for. Raises ``Refused`` and ``UnknownNode`` for the selection,
+``KernelError`` for the node.
 """
 
 from collections.abc import Sequence

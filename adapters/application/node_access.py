@@ -1,7 +1,7 @@
-"""Access to the node that a use case works on: kernel, host facts, lock, commit-confirm and connections.
+"""Access to the Node that a use case works on: kernel, host facts, lock, commit-confirm and connections.
 
-Input is the name of a network namespace; an empty name is the namespace of this process. Tests subclass it to stay in
-memory. Errors are those of the functions that the methods call.
+Input: the name of a network namespace; an empty name means the namespace of this process. Output: the adapters for it.
+Tests replace it by a subclass that works in memory.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,8 @@
-"""Lockout guard for a Node whose state changes over time.
+"""Lockout guard of a Node: proves plans safe by the lifelines and invariants of the current cluster state.
 
-The guard keeps its cache of analysed rules as long as the new state leads to an equal guard.
-
-Input: a ``ClusterState``, then rulesets before and after a plan with its intermediate states. Output: a
-:class:`PlanProof`, or a description of the packets on which two rulesets differ.
+Input: a ``ClusterState``, then the rulesets before and after a plan with its intermediate states. Output: a
+:class:`PlanProof`, or a description of the packets whose verdicts differ. The guard keeps its cache of analysed rules
+while new states give the same lifelines and invariants.
 """
 
 from collections.abc import Callable, Sequence

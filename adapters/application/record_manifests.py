@@ -1,7 +1,7 @@
-"""Recording of manifests: appends what they change to a log, or every refusal, and nothing else.
+"""Records manifests in an event log: appends the events that they cause, or nothing if one of them is refused.
 
-Input are a log, paths of manifests and their mode; output says what was appended. Errors: ``LogError`` where the log
-cannot be read or written; faults of manifests are part of the result.
+Input: a log, paths of manifests, and the submit mode (declare, sync or delete). Output: the appended events, or the
+faults. Raises ``LogError`` where the log cannot be read or written.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Loads the state or the ruleset that a command works on, from manifests, a log, raw text or the running kernel.
+"""Loads the cluster state or the ruleset that a command works on: from manifests, a log, raw text or the kernel.
 
-Input: :class:`SelectionOptions`, the values of the command-line options. Output: a ``ClusterState``, a Node's name, or
-a ``Ruleset``.
+Input: :class:`SelectionOptions`, the values of the command-line options. Output: a ``ClusterState`` and a Node's name,
+or a ``Ruleset``.
 
 Raises ``Refused`` for missing or contradictory options and for input that does not parse, ``LogError`` and
 ``KernelError``.

@@ -1,7 +1,8 @@
-"""Use case ``what-if``: applies manifests to a copy of a logged state and reports the effect on one Node.
+"""Computes what manifests would change on a Node, on a copy of the state of a log; the log stays unchanged.
 
-Input: a selection with a log and manifests, the submit mode, and packets. Output: the events that would be recorded and
-their effect; the log stays unchanged. Errors: `Refused` for manifests with faults, `UnknownNode`, `LogError`.
+Input: a :class:`Selection` with a log and manifests, the submit mode, and packets. Output: the events that would be
+recorded, the operations, and the verdict changes. Raises `Refused` for manifests with faults, `UnknownNode` and
+`LogError`.
 """
 
 from collections.abc import Callable, Sequence

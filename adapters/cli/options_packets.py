@@ -1,8 +1,7 @@
-"""Packets that a user gives as SPEC words or as a capture file.
+"""Reads the packets that a user gives, as SPEC words (``--packet``) or as a capture file (``--pcap``).
 
-Input: the values of ``--packet`` or ``--pcap``. Output: an iterator of :class:`Packet`; with ``--split``, also one
-capture file for each verdict. Raises ``Refused`` for a missing or contradictory choice, a bad SPEC, or a capture that
-cannot be read or written.
+Output: an iterator of :class:`Packet`; with ``--split``, also one capture file for each verdict. Raises ``Refused`` for
+a missing or contradictory choice, a bad SPEC, or a capture that cannot be read or written.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Verifies the hash chain of an event log during a read, and holds the methods that all logs share.
+"""Verifies the hash chain of an event log during a read; base class of all logs.
 
 Input: stored rows in the order of their sequences. Output: verified :class:`StoredEvent` rows, events and event bodies.
 
-Raises ``LogCorrupt`` at the first row that differs from what was appended, that is missing or out of order. Raises
+Raises ``LogCorrupt`` at the first row that is missing, out of order, or differs from what was appended. Raises
 ``LogUnusable`` for an event version that only a newer nodewall knows, and ``EventsCompacted`` for a start before the
 oldest event.
 """

@@ -1,10 +1,9 @@
-"""Reads only those events of a log that can influence given packets.
+"""Reads only those events of a log that can influence given packets, so that blame in a long log is fast.
 
 Input: a log and the :class:`PacketScope` values of the packets. Output: :class:`RelevantEvents`. Most events are
 skipped after a text search in their stored body, without parsing. The search depends on the canonical JSON of logs:
-sorted keys, normal spelling of Pod addresses, defaults written out.
-
-Of skipped events, only the place in the hash chain is verified. Raises ``LogError``.
+sorted keys, normal spelling of Pod addresses, defaults written out. A skipped event's hash chain is verified, its body
+is not. Raises ``LogError``.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Builds chained, hashed rows from new event bodies.
+"""Builds the rows to append to a log from new event bodies: encodes, hashes and chains them.
 
 Input: event bodies, and the sequence and hash of the newest event. Output: pairs of :class:`StoredEvent` and
 :class:`Event`, each with the hash of its predecessor. Raises ``EventTooLarge`` for a body above 1 MiB.

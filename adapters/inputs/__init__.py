@@ -1,1 +1,1 @@
-"""Input files: manifests, configuration and invariants, read with the place of each fault."""
+"""Readers of input files: manifests, configuration and invariants, with the file and line of each fault."""

@@ -1,4 +1,4 @@
-"""Cluster view for the status controller: declared objects, Nodes, and the reports of their agents.
+"""State of the cluster as the status controller sees it: declared objects, Nodes, and the reports of their agents.
 
 Input: objects from watches. Output: a `ClusterState` and the latest report of each Node.
 """

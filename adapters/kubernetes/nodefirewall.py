@@ -1,6 +1,7 @@
-"""NodeFirewall custom resource: a Node's own report, cluster-scoped, with the Node's name.
+"""NodeFirewall custom resource: the object in which a Node's agent reports its status.
 
-Input: a `NodeReport`. Output: the pydantic models and JSON documents of the resource.
+It is cluster-scoped and has the Node's name. Input: a `NodeReport`. Output: the pydantic models and JSON documents of
+the resource.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Status controller: gathers the reports of all Nodes into the status of policies, and refusals into Events.
+"""Status controller: computes the status of each policy from the reports of all Nodes, and reports refusals as Events.
 
-Enforcement does not depend on the controller. Without it, Nodes enforce policies and only their status stays as it was.
+Enforcement does not depend on the controller: without it, Nodes enforce policies, but their status is not updated.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""Netfilter of one network namespace: rules, sets, connections, counters and change detection."""
+"""Access to the netfilter of one network namespace: rules, sets, connections, counters and detection of changes."""

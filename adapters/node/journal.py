@@ -1,4 +1,4 @@
-"""Records in the event log what happens on a Node: proposals before they are carried out, outcomes afterwards.
+"""Records the applies of a Node in the event log: each proposal before the apply, the outcome afterwards.
 
 Input: proposals, reconciler results and errors. Output: ``ApplyProposed``, ``RulesetApplied`` and ``ApplyFailed``
 events. An outcome that the log already holds is not recorded again. Raises ``LogError`` where the log is required and

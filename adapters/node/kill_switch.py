@@ -1,7 +1,7 @@
 """Kill switch: a file on the Node that makes the agent remove all nodewall rules, whatever the cluster declares.
 
-It needs neither nodewall nor the cluster, which the rules may have cut off: ``touch /run/nodewall/off``. The file is
-gone after a reboot. Input: a network namespace. Output: the state of its switch, and the removal that the caller gave.
+``touch /run/nodewall/off`` needs neither nodewall nor the API server, which the rules may have made unreachable. The
+file is gone after a reboot. Input: a network namespace. Output: whether its switch is on.
 """
 
 from collections.abc import Callable

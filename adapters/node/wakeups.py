@@ -1,6 +1,6 @@
-"""Clock and wakeups of the agent: a signal, changed rules, a written log, or a time that has come.
+"""Clock of the agent, and its wait for the next reason to act: a signal, changed rules, new events, or a set time.
 
-Input are descriptors that the kernel makes readable; output are the reasons of each wakeup. Sources: signal(7),
+Input: file descriptors that the kernel makes readable. Output: the reasons of each wakeup. Sources: signal(7),
 inotify(7), netlink(7), select(2).
 """
 

@@ -1,7 +1,7 @@
 """Runs coroutines in a thread beside the main thread, as a context manager.
 
-Input: coroutine functions. A coroutine that raises `NodewallError` is logged and started again;
-any other error ends the worker, which `AsyncWorker.alive` shows.
+Input: coroutine functions, such as watches of the API server. A coroutine that raises `NodewallError` is logged and
+started again; any other error ends the worker, which `AsyncWorker.alive` shows.
 """
 
 import asyncio

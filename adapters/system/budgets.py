@@ -1,4 +1,4 @@
-"""Time and memory budgets for questions about all packets.
+"""Makes time and memory limits for computations on all packets.
 
 Input: limits in seconds and MiB. Output: `simulator.symbolic.Budget` values by the system's monotonic clock.
 """

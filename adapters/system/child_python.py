@@ -1,8 +1,8 @@
-"""Starts Python children that import nothing from the current folder or from the environment.
+"""Starts Python child processes that import nothing from the current folder or from the environment.
 
-Input is a module and its words; output is the argument list, environment and folder for :mod:`subprocess`. A child runs
-with ``-I`` and gets the folder of the running package by its absolute path, so a checkout that is not installed works
-too. Source: "Command line and environment" in the Python manual, options -I and -P.
+Input: a module and its arguments. Output: the argument list, environment and folder for :mod:`subprocess`. A child runs
+with ``-I`` and gets the absolute path of the running package, so a checkout that is not installed works too. Source:
+"Command line and environment" in the Python manual, options -I and -P.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Health of an agent, as Kubernetes probes ask for it.
+"""Health of an agent, for the liveness and readiness probes of Kubernetes.
 
-Input: signs of life from the agent's loop. Output: an empty text if healthy, else the reason.
+Input: the times at which the agent's loop completed a turn. Output: an empty text if healthy, else the reason.
 """
 
 from collections.abc import Callable

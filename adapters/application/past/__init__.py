@@ -1,1 +1,1 @@
-"""Use cases about the past: steps of a history, timeline, replay check and blame."""
+"""Use cases about a Node's history in an event log: history by event, timeline, replay check and blame."""

@@ -1,8 +1,8 @@
-"""Blame: finds the events of a log that last changed the verdicts of packets, for single packets and for regions.
+"""Finds the events of a log that last changed the verdicts of single packets, or of all packets of an expression.
 
-Input are a node's past and packets or a region; output are events with the verdicts before and after them. The search
-reads only events that can affect the packets; each answer is confirmed with the complete state. Errors: ``LogError``,
-``UnknownNode`` for a node that never existed, ``WitnessMismatch`` where partial and complete state disagree.
+Input: the history of a node, and packets or a packet region. Output: events with the verdicts before and after them.
+Only events that can affect the packets are read; the complete state then confirms each answer. Raises ``LogError``,
+``UnknownNode`` for a node that never existed, ``WitnessMismatch`` where the partial and the complete state disagree.
 """
 
 from collections.abc import Iterator, Sequence

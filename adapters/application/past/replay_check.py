@@ -1,7 +1,7 @@
-"""Replay check: compares the recorded outcomes of a node with what the same history compiles to now.
+"""Compares each recorded outcome of a node with the rules that this nodewall compiles from the same history.
 
-Input are a walk through a log and a checker; output is one comparison for each outcome of the walk, in order. Errors
-are those of the walk.
+Input: the steps of a history, and a checker. Output: one comparison per outcome, in order. Raises the errors of reading
+the history.
 """
 
 from collections.abc import Callable, Iterator

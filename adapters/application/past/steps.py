@@ -1,6 +1,6 @@
-"""History of a node, event by event, with the rules and the packets' verdicts that each event changed.
+"""History of a node, event by event, with the changes of rules and verdicts by each event.
 
-Input is a log and a range of sequences; output are steps, oldest first. Errors: ``LogError`` where the log cannot be
+Input: a log, a node and a range of sequences. Output: steps, oldest first. Raises ``LogError`` where the log cannot be
 read or verified, ``UnknownNode`` for a node that no event names.
 """
 

@@ -1,7 +1,7 @@
-"""Timeline of a node: the events that changed it, their effect on packets, and the turns of packets' verdicts.
+"""Timeline of a node: the events that changed it, their effect on packets, and the verdict changes of given packets.
 
-Input are the steps of a history and packets; output are entries, oldest first. An entry lacks its effect where the
-budget was too small to find it.
+Input: the steps of a history, and packets. Output: entries, oldest first. An entry has no effect on packets where the
+budget was too small to compute it.
 """
 
 from collections import deque

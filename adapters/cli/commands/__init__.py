@@ -1,1 +1,1 @@
-"""Commands of nodewall, one module each, in the groups of ``nodewall --help``."""
+"""Commands of nodewall, one module each, in the groups that ``nodewall --help`` shows."""

@@ -1,1 +1,1 @@
-"""Renders the history of a Node: steps, timeline and HTML page."""
+"""Renders the history of a Node: changes by event, timeline, and HTML page."""

@@ -1,4 +1,8 @@
-"""Renders the events of a node's history as JSON and text, with the changes of rules and verdicts by each event."""
+"""Renders each event of a node's history as JSON and text, with the rules and verdicts that it changed.
+
+Input: the steps of :mod:`adapters.application.past.steps`. Output: dictionaries with the keys of the command line
+reference, or lines of text.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Renders values of the engine and the simulator as JSON and text, as the command line reference says."""
+"""Renders results of the engine and the simulator as JSON and text, with the keys of the command line reference."""

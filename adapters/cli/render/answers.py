@@ -1,6 +1,6 @@
-"""Writes the simulator's answers for packets, as JSON, YAML or a text tree.
+"""Writes the simulator's verdict on each packet, with its trace, as JSON, YAML or a text tree.
 
-Input: an :class:`Evaluation`, and optionally the policy oracle's :class:`Explanation` of the same packet. Output:
+Input: an :class:`Evaluation`, and optionally the :class:`Explanation` of the same packet by the policies alone. Output:
 text on stdout, with the keys of the command line reference.
 """
 

@@ -1,4 +1,4 @@
-"""Converts the simulator's answers to JSON values: deciding rules, traces and rewritten packets.
+"""Converts the simulator's evaluations to JSON values: verdicts, deciding rules, traces and rewritten packets.
 
 Input: :class:`Evaluation` and :class:`Decision`. Output: dictionaries with the keys of the command line reference.
 """

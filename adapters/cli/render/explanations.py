@@ -1,6 +1,7 @@
-"""Converts explanations of the policy oracle to JSON values.
+"""Converts the explanation of a packet by the policies to JSON values.
 
-Input: an :class:`Explanation`. Output: a dictionary with the verdict, the deciding rule and all considered rules.
+Input: an :class:`Explanation`. Output: a dictionary with the verdict, the deciding rule, and every rule that was
+considered with the reason why it matches or not.
 """
 
 from simulator.oracle import Explanation, RuleConsideration

@@ -1,6 +1,6 @@
 """Answers an AdmissionReview with the checks of :mod:`engine.state.admission`.
 
-Input: the request of a review and the cluster state. Output: the response document, with every objection.
+Input: the request of a review and the cluster state. Output: the response document, with every fault of the object.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
 """
 

@@ -1,7 +1,7 @@
-"""Validating admission webhook: serves AdmissionReview over HTTPS.
+"""Validating admission webhook: serves AdmissionReview over HTTPS, so that ``kubectl apply`` refuses faulty policies.
 
-It checks objects against its own watch of the cluster. Before it refuses an object, it lists the cluster again, because
-an object that seems to be missing may be newer than the watch.
+It checks objects against a watch of the cluster. Before it refuses an object, it lists the cluster again, because
+the watch may lack an object that was just created. Raises ``NodewallError`` for a certificate that cannot be used.
 """
 
 import asyncio

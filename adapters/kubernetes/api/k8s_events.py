@@ -1,7 +1,8 @@
 """Records Kubernetes Events about objects, as ``kubectl describe`` shows them.
 
-Repeated Events are counted instead of created again. Bursts are spread out, and an Event that cannot be written in time
-is dropped. Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/.
+Input: an object, a reason and a message. A repeated Event increments a counter instead of creating another Event.
+Bursts are spread over time, and an Event that cannot be written in time is dropped. Source:
+https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""Lists one kind of object and watches it for ever, with backoff after failures.
+"""Lists one kind of object and watches it until cancelled, with retries after failures.
 
-A watch continues from the last resource version, which bookmarks keep fresh. An expired one means a new list.
-Backoff grows and is randomised, so that clients that fail together do not retry together.
+Input: a :class:`KubernetesApi` and a :class:`Resource`. Output: calls of a :class:`WatchListener` for each list and
+each changed object. A watch continues from the last resource version; an expired version causes a new list. Waits
+between retries grow and are random, so that clients that fail together do not retry together.
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 

@@ -1,7 +1,6 @@
-"""Cache of the API server's objects, and the differences from a log.
+"""Cache of the API server's objects, which computes what a log does not have yet.
 
-Input: objects from lists and watches. Output: the objects that a log does not have yet, and deletions. It opens no
-connection.
+Input: objects from lists and watches. Output: the new or changed objects and the deletions, to be recorded as events.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

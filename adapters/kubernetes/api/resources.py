@@ -1,6 +1,7 @@
-"""Resource table: API paths of each kind, and conversion of JSON documents into models.
+"""Table of the Kubernetes resources that nodewall reads, and the conversion of their JSON documents into models.
 
-Raises validation faults for a document that cannot be read, so that it can be refused alone.
+Input: a kind, or the JSON document of an object. Output: API paths, or a model. Raises validation faults for a document
+that cannot be read, so that it can be refused alone.
 Sources: https://kubernetes.io/docs/reference/using-api/api-concepts/ and Antrea's CRDs.
 """
 

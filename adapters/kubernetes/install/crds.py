@@ -1,7 +1,9 @@
-"""Builds CustomResourceDefinitions from the pydantic models: Antrea's that nodewall reads, and its own.
+"""Builds the CustomResourceDefinitions that ``nodewall crds`` prints, from the pydantic models.
 
-Unknown fields are preserved by the server instead of dropped, so that nodewall can refuse them. Where Antrea is
-installed, its own definitions stay. Sources: Antrea's CRDs for names; structural schemas in
+They are Antrea's definitions that nodewall reads, and its own. The server keeps unknown fields, so that nodewall can
+refuse them. Where Antrea is installed, its own definitions stay.
+
+Sources: Antrea's CRDs for names; structural schemas in
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/.
 """
 

@@ -1,4 +1,4 @@
-"""RBAC rules of each workload: the least it needs to read and write."""
+"""RBAC rules of each workload (agent, controller, webhook), with the fewest rights that it needs."""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
 """``nodewall plan``: shows the operations that apply would perform, and the packets whose verdict would change.
 
-Input: a cluster state, a Node and its kernel. Output: a judged ``Proposal``; nothing is changed. Raises ``Refused``,
-``LogError``, ``UnknownNode`` and ``KernelError``.
+Input: a cluster state, a Node and its kernel. Output: the plan with its proof, as text, JSON or YAML; nothing is
+changed. Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``KernelError``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""``nodewall blame``: finds the event that changed the verdict of a packet, or the events for many packets.
+"""``nodewall blame``: finds the event that changed the verdict of a packet, or the events for all packets of a filter.
 
-Input: a log, a Node, and packets or a filter expression. Only relevant events are read; the whole state then confirms
-each answer. Raises ``WitnessMismatch`` where it does not, ``LogError``, ``UnknownNode`` and ``Refused``.
+Input: a log, a Node, and packets or a filter expression. Output: the events with the verdicts before and after. Raises
+``LogError``, ``UnknownNode``, ``Refused``, and ``WitnessMismatch`` where a check of the answer fails.
 """
 
 from collections.abc import Sequence

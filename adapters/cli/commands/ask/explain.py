@@ -1,7 +1,7 @@
 """``nodewall explain``: shows for a packet which policy rules match, and why the others do not.
 
-Input: a cluster state, a Node and packets. Output: the policy oracle's :class:`Explanation`, as a tree or JSON. No
-compiled rules are involved. Raises ``Refused``, ``LogError`` and ``UnknownNode``.
+Input: a cluster state, a Node and packets. Output: an :class:`Explanation` by the policies alone, without compiled
+rules, as a tree or JSON. Raises ``Refused``, ``LogError`` and ``UnknownNode``.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``nodewall what-if``: shows what manifests would change in a present or past state of a log.
+"""``nodewall what-if``: shows what manifests would change, in the current or a past state of a log.
 
 Input: a log, manifests and a Node. Output: the events, operations and verdict changes; exit code 1 where verdicts
 change. Nothing is recorded or applied. Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``NoProof``.

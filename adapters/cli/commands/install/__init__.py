@@ -1,1 +1,1 @@
-"""Commands that print install manifests and configuration, and the demo."""
+"""Commands that print install manifests and the effective configuration, and the command that runs the demo."""

@@ -1,7 +1,8 @@
-"""``diff --all-nodes`` and ``prove --all-nodes``: judge all Nodes of a cluster, and Nodes with equal rules only once.
+"""``diff --all-nodes`` and ``prove --all-nodes``: compare or prove for all Nodes, and for Nodes with equal rules once.
 
-Input: cluster states and an executor. Output: verdict changes or proofs per group of Nodes, and an exit code. A Node
-that only one side has counts as a difference. Raises ``Refused`` where ``--node`` is given too.
+Input: cluster states, and an executor that runs the work in parallel. Output: verdict changes or proofs per group of
+Nodes, and an exit code. A Node that only one side has counts as a difference. Raises ``Refused`` where ``--node`` is
+given too.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Commands that record events."""
+"""Commands that write event logs: ``log`` and ``record``."""
