@@ -15,7 +15,7 @@ import numpy.typing as npt
 from simulator.batch.columns import BoolColumn, IntColumn, WordColumn
 
 NONE = -1
-"""Of boxes: a packet is in none."""
+"""Number of the box of a packet that is in no box."""
 
 _ONE = np.uint64(1)
 _EMPTY, _FULL = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -25,24 +25,27 @@ BitMatrix = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class BitTable:
-    """Bits of one or several fields, by class and word; ``marks`` has a bit for each word that is not 0."""
+    """Table of bits for one or several fields, by value class and 64-bit word.
+
+    ``marks`` has a bit for each word that is not 0.
+    """
 
     bits: BitMatrix
     marks: BitMatrix
 
     @classmethod
     def of(cls, bits: BitMatrix) -> "BitTable":
-        """Make a table of its bits."""
+        """Return a table with these bits."""
         return cls(np.ascontiguousarray(bits), packed(bits != 0))
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of value classes."""
         return len(self.bits)
 
 
 def packed(truths: BoolColumn) -> BitMatrix:
-    """Return rows of truths as rows of words, the first in the lowest bit."""
+    """Pack rows of booleans into rows of 64-bit words, the first boolean in the lowest bit."""
     count, width = truths.shape
     padded = np.zeros((count, (width + 63) // 64 * 64), np.bool_)
     padded[:, :width] = truths
@@ -50,7 +53,7 @@ def packed(truths: BoolColumn) -> BitMatrix:
 
 
 def lowest(words: WordColumn) -> IntColumn:
-    """Return the place of the lowest bit set; there must be one."""
+    """Return the position of the lowest bit that is set; at least one must be set."""
     return np.bitwise_count((words & (~words + _ONE)) - _ONE).astype(np.int64)
 
 
@@ -89,7 +92,7 @@ class _Seekers:
 
 
 def first(dimensions: Sequence[Dimension], rows: IntColumn, begin: IntColumn, end: IntColumn) -> IntColumn:
-    """Return, for each of some packets, the first box it is in from ``begin`` on and before ``end``, or `NONE`."""
+    """Return for each packet the first box that contains it, from ``begin`` on and before ``end``, or `NONE`."""
     found = np.full(len(rows), NONE)
     places = np.flatnonzero(begin < end)
     rows, begin, group = rows[places], begin[places], begin[places] >> 12
@@ -106,7 +109,7 @@ def first(dimensions: Sequence[Dimension], rows: IntColumn, begin: IntColumn, en
 
 
 def _marked(dimensions: Sequence[Dimension], seekers: _Seekers) -> _Seekers:
-    """Move packets without a mark on to the next group of words that has one; leave out those who find none."""
+    """Move packets without a mark to the next group of words that has one; drop packets that have none left."""
     while True:
         empty = seekers.marks == 0
         if not empty.any():

@@ -18,10 +18,10 @@ from simulator.batch.regions import Constraint
 from simulator.matches.breakpoints import ValueKind
 
 _HIGHEST = 0x10000
-"""Of numbers that are looked up; one more than a port can be."""
+"""Upper bound of numbers that have a lookup table; one more than the highest port."""
 
 _MOST_CLASSES, _MOST_WORDS = 4096, 1 << 17
-"""Of a table that fields share."""
+"""Limits of a table that several fields share."""
 
 FieldEdges = Sequence[Mapping[str, Sequence[int]]]
 
@@ -35,7 +35,7 @@ class ValueClassifier:
     edges: "AddressEdges | None" = None
 
     def ids(self, columns: Columns, listed: Mapping[str, IntColumn]) -> IntColumn:
-        """Return the class of each packet; ``listed`` has the places of values of listed fields."""
+        """Return the class of each packet; ``listed`` has the positions of the values of listed fields."""
         if self.edges is not None:
             places = self.edges.places(columns.src if self.name == "src" else columns.dst)
         elif self.name in KINDS:
@@ -56,7 +56,7 @@ class AddressEdges:
 
     @classmethod
     def of(cls, edges: Sequence[int], family: Family) -> "AddressEdges":
-        """Prepare edges, of which 0 is the first."""
+        """Sort the start addresses; the first must be 0."""
         if family is Family.IPV4:
             keys = np.asarray(edges, np.uint64)
             return cls(keys[:0], keys, keys)
@@ -66,14 +66,14 @@ class AddressEdges:
         return cls(*halves, _ranked(*halves, (upper, lower)))
 
     def places(self, addresses: tuple[WordColumn, WordColumn]) -> IntColumn:
-        """Return the place of the last edge that is not above each address."""
+        """Return for each address the position of the last start address that is not above it."""
         if not self.upper.size:
             return np.searchsorted(self.keys, addresses[1], side="right") - 1
         return np.searchsorted(self.keys, _ranked(self.upper, self.lower, addresses), side="right") - 1
 
 
 def _ranked(upper: WordColumn, lower: WordColumn, addresses: tuple[WordColumn, WordColumn]) -> IntColumn:
-    """Return numbers in the order of addresses, as far as these halves tell them apart."""
+    """Return numbers that sort like the addresses, as far as the given halves tell them apart."""
     place = np.searchsorted(upper, addresses[0], side="right") - 1
     below = np.searchsorted(lower, addresses[1], side="right")
     # Above the upper half itself, the lower one no longer matters.
@@ -92,13 +92,13 @@ class BitmapBuilder:
     asked: dict[str, dict[int, list[Constraint]]] = field(default_factory=dict)
 
     def add(self, constraints: Sequence[Constraint]) -> None:
-        """Add the next box."""
+        """Add the constraints of the next box."""
         for each in constraints:
             self.asked.setdefault(each[0], {}).setdefault(self.boxes, []).append(each)
         self.boxes += 1
 
     def fields(self) -> list[tuple[ValueClassifier, BitTable]]:
-        """Return each field that any box asks of, with its table."""
+        """Return each field that any box constrains, with its table."""
         return [self._field(name, boxes) for name, boxes in sorted(self.asked.items())]
 
     def _field(self, name: str, boxes: Mapping[int, Sequence[Constraint]]) -> tuple[ValueClassifier, BitTable]:
@@ -122,7 +122,7 @@ class BitmapBuilder:
         return self.edges[by].get(name, ()) if name in KINDS else ()
 
     def _spread(self, constraint: Constraint, ranks: Mapping[int, int], count: int) -> BoolColumn:
-        """Return which of a field's classes satisfy a constraint."""
+        """Return which classes of a field satisfy a constraint."""
         name, by, places = constraint
         inside = np.zeros(count, np.bool_)
         if name not in KINDS:
@@ -143,7 +143,7 @@ class BitmapBuilder:
 
 
 def merged(bits: BitMatrix) -> tuple[BitTable, IntColumn]:
-    """Return the table of different rows, and the class of each row."""
+    """Return the table of distinct rows, and the class of each row."""
     rows = np.ascontiguousarray(bits).view(np.dtype((np.void, bits.shape[1] * 8))).ravel()
     _, chosen, classes = np.unique(rows, return_index=True, return_inverse=True)
     return BitTable.of(bits[chosen]), classes.astype(np.int64)
@@ -159,7 +159,7 @@ class JointBitmap:
     table: BitTable
 
     def dimension(self, columns: Columns, listed: Mapping[str, IntColumn]) -> Dimension:
-        """Return the table with the class of each packet."""
+        """Return the table together with the class of each packet."""
         ids = self.sorters[0].ids(columns, listed)
         for sorter, size in zip(self.sorters[1:], self.sizes[1:], strict=True):
             ids = ids * size + sorter.ids(columns, listed)
@@ -167,7 +167,7 @@ class JointBitmap:
 
 
 def shared(fields: Sequence[tuple[ValueClassifier, BitTable]], apart: frozenset[str]) -> list[JointBitmap]:
-    """Put fields of few classes together, but for those that have to stay apart as rules write them."""
+    """Combine fields that have few classes into shared tables, except fields that rules rewrite."""
     found: list[JointBitmap] = []
     for sorter, table in sorted(fields, key=lambda each: each[1].classes):
         alone = JointBitmap((sorter,), (table.classes,), np.arange(table.classes), table)

@@ -90,7 +90,7 @@ class BoxLayout:
     tables: tuple[JointBitmap, ...]
 
     def dimensions(self, columns: Columns, listed: dict[str, IntColumn]) -> list[Dimension]:
-        """Return the bits with the class of each packet; ``listed`` has the places of values of listed fields."""
+        """Return the bits with the class of each packet; ``listed`` has the positions of listed values."""
         return [each.dimension(columns, listed) for each in self.tables] or [
             Dimension(_all_ones(len(self.boxes.move)), np.zeros(len(columns), np.int64))
         ]
@@ -104,7 +104,7 @@ _MOVES = {TargetAction.RETURN: BoxMove.RETURN, TargetAction.JUMP: BoxMove.JUMP, 
 
 
 def reached(base: ProgramChain) -> list[ProgramChain]:
-    """Return a chain and all that it leads to."""
+    """Return a chain and all chains that it leads to."""
     found, pending = {base.name: base}, [base]
     while pending:
         for rule in pending.pop().rules:
@@ -133,7 +133,7 @@ class BoxLayoutBuilder:
     _own: list[str] = field(default_factory=list)
 
     def plan(self, base: ProgramChain) -> BoxLayout:
-        """Return the table made ready."""
+        """Return the layout of the table."""
         self.ends.append(TableEnd(Verdict((base.policy or "ACCEPT").lower()), Decision(self.table, base.name, 0)))
         spans: dict[str, tuple[int, int]] = {}
         for chain in reached(base):
@@ -204,7 +204,7 @@ def _numbers(values: Sequence[int]) -> IntColumn:
 
 
 def sizes_of(domains: Domains) -> dict[str, int]:
-    """Return how many values each listed field has."""
+    """Return the number of values of each listed field."""
     return {name: len(values) for name, values in domains.listed.items()}
 
 
@@ -212,7 +212,7 @@ def sizes_of(domains: Domains) -> dict[str, int]:
 
 
 def closed(effects: Sequence[TargetEffect], hook: Hook, domains: Domains) -> None:
-    """Add to the domains what targets make of the values in them, and what they make of that, as far as it is few."""
+    """Add to the domains the values that targets write, and what targets make of those, within limits."""
     grown = True
     while grown:
         grown = False
@@ -231,7 +231,7 @@ def _places(effect: TargetEffect, hook: Hook, survey: RegionFinder) -> npt.NDArr
 
 
 def _written(effect: TargetEffect, hook: Hook, value: ColumnValue) -> ColumnValue:
-    """Ask a target what it makes of a value, by a packet that has it."""
+    """Return the value that a target writes for a packet with the given value."""
     if effect.change is None:
         raise ValueError(effect)
     address = ip_address(0)

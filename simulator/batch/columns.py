@@ -18,10 +18,10 @@ WordColumn = npt.NDArray[np.uint64]
 BoolColumn = npt.NDArray[np.bool_]
 
 ColumnValue = object
-"""A field of a packet, as `Packet` has it."""
+"""Value of a field as in `Packet`."""
 
 NOT_GIVEN = -1
-"""Stands for None."""
+"""Number that stands for None in a column."""
 
 STATES = tuple(ConnState)
 
@@ -56,13 +56,13 @@ class Columns:
         return len(self.at)
 
     def value(self, field: str, number: int) -> ColumnValue:
-        """Return what a number of a column stands for."""
+        """Return the field value that a number of a column stands for."""
         if field in self.words:
             return self.words[field][number]
         return VALUES[field](number)
 
     def part(self, begin: int, end: int) -> "Columns":
-        """Return some of the rows, as views."""
+        """Return some of the rows, as views of the arrays."""
         some = slice(begin, end)
         return replace(
             self,
@@ -94,7 +94,7 @@ VALUES: Mapping[str, Callable[[int], ColumnValue]] = {
     "icmp": _icmp,
     **dict.fromkeys(("sport", "dport", "length", "igmp", "uid", "gid"), _given),
 }
-"""From a number of a column to the field's value."""
+"""Field -> function from a number of its column to the field's value."""
 
 WORDED = ("in_interface", "out_interface", "mac")
 
@@ -125,7 +125,10 @@ _NUMBERS: Mapping[str, Callable[[Packet], int]] = {
 
 
 def columns_of(packets: Sequence[Packet], at: Sequence[int] | None = None) -> tuple[Columns, ...]:
-    """Return packets as columns, those of each family together; ``at`` are their places where not 0, 1, 2 and so on."""
+    """Convert packets to columns, one per family.
+
+    ``at`` gives the position of each packet where it is not its index.
+    """
     places = np.arange(len(packets)) if at is None else np.asarray(at, dtype=np.intp)
     versions = np.fromiter((packet.src.version for packet in packets), np.int64, len(packets))
     found = []
@@ -166,7 +169,7 @@ def _addresses(found: Sequence[int]) -> tuple[WordColumn, WordColumn]:
 
 
 def incomplete(numbers: Mapping[str, IntColumn], family: Family) -> BoolColumn:
-    """Return the rows that lack a field which their protocol has."""
+    """Return the rows that lack a field which their protocol always has."""
     protocol, whole = numbers["protocol"], numbers["fragment"] == 0
     ported = HAS_PORTS[protocol] & ((numbers["sport"] == NOT_GIVEN) | (numbers["dport"] == NOT_GIVEN))
     untyped = (protocol == protocol_names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)
@@ -175,4 +178,4 @@ def incomplete(numbers: Mapping[str, IntColumn], family: Family) -> BoolColumn:
 
 
 HAS_PORTS: BoolColumn = np.isin(np.arange(256), sorted(protocol_names.PORT_PROTOCOLS))
-"""By protocol, whether its header begins with both ports."""
+"""Protocol number -> whether its header begins with the source and the destination port."""

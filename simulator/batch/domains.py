@@ -21,13 +21,13 @@ from simulator.netfilter.walker import INTERFACES
 SIDES = ("in_interface", "out_interface")
 
 LISTED = ("protocol", "fragment", "flags", "igmp", "ttl", "tos", "mark", "state", *SIDES, "mac", "uid", "gid")
-"""Fields of few values, which are told apart one by one as packets have them; the others go by ranges."""
+"""Fields with few values, which a domain lists one by one; other fields use ranges."""
 
 MOST_VALUES = 1024
-"""Of a listed field; beyond that packets are walked."""
+"""Most values of a listed field; packets with further values go to the `Walker`."""
 
 UNLISTED = -1
-"""Of places: the value is in no domain."""
+"""Position of a value that is in no domain."""
 
 _DENSE = 1 << 16
 
@@ -42,11 +42,11 @@ class Domains:
         self.listed["state"] = list(STATES)
 
     def ranged(self, edges: Edges | None) -> Mapping[str, Sequence[int]]:
-        """Return the edges for each field that goes by ranges."""
+        """Return the edges of each field that uses ranges."""
         return {} if edges is None else {name: edges[kind] for name, kind in KINDS.items()}
 
     def add(self, name: str, values: Sequence[ColumnValue]) -> bool:
-        """Add values as long as they are few; return whether any is new."""
+        """Add values within the limit; return whether any value is new."""
         known = self.listed[name]
         new = set(values).difference(known)
         if not new or len(known) + len(new) > MOST_VALUES:
@@ -55,7 +55,7 @@ class Domains:
         return True
 
     def places(self, seen: "ColumnValues", name: str) -> IntColumn:
-        """Return the place of each packet's value in a domain, or `UNLISTED`."""
+        """Return the position of each packet's value in its domain, or `UNLISTED`."""
         ranks = {value: place for place, value in enumerate(self.listed[name])}
         return seen.through([ranks.get(value, UNLISTED) for value in seen.values])
 
@@ -70,7 +70,7 @@ class ColumnValues:
 
     @classmethod
     def of(cls, columns: Columns, name: str, hook: Hook) -> "ColumnValues":
-        """Look through a column."""
+        """Return a column with its distinct numbers."""
         column = columns.numbers[name]
         numbers = _different(column)
         values = [columns.value(name, int(number)) for number in numbers]
@@ -80,7 +80,7 @@ class ColumnValues:
         return cls(column, numbers, values)
 
     def through(self, others: Sequence[int]) -> IntColumn:
-        """Return the column with each number replaced by another, given in the order of the numbers."""
+        """Return the column with each number replaced; replacements are in the order of the numbers."""
         if len(others) == 1:
             return np.full(len(self.column), others[0])
         least, span = int(self.numbers[0]), int(self.numbers[-1]) - int(self.numbers[0])
@@ -92,7 +92,7 @@ class ColumnValues:
 
 
 def _different(column: IntColumn) -> IntColumn:
-    """Return the different numbers in order."""
+    """Return the distinct numbers, sorted."""
     if column.strides == (0,):
         return column[:1]
     least, most = int(column.min()), int(column.max())
@@ -102,7 +102,7 @@ def _different(column: IntColumn) -> IntColumn:
 
 
 def representative(name: str, edge: int, family: Family) -> ColumnValue:
-    """Return the value at an edge, as a packet has it."""
+    """Return the field value at an edge, as in `Packet`."""
     if KINDS[name] is ValueKind.ADDRESS:
         return IPv4Address(edge) if family is Family.IPV4 else IPv6Address(edge)
     return VALUES[name](edge)

@@ -20,7 +20,7 @@ KINDS: Mapping[str, ValueKind] = {
 }
 
 Edges = Mapping[ValueKind, tuple[int, ...]]
-"""The first value of each range, in order; what is below the first edge of a rule counts as one range too."""
+"""First value of each range, sorted; values below a rule's first edge form a range too."""
 
 _LEAST: Mapping[ValueKind, tuple[int, ...]] = {
     ValueKind.ADDRESS: (0,),
@@ -30,7 +30,7 @@ _LEAST: Mapping[ValueKind, tuple[int, ...]] = {
 
 
 def edges_of(group: OptionGroup, context: BreakpointContext) -> Edges | None:
-    """Return the edges of a match's options, or None where it is not known where they are."""
+    """Return the edges of a match's options, or None if they are unknown."""
     found = {kind: set(least) for kind, least in _LEAST.items()}
     top = 1 << BITS[context.family]
     try:

@@ -26,13 +26,13 @@ from simulator.packets import ConnState
 VERDICTS = tuple(Verdict)
 
 NOBODY = -1
-"""Of deciders: the hook has no chain."""
+"""Index of the deciding rule where the hook has no chain."""
 
 _ACCEPT = VERDICTS.index(Verdict.ACCEPT)
 _NEW, _INVALID, _UNTRACKED = (STATES.index(each) for each in (ConnState.NEW, ConnState.INVALID, ConnState.UNTRACKED))
 
 BLOCK = 1 << 16
-"""Packets that are judged together: so many that their columns stay in the processor's caches."""
+"""Packets that are evaluated together: so many that their columns fit into the processor's caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class BatchVerdicts:
     ends: Sequence[TableEnd]
 
     def end(self, row: int) -> TableEnd | None:
-        """Return verdict, decider and kind of rejection of one packet; None where the hook has no chain."""
+        """Return verdict, deciding rule and reject type of one packet; None if the hook has no chain."""
         place = int(self.deciders[row])
         return None if place == NOBODY else self.ends[place]
 
@@ -79,7 +79,9 @@ class BatchEvaluator:
         self._ends: dict[TableEnd, int] = {}
 
     def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> BatchVerdicts:
-        """Return the verdicts on columns of the judge's family; ``walk`` says whether to walk where that is needed.
+        """Return the verdicts of columns of this family.
+
+        ``walk`` says whether packets that need the `Walker` are passed to it.
 
         Raises:
             Refused: the ruleset of the family lacks a set or chain, or has a loop.
@@ -124,7 +126,7 @@ class BatchEvaluator:
         return VERDICTS.index(answer.verdict), decider
 
     def _table(self, course: BatchExecution, plan: BoxLayout, hook: Hook) -> IntColumn:
-        """Send the packets on their way through one table; return the rows of those that came to its end."""
+        """Send the packets through one table; return the rows of those that reach its end."""
         state = course.listed["state"]
         if plan.name == "raw":  # which comes before connection tracking
             names = self._domains.listed["in_interface"]
@@ -138,7 +140,7 @@ class BatchEvaluator:
         return rows[course.alive[rows]]
 
     def _prepared(self, columns: Columns, hook: Hook, seen: dict[str, ColumnValues]) -> _Compiled:
-        """Compile the hook for all values that packets have; which fields matter is known only once that is done."""
+        """Compile the hook for all values of the packets; compiling shows which fields matter."""
         while True:
             found = self._compiled.get((hook, columns.wire)) or self._compile(hook, wire=columns.wire)
             self._compiled[hook, columns.wire] = found
@@ -182,12 +184,12 @@ class BatchEvaluators:
     _found: dict[Family, BatchEvaluator] = field(default_factory=dict)
 
     def judge(self, columns: Columns, hook: Hook, *, walk: bool = True) -> BatchVerdicts:
-        """As `BatchEvaluator.judge`, for columns of either family."""
+        """Return the verdicts of columns of either family, like `BatchEvaluator.judge`."""
         if columns.family not in self._found:
             self._found[columns.family] = BatchEvaluator(self.walker, columns.family, self.host)
         return self._found[columns.family].judge(columns, hook, walk=walk)
 
 
 def _plans(survey: RegionFinder, hook: Hook, bases: Sequence[tuple[str, ProgramChain]]) -> tuple[BoxLayout, ...]:
-    """Make the tables of a hook ready, in their order."""
+    """Return the layouts of a hook's tables, in order."""
     return tuple(BoxLayoutBuilder(survey, hook, name, final=name == bases[-1][0]).plan(base) for name, base in bases)

@@ -55,7 +55,7 @@ class _Frames:
     _known: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def enter(self, frames: IntColumn, boxes: IntColumn) -> IntColumn:
-        """Return the frames of packets that boxes send into other chains."""
+        """Return the frames of packets that jump to other chains."""
         width = int(boxes.max()) + 1
         keys, places = np.unique(frames * width + boxes, return_inverse=True)
         return np.asarray([self._frame(*divmod(int(key), width)) for key in keys])[places]
@@ -69,7 +69,7 @@ class _Frames:
 
 
 def run(course: BatchExecution, plan: BoxLayout, rows: IntColumn) -> None:
-    """Send packets through a table; those that a walk must judge are no longer alive then."""
+    """Send packets through a table; packets that need the `Walker` are no longer alive afterwards."""
     front = _Front(
         rows,
         np.full(len(rows), plan.base[0]),
@@ -93,7 +93,7 @@ class _Run:
             front = self._moved(front, box)
 
     def _moved(self, front: _Front, box: IntColumn) -> _Front:
-        """Let packets go on from their boxes; return those that are not at an end."""
+        """Move packets on from their boxes; return those that continue."""
         boxes, course = self.plan.boxes, self.course
         move = boxes.move[box]
         course.told[front.rows] |= boxes.told[box]

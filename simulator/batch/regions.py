@@ -33,10 +33,10 @@ class RegionTruth(IntEnum):
 
 
 Constraint = tuple[str, int, frozenset[int]]
-"""A field, the match that asks, and which of its values: by their place among those the match was asked for."""
+"""Field, the match that reads it, and the allowed values, as positions among the values that were tried."""
 
 MatchRegion = tuple[tuple[Constraint, ...], RegionTruth]
-"""Packets that satisfy all constraints, and what a match says of them."""
+"""Packets that satisfy all constraints, and the result of a match for them."""
 
 _EVERYWHERE_UNTOLD: tuple[MatchRegion, ...] = (((), RegionTruth.UNTOLD),)
 
@@ -92,7 +92,7 @@ class _Watched(MatchMemory):
 
     @property
     def changed(self) -> frozenset[Hashable]:
-        """What a rule would now find otherwise."""
+        """Memory entries that a later rule would read differently."""
         if self.cells == self.fresh:
             return frozenset()
         return frozenset(key for key, found in self.cells.items() if found != self.fresh[key])
@@ -138,7 +138,7 @@ class RegionFinder:
     _kept: dict[str, tuple[MatchRegion, ...]] = field(default_factory=dict)
 
     def of_tests(self, tests: Sequence[CompiledMatch]) -> tuple[MatchRegion, ...]:
-        """Return where all of a rule's matches hold, or may hold; the regions do not overlap."""
+        """Return the regions where all matches of a rule match, or may match; regions do not overlap."""
         # Behind a match of which something must be noted, a walk has to tell, as what is noted hangs on their order.
         noting = next((place for place, test in enumerate(tests) if self._notes(test)), len(tests) - 1)
         found = [self.of_test(test) for test in tests[: noting + 1]]
@@ -154,7 +154,7 @@ class RegionFinder:
         return bool(test.assumed or (test.made_up and not self.wire))
 
     def of_test(self, test: CompiledMatch) -> tuple[MatchRegion, ...]:
-        """Return where one match holds, or may hold."""
+        """Return the regions where one match matches, or may match."""
         if self._notes(test):
             return _EVERYWHERE_UNTOLD  # an answer names what it relies on, even where the match then fails
         if test.text not in self._kept:
@@ -208,7 +208,7 @@ class _Question:
         return RegionTruth.UNKNOWN if held is None else RegionTruth.HOLDS if held else None
 
     def _divided(self, known: Mapping[str, ColumnValue], name: str) -> tuple[MatchRegion, ...]:
-        """Ask again for each value of a field, and put together those of which the same is said."""
+        """Evaluate again for each value of a field, and combine values with the same result."""
         self._survey.read.add(name)
         values = self._values(name)
         if values is None:
@@ -236,7 +236,7 @@ class _Question:
 
 
 def _must_be_given(known: Mapping[str, ColumnValue], name: str) -> bool:
-    """Whether no packet in columns can lack a field that its protocol has: see `columns.incomplete`."""
+    """Return whether every packet of that protocol in columns has the field; see `columns.incomplete`."""
     if known.get("fragment") is not False:
         return False
     if name == "icmp":

@@ -19,22 +19,22 @@ from simulator.netfilter.walker import hook_of
 from simulator.packets import Packet
 
 CHUNK = 50_000
-"""Packets that are held at a time."""
+"""Packets that are held in memory at a time."""
 
 FEW = 500
-"""Packets that are walked in less time than a ruleset is compiled in: both grow with its rules."""
+"""Number of packets below which the `Walker` is faster than compiling the ruleset; both depend on the rules."""
 
 
 def answers(
     walker: Walker, packets: Iterable[Packet], hook: Hook | None = None, host: Host | None = None
 ) -> Iterator[Evaluation]:
-    """Yield the answer to each packet in order, each packet for itself, as ``Walker.verdict`` gives it without a trace.
+    """Yield the evaluation of each packet in order, as ``Walker.verdict`` returns it without a trace.
 
-    It is for packets that give their connection state; those whose state follows from packets before are the
-    `Tracker`'s. Few packets are walked one by one, many are judged in batches. A packet of a batch is walked after all
-    where it comes to a match that reads its payload, counts, remembers or is left to chance, or to a target that
-    changes what columns do not tell; where it knows its connection or zone, or lacks a field that its protocol has; and
-    where rules changed or logged it, or something had to be assumed. Those answers have a trace.
+    Each packet is evaluated on its own, so it must give its connection state; `ConnectionTracker` evaluates packets
+    whose state follows from earlier ones. Few packets are evaluated one by one, many in batches. A packet of a batch
+    goes to the `Walker` if it meets a match that reads the payload, counts, remembers or is random, or a target that
+    changes what columns do not hold. It also goes there if it has a known connection or zone, lacks a field that its
+    protocol has, was rewritten or logged, or needs an assumption. Those evaluations have a trace.
 
     Raises:
         Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
@@ -48,7 +48,7 @@ def answers(
 
 
 def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
-    """Yield packets in order, many at a time; what came before a capture turns out damaged is not lost."""
+    """Yield packets in order, in chunks; packets before damage in a capture are not lost."""
     chunk: list[Packet] = []
     try:
         for packet in packets:
@@ -79,7 +79,7 @@ def _chunk(judges: BatchEvaluators, packets: Sequence[Packet], hook: Hook | None
 
 
 def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hook, Sequence[int]]]:
-    """Yield the places of packets by the hook that they are judged at."""
+    """Yield the positions of packets, grouped by the hook at which they are evaluated."""
     if hook is not None:
         yield hook, range(len(packets))
         return
@@ -92,9 +92,9 @@ def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hoo
 def judged_wires(
     judges: BatchEvaluators, wires: Iterable[bytes], hook: Hook, *, in_interface: str = "", out_interface: str = ""
 ) -> Iterator[tuple[WireColumns, tuple[BatchVerdicts, ...]]]:
-    """Judge IP bytes of any number, each packet as new at the interfaces given; yield block by block what they are.
+    """Evaluate any number of IP packets, given as bytes, as new packets at these interfaces.
 
-    Each reading's columns come with their verdicts, in the same order. Memory does not grow with the number.
+    Yields the verdicts block by block with the columns, in order. Memory use does not depend on the number of packets.
 
     Raises:
         Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.

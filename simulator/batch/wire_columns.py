@@ -18,10 +18,10 @@ from simulator.batch.columns import HAS_PORTS, NOT_GIVEN, STATES, BoolColumn, Co
 from simulator.packets import ConnState, Packet, from_wire, protocol_names
 
 _HEAD = 64
-"""Bytes of a packet that are looked at: an IPv6 header with that of TCP and a few more."""
+"""Bytes that are read of a packet: an IPv6 header, a TCP header and a few more."""
 
 _HEADS = struct.Struct(f"{_HEAD}s")
-"""Cuts bytes to the size of a head, or fills them up with zeroes."""
+"""Function that cuts bytes to `_HEAD` bytes, or pads them with zeros."""
 
 _SIZES = {Family.IPV4: 20, Family.IPV6: 40}
 
@@ -37,7 +37,7 @@ class WireColumns:
 
 
 def columns_of_wires(wires: Sequence[bytes], *, in_interface: str = "", out_interface: str = "") -> WireColumns:
-    """Read packets as seen at the interfaces given, as `from_wire` does: the state is NEW and the mark 0."""
+    """Parse packets as seen at these interfaces, like `from_wire`: state NEW and mark 0."""
     interfaces = in_interface, out_interface
     heads = np.frombuffer(b"".join(map(_HEADS.pack, wires)), np.uint8)
     lengths = np.fromiter(map(len, wires), np.int64, len(wires))
@@ -61,7 +61,7 @@ def columns_of_wires(wires: Sequence[bytes], *, in_interface: str = "", out_inte
 def _plain(
     family: Family, wires: Sequence[bytes], heads: HeaderBytes, lengths: IntColumn, interfaces: tuple[str, str]
 ) -> Columns:
-    """Read the plain packets of one family."""
+    """Parse the plain packets of one family."""
     size = _SIZES[family]
     fits = (heads[:, 0] == 0x45) if family is Family.IPV4 else (heads[:, 0] >> 4 == 6)
     at = np.flatnonzero(fits & (lengths >= size))
@@ -130,11 +130,11 @@ _NETWORK: dict[Family, Callable[[HeaderBytes, IntColumn], tuple[dict[str, IntCol
 }
 
 _EXTENDS: BoolColumn = np.isin(np.arange(256), sorted(protocol_names.EXTENSION_HEADERS))
-"""By protocol, whether it is an IPv6 extension header."""
+"""Protocol number -> whether it is an IPv6 extension header."""
 
 
 def _least(protocol: IntColumn, family: Family) -> IntColumn:
-    """Return how many bytes each packet's transport header has at least."""
+    """Return the minimum length in bytes of each packet's transport header."""
     sizes = np.where(HAS_PORTS, 4, 0)
     sizes[protocol_names.TCP] = 20
     sizes[protocol_names.ICMP_OF[family]] = 8

@@ -13,28 +13,30 @@ from oxidd.util import DDMemoryError
 from engine.errors import NoProof
 
 BddFunction = BCDDFunction
-"""A set of packets, or any other function of variables."""
+"""Boolean function of variables, such as a packet set."""
 
 NODE_BYTES = 32
-"""Memory of one node, with its share of tables and caches, as measured."""
+"""Memory of one node in bytes, with its share of tables and caches, as measured."""
 
 DEFAULT_NODES = 1 << 25
-"""About 1 GiB; memory is taken only as nodes come."""
+"""Default limit of nodes, about 1 GiB; memory is allocated only as nodes are created."""
 
 _KNOWN = 1 << 18
-"""Operations whose results are kept at hand. Eight times as many take 70 MB more and make nothing faster."""
+"""Operations whose results are cached. Eight times as many take 70 MB more and save no time."""
 
 TimeCheck = Callable[[], bool]
-"""Whether there is still time."""
+"""Function that returns whether time is left."""
 
 
 MEMORY, TIME = "memory", "time"
-"""What can be exhausted."""
+"""Resources that a computation can exhaust."""
 
 
 @contextmanager
 def within_limits() -> Iterator[None]:
-    """Run a block whose functions may need more nodes than are allowed.
+    """Run a block of BDD operations, with an error if they exceed the limits.
+
+    The limits are nodes and time.
 
     Raises:
         NoProof: they did.
@@ -54,27 +56,27 @@ class Bdd:
         self.false = self._manager.false()
 
     def variables(self, count: int) -> tuple[BddFunction, ...]:
-        """Make variables, asked after all there were."""
+        """Create variables, behind all existing ones in the order."""
         return tuple(self._manager.var(number) for number in self._manager.add_vars(count))
 
     def all_of(self, functions: Iterable[BddFunction]) -> BddFunction:
-        """Return the conjunction."""
+        """Return the conjunction of functions."""
         found = self.true
         for function in functions:
             found &= function
         return found
 
     def some(self, function: BddFunction, variables: Sequence[BddFunction]) -> BddFunction:
-        """Return for which values of the other variables some values of these make a function true."""
+        """Quantify existentially: true where some values of these variables make the function true."""
         return function.exists(self.all_of(reversed(variables))) if variables else function
 
     def every(self, function: BddFunction, variables: Sequence[BddFunction]) -> BddFunction:
-        """Return for which values of the other variables all values of these make a function true."""
+        """Quantify universally: true where all values of these variables make the function true."""
         return function.forall(self.all_of(reversed(variables))) if variables else function
 
 
 def number_of(variable: BddFunction) -> int:
-    """Return the place of a variable in the order."""
+    """Return the position of a variable in the order."""
     level = variable.node_level()
     if level is None:
         raise ValueError(variable)
@@ -82,33 +84,33 @@ def number_of(variable: BddFunction) -> int:
 
 
 def top(function: BddFunction) -> int | None:
-    """Return the place of the first variable that a function asks, or None where it asks none."""
+    """Return the position of the first variable that a function depends on, or None for a constant."""
     return function.node_level()
 
 
 def halves(function: BddFunction) -> tuple[BddFunction, BddFunction]:
-    """Return what is left of a function once its first variable is true, and once it is false."""
+    """Return the cofactors of a function for its first variable, true and false."""
     found = function.cofactors()
     return (function, function) if found is None else found
 
 
 def is_true(function: BddFunction) -> bool:
-    """Whether a function holds whatever the variables are."""
+    """Return whether a function is always true."""
     return function.valid()
 
 
 def is_false(function: BddFunction) -> bool:
-    """Whether a function holds never."""
+    """Return whether a function is never true."""
     return not function.satisfiable()
 
 
 def size(function: BddFunction) -> int:
-    """Return how many nodes a function has."""
+    """Return the number of nodes of a function."""
     return function.node_count()
 
 
 def way(function: BddFunction) -> Iterator[tuple[int, bool]] | None:
-    """Return one way to make a function true: which variables have to be what; None where there is none."""
+    """Return one assignment that makes a function true, or None if there is none."""
     found = function.pick_cube()
     if found is None:
         return None
@@ -116,6 +118,6 @@ def way(function: BddFunction) -> Iterator[tuple[int, bool]] | None:
 
 
 def holds(function: BddFunction, chosen: Mapping[int, bool]) -> bool:
-    """Whether a function holds for a choice of variables, by their places; what is not chosen counts as false."""
+    """Evaluate a function for an assignment by variable position; variables without a value are false."""
     # All are given, as oxidd 0.13 is not consistent about those that are left out.
     return function.eval((place, chosen.get(place, False)) for place in range(function.manager.num_vars()))

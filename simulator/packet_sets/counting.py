@@ -28,15 +28,15 @@ class ExamplePacket:
     chosen: Mapping[int, bool]
 
     def is_in(self, found: BddFunction) -> bool:
-        """Whether it is in another set of the same space."""
+        """Return whether the packet is in another set of the same space."""
         return holds(found, self.chosen)
 
 
 def count(space: PacketSpace, found: BddFunction) -> int:
-    """Return how many headers there are: source, destination, protocol, and ports or ICMP type and code.
+    """Count the headers in a packet set.
 
-    Interfaces, states, marks and what else tells how a packet comes are not counted: a header counts once if it is in
-    the set in any way.
+    A header is source, destination, protocol, and ports or ICMP type and code. Other fields, such as interfaces,
+    states and marks, are not part of it: a header counts once if the set has it with any of their values.
     """
     others = [bit for axis in space.axes.values() if not axis.field.counted for bit in axis.variables]
     found = space.diagram.some(space.somehow(found), others)
@@ -54,7 +54,7 @@ class _Count:
         self._sums = [_sums(axis) for axis in axes]
 
     def of(self, found: BddFunction, place: int = 0, at: int = 0, low: int = 0) -> int:
-        """Return the weight of what is below one bit of a field, whose bits before stand for classes from ``low``."""
+        """Return the weight below one bit of a field, whose previous bits stand for classes from ``low`` on."""
         if is_false(found):
             return 0
         if place == len(self._axes):
@@ -90,7 +90,7 @@ def _sums(axis: FieldAxis) -> Sequence[int]:
 
 
 def values(space: PacketSpace, found: BddFunction, name: str) -> list[ValueRange]:
-    """Return the values that a field of numbers has in a set, as few ranges as there are."""
+    """Return the values that a numeric field has in a set, in as few ranges as possible."""
     axis = space.axes[name]
     if axis.partition is None:
         raise KeyError(name)
@@ -98,7 +98,7 @@ def values(space: PacketSpace, found: BddFunction, name: str) -> list[ValueRange
 
 
 def labelled(space: PacketSpace, found: BddFunction, name: str) -> list[str]:
-    """Return what names a field of names has in a set, by the labels of its axis."""
+    """Return the labels of the values that a field of names has in a set."""
     axis = space.axes[name]
     return [axis.labels[place] for place in _classes(space, found, axis)]
 
@@ -154,7 +154,7 @@ _NICE_NUMBERS: Mapping[str, Sequence[int]] = {
 
 
 def _preferences() -> list[tuple[str, Formula]]:
-    """What a packet in an example is, if the set has such: a first one, of TCP, and so on."""
+    """Conditions on a good example, such as a new connection and TCP, the most important first."""
     return [
         ("fragment", MaskedBits("fragment", 1, 0)),
         ("state", state_condition(ConnState.NEW)),
@@ -167,7 +167,7 @@ def _preferences() -> list[tuple[str, Formula]]:
 
 
 def example(space: PacketSpace, found: BddFunction) -> ExamplePacket | None:
-    """Return a packet of a set, as usual a one as there is, or None where the set is empty."""
+    """Return an ordinary packet of a set, or None if the set is empty."""
     if is_false(found):
         return None
     for name, condition in _preferences():
@@ -195,7 +195,7 @@ def _narrowed(found: BddFunction, wished: BddFunction) -> BddFunction:
 
 
 def _wished(space: PacketSpace, name: str, condition: Formula) -> BddFunction:
-    """Return a condition as a function, where the space may not have been made for it."""
+    """Return the function of a preference; the space may not support its condition."""
     axis = space.axes[name]
     if isinstance(condition, MaskedBits):
         return space.function(condition)
@@ -214,7 +214,7 @@ def _free_places(space: PacketSpace) -> list[tuple[Occurrence, int]]:
 
 
 def packet_of(space: PacketSpace, chosen: Mapping[int, bool]) -> Packet:
-    """Return the packet that a choice of variables stands for; those left open may be anything."""
+    """Return a packet for an assignment of variables; variables without a value are free."""
     numbers = {name: _chosen(space, axis, chosen) for name, axis in space.axes.items()}
     address = IPv4Address if space.family is Family.IPV4 else IPv6Address
     icmp = numbers["icmp"]
@@ -240,7 +240,7 @@ def packet_of(space: PacketSpace, chosen: Mapping[int, bool]) -> Packet:
 
 
 _UNASKED = 2
-"""Of names: none, and one that stands for all."""
+"""Indexes of names that no condition mentions: none, and all other names."""
 
 
 def _given(number: int) -> int | None:
@@ -248,7 +248,7 @@ def _given(number: int) -> int | None:
 
 
 def _chosen(space: PacketSpace, axis: FieldAxis, chosen: Mapping[int, bool]) -> int:
-    """Return a value of a field that a choice stands for; of names their place."""
+    """Return the value of a field in an assignment; for names their index."""
     bits = [chosen.get(place, False) for place in axis.span]
     if axis.field.sort is FieldSort.BITS:
         return sum(1 << place for place, bit in zip(axis.bits, bits, strict=True) if bit)
@@ -259,7 +259,7 @@ def _chosen(space: PacketSpace, axis: FieldAxis, chosen: Mapping[int, bool]) -> 
 
 
 def _usual(family: Family, axis: FieldAxis, ranges: Sequence[ValueRange]) -> int:
-    """Return a value in one of the ranges, as usual a one as there is."""
+    """Return an ordinary value from one of the ranges."""
     name = axis.field.name
     for value in (*_NICE[family].get(name, ()), *_NICE_NUMBERS.get(name, ())):
         if any(low <= value <= high for low, high in ranges):

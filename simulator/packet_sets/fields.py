@@ -13,7 +13,7 @@ from simulator.matches.basic import BITS
 from simulator.matches.formula import STATES
 
 ABSENT = -1
-"""The value of a number that a packet does not have, as a port of ICMP."""
+"""Value of a number that a packet does not have, such as a port of ICMP."""
 
 
 class FieldSort(Enum):
@@ -39,7 +39,7 @@ class PacketField:
 
 
 def fields(family: Family) -> Mapping[str, PacketField]:
-    """Return the fields of packets of a family, in the order in which diagrams ask for them."""
+    """Return the fields of packets of a family, in the variable order of the diagrams."""
     top = (1 << BITS[family]) - 1
     found = (
         PacketField("in_interface", FieldSort.NAME),

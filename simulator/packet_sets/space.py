@@ -33,18 +33,18 @@ from simulator.packet_sets.value_classes import Numbers, ValuePartition, partiti
 from simulator.packets import protocol_names
 
 BddWord = tuple[BddFunction, ...]
-"""A field's number: the functions of its bits, the highest first."""
+"""Number as functions of its bits, the highest bit first."""
 
 FieldWords = Mapping[str, BddWord]
-"""What fields have become on a packet's way, for those that rules have changed."""
+"""Values of fields that rules have rewritten so far."""
 
 Occurrence = tuple[object, ...]
-"""Where a rule asks for more than the packet."""
+"""Position of a match whose result does not depend on the packet alone."""
 
 UNCHANGED: FieldWords = {}
 
 OTHERS = "+"
-"""The label of all names that no rule tells apart from others."""
+"""Label for all names that no rule distinguishes."""
 
 _INTERFACES = ("eth0", "eth1", "ens3", "wlan0", "if")
 _CARDS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:01:0")
@@ -52,7 +52,7 @@ _LONGEST_NAME = 15
 
 
 FieldCondition = Within | NameCondition | MaskedBits
-"""What can be asked of one field."""
+"""Condition on one field."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FieldAxis:
 
     @cached_property
     def span(self) -> range:
-        """The places of its variables in the order."""
+        """Positions of its variables in the order."""
         if not self.variables:
             return range(0)
         begin = number_of(self.variables[0])
@@ -85,7 +85,7 @@ class FieldAxis:
 
     @property
     def count(self) -> int:
-        """How many classes of values there are."""
+        """Number of value classes."""
         if self.partition is not None:
             return self.partition.count
         return len(self.names) or 1 << len(self.bits)
@@ -112,9 +112,9 @@ class PacketSpace:
         nodes: int = DEFAULT_NODES,
         like: "PacketSpace | None" = None,
     ) -> "PacketSpace":
-        """Return the space in which these conditions can be asked, and no others.
+        """Return a space that supports exactly these conditions.
 
-        What another space is ``like`` this one in is taken over from it, if it has room.
+        Results of the space ``like`` are reused where the fields are equal.
         """
         asked: dict[str, list[FieldCondition]] = {name: [] for name in fields(family)}
         for atom in dict.fromkeys(atom for each in (*conditions, *_ALWAYS) for atom in atoms(each)):
@@ -130,7 +130,7 @@ class PacketSpace:
         return cls(family, found, diagram, fragments)
 
     def kept(self, axes: Mapping[str, FieldAxis]) -> "dict[Formula | tuple[Formula, BddWord], BddFunction]":
-        """Return what is known of conditions on fields that are the same on these axes."""
+        """Return the cached functions of conditions on fields that are equal on these axes."""
         return {
             key: function
             for key, function in self._known.items()
@@ -138,7 +138,7 @@ class PacketSpace:
         }
 
     def function(self, formula: Formula, scene: FieldWords = UNCHANGED, occurrence: Occurrence = ()) -> BddFunction:
-        """Return the packets for which a condition holds, where rules have changed fields as the scene says.
+        """Return the packets that satisfy a condition, after the rewrites in ``scene``.
 
         Raises:
             KeyError: the space was not made for the condition.
@@ -162,31 +162,31 @@ class PacketSpace:
         return self._known[key]
 
     def free(self, occurrence: Occurrence) -> BddFunction:
-        """Return what stands for the truth of a question that the packet does not answer."""
+        """Return the variable for the result of a match that the packet does not determine."""
         if occurrence not in self._free:
             (self._free[occurrence],) = self.diagram.variables(1)
         return self._free[occurrence]
 
     @property
     def free_variables(self) -> Mapping[Occurrence, BddFunction]:
-        """The questions that packets do not answer, and what stands for their truth."""
+        """Matches that packets do not determine, with their variables."""
         return self._free
 
     def somehow(self, function: BddFunction) -> BddFunction:
-        """Return the packets that are in a set for some answers to what packets do not tell."""
+        """Return the packets that are in a set for some results of the undetermined matches."""
         return self.diagram.some(function, tuple(self._free.values()))
 
     def anyhow(self, function: BddFunction) -> BddFunction:
-        """Return the packets that are in a set whatever the answers to what packets do not tell are."""
+        """Return the packets that are in a set for all results of the undetermined matches."""
         return self.diagram.every(function, tuple(self._free.values()))
 
     @property
     def unmarked(self) -> BddFunction:
-        """The packets that bear no mark which any rule asks about."""
+        """Packets without a mark that any rule matches."""
         return self.function(_NO_MARK)
 
     def packets(self, *, in_interface: bool, out_interface: bool) -> BddFunction:
-        """Return all packets there are where packets have these interfaces."""
+        """Return all possible packets with these interfaces."""
         found = self._well_formed
         for name, has in (("in_interface", in_interface), ("out_interface", out_interface)):
             nameless = self._class(self.axes[name], 0)
@@ -194,7 +194,7 @@ class PacketSpace:
         return found
 
     def word(self, name: str, value: int) -> BddWord:
-        """Return the bits that stand for a value of a field, or for the class it is in."""
+        """Return the bits for a value of a field, or for the class of the value."""
         axis = self.axes[name]
         if axis.partition is not None:
             value = axis.partition.class_of(value)
@@ -223,7 +223,7 @@ class PacketSpace:
         return self.diagram.all_of(bit if atom.value >> place & 1 else ~bit for bit, place in reversed(wanted))
 
     def among(self, word: BddWord, classes: Sequence[int]) -> BddFunction:
-        """Return where a word is one of several numbers, which stand in order."""
+        """Return the packets whose word is one of several numbers, which must be sorted."""
         return self._among(word, 0, classes, 0)
 
     def _among(self, word: BddWord, at: int, classes: Sequence[int] | Numbers, low: int) -> BddFunction:
@@ -242,7 +242,7 @@ class PacketSpace:
 
     @cached_property
     def _well_formed(self) -> BddFunction:
-        """All packets: each field has a value there is, and only headers that are there have fields."""
+        """All possible packets: each field has a valid value, and only headers that exist have fields."""
         found = self.diagram.true
         for axis in reversed(tuple(self.axes.values())):
             if axis.count < 1 << len(axis.variables):
@@ -253,7 +253,7 @@ class PacketSpace:
 
 
 def _key(question: FreeCondition, scene: FieldWords, occurrence: Occurrence) -> Occurrence:
-    """Return what a question's answer is known by: one that the packet gives is the same while the packet is."""
+    """Return the cache key of a match result; results that the packet determines share a key while it is unchanged."""
     match question.answer:
         case AnswerScope.EVERYWHERE:
             return ("", question.text)
@@ -264,11 +264,14 @@ def _key(question: FreeCondition, scene: FieldWords, occurrence: Occurrence) -> 
 
 
 _BESIDE_THE_PACKET = frozenset({"state", "mark"})
-"""Fields that are no part of what is on the wire."""
+"""Fields that are not on the wire."""
 
 
 def called(pattern: str, name: str) -> bool:
-    """Whether a name is the pattern, or begins with it where it ends in ``+``; the empty name is that of none."""
+    """Return whether a name matches a pattern, in which a final ``+`` stands for any rest.
+
+    The empty name stands for no interface.
+    """
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
@@ -290,9 +293,9 @@ def _axis(found: PacketField, asked: Sequence[FieldCondition], diagram: Bdd) -> 
 
 
 def _same_axis(axis: FieldAxis, asked: Sequence[FieldCondition]) -> FieldAxis | None:
-    """Return an axis for other conditions on the same variables, itself where it has them; None where they are too few.
+    """Return the axis for other conditions on the same variables; None if there are too few variables.
 
-    An axis tells classes by the numbers of its variables, so more of these than it needs do no harm.
+    An axis with equal conditions is returned itself. Spare variables do no harm, because classes are numbers.
     """
     if axis.asked.issuperset(asked):
         return axis
@@ -303,7 +306,7 @@ def _same_axis(axis: FieldAxis, asked: Sequence[FieldCondition]) -> FieldAxis | 
 
 
 def _unbound(found: PacketField, asked: Sequence[FieldCondition]) -> FieldAxis:
-    """Return the values that conditions tell apart, without variables."""
+    """Return the value classes for these conditions, without variables."""
     known = frozenset(asked)
     if found.sort is FieldSort.BITS:
         mask = 0
@@ -320,7 +323,7 @@ def _unbound(found: PacketField, asked: Sequence[FieldCondition]) -> FieldAxis:
 
 
 def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str, str]:
-    """Return names that stand for all, each with what it stands for: none, those that are named, and others."""
+    """Return names with their labels: no name, each named one, and one for all others."""
     exact = {pattern for pattern in patterns if not pattern.endswith("+")} - {""}
     starts = {pattern[:-1] for pattern in patterns if pattern.endswith("+")} - {""}
     found = {name: name for name in ("", *sorted(exact))}
@@ -333,12 +336,12 @@ def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str
 
 
 def _taken(name: str, exact: set[str], starts: set[str], own: str) -> bool:
-    """Whether more is known of a name than how it begins."""
+    """Return whether conditions determine more of a name than its prefix."""
     return name in exact or any(name.startswith(start) and len(start) > len(own) for start in starts)
 
 
 def _rules() -> Iterator[Formula]:
-    """What holds for every packet: which of them have ports, an ICMP type, TCP flags or a hardware address."""
+    """Return the constraints on every packet: which have ports, an ICMP type, TCP flags or a MAC address."""
     ported, messages = whole(*protocol_names.PORT_PROTOCOLS), whole(*protocol_names.ICMP_OF.values())
     for name, having in (("sport", ported), ("dport", ported), ("icmp", messages)):
         absent = within(name, (ABSENT, ABSENT))
@@ -352,9 +355,9 @@ def _rules() -> Iterator[Formula]:
 _NO_MARK = MaskedBits("mark", 0xFFFFFFFF, 0)
 _RULES = tuple(_rules())
 _ALWAYS = (*_RULES, *(state_condition(state) for state in STATES))
-"""What is asked in every space."""
+"""Conditions that every space supports."""
 
 
 def empty(function: BddFunction) -> bool:
-    """Whether there are no such packets."""
+    """Return whether a packet set is empty."""
     return is_false(function)

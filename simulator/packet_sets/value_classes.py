@@ -18,13 +18,13 @@ from simulator.matches.formula import RangeBounds, Within
 Numbers = npt.NDArray[np.int64]
 
 ValueRange = tuple[int, int]
-"""The first and the last value."""
+"""First and last value of a range."""
 
 _MACHINE = 1 << 62
-"""Numbers below this fit into columns."""
+"""Numbers below this fit into numpy columns."""
 
 _MANY = 16
-"""Conditions of more ranges are told apart by columns of bits, the others one by one."""
+"""Conditions with more ranges are compared by bit columns, others one by one."""
 
 _WORD = 63
 
@@ -43,12 +43,12 @@ class ValuePartition:
 
     @cached_property
     def count(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.classes.max()) + 1
 
     @cached_property
     def weights(self) -> list[int]:
-        """How many values are in each class."""
+        """Number of values in each class."""
         if isinstance(self.starts, np.ndarray):  # whose sums are far below what floats tell apart
             lengths = np.diff(self.starts, append=self.last + 1)
             sums: list[int] = np.bincount(self.classes, lengths, self.count).astype(np.int64).tolist()
@@ -61,14 +61,14 @@ class ValuePartition:
 
     @cached_property
     def sums(self) -> list[int]:
-        """How many values are in all classes before each one, and in all of them."""
+        """Cumulated number of values before each class, and in all classes."""
         found = [0]
         for weight in self.weights:
             found.append(found[-1] + weight)
         return found
 
     def members(self, condition: Within) -> Numbers:
-        """Return the classes whose values satisfy a condition, in order.
+        """Return the classes whose values satisfy a condition, sorted.
 
         Raises:
             KeyError: some values of a class satisfy it and others do not.
@@ -82,7 +82,7 @@ class ValuePartition:
         return np.unique(self.classes[np.cumsum(inside[:-1], dtype=np.int8) > 0])
 
     def _found(self, condition: Within) -> tuple[Numbers, Numbers]:
-        """Return the places of a condition's ranges, if ranges begin and end there."""
+        """Return the positions of a condition's ranges, if they are ranges of this partition."""
         found = []
         for bounds, beyond in zip(condition.bounds, (0, 1), strict=True):
             wanted = [int(value) + beyond for value in bounds]
@@ -98,7 +98,7 @@ class ValuePartition:
         return int(self.classes[bisect_right(self.starts, value) - 1])
 
     def ranges(self, classes: Iterable[int]) -> list[ValueRange]:
-        """Return the values of some classes, as few ranges as there are."""
+        """Return the values of some classes, in as few ranges as possible."""
         found: list[ValueRange] = []
         for place in np.flatnonzero(np.isin(self.classes, np.fromiter(classes, np.int64))).tolist():
             low = int(self.starts[place])
@@ -111,7 +111,7 @@ class ValuePartition:
 
 
 def partition(first: int, last: int, conditions: Sequence[Within]) -> ValuePartition:
-    """Return the classes of the values from ``first`` to ``last`` that the conditions tell apart."""
+    """Return the classes of the values from ``first`` to ``last`` that the conditions distinguish."""
     starts, places = _ranked(first, last, conditions)
     width = len(starts)
     few = [places[each] for each in conditions if each.count <= _MANY]
@@ -125,7 +125,7 @@ def partition(first: int, last: int, conditions: Sequence[Within]) -> ValueParti
 def _ranked(
     first: int, last: int, conditions: Sequence[Within]
 ) -> tuple[Sequence[int] | Numbers, dict[Within, tuple[Numbers, Numbers]]]:
-    """Return where ranges begin, and each condition's ranges by their places: the first, and the first behind."""
+    """Return the starts of ranges, and each condition's ranges as positions (first, one behind the last)."""
     bounds = [each.bounds for each in conditions]
     starts: Sequence[int] | Numbers
     if last < _MACHINE:
@@ -147,7 +147,7 @@ def _ranked(
 
 
 def _unique(whole: Numbers) -> tuple[Numbers, Numbers]:
-    """Return different numbers in order, and the place of each among them; quick where there are ordered runs."""
+    """Return the distinct numbers, sorted, and the position of each number; fast for sorted runs."""
     order = np.argsort(whole, kind="stable")
     ordered = whole[order]
     fresh = np.concatenate([[True], ordered[1:] != ordered[:-1]])
@@ -162,7 +162,7 @@ def _both(bounds: RangeBounds) -> Numbers:
 
 
 def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
-    """Tell ranges apart by conditions that begin and end at few places."""
+    """Distinguish ranges by conditions with few ranges."""
     flips: dict[int, int] = {}
     for number, (lows, highs) in enumerate(few):
         for place in (*lows.tolist(), *highs.tolist()):
@@ -182,7 +182,7 @@ def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
 
 
 def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
-    """Tell ranges apart by up to 63 conditions, a bit each."""
+    """Distinguish ranges by up to 63 conditions, one bit each."""
     flips = np.zeros(width + 1, np.int64)
     for number, (lows, highs) in enumerate(many):
         flips[lows] ^= 1 << number
@@ -191,19 +191,19 @@ def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
 
 
 def _combined(left: Numbers, right: Numbers) -> Numbers:
-    """Return numbers for the pairs of two columns."""
+    """Return one number for each pair of two columns."""
     dense = _dense(right)
     return _dense(left * (int(dense.max()) + 1) + dense)
 
 
 def _dense(column: Numbers) -> Numbers:
-    """Return the places of a column's numbers among those there are, which are few beside its length."""
+    """Return the position of each number of a column among its distinct numbers, which must be few."""
     found: Numbers = np.searchsorted(np.unique(column), column)
     return found
 
 
 def _by_occurrence(classes: Numbers) -> Numbers:
-    """Return classes numbered in the order in which they come first, as neighbours are asked about together."""
+    """Return classes renumbered by first occurrence, because neighbours are often used together."""
     firsts = np.empty(int(classes.max()) + 1, np.int64)
     firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last one written is the first that occurs
     ranks = np.empty(len(firsts), np.int64)
