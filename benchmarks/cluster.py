@@ -31,11 +31,11 @@ from tests.support.kubernetes.installed_server import prepare
 
 NODES, PODS, POLICIES = 2_000, 10_000, 500
 RATE, SECONDS, SAMPLED = 100, 10, 10
-"""Changes of Pods a second, for how long, and of how many changes one is waited for."""
+"""Changes of Pods per second, duration in seconds, and every how many changes one latency is measured."""
 
 _AT_ONCE = 24
 _ASKED = 0.04
-"""Seconds between two questions to the kernel: each is a process, and too many would be what is measured."""
+"""Seconds between two reads of the kernel; each starts a process, which would distort a faster measurement."""
 
 _IDLE = 20.0
 _PATHS = {resource.kind: resource.paths[-1] for resource in RESOURCES}
@@ -140,7 +140,7 @@ async def _put(client: httpx2.AsyncClient, item: ClusterObject) -> None:
 
 
 async def _gathered(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Do work, so much of it at once."""
+    """Run many tasks concurrently, within a limit."""
     waiting = iter(work)
 
     async def some(there: Iterator[Coroutine[None, None, None]]) -> None:
@@ -151,7 +151,7 @@ async def _gathered(work: Iterable[Coroutine[None, None, None]]) -> None:
 
 
 async def _followed(server: ApiServer, log: Path, netns: str) -> Sequence[float]:
-    """Change Pods' apps, so many a second, and return how long it takes until the kernel knows of some."""
+    """Change the apps of Pods at a rate, and return the latencies from some changes to the kernel."""
     state = Snapshots(wiring.event_log(str(log))).reached()[0]
     rules = desired_ruleset(state, NODE).rules
     names = {rule.policy: f"{SET_PREFIX}4-{digest(rule.id)}" for rule in rules}

@@ -31,7 +31,7 @@ CHANGES = 60
 
 
 def main() -> None:
-    """Print seconds from nothing, and of changes what 95 of 100 cost at most: milliseconds and operations."""
+    """Print the seconds of a full compilation, and the 95th percentile of a change in milliseconds and operations."""
     print("compiling: from nothing, and a changed rule (95 of 100 changes)")
     for name in ("W1", "W2", "W3", "W4"):
         for count in COUNTS:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _changed(rules: Sequence[CompletedRule]) -> tuple[float, float]:
-    """Return seconds and operations of a change, as a node goes from one to the next."""
+    """Return seconds and operations of the change from one ruleset to the next."""
     options, dice = replace(DEFAULT_OPTIONS, layout=Layout.OPTIMISED), random.Random(9)  # noqa: S311 - no secret
     memories: LayoutCaches = {}
     parts = {rule.id: compile_part(rule, options) for rule in rules}
@@ -69,7 +69,7 @@ def _part(rule: CompletedRule, options: CompilerOptions, known: RulePart | None)
 
 
 def with_one_changed(rules: Sequence[CompletedRule], dice: random.Random, number: int) -> list[CompletedRule]:
-    """Return rules of which one is gone, new, or has another port, peer or action."""
+    """Return the rules with one of them removed, added, or with another port, peer or action."""
     changed, place = list(rules), dice.randrange(len(rules))
     rule = rules[place]
     ported = bool(rule.services)

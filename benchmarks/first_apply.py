@@ -35,14 +35,14 @@ CHAIN = "NW-INPUT"
 
 @dataclass
 class Counting:
-    """Runs programs, and counts them and their seconds: the part of the work that the kernel and its tools have."""
+    """Runner that counts programs and their seconds, which is the share of the kernel and its tools."""
 
     runner: Runner
     processes: int = 0
     seconds: float = 0.0
 
     def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
-        """Run one."""
+        """Run one program."""
         start = perf_counter()
         try:
             return self.runner.run(words, stdin, timeout)
@@ -53,7 +53,7 @@ class Counting:
 
 @dataclass
 class Cost:
-    """What something took."""
+    """Seconds and operations of an apply."""
 
     seconds: float
     kernel: float
@@ -61,7 +61,7 @@ class Cost:
     operations: int
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the cost as text."""
         return (
             f"{self.seconds:8.3f} s, in the kernel and its tools {self.kernel:8.3f} s; "
             f"{self.processes:,.0f} processes, {self.operations:,} operations"
@@ -69,7 +69,7 @@ class Cost:
 
 
 def main() -> None:
-    """Print what both took, and their ratios, per backend."""
+    """Print the costs of both programs and their ratios, per backend."""
     state = cluster(POLICIES, PEERS, ("Allow", "Drop"))
     for backend in (BackendName.NFT, BackendName.LEGACY):
         print(f"first apply, {backend}: {POLICIES:,} rules of {PEERS} members each")
@@ -91,7 +91,7 @@ def _compare(ours: Cost, rival: Cost) -> None:
 
 
 def _ours(state: ClusterState, backend: BackendName) -> tuple[Cost, Cost]:
-    """Return what the first apply takes, from the cluster's state on, and what a change of one member does."""
+    """Return the costs of nodewall's first apply, from the cluster state on, and of a change of one member."""
     with Lab((LabHost("node", ("10.0.0.1",)),)) as lab, wiring.rule_changes(backend, lab.netns("node")) as changes:
         counting, guards = (
             Counting(SystemRunner(lab.netns("node"))),
@@ -132,14 +132,14 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 @dataclass
 class _Rival:
-    """Writes rules one after the other."""
+    """Writer of rules one after another, as the rival does."""
 
     runner: Counting
     backend: BackendName
     written: list[Rule] = field(default_factory=list)
 
     def write(self, rule: Rule, item: IpSet) -> int:
-        """Write a rule, or write it again, and return the operations that it took."""
+        """Write a rule, new or again, and return the number of operations."""
         new = rule not in self.written
         if new:
             self._run("ipset", "create", item.name, item.type, "family", "inet")
@@ -152,7 +152,7 @@ class _Rival:
         return new + len(item.members) + len(self.written)
 
     def note(self, rule: Rule) -> None:
-        """Have a rule in the chain from the next restore on."""
+        """Add a rule to the chain at the next restore."""
         if rule not in self.written:
             self.written.append(rule)
 
@@ -161,7 +161,7 @@ class _Rival:
 
 
 def _rival(wanted: Ruleset, backend: BackendName) -> tuple[Cost, Cost]:
-    """Return what the rival's first apply takes, by one rule of ``EACH``, and one change of a rule at the end."""
+    """Return the costs of the rival's first apply, by one rule of ``EACH``, and of one change at the end."""
     with Lab((LabHost("node", ("10.0.0.1",)),)) as lab:
         runner = SystemRunner(lab.netns("node"))
         rival = _Rival(Counting(runner), backend)

@@ -24,11 +24,11 @@ SIZES = (10_000, 100_000, 1_000_000)
 NODES, PODS, POLICIES = 1_000, 10_000, 1_000
 GROUP = 5_000
 BLAMED = ("--node", "node-5", "--packet", "in=eth0 src=10.20.0.1 dst=192.168.0.6 proto=tcp dport=1020")
-"""A packet that a policy decides on, which now admits it and now does not."""
+"""Packet that a policy alternately accepts and drops."""
 
 
 def main() -> None:
-    """Print events a second for each size."""
+    """Print events per second for each size."""
     print(f"history: {NODES:,} nodes, {PODS:,} Pods, {POLICIES:,} policies; groups of {GROUP:,}")
     bodies = _bodies()
     with TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def _run(module: str, *words: str) -> str:
 
 
 def _folded(path: str) -> int:
-    """Return how many MB a process of its own has used that folded a log."""
+    """Return the memory in MB of a process that folded a log."""
     log = wiring.event_log(path)
     state = fold_bodies(map(log.said, log.rows()))
     # Not by getrusage(2), whose maximum is that of the parent too.
@@ -75,7 +75,7 @@ def _folded(path: str) -> int:
 
 
 def _bodies() -> Iterator[EventBody]:
-    """Yield the nodes, and then for ever what happens to Pods, policies and now and then a node."""
+    """Yield the Nodes, then an endless sequence of changes to Pods, policies and sometimes a Node."""
     yield from (declaration_of(node_of(number)) for number in range(NODES))
     number = 0
     while True:

@@ -14,7 +14,7 @@ POLICIES, PEERS, REPEATS = 1000, 20, 5
 
 
 def main() -> None:
-    """Print the best time of both ways for each kind of event, and how many times the first is quicker."""
+    """Print the best times of both ways for each kind of event, and their ratio."""
     tier = {
         "apiVersion": "crd.antrea.io/v1beta1",
         "kind": "Tier",

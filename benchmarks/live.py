@@ -28,13 +28,13 @@ from engine.state.fold import ClusterState, evolve, snapshot_events
 from simulator.symbolic.context import UNLIMITED
 
 _REST = 0.3
-"""Seconds in which an agent has nothing to do, so that each event finds it waiting."""
+"""Seconds without work for the agent between events, so that each event finds it waiting."""
 
 POLICIES, PODS, EVENTS = 1000, 10_000, 40
 
 
 def main() -> None:
-    """Print the median and the worst time of an event, per backend, and its parts."""
+    """Print the median and the longest time of an event, per backend, and its parts."""
     print(f"live: one Pod's address on a node with {POLICIES:,} rules and {PODS:,} Pods")
     start = derive(_cluster(), NODE)
     for backend in (BackendName.NFT, BackendName.LEGACY):
@@ -76,7 +76,7 @@ def _events(start: Derivation, backend: BackendName) -> tuple[list[float], wirin
 
 
 def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
-    """Return how long it takes from when an event is on disk until an agent has it in the kernel, for each Pod."""
+    """Return for each Pod the time from the event on disk until an agent has changed the kernel."""
     (made,) = (
         item.name for item in start.ruleset.sets if _address_of(_pod(0, 0)) in {each[0] for each in item.members}
     )

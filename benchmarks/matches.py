@@ -18,7 +18,7 @@ from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Ta
 PORT = 7_000
 MANY = 200
 SHAPES = ((4, 4), (8, 4), (16, 4), (32, 4), (64, 4), (16, 2), (16, 8), (16, 16))
-"""Up to how many cells a range of ports stays whole at the least, and into how many one is cut."""
+"""Shapes of the port tree: most cells of a range that is not split, and the number of parts of a split."""
 
 PORTS = (100, 1_000, 5_000)
 
@@ -26,7 +26,7 @@ _TCP = Match("", "protocol", ("tcp",))
 
 
 def main() -> None:
-    """Print nanoseconds of each kind of rule, and what a tree of chains costs by them."""
+    """Print nanoseconds of each kind of rule, and the resulting costs of port trees."""
     print(f"matches: what a rule costs a packet that goes by (medians, of {MANY} rules)")
     try:
         with joined() as wire:
@@ -47,9 +47,9 @@ def _shown(backend: BackendName, costs: Mapping[str, float]) -> None:
 
 
 def _of_tree(ports: int, fewest: int, fanout: int, costs: Mapping[str, float]) -> float:
-    """Return what the way through a tree of chains costs on the average: half of the rules of each.
+    """Return the average cost of a packet in a port tree: half of the rules of each chain.
 
-    A chain of cells has as many as ``fewest`` on the average: ranges are cut at up to ``fanout`` times as many.
+    A chain of cells has ``fewest`` of them on average, because ranges of up to ``fanout`` times as many are split.
     """
     levels = log(max(1.0, ports / fewest), fanout)
     inner = (fanout + 1) / 2 * costs["a range of ports"] + costs["a chain and back"]
@@ -77,7 +77,7 @@ def _costs(wire: Wire, backend: BackendName) -> dict[str, float]:
 
 
 def _with(rules: list[Rule], *sets: IpSet, chains: tuple[Chain, ...] = ()) -> Ruleset:
-    """Return the static rules with some more behind them."""
+    """Return the static rules with some more rules behind them."""
     ruleset = compile_rules(static_rules())
     (table,) = ruleset.ipv4
     longer = (replace(c, rules=(*c.rules, *rules)) if c.name == "NW-INPUT" else c for c in table.chains)
@@ -85,7 +85,7 @@ def _with(rules: list[Rule], *sets: IpSet, chains: tuple[Chain, ...] = ()) -> Ru
 
 
 def _hops() -> Ruleset:
-    """As many chains with nothing in them, and back; nf_tables takes no more than 16 that lead into each other."""
+    """Return a sequence of empty chains, each of which jumps to the next; nf_tables allows a depth of 16."""
     names = [f"NW-HOP-{number}" for number in range(MANY)]
     return _with([Rule((), Target(name)) for name in names], chains=tuple(map(Chain, names)))
 
@@ -95,14 +95,14 @@ def _look_ups(name: str) -> list[Rule]:
 
 
 def _set(name: str, count: int) -> IpSet:
-    """A set of so many addresses that nobody here has."""
+    """Return a set of unrelated addresses."""
     first = int(ip_address("10.0.0.0"))
     members = tuple(sorted((str(ip_address(first + number)),) for number in range(count)))
     return IpSet(f"nw-4-{name}", "hash:net", Family.IPV4, members, (("maxelem", "1048576"),))
 
 
 def _deep() -> IpSet:
-    """A set of networks of every length, none of which anybody here is in."""
+    """Return a set of unrelated networks of all prefix lengths."""
     first = int(ip_address("10.0.0.0"))
     members = tuple(sorted((f"{ip_address(first)}/{length}",) for length in range(8, 32)))
     return IpSet("nw-4-deep", "hash:net", Family.IPV4, members, (("maxelem", "1048576"),))

@@ -15,7 +15,7 @@ WINDOW, WINDOWS = 500, 20
 
 
 def main() -> None:
-    """Print the packets a second of each backend and family."""
+    """Print the packets per second of each backend and family."""
     print(f"oracle of netfilter: windows of {WINDOW} packets")
     for backend in ("nft", "legacy"):
         for family in Family:
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def rate(backend: str, family: Family) -> float:
-    """Return the packets that are followed in a second, aimed at one random ruleset."""
+    """Return the packets per second that the oracle follows through one random ruleset."""
     with Crossing(traced=backend == "nft") as rig:
         world, dice, number = Author(f"{family} rate", family).world(), Dice(0), numbers()
         _walker, rules = loaded(rig, world, backend)

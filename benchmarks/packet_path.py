@@ -20,7 +20,7 @@ from engine.rulesets.model import Family
 COUNTS = (100, 1_000, 5_000)
 WANTED = {100: 0.98, 1_000: 0.96, 5_000: 0.96}
 FIGURE = (0, 50, 100, 500, 1_000, 5_000)
-"""Rules of the figure in Antrea issue 5671, and a few more."""
+"""Numbers of rules in the figure of Antrea issue 5671, and a few more."""
 
 ROWS = (*((name, Family.IPV4) for name in ("W1", "W2", "W3", "W4")), ("W4", Family.IPV6))
 
@@ -30,7 +30,7 @@ _KINDS = {"bit rate": "stream", "TCP_RR": "rr", "TCP_CRR": "crr"}
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Rules of policies, the last of which decides on the client, and the port that is asked."""
+    """Rules of policies, the last of which decides about the client's packets, and the port that is used."""
 
     rules: tuple[CompletedRule, ...]
     port: int
@@ -38,7 +38,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """What was measured, relative to the static rules: these once more, and both layouts."""
+    """Measured rates relative to the static rules: the static rules again, and both layouts."""
 
     again: float
     linear: float
@@ -46,7 +46,7 @@ class Ratios:
 
 
 def main() -> None:
-    """Print ratios by workload, number of rules and backend, and those of the issue's figure, which is drawn too."""
+    """Print ratios by workload, number of rules and backend, and draw the figure of the issue."""
     print("packet path: through so many rules, relative to the static rules alone (medians of interleaved rounds)")
     try:
         with joined() as wire:
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _figure(wire: Wire) -> None:
-    """Measure what the figure of the issue shows, as the issue lays rules out and as they are here."""
+    """Measure the issue's figure, with the issue's layout of rules and with both layouts of nodewall."""
     found: dict[str, dict[str, list[float]]] = {}
     for title, kind in _KINDS.items():
         ratios = [measured(wire, BackendName.NFT, workload("W1", count), kind) for count in FIGURE]
@@ -99,7 +99,7 @@ def _drawn(found: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
 def measured(
     wire: Wire, backend: BackendName, work: Workload, kind: str = "crr", family: Family = Family.IPV4
 ) -> Ratios:
-    """Return median ratios to the static rules."""
+    """Return the median ratios to the static rules."""
     static = static_rules()
     layouts = [
         compile_rules([*static, *work.rules], replace(DEFAULT_OPTIONS, layout=layout))
@@ -113,10 +113,10 @@ def measured(
 
 
 def workload(name: str, count: int) -> Workload:
-    """Return so many rules of a workload.
+    """Return the rules of a workload with a given number of policies.
 
-    W1: a port and sources of its own each. W2: one port, sources of their own, Allow and Drop in turn. W3: the same
-    without ports. W4: what clusters have, see :func:`_mixed`.
+    W1: each policy has its own port and sources. W2: one port, own sources, Allow and Drop in turn. W3: like W2
+    without ports. W4: a typical cluster, see :func:`_mixed`.
     """
     if name == "W4":
         return _mixed(count)
@@ -131,7 +131,7 @@ def workload(name: str, count: int) -> Workload:
 
 
 def _mixed(count: int) -> Workload:
-    """Blocked networks and administrators first, then services for some clients or for all, TCP, UDP and ICMP."""
+    """Return blocked networks and administrators first, then services for some clients or all, TCP, UDP and ICMP."""
     dice, rules = random.Random(5671), list[CompletedRule]()  # noqa: S311 - no secret
     for number in range(count - 1):
         share, sources = number / count, _sources(number)

@@ -18,7 +18,7 @@ _TOLD = '-m comment --comment "ns-{x}/web-{n}:http'
 
 
 def main() -> None:
-    """Print rules a second at 1,000 and at 10,000 rules, and how many times that is of splitting the lines alone."""
+    """Print rules per second at 1,000 and at 10,000 rules, and the ratio to splitting the lines alone."""
     print("parsing: a dump of kube-proxy's and nodewall's rules, with counters")
     print(f"  {'rules':>8}{'parse_tables':>20}{'shlex.split alone':>24}{'ratio':>8}")
     for rules in (1000, 10_000):
@@ -45,7 +45,7 @@ def dump(rules: int) -> str:
 
 
 def _best(work: Callable[[str], object], text: str, times: int = 3) -> float:
-    """Return the seconds of processor time of the fastest of some runs."""
+    """Return the processor seconds of the fastest of several runs."""
     seconds = []
     for _ in range(times):
         start = process_time()

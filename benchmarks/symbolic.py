@@ -34,7 +34,7 @@ NODES, KINDS, POLICIES, ALONE = 5_000, 20, 400, 20
 
 
 def main() -> None:
-    """Print all of it."""
+    """Run all measurements and print them."""
     print("all packets at once: seconds, and the most it may take")
     for family, limits in ((Family.IPV4, (5.0, 2.0)), (Family.IPV6, (15.0, 15.0))):
         _synthetic(family, *limits)
@@ -79,7 +79,7 @@ def _ruleset(text: str, family: Family) -> Ruleset:
 
 
 def _text(family: Family, changed: int = 0) -> str:
-    """Return rules with jumps to later chains and RETURN; of another version so many are drawn anew."""
+    """Return rules with jumps to later chains and RETURN; another version has some rules replaced."""
     dice = random.Random(f"rules {family}")  # noqa: S311 - not for secrets
     names = [f"C{place}" for place in range(CHAINS)]
     lines = {
@@ -194,7 +194,7 @@ def _big_sets() -> None:
 
 
 def _by_member(hosts: Sequence[int]) -> float:
-    """Return how long the union of single addresses takes, bit by bit."""
+    """Return the time of the union of single addresses, bit by bit."""
     diagram = Bdd()
     bits = diagram.variables(32)
     start = perf_counter()

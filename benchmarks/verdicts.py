@@ -28,7 +28,7 @@ _TCP, _UDP = 6, 17
 
 
 def main() -> None:
-    """Print packets a second of single walks, of batches by size, and how both grow."""
+    """Print packets per second of single walks and of batches by size, and how both grow."""
     print(f"verdicts: packets a second, aimed at the edges of rules with {PEERS} CIDRs each")
     _singly()
     print(
@@ -43,7 +43,7 @@ def _rules(count: int) -> Ruleset:
 
 
 def _singly() -> None:
-    """Print what single walks do, and how much is left of that with all the work before them."""
+    """Print the rate of single walks, alone and with all the work around them."""
     walker, wires = Walker(_rules(SINGLE)), _wires(SINGLE, WALKED)
     packets = [from_wire(wire, in_interface="eth0") for wire in wires]
     walker.verdict(packets[0], Hook.INPUT)
@@ -60,7 +60,7 @@ def _singly() -> None:
 
 
 def _batch(rules: int) -> float:
-    """Print what batches do at a size of ruleset; return the seconds they take."""
+    """Print the rate of batches at a size of ruleset; return the seconds."""
     walker, wires = Walker(_rules(rules)), _wires(rules, JUDGED)
     judges = BatchEvaluators(walker)
     (few,) = columns_of_wires(wires[:COMPARED], in_interface="eth0").columns
@@ -85,7 +85,7 @@ def _batch(rules: int) -> float:
 
 
 def _compare(judged: BatchVerdicts, answers: Sequence[Evaluation]) -> None:
-    """Make sure that what is measured is right."""
+    """Check that batches and single walks give equal verdicts."""
     for row, answer in enumerate(answers):
         end = judged.end(row)
         if end is None or (end.verdict, end.decision) != (answer.verdict, answer.decided_by):
@@ -93,14 +93,14 @@ def _compare(judged: BatchVerdicts, answers: Sequence[Evaluation]) -> None:
 
 
 def _wires(rules: int, count: int) -> Sequence[bytes]:
-    """Return packets to a node of `cluster`, as bytes without checksums, which nothing here looks at."""
+    """Return packets to a node of `cluster`, as bytes without checksums, which nothing here reads."""
     dice = random.Random(rules)  # noqa: S311 - the same packets in every run
     near = IPv4Address("192.168.0.1").packed
     return [_wire(dice, dice.randrange(rules), near) for _ in range(count)]
 
 
 def _wire(dice: random.Random, number: int, destination: bytes) -> bytes:
-    """Return a packet aimed at a policy of `cluster`: at its port or the next, and at the edges of a CIDR."""
+    """Return a packet for a policy of `cluster`: to its port or the next, and from the edges of a CIDR."""
     source = (10 << 24 | number % 250 << 16 | dice.randrange(PEERS) << 8) + dice.choice((-1, 0, 3, 4))
     port, protocol = 1000 + number + dice.choice((0, 0, 1)), dice.choice((_TCP, _TCP, _TCP, _UDP))
     head = struct.pack("!BBHHHBBHI4s", 0x45, 0, 40, 0, 0, 64, protocol, 0, source, destination)

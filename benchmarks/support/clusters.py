@@ -12,9 +12,9 @@ NODE = "node-0"
 
 
 def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> ClusterState:
-    """Return a cluster of 10 nodes and many one-rule policies for all of them, each with ``peers`` CIDRs.
+    """Return a cluster of 10 Nodes and many policies for all of them, each with one rule and ``peers`` CIDRs.
 
-    Their actions take turns.
+    The actions of the policies alternate.
     """
     state = ClusterState()
     for number in range(10):
@@ -25,14 +25,14 @@ def cluster(policies: int, peers: int, actions: Sequence[str] = ("Allow",)) -> C
 
 
 def desired_by(derivation: Derivation) -> DesiredRuleset:
-    """Return what the node shall have in force, which is there."""
+    """Return the desired ruleset of a node that exists."""
     if derivation.desired is None:
         raise LookupError(NODE)
     return derivation.desired
 
 
 def node_of(number: int) -> Node:
-    """Return a node with an address of each family."""
+    """Return a Node with one address of each family."""
     addresses = [f"192.168.{number // 250}.{number % 250 + 1}", f"fd00::{number + 1:x}"]
     status = {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]}
     return Node.model_validate(
@@ -48,7 +48,7 @@ def pod_of(name: str, address: str, app: str) -> Pod:
 
 
 def policy_of(number: int, peers: int, action: str = "Allow") -> ClusterNetworkPolicy:
-    """Return a policy of one rule with so many CIDRs."""
+    """Return a policy with one rule and a number of CIDRs."""
     cidrs = (f"10.{number % 250}.{peer % 250}.{peer // 250 * 4}/30" for peer in range(peers))
     rule = {
         "action": action,
@@ -66,7 +66,7 @@ def policy_of(number: int, peers: int, action: str = "Allow") -> ClusterNetworkP
 
 
 def selecting_policy_of(number: int) -> ClusterNetworkPolicy:
-    """Return a policy of one rule about the Pods of one app."""
+    """Return a policy with one rule that selects the Pods of one app."""
     rule = {
         "action": ("Allow", "Drop", "Reject")[number % 3],
         "ports": [{"port": 1000 + number}],
@@ -83,7 +83,7 @@ def selecting_policy_of(number: int) -> ClusterNetworkPolicy:
 
 
 def fleet(nodes: int, kinds: int, policies: int, *, moved: int = 0) -> ClusterState:
-    """Return a cluster of many nodes in a few pools, with policies for one pool each; of some the port is another."""
+    """Return a cluster of many Nodes in a few pools, with policies for one pool each; some have another port."""
     state = ClusterState()
     for number in range(nodes):
         labels = {"pool": f"pool-{number % kinds}"}

@@ -26,17 +26,17 @@ SERVERS = ("first", "second", "third", "fourth")
 CLIENTS = tuple(
     network for number in range(len(SERVERS)) for network in (f"192.168.{200 + number}.2/32", f"fd01:{number}::/64")
 )
-"""Where the client asks from."""
+"""Source addresses of the client."""
 
 ROUNDS, SECONDS = 60, 0.05
 
 
 class Lacking(Exception):
-    """What is needed to measure is not on this machine."""
+    """A program that the measurement needs is missing."""
 
 
 class Wire:
-    """The namespaces and the program, while the context of :func:`joined` is entered."""
+    """Namespaces and load program, while the context of :func:`joined` is entered."""
 
     def __init__(self, program: Path, netns: Mapping[str, str]) -> None:
         self._program = program
@@ -50,7 +50,7 @@ class Wire:
         kind: str = "crr",
         family: Family = Family.IPV4,
     ) -> list[list[float]]:
-        """Return by round what crr.c measures of as many servers as rulesets, each of which has one in force."""
+        """Return the rates that crr.c measures, by round; each ruleset is loaded in a server of its own."""
         servers = SERVERS[: len(rulesets)]
         kernels = [wiring.kernel(self._netns[server], backend) for server in servers]
         for kernel, ruleset in zip(kernels, rulesets, strict=True):
@@ -86,7 +86,7 @@ class Wire:
 
 @contextmanager
 def joined() -> Iterator[Wire]:
-    """Have namespaces of servers, each joined to the client's by veth; raises ``Lacking`` without a C compiler."""
+    """Create namespaces of servers, each joined to the client's by veth; raise ``Lacking`` without a C compiler."""
     names = ("client", *SERVERS)
     with TemporaryDirectory() as folder, Namespaces(names) as made:
         program = _built(Path(folder))

@@ -5,7 +5,7 @@ from time import perf_counter
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Do some work once, and return how many seconds it took."""
+    """Call a function once, and return how many seconds it took."""
     begin = perf_counter()
     work()
     return perf_counter() - begin

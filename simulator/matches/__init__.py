@@ -73,7 +73,7 @@ _MODULES = (basic, transport, transport_options, ipv6_headers, fields, location,
 OPTIONS: Mapping[tuple[str, str], MatchOption] = {
     key: found for each in _MODULES for key, found in each.OPTIONS.items()
 }
-"""Every option that is evaluated by itself, by module and option."""
+"""Options that are evaluated alone, by module and option."""
 
 GROUPS: Mapping[str, MatchGroup] = {
     **connection.GROUPS,
@@ -83,11 +83,11 @@ GROUPS: Mapping[str, MatchGroup] = {
     **location.GROUPS,
     **set_match.GROUPS,
 }
-"""Every module whose options are evaluated together."""
+"""Modules whose options are evaluated together."""
 
 
 def compile_matches(matches: tuple[Match, ...], family: Family, sets: SetRegistry) -> tuple[CompiledMatch, ...]:
-    """Make a rule's matches ready; the rule matches a packet for which every check holds.
+    """Return the checks of a rule; the rule matches a packet for which every check is true.
 
     Raises:
         KeyError: a rule looks into a set that is not in ``sets``.
@@ -102,14 +102,14 @@ _PER_RULE = frozenset(module for module, group in GROUPS.items() if group.per_ru
 
 @lru_cache(maxsize=1 << 14)
 def _plain(matches: tuple[Match, ...], family: Family) -> tuple[CompiledMatch, ...]:
-    """Make matches ready that mean the same in every rule: many have the same, and rulesets the same rules."""
+    """Compile matches that mean the same in every rule; the results are cached, because rulesets repeat them."""
     return tuple(test for group in groups(matches) for test in _tests(group, family, {}))
 
 
 def groups(matches: Iterable[Match]) -> Iterator[OptionGroup]:
-    """Yield the options of one ``-m`` each; those that every rule has stand alone.
+    """Yield the options of each ``-m``; the options that every rule has form a group each.
 
-    They are those side by side of one module; a bare ``-m`` or another set begins the next.
+    A group is a run of options of one module. A bare ``-m`` or another ``--match-set`` starts the next group.
     """
     begun = 0
 
@@ -156,7 +156,7 @@ def _test(match: Match, family: Family) -> CompiledMatch:
 
 
 def spans_of(match: Match, context: BreakpointContext) -> Iterable[Span] | None:
-    """Return the ranges of values between which the truth of an option can change, None where they are not known.
+    """Return the ranges of values within which the result of an option is constant, None if they are unknown.
 
     Raises:
         ValueError, KeyError, IndexError: the words are not understood.
@@ -173,9 +173,10 @@ def _breakpoints(match: Match) -> Breakpoints | str:
 
 
 def condition_of(group: OptionGroup, context: ConditionContext) -> Formula:
-    """Return the condition of the options of one ``-m``; free where fields do not decide, or words are not understood.
+    """Return the condition of one ``-m``.
 
-    A set that the context does not know is free too.
+    It is free (undetermined) if fields do not decide it, if words are not understood, or if the context does not know
+    the set.
     """
     try:
         if group[0].module in GROUPS:
@@ -210,4 +211,4 @@ def _not_understood(group: OptionGroup) -> FreeCondition:
 
 
 _ON_THE_WIRE = frozenset("ah dccp dst ecn esp frag hbh icmp icmp6 ipv6header mh rt sctp string tcp u32".split())
-"""Modules whose answers the packet's bytes give, whether fields hold them or not."""
+"""Modules whose result the packet's bytes determine, whether or not fields hold them."""

@@ -16,18 +16,18 @@ from simulator.packets import Packet
 from simulator.sets import SetRegistry
 
 Truth = bool | None
-"""Whether a match holds; None where that cannot be known from the packet."""
+"""Result of a match; None if the packet does not determine it."""
 
 PacketCheck = Callable[[Packet], Truth]
 ContextCheck = Callable[[Packet, PacketContext], Truth]
-"""A check that needs more than the packet: the node's addresses and routes, or what rules remember."""
+"""Check that needs more than the packet, such as the node's addresses or the memory of rules."""
 
 Applicability = Callable[[Packet], bool]
 CheckReader = Callable[[tuple[str, ...], Family], PacketCheck]
-"""From a match's values to its check; ValueError where the values are not understood."""
+"""Function from a match's values to its check; ValueError for values that are not understood."""
 
 OptionGroup = tuple[Match, ...]
-"""The options of one ``-m``."""
+"""Options of one ``-m``."""
 
 UNMODELLED = "is not modelled"
 UNKNOWN_NAME = "names a protocol or service that is not known here (write its number)"
@@ -48,16 +48,16 @@ class Scope:
 EVERYWHERE = Scope(None, TRUE)
 
 Condition = Callable[[tuple[str, ...], Family], Formula]
-"""From a match's values to its condition; ValueError, KeyError or IndexError where it has none."""
+"""Function from a match's values to its condition; ValueError, KeyError or IndexError if it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchOption:
-    """One option that is evaluated by itself.
+    """Definition of an option that is evaluated alone.
 
-    A text in place of ``breakpoints`` says why there are none, an `Undecided` in place of ``condition`` why it may hold
-    or not. ``needs`` names what the packet lacks when the check returns None; ``made_up`` is assumed where the packet's
-    bytes are not known. ``drops`` says that the check may find that the packet ends too soon.
+    A text in ``breakpoints`` is the reason why there are none; an `Undecided` in ``condition`` is the reason why the
+    result is free. ``needs`` names what the packet lacks when the check returns None. ``made_up`` is the assumption if
+    the packet's bytes are unknown. ``drops`` says that the check may find that the packet ends too early.
     """
 
     evaluate: CheckReader
@@ -70,15 +70,16 @@ class MatchOption:
 
 
 Membership = Callable[[str, Sequence[bool], bool], Formula]
-"""The condition that a packet is in a set: by its name, the sides that are looked up, and whether as an exception.
+"""Function that returns the condition for a packet to be in a set.
 
-KeyError or ValueError where there is none.
+Its arguments are the set's name, the sides of the look-up, and whether exceptions are looked up. KeyError or
+ValueError if there is no condition.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionContext:
-    """What conditions refer to: the family, and what is in sets."""
+    """Surroundings of a condition: the family and the contents of sets."""
 
     family: Family
     membership: Membership
@@ -133,7 +134,7 @@ class CompiledMatch:
 
     @property
     def plain(self) -> bool:
-        """Whether it is its check alone, on which nothing has to be said where that is known."""
+        """Whether the result is that of ``check`` alone, without an assumption."""
         return self.weigh is None and not (self.assumed or self.made_up or self.drops)
 
 
@@ -142,7 +143,7 @@ class MalformedError(Exception):
 
 
 def beyond(packet: Packet) -> Truth:
-    """Return None for what lies beyond the bytes that are known of a packet.
+    """Return None for a read beyond the known bytes of a packet.
 
     Raises:
         MalformedError: all of them are.
@@ -153,17 +154,17 @@ def beyond(packet: Packet) -> Truth:
 
 
 def unknown(_packet: Packet) -> Truth:
-    """Tell nothing."""
+    """Return None: the result is unknown."""
     return None
 
 
 def opaque(*matches: Match, why: str = UNMODELLED) -> CompiledMatch:
-    """Return the test of a match that cannot be decided."""
+    """Return the compiled match of an unknown match."""
     return CompiledMatch(spelled(*matches), unknown, why)
 
 
 def unread(*matches: Match) -> str:
-    """Return why matches whose words are not understood cannot be decided."""
+    """Return the reason why a match whose words are not understood cannot be decided."""
     named = any(match.option in _NAMED and any(map(str.isalpha, "".join(match.values))) for match in matches)
     return UNKNOWN_NAME if named else UNMODELLED
 
@@ -171,17 +172,17 @@ def unread(*matches: Match) -> str:
 def weighed(
     group: OptionGroup, weigh: ContextCheck, why: str = "", assumed: str = "", *, still: bool = False
 ) -> CompiledMatch:
-    """Return the test of a match that needs more than the packet."""
+    """Return the compiled match of a check that needs more than the packet."""
     return CompiledMatch(spelled(*group), unknown, why, weigh, assumed, still=still)
 
 
 def inverted(check: PacketCheck) -> PacketCheck:
-    """Return the opposite check; what is not known stays so."""
+    """Return the negated check; an unknown result stays unknown."""
     return lambda packet: None if (held := check(packet)) is None else not held
 
 
 def guarded(check: PacketCheck, applies: Applicability | None) -> PacketCheck:
-    """Return a check that fails where the match does not apply."""
+    """Return a check that is false for packets outside the match's scope."""
     return check if applies is None else lambda packet: applies(packet) and check(packet)
 
 
@@ -201,7 +202,7 @@ def value(group: OptionGroup, name: str, default: str) -> str:
 
 
 def spelled(*matches: Match) -> str:
-    """Return matches of one module as iptables prints them; the module once."""
+    """Return the options of one module as iptables prints them, with the module once."""
     words = ["-m", matches[0].module] if matches[0].module else []
     for match in matches:
         words += ["!"] if match.negated else []
@@ -221,17 +222,17 @@ def one(values: tuple[str, ...]) -> str:
 
 
 def holds(_packet: Packet) -> Truth:
-    """Hold for every packet."""
+    """Return True for every packet."""
     return True
 
 
 def always(_values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """Read nothing, and hold for every packet."""
+    """Return a check that is true for every packet."""
     return holds
 
 
 def speaks(*protocols: int) -> Scope:
-    """Return the scope of matches on a transport header, which later fragments do not have."""
+    """Return the scope of matches on a transport header, which fragments other than the first lack."""
     if len(protocols) == 1:
         (protocol,) = protocols
         return Scope(lambda packet: packet.protocol == protocol and not packet.fragment, whole(protocol))
@@ -239,5 +240,5 @@ def speaks(*protocols: int) -> Scope:
 
 
 def bare(scope: Scope = EVERYWHERE) -> MatchOption:
-    """Return the definition of a module without options, which holds where it applies."""
+    """Return the definition of a module without options, which matches its whole scope."""
     return MatchOption(evaluate=always, breakpoints=NO_RANGES, condition=lambda _values, _family: TRUE, scope=scope)

@@ -17,11 +17,11 @@ __all__ = ["BITS", "OPTIONS", "MaskedAddress", "address_number", "masked"]
 
 
 _HOLES = 12
-"""A mask with more bits of holes than this would be too many ranges."""
+"""Most holes of a mask; a mask with more would give too many ranges."""
 
 
 def network_span(text: str, family: Family) -> Span:
-    """Return the addresses of a network, or a single one.
+    """Return the addresses of a network, or of a single address.
 
     Raises:
         ValueError: it is neither, or its mask has holes.
@@ -34,12 +34,12 @@ def network_span(text: str, family: Family) -> Span:
 
 
 def networks(word: str, context: BreakpointContext) -> Iterator[Span]:
-    """Return the breakpoints of networks with commas between."""
+    """Return the breakpoints of networks, separated by commas."""
     return (network_span(text, context.family) for text in word.split(","))
 
 
 def _addresses(field: str) -> Condition:
-    """Return what reads ``ADDRESS[/MASK]``, or several with commas between."""
+    """Return the check for ``ADDRESS[/MASK]``, or for several of them, separated by commas."""
 
     def read(values: tuple[str, ...], family: Family) -> Formula:
         return within(field, *(each for text in one(values).split(",") for each in _masked_ranges(text, family)))
@@ -48,7 +48,7 @@ def _addresses(field: str) -> Condition:
 
 
 def _masked_ranges(text: str, family: Family) -> list[tuple[int, int]]:
-    """Return the addresses that a mask with few holes leaves; ValueError where they are many."""
+    """Return the address ranges of a mask with few holes; raise ValueError for more."""
     address, mask = masked(text, family)
     free = (1 << BITS[family]) - 1 - mask
     block = (free ^ free + 1) >> 1  # the lowest bits, in one piece
@@ -80,12 +80,12 @@ def _destination(values: tuple[str, ...], family: Family) -> PacketCheck:
 
 
 def _alternatives(values: tuple[str, ...], family: Family) -> tuple[MaskedAddress, ...]:
-    """``-s A,B`` stands for one rule per address; iptables-save never prints it."""
+    """Return the alternatives of ``-s A,B``, which stands for one rule each; iptables-save never prints it."""
     return tuple(masked(text, family) for text in one(values).split(","))
 
 
 def _interface(side: Callable[[Packet], str]) -> CheckReader:
-    """A trailing ``+`` stands for any ending, alone for any interface or none."""
+    """Return the check for an interface; a final ``+`` stands for any rest."""
 
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         name = one(values)
@@ -100,7 +100,7 @@ def _interface(side: Callable[[Packet], str]) -> CheckReader:
 
 
 def _protocol(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """0 and ``all`` are every protocol; ``icmp`` is number 1 in ip6tables too."""
+    """Return the check for a protocol; 0 and ``all`` mean every protocol, ``icmp`` is 1 in ip6tables too."""
     protocol = protocol_names.protocol_number(one(values))
     if protocol == 0:
         return lambda _packet: True

@@ -13,7 +13,7 @@ from simulator.context import Host
 
 
 class ValueKind(Enum):
-    """Kinds of fields whose values go by ranges."""
+    """Kinds of fields whose values have ranges."""
 
     ADDRESS = auto()
     NUMBER = auto()
@@ -21,12 +21,12 @@ class ValueKind(Enum):
 
 
 Span = tuple[ValueKind, int, int]
-"""The first value of a range, and the first one behind it."""
+"""First value of a range, and the first value after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakpointContext:
-    """What the words of a match refer to: the family, the sets by name, and the node."""
+    """Surroundings of a match: the family, the sets by name, and the node."""
 
     family: Family
     sets: Mapping[str, IpSet]
@@ -34,7 +34,10 @@ class BreakpointContext:
 
 
 Breakpoints = Callable[[str, BreakpointContext], Iterable[Span]]
-"""From a word to the ranges it names; ValueError, KeyError or IndexError where it is not understood."""
+"""Function from a word to the ranges that it names.
+
+Raises ValueError, KeyError or IndexError for a word that is not understood.
+"""
 
 NO_RANGES = "asks for no field whose values go by ranges"
 READS_BYTES = "asks for the packet's bytes, so that packets are walked"
@@ -42,5 +45,5 @@ REMEMBERS = "depends on packets before or on chance, so that packets are walked"
 
 
 def anywhere(_word: str, _context: BreakpointContext) -> Iterable[Span]:
-    """Name no range: the match reads fields with ranges, but its truth does not depend on them."""
+    """Return no range: the match reads fields with ranges, but its result does not depend on them."""
     return ()

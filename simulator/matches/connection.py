@@ -38,13 +38,13 @@ _STATUS = frozenset({"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
 KnownConnection = Connection | None
 
 ConnectionCheck = Callable[[Connection], Truth]
-"""A question about a connection."""
+"""Check of a connection."""
 
 AskReader = Callable[[str, Family], ConnectionCheck]
 
 
 def connection_of(packet: Packet) -> KnownConnection:
-    """Return a packet's connection: given, or the one that a first packet opens; None where it is not known."""
+    """Return a packet's connection: the given one, or the one that a first packet opens; None if unknown."""
     if packet.connection is not None:
         return packet.connection
     if packet.state is not ConnState.NEW:
@@ -62,7 +62,7 @@ def _own_tuple(packet: Packet) -> ConnectionTuple | None:
 
 
 def _states(match: Match) -> PacketCheck:
-    """``SNAT`` and ``DNAT`` tell how the connection was rewritten, which a packet alone does not say."""
+    """Return the check for states; ``SNAT`` and ``DNAT`` depend on the connection, not on the packet alone."""
     words = frozenset(one(match.values).upper().split(","))
     states, rewritten = frozenset(ConnState(word) for word in words - _TRANSLATED), words & _TRANSLATED
 
@@ -88,7 +88,7 @@ def _state_group(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _state_conditions(group: OptionGroup, _context: ConditionContext) -> Formula:
-    """What is asked beside the state depends on the connection, so it is free."""
+    """Return the condition on the state; all other parts depend on the connection and are free."""
     parts: list[Formula] = []
     for match in group:
         words = frozenset(one(match.values).upper().split(",") if match.values else ())
@@ -101,7 +101,10 @@ def _state_conditions(group: OptionGroup, _context: ConditionContext) -> Formula
 
 
 def _conntrack_group(group: OptionGroup, family: Family) -> CompiledMatch:
-    """A packet without a connection fails, unless its state was asked for too: then that alone counts."""
+    """Return the check of a conntrack match.
+
+    A packet without a connection does not match, unless its state is asked for.
+    """
     states = [match for match in group if match.option in {"ctstate", "state"}]
     asked = [(match.negated, _asks(match, family)) for match in group if match not in states]
     if len(states) == len(group) == 1:
@@ -162,7 +165,7 @@ def _protocol(text: str, _family: Family) -> ConnectionCheck:
 
 
 def _status(text: str, _family: Family) -> ConnectionCheck:
-    """``NONE`` stands for no bit at all, and a connection has never one of these."""
+    """Return the check for status bits; ``NONE`` means no bit, which no connection ever has."""
     wanted = frozenset(text.upper().split(",")) - {"NONE"}
     if not wanted <= _STATUS:
         raise ValueError(text)
@@ -197,11 +200,11 @@ _ASKS: Mapping[str, tuple[AskReader, Breakpoints]] = {
     "ctstatus": (_status, anywhere),
     "ctdir": (_direction, anywhere),
 }
-"""Questions about a connection by option, with their breakpoints; all are free beside the state."""
+"""Option -> check of a connection and breakpoints; all except the state are free conditions."""
 
 
 def _connmark(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """A connection that a first packet opens has no mark yet."""
+    """Return the check for the connection mark; a new connection has no mark."""
     mark, mask = mark_and_mask(one(values))
 
     def check(packet: Packet) -> Truth:
@@ -212,7 +215,7 @@ def _connmark(values: tuple[str, ...], _family: Family) -> PacketCheck:
 
 
 def _helper(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """Whether a helper has expected the connection: none does here, so only a connection that is told may be one."""
+    """Return the check for a helper; no helper is modelled, so only a given connection may have one."""
     one(values)
     return lambda packet: False if packet.connection is not None or packet.state in _NEVER_EXPECTED else None
 

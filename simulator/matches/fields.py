@@ -19,7 +19,7 @@ MARK_BITS = 0xFFFFFFFF
 
 
 def mark_and_mask(text: str) -> tuple[int, int]:
-    """Read ``VALUE`` or ``VALUE/MASK``.
+    """Parse ``VALUE`` or ``VALUE/MASK``.
 
     Raises:
         ValueError: it is neither, or a number has more than 32 bits.
@@ -39,7 +39,7 @@ def _range(low: int, high: int) -> Ranges:
 
 
 def _limits(low: int, high: int) -> ReadRanges:
-    """``low`` and ``high`` are added to the limit where they are not 0: below it, above it, or just it."""
+    """Return the ranges below, above or at a limit; ``low`` and ``high`` are added to the limit."""
 
     def read(text: str, _family: Family) -> Ranges:
         limit = protocol_names.number(text, 0xFF)
@@ -60,7 +60,7 @@ def _mac_source(values: tuple[str, ...], _family: Family) -> PacketCheck:
 
 
 def tos_and_mask(text: str) -> tuple[int, int]:
-    """Read ``VALUE``, ``VALUE/MASK`` or a name of the old type of service, which leaves the other bits alone.
+    """Parse ``VALUE``, ``VALUE/MASK`` or a name of the old type of service, which leaves other bits alone.
 
     Raises:
         ValueError: it is none of them.
@@ -81,7 +81,7 @@ _TOS_NAMES: Mapping[str, int] = {
 
 
 def dscp_class(text: str) -> int:
-    """Read a DiffServ class by name (RFC 2474, 2597, 3246).
+    """Parse the name of a DiffServ class (RFC 2474, 2597, 3246).
 
     Raises:
         ValueError: it is none.
@@ -103,7 +103,7 @@ def _flag(flag: str, bit: int) -> MatchOption:
 
 
 def _few(evaluate: CheckReader, condition: Condition, scope: Scope = EVERYWHERE, needs: str = "") -> MatchOption:
-    """Return the definition of a match on a field of few values."""
+    """Return the definition of a match on a field with few values."""
     return MatchOption(evaluate=evaluate, breakpoints=NO_RANGES, condition=condition, scope=scope, needs=needs)
 
 

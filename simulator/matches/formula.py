@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 RangeBounds = tuple[Sequence[int], Sequence[int]] | tuple["npt.NDArray[np.int64]", "npt.NDArray[np.int64]"]
-"""The first and the last value of each of several ranges, in order, none touching another."""
+"""First and last value of each range; sorted, disjoint and not adjacent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Within:
 
     @cached_property
     def count(self) -> int:
-        """How many ranges there are."""
+        """Number of ranges."""
         return len(self.bounds[0])
 
 
@@ -55,11 +55,11 @@ class AnswerScope(Enum):
     """Scope in which an unmodelled match has one result: this rule, this packet, or the whole ruleset."""
 
     HERE = auto()
-    """Nowhere else: each rule gets its own."""
+    """This rule only."""
     PACKET = auto()
-    """Wherever the same packet is asked about."""
+    """All rules, for the same packet."""
     EVERYWHERE = auto()
-    """Wherever it is asked."""
+    """All rules and packets."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,18 +102,18 @@ TRUE: Formula = And()
 FALSE: Formula = Or()
 
 STATES = tuple(ConnState)
-"""The states of connections in the order of their numbers."""
+"""Connection states in the order of their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """Reason why fields do not decide a match; ``why`` ends a sentence about it."""
+    """Reason why fields do not decide a match; ``why`` completes a sentence about it."""
 
     why: str
     answer: AnswerScope = AnswerScope.HERE
 
     def free(self, text: str) -> FreeCondition:
-        """Return the condition of a match by its text."""
+        """Return the free condition of a match with this text."""
         return FreeCondition(text, self.why, self.answer)
 
 
@@ -122,12 +122,12 @@ ON_THE_WIRE = Undecided("asks for more of the packet than its fields", AnswerSco
 
 
 def within(field: str, *ranges: tuple[int, int]) -> Within:
-    """Return the condition that a number is in one of these ranges, in any order, both ends with them."""
+    """Return the condition that a number is in one of these ranges, in any order, bounds included."""
     return Within(field, merged(ranges))
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> tuple[Sequence[int], Sequence[int]]:
-    """Return ranges in order, with those that overlap or touch as one."""
+    """Return the ranges sorted, with overlapping and adjacent ones merged."""
     lows: list[int] = []
     highs: list[int] = []
     for low, high in sorted(ranges):
@@ -140,7 +140,7 @@ def merged(ranges: Iterable[tuple[int, int]]) -> tuple[Sequence[int], Sequence[i
 
 
 def atoms(formula: Formula) -> Iterator[Atom]:
-    """Yield what a formula is made of; an atom that stands in it twice comes twice."""
+    """Yield the atoms of a formula; an atom that occurs twice is yielded twice."""
     pending = [formula]
     while pending:
         node = pending.pop()
@@ -153,10 +153,10 @@ def atoms(formula: Formula) -> Iterator[Atom]:
 
 
 def state_condition(*states: ConnState) -> Within:
-    """Return the condition that a connection's state is one of these."""
+    """Return the condition that the connection state is one of these."""
     return within("state", *((STATES.index(state), STATES.index(state)) for state in states))
 
 
 def whole(*protocols: int) -> Formula:
-    """Return the condition that a packet has the header of one of these protocols: it is no later fragment."""
+    """Return the condition that a packet has the header of one of these protocols, so is no later fragment."""
     return And((within("protocol", *((each, each) for each in protocols)), MaskedBits("fragment", 1, 0)))

@@ -83,11 +83,11 @@ _MH_TYPES: Mapping[str, int] = {
 }
 
 HeaderCheck = Callable[[bytes], Truth]
-"""A question about the bytes of one header."""
+"""Check of the bytes of one header."""
 
 
 def _about(protocol: int, least: int, ask: Callable[[str, Family], HeaderCheck]) -> CheckReader:
-    """A check on an extension header; none of such a kind fails, as the guard of the module says."""
+    """Return a check of an extension header; it is false if the packet has no such header."""
 
     def read(values: tuple[str, ...], family: Family) -> PacketCheck:
         question = ask(one(values) if values else "", family)
@@ -117,7 +117,7 @@ def _has(protocol: int) -> Scope:
 def _within(
     at: int, size: int, scale: Callable[[int], int] = lambda value: value
 ) -> Callable[[str, Family], HeaderCheck]:
-    """A number of the header, in a range."""
+    """Return the check that a number of the header is in a range."""
 
     def ask(text: str, _family: Family) -> HeaderCheck:
         low, high = number_range(text, 0xFFFFFFFF)
@@ -139,7 +139,7 @@ def _first(_text: str, _family: Family) -> HeaderCheck:
 
 
 def _options(text: str, _family: Family) -> HeaderCheck:
-    """The options in their order, each a type and perhaps a length, right from the header's start; pads count too."""
+    """Return the check for options in order, each a type and perhaps a length; pads count too."""
     wanted = [
         (protocol_names.number(kind, 0xFF), size) for kind, _, size in (word.partition(":") for word in text.split(","))
     ]
@@ -159,13 +159,13 @@ def _options(text: str, _family: Family) -> HeaderCheck:
 
 
 def _addresses(text: str, family: Family) -> HeaderCheck:
-    """The addresses of a type 0 routing header, from the first, and no others."""
+    """Return the check that a type 0 routing header has exactly these addresses."""
     wanted = [address_number(word, family).to_bytes(16) for word in text.split(",")]
     return lambda header: header[2] == 0 and header[8:] == b"".join(wanted)
 
 
 def _header_list(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Just these kinds of headers, or with ``--soft`` at least these."""
+    """Return the check for exactly these kinds of headers, or with ``--soft`` at least these."""
     wanted = option(group, "header")
     if wanted is None:
         raise ValueError(spelled(*group))
@@ -184,7 +184,7 @@ def _header_list(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _headers_of(packet: Packet) -> int:
-    """Return a bit for each kind of header the packet has; what follows ESP is never seen."""
+    """Return a bit for each kind of header in the packet; headers after ESP are invisible."""
     found = found_in(packet)
     if found is None:
         return 0

@@ -37,11 +37,11 @@ _NO_HOST = "needs the node's addresses and routes"
 AddressTypes = frozenset[str]
 
 AddressTypeFinder = Callable[[Host | None, Address, str], tuple[AddressTypes, ...]]
-"""What an address may be to the node, on one interface or (empty) on any; more than one where the node is not known."""
+"""Function that returns the possible types of an address, on one interface or (empty) on any."""
 
 
 def _types(host: Host | None, address: Address, interface: str) -> tuple[AddressTypes, ...]:
-    """IPv4 has one type per address, asked of the local routing table (``inet_dev_addr_type``)."""
+    """Return the type of an IPv4 address by the local routing table (``inet_dev_addr_type``)."""
     if address.is_multicast:
         return (frozenset({"MULTICAST"}),)
     if int(address) in {0, 0xFFFFFFFF}:
@@ -56,7 +56,7 @@ def _types(host: Host | None, address: Address, interface: str) -> tuple[Address
 
 
 def _types_6(host: Host | None, address: Address, interface: str) -> tuple[AddressTypes, ...]:
-    """IPv6 tells local ones from others by its routes, and all but multicast are unicast too (``match_type6``)."""
+    """Return the types of an IPv6 address by the node's routes; all but multicast are unicast too (``match_type6``)."""
     if address.is_multicast:
         return (frozenset({"MULTICAST"}),)
     if int(address) == 0:
@@ -93,7 +93,7 @@ def _wanted(match: Match) -> AddressTypes:
 
 
 def _fits(found: AddressTypes, wanted: AddressTypes, family: Family) -> bool:
-    """In IPv6 unicast, multicast and unspecified must hold together, and one of the others where any is asked for."""
+    """Return whether types match; in IPv6, unicast, multicast and unspecified must all match, of the others one."""
     if family is Family.IPV4:
         return bool(found & wanted)
     by_routes = wanted & {"LOCAL", "ANYCAST", "UNREACHABLE"}
@@ -101,7 +101,7 @@ def _fits(found: AddressTypes, wanted: AddressTypes, family: Family) -> bool:
 
 
 def _rpfilter(group: OptionGroup, family: Family) -> CompiledMatch:
-    """Whether an answer would leave by the interface that the packet came in at."""
+    """Return the check that a reply would leave by the interface at which the packet arrived."""
     loose, inverted = option(group, "loose") is not None, option(group, "invert") is not None
     accepts_local = option(group, "accept-local") is not None
 
@@ -118,7 +118,7 @@ def _rpfilter(group: OptionGroup, family: Family) -> CompiledMatch:
 
 
 def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> bool:
-    """IPv4 asks for the best route; IPv6 for any by the interface (``RT6_LOOKUP_F_IFACE``), unless loose."""
+    """Return the reply's interfaces; IPv4 takes the best route, IPv6 any route (``RT6_LOOKUP_F_IFACE``)."""
     if family is Family.IPV6 and not loose:
         return host.has_route_through(packet.src, packet.in_interface)
     way = host.route_interface(packet.src)
@@ -130,7 +130,7 @@ def _socket(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _policy(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Whether IPsec was used for the packet, or will be: no packet here says so."""
+    """Return the check for IPsec; whether it is used is unknown."""
     asked = option(group, "pol")
     held = one(asked.values if asked else ()).lower() == "none"
     return CompiledMatch(
@@ -177,11 +177,11 @@ _SPECIAL: Mapping[Family, tuple[str, ...]] = {
     Family.IPV4: ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255"),
     Family.IPV6: ("::", "::1", "::ffff:0:0/96", "::ffff:127.0.0.0/104", "::ffff:224.0.0.0/100", "ff00::/8"),
 }
-"""Networks that mean something to every node."""
+"""Networks with a special meaning on every node."""
 
 
 def _node_spans(_word: str, context: BreakpointContext) -> Iterator[Span]:
-    """The addresses, networks and routes of the node."""
+    """Return the addresses, networks and routes of the node."""
     found = [ip_network(text) for text in _SPECIAL[context.family]]
     if context.host is not None:
         own = [each for all_of in context.host.addresses.values() for each in all_of]

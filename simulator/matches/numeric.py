@@ -13,11 +13,11 @@ from simulator.matches.formula import Formula, MaskedBits, within
 from simulator.packets import Packet
 
 Ranges = tuple[tuple[int, int], ...]
-"""The lowest and the highest number of each range; none where no number fits."""
+"""First and last number of each range; empty if no number matches."""
 
 ReadRanges = Callable[[str, Family], Ranges]
 ReadBits = Callable[[str], tuple[int, int]]
-"""From a word to the value of the bits asked for, and which these are; ValueError where it is not understood."""
+"""Function from a word to the value and the mask; ValueError for a word that is not understood."""
 
 Number = Callable[[Packet], int | None]
 
@@ -31,7 +31,7 @@ def in_ranges(
     scope: Scope = EVERYWHERE,
     needs: str = "",
 ) -> MatchOption:
-    """Return the definition of a match on a number in ranges; one of few values has no kind."""
+    """Return the definition of a match on a number in ranges; a field with few values has no ``kind``."""
 
     def evaluate(values: tuple[str, ...], family: Family) -> PacketCheck:
         ranges = read(one(values), family)
@@ -48,7 +48,7 @@ def in_ranges(
 
 
 def among(number: int, ranges: Ranges) -> bool:
-    """Whether a number is in one of several ranges."""
+    """Return whether a number is in one of several ranges."""
     return any(low <= number <= high for low, high in ranges)
 
 

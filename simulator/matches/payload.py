@@ -37,7 +37,7 @@ _LIMIT = 11  # tests in one match, operations in one location
 ByteRange = tuple[int, int]
 
 ByteWord = tuple[int, int]
-"""32 bits read from a packet, and which of them are known."""
+"""32 bits read from a packet, with a mask of the known bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Comparison:
     ranges: tuple[ByteRange, ...]
 
     def holds(self, data: bytes, known: bytes) -> Truth:
-        """Return whether the bytes of a packet satisfy it; None where that hangs on bits that are not known."""
+        """Return whether the bytes of a packet satisfy the test; None if that depends on unknown bits."""
         at, word = 0, _read(data, known, self.start)
         for operator, number in self.steps:
             if word is None:
@@ -116,7 +116,7 @@ def _range(text: str) -> ByteRange:
 
 
 def _string(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """The pattern has to lie between both offsets, counted from the network header."""
+    """Return the check that the pattern lies between both offsets, from the network header on."""
     wanted = option(group, "string") or option(group, "hex-string")
     if wanted is None:
         raise ValueError(spelled(*group))
@@ -139,7 +139,7 @@ def _string(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _unhexed(text: str) -> bytes:
-    """Read text in which what stands between bars is hexadecimal."""
+    """Parse text in which parts between bars are hexadecimal."""
     parts = text.split("|")
     if len(parts) % 2 == 0:
         raise ValueError(text)

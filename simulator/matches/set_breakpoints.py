@@ -18,7 +18,7 @@ _WITHOUT_RANGES = re.compile("iface|mac|mark")
 
 
 def set_spans(name: str, context: BreakpointContext) -> Iterator[Span]:
-    """Yield the ranges that the members of a set name, those of sets in a list too.
+    """Yield the ranges that the members of a set name, also through ``list:set``.
 
     Raises:
         KeyError: the context has no such set.
@@ -40,7 +40,7 @@ def set_spans(name: str, context: BreakpointContext) -> Iterator[Span]:
 
 
 def _element(text: str, context: BreakpointContext, ipset: IpSet, most: int) -> Iterator[Span]:
-    """One part of a member: a network, a range, a port, an ICMP type; other fields have no ranges."""
+    """Return the range of one part of a member: a network, a range, a port, an ICMP type; other parts have none."""
     for read in (_network_part, _port_part, _icmp_part):
         try:
             found = tuple(read(text, context, ipset.family or Family.IPV4, most))

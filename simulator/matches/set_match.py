@@ -48,7 +48,7 @@ _CUT = "has members with bits outside its mask, taken as cut by it"
 
 
 def compile_set_match(group: OptionGroup, family: Family, sets: SetRegistry) -> CompiledMatch:
-    """Make one ``-m set`` ready.
+    """Compile one ``-m set``.
 
     Raises:
         KeyError: it looks into a set that is not in ``sets``.
@@ -86,7 +86,7 @@ def compile_set_match(group: OptionGroup, family: Family, sets: SetRegistry) -> 
 
 
 def sides_of(text: str) -> tuple[bool, ...]:
-    """Read the dimensions' sides, such as ``src,dst``; true are sources.
+    """Parse the sides of the dimensions, such as ``src,dst``; True stands for a source.
 
     Raises:
         ValueError: a word is neither ``src`` nor ``dst``.
@@ -101,7 +101,7 @@ _READ = frozenset({"match-set", "return-nomatch", "update-counters", "update-sub
 
 
 def _counting(group: OptionGroup) -> CountingMode:
-    """Whether counters are left alone, and what is asked of them; ValueError where that is not understood."""
+    """Parse the options on counters; ValueError for words that are not understood."""
     still = {match.option for match in group if match.negated and match.option.startswith("update-")}
     counts = tuple(_count(match) for match in group if match.option not in _READ)
     return CountingMode("update-counters" not in still, "update-subcounters" not in still, counts)
@@ -121,7 +121,7 @@ def _expires(saved: StaticSet) -> bool:
 
 
 def _condition(group: OptionGroup, context: ConditionContext) -> Formula:
-    """A set that counts is asked for more than the packet, which is not understood here."""
+    """Return the condition of a set match; a set with counters depends on more than the packet and has none."""
     options = {match.option: match for match in group}
     if options.keys() - {"match-set", "return-nomatch"}:
         raise ValueError(group)

@@ -43,7 +43,10 @@ class _Bucket:
     time: float | None = None
 
     def take(self, now: float | None, every: float, most: float) -> bool:
-        """Take a token if there is one; ``every`` so many seconds one is added, up to ``most``."""
+        """Take a token if there is one.
+
+        One token is added every ``every`` seconds, up to ``most``.
+        """
         if now is not None and self.time is not None:
             self.tokens = min(most, self.tokens + max(0.0, now - self.time) / every)
         self.time = self.time if now is None else now
@@ -53,7 +56,7 @@ class _Bucket:
 
 
 def seconds_per_packet(text: str) -> float:
-    """Read a rate such as ``10/min``.
+    """Parse a rate such as ``10/min``.
 
     Raises:
         ValueError: it is none, or one of bytes.
@@ -108,7 +111,7 @@ def _prefix(text: str, family: Family) -> int:
 
 
 def _quota(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Bytes left; one packet too many takes what is left, so that no smaller one gets through after it."""
+    """Return the check for bytes left; the first packet that exceeds them uses them up."""
     asked = option(group, "quota")
     if asked is None:
         raise ValueError(spelled(*group))
@@ -126,7 +129,7 @@ def _quota(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _statistic(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Every n-th packet, from number ``--packet`` on, as of 0; which of many by chance cannot be known."""
+    """Return the check for every n-th packet, from ``--packet`` on; random selection is unknown."""
     if value(group, "mode", "") != "nth":
         return _chance(group)
     every = option(group, "every")
@@ -161,7 +164,7 @@ class _Seen:
 
 
 def _recent(group: OptionGroup, family: Family) -> CompiledMatch:
-    """Lists of addresses by name, shared by rules."""
+    """Return the check on lists of addresses, which rules share by name."""
     asked = next(match for match in group if match.option in {"set", "rcheck", "update", "remove"})
     seconds, hits = (int(value(group, name, "0")) for name in ("seconds", "hitcount"))
     listed = ("recent", family, value(group, "name", "DEFAULT"))
@@ -205,7 +208,7 @@ _DAY = 86400
 
 
 def _time(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """The packet's time in UTC; a time of day that ends before it starts goes over midnight."""
+    """Return the check on the packet's time in UTC; a daytime that ends before it starts spans midnight."""
     if option(group, "kerneltz") is not None or option(group, "localtz") is not None:
         return opaque(*group, why="depends on the node's time zone")
     start, stop = (_seconds(value(group, name, default)) for name, default in _TIMES)
@@ -248,7 +251,7 @@ def _moment(text: str) -> int:
 
 
 def _numbered(group: OptionGroup, name: str, words: list[str], end: int) -> frozenset[int]:
-    """The days a list names, by number or word; without the list all of them."""
+    """Return the days of a list, by number or name; all days without a list."""
     asked = option(group, name)
     if asked is None:
         return frozenset(range(1, end))

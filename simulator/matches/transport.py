@@ -25,12 +25,12 @@ _FLAG_WORDS: Mapping[str, frozenset[str]] = {
 
 
 def port_ranges(text: str) -> tuple[PortInterval, ...]:
-    """Read what multiport takes: `port_range` texts with commas between."""
+    """Parse the ports of multiport: `port_range` texts, separated by commas."""
     return tuple(port_range(part) for part in text.split(","))
 
 
 def flag_mask(words: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Read the two lists of ``--tcp-flags``: the flags examined, and those of them that must be set.
+    """Parse the two lists of ``--tcp-flags``: the flags to examine, and those of them that must be set.
 
     Raises:
         ValueError: a word is no flag, ``ALL`` or ``NONE``.
@@ -60,11 +60,11 @@ def _several(text: str, _family: Family) -> Ranges:
 
 
 port_spans = spans(ValueKind.NUMBER, _several)
-"""The breakpoints of `port_ranges` texts."""
+"""Return the breakpoints of `port_ranges` texts."""
 
 
 def _either(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """Whether the source port or the destination port is one of several."""
+    """Return whether the source or the destination port is one of several."""
     ranges = port_ranges(one(values))
 
     def check(packet: Packet) -> Truth:
@@ -108,7 +108,10 @@ def _syn(_values: tuple[str, ...], family: Family) -> PacketCheck:
 
 
 def _icmp_type(values: tuple[str, ...], family: Family) -> PacketCheck:
-    """In IPv4 ``any`` holds for all, and so does type 255 with any code, which is how the kernel stores it."""
+    """Return the check for an ICMP type.
+
+    In IPv4, ``any`` matches all types, and so does type 255 with any code, because the kernel stores ``any`` as 255.
+    """
     text = one(values)
     if is_any_icmp(text, family):
         return lambda _packet: True
@@ -133,7 +136,7 @@ def _typed(values: tuple[str, ...], family: Family) -> Formula:
 
 
 def _port_options(scope: Scope) -> dict[str, MatchOption]:
-    """The options tcp, udp and sctp share; the long and the short name are both accepted by iptables."""
+    """Return the options that tcp, udp and sctp share; iptables accepts the long and the short name."""
     sport = in_ranges("sport", _sport, _single, ValueKind.NUMBER, scope=scope, needs="the source port")
     dport = in_ranges("dport", _dport, _single, ValueKind.NUMBER, scope=scope, needs="the destination port")
     return {

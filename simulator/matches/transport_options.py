@@ -41,16 +41,16 @@ CHUNKS: Mapping[str, int] = {
     "FORWARD_TSN": 192,
     "I_FORWARD_TSN": 194,
 }
-"""Chunk types by the names iptables has for them."""
+"""Chunk types by the names that iptables uses."""
 
 _CHUNK_FLAGS: Mapping[int, str] = {0: "------UBE"[-8:], 6: "-------T", 14: "-------T"}
-"""Which letter stands for which bit of a chunk's flags, the highest first."""
+"""Letters for the bits of a chunk's flags, the highest bit first."""
 
 _DCCP_TYPES = "REQUEST RESPONSE DATA ACK DATAACK CLOSEREQ CLOSE RESET SYNC SYNCACK INVALID".split()
 
 
 def number_range(text: str, highest: int) -> tuple[int, int]:
-    """Read ``N``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
+    """Parse ``N``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
 
     Raises:
         ValueError: it is none of them.
@@ -61,7 +61,7 @@ def number_range(text: str, highest: int) -> tuple[int, int]:
 
 
 def found_in(packet: Packet) -> HeaderLayout | None:
-    """Return where a packet's headers lie, or None where it has no bytes."""
+    """Return the offsets of a packet's headers, or None if its bytes are unknown."""
     data = bytes_of(packet)
     return None if data is None else layout(data)
 
@@ -122,7 +122,7 @@ def _chunk_words(text: str) -> list[str]:
 
 
 def _chunk(text: str) -> tuple[int, tuple[int, int]]:
-    """A chunk type, and which bits of its flags are examined and must be set: capitals must, small ones must not."""
+    """Parse a chunk type and its flags: a capital must be set, a small letter must not."""
     name, _, letters = text.partition(":")
     kind = CHUNKS.get(name.upper())
     if kind is None:
@@ -139,7 +139,7 @@ class _CutError(Exception):
 
 
 def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
-    """Yield the chunks as type and flags; raise ``_CutError`` after the whole ones where one is not."""
+    """Yield the chunks as type and flags; raise ``_CutError`` at a truncated chunk, after the complete ones."""
     found = found_in(packet)
     data = found.data[found.transport + 12 :] if found and found.transport is not None else b""
     at = 0
@@ -163,7 +163,7 @@ def _dccp_types(values: tuple[str, ...], _family: Family) -> PacketCheck:
 
 
 def _first_word(at: int, size: int, highest: int) -> CheckReader:
-    """A check on a number of the transport header; a header that is cut is told of, even by an inverted one."""
+    """Return a check of a number in the transport header; a truncated header drops the packet, even if inverted."""
 
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         low, high = number_range(one(values), highest)
@@ -181,7 +181,7 @@ def _first_word(at: int, size: int, highest: int) -> CheckReader:
 def deeper(
     evaluate: CheckReader, scope: Scope, needs: str = "", made_up: str = NO_PAYLOAD, why: Undecided = ON_THE_WIRE
 ) -> MatchOption:
-    """Return the definition of a match on bytes, which no field holds."""
+    """Return the definition of a match on bytes that no field holds."""
     return MatchOption(
         evaluate=evaluate, breakpoints=READS_BYTES, condition=why, scope=scope, needs=needs, made_up=made_up
     )

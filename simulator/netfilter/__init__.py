@@ -13,7 +13,7 @@ __all__ = ["Decision", "Evaluation", "PacketWalk", "TraceStep", "Verdict", "Walk
 
 
 def simulate(ruleset: Ruleset, packet: Packet, hook: Hook | None = None) -> Evaluation:
-    """Return what the ruleset does to one packet; for many packets keep a `Walker`.
+    """Return what the ruleset does to one packet; use a `Walker` for many packets.
 
     Raises:
         Refused: the ruleset lacks a set or chain that it names, or its chains form a loop.

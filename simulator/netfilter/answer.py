@@ -11,7 +11,7 @@ from engine.rulesets.ownership import owner_of
 from simulator.packets import ConnState, Packet
 
 LOGGERS = frozenset({"LOG", "NFLOG"})
-"""Targets that tell about a packet and let it go on."""
+"""Targets that log a packet, which then continues with the next rule."""
 
 
 class Verdict(StrEnum):
@@ -33,13 +33,13 @@ class Decision:
 
     @property
     def policy(self) -> str | None:
-        """The network policy the rule was compiled from."""
+        """Network policy that the rule was compiled from."""
         owner = owner_of(self.comment)
         return owner[0] if owner else None
 
     @property
     def policy_rule(self) -> str | None:
-        """The policy's rule it was compiled from."""
+        """Rule of the policy that the kernel rule was compiled from."""
         owner = owner_of(self.comment)
         return owner[1] if owner else None
 
@@ -84,7 +84,7 @@ class Evaluation:
 
     @property
     def became(self) -> dict[str, str]:
-        """The words that are other ones of the packet as it left than of the packet as it came."""
+        """SPEC words of the packet as it left that differ from those of the packet as it arrived."""
         if self.left == self.packet:
             return {}
         before = self.packet.as_spec()
@@ -92,7 +92,7 @@ class Evaluation:
 
     @property
     def logged_by(self) -> tuple[tuple[str, str], ...]:
-        """The policies and their rules that log the packet, as far as their rate limits let them."""
+        """Policies and rules that log the packet, within their rate limits."""
         owners = (owner_of(step.comment) for step in self.trace if step.matched and step.target in LOGGERS)
         return tuple(owner for owner in owners if owner)
 

@@ -16,7 +16,7 @@ from simulator.sets import SetRegistry
 
 
 class TargetAction(Enum):
-    """How the walk goes on after a rule has matched."""
+    """Step after a rule has matched, such as a verdict or the next rule."""
 
     ACCEPT = auto()
     DROP = auto()
@@ -36,7 +36,7 @@ VERDICTS: Mapping[TargetAction, Verdict] = {
 
 @dataclass(frozen=True, slots=True)
 class TargetContext:
-    """Where a target acts: the hook, the node around it, the callback for assumptions, and the ruleset's sets."""
+    """Surroundings of a target: the hook, the node, the callback for assumptions, and the sets."""
 
     hook: Hook
     around: PacketContext
@@ -45,14 +45,14 @@ class TargetContext:
 
 
 PacketRewrite = Callable[[Packet, TargetContext], Packet]
-"""From a packet to the packet that a target makes of it."""
+"""Function from a packet to the packet that a target makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldWrite:
-    """Change of a field of all packets: a number, of whose bits ``value`` is set after all but ``keep`` were cleared.
+    """Change of a numeric field by a target: clear all bits except ``keep``, then set the bits of ``value``.
 
-    A ``value`` of None is one that cannot be known. ``where`` says of which packets, all if it is None.
+    A ``value`` of None is not known. ``where`` limits the change to some packets; None means all.
     """
 
     name: str
@@ -63,12 +63,12 @@ class FieldWrite:
 
 @dataclass(frozen=True, slots=True)
 class TargetEffect:
-    """How the walk goes on after a target, and how the target changes the packet.
+    """Effect of a target: the step after it, and how it changes the packet.
 
-    The walker calls ``change``, and notes ``assumption``. The batch engine tabulates it for the values of the field
-    ``rewrites``, which alone changes and depends on its old value alone; where that is empty, it walks the packets.
-    (It may leave out the changes of packets that know no connection and no zone.) The symbolic engine takes ``writes``,
-    or a text that says why no rule that it models sees the change.
+    The walker calls ``change`` and records ``assumption``. The batch engine tabulates ``change`` for all values of the
+    field ``rewrites``. It can do so if only that field changes and depends only on its old value; otherwise
+    ``rewrites`` is empty, and the packets go to the walker. The symbolic engine uses ``writes``, or a text that says
+    why no modelled rule sees the change.
     """
 
     act: TargetAction
@@ -84,11 +84,11 @@ NEXT = TargetEffect(TargetAction.NEXT)
 UNTRACKED = FieldWrite("state", STATES.index(ConnState.UNTRACKED))
 PORTED = whole(*sorted(protocol_names.PORT_PROTOCOLS))
 ANY_DESTINATION = (FieldWrite("dst", None), FieldWrite("dport", None, where=PORTED))
-"""Writes of a destination that the kernel chooses."""
+"""Writes for a destination that the kernel chooses."""
 
 
 def destination(addresses: tuple[int, int] | None, ports: tuple[int, int] | None) -> tuple[FieldWrite, ...]:
-    """Return the writes of a destination from ranges; of several values the kernel chooses one."""
+    """Return the writes for a destination from ranges; the kernel chooses among several values."""
     found = []
     if addresses is not None:
         found.append(FieldWrite("dst", addresses[0] if addresses[0] == addresses[1] else None))

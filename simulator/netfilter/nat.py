@@ -16,18 +16,18 @@ from simulator.netfilter.nat_tuples import Assume, NatBinding, NatRange, PortBou
 from simulator.packets import Packet, protocol_names
 
 NatRangeReader = Callable[[Packet, Hook, Host | None, Assume], NatRange | None]
-"""From a first packet to what its address is to be chosen from; None leaves it as it is."""
+"""Function from the first packet of a connection to the addresses to choose from; None keeps the address."""
 
 Translation = Callable[[Packet, Hook, PacketContext, Assume], Packet]
 
 DESTINATION_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
-"""Where the destination is rewritten; at the others it is the source."""
+"""Hooks that rewrite the destination; the other hooks rewrite the source."""
 
 _LOOPBACK: Mapping[Family, Address] = {Family.IPV4: IPv4Address("127.0.0.1"), Family.IPV6: IPv6Address("::1")}
 
 
 def range_of(text: str, family: Family) -> NatRange:
-    """Read ``ADDRESS[-ADDRESS][:PORT[-PORT]]``, with brackets round IPv6 addresses that a port follows.
+    """Parse ``ADDRESS[-ADDRESS][:PORT[-PORT]]``, with brackets around an IPv6 address before a port.
 
     Raises:
         ValueError: it is no such thing.
@@ -48,7 +48,9 @@ def _pair(text: str) -> tuple[Address, Address]:
 
 
 def ports_of(text: str) -> PortBounds:
-    """Read ``PORT`` or ``PORT-PORT``; a base after a slash shifts them, which is not modelled.
+    """Parse ``PORT`` or ``PORT-PORT``.
+
+    A base after a slash, which shifts the ports, is not modelled.
 
     Raises:
         ValueError: it is neither.
@@ -58,7 +60,10 @@ def ports_of(text: str) -> PortBounds:
 
 
 def bound(packet: Packet, hook: Hook, around: PacketContext, assume: Assume, wanted: NatRange | None = None) -> Packet:
-    """Return a first packet as translation leaves it at a hook; where no rule wants anything, at a free tuple still."""
+    """Return the first packet of a connection after translation at a hook.
+
+    Without a matching rule, the kernel still makes sure that no other connection has the tuple.
+    """
     source = hook not in DESTINATION_HOOKS
     here = packet.src if source else packet.dst
     return NatBinding(wanted or NatRange((here, here)), source, around.connections, assume).bound(packet)
@@ -82,7 +87,7 @@ def _asked(target: Target, found: NatRange) -> NatRange:
 
 
 def _drawn(target: Target) -> bool:
-    """Whether ``--random`` or ``--random-fully`` is set (``NF_NAT_RANGE_PROTO_RANDOM_ALL``)."""
+    """Return whether ``--random`` or ``--random-fully`` is set (``NF_NAT_RANGE_PROTO_RANDOM_ALL``)."""
     return any(option.option.startswith("random") for option in target.options)
 
 

@@ -21,7 +21,7 @@ PortBounds = tuple[int, int]
 _ALL = 0xFFFFFFFF
 
 _ATTEMPTS = 128
-"""Numbers in a row that the kernel tries."""
+"""Consecutive numbers that the kernel tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class NatBinding:
     assume: Assume
 
     def bound(self, packet: Packet) -> Packet:
-        """Return a first packet with its new source or destination."""
+        """Return the first packet of a connection with its new source or destination."""
         drawn = self.wanted.drawn
         if self.source and not drawn and (found := self._kept(packet)) is not None:
             return found
@@ -57,7 +57,7 @@ class NatBinding:
         return self._renumbered(moved)
 
     def _kept(self, packet: Packet) -> Packet | None:
-        """The source as it is, or as it was rewritten in another connection, if that will do."""
+        """Source of the packet, or its source in another connection, if it is usable."""
         if self._in_range(packet):
             return None if self._taken(packet) else packet
         for address, number in self.connections.mapped(packet) if self.connections else ():
@@ -89,7 +89,7 @@ class NatBinding:
         return rewritten(packet, src=address) if self.source else rewritten(packet, dst=address)
 
     def _renumbered(self, packet: Packet) -> Packet:
-        """Return the packet with the first free number of those that may be tried."""
+        """Return the packet with the first free number of those allowed."""
         span = self._span(packet)
         if span is None:
             return packet
@@ -114,7 +114,7 @@ class NatBinding:
         return nearest(low, count, own)
 
     def _span(self, packet: Packet) -> tuple[int, int] | None:
-        """The lowest number that may be tried and how many there are, or None where none may change."""
+        """Lowest allowed number and their count, or None if no number may change."""
         number = _number(packet, source=self.source)
         if number is None:
             return None
@@ -129,12 +129,12 @@ class NatBinding:
 
 
 def nearest(low: int, count: int, own: int) -> int:
-    """Return a packet's own number if it is among so many from the lowest on, else the lowest."""
+    """Return the packet's own number if it is among ``count`` numbers from the lowest on, else the lowest."""
     return own if low <= own < low + count else low
 
 
 def _number(packet: Packet, *, source: bool) -> int | None:
-    """What may be renumbered: a port, or the identifier of an ICMP query whichever end is rewritten."""
+    """Return what may be renumbered: a port, or the identifier of an ICMP query."""
     if packet.icmp_id is not None:
         return packet.icmp_id
     return packet.sport if source else packet.dport
@@ -149,10 +149,10 @@ def _numbered(packet: Packet, number: int, *, source: bool) -> Packet:
 
 
 def _chosen(wanted: NatRange, packet: Packet, *, source: bool) -> Address | None:
-    """Return one of several addresses by a hash of source and destination (``find_best_ips_proto``).
+    """Choose an address by a hash of source and destination (``find_best_ips_proto``).
 
-    Words are hashed in the byte order of the machine and chosen in that of the network. Where it is the destination
-    that is chosen, each word of it stands in for the old one before the next is.
+    The kernel hashes words in host byte order and chooses them in network byte order. For a destination, each chosen
+    word replaces the old one before the next word is chosen.
     """
     found = wanted.addresses
     if found is None or found[0] == found[1]:
@@ -174,7 +174,7 @@ def _words(address: Address, order: str = "!") -> tuple[int, ...]:
 
 
 def _swapped(word: int) -> int:
-    """Return a word of the network's byte order as the machine reads it."""
+    """Return a word in network byte order as the machine reads it."""
     return int.from_bytes(word.to_bytes(4), sys.byteorder)
 
 

@@ -23,10 +23,10 @@ from simulator.sets import SetRegistry, read_set
 
 @dataclass(frozen=True, slots=True)
 class ProgramRule:
-    """One rule; ``into`` is the chain that a jump or goto leads to.
+    """One rule with its checks.
 
-    ``first`` are checks that may be made before all else, ``second`` what may be weighed then, as nothing depends on
-    their order; ``plain`` says that the rule has no others.
+    ``into`` is the chain that a jump or goto leads to. ``first`` are checks that may run before all others, ``second``
+    those that may run next, because their order has no effect. ``plain`` says that the rule has no further checks.
     """
 
     tests: tuple[CompiledMatch, ...]
@@ -57,39 +57,39 @@ class ProgramChain:
 
     @property
     def name(self) -> str:
-        """Its name in the table."""
+        """Name of the chain in its table."""
         return self.source.name
 
     @property
     def policy(self) -> str | None:
-        """Its policy, if it is a built-in chain."""
+        """Policy of a built-in chain, else None."""
         return self.source.policy
 
     @cached_property
     def rules(self) -> tuple[ProgramRule, ...]:
-        """Its rules with their checks."""
+        """Rules with their checks."""
         return tuple(self._rule(at) for at in range(len(self.source.rules)))
 
     @cached_property
     def callees(self) -> tuple[str, ...]:
-        """The chains that its rules lead to, by name."""
+        """Chains that the rules jump or go to, by name."""
         names = {rule.target.name for rule in self.source.rules if rule.target}
         return tuple(sorted(names & self.program.chains[self.table].keys()))
 
     def effect(self, at: int) -> TargetEffect:
-        """Return the effect of a rule by its place."""
+        """Return the effect of the rule at a position."""
         target = self.source.rules[at].target
         if target is not None and target.name in self.program.chains[self.table]:
             return _GOTO if target.goto else _JUMP
         return effect_of(target, self.program.family) or NEXT
 
     def into(self, at: int) -> "ProgramChain | None":
-        """Return the chain that a rule leads to, by its place."""
+        """Return the chain that the rule at a position jumps or goes to."""
         target = self.source.rules[at].target
         return None if target is None else self.program.chains[self.table].get(target.name)
 
     def decision(self, at: int) -> Decision:
-        """Return the name of a rule in answers, by its place."""
+        """Return the name of the rule at a position, as answers show it."""
         return Decision(self.table, self.name, at + 1, self.source.rules[at].comment)
 
     def _rule(self, at: int) -> ProgramRule:
@@ -113,7 +113,7 @@ class Program:
     chains: Mapping[str, Mapping[str, ProgramChain]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Resolve chains and sets.
+        """Resolve the names of chains and sets.
 
         Raises:
             Refused: rules name sets or chains that are not there, or chains form a loop.
@@ -128,7 +128,7 @@ class Program:
 
     @cached_property
     def sets(self) -> SetRegistry:
-        """All sets that rules name, and those that lists among them name, ready for look-ups.
+        """Sets that rules name, and the members of ``list:set`` sets among them, ready for look-ups.
 
         Raises:
             Refused: a member does not fit its set.
@@ -140,7 +140,7 @@ class Program:
 
     @cached_property
     def changed_sets(self) -> frozenset[str]:
-        """The sets that rules of either family change."""
+        """Sets that rules of either family change."""
         return frozenset(
             option.values[0]
             for *_, chain in self.ruleset.chains()
@@ -152,7 +152,7 @@ class Program:
 
     @cached_property
     def tracked(self) -> bool:
-        """Whether rules make the kernel track connections, and put fragments together for that."""
+        """Whether rules make the kernel track connections, which also reassembles fragments."""
         return any(
             (rule.target is not None and rule.target.name in _TRACKING_TARGETS)
             or any(match.module in _TRACKING_MODULES for match in rule.matches)
@@ -160,7 +160,7 @@ class Program:
         )
 
     def fits(self, ruleset: Ruleset) -> bool:
-        """Whether a ruleset has the same chains, and sets of the same names, whatever is in them."""
+        """Return whether a ruleset has the same chains and the same names of sets, whatever their members."""
         own = self.ruleset
         return own is ruleset or (
             (own.ipv4, own.ipv6) == (ruleset.ipv4, ruleset.ipv6) and _listed(own) == _listed(ruleset)
@@ -168,7 +168,7 @@ class Program:
 
 
 def compile_program(ruleset: Ruleset, family: Family) -> Program:
-    """Return the program of a ruleset with its sets read, so that no fault is left for the first packet.
+    """Return the program of a ruleset with all sets read, so that faults show before the first packet.
 
     Raises:
         Refused: rules name sets or chains that are not there, chains form a loop, or a member does not fit its set.
@@ -179,7 +179,7 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
 
 
 def _listed(ruleset: Ruleset) -> tuple[tuple[str, ...], tuple[IpSet, ...]]:
-    """Return the names of all sets, and the lists among them."""
+    """Return the names of all sets, and those of type ``list:set``."""
     return tuple(map(_NAME, ruleset.sets)), tuple(each for each in ruleset.sets if each.type == "list:set")
 
 
@@ -187,7 +187,10 @@ _NAME = attrgetter("name")
 
 
 def _judged(rule: Rule) -> tuple[Match, ...]:
-    """Return the matches that are evaluated: how much is logged depends on other packets, so one is taken as logged."""
+    """Return the matches to evaluate.
+
+    The limit of a LOG rule depends on other packets, so the packet counts as logged.
+    """
     logs = rule.target is not None and rule.target.name in LOGGERS
     return tuple(match for match in rule.matches if match.module != "limit") if logs else rule.matches
 
@@ -226,12 +229,15 @@ def _set_faults(where: str, name: str, sets: Mapping[str, IpSet]) -> Iterator[Fa
 
 
 def _is_chain(target: Target, family: Family) -> bool:
-    """Whether a target that no chain bears the name of can only have meant a chain."""
+    """Return whether an unknown target must be meant as a chain."""
     return target.goto or effect_of(target, family) is None
 
 
 def _loops(table: str, chains: Mapping[str, ProgramChain], family: Family) -> Iterator[Fault]:
-    """As the kernel: only chains that a hook reaches can be refused for a loop."""
+    """Return the loops of chains.
+
+    Like the kernel, only chains that a hook can reach are checked.
+    """
     done: set[str] = set()
     for start in [name for name in chains if name in Hook.__members__]:
         path, pending = [start], [iter(chains[start].callees)]

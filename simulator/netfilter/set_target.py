@@ -15,7 +15,7 @@ from simulator.packets import Packet, protocol_names
 from simulator.sets import SetLookup, SetLookupContext, delete, insert, test
 
 _MOST = (2**32 - 1) // 1000
-"""The longest timeout in seconds, as the kernel counts in milliseconds."""
+"""Longest timeout in seconds, because the kernel counts milliseconds."""
 
 _SETS = "changes sets, which count as unknown where rules change them"
 
@@ -23,7 +23,7 @@ SetTargetOptions = Mapping[str, Match]
 
 
 def set_effect(target: Target, family: Family) -> TargetEffect:
-    """Return what a rule does to its sets, and by ``--map-set`` to the packet."""
+    """Return what a SET rule does to its sets, and, with ``--map-set``, to the packet."""
     options = {option.option: option for option in target.options}
     try:
         adds, deletes, maps = (_asked(options, f"{verb}-set", family) for verb in ("add", "del", "map"))
@@ -60,7 +60,7 @@ def _timeout(options: SetTargetOptions) -> int | None:
 
 
 def _mapped(packet: Packet, scene: TargetContext, maps: SetLookup, visit: SetLookupContext, *, marks: bool) -> Packet:
-    """The packet with the mark that its member has; priorities and queues no rule can see."""
+    """Return the packet with the mark of its member; no rule can match priority and queue."""
     reply = test(scene.sets, maps, visit, scene.around.memory)
     if reply.held is None:
         scene.assume(f"whether set {maps.name} has the packet cannot be known; its mark is assumed to stay")

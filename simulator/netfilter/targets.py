@@ -25,7 +25,10 @@ from simulator.packets import ConnState, Packet, protocol_names, rewritten
 
 TargetOptions = Mapping[str, Match]
 TargetReader = Callable[[Target, Family], TargetEffect]
-"""From a target's words to its effect; ValueError, KeyError or IndexError where they are not understood."""
+"""Function from a target's words to its effect.
+
+It raises ValueError, KeyError or IndexError for words that are not understood.
+"""
 
 _REJECT_WITH: Mapping[Family, str] = {
     Family.IPV4: "icmp-port-unreachable",
@@ -35,19 +38,19 @@ _REJECT_WITH: Mapping[Family, str] = {
 _HARMLESS = frozenset(
     "AUDIT CHECKSUM CLASSIFY CONNSECMARK IDLETIMER LED LOG NFLOG SECMARK TCPMSS TCPOPTSTRIP TEE TRACE ULOG".split()
 )
-"""They change nothing that a modelled match can see, but for TCP options."""
+"""Targets that change nothing that a modelled match can see, except TCP options."""
 
 _UNMODELLED = frozenset(
     "CLUSTERIP DNPT ECN HMARK MIRROR RATEEST SAME SNPT SYNPROXY TARPIT TPROXY FLOWOFFLOAD DELUDE CHAOS ACCOUNT "
     "ECHO IPMARK LOGMARK SYSRQ".split()
 )
-"""Known targets without a model; another name that no chain bears is a missing chain."""
+"""Known targets without a model; any other unknown name is a missing chain."""
 
 WITHOUT_CONNECTION = frozenset({ConnState.INVALID, ConnState.UNTRACKED})
 
 
 def effect_of(target: Target | None, family: Family) -> TargetEffect | None:
-    """Return what a target other than a chain does, or None where no such target is known."""
+    """Return the effect of a target that is not a chain, or None for an unknown target."""
     if target is None:
         return NEXT
     if target.name in TARGETS:
@@ -94,7 +97,7 @@ _MARKS: Mapping[str, Callable[[Match], tuple[int, int]]] = {
     "or-mark": lambda option: (_value(option), _value(option)),
     "xor-mark": lambda option: (0, _value(option)),
 }
-"""Per option of MARK and CONNMARK: the bits to clear and the bits to flip."""
+"""Option of MARK and CONNMARK -> the bits to clear and the bits to flip."""
 
 
 def _mark(target: Target, _family: Family) -> TargetEffect:
@@ -182,7 +185,7 @@ def _ct(target: Target, _family: Family) -> TargetEffect:
 
 
 def _is_known(packet: Packet) -> bool:
-    """Whether a packet has its connection, a zone to look for it in, or none; what says so first counts."""
+    """Return whether a packet already has a connection, or a zone, so that only the first CT rule counts."""
     return packet.state is ConnState.UNTRACKED or packet.zone != 0 or packet.connection is not None
 
 

@@ -24,7 +24,7 @@ TABLES: Mapping[Hook, tuple[str, ...]] = {
     Hook.OUTPUT: ("raw", "mangle", "nat", "filter", "security"),
     Hook.POSTROUTING: ("mangle", "nat"),
 }
-"""The tables of a hook in the kernel's order (``enum nf_ip_hook_priorities``)."""
+"""Tables of each hook in the kernel's order (``enum nf_ip_hook_priorities``)."""
 
 INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
     Hook.PREROUTING: (True, False),
@@ -33,7 +33,7 @@ INTERFACES: Mapping[Hook, tuple[bool, bool]] = {
     Hook.OUTPUT: (False, True),
     Hook.POSTROUTING: (False, True),
 }
-"""Whether a hook's packets have an in and an out interface."""
+"""Hook -> whether its packets have an input and an output interface."""
 
 _DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
     (True, False): Hook.INPUT,
@@ -44,7 +44,7 @@ _DEFAULT_HOOK: Mapping[tuple[bool, bool], Hook] = {
 
 
 def hook_of(packet: Packet) -> Hook:
-    """Return the hook that a packet's interfaces tell."""
+    """Return the hook that the interfaces of a packet imply."""
     return _DEFAULT_HOOK[bool(packet.in_interface), bool(packet.out_interface)]
 
 
@@ -71,16 +71,19 @@ class PacketWalk:
         self.around.memory.elapsed(self.packet.time)  # time begins with the first packet, whatever rules it meets
 
     def table(self, table: str, chain: ProgramChain, hook: Hook) -> bool:
-        """Walk one table, in the chain of a hook; return whether the packet goes on."""
+        """Evaluate one table at a hook; return whether the packet continues."""
         self.ends.append(_walk(self, table, chain, hook))
         return self.ends[-1].verdict is Verdict.ACCEPT
 
     def assume(self, decision: Decision, what: str) -> None:
-        """Name what has to be assumed at a rule."""
+        """Record an assumption at a rule."""
         self.assumptions[f"{decision.table}/{decision.chain} rule {decision.rule}: {what}"] = None
 
     def matches(self, rule: ProgramRule) -> bool:
-        """Whether all checks hold; one that cannot be known counts as failed, and only then it is an assumption."""
+        """Return whether all checks of a rule match.
+
+        An undecided check counts as no match, and is recorded as an assumption if no other check fails.
+        """
         packet, unknown = self.packet, None
         noted: list[str] = []
         for test in rule.tests:
@@ -104,7 +107,7 @@ class PacketWalk:
         return False
 
     def take(self, rule: ProgramRule, depth: int, hook: Hook) -> None:
-        """Note a matched rule, and let its target change the packet."""
+        """Record a matched rule, and let its target change the packet."""
         by, effect = rule.decision, rule.effect
         self.trace.append(TraceStep(by.table, by.chain, by.rule, rule.target, depth, by.comment))
         if effect.assumption:
@@ -115,13 +118,13 @@ class PacketWalk:
             )
 
     def dropped(self, rule: ProgramRule, depth: int) -> TableResult:
-        """Note a rule that dropped the packet by looking at it."""
+        """Record a rule whose matches dropped the packet."""
         by = rule.decision
         self.trace.append(TraceStep(by.table, by.chain, by.rule, rule.target, depth, by.comment, matched=False))
         return TableResult(Verdict.DROP, by)
 
     def at(self, hook: Hook, in_interface: str, out_interface: str) -> None:
-        """Give the packet just the interfaces the hook has; one it should have but is not named is unknown."""
+        """Give the packet only the interfaces that exist at the hook; a missing one is unknown."""
         has_in, has_out = INTERFACES[hook]
         inside = (in_interface or UNKNOWN_INTERFACE) if has_in else ""
         outside = (out_interface or UNKNOWN_INTERFACE) if has_out else ""
@@ -129,7 +132,7 @@ class PacketWalk:
             self.packet = replace(self.packet, in_interface=inside, out_interface=outside)
 
     def answer(self, packet: Packet, hook: Hook, in_interface: str, out_interface: str) -> Evaluation:
-        """Return what became of the packet, which ended its way at a hook between these interfaces."""
+        """Return the evaluation of the packet at a hook between these interfaces."""
         last = self.ends[-1] if self.ends else None
         decider, left = last, self.packet
         if (left.in_interface, left.out_interface) != (in_interface, out_interface):
@@ -149,7 +152,7 @@ class PacketWalk:
 
 
 def _relied_on(test: CompiledMatch, packet: Packet, *, known: bool) -> list[str]:
-    """What an answer relies on, where it hangs on a test."""
+    """Return what an undecided match assumes."""
     noted = [f"'{test.text}' {test.assumed}"] if test.assumed and known else []
     return [*noted, f"'{test.text}' {test.made_up}"] if test.made_up and packet.wire is None else noted
 
@@ -162,9 +165,9 @@ class Walker:
         self._programs: dict[Family, Program] = {}
 
     def verdict(self, packet: Packet, hook: Hook | None = None, around: PacketContext | None = None) -> Evaluation:
-        """Return what becomes of a packet at a hook, by default the one its interfaces tell.
+        """Return what happens to a packet at a hook, by default at the hook that its interfaces imply.
 
-        Without surroundings the node is unknown, and rules that count or remember begin afresh.
+        Without a context, addresses and routes of the node are unknown, and stateful rules start empty.
 
         Raises:
             Refused: the ruleset of the packet's family lacks a set or chain, or has a loop.
@@ -181,7 +184,7 @@ class Walker:
         return passage.answer(packet, hook, packet.in_interface, packet.out_interface)
 
     def chain(self, family: Family, table: str, hook: Hook) -> ProgramChain | None:
-        """Return the chain that a hook begins with in a table, if there is one.
+        """Return the base chain of a table at a hook, if there is one.
 
         Raises:
             Refused: the ruleset of the family lacks a set or chain, or has a loop.
@@ -192,9 +195,9 @@ class Walker:
 
 
 def _raw(passage: PacketWalk, chain: ProgramChain, hook: Hook) -> bool:
-    """Walk the raw table, which comes before connection tracking, so that a packet has no connection there yet.
+    """Evaluate the raw table, where a packet has no connection yet, because it precedes connection tracking.
 
-    A packet that returns over the loopback interface still has the one it was sent with.
+    A packet that returns over the loopback interface keeps the connection with which it was sent.
     """
     if hook is Hook.PREROUTING and passage.packet.in_interface == "lo":
         return passage.table("raw", chain, hook)

@@ -16,7 +16,7 @@ from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, Symbo
 
 
 def touched(space: PacketSpace, old: SymbolicRuleset, new: SymbolicRuleset, hook: Hook) -> BddFunction:
-    """Return packets such that all others get the same verdict at a hook in both worlds."""
+    """Return a packet set outside which both rulesets give equal verdicts at a hook."""
     everything = space.diagram.true
     before, after = old.hooks[hook], new.hooks[hook]
     if [(block.table, block.policy) for block in before] != [(block.table, block.policy) for block in after]:
@@ -33,7 +33,7 @@ def touched(space: PacketSpace, old: SymbolicRuleset, new: SymbolicRuleset, hook
 
 
 def _unlike(pairs: list[tuple[SymbolicChain, SymbolicChain]]) -> Iterator[SymbolicRule]:
-    """Yield the rules of chains that the other version of a chain lacks, in order."""
+    """Yield the rules of each chain that the other version of the chain lacks, in order."""
     done = set(pairs)
     while pairs:
         before, after = pairs.pop()

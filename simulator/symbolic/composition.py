@@ -18,7 +18,7 @@ class RuleSequence:
     ends: Mapping[Verdict | None, BddFunction]
 
     def then(self, other: "RuleSequence") -> "RuleSequence":
-        """Return what both do, one after the other."""
+        """Return the effect of this sequence followed by another."""
         ends = dict(self.ends)
         for end, packets in other.ends.items():
             left = packets & ~self.taken
@@ -27,7 +27,7 @@ class RuleSequence:
 
 
 def one_after_the_other(parts: Sequence[RuleSequence]) -> RuleSequence | None:
-    """Return what parts do one after the other, put together by halves; None where there are none."""
+    """Combine consecutive sequences into one, in pairs; return None if there are none."""
     while len(parts) > 1:
         pairs = [first.then(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]
         parts = [*pairs, *parts[2 * len(pairs) :]]

@@ -20,7 +20,7 @@ from simulator.symbolic.reachability import DecidedPackets, HookOutcome, Reachab
 from simulator.symbolic.symbolic_rules import SymbolicRuleset, SymbolicRulesetReader
 
 PacketQuestion = Expression | Formula
-"""Which packets are asked about, in the words of users or of this package."""
+"""Condition on packets, as a user's `Expression` or a `Formula`."""
 
 
 def _endless() -> bool:
@@ -56,7 +56,9 @@ class SymbolicContext:
         budget: Budget = UNLIMITED,
         like: "SymbolicContext | None" = None,
     ) -> "SymbolicContext":
-        """Return the space of these worlds; another one that it is ``like`` spares much of the work.
+        """Return the space for these rulesets.
+
+        Results of the context ``like`` are reused where possible.
 
         Raises:
             NoProof: the memory did not do.
@@ -71,7 +73,7 @@ class SymbolicContext:
         return cls(space, library, Reachability(space, budget.patience), formulas)
 
     def fates(self, world: SymbolicRuleset, hook: Hook, within: BddFunction | None = None) -> HookOutcome:
-        """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
+        """Return the outcome of all packets at a hook, or only of those in ``within``.
 
         Raises:
             NoProof: memory or time did not do.
@@ -80,7 +82,7 @@ class SymbolicContext:
             return self._courses.fates(world, hook, within)
 
     def decided(self, world: SymbolicRuleset, hook: Hook, found: BddFunction) -> DecidedPackets:
-        """Return who decides on the most usual packet of a set that has some, with all of the set that it decides on.
+        """Return the rule that decides about an ordinary packet of a set, and all its packets that the rule decides.
 
         Raises:
             NoProof: memory or time did not do.
@@ -91,7 +93,7 @@ class SymbolicContext:
             return next((end for end in ends if usual is not None and usual.is_in(end.packets)), ends[0])
 
     def touched(self, old: SymbolicRuleset, new: SymbolicRuleset, hook: Hook) -> BddFunction:
-        """Return packets such that all others get the same verdict at a hook in both worlds.
+        """Return a packet set outside which both rulesets give equal verdicts at a hook.
 
         Raises:
             NoProof: the memory did not do.
@@ -100,7 +102,7 @@ class SymbolicContext:
             return touched(self.space, old, new, hook)
 
     def meant(self, question: PacketQuestion) -> BddFunction:
-        """Return the packets that are asked about.
+        """Return the packets that satisfy a question.
 
         Raises:
             NoProof: the memory did not do.
@@ -111,7 +113,7 @@ class SymbolicContext:
 
 
 def formula_of(asked: PacketQuestion, library: SymbolicRulesetReader) -> Formula:
-    """Return what is asked as a condition on packets of the library's family."""
+    """Return a question as a condition on packets of the family."""
     match asked:
         case expression.Leaf(matches, family):
             return library.condition(matches) if family in {None, library.family} else FALSE

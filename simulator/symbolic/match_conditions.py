@@ -23,7 +23,10 @@ class MatchConditions:
         self._rules: dict[tuple[tuple[Match, ...], tuple[SymbolicSet, ...]], Formula] = {}
 
     def condition(self, matches: tuple[Match, ...], sets: Mapping[str, SymbolicSet]) -> Formula:
-        """Return the condition of all matches of a rule together; one that looks into a set not given is free."""
+        """Return the conjunction of a rule's matches.
+
+        A match on a set that is not given is undetermined.
+        """
         asked = _asked(matches, sets)
         if (matches, asked) not in self._rules:
             parts = [part for group in groups(matches) for part in (self._group(group, sets),) if part is not TRUE]
@@ -42,7 +45,7 @@ class MatchConditions:
 
 
 def _asked(matches: tuple[Match, ...], sets: Mapping[str, SymbolicSet]) -> tuple[SymbolicSet, ...]:
-    """Return the sets that matches look into, those in lists too."""
+    """Return the sets that matches look into, and the members of ``list:set`` sets among them."""
     found: list[SymbolicSet] = []
     for match in matches:
         known = sets.get(match.values[0]) if match.option == "match-set" else None

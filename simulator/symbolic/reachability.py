@@ -86,7 +86,7 @@ class Reachability:
     _fates: dict[tuple[SymbolicRuleset, Hook, BddFunction], HookOutcome] = field(default_factory=dict)
 
     def fates(self, world: SymbolicRuleset, hook: Hook, within: BddFunction | None = None) -> HookOutcome:
-        """Return what becomes of all packets at a hook, or of those ``within`` a set alone.
+        """Return the outcome of all packets at a hook, or only of those in ``within``.
 
         Raises:
             NoProof: there was no more time.
@@ -121,7 +121,10 @@ class Reachability:
         return HookOutcome(packets, ends, tuple(stages))
 
     def _untracked(self, scene: FieldWords, hook: Hook) -> FieldWords:
-        """The raw table comes before connection tracking; only what returns over loopback has a connection there."""
+        """Return packets without connection state, because the raw table precedes connection tracking.
+
+        Packets that return over loopback keep their connection.
+        """
         invalid = self.space.word("state", STATES.index(ConnState.INVALID))
         if hook is Hook.PREROUTING:
             returns = self.space.function(NameCondition("in_interface", LOOPBACK), scene)
@@ -138,7 +141,7 @@ class Reachability:
     def _callers(
         self, root: SymbolicChain, scene: FieldWords, within: BddFunction
     ) -> Mapping[SymbolicChain, BddFunction]:
-        """Return for each chain below one which packets its callers are about: no others come to it."""
+        """Return for each called chain the packets that its callers can send to it."""
         everything, nothing = self.space.diagram.true, self.space.diagram.false
         blocks = below(root)
         if _writing(root):  # then what callers ask is not known yet
@@ -165,9 +168,9 @@ class Reachability:
     def _in_halves(
         self, block: SymbolicChain, scene: FieldWords, callers: Mapping[SymbolicChain, BddFunction]
     ) -> ChainOutcome:
-        """Work out a chain whose rules change nothing: what its halves do, then what they do one after the other.
+        """Evaluate a chain whose rules rewrite nothing, by its two halves.
 
-        So most of the work is on small sets, and only the last steps are on those of the whole chain.
+        Most operations then work on small sets, and only the last ones on those of the whole chain.
         """
         rows, parts = [], []
         for row in block.rows:
@@ -217,7 +220,7 @@ class Reachability:
         return ChainOutcome(ends, returned | rest, scene, tuple(rows))
 
     def _merged(self, before: FieldWords, after: FieldWords, whose: BddFunction) -> FieldWords:
-        """Return what fields are if they changed for some packets only."""
+        """Return the fields after rewrites that concern only some of the packets."""
         if before is after:
             return before
         found = dict(before)
@@ -262,17 +265,17 @@ def _part(row: SymbolicRule, hit: BddFunction, into: ChainOutcome | None) -> Rul
 
 
 def _writing(block: SymbolicChain) -> bool:
-    """Whether rules of a chain, or of those that it leads to, change packets."""
+    """Return whether rules of a chain, or of chains that it calls, rewrite packets."""
     return any(row.writes for each in below(block) for row in each.rows)
 
 
 def below(root: SymbolicChain) -> list[SymbolicChain]:
-    """Return a chain and all that it leads to, each before those that it leads to itself."""
+    """Return a chain and all chains that it calls, callers first."""
     return callers_first((root,), lambda block: (row.into for row in block.rows if row.into is not None))
 
 
 def deciders(fates: HookOutcome, whose: BddFunction) -> list[DecidedPackets]:
-    """Share packets out by the rule that decides on them, as an answer about one packet names it."""
+    """Split packets by the rule that decides about them, with the same names as for single packets."""
     found: dict[Decision | None, DecidedPackets] = {}
     groups: list[tuple[BddFunction, Decision | None]] = [(whose & fates.packets, None)]
     filtered = False
@@ -304,7 +307,7 @@ def _joined(groups: list[tuple[BddFunction, Decision | None]]) -> list[tuple[Bdd
 
 
 def _ends(stage: TableReach, packets: BddFunction) -> Iterator[DecidedPackets]:
-    """Yield how one table ends for packets."""
+    """Yield the results of one table for packets."""
     if is_false(packets):
         return
     ends: dict[Decision, DecidedPackets] = {}
@@ -316,7 +319,7 @@ def _ends(stage: TableReach, packets: BddFunction) -> Iterator[DecidedPackets]:
 
 
 def followed(outcome: ChainOutcome, packets: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
-    """Follow packets through a chain; add to the ends, and return those that come back."""
+    """Send packets through a chain; add its results to ``ends``, and return the packets that return."""
     rest, returned = packets, packets & ~packets
     for row, holds, into in outcome.rows:
         hit = rest & holds

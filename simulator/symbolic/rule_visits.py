@@ -34,7 +34,7 @@ class RuleVisit:
 
     @property
     def hit(self) -> BddFunction:
-        """The packets that come and match."""
+        """Packets that reach the rule and match it."""
         return self.come & self.holds
 
 
@@ -49,12 +49,12 @@ class ChainVisit:
 
     @property
     def policy(self) -> Verdict:
-        """What becomes of packets that come to the end of a chain that nothing calls."""
+        """Verdict of packets that reach the end of a base chain."""
         return Verdict((self.block.policy or "ACCEPT").lower())
 
 
 def visits(fates: HookOutcome) -> list[ChainVisit]:
-    """Return all chains that packets of a hook may come to, each before those that it leads to."""
+    """Return all chains that packets of a hook can reach, callers first."""
     blocks = {stage.outcome: stage.block for stage in fates.stages}
     come = {stage.outcome: stage.seen for stage in fates.stages}
     found = []
@@ -98,7 +98,7 @@ class ChainTail:
 
 
 def tails(visit: ChainVisit) -> list[ChainTail]:
-    """Return what becomes of packets from each rule of a chain on, and, last, from its end."""
+    """Return the verdicts of packets from each rule of a chain on, and, last, from its end."""
     nothing = visit.come & ~visit.come
     tail = ChainTail(dict.fromkeys(Verdict, nothing), ~nothing)
     found = [tail]

@@ -49,7 +49,7 @@ class SetQuery:
     excepted: bool = False
 
     def field(self, at: int, source: str, destination: str) -> str:
-        """Return the field that a dimension holds.
+        """Return the packet field of a dimension.
 
         Raises:
             ValueError: the match names no side for it.
@@ -68,13 +68,13 @@ class ChangingSet:
 
 
 SymbolicSet = IpSet | ChangingSet
-"""What is known of a set."""
+"""Known content of a set."""
 
 
 def membership(
     sets: Mapping[str, SymbolicSet], name: str, sides: Sequence[bool], family: Family, *, excepted: bool = False
 ) -> Formula:
-    """Return the condition that a packet is found in a set.
+    """Return the condition that a packet is in a set.
 
     Raises:
         KeyError: there is no such set.
@@ -111,7 +111,7 @@ def _membership(sets: Mapping[str, SymbolicSet], name: str, look: SetQuery) -> F
 
 
 def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> RangeBounds | None:
-    """Return the addresses in a set as ranges, or None where it is not one of plain addresses or networks."""
+    """Return the addresses in a set as ranges, or None if its members are not plain addresses or networks."""
     if ipset.type not in {"hash:ip", "hash:net"} or {name for name, _ in ipset.options} - _PLAIN_OPTIONS:
         return None
     family = ipset.family or Family.IPV4
@@ -141,7 +141,7 @@ def _untold(ipset: IpSet) -> Sequence[Member]:
 
 
 def _addresses(members: Sequence[Member]) -> Numbers | None:
-    """Return members as numbers where all are plain IPv4 addresses, as most large sets have them; else None."""
+    """Return the members as numbers if all are plain IPv4 addresses, as in most large sets; else None."""
     if any(map(_FURTHER, members)):
         return None
     texts = [text for (text,) in members]
@@ -151,7 +151,7 @@ def _addresses(members: Sequence[Member]) -> Numbers | None:
 
 
 _FURTHER = itemgetter(slice(1, None))
-"""The flags of a member."""
+"""Flags of a member."""
 
 
 def _runs(numbers: Numbers) -> RangeBounds:
@@ -165,7 +165,7 @@ def _runs(numbers: Numbers) -> RangeBounds:
 
 
 def _blocks(members: Sequence[Member], family: Family) -> tuple[Sequence[int], Sequence[int], Sequence[bool]] | None:
-    """Return the first and last address of each member, and whether it is an exception; None if it says more."""
+    """Return the first and last address of each member, and whether it is an exception; None for other members."""
     width, kind = BITS[family], AF_INET if family is Family.IPV4 else AF_INET6
     words, octets, excluded = [], [], []
     for text, *more in members:
@@ -188,7 +188,7 @@ def _blocks(members: Sequence[Member], family: Family) -> tuple[Sequence[int], S
 
 
 def _union(blocks: Iterable[tuple[int, int]], family: Family) -> RangeBounds:
-    """Return blocks, of which none overlaps another but to contain it, as ranges."""
+    """Return the union of blocks as ranges; two blocks are disjoint, or one contains the other."""
     found = list(blocks)
     if family is Family.IPV6 or not found:
         return _painted(((low, high, False) for low, high in found), family, wanted=False)
@@ -201,7 +201,7 @@ def _union(blocks: Iterable[tuple[int, int]], family: Family) -> RangeBounds:
 
 
 def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted: bool) -> RangeBounds:
-    """Return as ranges where the smallest block around an address is an exception, or where it is none."""
+    """Return ranges of addresses, each with whether the smallest block around them is an exception."""
     lows: list[int] = []
     highs: list[int] = []
 
@@ -258,7 +258,7 @@ def _by_levels(saved: StaticSet, look: SetQuery) -> Formula:
 def _level(
     saved: StaticSet, look: SetQuery, prefixes: PrefixLengths, members: list[tuple[MemberKey, SetEntry]]
 ) -> Formula:
-    """Return what members of the same prefix lengths hold: those that differ in the first dimension alone together."""
+    """Return the condition of members with the same prefix lengths, grouped by all dimensions but the first."""
     if saved.kind.parts[0] not in {SetDimension.IP, SetDimension.NET}:
         return Or(tuple(_dimensions(saved, look, prefixes, each) for each in members))
     rest = sorted(members, key=lambda each: (each[0][1:], each[1].tail, each[1].wildcard, each[0][0]))
@@ -275,7 +275,7 @@ def _together(
 
 
 def _never(saved: StaticSet, key: MemberKey) -> bool:
-    """Whether a key is one that no packet is looked up by (``_is_null`` of `simulator.sets.lookup_keys`)."""
+    """Return whether no packet has this key (``_is_null`` of `simulator.sets.lookup_keys`)."""
     plain = (
         saved.kind.parts[0] is SetDimension.IP
         and not saved.kind.bitmap
@@ -339,7 +339,7 @@ _PORTLESS: Mapping[Family, int] = {
 
 
 def _port(saved: StaticSet, look: SetQuery, at: int, value: int) -> Formula:
-    """As ``ip_set_get_ip_port`` of the kernel; see `simulator.sets.lookup_keys`."""
+    """Return the condition on a port, as ``ip_set_get_ip_port`` of the kernel; see `simulator.sets.lookup_keys`."""
     field = look.field(at, "sport", "dport")
     whole = MaskedBits("fragment", 1, 0)
     if saved.kind.bitmap:

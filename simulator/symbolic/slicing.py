@@ -17,13 +17,13 @@ from simulator.symbolic.reachability import below
 from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset
 
 _MOST = 256
-"""Ranges that packets are told by; with more of them too little would be left out."""
+"""Most ranges for a slice; with more, too few rules could be dropped."""
 
 
 def moved(old: SymbolicRuleset, new: SymbolicRuleset) -> tuple[Within, ...] | None:
-    """Return conditions such that packets for which none holds fare the same in both worlds.
+    """Return conditions outside which all packets get equal verdicts in both rulesets.
 
-    None where the worlds differ by more than who is in sets, or so much that it is better to look at all packets.
+    Returns None if more than set members changed, or if the change is so large that evaluating all packets is faster.
     """
     if old.blocks.keys() != new.blocks.keys():
         return None
@@ -40,13 +40,13 @@ def moved(old: SymbolicRuleset, new: SymbolicRuleset) -> tuple[Within, ...] | No
 
 
 def _written(old: SymbolicRuleset, new: SymbolicRuleset) -> set[str]:
-    """Return the fields that rules change at hooks where worlds differ: packets may come there with other values."""
+    """Return the fields that rules rewrite at hooks where the rulesets differ: packets may arrive with other values."""
     roots = [root for hook in old.hooks if old.hooks[hook] != new.hooks[hook] for root in new.hooks[hook]]
     return {write.name for root in roots for block in below(root) for row in block.rows for write in row.writes}
 
 
 def _between(old: SymbolicChain, new: SymbolicChain) -> Iterator[tuple[str, list[ValueRange]]]:
-    """Yield by field where two versions of a chain ask something else.
+    """Yield by field where two versions of a chain have different conditions.
 
     Raises:
         ValueError: they differ by more.
@@ -78,7 +78,7 @@ def _unlike(old: Formula, new: Formula) -> Iterator[tuple[str, list[ValueRange]]
 
 
 def _apart(old: RangeBounds, new: RangeBounds) -> list[ValueRange]:
-    """Return the ranges of what is in one of two unions only: there the edges that both have cancel out."""
+    """Return the ranges in exactly one of two unions, in which edges that both have cancel out."""
     edges = sorted(_edges(old) ^ _edges(new))
     return [(low, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -95,7 +95,7 @@ class RulesetSlicer:
         self._needed: dict[str, dict[Formula, tuple[Within, ...] | None]] = {}
 
     def excerpts(self, worlds: Sequence[SymbolicRuleset], packets: Within) -> list[SymbolicRuleset]:
-        """Return worlds that do the same with these packets, if rules do not change what they are told by."""
+        """Return reduced rulesets with equal verdicts on these packets, if rules do not rewrite the fields."""
         blocks: dict[SymbolicChain, SymbolicChain] = {}
         chains = {block for world in worlds for block in world.blocks.values()}
         kept = self._kept(set().union(*(block.rows for block in chains)), packets)
@@ -115,7 +115,7 @@ class RulesetSlicer:
         return found
 
     def _kept(self, rows: set[SymbolicRule], packets: Within) -> set[SymbolicRule]:
-        """Return the rules that may hold for some of the packets."""
+        """Return the rules that may match some of the packets."""
         needed = self._needed.setdefault(packets.field, {})
         kept = set()
         for row in rows:
@@ -136,7 +136,7 @@ def _may_meet(one_of: tuple[Within, ...] | None, packets: Within) -> bool:
 
 
 def _needed(formula: Formula, field: str) -> tuple[Within, ...] | None:
-    """Return conditions on a field of which one holds wherever a formula does, None where there are no such."""
+    """Return conditions on a field, one of which holds wherever the formula holds; None if there are none."""
     if isinstance(formula, Within):
         return (formula,) if formula.field == field else None
     if isinstance(formula, And):
@@ -153,7 +153,7 @@ def _needed(formula: Formula, field: str) -> tuple[Within, ...] | None:
 
 
 def _meet(some: RangeBounds, others: RangeBounds) -> bool:
-    """Whether two unions of ranges have anything in common; the second one has few."""
+    """Return whether two unions of ranges intersect; the second has few ranges."""
     lows, highs = some
     for low, high in zip(*others, strict=True):
         place = bisect_right(lows, high) - 1

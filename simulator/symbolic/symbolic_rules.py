@@ -33,12 +33,12 @@ class SymbolicRule:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The verdict that it gives, None where it gives none."""
+        """Verdict of the rule, or None."""
         return VERDICTS.get(self.act)
 
     @property
     def idle(self) -> bool:
-        """Whether it makes no difference to any verdict."""
+        """Whether the rule affects no verdict."""
         return self.act is TargetAction.NEXT and not self.writes
 
 
@@ -66,11 +66,11 @@ class SymbolicRuleset:
 
     @property
     def rows(self) -> list[SymbolicRule]:
-        """All its rules."""
+        """All rules."""
         return [row for block in self.blocks.values() for row in block.rows]
 
     def conditions(self) -> Iterator[Formula]:
-        """Yield all that is asked of packets, and what tells the values apart that rules write."""
+        """Yield all conditions of rules, and those that distinguish the values that rules write."""
         for block in self.blocks.values():
             for row in block.rows:
                 yield row.condition
@@ -97,7 +97,7 @@ class SymbolicRulesetReader:
         self._reader = MatchConditions(self.family)
 
     def read(self, ruleset: Ruleset, moving: Mapping[str, SymbolicSet] | None = None) -> SymbolicRuleset:
-        """Return what a ruleset does with packets; ``moving`` are sets of which something else is known.
+        """Return the symbolic form of a ruleset; ``moving`` are sets with given conditions.
 
         Raises:
             Refused: rules name sets or chains that are not there, or chains form a loop.
@@ -119,11 +119,11 @@ class SymbolicRulesetReader:
 
     @property
     def size(self) -> int:
-        """How many rules it has read and still knows."""
+        """Number of rules in the cache."""
         return len(self._rows)
 
     def condition(self, matches: tuple[Match, ...], sets: Sequence[IpSet] = ()) -> Formula:
-        """Return the condition of some matches that look into no sets but these."""
+        """Return the condition of matches that look only into these sets."""
         return self._reader.condition(matches, {each.name: each for each in sets})
 
     def _block(
@@ -168,11 +168,11 @@ class _Reading:
     table: str
     chain: Chain
     places: Sequence[int]
-    """Of each rule, which one of its equals it is."""
+    """Position of each rule among equal rules."""
     askers: Mapping[str, Sequence[int]]
-    """Where the rules stand that look into a set, by its name."""
+    """Set name -> positions of the rules that look into the set."""
     leaders: Mapping[str, Sequence[int]]
-    """Where the rules stand that have a target, by its name."""
+    """Target name -> positions of the rules with the target."""
     rows: list[SymbolicRule] = field(default_factory=list)
     block: SymbolicChain | None = None
     _sets: Mapping[str, SymbolicSet | None] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class _Reading:
 
     @classmethod
     def of(cls, chain: ProgramChain) -> "_Reading":
-        """Return that nothing of a chain was read yet."""
+        """Return an empty reading of a chain."""
         seen: dict[Rule, int] = {}
         places = []
         askers: dict[str, list[int]] = {}
@@ -195,7 +195,7 @@ class _Reading:
         return cls(chain.table, chain.source, places, askers, leaders)
 
     def news(self, sets: Mapping[str, SymbolicSet], blocks: Mapping[tuple[str, str], SymbolicChain]) -> Sequence[int]:
-        """Take note of sets and other chains, and return where rules stand that have to be read for that."""
+        """Record changed sets and chains; return the positions of the rules to read again."""
         known = {name: sets.get(name) for name in self.askers}
         called = {name: blocks.get((self.table, name)) for name in self.leaders}
         before, self._sets = self._sets, known
@@ -207,10 +207,10 @@ class _Reading:
 
 
 def _differ(before: SymbolicSet | None, after: SymbolicSet | None) -> bool:
-    """Whether what is in a set may be something else now; in lists it may always be."""
+    """Return whether the content of a set may have changed; always true for ``list:set``."""
     return (before is not after and before != after) or (isinstance(after, IpSet) and after.is_list)
 
 
 def _callees_first(chains: Mapping[str, ProgramChain]) -> list[ProgramChain]:
-    """Return chains of a table such that each stands behind those that it leads to; there are no loops."""
+    """Return the chains of a table, each behind the chains that it calls; there are no loops."""
     return [chains[name] for name in reversed(callers_first(chains, lambda name: chains[name].callees))]

@@ -10,7 +10,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 def callers_first(roots: Iterable[T], callees: Callable[[T], Iterable[T]]) -> list[T]:
-    """Return all that is reached from the roots, each before those that it leads to; there must be no loops."""
+    """Return everything reachable from the roots, callers first; there must be no loops."""
     done: dict[T, None] = {}
     for root in roots:
         pending = [(root, False)]
