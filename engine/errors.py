@@ -220,7 +220,7 @@ class LogUnusable(LogError):
 
 @dataclass(eq=False)
 class EventsCompacted(LogError):
-    """What was asked for lies before the event at ``sequence``, up to which the log was compacted."""
+    """The requested events lie before the event at ``sequence``, up to which the log was compacted."""
 
     path: str
     sequence: int

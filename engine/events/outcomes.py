@@ -101,4 +101,4 @@ class LogCompacted(BaseEventBody):
 
 
 OutcomeEvent = ApplyProposed | RulesetApplied | ApplyFailed | ApplyConfirmed | DriftRepaired | LogCompacted
-"""All outcome bodies."""
+"""Union of all outcome bodies."""

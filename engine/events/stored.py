@@ -22,7 +22,7 @@ _PLAIN = re.compile(rb"[ !#-\[\]-~]*")
 NOT_AFTER = "it does not follow the event before it"
 
 RowFilter = Callable[[bytes, bytes], bool]
-"""Whether an event is wanted, by its type and its body as they are stored."""
+"""Function that says whether an event is wanted, by its type and its body as stored."""
 
 
 class StoredEvent(NamedTuple):
@@ -73,7 +73,7 @@ class StoredEvent(NamedTuple):
 
     @property
     def values(self) -> tuple[int | str, ...]:
-        """What stands in its columns."""
+        """Values of its columns."""
         return self.sequence, *(text.decode() for text in self[1:])
 
     def fault(self, previous: bytes) -> str:

@@ -180,7 +180,7 @@ class _FamilyCache:
         self._atlas: SymbolicContext | None = None
 
     def change(self, before: Ruleset, after: Ruleset, passages: Sequence[IntermediateState]) -> "_Change":
-        """Read what a plan makes of rules, and what is in force on its way."""
+        """Read the rules before and after a plan, and in its intermediate states."""
         old, new = self.library.read(before), self.library.read(after)
         ways = (way for each in passages for way in _read(self.library, each) if _hooks_like_neither(way, old, new))
         self.rows = len(new.rows)

@@ -78,7 +78,7 @@ def membership(
 
     Raises:
         KeyError: there is no such set.
-        ValueError: what is in the set hangs on more than the packet.
+        ValueError: membership depends on more than the packet.
     """
     return _membership(sets, name, SetQuery(sides, family, excepted))
 

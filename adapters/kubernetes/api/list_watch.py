@@ -22,13 +22,13 @@ from engine.errors import NodewallError
 _LOG = structlog.get_logger(__name__)
 
 _PAGE = 500
-"""Objects that are asked for at once; a tenth of them where an answer is too large."""
+"""Objects per page of a list; a tenth of that after an answer that is too large."""
 
 _WATCH = (240, 480)
-"""Seconds that a watch is asked to last, so that servers can be changed without all coming at once."""
+"""Range of the duration in seconds that a watch requests; it is random, so that watches do not end together."""
 
 _BRIEF = 1.0
-"""Seconds that a watch has to last to be a success."""
+"""Seconds after which a watch that ends counts as a success."""
 
 _FIRST, _LONGEST, _AWAY = 0.2, 15.0, 3.0
 """Seconds before the first retry, at most, and at most during and shortly after an outage."""
@@ -73,29 +73,32 @@ T = TypeVar("T")
 
 
 class WatchListener(Protocol[T]):
-    """Who is told of objects, each as it was read."""
+    """Listener for the objects that a watch reports."""
 
     def read(self, resource: Resource, document: KubernetesObject) -> T:
-        """Return what is of use of an object as the API gives it; at once, so that no more is kept of a long list."""
+        """Return the parts of an object that are needed.
+
+        It is called for each object at once, so that a long list does not stay in memory.
+        """
         ...
 
     def list(self, resource: Resource, found: Mapping[str, T]) -> None:
-        """Take note of all objects of a kind that there are, by key."""
+        """Take all objects of a kind, by key."""
         ...
 
     def hear(self, resource: Resource, key: str, found: T | None) -> None:
-        """Take note of one object that is new or changed, or None where it is gone."""
+        """Take one object that is new or changed, or None for a deleted one."""
         ...
 
 
 async def listed(
     api: KubernetesApi, resource: Resource, path: str, read: Callable[[Resource, KubernetesObject], T]
 ) -> tuple[dict[str, T], str]:
-    """Return by key what is read of all objects there are, asked for page by page, and their resource version.
+    """Return the parts of all objects by key, read page by page, and their resource version.
 
     Raises:
-        Gone: it took so long that pages could not be told any more.
-        ApiFault: it could not be told.
+        ResourceExpired: the list took so long that the server forgot its version.
+        ApiError: the server did not answer, or refused.
     """
     found: dict[str, T] = {}
     more, limit = "", _PAGE
@@ -118,7 +121,7 @@ async def listed(
 
 @dataclass(slots=True)
 class Watcher(Generic[T]):
-    """Tells a listener of one kind; ``heard`` is called whenever there may be news."""
+    """Watch of one kind of object; it calls ``heard`` after each change."""
 
     api: KubernetesApi
     resource: Resource
@@ -126,7 +129,7 @@ class Watcher(Generic[T]):
     heard: Callable[[], None]
     dice: Random
     deaf_since: float | None = None
-    """Since when changes are not heard as they happen, by the loop's clock; None while they are."""
+    """Time of the loop's clock since which changes are missed; None while the watch works."""
     _path: str = ""
     _said: str = ""
     _backoff: Backoff = field(init=False)
@@ -135,7 +138,7 @@ class Watcher(Generic[T]):
         self._path, self._backoff = self.resource.paths[0], Backoff(self.dice)
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Watch until cancelled."""
         version, self.deaf_since = "", asyncio.get_running_loop().time()
         while True:
             try:
@@ -159,7 +162,7 @@ class Watcher(Generic[T]):
         return self._path != paths[0]
 
     def _complain(self, error: NodewallError) -> None:
-        """Say once what goes wrong, until something else does or nothing."""
+        """Log a failure once, until another one or a success follows."""
         if self.deaf_since is None:
             self.deaf_since = asyncio.get_running_loop().time()
         if str(error) != self._said:
@@ -173,7 +176,7 @@ class Watcher(Generic[T]):
             _LOG.info("cluster heard again", kind=self.resource.kind)
 
     async def _list(self) -> str:
-        """Tell of all that there is, and return its resource version."""
+        """List all objects, pass them to the listener, and return their resource version."""
         found, version = await listed(self.api, self.resource, self._path, self.listener.read)
         self.listener.list(self.resource, found)
         self._succeeded()
@@ -181,7 +184,7 @@ class Watcher(Generic[T]):
         return version
 
     async def _watch(self, version: str) -> str:
-        """Tell of what happens after a resource version until the server ends that, and return the last version."""
+        """Watch the changes after a resource version until the server ends the watch; return the last version."""
         low, high = _WATCH
         asked = {"resourceVersion": version, "timeoutSeconds": str(self.dice.randint(low, high))}
         begun, fault = asyncio.get_running_loop().time(), ApiError("ended", HTTPStatus.OK)

@@ -236,7 +236,7 @@ DEFAULT_REJECTION: Mapping[Family, str] = {
     Family.IPV4: "icmp-port-unreachable",
     Family.IPV6: "icmp6-port-unreachable",
 }
-"""What REJECT answers where nothing is said."""
+"""Answer of REJECT without an option."""
 
 
 def _rejection(match: Match, family: Family) -> Match:
@@ -282,7 +282,7 @@ REWRITES: Mapping[tuple[str, str], Rewrite] = {
     ("limit", "limit"): _rate,
     ("limit", "limit-burst"): _burst,
 }
-"""How an option of a match is rewritten; options of every rule have no module."""
+"""Match option -> function that rewrites it; options of every rule have no module."""
 
 TARGET_REWRITES: Mapping[tuple[str, str], Rewrite] = {
     ("REJECT", "reject-with"): _rejection,
@@ -290,7 +290,7 @@ TARGET_REWRITES: Mapping[tuple[str, str], Rewrite] = {
     ("NFLOG", "nflog-group"): _unless("0", 0xFFFF),
     ("NFLOG", "nflog-threshold"): _unless("0", 0xFFFF),
 }
-"""How an option of a target is rewritten."""
+"""Target option -> function that rewrites it."""
 
 DEFAULTS: Mapping[str, Match] = {"limit": Match("limit", "limit", ("3/hour",))}
 """The option that a match has where it is not given."""

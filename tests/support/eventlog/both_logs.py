@@ -23,7 +23,7 @@ KINDS = ("memory", "sqlite")
 
 @contextmanager
 def empty(kind: str) -> Iterator[EventLog]:
-    """Give a log of a kind that is not there yet, with predictable times and ids."""
+    """Yield a log that does not exist yet, with predictable times and ids."""
     with TemporaryDirectory() as folder:
         yield (
             MemoryLog(FixedClock(), CountedIds())
@@ -33,12 +33,12 @@ def empty(kind: str) -> Iterator[EventLog]:
 
 
 def body(number: int) -> EventBody:
-    """The body of an event; every third one is an outcome."""
+    """Return the body of an event; every third one is an outcome."""
     return deletion_of("Node", f"n{number}") if number % 3 else ApplyFailed(node=f"n{number}", wanted=1, words="no")
 
 
 def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
-    """Append events, two of them at a time at most, and return them."""
+    """Append events, at most two at a time, and return them."""
     events: tuple[Event, ...] = ()
     while len(events) < count:
         some = [body(len(events) + number) for number in range(min(2, count - len(events)))]
@@ -47,7 +47,7 @@ def filled(log: EventLog, count: int = 5) -> tuple[Event, ...]:
 
 
 def tamper(log: EventLog, sequence: int, column: str, text: str) -> None:
-    """Change a column of an event behind a log's back."""
+    """Change a column of a stored event without the log's methods."""
     if isinstance(log, MemoryLog):
         at = next(at for at, row in enumerate(log.stored) if row.sequence == sequence)
         log.stored[at] = StoredEvent._make(
@@ -61,7 +61,7 @@ def tamper(log: EventLog, sequence: int, column: str, text: str) -> None:
 
 
 def lose(log: EventLog, sequence: int) -> None:
-    """Take an event away behind a log's back."""
+    """Delete a stored event without the log's methods."""
     if isinstance(log, MemoryLog):
         log.stored = [row for row in log.stored if row.sequence != sequence]
         return

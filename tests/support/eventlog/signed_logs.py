@@ -31,7 +31,7 @@ class SignedLog:
 
     @classmethod
     def of(cls, folder: Path, seed: str = "7") -> "SignedLog":
-        """A log of more than 32 events that is signed at event 4 and at its end."""
+        """Return a log of more than 32 events that is signed at event 4 and at its end."""
         log = SqliteLog(str(folder / "log"), FixedClock(), SystemIds())
         log.append(history_of(worlds_of(seed, 3), seed)[:4], source="test", expected=0)
         wiring.new_key(str(folder / "key"))
@@ -75,30 +75,30 @@ class SignedLog:
         self.log.compact(base, self.signer.compaction(body), source="test", expected=len(rows))
 
     def verified(self) -> SignatureCheck:
-        """What ``log verify --public-key`` does."""
+        """Verify the log and its signatures, like ``log verify --public-key``."""
         self.log.verify()
         return judged(self.log, self.trust, str(self.checkpoints))
 
     def summary(self, column: str, value: str) -> None:
-        """Change what stands for the compacted events."""
+        """Change a column of the row that replaces the compacted events."""
         with closing(sqlite3.connect(self.log.path, isolation_level=None)) as connection:
             connection.execute(f"UPDATE summary SET {column} = ?", (value,))  # noqa: S608 - a constant of this test
 
     def append(self, body: LogCompacted) -> None:
-        """Append a record, as anybody can who has the file."""
+        """Append a record, as anybody can who can write the file."""
         self.log.append([body], source="me", expected=self.log.last_sequence())
 
     def record(self) -> LogCompacted:
-        """The first record of the log."""
+        """Return the first compaction record of the log."""
         return next(event.body for event in self.log.read() if isinstance(event.body, LogCompacted))
 
     def forged(self) -> LogCompacted:
-        """An unsigned record that fits what the log begins with now."""
+        """Return an unsigned record that fits the current base of the log."""
         base = self.log.base()
         return LogCompacted(until=base.mark.sequence, last=base.mark.hash, state=base.digest, events=UNTIL)
 
     def rewrite(self, change: Callable[[StoredEvent], StoredEvent] = lambda row: row, until: int | None = None) -> None:
-        """Write the log anew up to an event, with every hash as it has to be."""
+        """Write the log again up to an event, with correct hashes."""
         base, rows = self.log.base(), list(self.log.rows(until=until))
         self.log.file.discard()
         if base.mark.sequence:

@@ -20,7 +20,7 @@ PARTNER, ADDRESS, PORT, TCP = "partner", "203.0.113.7", 6443, 6
 
 @dataclass(frozen=True)
 class Site:
-    """Three Nodes with agents, a partner outside, and the API server that all hear of."""
+    """Three Nodes with agents, a partner outside the cluster, and the API server."""
 
     server: ApiServer
     lab: Lab
@@ -28,24 +28,24 @@ class Site:
     folder: Path
 
     def outcome(self, node: str = "cp-1", source: str = PARTNER) -> DeliveryOutcome:
-        """What becomes of a connection to a Node."""
+        """Return the outcome of a connection to a Node."""
         return self.lab.connect(source, NODES[node], PORT, TCP, timeout=0.2)
 
     def takes(self, wanted: DeliveryOutcome, node: str = "cp-1", seconds: float = 10) -> float:
-        """Return after how many seconds connections have another outcome."""
+        """Wait until connections have an outcome, and return the seconds."""
         begun = time.monotonic()
         while self.outcome(node) is not wanted:
             assert time.monotonic() < begun + seconds, "not in time"
         return time.monotonic() - begun
 
     def declare(self, path: str) -> None:
-        """Have the policy of a file."""
+        """Apply the policy in a file."""
         for document in documents(path):
             self.server.apply(POLICIES, {**document, "apiVersion": "crd.antrea.io/v1beta1"})
 
     @contextmanager
     def controlled(self, identity: str = "one") -> Iterator["subprocess.Popen[bytes]"]:
-        """Have a controller."""
+        """Run a controller."""
         words = ["controller", "--kubeconfig", self.server.kubeconfig("nodewall-controller"), "--identity", identity]
         with process("-v", *words, said=self.folder / f"{identity}.said") as running:
             yield running
@@ -53,7 +53,7 @@ class Site:
 
 @contextmanager
 def process(*words: str, said: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Have a nodewall run, and see that it ends as it is told."""
+    """Run nodewall, and check at the end that it terminates without an error."""
     with said.open("ab") as errors:
         running = subprocess.Popen([sys.executable, "-m", "adapters.cli", *words], stderr=errors)
     try:
@@ -65,7 +65,7 @@ def process(*words: str, said: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextmanager
 def site_of(cluster: ApiServer, folder: Path, url: str = "") -> Iterator[Site]:
-    """Have the cluster of the issue as namespaces, with an agent for each Node, by a proxy where there is one."""
+    """Create the cluster of the issue as namespaces, with an agent for each Node; ``url`` is that of a proxy, if any."""
     hosts = [*(LabHost(name, (address,)) for name, address in NODES.items()), LabHost(PARTNER, (ADDRESS,))]
     with ExitStack() as open_things:
         lab = open_things.enter_context(Lab(tuple(hosts)))
@@ -78,13 +78,13 @@ def site_of(cluster: ApiServer, folder: Path, url: str = "") -> Iterator[Site]:
 
 
 def status_of(server: ApiServer, policy: str = "node-policy") -> Json:
-    """The status of a policy, empty where it has none."""
+    """Return the status of a policy; empty if it has none."""
     found = server.ask("GET", f"{POLICIES}/{policy}").json().get("status")
     return found if isinstance(found, dict) else {}
 
 
 def comes(wanted: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait until something is so, and return after how many seconds it was."""
+    """Wait until a condition is true, and return the seconds."""
     begun = time.monotonic()
     while not wanted():
         assert time.monotonic() < begun + seconds, "not in time"
@@ -93,7 +93,7 @@ def comes(wanted: Callable[[], bool], seconds: float = 10) -> float:
 
 
 def realized(server: ApiServer, current: int, desired: int, policy: str = "node-policy") -> Callable[[], bool]:
-    """Whether a policy is realized on so many of so many nodes, in its present version."""
+    """Return a condition: the current version of a policy is realized on ``current`` of ``desired`` Nodes."""
 
     def so() -> bool:
         item = server.ask("GET", f"{POLICIES}/{policy}").json()
@@ -106,7 +106,7 @@ def realized(server: ApiServer, current: int, desired: int, policy: str = "node-
 
 
 def kubectl(server: ApiServer, *words: str, given: object = None, user: str = "admin") -> str:
-    """What kubectl prints."""
+    """Return what kubectl prints."""
     done = subprocess.run(
         ["kubectl", "--kubeconfig", server.kubeconfig(user), *words],
         input=None if given is None else given if isinstance(given, str) else json.dumps(given),
@@ -120,7 +120,7 @@ def kubectl(server: ApiServer, *words: str, given: object = None, user: str = "a
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for loopback, and its key."""
+    """Create a certificate for loopback and its key."""
     files = folder / "tls.crt", folder / "tls.key"
     words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     outputs = ["-out", str(files[0]), "-keyout", str(files[1])]
