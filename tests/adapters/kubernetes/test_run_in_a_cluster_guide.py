@@ -82,7 +82,7 @@ def test_the_commands_do_what_is_said(tmp_path: Path) -> None:
         assert outcome() is DeliveryOutcome.DROP
         back = "Get back into a Node that is locked out"
         done(back, 0)
-        comes(lambda: outcome() is DeliveryOutcome.ACCEPT, 3)
+        comes(lambda: outcome() is DeliveryOutcome.ACCEPT)
         done(back)
         assert outcome() is DeliveryOutcome.ACCEPT
         assert "NW-INPUT" in SystemRunner(lab.netns("cp-1")).run(["iptables-nft-save"]).out

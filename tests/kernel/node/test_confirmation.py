@@ -41,7 +41,7 @@ def cli(busy: NodeUnderTest, *given: str) -> tuple[int, str]:
     return main(list(given)), busy.capsys.readouterr().out
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for something that takes a moment."""
     end = time.monotonic() + seconds
     while not holds():

@@ -82,7 +82,7 @@ def recording(server: ApiServer, log: Path, user: str = "nodewall") -> Iterator[
         assert process.wait(10) == 0, said.read_text()
 
 
-def reached(log: Path, wanted: Callable[[ClusterState], bool], seconds: float = 10) -> float:
+def reached(log: Path, wanted: Callable[[ClusterState], bool], seconds: float = 30) -> float:
     """Wait until ``wanted`` accepts the log's state, and return the seconds that passed."""
     begun = time.monotonic()
     while time.monotonic() < begun + seconds:

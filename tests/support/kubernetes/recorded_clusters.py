@@ -34,7 +34,7 @@ async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
             await task
 
 
-async def reached(log: SqliteLog, wanted: Callable[[ClusterState], bool], seconds: float = 5) -> ClusterState:
+async def reached(log: SqliteLog, wanted: Callable[[ClusterState], bool], seconds: float = 30) -> ClusterState:
     """Wait until ``wanted`` accepts the log's state, and return that state."""
     end = asyncio.get_running_loop().time() + seconds
     while True:

@@ -31,7 +31,7 @@ class Site:
         """Return the outcome of a connection to a Node."""
         return self.lab.connect(source, NODES[node], PORT, TCP, timeout=0.2)
 
-    def takes(self, wanted: DeliveryOutcome, node: str = "cp-1", seconds: float = 10) -> float:
+    def takes(self, wanted: DeliveryOutcome, node: str = "cp-1", seconds: float = 30) -> float:
         """Wait until connections have an outcome, and return the seconds."""
         begun = time.monotonic()
         while self.outcome(node) is not wanted:
@@ -83,7 +83,7 @@ def status_of(server: ApiServer, policy: str = "node-policy") -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def comes(wanted: Callable[[], bool], seconds: float = 10) -> float:
+def comes(wanted: Callable[[], bool], seconds: float = 30) -> float:
     """Wait until a condition is true, and return the seconds."""
     begun = time.monotonic()
     while not wanted():
