@@ -99,7 +99,7 @@ def api(kubeconfig: str | None, context: str | None) -> "KubernetesApi":
         return connect(kubeconfig, context)
 
 
-def node_in_cluster(
+def agent_uplink(
     node: str, log: RecordedLog, kubeconfig: str | None, context: str | None, dice: Random
 ) -> "AgentUplink":
     """Return the connection of an agent to its cluster: it records objects and reports status. Raises as `api`."""
@@ -107,11 +107,14 @@ def node_in_cluster(
     from adapters.kubernetes.agent_uplink import AgentUplink  # noqa: PLC0415 - the library is an extra
     from adapters.kubernetes.report_writer import ReportWriter  # noqa: PLC0415 - as above
 
-    reporting, told = ReportWriter(server, SystemClock(), dice), notices(server, dice, "nodewall-agent", node)
+    reporting, told = (
+        ReportWriter(server, SystemClock(), dice),
+        event_recorder(server, dice, "nodewall-agent", node),
+    )
     return AgentUplink(node, recorder(log, server, dice), reporting, told)
 
 
-def notices(api: "KubernetesApi", dice: Random, component: str, host: str = "") -> "KubernetesEventRecorder":
+def event_recorder(api: "KubernetesApi", dice: Random, component: str, host: str = "") -> "KubernetesEventRecorder":
     """Return a recorder that writes Kubernetes Events to an API server."""
     from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder  # noqa: PLC0415 - the library is an extra
 
@@ -129,7 +132,7 @@ def controller(api: "KubernetesApi", dice: Random) -> "StatusController":
     """Return the controller that maintains the status of a cluster's policies."""
     from adapters.kubernetes.status_controller import StatusController  # noqa: PLC0415 - the library is an extra
 
-    return StatusController(api, SystemClock(), dice, notices(api, dice, "nodewall-controller"))
+    return StatusController(api, SystemClock(), dice, event_recorder(api, dice, "nodewall-controller"))
 
 
 def webhook(api: "KubernetesApi", dice: Random, address: str, port: int, files: tuple[str, str]) -> "WebhookServer":
@@ -152,7 +155,7 @@ def node_metrics() -> "NodeMetrics":
         return NodeMetrics(SystemClock())
 
 
-def pages(
+def telemetry_server(
     address: str, port: int, health: HealthCheck, readiness: HealthCheck, metrics: Callable[[], bytes] | None = None
 ) -> "TelemetryServer":
     """Return the HTTP server for probes and Prometheus; raises ``Refused`` without the extra ``serve``."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from adapters.system.gc_tuning import look_seldom
+from adapters.system.gc_tuning import collect_rarely
 from adapters.system.logging_setup import configure
 from adapters.system.usernamespace import in_user_namespace
 from benchmarks import (
@@ -40,6 +40,6 @@ ALL = {
 if __name__ == "__main__":
     in_user_namespace("benchmarks", *sys.argv[1:])
     configure(0)
-    look_seldom()
+    collect_rarely()
     for name in sys.argv[1:] or ALL:
         ALL[name]()

@@ -17,10 +17,10 @@ import structlog
 
 from adapters import wiring
 from adapters.application.node_access import NodeAccess
-from adapters.application.selection import Selection, backend_of, configured
+from adapters.application.selection import Selection, backend_of, effective_configuration
 from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.sources import EventSource, FixedSource, LogSource
-from adapters.netfilter.backends import ToolBackend, mixture
+from adapters.netfilter.backends import ToolBackend, mixed_backends_note
 from adapters.netfilter.cached import CachedKernel
 from adapters.netfilter.counters import counted
 from adapters.node.agent import Agent
@@ -80,7 +80,7 @@ def run_agent(selection: Selection, access: NodeAccess, options: AgentOptions) -
         # Wait until a new log matches the cluster; until then the rules in the kernel stay.
         handover = joined.settle(log) if joined is not None and log is not None else Handoff()
         source = _source_of(selection, log, handover)
-        made = Assembled.of(selection, access, source, log, options.budget, beside.outlets, open_things)
+        made = AssembledAgent.of(selection, access, source, log, options.budget, beside.outlets, open_things)
         if metrics is not None:
             counters = partial(counted, SystemRunner(access.netns), made.kernel.name)
             metrics.watch(given.log, counters, joined.lag if joined else dict)
@@ -103,14 +103,14 @@ class _Beside:
             Refused: the extra for Kubernetes is missing, or the credentials cannot be used.
             LogError: the existing log cannot be read or verified.
         """
-        joined = wiring.node_in_cluster(node, log, cluster.kubeconfig, cluster.context, SystemRandom())
+        joined = wiring.agent_uplink(node, log, cluster.kubeconfig, cluster.context, SystemRandom())
         joined.join(log, self.background, self.outlets)
         return joined
 
     def show(self, address: str, port: int) -> "NodeMetrics":
         """Serve health and metrics by HTTP; return the metrics."""
         metrics, vitals, outlets = wiring.node_metrics(), self._vitals, self.outlets
-        pages = wiring.pages(address, port, vitals.health, vitals.readiness, metrics.text)
+        pages = wiring.telemetry_server(address, port, vitals.health, vitals.readiness, metrics.text)
         self.background.add("pages", pages.run)
         outlets.on_took.append(metrics.took)
         outlets.on_did.append(metrics.did)
@@ -120,7 +120,7 @@ class _Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Assembled:
+class AssembledAgent:
     """Agent that is ready to run, with its first cluster state and its kernel."""
 
     agent: Agent
@@ -162,7 +162,7 @@ class Assembled:
         access.check_settled()
         kernel = access.kernel(backend_of(selection.options, state), held)
         changes = open_things.enter_context(access.rule_changes(kernel.name))
-        if found := mixture(kernel):
+        if found := mixed_backends_note(kernel):
             _LOG.warning("two backends", note=found)
         written = open_things.enter_context(watch) if (watch := _watch_of(source)) else None
         wakeups = access.wakeups(changes.descriptor, written)
@@ -202,4 +202,4 @@ def _source_of(selection: Selection, log: FollowedLog | None, handover: Handoff)
     """Return the log as a source that is followed, or the state of manifests as a fixed source."""
     if log is None or selection.options.files:
         return FixedSource(selection.state)
-    return LogSource(log, partial(configured, selection.options), handover)
+    return LogSource(log, partial(effective_configuration, selection.options), handover)

@@ -15,7 +15,7 @@ from adapters import wiring
 from adapters.application.node_access import NodeAccess
 from adapters.application.plan import ApplyTarget, Note, Planned, effect_of, proposal_of, tell_notes
 from adapters.application.selection import Selection
-from adapters.netfilter.backends import ToolBackend, mixture
+from adapters.netfilter.backends import ToolBackend, mixed_backends_note
 from adapters.node.journal import Journal
 from adapters.node.removal import clear_others
 from adapters.system.process import NetnsHold
@@ -99,7 +99,7 @@ class Apply:
     def _enforced(self, target: ApplyTarget, journal: Journal, held: NetnsHold) -> NodeRuleReconciler:
         """Plan, ask and apply while the lock is held; return the reconciler, which holds the result."""
         kernel, options, given = self.access.kernel(self.selection.backend, held), self.options, self.selection.options
-        if found := mixture(kernel):
+        if found := mixed_backends_note(kernel):
             options.note(found)
         allowed = options.budget()
         guard = self.access.guard(target.declared, target.node, allowed)

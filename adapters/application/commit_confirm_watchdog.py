@@ -14,7 +14,7 @@ from pathlib import Path
 
 from adapters import wiring
 from adapters.netfilter.backend_name import BackendName
-from adapters.node.commit_confirm import CANCELLED, READY, PendingConfirmation, register
+from adapters.node.commit_confirm import CANCELLED, READY, PendingConfirmation, write_pending_file
 from adapters.node.journal import Journal
 from adapters.node.node_lock import node_lock, pinned
 from adapters.system.logging_setup import configure
@@ -52,7 +52,7 @@ def _wait(words: list[str], home: int) -> int:
     waiting, kernel = PendingConfirmation(netns), wiring.kernel(netns, BackendName(backend))
     try:
         before = owned_part(kernel.observe())
-        register(waiting)
+        write_pending_file(waiting)
     except (NodewallError, OSError) as error:
         sys.stdout.write(f"{error}\n")
         return 1

@@ -15,7 +15,7 @@ from adapters.netfilter.backends import RuleWatch, ToolBackend
 from adapters.netfilter.conntrack import ConnectionTable
 from adapters.netfilter.hostfacts import observe
 from adapters.node.agent import KillSwitch
-from adapters.node.commit_confirm import confirmed_within, settled
+from adapters.node.commit_confirm import check_no_pending, confirmed_within
 from adapters.node.kill_switch import FileKillSwitch
 from adapters.node.node_lock import node_lock
 from adapters.node.wakeups import SystemWakeups, Wakeups
@@ -44,7 +44,7 @@ class NodeAccess:
 
     def check_settled(self) -> None:
         """Raise ``Refused`` while an apply awaits confirmation."""
-        settled(self.netns)
+        check_no_pending(self.netns)
 
     def confirmed_within(
         self, seconds: float | None, backend: BackendName, record: tuple[str, ...]

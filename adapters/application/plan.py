@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from adapters import wiring
 from adapters.application.node_access import NodeAccess
 from adapters.application.selection import Selection
-from adapters.netfilter.backends import mixture
+from adapters.netfilter.backends import mixed_backends_note
 from engine.compiler import Layout
 from engine.desired.full import DesiredRuleset, desired_ruleset, linear_ruleset, options_of
 from engine.errors import NoProof
@@ -80,7 +80,7 @@ def plan(selection: Selection, access: NodeAccess, budget: Callable[[], Budget],
     allowed = budget()
     guard = access.guard(target.declared, target.node, allowed)
     kernel = access.kernel(selection.backend)
-    if found := mixture(kernel):
+    if found := mixed_backends_note(kernel):
         note(found)
     proposal = proposal_of(target.desired, kernel, guard)
     return Planned(proposal, effect_of(proposal, target.desired, allowed))

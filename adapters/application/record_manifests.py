@@ -7,7 +7,7 @@ faults. Raises ``LogError`` where the log cannot be read or written.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.application.selection import config_changes, judged
+from adapters.application.selection import admission_of, config_changes
 from adapters.eventlog.snapshots import Snapshots
 from engine.errors import Fault
 from engine.reconcile.log_interfaces import RecordedLog
@@ -48,7 +48,7 @@ def record_manifests(
     if known_by and log.exists and (known := log.sequence_of(known_by)):
         return Recorded(0, log.last_sequence(), known=known)
     state = Snapshots(log).reached()[0] if log.exists else ClusterState()
-    judgement = judged(state, files, mode)
+    judgement = admission_of(state, files, mode)
     changes = (*judgement.bodies, *config_changes(state, config))
     bodies = judgement.refusals if judgement.faults else changes
     if bodies or not judgement.faults:

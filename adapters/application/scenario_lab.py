@@ -66,7 +66,7 @@ class ScenarioLab:
 
 
 @contextmanager
-def staged(scenario: Scenario) -> Iterator[ScenarioLab]:
+def scenario_network(scenario: Scenario) -> Iterator[ScenarioLab]:
     """Build the network of the scenario in the block; no rules are applied on its node yet."""
     others = [LabHost(name, addresses) for name, addresses in sorted(scenario.case.hosts.items())]
     nodes = [LabHost(name, _addresses(scenario, name)) for name in sorted(scenario.state.nodes)]
@@ -78,12 +78,14 @@ def _addresses(scenario: Scenario, node: str) -> tuple[str, ...]:
     return tuple(str(ip_address(a.address)) for a in scenario.state.nodes[node].status.addresses if a.is_ip)
 
 
-def rehearse(scenario: Scenario, packets: Sequence[Packet], backend: BackendName) -> list[DeliveryOutcome | None]:
+def kernel_outcomes(
+    scenario: Scenario, packets: Sequence[Packet], backend: BackendName
+) -> list[DeliveryOutcome | None]:
     """Send the packets through a real kernel with the rules of the scenario, and return their outcomes.
 
     The outcome is None for a packet that cannot be sent.
     """
-    with staged(scenario) as stage:
+    with scenario_network(scenario) as stage:
         _enforce(scenario, stage.netns, backend)
         outcomes = stage.try_all(packets)
     rest = [index for index, outcome in enumerate(outcomes) if outcome is None]

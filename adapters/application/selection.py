@@ -123,20 +123,20 @@ def state_of(options: SelectionOptions) -> ClusterState:
 
 def _configured(state: ClusterState, options: SelectionOptions) -> ClusterState:
     """Return the state with the user's configuration and interfaces of the node; its sequence does not change."""
-    config = configured(options, state.config)
+    config = effective_configuration(options, state.config)
     hosts = state.hosts
     if options.interfaces and options.node:
         seen = hosts.get(options.node)
-        hosts = hosts.set(options.node, told(options.node, options.interfaces, seen.resolvers if seen else ()))
+        hosts = hosts.set(options.node, host_facts(options.node, options.interfaces, seen.resolvers if seen else ()))
     return replace(state, config=config, hosts=hosts)
 
 
-def configured(options: SelectionOptions, config: Configuration) -> Configuration:
+def effective_configuration(options: SelectionOptions, config: Configuration) -> Configuration:
     """Return a configuration with the values of the user's file and of environment variables in it."""
     return load(options.config, os.environ, config).config
 
 
-def told(node: str, interfaces: Sequence[str], resolvers: Sequence[str]) -> HostObserved:
+def host_facts(node: str, interfaces: Sequence[str], resolvers: Sequence[str]) -> HostObserved:
     """Return the host facts of a node, with the interfaces sorted so that their input order does not matter."""
     return HostObserved(node=node, interfaces=tuple(sorted(interfaces)), resolvers=tuple(resolvers))
 
@@ -168,13 +168,13 @@ def changes_of(
     Raises:
         Refused: the manifests have faults; the error lists them.
     """
-    judgement = judged(state, files, mode)
+    judgement = admission_of(state, files, mode)
     if judgement.faults:
         raise Refused(judgement.faults)
     return judgement.bodies
 
 
-def judged(state: ClusterState, files: Iterable[str], mode: SubmitMode) -> AdmissionResult:
+def admission_of(state: ClusterState, files: Iterable[str], mode: SubmitMode) -> AdmissionResult:
     """Return the events that manifests cause in a state, or all their faults; the file ``-`` is standard input."""
     return scan(tuple(files), sys.stdin).judged(state, mode)
 

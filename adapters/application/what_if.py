@@ -8,7 +8,7 @@ recorded, the operations, and the verdict changes. Raises `Refused` for manifest
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from adapters.application.selection import Selection, judged
+from adapters.application.selection import Selection, admission_of
 from engine.desired.incremental import derive
 from engine.errors import Refused, UnknownNode
 from engine.events import EventBody
@@ -46,7 +46,7 @@ def what_if(selection: Selection, mode: SubmitMode, packets: Sequence[Packet], b
     """
     options, node = selection.options, selection.node
     before = derive(Selection(replace(options, files=())).state, node)
-    judgement = judged(before.state, options.files, mode)
+    judgement = admission_of(before.state, options.files, mode)
     if judgement.faults:
         raise Refused(judgement.faults)
     after = before.through(judgement.bodies)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.system.gc_tuning import look_seldom
+from adapters.system.gc_tuning import collect_rarely
 from engine.errors import KernelError, NodewallError, ToolMissing, UnsafePlan
 
 _COMMANDS = {
@@ -78,7 +78,7 @@ def cli(verbose: int) -> None:
     from adapters.system.logging_setup import configure  # noqa: PLC0415 - structlog is not needed for --version
 
     configure(verbose)
-    look_seldom()
+    collect_rarely()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

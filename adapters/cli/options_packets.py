@@ -38,11 +38,11 @@ class PacketOptions:
         if self.pcap is None:
             if self.split:
                 raise Refused((Fault("--split", "packets in words have no bytes", "--pcap FILE with --split"),))
-            return iter(parsed(self.specs))
+            return iter(parse_specs(self.specs))
         return _captured(self.pcap, self.in_interface, self.out_interface)
 
 
-def parsed(specs: tuple[str, ...]) -> list[Packet]:
+def parse_specs(specs: tuple[str, ...]) -> list[Packet]:
     """Return the packets of all SPECs; raise one ``Refused`` with the faults of all."""
     packets: list[Packet] = []
     faults: list[Fault] = []
@@ -65,7 +65,7 @@ def _captured(path: str, in_interface: str, out_interface: str) -> Iterator[Pack
             yield item
 
 
-def split(answers: Iterator[Evaluation], folder: str) -> Iterator[Evaluation]:
+def split_by_verdict(answers: Iterator[Evaluation], folder: str) -> Iterator[Evaluation]:
     """Yield the answers, and write the captured bytes of each packet to ``FOLDER/VERDICT.pcap``.
 
     Raises:

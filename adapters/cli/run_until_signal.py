@@ -11,7 +11,7 @@ from contextlib import suppress
 from engine.errors import NodewallError
 
 
-def until_told(work: Coroutine[None, None, None]) -> None:
+def run_until_signal(work: Coroutine[None, None, None]) -> None:
     """Run ``work`` until it ends, or until a signal cancels it.
 
     Raises:

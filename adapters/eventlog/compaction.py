@@ -86,7 +86,7 @@ def judged(log: AuditedLog, trust: "PublicKey", checkpoints: str) -> SignatureCh
         Refused: the file cannot be read, or a line of it is not a checkpoint.
     """
     begun = log.begun().sequence
-    count, until = 0, _vouched_by_compaction(log, trust) if begun else 0
+    count, until = 0, _verified_by_compaction(log, trust) if begun else 0
     for number, each in kept(checkpoints):
         _judge(log, trust, each, f"the checkpoint in {checkpoints}:{number}")
         count, until = count + 1, max(until, each.sequence)
@@ -109,7 +109,7 @@ def _judge(log: LogReader, trust: "PublicKey", checkpoint: Checkpoint, where: st
             raise LogCorrupt(log.name, at, f"it is not the one of {where}")
 
 
-def _vouched_by_compaction(log: VerifiedLog, trust: "PublicKey") -> int:
+def _verified_by_compaction(log: VerifiedLog, trust: "PublicKey") -> int:
     """Return the last sequence that a signed ``log.compacted`` event covers.
 
     Only an event that records exactly the present base counts, and it must be signed itself.

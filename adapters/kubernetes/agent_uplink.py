@@ -11,7 +11,7 @@ from functools import partial
 
 from adapters.eventlog.handoff import Handoff
 from adapters.eventlog.snapshots import Snapshots
-from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder, on_node
+from adapters.kubernetes.api.k8s_events import KubernetesEventRecorder, events_for_outcome
 from adapters.kubernetes.log_recorder import LogRecorder
 from adapters.kubernetes.report_writer import ReportWriter
 from adapters.node.listeners import AgentListeners
@@ -50,7 +50,7 @@ class AgentUplink:
             background.call(partial(self._reporting.take, what))
 
         def tell(body: EventBody) -> None:
-            for notice in on_node(self._node, body) if isinstance(body, OutcomeEvent) else ():
+            for notice in events_for_outcome(self._node, body) if isinstance(body, OutcomeEvent) else ():
                 background.call(partial(self._notices.take, notice))
 
         background.add("recorder", self._recorder.run)

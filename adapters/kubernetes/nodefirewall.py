@@ -89,13 +89,13 @@ def document_of(
         last_refusal=_refusal(report),
     )
     whole: KubernetesObject = {
-        **bare(report.node),
+        **empty_report(report.node),
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
     return whole, conditions
 
 
-def bare(node: str) -> KubernetesObject:
+def empty_report(node: str) -> KubernetesObject:
     """Return the API object of a Node without a report."""
     return {"apiVersion": OWN_VERSION, "kind": "NodeFirewall", "metadata": {"name": node}}
 

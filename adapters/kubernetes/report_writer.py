@@ -15,7 +15,7 @@ import structlog
 from adapters.kubernetes.api.api_client import ApiError, KubernetesApi, WriteVerb
 from adapters.kubernetes.api.list_watch import Backoff
 from adapters.kubernetes.api.resources import NODE_FIREWALLS
-from adapters.kubernetes.nodefirewall import StatusCondition, bare, document_of
+from adapters.kubernetes.nodefirewall import StatusCondition, document_of, empty_report
 from engine.errors import NodewallError
 from engine.events import timestamp
 from engine.reconcile.interfaces import Clock
@@ -93,6 +93,6 @@ class ReportWriter:
         except ApiError as error:
             if error.code != HTTPStatus.NOT_FOUND:
                 raise
-            await self.api.write(WriteVerb.APPLY, path, bare(report.node))
+            await self.api.write(WriteVerb.APPLY, path, empty_report(report.node))
             await self.api.write(WriteVerb.APPLY, f"{path}/status", document)
         self._conditions = conditions

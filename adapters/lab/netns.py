@@ -15,7 +15,7 @@ from socket import socket
 from types import TracebackType
 from typing import Self
 
-from adapters.system.netns_sockets import ConnectionAttempt, DeliveryOutcome, connect_all, inside, listener
+from adapters.system.netns_sockets import ConnectionAttempt, DeliveryOutcome, connect_all, listener, run_in_namespace
 from adapters.system.process import Runner, SystemRunner, namespace_path, namespaces
 
 __all__ = ["DeliveryOutcome", "Lab", "LabHost", "Namespaces", "configure"]
@@ -218,7 +218,7 @@ def configure(netns: str, settings: Mapping[str, str]) -> None:
             with suppress(FileNotFoundError):  # older kernels lack some, and ordinary users do not see all
                 Path("/proc/sys/net", name).write_text(value)
 
-    inside(namespace_path(netns), write)
+    run_in_namespace(namespace_path(netns), write)
 
 
 def _host_lines(host: LabHost) -> Iterator[str]:

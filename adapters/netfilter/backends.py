@@ -84,7 +84,7 @@ def others_of(backend: ToolBackend) -> tuple[ToolBackend, ...]:
     return tuple(row.make(backend.runner) for name, row in BACKENDS.items() if name is not backend.name)
 
 
-def mixture(backend: ToolBackend) -> str:
+def mixed_backends_note(backend: ToolBackend) -> str:
     """Return a note if foreign rules exist in several backends, which all judge packets; else an empty string."""
     found = [each.name for each in (backend, *others_of(backend)) if _rule_counts(each)[0] > 0]
     if len(found) < 2:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from adapters.netfilter.backend_name import BackendName
-from adapters.netfilter.iptables import saved
+from adapters.netfilter.iptables import save_output
 from adapters.system.process import Runner
 from engine.rulesets.model import Family
 from engine.rulesets.ownership import CHAIN_PREFIX, SET_PREFIX, owner_of, owner_of_member
@@ -45,8 +45,8 @@ def counted(runner: Runner, backend: BackendName) -> tuple[RuleCount, ...]:
         KernelRefused: a tool failed.
         ToolMissing: a tool is not installed.
     """
-    rules = {family: saved(runner, f"{FAMILY_TOOL[family]}-{backend}-save", "--counters") for family in Family}
-    return counts(rules, saved(runner, "ipset", "save"))
+    rules = {family: save_output(runner, f"{FAMILY_TOOL[family]}-{backend}-save", "--counters") for family in Family}
+    return counts(rules, save_output(runner, "ipset", "save"))
 
 
 def counts(rules: Mapping[Family, str], sets: str) -> tuple[RuleCount, ...]:

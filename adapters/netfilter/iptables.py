@@ -70,7 +70,7 @@ class IptablesBackend:
     def tables(self, family: Family) -> tuple[Table, ...]:
         """Return the tables of one family."""
         program = f"{FAMILY_TOOL[family]}-{self.name}-save"
-        text = without_counters(saved(self.runner, program))
+        text = without_counters(save_output(self.runner, program))
         return self._read(program, text, lambda: parse_tables(text, program, family))
 
     def sets(self, name: str = "") -> tuple[IpSet, ...]:
@@ -79,7 +79,7 @@ class IptablesBackend:
         Raises:
             KernelRefused: there is no set with that name.
         """
-        text = without_counts(saved(self.runner, "ipset", "save", *([name] if name else [])))
+        text = without_counts(save_output(self.runner, "ipset", "save", *([name] if name else [])))
         if name:
             return parse_sets(text)
         return self._read("ipset", text, lambda: tuple(sorted(parse_sets(text))))
@@ -116,7 +116,7 @@ class IptablesBackend:
         return found
 
 
-def saved(runner: Runner, *words: str) -> str:
+def save_output(runner: Runner, *words: str) -> str:
     """Return the output of a ``save`` program.
 
     iptables-legacy-save takes no lock: it reads the rules, then asks for the name of each set in them. It fails if

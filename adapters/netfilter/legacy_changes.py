@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.system.libc import LIBC, last_error
-from adapters.system.netns_sockets import inside
+from adapters.system.netns_sockets import run_in_namespace
 from adapters.system.process import namespace_path
 from engine.rulesets.model import Family
 
@@ -134,7 +134,7 @@ class LegacyRuleChanges:
         return os.pread(self._lists[family], 4096, 0).decode().split() if family in self._lists else []
 
     def _there(self, work: Callable[[], T]) -> T:
-        return work() if self._namespace is None else inside(Path(f"/proc/self/fd/{self._namespace}"), work)
+        return work() if self._namespace is None else run_in_namespace(Path(f"/proc/self/fd/{self._namespace}"), work)
 
 
 def _opener(layout: _Layout) -> Callable[[], socket.socket]:

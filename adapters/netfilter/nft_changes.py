@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from typing import Self
 
-from adapters.system.netns_sockets import inside
+from adapters.system.netns_sockets import run_in_namespace
 from adapters.system.process import namespace_path
 from engine.rulesets.model import Family
 
@@ -29,7 +29,7 @@ class NftRuleChanges:
     """Detects changed nftables rules in a network namespace; empty means this process's own."""
 
     def __init__(self, netns: str = "") -> None:
-        self._socket = inside(namespace_path(netns), _listening) if netns else _listening()
+        self._socket = run_in_namespace(namespace_path(netns), _listening) if netns else _listening()
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ import structlog
 from adapters.eventlog.sources import EventSource
 from adapters.node.drift import RulesetEnforcer
 from adapters.node.wakeups import Wake, Wakeups
-from adapters.system.gc_tuning import give_back
+from adapters.system.gc_tuning import trim_heap
 from engine.desired.full import DesiredRuleset
 from engine.desired.incremental import Derivation, derive
 from engine.errors import EnforcementDisabled, NodewallError
@@ -114,7 +114,7 @@ class Agent:
         """Run the loop until SIGTERM or SIGINT arrives, beginning with a cluster state."""
         self._derivation = derive(self._with_host(state), self.node)
         self._due = {"look": 0.0, "host": self.wakeups.now() + _HOST, "enforce": 0.0}
-        if Wake.RULES not in self.wakeups.relevant_event:
+        if Wake.RULES not in self.wakeups.wake_reasons:
             self._due["ask"] = 0.0
         with self.wakeups.opened() as wait:
             woken = frozenset[Wake]()
@@ -140,11 +140,7 @@ class Agent:
     def _sleep(self) -> float:
         now = self.wakeups.now()
         listen = (
-            _SOON
-            if now < self._eager_until
-            else _LISTEN_BESIDES
-            if Wake.LOG in self.wakeups.relevant_event
-            else _LISTEN
+            _SOON if now < self._eager_until else _LISTEN_BESIDES if Wake.LOG in self.wakeups.wake_reasons else _LISTEN
         )
         return max(0.0, min(min(self._due.values()) - now, listen))
 
@@ -194,7 +190,7 @@ class Agent:
 
     def _see_host(self, now: float) -> None:
         self._due["host"] = now + _HOST
-        give_back()  # the first proof and a series of changes free much memory
+        trim_heap()  # the first proof and a series of changes free much memory
         state = self._with_host(self._derivation.state)
         if state is not self._derivation.state:
             self._derivation = derive(state, self.node)

@@ -75,7 +75,7 @@ def confirmed_within(seconds: float | None, netns: str, backend: str, record: tu
     if seconds is None:
         yield
         return
-    settled(netns)
+    check_no_pending(netns)
     waiting = PendingConfirmation(netns)
     for stale in (waiting.pending, waiting.asked, waiting.done):
         stale.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ def _watchdog(netns: str, backend: str, seconds: str, *record: str) -> "subproce
     )
 
 
-def settled(netns: str) -> None:
+def check_no_pending(netns: str) -> None:
     """Check that no apply awaits confirmation.
 
     Raises:
@@ -177,7 +177,7 @@ def _nothing() -> Refused:
     return Refused((Fault("", "nothing awaits confirmation", "an apply with --confirm-timeout before"),))
 
 
-def register(waiting: PendingConfirmation) -> None:
+def write_pending_file(waiting: PendingConfirmation) -> None:
     """Create the pending file with the id of this process, the watchdog."""
     make_folder()
     with waiting.pending.open("x", encoding="ascii") as file:

@@ -36,7 +36,7 @@ class Wakeups(Protocol):
     """Clock of an agent, and its waits for work."""
 
     @property
-    def relevant_event(self) -> frozenset[Wake]:
+    def wake_reasons(self) -> frozenset[Wake]:
         """Reasons that can end a wait; the agent polls for every other change."""
         ...
 
@@ -61,7 +61,7 @@ class SystemWakeups:
     log: LogWatch | None = None
 
     @property
-    def relevant_event(self) -> frozenset[Wake]:
+    def wake_reasons(self) -> frozenset[Wake]:
         """Reasons that can end a wait."""
         return frozenset({Wake.STOP, *self._descriptors()})
 

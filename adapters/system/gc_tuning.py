@@ -12,7 +12,7 @@ _YOUNG, _OLDER, _OLDEST = 50_000, 20, 100
 """Thresholds: new objects until the youngest generation is collected, and collections until the next older one is."""
 
 
-def look_seldom() -> None:
+def collect_rarely() -> None:
     """Make garbage collection rare, because nearly all objects here live long and refer to nothing younger.
 
     With 100,000 addresses, garbage collection took a third of the time of an apply.
@@ -20,7 +20,7 @@ def look_seldom() -> None:
     gc.set_threshold(_YOUNG, _OLDER, _OLDEST)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Return free memory in the C library's heap to the system. Source: malloc_trim(3)."""
     with suppress(AttributeError):  # this C library lacks the function
         LIBC.malloc_trim(0)

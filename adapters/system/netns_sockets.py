@@ -58,7 +58,7 @@ class ConnectionAttempt:
     protocol: int
 
 
-def inside(netns: Path, work: Callable[[], T]) -> T:
+def run_in_namespace(netns: Path, work: Callable[[], T]) -> T:
     """Run ``work`` in a new thread inside a network namespace; return its result, or raise its error."""
     results: list[T] = []
     errors: list[BaseException] = []
@@ -80,7 +80,7 @@ def inside(netns: Path, work: Callable[[], T]) -> T:
 
 def opened(netns: Path, family: int, kind: int, protocol: int = 0) -> socket.socket:
     """Open a non-blocking socket in a network namespace."""
-    made = inside(netns, lambda: socket.socket(family, kind, protocol))
+    made = run_in_namespace(netns, lambda: socket.socket(family, kind, protocol))
     made.settimeout(0)
     return made
 

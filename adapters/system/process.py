@@ -107,7 +107,7 @@ class SystemRunner:
 
     def run(self, words: Sequence[str], stdin: str = "", timeout: float = 60) -> FinishedProcess:
         environment = program_environment()
-        command = [*self._entering(environment["PATH"]), found(words[0], environment["PATH"]), *words[1:]]
+        command = [*self._entering(environment["PATH"]), program_path(words[0], environment["PATH"]), *words[1:]]
         given = stdin.encode(errors="surrogateescape")
         started = time.monotonic()
         try:
@@ -145,7 +145,7 @@ class SystemRunner:
             raise ToolMissing(
                 f"network namespace {safe_text(self.netns)} is gone", "another one has its name; begin anew"
             )
-        return [found("nsenter", path), f"--net={namespace}", "--"]
+        return [program_path("nsenter", path), f"--net={namespace}", "--"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class ScriptedRunner:
         return self.answers(tuple(words), stdin)
 
 
-def found(program: str, path: str = "") -> str:
+def program_path(program: str, path: str = "") -> str:
     """Return the path of a program; also search the system directories, which ordinary users' PATH lacks.
 
     Raises:

@@ -6,7 +6,7 @@ It lets an ordinary user run the demo and scenarios against a real kernel. Sourc
 import os
 
 from adapters.system.child_python import child_python
-from adapters.system.process import Runner, SystemRunner, found, program_environment
+from adapters.system.process import Runner, SystemRunner, program_environment, program_path
 from engine.errors import ToolMissing
 
 UNSHARE = ("unshare", "-Urnm", "--propagation", "private", "--")
@@ -38,4 +38,4 @@ def in_user_namespace(module: str, *words: str, runner: Runner | None = None) ->
     # The shell text is constant and the words are separate arguments, so the shell parses no word.
     start = ("sh", "-c", f'{" ".join(OWN_RUN)} && exec "$@"', "sh", *child_python(module, *words).words)
     environment = {**os.environ, "PATH": program_environment()["PATH"], "XTABLES_LOCKFILE": LOCK}
-    os.execve(found(UNSHARE[0]), [*UNSHARE, *start], environment)  # noqa: S606  # replacing this process is the aim
+    os.execve(program_path(UNSHARE[0]), [*UNSHARE, *start], environment)  # noqa: S606  # replacing this process is the aim

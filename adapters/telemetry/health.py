@@ -10,7 +10,7 @@ HealthCheck = Callable[[], str]
 """Function that returns the reason of a failure, or an empty string if healthy."""
 
 
-def well() -> str:
+def always_healthy() -> str:
     """Return an empty string: always healthy."""
     return ""
 

@@ -36,7 +36,7 @@ from simulator.symbolic import (
     within_limits,
 )
 from simulator.symbolic.context import UNLIMITED, PacketQuestion
-from simulator.symbolic.slicing import RulesetSlicer, moved
+from simulator.symbolic.slicing import RulesetSlicer, affected_conditions
 from simulator.symbolic.symbolic_rules import SymbolicChain
 
 _SIDES = {Hook.INPUT: ("dst", "src", "in_interface"), Hook.OUTPUT: ("src", "dst", "out_interface")}
@@ -124,7 +124,7 @@ class LockoutGuard:
         """
         if self.invariants and known.kept != change.old.hooks:
             return False
-        about = moved(change.old, change.new)
+        about = affected_conditions(change.old, change.new)
         if about is None:
             return False
         try:

@@ -1,7 +1,7 @@
 """Limits a comparison of two rulesets to the packets that a changed rule can match.
 
-`touched` takes a `PacketSpace` and two `SymbolicRuleset` values, and returns a packet set. All packets outside it get
-the same verdict in both. It returns all packets if rules rewrite packets, or if chain policies or the raw table
+`affected_packets` takes a `PacketSpace` and two `SymbolicRuleset` values, and returns a packet set. All packets outside
+it get the same verdict in both. It returns all packets if rules rewrite packets, or if chain policies or the raw table
 differ, because no cheaper bound is known then.
 """
 
@@ -15,7 +15,7 @@ from simulator.symbolic.reachability import below
 from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset
 
 
-def touched(space: PacketSpace, old: SymbolicRuleset, new: SymbolicRuleset, hook: Hook) -> BddFunction:
+def affected_packets(space: PacketSpace, old: SymbolicRuleset, new: SymbolicRuleset, hook: Hook) -> BddFunction:
     """Return a packet set outside which both rulesets give equal verdicts at a hook."""
     everything = space.diagram.true
     before, after = old.hooks[hook], new.hooks[hook]

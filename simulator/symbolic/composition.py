@@ -1,6 +1,6 @@
 """Combines consecutive rules that rewrite no packet into one effect on packet sets.
 
-`one_after_the_other` combines `RuleSequence` values in pairs, so that most operations work on small decision diagrams.
+`compose` combines `RuleSequence` values in pairs, so that most operations work on small decision diagrams.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class RuleSequence:
         return RuleSequence(self.taken | other.taken, ends)
 
 
-def one_after_the_other(parts: Sequence[RuleSequence]) -> RuleSequence | None:
+def compose(parts: Sequence[RuleSequence]) -> RuleSequence | None:
     """Combine consecutive sequences into one, in pairs; return None if there are none."""
     while len(parts) > 1:
         pairs = [first.then(second) for first, second in zip(parts[::2], parts[1::2], strict=False)]

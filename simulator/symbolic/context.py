@@ -15,7 +15,7 @@ from simulator.matches.formula import FALSE, And, Formula, Not, Or
 from simulator.packet_sets.bdd import DEFAULT_NODES, BddFunction, TimeCheck, within_limits
 from simulator.packet_sets.counting import example
 from simulator.packet_sets.space import PacketSpace
-from simulator.symbolic.changed_rules import touched
+from simulator.symbolic.changed_rules import affected_packets
 from simulator.symbolic.reachability import DecidedPackets, HookOutcome, Reachability, deciders
 from simulator.symbolic.symbolic_rules import SymbolicRuleset, SymbolicRulesetReader
 
@@ -99,7 +99,7 @@ class SymbolicContext:
             NoProof: the memory did not do.
         """
         with within_limits():
-            return touched(self.space, old, new, hook)
+            return affected_packets(self.space, old, new, hook)
 
     def meant(self, question: PacketQuestion) -> BddFunction:
         """Return the packets that satisfy a question.

@@ -18,7 +18,7 @@ from simulator.netfilter.walker import INTERFACES
 from simulator.packet_sets.bdd import TIME, BddFunction, TimeCheck, is_false
 from simulator.packet_sets.space import UNCHANGED, BddWord, FieldWords, PacketSpace
 from simulator.packets import ConnState
-from simulator.symbolic.composition import RuleSequence, one_after_the_other
+from simulator.symbolic.composition import RuleSequence, compose
 from simulator.symbolic.symbolic_rules import SymbolicChain, SymbolicRule, SymbolicRuleset
 from simulator.symbolic.topological import callers_first
 
@@ -183,7 +183,7 @@ class Reachability:
             if not is_false(hit):
                 parts.append(_part(row, hit, into))
         nothing = self.space.diagram.false
-        whole = one_after_the_other(parts) or RuleSequence(nothing, {})
+        whole = compose(parts) or RuleSequence(nothing, {})
         ends = {verdict: whole.ends.get(verdict, nothing) for verdict in Verdict}
         returned = whole.ends.get(None, nothing) | (callers[block] & ~whole.taken)
         return ChainOutcome(ends, returned, scene, tuple(rows))

@@ -1,8 +1,8 @@
 """Reduces a ruleset to the rules that can match the packets affected by a change of set members.
 
-The guard and comparisons use it, so that a change of few members costs little. `moved` returns the ranges of packets
-that the change can affect, or None if rules changed too or if there are too many ranges. `RulesetSlicer.excerpts`
-drops every rule that cannot match these packets; it may keep a rule that matches none.
+The guard and comparisons use it, so that a change of few members costs little. `affected_conditions` returns the ranges
+of packets that the change can affect, or None if rules changed too or if there are too many ranges.
+`RulesetSlicer.excerpts` drops every rule that cannot match these packets; it may keep a rule that matches none.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ _MOST = 256
 """Most ranges for a slice; with more, too few rules could be dropped."""
 
 
-def moved(old: SymbolicRuleset, new: SymbolicRuleset) -> tuple[Within, ...] | None:
+def affected_conditions(old: SymbolicRuleset, new: SymbolicRuleset) -> tuple[Within, ...] | None:
     """Return conditions outside which all packets get equal verdicts in both rulesets.
 
     Returns None if more than set members changed, or if the change is so large that evaluating all packets is faster.

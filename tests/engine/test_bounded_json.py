@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.cli.render.object_diffs import edited_as_lines
+from adapters.cli.render.object_diffs import object_diff_as_lines
 from engine.bounded_json import (
     MAX_DEPTH,
     MAX_OBJECT_VALUES,
@@ -114,7 +114,7 @@ def test_deepest_values_are_compared_and_written() -> None:
     one, other = (parse_objects(b"[" * 64 + number + b"]" * 64) for number in (b"1", b"2"))
     assert one != other
     found = ObjectDiff(ObjectChangeKind.CHANGED, tuple(diff_values(one, other)))
-    assert edited_as_lines(found) == (f"~ {'[0]' * 64}: 1 -> 2",)
+    assert object_diff_as_lines(found) == (f"~ {'[0]' * 64}: 1 -> 2",)
     assert parse_json(canonical(one)) == one
 
 

@@ -32,7 +32,7 @@ from simulator.symbolic import Budget
 
 
 @dataclass(slots=True)
-class Past:
+class NodeHistory:
     """History of a node up to the sequence ``until`` (None: all events), with a cache of the events that were read."""
 
     log: SnapshotLog
@@ -106,7 +106,7 @@ class Blamed:
     earlier: Event | None = None
 
     @classmethod
-    def of(cls, past: Past, fate: BlameResult, state: ClusterState) -> Self:
+    def of(cls, past: NodeHistory, fate: BlameResult, state: ClusterState) -> Self:
         """Return the result for one packet with its events, confirmed with complete states."""
         answer = past.confirmed(fate.answer, state)
         if fate.last is None:
@@ -121,7 +121,7 @@ class Blamed:
 class BlamedRegion:
     """Events that changed the verdicts of a region, and the packets whose verdicts none of them changed."""
 
-    past: Past
+    past: NodeHistory
     shifts: Sequence[RegionChange]
     rests: Sequence[UnchangedPackets]
 
@@ -131,7 +131,7 @@ class BlamedRegion:
             yield shift, self.past.event(shift.sequence), self.past.edited(shift.sequence)
 
 
-def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
+def blame_packets(past: NodeHistory, packets: Sequence[Packet]) -> Iterator[Blamed]:
     """Yield the result for each packet, in order.
 
     Raises:
@@ -146,7 +146,7 @@ def blame_packets(past: Past, packets: Sequence[Packet]) -> Iterator[Blamed]:
         yield Blamed.of(past, fate, state)
 
 
-def blame_region(past: Past, region: PacketRegion, limit: int, allowed: Budget) -> BlamedRegion:
+def blame_region(past: NodeHistory, region: PacketRegion, limit: int, allowed: Budget) -> BlamedRegion:
     """Return the last events, at most ``limit``, that changed the verdicts of packets of a region.
 
     Raises:

@@ -105,12 +105,12 @@ EvaluationPairs = Sequence[tuple[Evaluation, Evaluation]]
 """For each packet, the answers before and after an event."""
 
 
-def judge_of(packets: Sequence[Packet]) -> RulesetEvaluator:
+def packet_evaluator(packets: Sequence[Packet]) -> RulesetEvaluator:
     """Return an evaluator that judges each packet independently, without connection tracking."""
     return lambda ruleset: list(map(Walker(ruleset).verdict, packets))
 
 
-def judge_of_capture(packets: Sequence[Packet], *, stateless: bool) -> RulesetEvaluator:
+def capture_evaluator(packets: Sequence[Packet], *, stateless: bool) -> RulesetEvaluator:
     """Return an evaluator for the packets of a capture; it tracks connections unless ``stateless`` is set."""
     return partial(_captured, packets, stateless=stateless)
 
@@ -125,7 +125,7 @@ def _captured(packets: Sequence[Packet], ruleset: Ruleset, *, stateless: bool) -
     return [tracker.answer(walker, packet) for packet in packets]
 
 
-def judged_around(
+def steps_with_answers(
     steps: Iterator[HistoryStep], judge: RulesetEvaluator
 ) -> Iterator[tuple[HistoryStep, EvaluationPairs]]:
     """Yield each step with the answers before and after it; packets are judged again only if the rules changed."""

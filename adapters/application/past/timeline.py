@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from adapters.application.past.steps import EvaluationPairs, HistoryStep, judge_of, judged_around
+from adapters.application.past.steps import EvaluationPairs, HistoryStep, packet_evaluator, steps_with_answers
 from engine.errors import NoProof
 from engine.events import Event, ObjectRefused, timestamp
 from engine.events.outcomes import NodeOutcome
@@ -88,7 +88,7 @@ class Timeline:
         return len(self._seen)
 
     def _walk(self, steps: Iterator[HistoryStep]) -> None:
-        for step, pairs in judged_around(steps, judge_of(self.packets)):
+        for step, pairs in steps_with_answers(steps, packet_evaluator(self.packets)):
             if not any(self.turns):
                 self._turn(0, "", [was for was, _ in pairs])
             self._turn(step.event.sequence, timestamp(step.event.time), [now for _, now in pairs])

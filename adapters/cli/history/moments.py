@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import click
 
-from adapters.application.past.steps import EvaluationPairs, HistoryStep, RulesetEvaluator, judged_around
+from adapters.application.past.steps import EvaluationPairs, HistoryStep, RulesetEvaluator, steps_with_answers
 from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.events import head_as_json, head_as_text
-from adapters.cli.render.output import coloured, counted
+from adapters.cli.render.output import coloured, plural
 from adapters.cli.render.plans import ops_as_json
 from engine.events import Event
 from engine.rulesets.text.operations import Op
@@ -48,7 +48,7 @@ class PacketGroup:
     def as_text(self) -> str:
         """Return the verdicts and the packet on one line."""
         verdicts = f"{coloured(self.before.verdict.value)} -> " if self.moved else "still "
-        many = "" if self.count is None else f"{counted(self.count, 'packet')}, as "
+        many = "" if self.count is None else f"{plural(self.count, 'packet')}, as "
         return f"{verdicts}{coloured(self.after.verdict.value)}  {many}{self.after.packet.words}"
 
 
@@ -87,7 +87,7 @@ def moments(
         captured: the packets are of a capture. Then those with a changed verdict are grouped by the verdicts before
             and after, and all others are left out.
     """
-    for step, pairs in judged_around(steps, judge):
+    for step, pairs in steps_with_answers(steps, judge):
         groups = _grouped(pairs) if captured else [PacketGroup(was, now) for was, now in pairs]
         yield HistoryMoment(step.event, step.ops, tuple(groups))
 

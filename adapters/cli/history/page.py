@@ -11,7 +11,7 @@ from importlib.resources import files
 from adapters.application.past.timeline import Timeline, TimelineEntry
 from adapters.cli.history.timeline import effect_lines, groups_of, outcome_lines, turn_as_json
 from adapters.cli.render.events import edits_as_lines, head_as_json
-from adapters.cli.render.output import counted
+from adapters.cli.render.output import plural
 
 _DATA = "/*DATA*/"
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -42,7 +42,7 @@ def _entry(entry: TimelineEntry) -> dict[str, object]:
         **head_as_json(event),
         "edits": edits_as_lines(entry.change),
         "outcome": list(outcome_lines(event)),
-        "ops": counted(entry.ops, "op") if entry.ops else "",
+        "ops": plural(entry.ops, "op") if entry.ops else "",
         "effect": effect_lines(entry.effect),
         "turns": [place for place, group in enumerate(groups_of(entry)) if group.moved],
     }

@@ -11,7 +11,7 @@ from adapters.application.past.timeline import TimelineEntry, TimelineVerdict
 from adapters.cli.history.moments import PacketGroup
 from adapters.cli.render.changes import change_as_json, summary_lines
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_text
-from adapters.cli.render.output import counted
+from adapters.cli.render.output import plural
 from engine.errors import printable
 from engine.events import Event, ObjectRefused
 from engine.events.outcomes import ApplyConfirmed, ApplyFailed, DriftRepaired, RulesetApplied
@@ -33,7 +33,7 @@ def entry_as_text(entry: TimelineEntry) -> str:
     """Return an entry as lines of text."""
     lines = [printable(f"from {entry.event.source}"), *edits_as_lines(entry.change), *outcome_lines(entry.event)]
     if entry.ops:
-        lines.append(counted(entry.ops, "op"))
+        lines.append(plural(entry.ops, "op"))
     lines += effect_lines(entry.effect)
     lines += [group.as_text() for group in groups_of(entry) if group.moved]
     return "\n".join([click.style(head_as_text(entry.event), bold=True), *(f"    {line}" for line in lines)])
@@ -58,7 +58,7 @@ def outcome_lines(event: Event) -> Iterator[str]:
     """Yield the outcome that an event records as lines of text; nothing for an event without an outcome."""
     match event.body:
         case RulesetApplied(realized=state, operations=number, failed=failed):
-            yield f"state {state} is in force, by {counted(number, 'operation')}"
+            yield f"state {state} is in force, by {plural(number, 'operation')}"
             for rule in failed or ():
                 yield printable(f"but for {rule.policy}/{rule.rule}: {rule.words}")
         case ApplyFailed(wanted=state, words=words):
@@ -66,7 +66,7 @@ def outcome_lines(event: Event) -> Iterator[str]:
         case ApplyConfirmed(realized=state):
             yield f"state {state} was confirmed"
         case DriftRepaired(found=found, operations=number):
-            yield f"others had changed what is nodewall's; put right by {counted(number, 'operation')}"
+            yield f"others had changed what is nodewall's; put right by {plural(number, 'operation')}"
             yield from map(printable, found)
         case ObjectRefused(faults=faults):
             for fault in faults:

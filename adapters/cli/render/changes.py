@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from adapters.cli.render.decisions import decision_as_json
-from adapters.cli.render.output import coloured, counted
+from adapters.cli.render.output import coloured, plural
 from engine.errors import printable
 from simulator.analysis.compare import VerdictChange
 
@@ -39,7 +39,7 @@ def effect_as_text(changes: Sequence[VerdictChange]) -> str:
     """Return changes as text, grouped by family and hook."""
     if not changes:
         return "no packet gets another verdict"
-    return "\n".join([*changes_as_lines(changes), counted(len(changes), "change")])
+    return "\n".join([*changes_as_lines(changes), plural(len(changes), "change")])
 
 
 def changes_as_lines(changes: Sequence[VerdictChange]) -> list[str]:

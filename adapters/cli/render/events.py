@@ -4,7 +4,7 @@ Input: an :class:`Event` and its :class:`ObjectDiff`, or None. Output: JSON valu
 about twelve changed fields.
 """
 
-from adapters.cli.render.object_diffs import edited_as_json, edited_as_lines
+from adapters.cli.render.object_diffs import object_diff_as_json, object_diff_as_lines
 from engine.errors import printable
 from engine.events import Event, subject, timestamp
 from engine.state.object_diff import ObjectDiff
@@ -28,7 +28,7 @@ def head_as_text(event: Event) -> str:
 
 def event_as_json(event: Event, edited: ObjectDiff | None) -> dict[str, object]:
     """Return an event with its object diff."""
-    return {**head_as_json(event), "change": edited_as_json(edited)}
+    return {**head_as_json(event), "change": object_diff_as_json(edited)}
 
 
 MOST_EDITS = 12
@@ -37,6 +37,6 @@ MOST_EDITS = 12
 
 def edits_as_lines(edited: ObjectDiff | None) -> list[str]:
     """Return the changed fields of an event's object, one per line."""
-    lines = list(map(printable, edited_as_lines(edited) if edited else ()))
+    lines = list(map(printable, object_diff_as_lines(edited) if edited else ()))
     more = len(lines) - MOST_EDITS
     return [*lines[:MOST_EDITS], f"… and {more} more"] if more > 1 else lines

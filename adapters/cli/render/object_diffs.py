@@ -12,14 +12,14 @@ _LONGEST = 100
 """Most characters of a value in a line."""
 
 
-def edited_as_json(edited: ObjectDiff | None) -> dict[str, object] | None:
+def object_diff_as_json(edited: ObjectDiff | None) -> dict[str, object] | None:
     """Return a diff by field, without the sides where the field is absent; None if the event has no object."""
     if edited is None:
         return None
     return {"how": edited.how.value, "fields": [_edit_as_json(each) for each in edited.edits]}
 
 
-def edited_as_lines(edited: ObjectDiff) -> tuple[str, ...]:
+def object_diff_as_lines(edited: ObjectDiff) -> tuple[str, ...]:
     """Return a diff with one changed field per line."""
     whole = {ObjectChangeKind.NEW: "+ it is new", ObjectChangeKind.GONE: "- it is gone"}
     return (whole[edited.how],) if edited.how in whole else tuple(map(_line, edited.edits))

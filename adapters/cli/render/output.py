@@ -35,7 +35,7 @@ def emit_item(form: str, data: object, text: Callable[[], str]) -> None:
     emit(form, [data] if form == "yaml" else data, text)
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """Return a number with its noun, for example ``1 op`` or ``2 ops``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from adapters.cli.render.decisions import decision_as_json
-from adapters.cli.render.output import coloured, counted
+from adapters.cli.render.output import coloured, plural
 from engine.errors import printable
 from simulator.analysis.prove import InvariantProof
 
@@ -62,7 +62,7 @@ def proofs_as_text(found: Sequence[InvariantProof]) -> str:
             lines.append(f"{click.style('broken', fg='red', bold=True)}  {told}")
             lines.append(f"  {proof.witness.packet.words} gets {coloured(proof.witness.verdict.value)}")
             lines += _reasons(proof)
-    return "\n".join([*lines, counted(len(found), "invariant")])
+    return "\n".join([*lines, plural(len(found), "invariant")])
 
 
 def _reasons(proof: InvariantProof) -> list[str]:

@@ -16,7 +16,7 @@ _SHOWN = 20
 """Largest number of faults in an answer."""
 
 
-def objections(request: KubernetesObject, state: ClusterState) -> Sequence[Fault]:
+def faults_of_request(request: KubernetesObject, state: ClusterState) -> Sequence[Fault]:
     """Return the faults of a request in a known state of the cluster; nothing if the request is admitted."""
     kind = text_of(mapping(request.get("kind")).get("kind"))
     new, old = mapping(request.get("object")), mapping(request.get("oldObject"))

@@ -14,7 +14,7 @@ from random import Random
 import structlog
 from aiohttp import web
 
-from adapters.kubernetes.admission.admission_review import answer, objections, request_in
+from adapters.kubernetes.admission.admission_review import answer, faults_of_request, request_in
 from adapters.kubernetes.api.api_client import KubernetesApi
 from adapters.kubernetes.api.list_watch import Watcher, listed
 from adapters.kubernetes.api.object_cache import ObjectCache
@@ -67,7 +67,7 @@ class Webhook:
         request = request_in(review)
         if request is None:
             return None
-        faults: Sequence[Fault] = objections(request, self._state)
+        faults: Sequence[Fault] = faults_of_request(request, self._state)
         if not faults:
             return answer(request, ())
         try:
@@ -76,7 +76,7 @@ class Webhook:
         except (NodewallError, TimeoutError) as error:
             _LOG.warning("judged by what was known before", error=str(error))
         else:
-            faults = objections(request, now)
+            faults = faults_of_request(request, now)
         if faults:
             _LOG.info("refused", name=text_of(request.get("name")), faults=[str(fault) for fault in faults])
         return answer(request, faults)

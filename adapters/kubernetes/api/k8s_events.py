@@ -63,7 +63,7 @@ class KubernetesEvent:
     warning: bool = True
 
 
-def on_node(node: str, outcome: OutcomeEvent) -> tuple[KubernetesEvent, ...]:
+def events_for_outcome(node: str, outcome: OutcomeEvent) -> tuple[KubernetesEvent, ...]:
     """Return the Events that report an outcome on a Node."""
     # As in kubelet's Events, the uid is the Node's name, because kubectl finds Events about Nodes by it.
     about = InvolvedObject("v1", "Node", node, node)

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from adapters.kubernetes import report_writer, status_controller
 from adapters.kubernetes.api import k8s_events, leader_election, list_watch
 from adapters.kubernetes.api.api_client import ApiError, ResourceExpired, WriteVerb
-from adapters.kubernetes.api.k8s_events import InvolvedObject, KubernetesEvent, KubernetesEventRecorder, on_node
+from adapters.kubernetes.api.k8s_events import (
+    InvolvedObject,
+    KubernetesEvent,
+    KubernetesEventRecorder,
+    events_for_outcome,
+)
 from adapters.kubernetes.api.leader_election import Lease
 from adapters.kubernetes.api.resources import BY_KIND, NODE_FIREWALLS
 from adapters.kubernetes.nodefirewall import document_of, policies_in
@@ -279,6 +284,6 @@ def test_outcomes_that_people_should_hear_of_become_notices() -> None:
         "FirewallDriftRepaired": DriftRepaired(node="n", found=("iptables -A",), operations=1, pause=5.0),
     }
     for reason, outcome in cases.items():
-        (notice,) = on_node("n", outcome)
+        (notice,) = events_for_outcome("n", outcome)
         assert (notice.reason, notice.regarding.kind, notice.regarding.uid) == (reason, "Node", "n")
-    assert on_node("n", RulesetApplied(node="n", realized=1, ruleset="", operations=1)) == ()
+    assert events_for_outcome("n", RulesetApplied(node="n", realized=1, ruleset="", operations=1)) == ()

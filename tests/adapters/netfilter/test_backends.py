@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from adapters.netfilter.backend_name import BackendName
-from adapters.netfilter.backends import BACKENDS, choose_backend, mixture, others_of
+from adapters.netfilter.backends import BACKENDS, choose_backend, mixed_backends_note, others_of
 from adapters.system.process import FinishedProcess, ScriptedRunner
 from engine.objects.config import Configuration
 
@@ -53,7 +53,7 @@ def test_users_can_name_every_backend() -> None:
 )
 def test_a_mixture_is_of_others_rules(texts: dict[str, str], rest: str) -> None:
     """Where others have rules in both backends it is said which one nodewall writes by; ours do not count."""
-    found = mixture(choose_backend(holding(**texts), BackendName.NFT))
+    found = mixed_backends_note(choose_backend(holding(**texts), BackendName.NFT))
 
     assert found == (f"others have rules in both backends of iptables; {rest}" if rest else "")
 

@@ -123,7 +123,7 @@ def test_listeners_hear_of_applies() -> None:
     agent.run(until=6)
 
     assert applied == [0, 1]
-    assert len(turns) == len(agent.clock.awaits_mac)
+    assert len(turns) == len(agent.clock.waits)
 
 
 # Retries after failures
@@ -308,8 +308,8 @@ def test_idle_agent_sleeps() -> None:
     agent = AgentInMemory.of(STATE)
     agent.run(until=60)
 
-    assert all(wait <= 0.5 for wait in agent.clock.awaits_mac)
-    assert len(agent.clock.awaits_mac) < 60 * 5
+    assert all(wait <= 0.5 for wait in agent.clock.waits)
+    assert len(agent.clock.waits) < 60 * 5
 
 
 HAPPENINGS = st.sampled_from(["declare", "change", "delete", "wreck", "off", "on", "object", "agree", "fail", "heal"])

@@ -37,7 +37,7 @@ def test_changed_rules_end_a_wait() -> None:
     reader, writer = os.pipe()
     try:
         wakeups = SystemWakeups(rules=reader)
-        assert wakeups.relevant_event == {Wake.STOP, Wake.RULES}
+        assert wakeups.wake_reasons == {Wake.STOP, Wake.RULES}
         with wakeups.opened() as wait:
             assert wait(0) == frozenset()
             os.write(writer, b"x")
@@ -52,7 +52,7 @@ def test_written_log_ends_a_wait(tmp_path: Path) -> None:
     log = tmp_path / "events.db"
     with FileWatch(str(log)) as watch:
         wakeups = SystemWakeups(log=watch)
-        assert wakeups.relevant_event == {Wake.STOP, Wake.LOG}
+        assert wakeups.wake_reasons == {Wake.STOP, Wake.LOG}
         with wakeups.opened() as wait:
             (tmp_path / "other").write_text("x")
             assert wait(LONG) == frozenset()

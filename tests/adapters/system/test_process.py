@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.system.process import FinishedProcess, RecordedRun, ScriptedRunner, SystemRunner, found
+from adapters.system.process import FinishedProcess, RecordedRun, ScriptedRunner, SystemRunner, program_path
 from engine.errors import KernelRefused, ToolMissing
 
 
@@ -51,7 +51,7 @@ def test_a_program_that_does_not_end_is_killed() -> None:
 def test_a_missing_program_is_named_with_its_package(program: str, package: str, tmp_path: Path) -> None:
     """A missing program is named together with the Debian package that has it."""
     with pytest.raises(ToolMissing, match=rf'no program "{program}"; install the Debian package {package}$'):
-        found(program, str(tmp_path))
+        program_path(program, str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["no-such-namespace", "../net", "a/b", "-t", "..", "a\0b"])

@@ -6,7 +6,7 @@ from copy import deepcopy
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.cli.render.object_diffs import edited_as_json, edited_as_lines
+from adapters.cli.render.object_diffs import object_diff_as_json, object_diff_as_lines
 from engine.events import ConfigDeclared, declaration_of, deletion_of
 from engine.objects import Node
 from engine.objects.config import Configuration
@@ -73,12 +73,12 @@ def test_people_read_it_as_a_patch() -> None:
     after = Node.model_validate({**node, "metadata": {"name": "n", "labels": {"pool": "db", "quarantined": "yes"}}})
     found = diff_of_event(effect_of(evolve(ClusterState(), declaration_of(before)), declaration_of(after)))
     assert found is not None
-    assert edited_as_lines(found) == (
+    assert object_diff_as_lines(found) == (
         '- metadata.labels["a.b/c"]: "1"',
         '~ metadata.labels.pool: "web" -> "db"',
         '+ metadata.labels.quarantined: "yes"',
     )
-    assert edited_as_json(found) == {
+    assert object_diff_as_json(found) == {
         "how": "changed",
         "fields": [
             {"path": 'metadata.labels["a.b/c"]', "before": "1"},
@@ -100,5 +100,5 @@ def test_objects_come_and_go_and_configurations_change() -> None:
     assert new is not None
     assert gone is not None
     assert other is not None
-    assert (edited_as_lines(new), edited_as_lines(gone)) == (("+ it is new",), ("- it is gone",))
+    assert (object_diff_as_lines(new), object_diff_as_lines(gone)) == (("+ it is new",), ("- it is gone",))
     assert [(each.path, each.after) for each in other.edits] == [("allowAction", "Return")]

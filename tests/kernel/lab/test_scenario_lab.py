@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.application.scenario_folders import load_scenario
-from adapters.application.scenario_lab import rehearse
+from adapters.application.scenario_lab import kernel_outcomes
 from adapters.cli import main
 from adapters.cli.commands.install.demo import SCENARIOS
 from adapters.netfilter.backend_name import BackendName
@@ -30,7 +30,7 @@ def test_the_kernel_agrees_with_the_simulator(backend: str, case: str) -> None:
     scenario = load_scenario(SCENARIOS / case)
     results = run(scenario).packets
 
-    outcomes = rehearse(scenario, [result.answer.packet for result in results], BackendName(backend))
+    outcomes = kernel_outcomes(scenario, [result.answer.packet for result in results], BackendName(backend))
 
     tried = {result.case.name: outcome for result, outcome in zip(results, outcomes, strict=True) if outcome}
     assert tried == {r.case.name: r.answer.verdict.value for r in results if r.case.name in tried}
@@ -42,7 +42,7 @@ def test_a_rehearsal_leaves_nothing_behind(backend: str) -> None:
     """Nothing is left of a rehearsal."""
     before = ours()
 
-    rehearse(load_scenario(SCENARIOS / CASES[0]), [], BackendName(backend))
+    kernel_outcomes(load_scenario(SCENARIOS / CASES[0]), [], BackendName(backend))
 
     assert ours() == before
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adapters.application.scenario_folders import folders, load_scenario
-from adapters.application.scenario_lab import rehearse
+from adapters.application.scenario_lab import kernel_outcomes
 from adapters.netfilter.backend_name import BackendName
 from scenarios.run import run
 
@@ -21,7 +21,7 @@ def test_the_kernel_does_what_a_scenario_expects(folder: Path, backend: str) -> 
     scenario = load_scenario(folder)
     results = run(scenario).packets
 
-    outcomes = rehearse(scenario, [result.answer.packet for result in results], BackendName(backend))
+    outcomes = kernel_outcomes(scenario, [result.answer.packet for result in results], BackendName(backend))
 
     differing = [
         (result.case.name, result.case.expect.verdict, outcome)

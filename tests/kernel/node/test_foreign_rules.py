@@ -1,4 +1,4 @@
-"""While a neighbour rewrites its rules and flushes INPUT, an agent restores the policy; the neighbour loses no rules."""
+"""An agent restores its policy while a neighbour rewrites its own rules and flushes INPUT; no rules are lost."""
 
 import threading
 import time

@@ -14,7 +14,7 @@ from simulator.analysis.invariants import ParsedInvariant
 from simulator.guard import guard as guards
 from simulator.guard.guard import LockoutGuard
 from simulator.symbolic import SymbolicRulesetReader
-from simulator.symbolic.slicing import moved
+from simulator.symbolic.slicing import affected_conditions
 from tests.support.rulesets.guarded_rulesets import (
     API,
     DNS,
@@ -53,7 +53,7 @@ def test_a_look_at_few_packets_says_what_a_look_at_all_says(
     with pytest.MonkeyPatch.context() as patch:
         for before, after in (change, change[::-1], change):
             quick = judged(guard, before, after)
-            patch.setattr(guards, "moved", lambda *_: None)
+            patch.setattr(guards, "affected_conditions", lambda *_: None)
             assert quick == judged(LockoutGuard(LIFELINES, OWN, invariants), before, after)
             patch.undo()
 
@@ -81,7 +81,7 @@ def test_packets_that_fare_otherwise_are_told_by_what_moved() -> None:
         library.read(compile_rules([completed("p", *peers)]))
         for peers in (["10.0.0.0/30"], ["10.0.0.2/31", "10.9.9.9/32"])
     )
-    (where,) = moved(old, new) or ()
+    (where,) = affected_conditions(old, new) or ()
 
     assert (where.field, where.bounds) == ("src", ([0x0A000000, 0x0A090909], [0x0A000001, 0x0A090909]))
 
@@ -99,7 +99,7 @@ def test_what_differs_by_rules_is_not_told_by_members(other: Ruleset) -> None:
     library = SymbolicRulesetReader(Family.IPV4)
     one = library.read(compile_rules([completed("p", "10.0.0.0/8")]))
 
-    assert moved(one, library.read(other)) is None
+    assert affected_conditions(one, library.read(other)) is None
 
 
 def test_who_gets_in_two_sets_at_once_is_followed_between_them() -> None:

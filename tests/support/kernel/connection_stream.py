@@ -24,7 +24,7 @@ from typing import Self
 
 from adapters.lab.netns import Lab, LabHost
 from adapters.system.netns_sockets import DeliveryOutcome
-from adapters.system.process import found
+from adapters.system.process import program_path
 from engine.rulesets.model import Hook, Ruleset
 from simulator.netfilter import Walker
 from simulator.packets import Packet, protocol_names
@@ -167,7 +167,7 @@ class Stream:
             process.wait()
 
     def _start(self, part: str) -> None:
-        ip = found("ip")
+        ip = program_path("ip")
         words = [
             ip,
             "netns",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from adapters.lab.netns import LabHost
-from adapters.system.process import found
+from adapters.system.process import program_path
 from engine.errors import ToolMissing
 
 HOSTS = (LabHost("node-1", ("192.0.2.1", "2001:db8::1")), LabHost("client", ("198.51.100.7", "2001:db8:1::7")))
@@ -25,7 +25,7 @@ def lacking() -> str:
         return "not root: run as root, or under `unshare -Urnm` with a tmpfs on /run"
     try:
         for program in PROGRAMS:
-            found(program)
+            program_path(program)
     except ToolMissing as error:
         return str(error)
     return ""

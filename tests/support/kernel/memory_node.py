@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
 
-from adapters.application.agent_assembly import Assembled
+from adapters.application.agent_assembly import AssembledAgent
 from adapters.application.node_access import NodeAccess
 from adapters.application.node_guard import StateVerifier
 from adapters.application.selection import Selection, SelectionOptions
@@ -107,9 +107,9 @@ class MemorySource:
 class FakeWakeups:
     """Fake clock: a wait returns at once, after the calls that the test planned for the skipped time."""
 
-    relevant_event: frozenset[Wake] = frozenset(Wake)
+    wake_reasons: frozenset[Wake] = frozenset(Wake)
     time: float = 0.0
-    awaits_mac: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     _plans: list[tuple[float, Callable[[], object], Wake | None]] = field(default_factory=list)
 
     def at(self, time: float, what: Callable[[], object], wake: Wake | None = None) -> None:
@@ -126,7 +126,7 @@ class FakeWakeups:
         yield self._wait
 
     def _wait(self, seconds: float) -> frozenset[Wake]:
-        self.awaits_mac.append(seconds)
+        self.waits.append(seconds)
         end = self.time + max(seconds, 0.001)
         while self._plans and self._plans[0][0] <= end:
             time, what, wake = self._plans.pop(0)
@@ -223,7 +223,7 @@ class MemoryAccess(NodeAccess):
 
     def rule_changes(self, backend: BackendName) -> "MemoryRuleWatch":  # noqa: ARG002 - as above
         """Return a watch; it has a descriptor only if the clock waits for rule changes."""
-        return MemoryRuleWatch(self.memory, 0 if Wake.RULES in self.clock.relevant_event else None)
+        return MemoryRuleWatch(self.memory, 0 if Wake.RULES in self.clock.wake_reasons else None)
 
     def wakeups(self, rules: int | None, log: LogWatch | None) -> FakeWakeups:  # noqa: ARG002 - as above
         """Return the test's clock."""
@@ -246,7 +246,7 @@ class AgentInMemory:
 
     access: MemoryAccess
     source: MemorySource
-    assembled: Assembled
+    assembled: AssembledAgent
     log: MemoryLog
     outlets: AgentListeners
     stack: ExitStack
@@ -257,7 +257,7 @@ class AgentInMemory:
         access, log = access or MemoryAccess(), MemoryLog(FixedClock(), CountedIds(), exists=True)
         source, outlets, stack = MemorySource(state, log), AgentListeners(), ExitStack()
         options = SelectionOptions(node=NODE)
-        made = Assembled.of(Selection(options), access, source, log, Budget, outlets, stack)
+        made = AssembledAgent.of(Selection(options), access, source, log, Budget, outlets, stack)
         return cls(access, source, made, log, outlets, stack)
 
     @property

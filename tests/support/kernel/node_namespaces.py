@@ -10,7 +10,7 @@ import pytest
 from adapters.cli import main
 from adapters.netfilter.backend_name import BackendName
 from adapters.netfilter.backends import ToolBackend, choose_backend
-from adapters.netfilter.iptables import saved
+from adapters.netfilter.iptables import save_output
 from adapters.system.process import SystemRunner
 from engine.objects import ClusterObject
 from engine.policy.resolve import resolve
@@ -95,7 +95,7 @@ class NodeUnderTest:
             name, _, end = tool.partition("-")
             tool = "-".join(filter(None, (name, self.backend, end)))
         if tool.endswith("-save"):
-            return saved(self.runner, tool, *rest)
+            return save_output(self.runner, tool, *rest)
         return self.runner.run([tool, *rest], stdin).or_refused(tool)
 
     def texts(self) -> dict[str, list[str]]:

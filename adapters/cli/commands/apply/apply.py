@@ -19,7 +19,7 @@ from adapters.application.plan import Planned
 from adapters.application.selection import Selection, SelectionOptions
 from adapters.cli.commands.apply.plan import note, planned_as_text, size_of
 from adapters.cli.options import LimitOptions, kernel_options, limit_options, node_options
-from adapters.cli.render.output import counted, emit, output_option
+from adapters.cli.render.output import emit, output_option, plural
 from adapters.netfilter.backend_name import BackendName
 from adapters.node.removal import remove
 from adapters.system.budgets import budget
@@ -71,7 +71,7 @@ def apply_command(
 def _ask(node: str, found: Planned) -> None:
     """Show the plan and ask for consent; raise ``Abort`` if the user declines."""
     click.echo(planned_as_text(found), err=True)
-    click.confirm(f"Apply {counted(len(found.proposal.plan.changes), 'op')} to {node}?", abort=True, err=True)
+    click.confirm(f"Apply {plural(len(found.proposal.plan.changes), 'op')} to {node}?", abort=True, err=True)
 
 
 def _applied_as_json(done: Applied, confirm_timeout: float | None) -> dict[str, object]:
@@ -96,7 +96,7 @@ def remove_command(world: SelectionOptions, output: str) -> int:
         done = remove(access.kernel(world.backend or BackendName.AUTO, held), wiring.SystemStopwatch())
     _LOG.info("removed", netns=world.netns, ops=done.ops)
     data = {"removed": not done.left, "ops": done.ops, "left": list(done.left)}
-    emit(output, data, lambda: f"removed by {counted(done.ops, 'op')}")
+    emit(output, data, lambda: f"removed by {plural(done.ops, 'op')}")
     for name in done.left:
         click.echo(f"error: {name} stays, because others use it", err=True)
     return 1 if done.left else 0

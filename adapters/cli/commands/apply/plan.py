@@ -14,7 +14,7 @@ from adapters.application.plan import Planned, plan
 from adapters.application.selection import Selection, SelectionOptions
 from adapters.cli.options import LimitOptions, limit_options, plan_options
 from adapters.cli.render.changes import effect_as_json, effect_as_text
-from adapters.cli.render.output import counted, emit, output_option
+from adapters.cli.render.output import emit, output_option, plural
 from adapters.cli.render.plans import ops_as_json
 from adapters.system.budgets import budget
 from engine.reconcile.reconciler import Proposal
@@ -72,7 +72,7 @@ def planned_as_text(found: Planned) -> str:
 
 def size_of(plan: Plan) -> str:
     """Return the numbers of operations and steps of a plan, as text."""
-    return f"{counted(len(plan.changes), 'op')} in {counted(len(plan.steps), 'step')}"
+    return f"{plural(len(plan.changes), 'op')} in {plural(len(plan.steps), 'step')}"
 
 
 _SIGNS = {"create": "+", "add": "+", "insert": "+", "append": "+", "new-chain": "+", "change": "~"}

@@ -10,11 +10,11 @@ from functools import partial
 import click
 
 from adapters import wiring
-from adapters.application.past.blame import Blamed, BlamedRegion, Past, blame_packets, blame_region
+from adapters.application.past.blame import Blamed, BlamedRegion, NodeHistory, blame_packets, blame_region
 from adapters.application.selection import sequence_of
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.options import LimitOptions, hook_option, limit_options
-from adapters.cli.options_packets import parsed
+from adapters.cli.options_packets import parse_specs
 from adapters.cli.render.changes import change_as_json, changes_as_lines
 from adapters.cli.render.decisions import decision_as_json
 from adapters.cli.render.events import edits_as_lines, event_as_json, head_as_json, head_as_text
@@ -92,15 +92,15 @@ def blame_command(  # one parameter per option, as in the command line reference
     if (where is None) != (hook is None):
         raise Refused((Fault("--hook", "goes with --where, and that with it", "both, or neither"),))
     log = wiring.event_log(path)
-    past = Past(log, node, sequence_of(log, at, "--at"))
+    past = NodeHistory(log, node, sequence_of(log, at, "--at"))
     if where is None or hook is None:
-        _tell_packets(past, parsed(specs), output)
+        _tell_packets(past, parse_specs(specs), output)
     else:
         region, allowed = PacketRegion(node, Hook(hook), parse(where)), budget(limits.max_seconds, limits.max_memory)
         _tell_region(blame_region(past, region, limit, allowed), limit, output)
 
 
-def _tell_packets(past: Past, packets: Sequence[Packet], output: str) -> None:
+def _tell_packets(past: NodeHistory, packets: Sequence[Packet], output: str) -> None:
     for found in blame_packets(past, packets):
         emit_item(output, _blamed_as_json(found), partial(_blamed_as_text, found))
 

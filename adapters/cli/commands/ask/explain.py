@@ -12,7 +12,7 @@ import click
 
 from adapters.application.selection import SelectionOptions, node_of, state_of
 from adapters.cli.options import cluster_options
-from adapters.cli.options_packets import parsed
+from adapters.cli.options_packets import parse_specs
 from adapters.cli.render.answers import summary
 from adapters.cli.render.explanations import explanation_as_json
 from adapters.cli.render.output import emit_item, output_option
@@ -26,7 +26,7 @@ from simulator.oracle import Explanation, RuleConsideration, evaluate
 def explain_command(world: SelectionOptions, specs: tuple[str, ...], output: str) -> None:
     """Say what the policies make of packets: every rule in order, whether it matched, and why."""
     state, node = state_of(world), node_of(world)
-    for packet in parsed(specs):
+    for packet in parse_specs(specs):
         explanation = evaluate(packet, state, node)
         emit_item(output, explanation_as_json(explanation), partial(as_text, explanation))
 

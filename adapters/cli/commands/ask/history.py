@@ -15,7 +15,7 @@ from adapters.application.past.timeline import Timeline, TimelineVerdict
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.history.timeline import entry_as_json, entry_as_text, turn_as_json
 from adapters.cli.options import LimitOptions, limit_options
-from adapters.cli.options_packets import parsed
+from adapters.cli.options_packets import parse_specs
 from adapters.cli.render.output import FORMATS, coloured, emit_item
 from adapters.cli.render.progress import progressing
 from adapters.system.budgets import budget
@@ -51,7 +51,7 @@ def history_command(  # one parameter per option, as in the command line referen
     output: str,
 ) -> None:
     """Show what changed a node, who did so, and which packets fare otherwise since."""
-    packets = parsed(specs)
+    packets = parse_specs(specs)
     walk = HistoryWalk.between(wiring.event_log(path), node, first, last)
     timeline = Timeline(progressing(walk.steps(), walk.total, "walk"), node, packets, limit)
     walk.check()

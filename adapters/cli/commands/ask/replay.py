@@ -10,14 +10,14 @@ import click
 
 from adapters import wiring
 from adapters.application.past.replay_check import Checked, checked_outcomes
-from adapters.application.past.steps import HistoryWalk, RulesetEvaluator, judge_of, judge_of_capture
-from adapters.application.selection import SelectionOptions, configured
+from adapters.application.past.steps import HistoryWalk, RulesetEvaluator, capture_evaluator, packet_evaluator
+from adapters.application.selection import SelectionOptions, effective_configuration
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.history.moments import moments
 from adapters.cli.options import config_option, followed_options
 from adapters.cli.options_packets import PacketOptions
 from adapters.cli.render.events import head_as_json, head_as_text
-from adapters.cli.render.output import counted, emit_item, output_option
+from adapters.cli.render.output import emit_item, output_option, plural
 from adapters.cli.render.progress import progressing
 from engine.errors import Fault, Refused
 from engine.status.replay_check import ReplayChecker
@@ -52,7 +52,7 @@ def replay_command(  # one parameter per option, as in the command line referenc
     walk = HistoryWalk.between(wiring.event_log(path), node, first, last)
     if check:
         world = SelectionOptions(config=config)
-        checker = ReplayChecker(node, partial(configured, world) if config else lambda known: known)
+        checker = ReplayChecker(node, partial(effective_configuration, world) if config else lambda known: known)
         return _checked(walk, checker, output)
     steps = progressing(walk.steps(), walk.total, "replay")
     for moment in moments(steps, _judge(asked), captured=bool(asked.pcap)):
@@ -66,8 +66,8 @@ def _judge(asked: PacketOptions) -> RulesetEvaluator:
     """Return the evaluator for the packets that the user wants to follow."""
     packets = list(asked.packets()) if asked.specs or asked.pcap else []
     if asked.pcap:
-        return judge_of_capture(packets, stateless=asked.stateless)
-    return judge_of(packets)
+        return capture_evaluator(packets, stateless=asked.stateless)
+    return packet_evaluator(packets)
 
 
 def _checked(walk: HistoryWalk, checker: ReplayChecker, output: str) -> int:
@@ -77,7 +77,7 @@ def _checked(walk: HistoryWalk, checker: ReplayChecker, output: str) -> int:
         checks += 1
         differences += not checked.same
         emit_item(output, _checked_as_json(checked), partial(_checked_as_text, checked))
-    click.echo(f"{counted(checks, 'outcome')} compared, {counted(differences, 'difference')}", err=True)
+    click.echo(f"{plural(checks, 'outcome')} compared, {plural(differences, 'difference')}", err=True)
     return int(bool(differences))
 
 

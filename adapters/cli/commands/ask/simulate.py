@@ -10,7 +10,7 @@ import click
 from adapters.application.selection import Selection, SelectionOptions
 from adapters.application.simulate import HostFiles, Simulation, oracle_of
 from adapters.cli.options import HookOptions, packet_options, way_options, world_options
-from adapters.cli.options_packets import PacketOptions, split
+from adapters.cli.options_packets import PacketOptions, split_by_verdict
 from adapters.cli.render.answers import write
 from adapters.cli.render.output import output_option
 from engine.rulesets.model import Hook
@@ -39,7 +39,7 @@ def simulate_command(  # one parameter per option, as in the command line refere
     )
     found = simulation.answers(selection, packets)
     differ = False
-    for answer in split(found, asked.split) if asked.split else found:
+    for answer in split_by_verdict(found, asked.split) if asked.split else found:
         said = oracle(answer.packet) if oracle else None
         differ |= said is not None and said.verdict != answer.verdict
         write(answer, said, output, trace=not no_trace)

@@ -14,7 +14,7 @@ from adapters.application.live_status import LiveStatus, live_status, policy_sta
 from adapters.application.node_access import NodeAccess
 from adapters.application.selection import Selection, SelectionOptions
 from adapters.cli.options import status_options
-from adapters.cli.render.output import counted, emit, output_option, table
+from adapters.cli.render.output import emit, output_option, plural, table
 from adapters.cli.render.policy_status import statuses_as_json
 from engine.status.policy_status import PolicyStatus
 
@@ -57,7 +57,7 @@ def _live_as_json(live: LiveStatus) -> dict[str, object]:
 
 
 def _live_as_text(live: LiveStatus) -> str:
-    found = f"no, it would take {counted(len(live.operations), 'operation')}" if live.operations else "yes"
+    found = f"no, it would take {plural(len(live.operations), 'operation')}" if live.operations else "yes"
     lines = [f"kept by: {live.kept_by or 'nobody'}"]
     if live.switched_off:
         lines.append(f"switched off: {live.switched_off} is there")

@@ -13,11 +13,11 @@ from adapters.application.selection import Selection, SelectionOptions
 from adapters.application.what_if import WhatIf, what_if
 from adapters.cli.history.moments import PacketGroup
 from adapters.cli.options import LimitOptions, ModeOptions, cluster_options, limit_options, mode_options
-from adapters.cli.options_packets import parsed
+from adapters.cli.options_packets import parse_specs
 from adapters.cli.render.changes import effect_as_json, effect_as_text
 from adapters.cli.render.events import edits_as_lines
-from adapters.cli.render.object_diffs import edited_as_json
-from adapters.cli.render.output import counted, emit, output_option
+from adapters.cli.render.object_diffs import object_diff_as_json
+from adapters.cli.render.output import emit, output_option, plural
 from adapters.cli.render.plans import ops_as_json
 from adapters.system.budgets import budget
 from engine.errors import Fault, Refused, printable
@@ -37,7 +37,7 @@ def what_if_command(  # one parameter per option, as in the command line referen
     if not (world.files and world.log):
         raise Refused((Fault("", "a log and manifests are needed", "--log PATH and -f PATH"),))
     allowed = partial(budget, limits.max_seconds, limits.max_memory)
-    found = what_if(Selection(world), meant.mode, parsed(specs), allowed)
+    found = what_if(Selection(world), meant.mode, parse_specs(specs), allowed)
     groups = [PacketGroup(before, after) for before, after in found.answers]
     emit(output, _as_json(found, groups), partial(_as_text, found, groups))
     return int(bool(found.effect))
@@ -46,7 +46,7 @@ def what_if_command(  # one parameter per option, as in the command line referen
 def _as_json(found: WhatIf, groups: Sequence[PacketGroup]) -> dict[str, object]:
     return {
         "events": [
-            {"type": body.type, "object": subject(body), "change": edited_as_json(change)}
+            {"type": body.type, "object": subject(body), "change": object_diff_as_json(change)}
             for body, change in found.events
         ],
         "ops": ops_as_json(found.ops),
@@ -56,10 +56,10 @@ def _as_json(found: WhatIf, groups: Sequence[PacketGroup]) -> dict[str, object]:
 
 
 def _as_text(found: WhatIf, groups: Sequence[PacketGroup]) -> str:
-    lines = [f"{counted(len(found.events), 'event')} there would be"]
+    lines = [f"{plural(len(found.events), 'event')} there would be"]
     for body, change in found.events:
         lines.append(printable(f"  {body.type}  {subject(body)}"))
         lines += (f"    {line}" for line in edits_as_lines(change))
-    lines += [counted(len(found.ops), "op"), *(f"  {op}" for op in found.ops)]
+    lines += [plural(len(found.ops), "op"), *(f"  {op}" for op in found.ops)]
     lines += [group.as_text() for group in groups]
     return "\n".join([*lines, effect_as_text(found.effect)])

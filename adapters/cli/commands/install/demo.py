@@ -14,7 +14,7 @@ import click
 
 import adapters.cli
 from adapters.application.scenario_folders import load_scenario
-from adapters.application.scenario_lab import staged
+from adapters.application.scenario_lab import scenario_network
 from adapters.cli.render.agreement import all_agree, packet_table
 from adapters.lab.netns import DeliveryOutcome
 from adapters.netfilter.backend_name import BackendName
@@ -60,7 +60,7 @@ def demo_command() -> int:
 def _act(before: Scenario, after: Scenario, backend: BackendName, *, first: bool) -> list[DeliveryOutcome | None]:
     """Run both scenarios on one backend, and return the kernel's outcome for each packet."""
     _title(f"iptables-{backend}")
-    with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, staged(before) as stage:
+    with tempfile.TemporaryDirectory(prefix="nodewall-demo-") as folder, scenario_network(before) as stage:
         log = str(Path(folder) / "events.db")
         world = ["--node", before.case.node, "--log", log]
         kernel = ["--netns", stage.netns, "--backend", backend.value]

@@ -13,7 +13,7 @@ from adapters.application.comparison import compare_nodes
 from adapters.application.selection import SelectionOptions, state_of
 from adapters.cli.options import FleetOptions
 from adapters.cli.render.changes import effect_as_json, effect_as_text
-from adapters.cli.render.output import counted, emit
+from adapters.cli.render.output import emit, plural
 from adapters.cli.render.proofs import exit_code, proofs_as_json, proofs_as_text
 from adapters.system.executors import executor_of
 from engine.errors import Fault, Refused
@@ -62,12 +62,12 @@ def _no_node(world: SelectionOptions) -> None:
 def _diff_as_text(found: Sequence[GroupComparison], gone: Sequence[str], come: Sequence[str]) -> str:
     parts = [f"{_named(each.nodes)}\n{_indented(effect_as_text(each.changes))}" for each in found]
     parts += [f"{_named(nodes)}\n  only in {side}" for nodes, side in ((gone, "OLD"), (come, "NEW")) if nodes]
-    return "\n".join([*parts, f"{counted(len(found), 'kind')} of nodes"])
+    return "\n".join([*parts, f"{plural(len(found), 'kind')} of nodes"])
 
 
 def _proofs_as_text(found: Sequence[GroupProof]) -> str:
     parts = [f"{_named(each.nodes)}\n{_indented(proofs_as_text(each.proofs))}" for each in found]
-    return "\n".join([*parts, f"{counted(len(found), 'kind')} of nodes"])
+    return "\n".join([*parts, f"{plural(len(found), 'kind')} of nodes"])
 
 
 def _named(nodes: Sequence[str]) -> str:

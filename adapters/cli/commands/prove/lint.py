@@ -12,7 +12,7 @@ import click
 from adapters.application.selection import SelectionOptions, families_of, ruleset_of
 from adapters.cli.options import LimitOptions, limit_options, world_options
 from adapters.cli.render.findings import finding_as_json, rule_text, summary
-from adapters.cli.render.output import counted, emit, output_option
+from adapters.cli.render.output import emit, output_option, plural
 from adapters.system.budgets import budget
 from simulator.analysis.lint import LintFinding, LintKind, lint
 
@@ -48,4 +48,4 @@ def _as_text(found: Sequence[LintFinding]) -> str:
             lines.append(f"  {text}")
         if finding.witness is not None:
             lines.append(f"  as {finding.witness.words}")
-    return "\n".join([*lines, counted(len(found), "finding")])
+    return "\n".join([*lines, plural(len(found), "finding")])

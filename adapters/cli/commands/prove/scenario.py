@@ -11,7 +11,7 @@ from functools import partial
 import click
 
 from adapters.application.scenario_folders import folders, load_scenario, write_expected
-from adapters.application.scenario_lab import rehearse
+from adapters.application.scenario_lab import kernel_outcomes
 from adapters.cli.render.agreement import Kernels, all_agree, packet_table
 from adapters.cli.render.output import emit, output_option
 from adapters.netfilter.backend_name import BackendName
@@ -47,7 +47,7 @@ def run_command(paths: tuple[str, ...], backends: tuple[str, ...], update: bool,
             write_expected(folder, report.texts)
             report = run(load_scenario(folder))
         packets = [result.answer.packet for result in report.packets]
-        kernels = {backend: rehearse(scenario, packets, BackendName(backend)) for backend in backends}
+        kernels = {backend: kernel_outcomes(scenario, packets, BackendName(backend)) for backend in backends}
         passed &= _passed(report, kernels)
         emit(output, _as_json(report, kernels), partial(_as_text, report, kernels))
     return 0 if passed else 1

@@ -15,7 +15,7 @@ from adapters import wiring
 from adapters.application.record_manifests import record_manifests
 from adapters.application.selection import sequence_of
 from adapters.cli.options import ModeOptions, mode_options, wanted_options
-from adapters.cli.render.output import counted, emit, emit_item, output_option, table
+from adapters.cli.render.output import emit, emit_item, output_option, plural, table
 from adapters.eventlog.checkpoints import keep
 from adapters.eventlog.compaction import compacted
 from adapters.eventlog.compaction import judged as checked
@@ -77,7 +77,11 @@ def append_command(
         raise Refused(done.faults)
     else:
         data = {"appended": done.events, "sequence": done.sequence}
-        emit(output, data, lambda: f"appended {counted(done.events, 'event')}; the log is at sequence {done.sequence}")
+        emit(
+            output,
+            data,
+            lambda: f"appended {plural(done.events, 'event')}; the log is at sequence {done.sequence}",
+        )
 
 
 @log_command.command("branch")
@@ -93,7 +97,7 @@ def branch_command(path: str, at: str | None, new: str, output: str) -> None:
 
 
 def _recorded(refusals: int, sequence: int) -> str:
-    return f"recorded {counted(refusals, 'refusal')}; the log is at sequence {sequence}" if refusals else ""
+    return f"recorded {plural(refusals, 'refusal')}; the log is at sequence {sequence}" if refusals else ""
 
 
 @log_command.command("show")
@@ -155,7 +159,7 @@ def import_command(path: str, file: str, output: str) -> None:
         raise Refused((Fault(file, str(error.strerror), "a file to read, or - for stdin"),)) from None
     sequence = log.last_sequence() if log.exists else 0
     data = {"imported": done.new, "known": done.known, "sequence": sequence}
-    emit(output, data, lambda: f"imported {counted(done.new, 'event')}; the log is at sequence {sequence}")
+    emit(output, data, lambda: f"imported {plural(done.new, 'event')}; the log is at sequence {sequence}")
 
 
 @log_command.command("keygen")
@@ -194,7 +198,11 @@ def compact_command(path: str, before: str, key: str | None, unsigned: bool, out
     until = sequence_of(log, before, "--before") or 0
     done = compacted(log, until, wiring.signer(key) if key else None, "nodewall log compact")
     data = {"compacted": done.events, "until": done.until}
-    emit(output, data, lambda: f"compacted {counted(done.events, 'event')}; the log begins behind event {done.until}")
+    emit(
+        output,
+        data,
+        lambda: f"compacted {plural(done.events, 'event')}; the log begins behind event {done.until}",
+    )
 
 
 @log_command.command("verify")
@@ -217,9 +225,9 @@ def verify_command(path: str, public_key: str | None, checkpoints: str | None, o
         return 1
     data = {"verified": True, "events": events}
     if signed is None:
-        emit(output, data, lambda: f"{counted(events, 'event')}, every one vouched for")
+        emit(output, data, lambda: f"{plural(events, 'event')}, every one vouched for")
     else:
         data |= {"checkpoints": signed.checkpoints, "signed_until": signed.until}
-        words = f"{counted(signed.checkpoints, 'checkpoint')} up to event {signed.until}"
-        emit(output, data, lambda: f"{counted(events, 'event')}, every one vouched for; {words}")
+        words = f"{plural(signed.checkpoints, 'checkpoint')} up to event {signed.until}"
+        emit(output, data, lambda: f"{plural(events, 'event')}, every one vouched for; {words}")
     return 0

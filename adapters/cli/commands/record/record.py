@@ -12,7 +12,7 @@ import click
 from adapters import wiring
 from adapters.cli.commands.record.log import log_option
 from adapters.cli.options import KubernetesOptions, kubernetes_options
-from adapters.cli.run_until_signal import until_told
+from adapters.cli.run_until_signal import run_until_signal
 
 
 @click.command("record")
@@ -33,5 +33,5 @@ def record_command(path: str, cluster: KubernetesOptions, once: bool) -> None:
         with suppress(asyncio.CancelledError):
             await ended
 
-    until_told(record())
+    run_until_signal(record())
     click.echo(f"the log is at sequence {log.last_sequence() if log.exists else 0}", err=True)

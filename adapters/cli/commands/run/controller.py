@@ -12,9 +12,9 @@ import click
 
 from adapters import wiring
 from adapters.cli.options import KubernetesOptions, ListenAddress, kubernetes_options, listen_option, namespace_option
-from adapters.cli.run_until_signal import until_told
+from adapters.cli.run_until_signal import run_until_signal
 from adapters.system.clock import SystemIds
-from adapters.telemetry.health import well
+from adapters.telemetry.health import always_healthy
 
 
 @click.command("controller")
@@ -33,7 +33,9 @@ def controller_command(
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
             if listen is not None:
-                tasks.create_task(wiring.pages(listen.address, listen.port, well, well).run())
+                tasks.create_task(
+                    wiring.telemetry_server(listen.address, listen.port, always_healthy, always_healthy).run()
+                )
             tasks.create_task(lease.lead(controller.run))
 
-    until_told(work())
+    run_until_signal(work())

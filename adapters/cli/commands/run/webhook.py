@@ -11,8 +11,8 @@ import click
 
 from adapters import wiring
 from adapters.cli.options import KubernetesOptions, ListenAddress, kubernetes_options, listen_at, listen_option
-from adapters.cli.run_until_signal import until_told
-from adapters.telemetry.health import well
+from adapters.cli.run_until_signal import run_until_signal
+from adapters.telemetry.health import always_healthy
 
 
 @click.command("webhook")
@@ -38,8 +38,8 @@ def webhook_command(
     async def work() -> None:
         async with asyncio.TaskGroup() as tasks:
             if listen is not None:
-                pages = wiring.pages(listen.address, listen.port, well, server.webhook.readiness)
+                pages = wiring.telemetry_server(listen.address, listen.port, always_healthy, server.webhook.readiness)
                 tasks.create_task(pages.run())
             tasks.create_task(server.run())
 
-    until_told(work())
+    run_until_signal(work())
