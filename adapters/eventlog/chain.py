@@ -25,6 +25,7 @@ StoredColumns = tuple[int, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 """Fields of a :class:`StoredEvent` in order; a plain tuple is faster where most rows are skipped."""
 
 MISSING = "the event is missing"
+_NOT_RECORDED = "what stands for the compacted events is not on record"
 
 
 @dataclass(slots=True)
@@ -143,7 +144,7 @@ class ChainedLog(EventLog):
     def verify_base(self) -> None:
         base = self.base()
         if base.mark != BEGINNING and next(self.compactions(), None) is None:
-            raise LogCorrupt(self.name, base.mark.sequence, "what stands for the compacted events is not on record")
+            raise LogCorrupt(self.name, base.mark.sequence, _NOT_RECORDED)
 
     def compactions(self) -> Iterator[tuple[int, LogCompacted]]:
         base = self.base()
@@ -151,6 +152,18 @@ class ChainedLog(EventLog):
             body = self.said(row)
             if isinstance(body, LogCompacted) and _records(body, row, base):
                 yield row.sequence, body
+
+
+def with_recorded_base(rows: Iterable[StoredEvent], base: CompactedBase, name: str) -> Iterator[StoredEvent]:
+    """Yield the rows after a base; raise ``LogCorrupt`` at their end if no compaction event among them records it."""
+    found = False
+    for row in rows:
+        if not found and row.type == b"log.compacted":
+            body = parsed(row, StoredEvent.said, name)
+            found = isinstance(body, LogCompacted) and _records(body, row, base)
+        yield row
+    if not found:
+        raise LogCorrupt(name, base.mark.sequence, _NOT_RECORDED)
 
 
 def _records(body: LogCompacted, row: StoredEvent, base: CompactedBase) -> bool:

@@ -4,7 +4,7 @@ It verifies, compacts and refuses as :mod:`adapters.eventlog.sqlite` does, and l
 It cannot be watched: ``watch`` raises ``OSError``. Other errors: ``LogError`` and its subclasses.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,15 +85,15 @@ class MemoryLog(ChainedLog):
         self._insert([row for row, _ in new])
         return tuple(event for _, event in new)
 
-    def begin_with(self, base: CompactedBase) -> None:
-        self._expect(0)
-        self.exists, self.beginning, self.highest = True, base, base.mark.sequence
-
-    def adopt(self, rows: Sequence[StoredEvent], *, expected: int) -> None:
+    def adopt(self, rows: Iterable[StoredEvent], *, expected: int, base: CompactedBase | None = None) -> None:
         last, _ = self._expect(expected)
-        if [row.sequence for row in rows] != list(range(last + 1, last + 1 + len(rows))):
+        new = list(rows)
+        first = (last if base is None else base.mark.sequence) + 1
+        if [row.sequence for row in new] != list(range(first, first + len(new))):
             raise LogUnusable(self.name, "the log is append-only")
-        self._insert(rows)
+        self._insert(new)
+        if base is not None:
+            self.beginning, self.highest = base, max(self.highest, base.mark.sequence)
 
     def discard(self) -> None:
         self.exists, self.beginning, self.highest = False, CompactedBase(), 0

@@ -10,11 +10,12 @@ Raises ``Refused`` for a bad line or a history that has forked, and ``LogError``
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import IO, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from adapters.eventlog.chain import with_recorded_base
 from engine.bounded_json import MAX_BYTES, parse_json
 from engine.errors import Fault, LogError, LogUnusable, Refused, safe_text
 from engine.events import (
@@ -28,9 +29,6 @@ from engine.events import (
     canonical,
 )
 from engine.reconcile.log_interfaces import LogReader, LogReplica
-
-_GROUP = 10_000
-"""Events per transaction of an import."""
 
 _SHOWN = 40
 
@@ -74,26 +72,19 @@ def branched(log: LogReader, new: LogReplica, until: int | None = None) -> int:
     """
     if new.exists:
         raise LogUnusable(new.name, "there is something already")
-    last = 0
     try:
         base = log.base(until)
-        if base.mark != BEGINNING:
-            new.begin_with(base)
-            last = base.mark.sequence
-        rows = log.rows(until=until)
-        while group := list(islice(rows, _GROUP)):
-            new.adopt(group, expected=last)
-            last = group[-1].sequence
+        new.adopt(log.rows(until=until), expected=0, base=None if base.mark == BEGINNING else base)
+        return new.last_sequence()
     except LogError:
         new.discard()
         raise
-    return last
 
 
 def imported(log: LogReplica, lines: IO[bytes], name: str) -> ImportResult:
     """Append those events of an export that the log lacks; events that it already has must be equal.
 
-    Events are appended in large transactions. An interrupted import can be repeated.
+    The events are appended in one transaction, so an import that fails or is interrupted changes nothing.
 
     Args:
         log: the log to append to.
@@ -104,31 +95,49 @@ def imported(log: LogReplica, lines: IO[bytes], name: str) -> ImportResult:
         Refused: a line is not an event, does not follow the line before it, or belongs to another history.
         LogError: the log cannot be written, or no event records its base.
     """
-    numbered = _begun(log, enumerate(iter(partial(lines.readline, MAX_BYTES), b""), 1), name)
-    last = begun = log.last_sequence() if log.exists else 0
-    known, group = 0, list[StoredEvent]()
-    there: Iterator[bytes] | None = None
-    for number, row in _checked(numbered, name):
-        where = f"{name}:{number}"
-        if row.sequence <= begun:
-            there = log.hashes(row.sequence - 1) if there is None else there
-            if next(there, None) not in {row.hash, b""}:
-                raise _forked(log, row.sequence, where)
-            known += 1
-            continue
-        if row.sequence != last + 1 or (last == begun and row.previous != _end_of(log, last)):
-            problem = f"event {row.sequence}, which does not follow event {last} of {log.name}"
-            raise Refused((Fault(where, problem, f"the event after it: export it --from {last + 1}"),))
-        group.append(row)
-        last = row.sequence
-        if len(group) == _GROUP:
-            log.adopt(group, expected=last - len(group))
-            group.clear()
-    if group:
-        log.adopt(group, expected=last - len(group))
-    if last > begun:
-        log.verify_base()
-    return ImportResult(last - begun, known)
+    base, numbered = _begun(log, enumerate(iter(partial(lines.readline, MAX_BYTES), b""), 1), name)
+    begun = log.last_sequence() if log.exists else 0
+    end = base.mark if base else EventMark(begun, log.hash_at(begun).decode() if begun else GENESIS)
+    source = _Import(log, name, end, begun)
+    rows = source.new_rows(numbered)
+    if base:
+        log.adopt(with_recorded_base(rows, base, log.name), expected=begun, base=base)
+    elif (first := next(rows, None)) is not None:
+        log.adopt(chain([first], rows), expected=begun)
+    return ImportResult(source.new, source.known)
+
+
+@dataclass(slots=True)
+class _Import:
+    """One import: compares the events that the log has, and counts both kinds."""
+
+    log: LogReplica
+    name: str
+    end: EventMark
+    """Event after which the new events come."""
+    begun: int
+    """Newest event of the log before the import."""
+    new: int = 0
+    known: int = 0
+
+    def new_rows(self, numbered: Iterator[tuple[int, bytes]]) -> Iterator[StoredEvent]:
+        """Yield the events that the log lacks; raise ``Refused`` where one does not follow or differs."""
+        there: Iterator[bytes] | None = None
+        last = self.end.sequence
+        for number, row in _checked(numbered, self.name):
+            where = f"{self.name}:{number}"
+            if row.sequence <= self.begun:
+                there = self.log.hashes(row.sequence - 1) if there is None else there
+                if next(there, None) not in {row.hash, b""}:
+                    raise _forked(self.log, row.sequence, where)
+                self.known += 1
+                continue
+            if row.sequence != last + 1 or (not self.new and row.previous != self.end.hash.encode()):
+                problem = f"event {row.sequence}, which does not follow event {last} of {self.log.name}"
+                raise Refused((Fault(where, problem, f"the event after it: export it --from {last + 1}"),))
+            self.new += 1
+            last = row.sequence
+            yield row
 
 
 def _forked(log: LogReader, sequence: int, where: str) -> Refused:
@@ -136,20 +145,25 @@ def _forked(log: LogReader, sequence: int, where: str) -> Refused:
     return Refused((Fault(where, problem, "the same history: the two have forked"),))
 
 
-def _begun(log: LogReplica, lines: Iterator[tuple[int, bytes]], name: str) -> Iterator[tuple[int, bytes]]:
-    """Return the lines of events; if the first line is a base, let an empty log begin with it, or compare it."""
+def _begun(
+    log: LogReader, lines: Iterator[tuple[int, bytes]], name: str
+) -> tuple[CompactedBase | None, Iterator[tuple[int, bytes]]]:
+    """Return the base for an empty log, if the first line is one, and the lines of events.
+
+    A log that has events already only compares the base.
+    """
     first = next(lines, None)
     if first is None:
-        return lines
+        return None, lines
     where = f"{name}:{first[0]}"
     base = _base_of(first[1], where)
     if base is None:
-        return chain([first], lines)
+        return None, chain([first], lines)
     if not log.exists or not log.last_sequence():
-        log.begin_with(base)
-    elif log.hash_at(base.mark.sequence) != base.mark.hash.encode() and base.mark.sequence >= log.begun().sequence:
+        return base, lines
+    if log.hash_at(base.mark.sequence) != base.mark.hash.encode() and base.mark.sequence >= log.begun().sequence:
         raise _forked(log, base.mark.sequence, where)
-    return lines
+    return None, lines
 
 
 def _base_of(line: bytes, where: str) -> CompactedBase | None:
@@ -204,7 +218,3 @@ def _row(line: bytes, where: str) -> StoredEvent:
         found = safe_text(line[:_SHOWN].decode(errors="replace").rstrip())
         raise Refused((Fault(where, f"found {found}: {error}", "a line of an export"),)) from None
     return row
-
-
-def _end_of(log: LogReader, last: int) -> bytes:
-    return log.hash_at(last) if last else GENESIS.encode()

@@ -22,6 +22,9 @@ from engine.state.fold import ClusterState, evolve, fold_bodies, snapshot_events
 INTERVAL = 25_000
 """Events between two snapshots; folding so many takes less than a second."""
 
+LARGEST = 256 << 20
+"""Bytes of the text of a snapshot, at most; a state of 100,000 Pods has about 50 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
@@ -81,7 +84,7 @@ class Snapshots:
         if content is None:
             return None
         try:
-            head, _, rest = zlib.decompress(content).partition(b"\n")
+            head, _, rest = _decompressed(content).partition(b"\n")
             told = parse_json(head)
             if not isinstance(told, dict):
                 return None
@@ -96,8 +99,19 @@ class Snapshots:
 
     def _keep(self, state: ClusterState, mark: EventMark) -> None:
         rest = lines_of(state)
+        if len(rest) > LARGEST // 2:
+            return
         head = canonical({"digest": hashlib.sha256(rest).hexdigest(), "hash": mark.hash})
         self.log.snapshots.save(mark.sequence, zlib.compress(head + b"\n" + rest, 1))
+
+
+def _decompressed(content: bytes) -> bytes:
+    """Return the text of a snapshot; raise ``ValueError`` for one that is longer than any that was written."""
+    stream = zlib.decompressobj()
+    text = stream.decompress(content, LARGEST)
+    if not stream.eof:
+        raise ValueError("too large, or cut short")
+    return text
 
 
 def first_state(log: LogReader, until: int | None = None) -> tuple[ClusterState, EventMark]:

@@ -9,10 +9,11 @@ Raises ``LogCorrupt``, ``LogConflict``, ``LogBusy``, ``LogUnusable``, ``IdTaken`
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from adapters.eventlog.chain import MISSING, ChainedLog, HashChain, parsed, verify_row
@@ -31,6 +32,9 @@ _HASHES = "SELECT hash FROM events WHERE sequence > ? ORDER BY sequence"
 _KNOWN = "SELECT sequence FROM events WHERE id = ?"
 _SUMMARY = "SELECT sequence, hash, time, state FROM summary"
 _MARK = "SELECT sequence, hash FROM summary"
+
+_GROUP = 10_000
+"""Rows that `SqliteLog.adopt` holds in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +119,14 @@ class SqliteLog(ChainedLog):
     def discard(self) -> None:
         self.file.discard()
 
-    def adopt(self, rows: Sequence[StoredEvent], *, expected: int) -> None:
+    def adopt(self, rows: Iterable[StoredEvent], *, expected: int, base: CompactedBase | None = None) -> None:
+        stream = iter(rows)
         with self.file.writing() as connection, self.file.explained(expected):
             self._expect(connection, expected)
-            self._insert(connection, rows)
-            connection.execute("COMMIT")
-
-    def begin_with(self, base: CompactedBase) -> None:
-        with self.file.writing() as connection, self.file.explained(0):
-            self._expect(connection, 0)
-            _set_base(connection, base)
+            if base is not None:
+                _set_base(connection, base)
+            while group := list(islice(stream, _GROUP)):
+                self._insert(connection, group)
             connection.execute("COMMIT")
 
     def compact(self, base: CompactedBase, body: LogCompacted, *, source: str, expected: int) -> Event:

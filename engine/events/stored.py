@@ -83,8 +83,11 @@ class StoredEvent(NamedTuple):
         return "" if self.digest() == self.hash else "its content does not match its hash"
 
     def said(self) -> EventBody:
-        """Return what it says; raise ``ValueError`` where that is nothing known."""
-        return body_from_json(self.body)
+        """Return its body; raise ``ValueError`` for a body that is not known, or whose type is not that of the row."""
+        body = body_from_json(self.body)
+        if body.type.encode() != self.type:
+            raise ValueError(f"its body is of type {body.type}")
+        return body
 
     def event(self) -> Event:
         """Return it as a value; raise ``ValueError`` where it is none."""

@@ -4,7 +4,7 @@
 for events that a compaction has replaced.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -230,19 +230,16 @@ class RecordedLog(SnapshotLog, LogWriter, Protocol):
 class LogReplica(VerifiedLog, Protocol):
     """A log that takes the events of another one."""
 
-    def begin_with(self, base: CompactedBase) -> None:
-        """Have an empty log begin with what another one does.
+    def adopt(self, rows: Iterable[StoredEvent], *, expected: int, base: CompactedBase | None = None) -> None:
+        """Append events of another log as they are, all or none; raises as `LogWriter.append`.
+
+        Args:
+            rows: the events; an error of the iterator leaves the log unchanged and is raised.
+            expected: sequence of the newest event of this log.
+            base: the base of the other log, only for an empty log.
 
         Raises:
-            LogConflict: it is not empty.
-        """
-        ...
-
-    def adopt(self, rows: Sequence[StoredEvent], *, expected: int) -> None:
-        """Append events of another log as they are, if the newest is still ``expected``; raises as `LogWriter.append`.
-
-        Raises:
-            LogUnusable: they do not follow the newest.
+            LogUnusable: the rows do not follow the newest event.
         """
         ...
 

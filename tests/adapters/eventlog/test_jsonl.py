@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.cli import main
+from adapters.eventlog.compaction import compacted
 from adapters.eventlog.jsonl import exported, imported
 from adapters.eventlog.sqlite import SqliteLog
 from adapters.system.clock import CountedIds, FixedClock, SystemIds
-from engine.errors import Refused
+from engine.errors import LogCorrupt, Refused
 from engine.events import EventBody, StoredEvent, canonical, declaration_of, deletion_of
 from engine.objects import ClusterObject, key_of
 from tests.support.policies.object_strategies import clusters
@@ -156,6 +157,45 @@ def test_a_part_that_follows_another_history_is_refused(log: SqliteLog, other: S
         brought(other, list(exported(log, 2)))
 
     assert other.last_sequence() == 2
+
+
+@pytest.mark.parametrize("line", [1, 3, 5])
+def test_failed_import_changes_nothing(log: SqliteLog, other: SqliteLog, line: int) -> None:
+    """An export with a changed line is imported as little as none of it, into a new log and into one with events."""
+    lines = list(exported(log))
+    changed = [*lines[: line - 1], lines[line - 1].replace(b"node.deleted", b"pod.deleted"), *lines[line:]]
+    with pytest.raises(Refused):
+        brought(other, changed)
+    assert not other.exists
+    assert brought(other, lines[:1]) == (1, 0)
+    with pytest.raises(Refused):
+        brought(other, changed)
+    assert other.verify() == 1
+    assert brought(other, lines) == (4, 1)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_base_without_record_is_refused(log: SqliteLog, other: SqliteLog, kept: int) -> None:
+    """An export whose base no event of it records, such as a base alone, leaves no log."""
+    compacted(log, 3, None, "test")
+    lines = list(exported(log))
+    with pytest.raises(LogCorrupt, match="not on record"):
+        brought(other, lines[:kept])
+    assert not other.exists
+    assert brought(other, lines) == (3, 0)
+    assert other.verify() == 3
+
+
+def test_type_that_is_not_the_body_s_is_refused(log: SqliteLog, other: SqliteLog) -> None:
+    """A row of another type than its body would be left out by readers of that type."""
+    (row, *_) = log.rows()
+    forged = row._replace(type=b"pod.deleted")
+    line = forged._replace(hash=forged.digest()).line()
+    with pytest.raises(Refused, match=r"node\.deleted"):
+        brought(other, [line])
+    other.adopt([forged._replace(hash=forged.digest())], expected=0)
+    with pytest.raises(LogCorrupt, match=r"node\.deleted"):
+        list(other.read())
 
 
 def test_an_event_of_a_megabyte_comes_over(log: SqliteLog, other: SqliteLog) -> None:

@@ -267,7 +267,7 @@ def test_logs_take_the_events_of_others(log: EventLog, other: str) -> None:
         with pytest.raises(LogUnusable, match="append-only"):
             new.adopt(rows[:1], expected=6)
         with pytest.raises(LogConflict):
-            new.begin_with(log.base())
+            new.adopt((), expected=0, base=log.base())
         new.discard()
         assert not new.exists
         assert branched(log, new, 4) == 4

@@ -1,6 +1,8 @@
 """A state that is reached from one that was kept is the fold of all events; what is kept wrongly counts for nothing."""
 
 import shutil
+import tracemalloc
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.eventlog import snapshots as states
 from adapters.eventlog.snapshot_store import FolderSnapshots
 from adapters.eventlog.snapshots import Snapshots
 from adapters.eventlog.sqlite import SqliteLog
@@ -132,6 +135,21 @@ def test_a_state_that_is_damaged_is_as_good_as_none(snapshots: Snapshots, junk: 
 
     assert snapshots.reached()[0] == fold_bodies(BODIES)
     assert path.read_bytes() == whole
+
+
+def test_snapshot_that_expands_without_end_is_ignored(snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few KB can hold gigabytes; no more than the limit of it is decompressed."""
+    path = kept(snapshots) / f"{20:012}.z"
+    text = zlib.decompress(path.read_bytes())
+    path.write_bytes(zlib.compress(text + b" " * (64 << 20)))
+    monkeypatch.setattr(states, "LARGEST", 1 << 20)
+    tracemalloc.start()
+    try:
+        assert snapshots.reached()[0] == fold_bodies(BODIES)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_a_state_of_another_log_is_none_of_this(snapshots: Snapshots, tmp_path: Path) -> None:

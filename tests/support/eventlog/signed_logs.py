@@ -101,10 +101,9 @@ class SignedLog:
         """Write the log again up to an event, with correct hashes."""
         base, rows = self.log.base(), list(self.log.rows(until=until))
         self.log.file.discard()
-        if base.mark.sequence:
-            self.log.begin_with(base)
-        previous = base.mark.hash.encode()
+        previous, written = base.mark.hash.encode(), []
         for row in map(change, rows):
             new = row._replace(previous=previous)
             previous = new.digest()
-            self.log.adopt([new._replace(hash=previous)], expected=row.sequence - 1)
+            written.append(new._replace(hash=previous))
+        self.log.adopt(written, expected=0, base=base if base.mark.sequence else None)
