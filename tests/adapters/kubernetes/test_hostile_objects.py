@@ -134,8 +134,8 @@ async def others_stay_current(scene: Scene, name: str) -> None:
         scene.api.put(BY_KIND[each], sound(each, name))
     await reached(scene.log, lambda state: name in state.nodes and name in state.policies)
     objects = scene.api.objects(BY_KIND[POLICY])
-    await asyncio.wait_for(comes(lambda: bool(objects[name].get("status"))), 10)
-    await asyncio.wait_for(comes(lambda: name in scene.webhook._state.policies), 10)
+    await asyncio.wait_for(comes(lambda: bool(objects[name].get("status"))), 60)
+    await asyncio.wait_for(comes(lambda: name in scene.webhook._state.policies), 60)
 
 
 def expect(log: SqliteLog, kind: str, document: Document, good: object) -> None:

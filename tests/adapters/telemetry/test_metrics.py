@@ -124,7 +124,7 @@ def test_probes_hear_what_is_wrong() -> None:
 
 async def _listens(port: int) -> None:
     """Wait until somebody does."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -26,7 +26,7 @@ async def recording(api: FakeApi, log: SqliteLog) -> AsyncIterator[None]:
     recorder = LogRecorder(api, log, "test", seeded(0))
     task = asyncio.ensure_future(recorder.run())
     try:
-        await asyncio.wait_for(recorder.settled(), 10)
+        await asyncio.wait_for(recorder.settled(), 60)
         yield
     finally:
         task.cancel()
