@@ -31,6 +31,9 @@ from engine.state.admission import AdmissionResult, SubmitMode
 from engine.state.fold import ClusterState, evolve
 
 SOURCES = "-f, --log, --ipv4/--ipv6/--ipset or --live"
+MAX_TEXT = 256 << 20
+"""Bytes of the text of a dump, at most; 256 MiB hold about 2,500,000 rules."""
+
 _MOMENT = "a sequence or an RFC 3339 time with zone"
 
 
@@ -281,9 +284,13 @@ def read_text(path: str) -> str:
     """Return the text of a file; bytes that are not valid UTF-8 become lone surrogates.
 
     Raises:
-        Refused: the file cannot be read.
+        Refused: the file cannot be read, or it is larger than `MAX_TEXT`, as a device without end is.
     """
     try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_TEXT + 1)
     except OSError as error:
         raise Refused((Fault("", f"{path}: {error.strerror}", "a readable file"),)) from None
+    if len(data) > MAX_TEXT:
+        raise Refused((Fault("", f"{path}: too large", f"at most {MAX_TEXT:,} bytes in one file"),))
+    return data.decode("utf-8", errors="surrogateescape")

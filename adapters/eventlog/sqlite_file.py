@@ -9,9 +9,10 @@ Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and p
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import quote
 
 from adapters.system.process import command_line
@@ -68,7 +69,8 @@ class LogFile:
     def exists(self) -> bool:
         """Whether there is a log, or any other file, at the path; the blank file of a failed append does not count."""
         try:
-            if Path(self.path).stat().st_size > _PAGE:
+            found = Path(self.path).stat()
+            if found.st_size > _PAGE or not S_ISREG(found.st_mode):
                 return True
             # A log without a committed transaction does not exist yet, whatever files the writer has made.
             with closing(self._connected("mode=ro")) as connection:
@@ -110,11 +112,18 @@ class LogFile:
         """Open a read-only connection in one transaction; raise ``LogUnusable`` if there is no log."""
         if not self.exists:
             raise LogUnusable(self.path, "no such log")
+        self._check_regular()
         with self._opened() as connection:
             with self.explained(1):
                 connection.execute("BEGIN")
                 self._checked(connection)
             yield connection
+
+    def _check_regular(self) -> None:
+        """Raise ``LogUnusable`` for a FIFO or a device, which SQLite would wait for or read without end."""
+        with suppress(OSError, ValueError):  # opening it gives the exact error
+            if not S_ISREG(Path(self.path).stat().st_mode):
+                raise LogUnusable(self.path, "not a regular file")
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -148,6 +157,7 @@ class LogFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Open a connection with the write lock, and create or upgrade the log; uncommitted changes are rolled back."""
         self._made()
+        self._check_regular()
         with self.explained(1), closing(self._connected("mode=rw")) as connection:
             # Refuse a file of another kind before changing anything in it.
             if not _blank(connection):

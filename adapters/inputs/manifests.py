@@ -156,7 +156,18 @@ def _files(directory: str, found: _Found) -> Iterator[str]:
         if entry.is_dir(follow_symlinks=False):
             yield from _files(entry.path, found)
         elif Path(entry.name).suffix in SUFFIXES:
-            yield entry.path
+            if _may_block(entry):
+                found.refuse(entry.path, "not a regular file", "a file, or a link to one")
+            else:
+                yield entry.path
+
+
+def _may_block(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a FIFO, a socket or a device, which nobody means by naming its directory."""
+    try:
+        return not entry.is_file() and not entry.is_dir() and Path(entry.path).exists()
+    except OSError:
+        return False  # reading it gives the exact error
 
 
 def _text(source: str, stdin: TextIO | None, found: _Found) -> str | None:

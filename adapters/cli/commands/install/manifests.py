@@ -14,6 +14,9 @@ from adapters.cli.options import namespace_option
 from engine.bounded_json import parse_json
 from engine.errors import Fault, Refused
 
+_LONGEST = 1 << 20
+"""Bytes that are read of a certificate file, which may be a bundle."""
+
 
 @click.command("manifests")
 @click.option("--image", required=True, metavar="IMAGE", help="The image that has nodewall, with its version.")
@@ -36,7 +39,8 @@ def manifests_command(image: str, namespace: str, webhook_ca: str | None) -> Non
 
 def _certificate(path: str) -> bytes:
     try:
-        text = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            text = file.read(_LONGEST)
     except OSError as error:
         raise Refused((Fault("--webhook-ca", f"{path}: {error.strerror}", "a certificate"),)) from None
     if b"-----BEGIN CERTIFICATE-----" not in text:
