@@ -21,8 +21,8 @@ from adapters.inputs.configfile import load
 from adapters.inputs.manifests import scan
 from adapters.netfilter.backend_name import BackendName
 from engine.desired.full import DesiredRuleset, desired_ruleset
-from engine.errors import Fault, Refused
-from engine.events import ConfigDeclared, EventBody, HostObserved
+from engine.errors import Fault, Refused, safe_text
+from engine.events import MAX_SEQUENCE, ConfigDeclared, EventBody, HostObserved
 from engine.objects.config import Configuration
 from engine.reconcile.log_interfaces import LogReader
 from engine.rulesets.model import Family, Ruleset
@@ -201,7 +201,9 @@ def sequence_of(log: LogReader, moment: str | None, option: str) -> int | None:
     """
     if moment is None:
         return None
-    return int(moment) if moment.isdecimal() else log.sequence_at(time_of(moment, option, _MOMENT))
+    if moment.isdecimal() and len(moment) < len(str(MAX_SEQUENCE)):
+        return int(moment)
+    return log.sequence_at(time_of(moment, option, _MOMENT))
 
 
 def node_of(options: SelectionOptions) -> str:
@@ -291,6 +293,8 @@ def read_text(path: str) -> str:
             data = file.read(MAX_TEXT + 1)
     except OSError as error:
         raise Refused((Fault("", f"{path}: {error.strerror}", "a readable file"),)) from None
+    except ValueError:  # a path with a NUL character
+        raise Refused((Fault("", f"{safe_text(path)}: no such file", "a readable file"),)) from None
     if len(data) > MAX_TEXT:
         raise Refused((Fault("", f"{path}: too large", f"at most {MAX_TEXT:,} bytes in one file"),))
     return data.decode("utf-8", errors="surrogateescape")

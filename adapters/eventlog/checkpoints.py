@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import Fault, Refused, safe_text
-from engine.events import canonical, timestamp
+from engine.events import EventTime, canonical, timestamp
 
 _LONGEST = 1 << 12
 
@@ -30,7 +30,7 @@ class Checkpoint(BaseModel):
     kind: Literal["checkpoint"] = "checkpoint"
     sequence: int = Field(ge=0)
     hash: str
-    time: AwareDatetime
+    time: EventTime
     key: str
     signature: str = ""
 

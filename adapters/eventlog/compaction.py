@@ -10,6 +10,7 @@ file.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,10 +86,16 @@ def judged(log: AuditedLog, trust: "PublicKey", checkpoints: str) -> SignatureCh
         LogCorrupt: an event differs from its checkpoint, a signature is invalid, or there is no checkpoint.
         Refused: the file cannot be read, or a line of it is not a checkpoint.
     """
-    begun = log.begun().sequence
+    base = log.begun()
+    begun = base.sequence
     count, until = 0, _verified_by_compaction(log, trust) if begun else 0
-    for number, each in kept(checkpoints):
-        _judge(log, trust, each, f"the checkpoint in {checkpoints}:{number}")
+    signed = list(kept(checkpoints))
+    wanted = {each.sequence for _, each in signed}
+    # One pass verifies the chain and yields the hashes, so no other query of a hostile file can give other ones.
+    hashes = {row.sequence: row.hash.decode() for row in log.rows() if row.sequence in wanted}
+    hashes[base.sequence] = base.hash
+    for number, each in signed:
+        _judge(log, trust, each, hashes, f"the checkpoint in {checkpoints}:{number}")
         count, until = count + 1, max(until, each.sequence)
     if not count or not until:
         raise LogCorrupt(log.name, begun + 1, f"no checkpoint in {checkpoints} vouches for it")
@@ -96,13 +103,13 @@ def judged(log: AuditedLog, trust: "PublicKey", checkpoints: str) -> SignatureCh
     return SignatureCheck(count, until)
 
 
-def _judge(log: LogReader, trust: "PublicKey", checkpoint: Checkpoint, where: str) -> None:
+def _judge(log: LogReader, trust: "PublicKey", checkpoint: Checkpoint, hashes: Mapping[int, str], where: str) -> None:
     """Raise ``LogCorrupt`` if the signature of a checkpoint is invalid, or its hash differs from the log's."""
     at = checkpoint.sequence
     if fault := trust.checkpoint_fault(checkpoint):
         raise LogCorrupt(log.name, at, f"of {where} {fault}")
     if at and at >= log.begun().sequence:
-        found = log.hash_at(at).decode()
+        found = hashes.get(at)
         if not found:
             raise LogCorrupt(log.name, at, f"the event is missing, by {where}")
         if found != checkpoint.hash:

@@ -6,7 +6,7 @@ Globs follow Python's ``fnmatch``, with case. Raises ``Refused`` for a time that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -77,7 +77,8 @@ def time_of(text: str, option: str, expected: str = "an RFC 3339 time with zone"
     """
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        time.astimezone(UTC)
+    except (ValueError, OverflowError):  # such as the first hours of year 1, which no zone to the west of them has
         time = None
     if time is None or time.tzinfo is None:
         raise Refused((Fault(option, f"found {safe_text(text)}", expected),))

@@ -21,6 +21,7 @@ from engine.errors import Fault, LogError, LogUnusable, Refused, safe_text
 from engine.events import (
     BEGINNING,
     GENESIS,
+    MAX_SEQUENCE,
     CompactedBase,
     EventMark,
     StoredEvent,
@@ -68,13 +69,17 @@ def branched(log: LogReader, new: LogReplica, until: int | None = None) -> int:
 
     Raises:
         LogUnusable: the new log already exists or cannot be created.
-        LogError: the old log cannot be read or verified; the new log is deleted again.
+        LogError: the old log cannot be read or verified, or no event up to the sequence records its base; the new log
+            is deleted again.
     """
     if new.exists:
         raise LogUnusable(new.name, "there is something already")
     try:
-        base = log.base(until)
-        new.adopt(log.rows(until=until), expected=0, base=None if base.mark == BEGINNING else base)
+        base, rows = log.base(until), log.rows(until=until)
+        if base.mark == BEGINNING:
+            new.adopt(rows, expected=0)
+        else:
+            new.adopt(with_recorded_base(rows, base, log.name), expected=0, base=base)
         return new.last_sequence()
     except LogError:
         new.discard()
@@ -181,7 +186,7 @@ def _base_of(line: bytes, where: str) -> CompactedBase | None:
 
 class _Told(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    sequence: Annotated[int, Field(ge=1)]
+    sequence: Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
     hash: str
     time: str
     state: list[dict[str, object]]

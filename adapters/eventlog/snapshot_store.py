@@ -5,6 +5,7 @@ Input and output: the bytes of a snapshot, by the sequence of its event. Snapsho
 """
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pathlib import Path
 import structlog
 
 from engine.reconcile.log_interfaces import SnapshotStore
+
+_FILE = re.compile(r"[0-9]{12,18}\.z")
 
 _LOG = structlog.get_logger(__name__)
 
@@ -30,7 +33,7 @@ class FolderSnapshots(SnapshotStore):
 
     def sequences(self) -> Sequence[int]:
         with suppress(OSError):
-            return [int(path.stem) for path in self.folder.iterdir() if path.suffix == ".z" and path.stem.isdecimal()]
+            return [int(path.stem) for path in self.folder.iterdir() if _FILE.fullmatch(path.name)]
         return []
 
     def load(self, sequence: int) -> bytes | None:

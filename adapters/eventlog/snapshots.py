@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from engine.bounded_json import parse_json
-from engine.errors import LogCorrupt
-from engine.events import EventMark, body_as_json, body_from_json, canonical
+from engine.errors import LogCorrupt, LogUnusable
+from engine.events import BEGINNING, EventMark, body_as_json, body_from_json, canonical
+from engine.events.upcasting import FutureVersion
 from engine.reconcile.log_interfaces import LogReader, SnapshotLog
 from engine.state.fold import ClusterState, evolve, fold_bodies, snapshot_events
 
@@ -86,7 +87,7 @@ class Snapshots:
         try:
             head, _, rest = _decompressed(content).partition(b"\n")
             told = parse_json(head)
-            if not isinstance(told, dict):
+            if not isinstance(told, dict) or not isinstance(told["hash"], str):
                 return None
             mark = EventMark(sequence, told["hash"])
             fits = mark.hash and self.log.hash_at(mark.sequence) == mark.hash.encode()
@@ -115,9 +116,23 @@ def _decompressed(content: bytes) -> bytes:
 
 
 def first_state(log: LogReader, until: int | None = None) -> tuple[ClusterState, EventMark]:
-    """Return the state of the log's base and the last event in it; empty for a log that was never compacted."""
+    """Return the state of the log's base and the last event in it; empty for a log that was never compacted.
+
+    Raises:
+        LogCorrupt: no compaction event records exactly this base, or it cannot be read.
+        LogUnusable: a newer nodewall wrote it.
+    """
     base = log.base(until)
-    return replace(fold_bodies(base.bodies()), sequence=base.mark.sequence), base.mark
+    if base.mark == BEGINNING:
+        return ClusterState(), base.mark
+    log.verify_base()
+    try:
+        return replace(fold_bodies(base.bodies()), sequence=base.mark.sequence), base.mark
+    except FutureVersion as error:
+        raise LogUnusable(log.name, f"what stands for the compacted events is {error}") from None
+    except ValueError:
+        problem = "what stands for the compacted events cannot be read"
+        raise LogCorrupt(log.name, base.mark.sequence, problem) from None
 
 
 def folded(log: LogReader, until: int) -> Iterator[tuple[ClusterState, EventMark]]:

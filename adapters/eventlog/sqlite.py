@@ -212,14 +212,39 @@ class SqliteLog(ChainedLog):
 def _base(connection: sqlite3.Connection) -> CompactedBase:
     found = connection.execute(_SUMMARY).fetchone() if _has_summary(connection) else None
     return (
-        CompactedBase(EventMark(found[0], found[1].decode()), found[2].decode(), found[3]) if found else CompactedBase()
+        CompactedBase(EventMark(*_of_summary(*found[:2])), _word(found[2]), _bytes(found[3]))
+        if found
+        else CompactedBase()
     )
+
+
+def _of_summary(sequence: object, last: object) -> tuple[int, str]:
+    if not isinstance(sequence, int):
+        raise _damaged_summary()
+    return sequence, _word(last)
+
+
+def _word(value: object) -> str:
+    try:
+        return _bytes(value).decode()
+    except UnicodeDecodeError:
+        raise _damaged_summary() from None
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise _damaged_summary()
+    return value
+
+
+def _damaged_summary() -> sqlite3.DatabaseError:
+    return sqlite3.DatabaseError("what stands for the compacted events is damaged")
 
 
 def _mark(connection: sqlite3.Connection) -> EventMark:
     """Return the last compacted event, ``BEGINNING`` if none was compacted."""
     found = connection.execute(_MARK).fetchone() if _has_summary(connection) else None
-    return EventMark(found[0], found[1].decode()) if found else BEGINNING
+    return EventMark(*_of_summary(*found)) if found else BEGINNING
 
 
 def _has_summary(connection: sqlite3.Connection) -> bool:

@@ -7,10 +7,12 @@ Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and p
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 from urllib.parse import quote
@@ -37,6 +39,12 @@ CREATE TRIGGER in_order BEFORE INSERT ON events
 WHEN NEW.sequence <> coalesce((SELECT max(sequence) FROM events), (SELECT max(sequence) FROM summary), 0) + 1
 BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 """
+_IN_ORDER_1 = """
+CREATE TRIGGER in_order BEFORE INSERT ON events
+WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM events)
+BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+"""
+"""The trigger of format 1."""
 _SINCE_1 = """
 CREATE UNIQUE INDEX ids ON events (id);
 -- What stands for the events that were compacted: the last one's sequence, hash and time, and the state they led to.
@@ -196,8 +204,12 @@ class LogFile:
 
     def _connected(self, how: str) -> sqlite3.Connection:
         address = f"file:{quote(str(Path(self.path).absolute()))}?{how}"
-        connection = sqlite3.connect(address, timeout=self.wait, isolation_level=None, uri=True)
+        try:
+            connection = sqlite3.connect(address, timeout=self.wait, isolation_level=None, uri=True)
+        except ValueError:  # a path with a NUL character
+            raise LogUnusable(safe_text(self.path), "no such log") from None
         connection.text_factory = bytes
+        connection.execute("PRAGMA trusted_schema = OFF")
         return connection
 
     def _checked(self, connection: sqlite3.Connection) -> int:
@@ -208,7 +220,32 @@ class LogFile:
         if not 1 <= version <= _VERSION:
             problem = f"the log has format {version}, this nodewall knows {_VERSION}; use a newer nodewall"
             raise LogUnusable(self.path, problem)
+        for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+            if _words_of(sql) not in _known_statements():
+                # A view, a trigger or an index of somebody else can answer two queries about one event differently.
+                what = safe_text(f"{_text_of(kind)} {_text_of(name)}")
+                raise LogCorrupt(self.path, 1, f"the file has a {what} that is not part of an event log")
         return version
+
+
+@lru_cache(maxsize=1)
+def _known_statements() -> frozenset[str]:
+    """Return the statements of the schemas of all formats, as `_words_of` gives them."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        run(connection, _SCHEMA, NO_DELETE, _SINCE_1, _IN_ORDER)
+        known = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")]
+        run(connection, "DROP TRIGGER in_order;", _IN_ORDER_1)
+        known += [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")]
+    return frozenset(_words_of(sql) for sql in known)
+
+
+def _words_of(sql: object) -> str:
+    """Return a statement without its comments and with single spaces."""
+    return " ".join(re.sub(r"--[^\n]*", "", _text_of(sql)).split())
+
+
+def _text_of(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def holder(path: str) -> str:
@@ -242,7 +279,10 @@ def _process(pid: int) -> str:
 def number(connection: sqlite3.Connection, query: str, *values: str) -> int:
     """Return the number that a query yields, 0 if it yields none."""
     row = connection.execute(query, values).fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
+    found = row[0] if row and row[0] is not None else 0
+    if not isinstance(found, int):
+        raise sqlite3.DatabaseError(f"found {safe_text(repr(found)[:40])} in place of a number")
+    return found
 
 
 def _blank(connection: sqlite3.Connection) -> bool:

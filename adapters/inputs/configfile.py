@@ -151,6 +151,8 @@ def document_of(path: str) -> YamlDocument | None:
         raise Refused(
             (Fault("", f"not text: {error.reason} at byte {error.start + 1}", "UTF-8", SourceLocation(path)),)
         ) from None
+    except ValueError:  # a path with a NUL character
+        raise Refused((Fault("", "no such file", "a readable file", SourceLocation(safe_text(path))),)) from None
     documents = read_yaml(text, path)
     if len(documents) > 1:
         raise Refused((Fault("", f"{len(documents)} documents", "one", SourceLocation(path)),))

@@ -6,7 +6,7 @@ rewritten.
 """
 
 from engine.events.codec import body_as_json, body_from_json, canonical, timestamp
-from engine.events.envelope import GENESIS, Event, chain_fault
+from engine.events.envelope import GENESIS, Event, EventTime, chain_fault
 from engine.events.state_changes import (
     CONFIGURATION,
     HOST,
@@ -20,7 +20,7 @@ from engine.events.state_changes import (
     assignment_of,
     subject,
 )
-from engine.events.stored import BEGINNING, NOT_AFTER, CompactedBase, EventMark, RowFilter, StoredEvent
+from engine.events.stored import BEGINNING, MAX_SEQUENCE, NOT_AFTER, CompactedBase, EventMark, RowFilter, StoredEvent
 from engine.events.types import (
     ConfigDeclared,
     Declaration,
@@ -55,6 +55,7 @@ __all__ = [
     "CONFIGURATION",
     "GENESIS",
     "HOST",
+    "MAX_SEQUENCE",
     "NOT_AFTER",
     "OUTCOME",
     "PROPOSAL",
@@ -70,6 +71,7 @@ __all__ = [
     "Event",
     "EventBody",
     "EventMark",
+    "EventTime",
     "GroupDeclared",
     "GroupDeleted",
     "HostObserved",

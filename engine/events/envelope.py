@@ -5,9 +5,10 @@ checks one link. The hash covers the body as canonical JSON (:mod:`engine.events
 """
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from engine.events.codec import body_as_json, canonical, timestamp
 from engine.events.types import EventBody
@@ -16,13 +17,25 @@ GENESIS = "0" * 64
 """Previous hash of the first event."""
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not a time of the years 1 to 9999 in UTC") from None
+    return time
+
+
+EventTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""Time with zone that also exists in UTC, in which logs and signatures write it."""
+
+
 class Event(BaseModel):
     """One entry of the log: sequence, time (UTC), id (UUIDv7), source, body, and the links of the hash chain."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sequence: Annotated[int, Field(ge=1)]
-    time: AwareDatetime
+    time: EventTime
     id: str
     source: str
     body: EventBody

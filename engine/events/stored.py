@@ -21,6 +21,9 @@ _PLAIN = re.compile(rb"[ !#-\[\]-~]*")
 
 NOT_AFTER = "it does not follow the event before it"
 
+MAX_SEQUENCE = (1 << 63) - 1
+"""Highest sequence that SQLite can store."""
+
 RowFilter = Callable[[bytes, bytes], bool]
 """Function that says whether an event is wanted, by its type and its body as stored."""
 
@@ -66,7 +69,11 @@ class StoredEvent(NamedTuple):
         if not isinstance(found, dict) or found.keys() != set(cls._fields):
             raise ValueError("not one of an event")
         sequence, body = found.pop("sequence"), found.pop("body")
-        if type(sequence) is not int or sequence < 1 or not all(isinstance(text, str) for text in found.values()):
+        if (
+            type(sequence) is not int
+            or not 1 <= sequence <= MAX_SEQUENCE
+            or not all(isinstance(text, str) for text in found.values())
+        ):
             raise ValueError("a field does not hold what it should")
         texts = {name: text.encode() for name, text in found.items()}
         return cls(sequence=sequence, body=canonical(body), **texts)

@@ -38,10 +38,18 @@ class LogReader(Protocol):
         ...
 
     def base(self, until: int | None = None) -> CompactedBase:
-        """Return the state that the log begins with; only `VerifiedLog.verify` compares it with the log's record of it.
+        """Return the state that the log begins with, which `verify_base` compares with the log's record of it.
 
         Raises:
-            Compacted: the sequence ``until`` lies before it.
+            EventsCompacted: the sequence ``until`` lies before it.
+        """
+        ...
+
+    def verify_base(self) -> None:
+        """Compare the state that the log begins with to the event that recorded it.
+
+        Raises:
+            LogCorrupt: at the last of the compacted events, where no event recorded that state.
         """
         ...
 
@@ -114,14 +122,6 @@ class VerifiedLog(LogReader, Protocol):
 
         Raises:
             LogCorrupt: at the first one that is not, or as `verify_base`.
-        """
-        ...
-
-    def verify_base(self) -> None:
-        """Compare the state that the log begins with to the event that recorded it.
-
-        Raises:
-            LogCorrupt: at the last of the compacted events, where no event recorded that state.
         """
         ...
 

@@ -219,6 +219,8 @@ def verify_command(path: str, public_key: str | None, checkpoints: str | None, o
     try:
         events = log.verify()
         signed = checked(log, trust, checkpoints or f"{path}-checkpoints") if trust else None
+        if signed is None:
+            Snapshots(log).verify()
     except LogCorrupt as error:
         click.echo(f"error: {error}", err=True)
         emit(output, {"verified": False, "sequence": error.sequence, "reason": error.reason}, str)
