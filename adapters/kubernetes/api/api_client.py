@@ -7,11 +7,13 @@ bookmarks and does not report deletions after a new list, so :mod:`adapters.kube
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
+from pathlib import Path
 from typing import Protocol
 
 import httpx2
@@ -19,9 +21,11 @@ import msgspec
 import yaml
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.models import NameValue, UserExec
 from lightkube.core.exceptions import ConfigError
 
 from adapters.kubernetes.api.resources import CRD_GROUP, OWN_GROUP, mapping, text_of
+from adapters.system.process import ROOT_FOLDER, program_environment, program_path
 from engine.bounded_json import JsonRefused, parse_objects
 from engine.errors import Fault, NodewallError, Refused, safe_text
 
@@ -126,12 +130,28 @@ def connect(kubeconfig: str | None, context: str | None) -> "LightkubeApi":
     try:
         found = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
         config = found.get(context)
+        if config and config.user and config.user.exec:
+            _pin(config.user.exec, config.fname.parent if config.fname else Path(ROOT_FOLDER))
         client = AsyncClient(config, ConnectionParams())  # type: ignore[arg-type] # get raised if there is no context
         return LightkubeApi(client, config.cluster.server)  # type: ignore[union-attr] # as above
     except (ConfigError, OSError, KeyError, TypeError, ValueError, msgspec.MsgspecError, yaml.YAMLError) as error:
         raise _no_credentials(str(error)) from None
     except RecursionError:  # lightkube parses kubeconfigs without a depth limit
         raise _no_credentials("nested too deep") from None
+
+
+def _pin(plugin: UserExec, folder: Path) -> None:
+    """Give a credential plugin an absolute path, so that nothing from the current folder runs.
+
+    As with kubectl, a path is relative to the kubeconfig's folder. A plain name is looked up in the absolute folders of
+    PATH, which the plugin gets too.
+
+    Raises:
+        ToolMissing: the plugin is not installed.
+    """
+    path = plugin.command
+    plugin.command = str((folder / path).absolute()) if os.sep in path else program_path(path)
+    plugin.env = [*(plugin.env or ()), NameValue("PATH", program_environment()["PATH"])]
 
 
 def _no_credentials(why: str) -> Refused:
@@ -200,6 +220,8 @@ class LightkubeApi:
         except (httpx2.HTTPError, OSError, ConfigError) as error:  # TimeoutError is an OSError
             words = str(error) or type(error).__name__
             raise ApiError(f"{self.server}: not reached: {words}") from None
+        except (ValueError, KeyError, TypeError) as error:  # lightkube reads the output of a plugin without a check
+            raise ApiError(f"{self.server}: no credentials from the plugin: {type(error).__name__}") from None
 
 
 async def _content_of(answer: httpx2.Response) -> bytes:
