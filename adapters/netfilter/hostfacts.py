@@ -91,10 +91,15 @@ def host_of(addresses: IpOutput, *routes: IpOutput) -> Host:
     Raises:
         Refused: a text is not such output.
     """
-    links = _read(_ADDRESSED, addresses, "what ip -json address prints")
-    own = {
-        link.ifname: tuple(ip_interface(f"{each.local}/{each.prefixlen}") for each in link.addr_info) for link in links
-    }
+    expected = "what ip -json address prints"
+    links = _read(_ADDRESSED, addresses, expected)
+    try:
+        own = {
+            link.ifname: tuple(ip_interface(f"{each.local}/{each.prefixlen}") for each in link.addr_info)
+            for link in links
+        }
+    except ValueError as error:
+        raise Refused((Fault(addresses.source, f"found {safe_text(str(error))}", expected),)) from None
     return Host(own, tuple(route for text in routes for route in _routes(text)))
 
 

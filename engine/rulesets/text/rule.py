@@ -37,7 +37,7 @@ _PLAIN = frozenset("source destination in-interface out-interface protocol fragm
 _EXPECTED = "an option such as --dport"
 _MISSING = {"match": "the name of a match after it", "jump": "one target", "goto": "one target"}
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}(?![\w.])")
-_COUNTERS = re.compile(r"(\d+)[, ](\d+)", re.ASCII)
+_COUNTERS = re.compile(r"(\d{1,20})[, ](\d{1,20})", re.ASCII)  # 64 bits have 20 digits
 
 
 @dataclass(slots=True)

@@ -36,8 +36,8 @@ _POLICIES = frozenset({"ACCEPT", "DROP"})
 _LONGEST = 65_536
 """Maximum characters per line. iptables-restore accepts 10,239 bytes, but iptables-save may print longer lines."""
 
-_COUNTERS = re.compile(r"\[(\d+):(\d+)\]", re.ASCII)
-_CHAIN = re.compile(r":(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d+):(\d+)\])?", re.ASCII)
+_COUNTERS = re.compile(r"\[(\d{1,20}):(\d{1,20})\]", re.ASCII)  # 64 bits have 20 digits
+_CHAIN = re.compile(r":(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d{1,20}):(\d{1,20})\])?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -183,7 +183,7 @@ class _Reader:
     def _position(self, words: list[str], last: int) -> tuple[int, list[str]]:
         if not words or not words[0].isdecimal():
             return 0, words
-        number = int(words[0])
+        number = int(words[0][:20])
         if not 1 <= number <= last + 1:
             raise self._refused(words[0], f"a rule number from 1 to {last + 1}")
         return number - 1, words[1:]

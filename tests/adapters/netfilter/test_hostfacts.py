@@ -73,3 +73,11 @@ def test_routes_that_ip_does_not_print_are_refused(text: str) -> None:
     """A text that is no list of routes is refused by its source, in one line."""
     with pytest.raises(Refused, match=r"routes\.json"):
         host_of(IpOutput("[]", "addresses.json"), IpOutput(text, "routes.json"))
+
+
+@pytest.mark.parametrize("length", [-1, 33, 10**30])
+def test_prefix_length_out_of_range_is_refused(length: int) -> None:
+    """By its source, as other text that ip does not print."""
+    text = f'[{{"ifname":"eth0","addr_info":[{{"local":"192.0.2.1","prefixlen":{length}}}]}}]'
+    with pytest.raises(Refused, match="FILE"):
+        host_of(IpOutput(text, "FILE"))
