@@ -1,5 +1,6 @@
-"""Adapters between nodewall and the outside: files, processes, the kernel, the Kubernetes API, and the command line.
+"""Adapters: the code that connects nodewall's engine and simulator to the outside, one package per concern.
 
-Each package handles one technology. It implements the interfaces of :mod:`engine.reconcile.interfaces` or calls the
-engine and the simulator.
+Technologies: ``netfilter`` (rules in the kernel), ``kubernetes`` (API server), ``eventlog``, ``inputs`` (files of
+users), ``system`` (operating system), ``telemetry`` (metrics and health), ``lab`` (test networks). ``node`` is the
+agent, ``application`` has the use cases, ``cli`` the command line. :mod:`adapters.wiring` chooses the adapters.
 """

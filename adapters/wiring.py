@@ -1,7 +1,9 @@
-"""Wiring: the one place that chooses an adapter for each interface.
+"""Wiring: the one place that chooses an adapter for each interface, such as SQLite for event logs.
 
-Functions return a ready adapter for a path, a network namespace or a cluster. They raise `Refused` if an optional
-dependency (an extra) is not installed. Heavy libraries are imported when they are needed.
+Input: a path, a network namespace, or credentials of a cluster. Output: a ready adapter. Heavy libraries are imported
+only when a function needs them.
+
+Raises ``Refused`` if an optional dependency (an extra) is not installed.
 """
 
 import os

@@ -1,8 +1,12 @@
-"""Builds the agent of a Node from its parts (event source, kernel, guard, log, telemetry), and runs it.
+"""Builds the agent of a Node from its options and adapters, and runs it; used by ``nodewall agent``.
 
-Input: a :class:`Selection` (cluster state and node name), options, and a :class:`NodeAccess` (kernel and host facts).
-Raises ``Refused`` for options that contradict each other, for a node that another nodewall holds, and for an apply that
-awaits confirmation; ``LogError`` and ``KernelError``.
+Input: a :class:`Selection` (the Node, with manifests or an event log), a :class:`NodeAccess` (kernel and host of the
+Node) and :class:`AgentOptions`. Output: the agent keeps the rules of the Node enforced until a signal. If the options
+ask for it, the agent also records the cluster, reports to it, and serves health and metrics.
+
+Raises ``Refused`` for contradictory options, if another nodewall process holds the lock of the Node, or if an apply
+awaits confirmation. Raises ``LogError`` if the event log cannot be read, and ``KernelError`` if a tool is missing or
+fails.
 """
 
 import time

@@ -1,8 +1,14 @@
-"""Applies the desired rules to a Node: locks it, plans, proves, writes, reads back and records the outcome.
+"""Applies the desired rules of a Node to its kernel; used by ``nodewall apply``.
 
-Input: a :class:`Selection` (cluster state and node name), a :class:`NodeAccess` (kernel and host facts) and options.
-Output: the operations that were applied. Raises ``Refused`` for input that cannot be applied, ``UnsafePlan`` for a plan
-without proof, ``KernelRefused`` and ``ReadBackDiffers`` from the kernel. It records the last three as a failed apply.
+Steps: compile, lock the Node, plan, prove that the plan is safe, write, read back, and record the result in the event
+log.
+
+Input: a :class:`Selection` (cluster state and Node), a :class:`NodeAccess` (kernel and host of the Node) and
+:class:`ApplyOptions`. Output: :class:`Applied`, with the plan and the rules that the kernel refused.
+
+Raises ``Refused`` for input that cannot be applied, ``UnsafePlan`` for a plan that is not proved safe, and
+``KernelRefused`` if a tool fails. Raises ``ReadBackDiffers`` if the kernel holds other rules than those written. If an
+event log is given, it records the last three errors as a failed apply.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,9 +1,11 @@
-"""Watchdog process of a timed apply: rolls the kernel back to its previous rules unless the apply is confirmed.
+"""Watchdog process of a timed apply: restores the previous rules unless the operator confirms the apply in time.
 
-:mod:`adapters.node.commit_confirm` starts it. It saves the current rules, prints ``ready``, and reads stdin. The word
-``cancelled`` ends it without a rollback. The end of stdin starts the timeout, so the death of the parent does too.
+:mod:`adapters.node.commit_confirm` starts this process for ``nodewall apply --confirm-timeout``. The process saves the
+current rules and prints ``ready``. If it reads the word ``cancelled`` from stdin, it ends without a rollback. If stdin
+ends without that word, the timeout starts; this also happens when the parent process dies.
 
-Exit code 1 means that it could not start or could not roll back.
+Input: network namespace, backend, timeout, and optionally the event log for the outcome, as arguments. Output: exit
+code 1 if the process cannot start or the rollback fails, else 0.
 """
 
 import os

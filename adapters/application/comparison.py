@@ -1,8 +1,11 @@
-"""Compares two cluster states or two rulesets, for one Node or for all Nodes.
+"""Compares two rulesets or two clusters, and finds the packets that get different verdicts; used by ``nodewall diff``.
 
-Input: the two sides as a user names them on the command line. Output: the packets whose verdict differs. Two equal
-sides are loaded once. Raises ``Refused`` for a side that does not parse, ``LogError``, ``KernelError``, and
-``NoProof`` beyond the budget.
+Input: two sources of rules as text, such as a path of manifests, ``LOG@SEQ`` or ``live:``. Output:
+:class:`VerdictChange` values (packets with their old and new verdict) for one Node, or a :class:`FleetComparison` for
+all Nodes.
+
+Raises ``Refused`` for a source that does not parse, and ``NoProof`` if the budget of time or memory is exceeded. Raises
+``LogError`` or ``KernelError`` if an event log or the kernel cannot be read.
 """
 
 from collections.abc import Sequence

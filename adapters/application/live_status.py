@@ -1,8 +1,11 @@
-"""Status of the policies on a Node, with the process that holds its lock and the drift of its rules.
+"""Status of the policies on a Node, and of the Node itself; used by ``nodewall status``.
 
-Input: a :class:`Selection` (cluster state and node name) and a :class:`NodeAccess` (kernel and host facts). Output: the
-phase of each policy, and the live values if asked for. Raises ``Refused`` and ``UnknownNode`` for the selection,
-``KernelError`` for the node.
+Input: a :class:`Selection` (cluster state and Node) and a :class:`NodeAccess` (kernel of the Node). Output: a
+:class:`PolicyStatus` (phase and notes) per policy. With ``--live`` also a :class:`LiveStatus`: the drift of the rules
+in the kernel, the process that holds the lock of the Node, and the kill switch.
+
+Raises ``Refused`` and ``UnknownNode`` if the options select no Node of the cluster, ``KernelError`` if its rules cannot
+be read.
 """
 
 from collections.abc import Sequence

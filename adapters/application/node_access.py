@@ -1,7 +1,9 @@
-"""Access to the Node that a use case works on: kernel, host facts, lock, commit-confirm and connections.
+"""Access to one Node for the use cases: kernel, host facts, lock, timed apply and tracked connections.
 
-Input: the name of a network namespace; an empty name means the namespace of this process. Output: the adapters for it.
-Tests replace it by a subclass that works in memory.
+Input: the name of a network namespace; an empty name means the namespace of this process. Output: :class:`NodeAccess`,
+whose methods return the adapters for that namespace, such as the kernel backend and the lockout guard.
+
+Tests use a subclass that needs no kernel. Each method raises the errors of the function that it calls.
 """
 
 from collections.abc import Callable

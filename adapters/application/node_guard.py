@@ -1,8 +1,11 @@
-"""Lockout guard of a Node: proves plans safe by the lifelines and invariants of the current cluster state.
+"""Lockout guard of the agent: proves before each apply that the plan keeps the Node reachable.
 
-Input: a ``ClusterState``, then the rulesets before and after a plan with its intermediate states. Output: a
-:class:`PlanProof`, or a description of the packets whose verdicts differ. The guard keeps its cache of analysed rules
-while new states give the same lifelines and invariants.
+Input: each new ``ClusterState``; for a plan, the rulesets before and after it, and the kernel's states during it.
+Output: a :class:`PlanProof` (the objections to the plan, if any), or a description of the packets on which two rulesets
+differ.
+
+The proof depends on a few parts of the cluster state: invariants, addresses of the Node, and lifelines (traffic that
+must stay accepted). While they stay equal, the guard keeps its cache of analysed rules.
 """
 
 from collections.abc import Callable, Sequence

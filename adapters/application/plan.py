@@ -1,8 +1,11 @@
-"""Makes the plan of a node: compiled rules, kernel operations, proof, and the packets whose verdict changes.
+"""Makes the plan of a Node: compiled rules, kernel operations, proof, and the packets whose verdict changes.
 
-Input: a :class:`Selection` (cluster state and node name) and a :class:`NodeAccess` (kernel and host facts). Output: a
-:class:`Planned`. ``nodewall plan`` prints it; ``nodewall apply`` shows it and asks for consent. The rules are compiled
-once, in :meth:`ApplyTarget.of`. Raises ``Refused`` and ``UnknownNode`` for the selection, ``KernelError`` for the node.
+Input: a :class:`Selection` (cluster state and Node) and a :class:`NodeAccess` (kernel and host of the Node). Output: a
+:class:`Planned` (plan, proof and verdict changes). ``nodewall plan`` prints it; ``nodewall apply`` shows it before it
+asks for consent. :meth:`ApplyTarget.of` compiles the rules once, and apply then writes the same rules.
+
+Raises ``Refused`` and ``UnknownNode`` if the options select no Node of the cluster, ``KernelError`` if its kernel
+cannot be read.
 """
 
 from collections.abc import Callable, Iterator

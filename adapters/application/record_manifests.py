@@ -1,7 +1,10 @@
-"""Records manifests in an event log: appends the events that they cause, or nothing if one of them is refused.
+"""Records manifests in an event log: appends the changes that they declare; used by ``nodewall log append``.
 
-Input: a log, paths of manifests, and the submit mode (declare, sync or delete). Output: the appended events, or the
-faults. Raises ``LogError`` where the log cannot be read or written.
+Input: an event log, paths of manifests, and a :class:`SubmitMode` (declare, delete or sync). Output: :class:`Recorded`,
+with the number of appended events and the faults of the manifests. If there are faults, the log gets only events that
+record the refused objects, and no change.
+
+Raises ``LogError`` if the log cannot be read or written, and ``Refused`` for a bad configuration file.
 """
 
 from collections.abc import Sequence

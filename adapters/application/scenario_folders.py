@@ -1,7 +1,9 @@
-"""Reads scenario folders as :class:`scenarios.case.Scenario` values, and writes their expected rulesets.
+"""Reads scenario folders, and writes their expected rulesets; used by ``nodewall scenario`` and ``nodewall demo``.
 
-Input: folders with a ``scenario.yaml``, manifests and the folder ``expected``. Raises ``Refused`` with every fault of
-the files.
+A scenario is a test case: manifests, a Node, packets, and the expected verdicts and rules. Input: folders with
+``scenario.yaml``, manifests and the folder ``expected``. Output: :class:`scenarios.case.Scenario` values.
+
+Raises ``Refused`` with all faults of the files.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

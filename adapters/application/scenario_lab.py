@@ -1,8 +1,11 @@
-"""Sends the packets of a scenario through real kernels, in scratch networks of network namespaces.
+"""Tests a scenario in a real kernel: sends its packets through a scratch network of network namespaces.
 
-Input: a :class:`Scenario` and its packets. Output: a :class:`DeliveryOutcome` per packet. A packet between two hosts of
-the scenario becomes a real connection where that is possible, which tests both directions. Every other packet is
-injected as it is. The outcome is None for a packet whose connection state cannot be set up.
+Input: a :class:`Scenario` (a test case) and its packets. Output: a :class:`DeliveryOutcome` (accept, drop or reject)
+per packet, or None for a packet that cannot be sent.
+
+A packet between two hosts of the scenario becomes a real connection where that is possible, which tests both
+directions. Every other packet is injected at the Node, unless it is a fragment or its connection state cannot be set
+up.
 """
 
 from collections.abc import Iterator, Sequence

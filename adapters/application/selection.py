@@ -1,10 +1,11 @@
-"""Loads the cluster state or the ruleset that a command works on: from manifests, a log, raw text or the kernel.
+"""Loads the cluster state, Node or ruleset that the options of a command name.
 
-Input: :class:`SelectionOptions`, the values of the command-line options. Output: a ``ClusterState`` and a Node's name,
-or a ``Ruleset``.
+Input: :class:`SelectionOptions`, the option values: manifests, an event log, text of iptables-save, or the running
+kernel. Output: a :class:`Selection`, whose properties load a ``ClusterState``, a Node's name or a ``Ruleset`` at the
+first use and cache it.
 
-Raises ``Refused`` for missing or contradictory options and for input that does not parse, ``LogError`` and
-``KernelError``.
+Raises ``Refused`` for missing or contradictory options and for input that does not parse. Raises ``LogError`` or
+``KernelError`` if the event log or the kernel cannot be read.
 """
 
 import os

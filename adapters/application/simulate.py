@@ -1,9 +1,11 @@
-"""Simulates packets against the rules that the user selected, and explains what the policies say about them.
+"""Simulates packets against the rules that the options select; used by ``nodewall simulate``.
 
-Input: a :class:`Selection` (compiled policies, rule text or the rules in the kernel), packets, and the hook, or all
-hooks on the packet's path. Output: an iterator of one :class:`Evaluation` per packet; `oracle_of` explains a packet
-by policies alone. Raises ``Refused`` for options that contradict each other. With all hooks it also refuses a packet
-with a connection state other than NEW, because states there follow from earlier packets.
+Input: a :class:`Selection` (compiled policies, rule text or the running kernel), packets, and one hook or all hooks on
+their path. Output: an iterator of one :class:`Evaluation` per packet: the verdict, and the rules that the packet
+passed. :func:`oracle_of` explains a packet by the policies alone, without compiled rules.
+
+Raises ``Refused`` for options that contradict each other. With ``--all-hooks``, it is also raised for a packet with a
+connection state other than NEW, because there the earlier packets determine the state.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,11 @@
-"""Computes what manifests would change on a Node, on a copy of the state of a log; the log stays unchanged.
+"""Computes the effect of manifests on one Node without recording or applying them; used by ``nodewall what-if``.
 
-Input: a :class:`Selection` with a log and manifests, the submit mode, and packets. Output: the events that would be
-recorded, the operations, and the verdict changes. Raises `Refused` for manifests with faults, `UnknownNode` and
-`LogError`.
+Input: a :class:`Selection` (event log, manifests and Node), a ``SubmitMode`` (declare, delete or sync), and packets.
+Output: :class:`WhatIf`, with the events that would be recorded, the operations and the verdict changes. The event log
+stays unchanged.
+
+Raises ``Refused`` for manifests with faults, and ``UnknownNode`` if the cluster would lack the Node. Raises
+``LogError`` if the log cannot be read, and ``NoProof`` if the budget of time or memory is exceeded.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,9 @@
-"""Command line of nodewall: ``nodewall COMMAND``.
+"""Command line of nodewall: runs ``nodewall COMMAND`` and returns its exit code.
 
-Input: arguments. Output: an exit code, and one ``error:`` line on stderr per fault. Exit codes: 0 success, 1 a
-difference or a refusal by the kernel, 2 any other error, 3 refused as unsafe, 130 interrupted. The module of a command
-is imported only when the command is called, so that start-up stays fast.
+Input: the arguments. Output: the command's own output, and one ``error:`` line on stderr per fault. Exit codes: 0
+success, 1 a difference or an error of the kernel, 2 any other error, 3 a plan that is not proved safe, 130 interrupted.
+
+The module of a command is imported only when the command runs, so that start-up is fast.
 """
 
 import importlib

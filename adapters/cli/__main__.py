@@ -1,4 +1,4 @@
-"""Entry point of ``python -m adapters.cli``: exits with the code of :func:`adapters.cli.main`."""
+"""Entry point of ``python -m adapters.cli``: runs the command line and exits with its exit code."""
 
 import sys
 

@@ -1,8 +1,10 @@
-"""Shared command-line options, and the dataclasses that hold their values.
+"""Command-line options that several commands share, and the dataclasses that hold their values.
 
-Each decorator adds a group of click options to a command, and passes their values as one dataclass. Input: words of the
-command line. Output: for example ``SelectionOptions``, ``EventFilter`` or ``LimitOptions``. Raises click's
-``UsageError`` and ``BadParameter``, and ``Refused`` for a bad time.
+Each decorator, such as ``cluster_options``, adds a group of click options to a command, and passes their values as one
+dataclass. Input: the arguments of a command. Output: for example :class:`SelectionOptions` (cluster, Node and kernel)
+or :class:`LimitOptions` (time and memory).
+
+Raises click's ``UsageError`` and ``BadParameter``, and ``Refused`` for a time that is not in RFC 3339 format.
 """
 
 from collections.abc import Callable

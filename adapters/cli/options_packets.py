@@ -1,7 +1,9 @@
-"""Reads the packets that a user gives, as SPEC words (``--packet``) or as a capture file (``--pcap``).
+"""Reads the packets that a user gives as text or as a capture file, for simulate, replay and other commands.
 
-Output: an iterator of :class:`Packet`; with ``--split``, also one capture file for each verdict. Raises ``Refused`` for
-a missing or contradictory choice, a bad SPEC, or a capture that cannot be read or written.
+Input: the values of ``--packet`` (SPEC words, such as ``src=10.0.0.1 proto=tcp dport=22``) or of ``--pcap``. Output: an
+iterator of :class:`Packet`; with ``--split``, also one capture file for each verdict.
+
+Raises ``Refused`` if both or neither are given, for a bad SPEC, or for a capture that cannot be read or written.
 """
 
 from collections.abc import Iterator

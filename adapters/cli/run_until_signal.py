@@ -1,6 +1,7 @@
-"""Runs a coroutine until it ends, or until SIGTERM or SIGINT cancels it.
+"""Runs a coroutine until its end, SIGTERM or SIGINT; used by the commands controller, webhook and record.
 
-Raises the first ``NodewallError`` of an exception group from the coroutine. Source: Python's ``asyncio.TaskGroup``.
+Input: a coroutine. Output: none; a signal ends the run without an error. Raises the first ``NodewallError`` of the
+exception group that ``asyncio.TaskGroup`` raises.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
-"""Verifies the hash chain of an event log during a read; base class of all logs.
+"""Verifies the hash chain of an event log during a read, and has the base class of all event logs.
 
-Input: stored rows in the order of their sequences. Output: verified :class:`StoredEvent` rows, events and event bodies.
+In the chain, each event holds the hash of the event before it. Input: stored rows in the order of their sequence
+numbers. Output: verified :class:`StoredEvent` rows, events and event bodies.
 
-Raises ``LogCorrupt`` at the first row that is missing, out of order, or differs from what was appended. Raises
-``LogUnusable`` for an event version that only a newer nodewall knows, and ``EventsCompacted`` for a start before the
-oldest event.
+Raises ``LogCorrupt`` at the first row that was changed, is missing or is out of order. Raises ``LogUnusable`` for an
+event version of a newer nodewall, and ``EventsCompacted`` for a start before the oldest event.
 """
 
 from collections.abc import Callable, Iterable, Iterator

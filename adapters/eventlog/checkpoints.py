@@ -1,4 +1,4 @@
-"""Checkpoints: signed statements that a log has an event with a given hash at a given sequence.
+"""Checkpoints: signed statements that a log has an event with a given hash at a given sequence number.
 
 Reads and appends :class:`Checkpoint` values in a file of JSON Lines. Keep that file where the writers of the log have
 no write access: then a rewritten or truncated log no longer matches it. :mod:`adapters.eventlog.signing` makes and

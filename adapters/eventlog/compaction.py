@@ -1,12 +1,11 @@
-"""Compacts an event log: replaces its oldest events with the cluster state that they lead to.
+"""Compacts an event log: replaces its oldest events with the cluster state that they lead to; also checks signatures.
 
-Input: a log and a sequence. Output: a :class:`Compaction`, or for the check of signatures a :class:`SignatureCheck`.
-All events are verified first, and the state is folded from events, not from snapshots. The hash chain of the later
-events stays as it is. A ``log.compacted`` event at the end of the log holds the digest of the new base; a private key
-can sign that event.
+Input: a log, the last sequence number to compact, and optionally a private key. Output: a :class:`Compaction` with the
+number of deleted events. All events are verified first, and the hash chain of the later events stays unchanged. A
+``log.compacted`` event at the end of the log holds the digest of the replacing state; the key signs that event.
 
-Raises ``LogError`` (``LogCorrupt`` for a signature or a hash that does not fit) and ``Refused`` for a bad checkpoint
-file.
+:func:`judged` compares a log with its signed checkpoints and returns a :class:`SignatureCheck`. Raises ``LogError`` for
+a log or signature that cannot be verified, and ``Refused`` for a bad checkpoint file.
 """
 
 from collections import deque

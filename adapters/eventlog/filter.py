@@ -1,7 +1,9 @@
-"""Filters events by type, object, time and outcome.
+"""Filters events by type, object, time and outcome, for ``nodewall log show``.
 
-Input: the filter options of a command. Output: an :class:`EventFilter`, whose ``takes`` accepts or rejects one event.
-Globs follow Python's ``fnmatch``, with case. Raises ``Refused`` for a time that is not RFC 3339 with a zone.
+Input: the filter options of the command; types and objects are globs, as in Python's ``fnmatch``, case-sensitive.
+Output: an :class:`EventFilter`, whose method ``takes`` accepts or rejects one event.
+
+Raises ``Refused`` for a time that is not an RFC 3339 time with zone.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,10 @@
-"""In-memory handoff from the recorder, which appends cluster changes to the log, to the agent in the same process.
+"""In-memory handoff from the recorder (appends cluster changes to the event log) to the agent in the same process.
 
-The recorder stores the cluster state that it computed from the log, and the bodies of the events that it appends, in a
-:class:`Handoff`. :class:`adapters.eventlog.sources.LogSource` takes each of them once, so the agent neither computes
-the state nor parses the events again. All values are immutable, so that threads can share them. No function raises.
+Input: the cluster state that the recorder computed from the log, and the events that it appends. Output: the same state
+and event bodies, for :class:`adapters.eventlog.sources.LogSource`, which takes each of them once. So the agent need not
+compute the state or parse the events a second time.
+
+All values are immutable, so threads can share them. The agent reads from the log what is not stored here.
 """
 
 from collections.abc import Iterable

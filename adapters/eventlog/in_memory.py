@@ -1,7 +1,9 @@
-"""Event log in memory: the fake of :class:`engine.reconcile.log_interfaces.EventLog` for tests.
+"""Event log in memory, for tests; it implements :class:`engine.reconcile.log_interfaces.EventLog`.
 
 It verifies, compacts and refuses as :mod:`adapters.eventlog.sqlite` does, and loses its events when the process ends.
-It cannot be watched: ``watch`` raises ``OSError``. Other errors: ``LogError`` and its subclasses.
+Input: event bodies to append. Output: verified events and rows.
+
+Raises ``LogError`` and its subclasses. The method ``watch`` raises ``OSError``, because no file can be watched.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,10 +1,11 @@
-"""Exports, imports and branches event logs; exports are JSON Lines.
+"""Exports, imports and branches event logs; an export is a text of JSON Lines.
 
-Input of an import: lines of an earlier export, as bytes. Output of an export: one canonical JSON line an event, with
-its hashes, so that an import stores the same bytes. The first line of a compacted log's export holds its base: a
-sequence, a hash, a time and the state. The import checks every hash.
+Output of an export: one line per event with its hash, so that an import stores the same bytes. If the log was
+compacted, the first line holds the cluster state that replaces the deleted events. Input of an import: the lines of an
+export; every hash is verified. A branch is a copy of a log up to a sequence number.
 
-Raises ``Refused`` for a bad line or a history that has forked, and ``LogError`` where a log cannot be read or written.
+Raises ``Refused`` for a bad line, or for events that differ from those in the log. Raises ``LogError`` if a log cannot
+be read or written.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,12 @@
-"""Reads only those events of a log that can influence given packets, so that blame in a long log is fast.
+"""Reads only those events of a log that can influence given packets, so that ``nodewall blame`` is fast.
 
-Input: a log and the :class:`PacketScope` values of the packets. Output: :class:`RelevantEvents`. Most events are
-skipped after a text search in their stored body, without parsing. The search depends on the canonical JSON of logs:
-sorted keys, normal spelling of Pod addresses, defaults written out. A skipped event's hash chain is verified, its body
-is not. Raises ``LogError``.
+Input: a log, and :class:`PacketScope` values (direction, addresses and ports of the packets). Output:
+:class:`RelevantEvents`, with the cluster state at the beginning of the log and the relevant events. Most other events
+are skipped after a text search in their stored JSON, without parsing. This works because the log stores JSON in one
+canonical form.
+
+For skipped events, only the place in the hash chain is verified. Raises ``LogError`` if the log cannot be read or
+verified.
 """
 
 import re

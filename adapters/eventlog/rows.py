@@ -1,7 +1,9 @@
-"""Builds the rows to append to a log from new event bodies: encodes, hashes and chains them.
+"""Builds the rows of an event log from new event bodies, and chains the rows by hashes.
 
-Input: event bodies, and the sequence and hash of the newest event. Output: pairs of :class:`StoredEvent` and
-:class:`Event`, each with the hash of its predecessor. Raises ``EventTooLarge`` for a body above 1 MiB.
+Input: event bodies, and the sequence number and hash of the newest event in the log. Output: pairs of a
+:class:`StoredEvent` (the row) and an :class:`Event`, each with the hash of the event before it.
+
+Raises ``EventTooLarge`` for a body of more than 1 MiB.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """Ed25519 signatures on checkpoints and compactions of an event log.
 
 The hash chain alone does not reveal a log that was rewritten or truncated with all hashes computed again; a signature
-does. Input: key files in PEM as openssl writes them, PKCS#8 for private and SubjectPublicKeyInfo for public keys
-(RFC 8410). Output: a :class:`Signer` or a :class:`PublicKey`.
+does. Input: key files in PEM as openssl writes them, PKCS#8 for private and SubjectPublicKeyInfo for public keys (RFC
+8410). Output: a :class:`Signer` or a :class:`PublicKey`.
 
 Raises ``Refused`` for a file that cannot be used as a key. Needs the optional dependency ``cryptography``.
 """

@@ -1,7 +1,8 @@
-"""Stores of snapshots: a folder beside the log file, and a dictionary in memory.
+"""Stores the snapshots of an event log, either in a folder beside the log file or in memory.
 
-Input and output: the bytes of a snapshot, by the sequence of its event. Snapshots only save time, so no method raises:
-``load`` returns None for a snapshot that cannot be read, and ``save`` only logs a failure.
+Input and output: the bytes of a snapshot (the cluster state after an event), by the sequence number of the event. No
+method raises, because snapshots only save time: ``load`` returns None for one that cannot be read, ``save`` only logs a
+failure.
 """
 
 import os

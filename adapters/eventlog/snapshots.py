@@ -1,11 +1,11 @@
-"""Snapshots of the cluster state at certain events of a log, so that a read applies only the events after the last one.
+"""Snapshots of the cluster state beside an event log, so that a read applies only the events after the last snapshot.
 
-Input: a log, and optionally the sequence number to read up to. Output: the ``ClusterState`` there and the ``EventMark``
-of its last event. A snapshot is written every `INTERVAL` events; it holds the shortest list of event bodies that leads
-to the state, compressed by zlib, with the hash of its event. A snapshot that is damaged or does not fit the log is
-ignored; a later read that computes that state again replaces it.
+Input: a log, and optionally the last sequence number to read. Output: the ``ClusterState`` at that event, and an
+``EventMark`` (sequence number and hash of the event). A snapshot is written every `INTERVAL` events; it holds the
+shortest list of event bodies that leads to the state, compressed by zlib. A snapshot that is damaged or does not fit
+the log is ignored; a later read that computes that state again replaces it.
 
-Raises ``LogError`` where the log cannot be read or verified.
+Raises ``LogError`` if the log cannot be read or verified.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
-"""Event sources of the agent: a growing event log, or manifests that are read once.
+"""Event sources of the agent: an event log that grows, or manifests that are read once.
 
-Output: a complete ``ClusterState`` at the start, then :class:`SourceUpdate` values, each an event body with the time of
-its record. Raises ``LogError`` where the log cannot be read or verified.
+Input: an event log, or the ``ClusterState`` from manifests. Output: a complete ``ClusterState`` at the start, then
+:class:`SourceUpdate` values, each an event body with the time when it was recorded. Raises ``LogError`` if the log
+cannot be read or verified.
 """
 
 import time

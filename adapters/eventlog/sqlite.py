@@ -1,11 +1,12 @@
 """SQLite event log: an append-only table of events that are chained by their hashes.
 
-Implements :class:`engine.reconcile.log_interfaces.EventLog`. The hash covers the stored text of every column, so a
+Implements :class:`engine.reconcile.log_interfaces.EventLog`. The hash covers the stored text of every column, so that a
 changed byte is detected. SQLite's own counter (``sqlite_sequence``) reveals rows that were lost at the end. After a
-compaction the table ``summary`` holds the base of the log; the digest of the base is part of the ``log.compacted``
-event.
+compaction, the table ``summary`` holds the cluster state that replaces the deleted events.
 
-Raises ``LogCorrupt``, ``LogConflict``, ``LogBusy``, ``LogUnusable``, ``IdTaken`` and ``EventsCompacted``.
+Raises ``LogCorrupt`` for a broken hash chain, ``LogConflict`` if the log grew since it was read, and ``LogBusy`` if
+another writer holds it. Raises ``IdTaken`` for a repeated event id, ``EventsCompacted`` for events that were deleted,
+and ``LogUnusable`` for any other fault of the file.
 """
 
 import sqlite3

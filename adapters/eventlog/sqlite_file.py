@@ -1,9 +1,10 @@
-"""SQLite file of an event log: its schema, connections, format upgrades and errors.
+"""SQLite file of an event log: its schema, connections, format upgrades and errors; used by the SQLite event log.
 
-Input: a path. Output: connections to read or to write. Translates SQLite's error codes: ``LogBusy`` names the process
-that holds the write lock, ``LogCorrupt`` a sequence, ``LogUnusable`` any other reason.
+Input: a path. Output: connections to read or to write, on which :mod:`adapters.eventlog.sqlite` runs its queries.
 
-Sources: https://sqlite.org/wal.html , https://sqlite.org/fileformat2.html and proc_locks(5).
+Converts SQLite's errors: ``LogBusy`` names the process that holds the write lock, ``LogCorrupt`` names an event,
+``LogUnusable`` any other reason. Sources: https://sqlite.org/wal.html, https://sqlite.org/fileformat2.html,
+proc_locks(5).
 """
 
 import os

@@ -1,7 +1,9 @@
-"""Connects a Node's agent to its cluster: records API objects in the log and reports what the agent does.
+"""Connects a Node's agent to its cluster: records cluster objects in the agent's log, and reports the agent's results.
 
-Input: the agent's log and listeners. Output: recorded events, NodeFirewall reports and Kubernetes Events. Errors of the
-API server are logged and retried; `LogError` is raised if an existing log cannot be read.
+Input: the agent's event log and its listeners (callbacks for what the agent does). Output: recorded events, a
+NodeFirewall report, and Kubernetes Events about the Node. All of this runs in a background thread.
+
+Errors of the API server are logged and retried. Raises ``LogError`` if an existing log cannot be read.
 """
 
 import threading

@@ -1,6 +1,7 @@
-"""State of the cluster as the status controller sees it: declared objects, Nodes, and the reports of their agents.
+"""In-memory view of a cluster for the status controller: policies, tiers, groups, Nodes and the reports of agents.
 
-Input: objects from watches. Output: a `ClusterState` and the latest report of each Node.
+Input: objects from lists and watches. Output: a ``ClusterState``, the latest report of each Node, and the names of
+policies whose status may have changed.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""NodeFirewall custom resource: the object in which a Node's agent reports its status.
+"""NodeFirewall custom resource: the report of an agent on the rules of its Node, named after the Node.
 
-It is cluster-scoped and has the Node's name. Input: a `NodeReport`. Output: the pydantic models and JSON documents of
-the resource.
+Input: a :class:`NodeReport` (rules and policies of a Node) to write, or a JSON document from the API server. Output: a
+JSON document, or the status of each policy in the report.
 """
 
 from collections.abc import Mapping

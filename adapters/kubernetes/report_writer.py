@@ -1,7 +1,9 @@
-"""Writes a Node's status reports (NodeFirewall objects) to the API server.
+"""Writes the reports of a Node (NodeFirewall objects) to the API server, at a limited rate.
 
-Input: NodeFirewall documents. It writes a change of status at once and a change of packet counters seldom. It logs
-errors of the API server and retries with backoff.
+Input: the latest :class:`NodeReport`. Output: a changed status is written at once (at most one write per second). A
+report in which only counts changed is written after 30 s, an unchanged report every 10 minutes.
+
+Errors of the API server are logged and retried with growing waits.
 """
 
 import asyncio

@@ -1,6 +1,11 @@
-"""Status controller: computes the status of each policy from the reports of all Nodes, and reports refusals as Events.
+"""Status controller: combines the reports of all Nodes into the status of each policy, and writes it to the API server.
 
-Enforcement does not depend on the controller: without it, Nodes enforce policies, but their status is not updated.
+Input: policies, tiers, groups, Nodes and NodeFirewall reports from the API server. Output: the status of
+ClusterNetworkPolicy objects, and a Kubernetes Event for each refused object. It also deletes the reports of Nodes that
+no longer exist.
+
+Enforcement does not depend on the controller. While it does not run, only the status is not updated. Errors of the API
+server are logged and retried.
 """
 
 import asyncio

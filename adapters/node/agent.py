@@ -1,8 +1,10 @@
-"""Agent of a node: applies the desired rules after each change of the cluster state, and repairs drift.
+"""Agent of a Node: applies the desired rules after each change of the cluster state, and repairs drift.
 
-One thread runs one loop. It sleeps until the kernel reports a change, a scheduled time comes, or a signal arrives. The
-rules in the kernel stay until the first plan is proved, after errors, and after the agent ends. Time and waiting come
-from :mod:`adapters.node.wakeups`, so that tests run the loop without waiting.
+Input: a ``ClusterState``, then events of an :class:`EventSource` (event log or manifests). Output: rules in the kernel.
+One thread runs one loop. It sleeps until the kernel reports a change, a scheduled time comes, or a signal arrives.
+
+The existing rules stay in the kernel until the first plan is proved safe, after errors, and after the agent ends.
+:mod:`adapters.node.wakeups` provides clock and waiting, so that tests need not wait.
 """
 
 import math

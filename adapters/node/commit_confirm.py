@@ -1,11 +1,12 @@
-"""Timed apply: rolls back automatically unless it is confirmed in time.
+"""Timed apply: rolls back automatically unless the operator confirms the apply in time.
 
-Input: a timeout in seconds and a network namespace. A separate watchdog process
-(:mod:`adapters.application.commit_confirm_watchdog`) performs the rollback, so that it also happens after this process
-dies. A pending apply is a file in the folder of :mod:`adapters.node.node_lock`. The first process that takes the file
-away decides: ``confirm`` removes it, ``rollback`` renames it, and the watchdog removes it after the timeout.
+Input: a timeout in seconds and a network namespace. A separate process
+(:mod:`adapters.application.commit_confirm_watchdog`) performs the rollback, so that it also happens if nodewall dies.
+While an apply awaits confirmation, a file exists beside the lock file of the Node. The first process that takes the
+file away decides: ``confirm`` removes it, ``rollback`` renames it, and the watchdog removes it after the timeout.
 
-Raises ``Refused`` where an apply is, or is not, pending, and ``KernelRefused`` where the watchdog fails.
+Raises ``Refused`` for a second timed apply while one is pending, and for ``confirm`` or ``rollback`` while none is.
+Raises ``KernelRefused`` if the watchdog or its rollback fails.
 """
 
 import os

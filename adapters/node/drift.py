@@ -1,8 +1,9 @@
-"""Enforces the desired rules in one kernel, and repairs drift that other programs cause.
+"""Enforces the desired rules in one kernel for the agent, and repairs drift that other programs cause.
 
-Input: a ``DesiredRuleset``. Output: applied rules, and events in the ``Journal``. Repairs pause for up to five seconds
-when another program keeps undoing them: 30 repairs within 10 seconds start a pause. Raises ``NodewallError`` where an
-apply or a repair fails; the previous rules then stay in the kernel.
+Input: a ``DesiredRuleset``. Output: applied rules, and outcomes, which the :class:`Journal` records in the event log.
+If another program keeps undoing the repairs (30 repairs within 10 seconds), repairs pause for up to 5 seconds.
+
+Raises ``NodewallError`` if an apply or a repair fails.
 """
 
 from collections.abc import Callable

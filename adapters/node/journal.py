@@ -1,8 +1,11 @@
-"""Records the applies of a Node in the event log: each proposal before the apply, the outcome afterwards.
+"""Records in the event log what happens on a Node: a proposed apply before it starts, its outcome afterwards.
 
-Input: proposals, reconciler results and errors. Output: ``ApplyProposed``, ``RulesetApplied`` and ``ApplyFailed``
-events. An outcome that the log already holds is not recorded again. Raises ``LogError`` where the log is required and
-cannot be written.
+Input: proposals, results of the reconciler, and errors. Output: ``ApplyProposed``, ``RulesetApplied`` and
+``ApplyFailed`` events. An outcome that the log already holds is not recorded again. The agent and ``nodewall apply``
+use the journal.
+
+Raises ``LogError`` if the log cannot be written. For the agent, such an error is only logged, because enforcement must
+go on.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """Kill switch: a file on the Node that makes the agent remove all nodewall rules, whatever the cluster declares.
 
-``touch /run/nodewall/off`` needs neither nodewall nor the API server, which the rules may have made unreachable. The
-file is gone after a reboot. Input: a network namespace. Output: whether its switch is on.
+An operator creates it with ``touch /run/nodewall/off``, which works without nodewall commands and without the cluster.
+After a reboot, the file no longer exists. Input: a network namespace (each has its own file), and a function that
+removes the rules. Output: whether the file exists.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""Listeners for agent events: outcomes, turns of the loop, applied rules and durations of stages.
+"""Listeners of the agent: lists of callbacks for recorded outcomes, turns of the loop, applied rules and durations.
 
-Input: callables, registered by appending them to a list. Output: one call of each per event, in the order of their
-registration. An error of a listener passes to the caller.
+Metrics, health and status reports register here, so that the agent does not depend on them. Input: callables, appended
+to the list of their kind. Output: when the agent reports something, a call of each callable of that kind, in order. An
+error of a callable passes to the agent.
 """
 
 from collections.abc import Callable, Sequence

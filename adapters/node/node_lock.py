@@ -1,9 +1,10 @@
 """Lock that lets only one nodewall process at a time change the rules of a network namespace.
 
-Input: the name of a network namespace. Output: a :class:`NetnsHold`. The lock is flock(2) on a file of the namespace.
-Started tools inherit it, so a tool that outlives a killed nodewall finishes before the next one begins.
+Input: the name of a network namespace. Output: a :class:`NetnsHold`, which holds the lock. The lock is flock(2) on a
+file of the namespace. Started tools inherit it, so a tool that outlives a killed nodewall finishes before the next one
+begins.
 
-Raises ``Refused`` where another process holds the lock, and ``ToolMissing`` for a namespace that does not exist.
+Raises ``Refused`` if another process holds the lock, and ``ToolMissing`` for a namespace that does not exist.
 """
 
 import fcntl

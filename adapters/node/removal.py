@@ -1,7 +1,10 @@
-"""Removes all rules and sets of nodewall from a Node, for one backend or for both.
+"""Removes all rules and sets of nodewall from a Node; used by ``nodewall remove`` and the agent.
 
-Input: a backend. Output: a :class:`RemovalResult` with the number of operations and the sets that had to stay. A set
-stays while foreign rules use it. Raises ``KernelError`` where a tool is missing or fails.
+Input: a backend of iptables (nft or legacy); rules in the other backend are removed too. Output: a
+:class:`RemovalResult` with the number of operations. It also names the sets that stay because rules of other programs
+use them.
+
+Raises ``KernelError`` if a tool is missing or fails.
 """
 
 from dataclasses import dataclass

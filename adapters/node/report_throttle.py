@@ -1,10 +1,11 @@
-"""Limits how often an agent reports its Node's status.
+"""Limits how often an agent reports the status of its Node.
 
-Input: the :class:`Derivation` after each turn of the agent's loop. Output: a :class:`NodeReport`, or None for a Node
-that the cluster does not have. A change is reported after 0.05 seconds of rest, or 1 second after the first change.
+Input: the :class:`Derivation` (cluster state and desired rules) after each turn of the agent's loop. Output: a
+:class:`NodeReport`, or None for a Node that the cluster does not have. A change is reported after 0.05 seconds without
+a further change, at the latest after 1 second.
 
-A policy whose version is applied stays reported as realized while only new addresses are not applied yet. After 5
-seconds, the delay is reported.
+If only new addresses of a policy are not applied yet, the policy stays reported as realized for up to 5 seconds. So
+short delays do not change its status.
 """
 
 from collections.abc import Callable

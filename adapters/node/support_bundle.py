@@ -1,10 +1,10 @@
 """Support bundle: one archive with the desired rules, the kernel's rules and the newest events of a Node.
 
-Input: an event log, a :class:`Runner` and the port of the agent. Output: a ``.tar.gz`` file with mode 0600. Nothing on
-the Node is changed. A part that cannot be collected is listed in ``missing.txt`` instead.
+Input: an event log, a :class:`Runner` (runs programs), and optionally the TCP port of the agent. Output: a ``.tar.gz``
+file with mode 0600. The archive has no keys and no passwords, but it has policies, labels and addresses. Nothing on the
+Node is changed. A part that cannot be collected is listed in ``missing.txt``.
 
-The archive contains no keys and no passwords, but it does contain policies, labels and addresses. Raises ``OSError``
-where the archive cannot be written.
+Raises ``OSError`` if the archive cannot be written.
 """
 
 import io

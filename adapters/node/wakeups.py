@@ -1,7 +1,7 @@
-"""Clock of the agent, and its wait for the next reason to act: a signal, changed rules, new events, or a set time.
+"""Clock of the agent, and its waits for work: until a signal, changed rules, a written log, or a timeout.
 
-Input: file descriptors that the kernel makes readable. Output: the reasons of each wakeup. Sources: signal(7),
-inotify(7), netlink(7), select(2).
+Input: file descriptors that become readable when the rules or the log changed, and the seconds to wait. Output: the
+reasons that ended the wait, as :class:`Wake` values. Sources: signal(7), inotify(7), netlink(7), select(2).
 """
 
 import os

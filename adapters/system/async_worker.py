@@ -1,7 +1,8 @@
-"""Runs coroutines in a thread beside the main thread, as a context manager.
+"""Background thread that runs the agent's asyncio work, such as recording and reporting, beside its main loop.
 
-Input: coroutine functions, such as watches of the API server. A coroutine that raises `NodewallError` is logged and
-started again; any other error ends the worker, which `AsyncWorker.alive` shows.
+Input: coroutine functions, and callables to run in that thread. The thread runs inside the ``with`` block of an
+:class:`AsyncWorker`. A coroutine that raises ``NodewallError`` is logged and started again after 5 seconds. Any other
+error ends the thread, which :attr:`AsyncWorker.alive` shows.
 """
 
 import asyncio

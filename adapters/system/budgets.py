@@ -1,6 +1,7 @@
-"""Makes time and memory limits for computations on all packets.
+"""Time and memory budgets for proofs and other analyses of all packets.
 
-Input: limits in seconds and MiB. Output: `simulator.symbolic.Budget` values by the system's monotonic clock.
+Input: limits in seconds and MiB, as the user gives them. Output: a :class:`simulator.symbolic.Budget`, whose time
+counts on the system's monotonic clock. A budget that is sent to another process keeps its remaining time.
 """
 
 from dataclasses import dataclass

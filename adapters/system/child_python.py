@@ -1,8 +1,10 @@
-"""Starts Python child processes that import nothing from the current folder or from the environment.
+"""Starts Python child processes that import no modules from the current folder or from ``PYTHONPATH``.
 
-Input: a module and its arguments. Output: the argument list, environment and folder for :mod:`subprocess`. A child runs
-with ``-I`` and gets the absolute path of the running package, so a checkout that is not installed works too. Source:
-"Command line and environment" in the Python manual, options -I and -P.
+So nodewall, which often runs as root, cannot load code of other users. Input: a module and its arguments. Output: the
+argument list, environment and folder for :mod:`subprocess`, or a pool of processes. A child gets the path of the
+running package, so that it also works from a checkout that is not installed.
+
+Source: "Command line and environment" in the Python manual, options -I and -P.
 """
 
 import os

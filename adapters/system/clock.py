@@ -1,4 +1,7 @@
-"""System clock and UUIDv7 generator, and fixed ones for tests and examples."""
+"""Clocks and generators of event ids (UUIDv7): those of the system, and predictable ones for tests and examples.
+
+Output: the time in UTC, or an id as text. Source: RFC 9562, section 5.7.
+"""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,9 @@
-"""Executors for independent work: processes of this machine, or workers of a Dask scheduler.
+"""Executors that analyse many Nodes in parallel: processes of this machine, or workers of a Dask scheduler.
 
-Input: an address such as ``dask://HOST:PORT``, or nothing. Raises `Refused` if the scheduler cannot be reached or the
-extra ``fleet`` is not installed.
+Input: the value of ``--executor``, ``processes`` or ``dask://HOST:PORT``. Output: a
+:class:`concurrent.futures.Executor`.
+
+Raises ``Refused`` if the scheduler does not answer or the optional dependency ``fleet`` is not installed.
 """
 
 from collections.abc import Iterator

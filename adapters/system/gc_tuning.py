@@ -1,6 +1,7 @@
-"""Tunes the garbage collector of long-running processes and returns free memory to the system.
+"""Tunes Python's garbage collector for nodewall's long-lived objects, and returns free memory to the system.
 
-Sources: the Python module ``gc``, malloc_trim(3).
+Garbage collection took a third of the time of an apply with 100,000 addresses. At its start, the command line makes
+collections rare; the agent returns free memory from time to time. Sources: the Python module ``gc``, malloc_trim(3).
 """
 
 import gc

@@ -2,6 +2,8 @@
 
 Input: a path. Output: a :class:`FileWatch`, whose descriptor becomes readable when the file may have changed. Files in
 the same folder whose names begin with its name count too, because SQLite writes to ``NAME-wal`` beside the database.
+
+Raises ``OSError`` if the folder cannot be watched.
 """
 
 import os

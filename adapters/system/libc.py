@@ -1,6 +1,6 @@
-"""The C library, loaded with ctypes for system calls that Python's standard library lacks, such as those of inotify(7).
+"""C library, loaded with ctypes for functions that Python's standard library lacks, such as those of inotify(7).
 
-`LIBC` is the library; `last_error` returns the errno of the last failed call as an ``OSError``.
+`LIBC` is the library; :func:`last_error` returns the error of the last failed call as an ``OSError``.
 """
 
 import ctypes

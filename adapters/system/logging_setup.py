@@ -1,4 +1,7 @@
-"""Configures structlog for operators: stderr, one line per event, values escaped."""
+"""Configures the logger structlog for all commands: one JSON line per event on stderr.
+
+Input: how often ``-v`` was given. Output: a log level: warnings, also actions, or also every program that is run.
+"""
 
 import logging
 import sys

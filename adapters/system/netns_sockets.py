@@ -1,7 +1,10 @@
-"""Opens sockets inside network namespaces without leaving this process.
+"""Opens sockets inside network namespaces from this process, and makes connections between them for tests.
 
-A socket stays in the namespace where it was opened. A short-lived thread enters the namespace, opens the socket and
-ends; all I/O is ordinary and non-blocking. Sources: setns(2), ip-netns(8).
+A short-lived thread enters the namespace and opens the socket; the socket stays in that namespace when the thread ends.
+Input: the file of a namespace, or :class:`ConnectionAttempt` values. Output: non-blocking sockets, or a
+:class:`DeliveryOutcome` (accept, drop or reject) per attempt. The watches for rule changes use such sockets too.
+
+Raises ``OSError`` if a socket cannot be opened. Sources: setns(2), ip-netns(8).
 """
 
 import errno

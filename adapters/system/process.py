@@ -1,9 +1,11 @@
-"""Runs external programs such as iptables-restore and ipset; nodewall itself starts programs only through this module.
+"""Runs external programs such as iptables-restore and ipset; nodewall runs them only through this module.
 
 Input: the program with its arguments, and stdin text. Output: a :class:`FinishedProcess` with exit status and output.
-Raises `ToolMissing` if a program or namespace is missing, `KernelRefused` if a program does not start or does not end
-in time. No shell is used; current folder and environment are fixed, except ``XTABLES_LOCKFILE``. nsenter(1) enters a
-network namespace in about 1 ms, a third of ``ip netns exec``.
+No shell is used; current folder and environment are fixed, except ``PATH`` and ``XTABLES_LOCKFILE``. nsenter(1) enters
+a network namespace in about 1 ms, a third of the time of ``ip netns exec``.
+
+Raises ``ToolMissing`` if a program or namespace is missing, and ``KernelRefused`` if a program cannot start or does not
+end in time.
 """
 
 import os

@@ -1,6 +1,9 @@
-"""Runs a program as root of a new user namespace, with private network, mounts and xtables lock.
+"""Runs nodewall as root of a new user namespace, so that an ordinary user can try rules in a real kernel.
 
-It lets an ordinary user run the demo and scenarios against a real kernel. Source: user_namespaces(7).
+The demo and ``nodewall scenario --kernel`` use it. Input: a Python module and its arguments. Output: this process
+becomes that module, with its own network, mounts and xtables lock; for a process of root, nothing changes.
+
+Raises ``ToolMissing`` if a program is missing or user namespaces are not allowed. Source: user_namespaces(7).
 """
 
 import os

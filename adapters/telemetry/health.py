@@ -1,6 +1,7 @@
-"""Health of an agent, for the liveness and readiness probes of Kubernetes.
+"""Health and readiness of an agent, for the probes of Kubernetes.
 
-Input: the times at which the agent's loop completed a turn. Output: an empty text if healthy, else the reason.
+Input: a call after each turn of the agent's loop, a call after each apply, and whether the background work runs.
+Output: an empty string if the agent is healthy or ready, else the reason why it is not.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""HTTP server for ``/healthz``, ``/readyz`` and ``/metrics``.
+"""HTTP server of agents, controllers and webhooks for ``/healthz``, ``/readyz`` and ``/metrics``.
 
-Input: an address and functions that answer each path. It runs as a coroutine until it is cancelled.
+Input: an address, a TCP port, and a function per path. Output: text responses, with status 503 if a check fails. The
+server is a coroutine that runs until it is cancelled. Raises ``Refused`` if the address is not free.
 """
 
 import asyncio

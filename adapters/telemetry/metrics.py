@@ -1,7 +1,8 @@
-"""Prometheus metrics of a Node.
+"""Prometheus metrics of an agent and its Node, such as durations, outcomes and packet counters of rules.
 
-Input: listener calls of the agent. Output: text in the Prometheus exposition format. Values that are costly to compute
-are computed when they are scraped. Names follow https://prometheus.io/docs/practices/naming/.
+Input: calls of the agent's listeners. Output: text in the Prometheus exposition format. The size of the log, the packet
+counters and the lag of watches are computed only when Prometheus scrapes. Source of the naming rules:
+https://prometheus.io/docs/practices/naming/.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,8 +1,12 @@
-"""Finds the events of a log that last changed the verdicts of single packets, or of all packets of an expression.
+"""Blame: finds the events in a log that last changed the verdicts of packets; used by ``nodewall blame``.
 
-Input: the history of a node, and packets or a packet region. Output: events with the verdicts before and after them.
-Only events that can affect the packets are read; the complete state then confirms each answer. Raises ``LogError``,
-``UnknownNode`` for a node that never existed, ``WitnessMismatch`` where the partial and the complete state disagree.
+Input: the history of a Node (its event log up to an event), and packets or a :class:`PacketRegion` (all packets that
+match a filter at a hook). Output: a :class:`Blamed` per packet, with the event and the verdicts before and after it.
+For a region, a :class:`BlamedRegion` with the events that changed verdicts in it.
+
+The search reads only events that can affect the packets. For single packets, the complete cluster state then confirms
+each verdict. Raises ``WitnessMismatch`` if it gives another verdict, and ``UnknownNode`` for a Node that never existed.
+Raises ``LogError`` if the log cannot be read, and ``NoProof`` if the budget for a region is exceeded.
 """
 
 from collections.abc import Iterator, Sequence

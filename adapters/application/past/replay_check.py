@@ -1,7 +1,10 @@
-"""Compares each recorded outcome of a node with the rules that this nodewall compiles from the same history.
+"""Compares the recorded rules of a Node with those that this nodewall compiles; used by ``replay --check``.
 
-Input: the steps of a history, and a checker. Output: one comparison per outcome, in order. Raises the errors of reading
-the history.
+Input: a :class:`HistoryWalk` (event log and Node) and a :class:`ReplayChecker`, which compares one outcome. An outcome
+is an event for a proposed or applied ruleset, with its digest. Output: a :class:`Checked` for each outcome, with the
+recorded and the compiled digest, oldest first.
+
+Raises ``LogError`` if the log cannot be read or verified, and ``UnknownNode`` if no event or state has the Node.
 """
 
 from collections.abc import Callable, Iterator

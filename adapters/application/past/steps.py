@@ -1,7 +1,9 @@
-"""History of a node, event by event, with the changes of rules and verdicts by each event.
+"""Replays an event log for one Node: the desired rules, and the verdicts of packets, before and after each event.
 
-Input: a log, a node and a range of sequences. Output: steps, oldest first. Raises ``LogError`` where the log cannot be
-read or verified, ``UnknownNode`` for a node that no event names.
+Input: an event log, a Node and a range of sequence numbers. Output: one :class:`HistoryStep` per event, oldest first;
+on request with the verdicts of given packets before and after the event.
+
+Raises ``LogError`` if the log cannot be read or verified, and ``UnknownNode`` for a Node that no event or state has.
 """
 
 from collections.abc import Callable, Iterator, Sequence

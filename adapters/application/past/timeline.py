@@ -1,7 +1,11 @@
-"""Timeline of a node: the events that changed it, their effect on packets, and the verdict changes of given packets.
+"""Timeline of a Node: the events that changed its rules, and their effect on packets; used by ``nodewall history``.
 
-Input: the steps of a history, and packets. Output: entries, oldest first. An entry has no effect on packets where the
-budget was too small to compute it.
+Input: :class:`HistoryStep` values (an event, with the rules before and after it) and packets to follow. Output: a
+:class:`Timeline` with its entries, oldest first, and the verdict changes of each given packet. An entry is an event
+that changed the rules, reports an outcome of the Node, or refuses an object.
+
+The effect of an entry is the set of packets whose verdict changed, from a comparison of both rulesets. It is None if
+the comparison exceeds the budget of time or memory.
 """
 
 from collections import deque

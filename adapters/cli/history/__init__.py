@@ -1,1 +1,4 @@
-"""Renders the history of a Node: changes by event, timeline, and HTML page."""
+"""Renders the history of a Node for the commands replay and history.
+
+``moments`` renders the changes by each event, ``timeline`` the entries of a timeline, ``page`` a timeline as HTML.
+"""

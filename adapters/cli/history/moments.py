@@ -1,7 +1,10 @@
-"""Renders each event of a node's history as JSON and text, with the rules and verdicts that it changed.
+"""Renders the events of a Node's history as JSON and text, with the changes that each event made to rules and verdicts.
 
-Input: the steps of :mod:`adapters.application.past.steps`. Output: dictionaries with the keys of the command line
-reference, or lines of text.
+Input: :class:`HistoryStep` values (an event, with the rules before and after it), and a function that returns the
+verdicts of the followed packets under a ruleset. Output: a :class:`HistoryMoment` per event: its operations on the
+rules, and the verdicts of the packets before and after it.
+
+Packets of a capture with the same change of verdict are counted as one group. Used by the commands replay and what-if.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
-"""Renders a Node's timeline as one self-contained HTML page.
+"""Renders a Node's timeline as one self-contained HTML page, for ``nodewall history``.
 
-Input: a :class:`Timeline` and its entries. Output: HTML with its scripts and data inside; the page makes no network
-requests. The data is escaped so that it cannot end the script element.
+Input: a :class:`Timeline` (packets to follow and their verdict changes) and its entries (events with their effect).
+Output: HTML that contains its scripts and data, so the page makes no network requests. Characters of the data that
+could end the script element are escaped.
 """
 
 import json

@@ -1,6 +1,8 @@
-"""Renders a node's timeline as JSON and text: per event of the log, its outcome and the verdicts that it changed.
+"""Renders a Node's timeline as JSON and text, for ``nodewall history``: per event its outcome and the changed verdicts.
 
-Input: :class:`TimelineEntry` and :class:`TimelineVerdict` values. Output: dictionaries, or lines of text.
+Input: :class:`TimelineEntry` values (an event with its effect on rules and packets), and :class:`TimelineVerdict`
+values (the verdict of a packet from an event on). Output: dictionaries with the keys of the command line reference, or
+lines of text.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,9 @@
-"""Compares the expected verdict of each packet with those of the simulator and of real kernels.
+"""Compares the expected verdicts of a scenario's packets with those of the simulator and of real kernels.
 
-Input: :class:`PacketResult` values of a scenario, and the outcomes per backend. Output: a boolean, or a text table.
-An outcome of None was not tried and never disagrees.
+Input: :class:`PacketResult` values (expected and simulated verdict of a packet), and the :class:`DeliveryOutcome`
+values (accept, drop or reject) of each backend. Output: whether all agree, or a text table with one row per packet.
+
+None as an outcome means that the packet was not sent through that kernel; it counts as agreement.
 """
 
 from collections.abc import Mapping, Sequence

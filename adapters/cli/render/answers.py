@@ -1,7 +1,8 @@
-"""Writes the simulator's verdict on each packet, with its trace, as JSON, YAML or a text tree.
+"""Writes the simulator's answer for a packet to stdout, as JSON, YAML or a text tree.
 
-Input: an :class:`Evaluation`, and optionally the :class:`Explanation` of the same packet by the policies alone. Output:
-text on stdout, with the keys of the command line reference.
+Input: an :class:`Evaluation` (the verdict of the rules on a packet), and optionally an :class:`Explanation` (the
+verdict of the policies on the same packet). Output: the verdict, the rules that the packet passed, and whether rules
+and policies agree.
 """
 
 import json

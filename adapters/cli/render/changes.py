@@ -1,7 +1,8 @@
-"""Renders verdict changes between two rulesets, as JSON values and as text.
+"""Renders the verdict changes between two rulesets, as JSON values and as text.
 
-Input: :class:`VerdictChange` values, grouped by family and hook. Output: dictionaries with the keys of the command line
-reference, or lines of text. JSON holds packet counts as strings, because they can exceed 64 bits.
+Input: :class:`VerdictChange` values: packets at one hook that get a new verdict, with an example and their number.
+Output: dictionaries with the keys of the command line reference, or lines of text by address family and hook. In JSON,
+numbers of packets are strings, because they can exceed 64 bits.
 """
 
 from collections.abc import Sequence

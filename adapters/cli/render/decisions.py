@@ -1,6 +1,7 @@
-"""Converts the simulator's evaluations to JSON values: verdicts, deciding rules, traces and rewritten packets.
+"""Converts the simulator's results to JSON values: deciding rules, traces and rewritten packets.
 
-Input: :class:`Evaluation` and :class:`Decision`. Output: dictionaries with the keys of the command line reference.
+Input: an :class:`Evaluation` (the result for a packet) or a :class:`Decision` (the rule that decided). Output:
+dictionaries with the keys of the command line reference.
 """
 
 from simulator.netfilter import Decision, Evaluation, TraceStep

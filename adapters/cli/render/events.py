@@ -1,7 +1,7 @@
-"""Renders single events: their identifying fields, and the changes that they make to their object.
+"""Renders an event of a log as JSON and text: its sequence number, time, type and object, and what it changed.
 
-Input: an :class:`Event` and its :class:`ObjectDiff`, or None. Output: JSON values or lines of text; text shows at most
-about twelve changed fields.
+Input: an :class:`Event`, and an :class:`ObjectDiff` (the changed fields of its Kubernetes object) or None. Output: JSON
+values with all changed fields, or lines of text, shortened after 12 fields.
 """
 
 from adapters.cli.render.object_diffs import object_diff_as_json, object_diff_as_lines

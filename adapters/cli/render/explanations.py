@@ -1,7 +1,7 @@
-"""Converts the explanation of a packet by the policies to JSON values.
+"""Converts explanations of the policy oracle, which evaluates policies without compiled rules, to JSON values.
 
-Input: an :class:`Explanation`. Output: a dictionary with the verdict, the deciding rule, and every rule that was
-considered with the reason why it matches or not.
+Input: an :class:`Explanation`, the verdict of the policies on a packet. Output: a dictionary with the verdict, the
+deciding rule, and all rules that were considered, with the reasons why they match or not.
 """
 
 from simulator.oracle import Explanation, RuleConsideration

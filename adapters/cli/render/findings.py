@@ -1,7 +1,7 @@
-"""Renders linter findings as JSON values, as sentences, and as rule text of iptables-save.
+"""Renders findings of ``nodewall lint`` as JSON values, as sentences, and as rule text in iptables-save syntax.
 
-Input: a :class:`LintFinding` of :mod:`simulator.analysis.lint`. Output: a dictionary or a string; control characters
-are replaced.
+Input: a :class:`LintFinding` (a rule that never matches or makes no difference, with the rules that cause it). Output:
+a dictionary or a string; control characters are replaced, so that they cannot affect the terminal.
 """
 
 from dataclasses import replace

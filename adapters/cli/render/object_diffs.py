@@ -1,7 +1,7 @@
 """Renders the changed fields of a Kubernetes object between two events, as JSON values and as patch-like lines.
 
 Input: an :class:`ObjectDiff`. Output: a dictionary with path, old and new value per changed field, or one line per
-field. A new or deleted object gives one line. In lines, values longer than 100 characters are cut.
+field. A new or deleted object gives one line. In text, values longer than 100 characters are cut.
 """
 
 import json

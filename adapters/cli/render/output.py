@@ -1,6 +1,7 @@
-"""Writes results to stdout as text, JSON or YAML, and formats tables and verdict colours.
+"""Writes the result of a command to stdout as text, JSON or YAML, and formats tables and coloured verdicts.
 
-Input: a format name, a JSON value, and a function that returns the text. The text is built only when it is needed.
+Input: the value of ``--output``, the result as a JSON value, and a function that returns the result as text. The
+function is called only if the output is text.
 """
 
 import json

@@ -1,4 +1,8 @@
-"""Converts the operations of a plan to JSON values with the keys ``tool``, ``op``, ``object`` and ``detail``."""
+"""Converts the operations of a plan, such as new rules or set members, to JSON values for the commands.
+
+Input: :class:`Op` values, each one change of a rule, a chain or a set. Output: dictionaries with the keys ``tool``,
+``op``, ``object`` and ``detail``.
+"""
 
 from collections.abc import Iterable
 

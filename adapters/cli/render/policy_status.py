@@ -1,4 +1,8 @@
-"""Converts the status of policies on a Node to JSON values with ``policy``, ``phase``, ``sequence`` and ``notes``."""
+"""Converts the status of policies on a Node to JSON values, for ``nodewall status`` and the support bundle.
+
+Input: :class:`PolicyStatus` values, one per policy. Output: dictionaries with the keys ``policy``, ``phase``,
+``sequence`` (that of the applied cluster state) and ``notes``.
+"""
 
 from collections.abc import Iterable
 

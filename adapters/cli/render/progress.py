@@ -1,4 +1,7 @@
-"""Progress bar on stderr for long work; it appears only on a terminal."""
+"""Progress bar on stderr for commands that take long; it appears only if stderr is a terminal.
+
+Input: an iterable, its number of items, and a label. Output: the same items, unchanged.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
-"""Renders proofs of invariants as JSON values, as text, and as an exit code.
+"""Renders the results of ``nodewall prove`` as JSON values, as text, and as an exit code.
 
-Input: :class:`InvariantProof` values. Output: dictionaries, lines with a counterexample for each broken invariant, or
-the exit code: 0 all hold, 1 one is broken, 2 one is not proved.
+Input: :class:`InvariantProof` values (an invariant, and whether it holds). Output: dictionaries, or lines with a
+counterexample for each broken invariant. The exit code is 0 if all hold, 1 if one is broken, else 2.
 """
 
 from collections.abc import Sequence

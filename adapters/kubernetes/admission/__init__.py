@@ -1,1 +1,4 @@
-"""Admission webhook: answers AdmissionReview requests over HTTPS."""
+"""Validating admission webhook: refuses policies, tiers and groups that agents would refuse.
+
+``admission_review`` computes the answer to a review, ``webhook`` serves it over HTTPS.
+"""

@@ -1,6 +1,9 @@
-"""Answers an AdmissionReview with the checks of :mod:`engine.state.admission`.
+"""Answers the AdmissionReview requests of an API server by the checks of :mod:`engine.state.admission`.
 
-Input: the request of a review and the cluster state. Output: the response document, with every fault of the object.
+Input: the request of a review (the object before and after a change) and the cluster state. Output: the faults of the
+object, and the AdmissionReview document that admits the object or refuses it with these faults. A change outside the
+spec is always admitted, because rules do not depend on it.
+
 Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
 """
 

@@ -1,7 +1,10 @@
-"""Validating admission webhook: serves AdmissionReview over HTTPS, so that ``kubectl apply`` refuses faulty policies.
+"""Validating admission webhook: an HTTPS server that checks policies, tiers and groups for the API server.
 
-It checks objects against a watch of the cluster. Before it refuses an object, it lists the cluster again, because
-the watch may lack an object that was just created. Raises ``NodewallError`` for a certificate that cannot be used.
+Input: AdmissionReview requests, and the objects that the webhook watches in the cluster. Output: AdmissionReview
+answers. Before the webhook refuses an object, it lists the cluster again, because the watch may not have delivered a
+needed object yet.
+
+Raises ``Refused`` if the certificate or key is not valid, or if the address is not free.
 """
 
 import asyncio

@@ -1,1 +1,5 @@
-"""Kubernetes API access: client, list and watch, object cache, leader election, Events."""
+"""Access to a Kubernetes API server.
+
+``api_client`` sends requests, ``list_watch`` keeps lists up to date, ``object_cache`` turns them into events.
+``resources`` has the kinds and their paths, ``leader_election`` uses Leases, ``k8s_events`` writes Kubernetes Events.
+"""

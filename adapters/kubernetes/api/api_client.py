@@ -1,8 +1,11 @@
-"""Client of an API server, with the credentials that kubectl and Pods use.
+"""Client of a Kubernetes API server, with the credentials that kubectl and Pods use.
 
-Input: a kubeconfig or a service account. Output: plain JSON documents. Raises `ApiError` with the HTTP status.
-lightkube reads kubeconfigs and service accounts, renews rotated tokens and runs credential plugins. Its watch lacks
-bookmarks and does not report deletions after a new list, so :mod:`adapters.kubernetes.api.list_watch` replaces it.
+Input: a kubeconfig or a service account; then paths, parameters and documents of requests. Output: JSON documents, and
+the events of a watch. The library lightkube reads kubeconfigs and service accounts, renews tokens and runs credential
+plugins. :mod:`adapters.kubernetes.api.list_watch` replaces its watch, which has no bookmarks and misses deletions.
+
+Raises ``ApiError`` with the HTTP status, ``ResourceExpired`` for a resource version that is too old, and ``Refused`` if
+there are no credentials.
 """
 
 import asyncio

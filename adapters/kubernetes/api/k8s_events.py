@@ -1,7 +1,10 @@
-"""Records Kubernetes Events about objects, as ``kubectl describe`` shows them.
+"""Writes Kubernetes Events about objects, which ``kubectl describe`` shows; used by agents and the status controller.
 
-Input: an object, a reason and a message. A repeated Event increments a counter instead of creating another Event.
-Bursts are spread over time, and an Event that cannot be written in time is dropped. Source:
+Input: :class:`KubernetesEvent` values (object, reason and message). Output: Events in the API server. A repeated Event
+increments the count of the existing one. After a burst, Events are written at a limited rate, and new ones are dropped
+while too many wait.
+
+Errors of the API server are logged and retried. Source:
 https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/.
 """
 

@@ -1,7 +1,10 @@
-"""Leader election with a Lease of the API server.
+"""Leader election among several controllers, with a Lease object of the API server.
 
-A lease counts as expired when it has not changed for its duration by the local monotonic clock. Times inside a lease
-come from other clocks and are not trusted. Source: https://kubernetes.io/docs/concepts/architecture/leases/.
+Input: the name of the Lease, the identity of this candidate, and the work of the leader as a coroutine. Output: the
+coroutine runs only while this candidate holds the Lease. A Lease counts as expired if it does not change for its
+duration, by the local monotonic clock. The times in a Lease come from other machines and are not trusted.
+
+Errors of the API server are retried. Source: https://kubernetes.io/docs/concepts/architecture/leases/.
 """
 
 import asyncio

@@ -1,9 +1,11 @@
-"""Lists one kind of object and watches it until cancelled, with retries after failures.
+"""Lists all objects of one kind, then watches them for changes without end, and retries after failures.
 
-Input: a :class:`KubernetesApi` and a :class:`Resource`. Output: calls of a :class:`WatchListener` for each list and
-each changed object. A watch continues from the last resource version; an expired version causes a new list. Waits
-between retries grow and are random, so that clients that fail together do not retry together.
-Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+Input: a client of the API server, a :class:`Resource` (the kind and its paths), and a listener. Output: calls of the
+listener with all objects, then with each changed or deleted object. A watch continues from the last resource version.
+If this version has expired, the objects are listed again.
+
+The waits between retries grow and are randomised, so that clients do not retry all at once. Source:
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes.
 """
 
 import asyncio

@@ -1,6 +1,10 @@
-"""Cache of the API server's objects, which computes what a log does not have yet.
+"""Cache of objects from the API server, which computes the events that a log or a cluster state lacks.
 
-Input: objects from lists and watches. Output: the new or changed objects and the deletions, to be recorded as events.
+Input: objects from lists and watches, then the current ``ClusterState``. Output: the events that lead to the received
+objects: declarations, deletions, and refusals of objects that do not pass admission. An object refused because of
+another one, such as a missing tier, is checked again each time.
+
+The cache opens no connection. The recorder, the status controller and the webhook use it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

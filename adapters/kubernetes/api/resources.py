@@ -1,8 +1,9 @@
-"""Table of the Kubernetes resources that nodewall reads, and the conversion of their JSON documents into models.
+"""Kinds of Kubernetes objects that nodewall reads: their API paths, and the conversion of JSON documents into models.
 
-Input: a kind, or the JSON document of an object. Output: API paths, or a model. Raises validation faults for a document
-that cannot be read, so that it can be refused alone.
-Sources: https://kubernetes.io/docs/reference/using-api/api-concepts/ and Antrea's CRDs.
+Input: a :class:`Resource` (a kind with its API versions) and a JSON document. Output: a model of :mod:`engine.objects`.
+For a document that does not validate, an :class:`InvalidObject` with its faults, so that only this object is refused.
+
+Sources: https://kubernetes.io/docs/reference/using-api/api-concepts/ and Antrea's CustomResourceDefinitions.
 """
 
 from collections.abc import Mapping

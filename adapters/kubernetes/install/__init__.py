@@ -1,1 +1,4 @@
-"""Kubernetes manifests that install nodewall: definitions, RBAC, workloads."""
+"""Kubernetes manifests that install nodewall, for the commands crds and manifests.
+
+``crds`` builds the CustomResourceDefinitions, ``rbac`` the rights, ``install_manifests`` the workloads.
+"""

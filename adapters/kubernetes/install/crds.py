@@ -1,9 +1,10 @@
-"""Builds the CustomResourceDefinitions that ``nodewall crds`` prints, from the pydantic models.
+"""Builds the CustomResourceDefinitions of the kinds that nodewall uses: Antrea's, which it reads, and its own.
 
-They are Antrea's definitions that nodewall reads, and its own. The server keeps unknown fields, so that nodewall can
-refuse them. Where Antrea is installed, its own definitions stay.
+Input: the pydantic models of the kinds. Output: documents for ``nodewall crds``. The API server keeps unknown fields
+instead of dropping them, so that nodewall can refuse them. Where Antrea is installed, only nodewall's own definitions
+are needed.
 
-Sources: Antrea's CRDs for names; structural schemas in
+Sources: Antrea's CustomResourceDefinitions for names; structural schemas in
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/.
 """
 

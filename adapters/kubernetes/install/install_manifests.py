@@ -1,7 +1,10 @@
-"""Builds the manifests that install nodewall: agents on every Node, controllers and optional webhooks.
+"""Builds the manifests that install nodewall: agents on every Node, controllers, and optionally webhooks.
+
+Input: an :class:`Installation` (image, namespace and, for webhooks, a CA certificate). Output: documents for ``nodewall
+manifests``, in the order in which to apply them.
 
 Each workload has its own service account with the rights of :mod:`adapters.kubernetes.install.rbac`. The agent's
-container has the capabilities that netfilter needs. Containers write only the agent's log and the tools' lock files.
+container has only the capabilities that netfilter needs. Root file systems are read-only.
 """
 
 import base64

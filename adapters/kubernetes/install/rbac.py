@@ -1,4 +1,7 @@
-"""RBAC rules of each workload (agent, controller, webhook), with the fewest rights that it needs."""
+"""RBAC rules of nodewall's workloads (agent, controller and webhook), each with the least rights that it needs.
+
+Output: the rules of a Role or ClusterRole as JSON values, for the install manifests.
+"""
 
 from collections.abc import Iterable
 

@@ -1,1 +1,1 @@
-"""Commands that change a Node: plan, apply, confirm, roll back, remove."""
+"""Commands that plan or change the rules of a Node: plan, apply, confirm, rollback and remove."""

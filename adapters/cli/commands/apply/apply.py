@@ -1,9 +1,11 @@
-"""``nodewall apply`` and ``nodewall remove``: change the rules in the kernel of a Node.
+"""``nodewall apply`` and ``nodewall remove``: write the desired rules to the kernel of a Node, or remove them.
 
-Input: a cluster state and a Node. Apply plans, proves that the Node stays reachable, writes, and reads back. Rules that
-the kernel refuses fail alone; then the exit code is 1.
+Input of apply: a cluster state (manifests or an event log) and a Node. Apply proves that the plan keeps the Node
+reachable, writes the rules, and reads them back. Output: the number of operations, and the rules that the kernel
+refused; all other rules are applied, and the exit code is 1. Remove needs only a network namespace.
 
-Raises ``UnsafePlan`` where the proof fails, ``Refused``, ``LogError`` and ``KernelError``.
+Raises ``UnsafePlan`` if the proof fails, and ``Refused`` for bad input or a locked Node. Raises ``LogError`` or
+``KernelError`` if the event log or a tool fails.
 """
 
 import sys

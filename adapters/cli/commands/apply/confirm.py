@@ -1,6 +1,9 @@
-"""``nodewall confirm`` and ``nodewall rollback``: keep or undo an apply with ``--confirm-timeout``.
+"""``nodewall confirm`` and ``nodewall rollback``: keep or undo a timed apply.
 
-Raises ``Refused`` where no apply awaits confirmation, and ``KernelRefused`` where the rollback fails.
+A timed apply is ``nodewall apply --confirm-timeout``; without confirmation, its rules are rolled back after the
+timeout. Input: the network namespace of the apply.
+
+Raises ``Refused`` if no apply awaits confirmation, and ``KernelRefused`` if the rollback fails.
 """
 
 import click

@@ -1,7 +1,10 @@
 """``nodewall plan``: shows the operations that apply would perform, and the packets whose verdict would change.
 
-Input: a cluster state, a Node and its kernel. Output: the plan with its proof, as text, JSON or YAML; nothing is
-changed. Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``KernelError``.
+Input: a cluster state (manifests or an event log), a Node and its kernel. Output: operations, verdict changes and the
+objections of the lockout guard, as text or JSON. Nothing is changed.
+
+Raises ``Refused`` for bad input, and ``UnknownNode`` if the cluster lacks the Node. Raises ``LogError`` or
+``KernelError`` if the event log or the kernel cannot be read.
 """
 
 from collections.abc import Mapping, Sequence

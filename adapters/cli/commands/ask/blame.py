@@ -1,7 +1,12 @@
-"""``nodewall blame``: finds the event that changed the verdict of a packet, or the events for all packets of a filter.
+"""``nodewall blame``: finds the event in a log that last changed the verdict of a packet.
 
-Input: a log, a Node, and packets or a filter expression. Output: the events with the verdicts before and after. Raises
-``LogError``, ``UnknownNode``, ``Refused``, and ``WitnessMismatch`` where a check of the answer fails.
+Input: an event log, a Node, and packets; or a hook and a filter expression that describes many packets. Output: per
+packet, the event, its object, and the rules that decided before and after it. For a filter, the last events that
+changed verdicts of its packets.
+
+Raises ``WitnessMismatch`` if the complete cluster state gives another verdict than the search, which reads only part of
+the log. Raises ``LogError`` if the log cannot be read, ``UnknownNode`` if it never had the Node, and ``Refused`` for
+bad packets or options.
 """
 
 from collections.abc import Sequence

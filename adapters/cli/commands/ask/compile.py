@@ -1,7 +1,10 @@
-"""``nodewall compile``: prints the compiled ruleset of a Node as input for the restore programs.
+"""``nodewall compile``: prints the compiled rules of a Node as input for the restore programs.
 
-Input: a cluster state and a Node. Output: text for ipset restore, iptables-restore and ip6tables-restore; notes go to
-stderr. Raises ``Refused``, ``LogError`` and ``UnknownNode``.
+Input: a cluster state (manifests or an event log) and a Node. Output: text for ipset restore, iptables-restore and
+ip6tables-restore. Notes of the compiler go to stderr.
+
+Raises ``Refused`` for bad input, ``UnknownNode`` if the cluster lacks the Node, and ``LogError`` if the event log
+cannot be read.
 """
 
 import time

@@ -1,7 +1,10 @@
 """``nodewall diff``: compares two rulesets, and lists the packets that get different verdicts.
 
-Input: two sources, each manifests, a log at a sequence, raw text or the running kernel. Output: verdict changes; exit
-code 1 where there are any. Raises ``Refused``, ``LogError``, ``KernelError``, and ``NoProof`` beyond the limits.
+Input: two sources, each a path of manifests, an event log at a sequence number, text of iptables-save, or the running
+kernel. Output: the verdict changes; the exit code is 1 if there are any.
+
+Raises ``Refused`` for a source that does not parse, and ``NoProof`` if the limits on time or memory are exceeded.
+Raises ``LogError`` or ``KernelError`` if the event log or the kernel cannot be read.
 """
 
 import click

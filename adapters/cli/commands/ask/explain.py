@@ -1,7 +1,10 @@
-"""``nodewall explain``: shows for a packet which policy rules match, and why the others do not.
+"""``nodewall explain``: shows which policy rules match a packet, and why the others do not match.
 
-Input: a cluster state, a Node and packets. Output: an :class:`Explanation` by the policies alone, without compiled
-rules, as a tree or JSON. Raises ``Refused``, ``LogError`` and ``UnknownNode``.
+Input: a cluster state (manifests or an event log), a Node and packets. Output: an :class:`Explanation` per packet, as a
+tree or JSON. The explanation comes from the policies themselves, not from compiled rules.
+
+Raises ``Refused`` for bad input, ``UnknownNode`` if the cluster lacks the Node, and ``LogError`` if the event log
+cannot be read.
 """
 
 from collections.abc import Iterator

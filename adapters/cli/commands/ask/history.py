@@ -1,7 +1,10 @@
-"""``nodewall history``: shows the changes of a Node as a timeline, in text, JSON, YAML or one HTML page.
+"""``nodewall history``: shows the events that changed a Node as a timeline, in text, JSON, YAML or one HTML page.
 
-Input: a log, a Node, a range of sequences, and packets to follow. Output: the entries, then the verdict changes of each
-packet. Raises ``LogError``, ``UnknownNode``, and ``Refused`` for a bad packet.
+Input: an event log, a Node, a range of sequence numbers or times, and packets to follow. Output: the timeline entries,
+then the verdict changes of each packet.
+
+Raises ``LogError`` if the log cannot be read, ``UnknownNode`` if it never had the Node, and ``Refused`` for a packet
+that does not parse.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,10 @@
 """``nodewall replay``: shows for each event of a log what it changed in the rules of a Node and in verdicts.
 
-With ``--check``, compares each recorded outcome with the rules that this nodewall compiles; exit code 1 means that
-they differ. Raises ``Refused`` for options that contradict each other, ``LogError`` and ``UnknownNode``.
+Input: an event log, a Node, and packets to follow. With ``--check``, compares each recorded outcome with the rules that
+this nodewall compiles; exit code 1 means that they differ.
+
+Raises ``Refused`` for options that contradict each other, ``LogError`` if the log cannot be read, and ``UnknownNode``
+if the log has no such Node.
 """
 
 from functools import partial

@@ -1,7 +1,10 @@
-"""``nodewall search``: finds a packet that gets a given verdict at a hook, among all packets of a pcap filter.
+"""``nodewall search``: finds a packet that gets a given verdict at a hook.
 
-Input: a ruleset, a hook, a filter expression and a verdict. Output: an example packet and the number of such packets;
-exit code 1 where there is none. Raises ``Refused``, and ``NoProof`` beyond the limits. Source: pcap-filter(7).
+Input: a ruleset, a hook, a verdict, and a filter expression that limits the packets. Output: an example packet, and the
+number of packet headers that get the verdict; exit code 1 if there is none.
+
+Raises ``Refused`` for bad input, and ``NoProof`` if the limits on time or memory are exceeded. Source of the filter
+syntax: pcap-filter(7).
 """
 
 import click

@@ -1,8 +1,9 @@
 """``nodewall simulate``: shows the verdict of each given packet, and the rules that lead to it.
 
-Input: a ruleset and packets, as SPEC words or a capture. Output: one answer per packet, with its trace. With
-``--explain``, exit code 1 means that the rules and the policies disagree. Raises ``Refused``, ``LogError`` and
-``KernelError``.
+Input: a ruleset, and packets in SPEC words or as a capture file. Output: one answer per packet, with its trace. With
+``--explain``, exit code 1 means that the rules and the policies disagree.
+
+Raises ``Refused`` for bad input, and ``LogError`` or ``KernelError`` if the event log or the kernel cannot be read.
 """
 
 import click

@@ -1,6 +1,9 @@
 """``nodewall stats``: prints the kernel's packet and byte counters of each policy rule.
 
-Reads a network namespace through :mod:`adapters.netfilter.counters`. Raises ``KernelError``.
+Input: a network namespace and a backend of iptables. Output: a table or JSON with the policy, rule, address family and
+counters. :mod:`adapters.netfilter.counters` reads the counters.
+
+Raises ``KernelError`` if a tool is missing or fails.
 """
 
 import click

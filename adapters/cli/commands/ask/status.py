@@ -1,9 +1,11 @@
-"""``nodewall status``: shows the phase of each policy for a Node, and its notes.
+"""``nodewall status``: shows the phase of each policy on a Node, and its notes.
 
-Phases: pending, realizing, realized, failed. With ``--live``, also reads the kernel of the Node, and shows its drift,
-the process that holds the lock, and the kill switch.
+Input: a cluster state (manifests or an event log) and a Node. Output: a table or JSON with the phases: pending,
+realizing, realized or failed. With ``--live``, also the drift of the rules in the kernel, the process that holds the
+lock of the Node, and the kill switch.
 
-Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``KernelError``.
+Raises ``Refused`` for bad input, and ``UnknownNode`` if the cluster lacks the Node. Raises ``LogError`` or
+``KernelError`` if the event log or the kernel cannot be read.
 """
 
 from functools import partial

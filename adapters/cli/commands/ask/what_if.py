@@ -1,7 +1,10 @@
-"""``nodewall what-if``: shows what manifests would change, in the current or a past state of a log.
+"""``nodewall what-if``: shows what manifests would change on a Node; nothing is recorded or applied.
 
-Input: a log, manifests and a Node. Output: the events, operations and verdict changes; exit code 1 where verdicts
-change. Nothing is recorded or applied. Raises ``Refused``, ``LogError``, ``UnknownNode`` and ``NoProof``.
+Input: manifests, a Node, and an event log in its current state, or in an earlier one with ``--at``. Output: the events,
+operations and verdict changes; exit code 1 if verdicts change.
+
+Raises ``Refused`` for faults in manifests, and ``NoProof`` if the limits on time or memory are exceeded. Raises
+``LogError`` if the log cannot be read, and ``UnknownNode`` if the cluster would lack the Node.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Commands that print install manifests and the effective configuration, and the command that runs the demo."""
+"""Commands that install and configure nodewall: manifests, crds, config; and the demo."""

@@ -1,7 +1,9 @@
 """``nodewall config``: shows the effective configuration with the origin of each value, and checks configuration files.
 
-Input: ``nodewall.yaml`` files, environment variables, and optionally a log. Output: YAML with comments, or JSON. Raises
-``Refused`` with all faults of all files.
+Input: ``nodewall.yaml`` files, environment variables, and optionally the configuration in an event log. Output: YAML
+with comments, or JSON.
+
+Raises ``Refused`` with all faults of all files.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""``nodewall crds``: prints the CustomResourceDefinitions that nodewall reads and its own, as YAML."""
+"""``nodewall crds``: prints the CustomResourceDefinitions of Antrea that nodewall reads, and its own, as YAML."""
 
 import click
 

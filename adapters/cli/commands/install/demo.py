@@ -1,8 +1,10 @@
 """``nodewall demo``: applies the policy of Antrea issue 5671 and tests it with real connections.
 
-It does so with iptables-nft and with iptables-legacy, in scratch network namespaces inside a user namespace, so the
-host's rules stay unchanged. Output: each command with its result, then a table of policy, simulator and kernel
-verdicts; exit code 1 where they disagree.
+Runs once with iptables-nft and once with iptables-legacy. Uses scratch network namespaces, for ordinary users inside a
+user namespace, so the rules of the host stay unchanged.
+
+Output: each command with its result, then a table with the expected verdict, the simulator's and the kernels'. The exit
+code is 1 if they disagree.
 """
 
 import shlex

@@ -1,6 +1,8 @@
 """``nodewall manifests``: prints the Kubernetes manifests that install nodewall.
 
-Input: an image, a namespace, and optionally the CA certificate of the webhook. Output: YAML for ``kubectl apply -f -``.
+Input: an image, a namespace, and optionally the CA certificate of the admission webhook. Output: YAML for ``kubectl
+apply -f -``.
+
 Raises ``Refused`` for a file that is not a PEM certificate.
 """
 

@@ -1,1 +1,4 @@
-"""Commands that prove or check: invariants, lint, all Nodes, scenarios."""
+"""Commands that prove or check: invariants (prove), useless rules (lint) and test cases (scenario).
+
+The module ``fleet`` implements the option ``--all-nodes`` of diff and prove.
+"""

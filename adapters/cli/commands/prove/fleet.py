@@ -1,8 +1,10 @@
-"""``diff --all-nodes`` and ``prove --all-nodes``: compare or prove for all Nodes, and for Nodes with equal rules once.
+"""Implements ``diff --all-nodes`` and ``prove --all-nodes``: analyses all Nodes of a cluster.
 
-Input: cluster states, and an executor that runs the work in parallel. Output: verdict changes or proofs per group of
-Nodes, and an exit code. A Node that only one side has counts as a difference. Raises ``Refused`` where ``--node`` is
-given too.
+Nodes with equal rules form a group, which is analysed only once. Input: the options that name the cluster states, and
+an executor (local processes or a Dask scheduler). Output: verdict changes or proofs per group, and the exit code. For
+diff, a Node that only one of the two clusters has counts as a difference.
+
+Raises ``Refused`` if ``--node`` is given too, and ``NoProof`` if diff exceeds the limits on time or memory.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,10 @@
 """``nodewall lint``: lists rules that never match or make no difference, with the rules that cause it.
 
-Input: a ruleset. Output: :class:`LintFinding` values; exit code 1 where there are any.
+Input: a ruleset, compiled, as text of iptables-save, or from the running kernel. Output: :class:`LintFinding` values as
+text or JSON; the exit code is 1 if there are any.
 
-Raises ``Refused``, ``LogError``, ``KernelError``, and ``NoProof`` beyond the limits.
+Raises ``Refused`` for bad input, and ``NoProof`` if the limits on time or memory are exceeded. Raises ``LogError`` or
+``KernelError`` if the event log or the kernel cannot be read.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
-"""``nodewall prove``: proves invariants for all packets, or shows a counterexample.
+"""``nodewall prove``: proves invariants for all packets, or shows a packet that breaks one.
 
-Input: a ruleset and a YAML file of invariants. Output: :class:`InvariantProof` values; exit code 1 for a broken
-invariant, 2 for one that is not proved. Raises ``Refused``, ``LogError`` and ``KernelError``.
+Input: a ruleset and a YAML file of invariants, each a verdict that all packets of a filter must get at a hook. Output:
+:class:`InvariantProof` values as text or JSON. The exit code is 1 for a broken invariant, 2 for one that is not proved.
+
+Raises ``Refused`` for bad input, and ``LogError`` or ``KernelError`` if the event log or the kernel cannot be read.
 """
 
 import click

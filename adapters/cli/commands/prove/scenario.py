@@ -1,8 +1,10 @@
-"""``nodewall scenario``: runs what-if cases, and compares the results with their recorded expectations.
+"""``nodewall scenario``: runs test cases, and compares the results with their expectations.
 
-Input: scenario folders. Output: a :class:`ScenarioReport` per folder; exit code 1 for any difference. With
-``--kernel``, also sends the packets through real kernels in scratch network namespaces. Raises ``Refused`` for a bad
-scenario file.
+Input: scenario folders, each with manifests, packets, and the expected verdicts and rules. Output: a
+:class:`ScenarioReport` per folder; the exit code is 1 for any difference. With ``--kernel``, also sends the packets
+through real kernels in scratch network namespaces.
+
+Raises ``Refused`` for a bad scenario file.
 """
 
 import sys

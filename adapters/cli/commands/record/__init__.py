@@ -1,1 +1,1 @@
-"""Commands that write event logs: ``log`` and ``record``."""
+"""Commands for event logs: log, which records manifests and maintains logs, and record, which records a cluster."""

@@ -1,7 +1,9 @@
-"""``nodewall log``: appends, shows, exports, imports, branches, signs, compacts and verifies event logs.
+"""``nodewall log``: appends to, shows, exports, imports, branches, signs, compacts and verifies event logs.
 
-Input: manifests, exports or key files. Output: events, or the result of the change. Raises ``Refused`` for bad input
-and ``LogError`` for a log that cannot be read, written or verified.
+An event log holds the changes of a cluster and the outcomes on its Nodes, chained by hashes. Input: a log, and
+manifests, an export or key files. Output: events, or the result of the change.
+
+Raises ``Refused`` for bad input, and ``LogError`` for a log that cannot be read, written or verified.
 """
 
 import sys

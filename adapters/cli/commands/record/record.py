@@ -1,6 +1,9 @@
-"""``nodewall record``: records the changes of a cluster from its API server in an event log, until a signal.
+"""``nodewall record``: records the changes of a cluster in an event log until SIGTERM or SIGINT.
 
-With ``--once``, ends when the log matches the cluster. Raises ``LogError`` and errors of the Kubernetes client.
+Input: an event log, and a kubeconfig for the API server of the cluster. Output: events in the log; at the end, its last
+sequence number on stderr. With ``--once``, the command ends as soon as the log matches the cluster.
+
+Raises ``LogError`` if the log cannot be read, and ``Refused`` if there are no credentials for the cluster.
 """
 
 import asyncio

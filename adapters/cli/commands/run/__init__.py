@@ -1,1 +1,1 @@
-"""Commands that run until a signal: agent, controller, webhook; and the support bundle."""
+"""Commands that run as services (agent, controller and webhook), and support-bundle, which collects diagnostic data."""

@@ -1,9 +1,11 @@
 """``nodewall agent``: keeps the rules of one Node applied until SIGTERM or SIGINT.
 
-Input: an event log or manifests, and optionally a cluster's API server. Builds the agent of :mod:`adapters.node.agent`
-with its source, guard, metrics and reports. The rules stay when it ends, except with ``--remove-on-exit``.
+Input: an event log or manifests, a Node, and optionally the API server of its cluster. Output: rules in the kernel,
+which stay when the agent ends unless ``--remove-on-exit`` is given. :mod:`adapters.application.agent_assembly` builds
+the agent from the options.
 
-Raises ``Refused`` for options that contradict each other, ``LogError`` and ``KernelError``.
+Raises ``Refused`` for options that contradict each other. Raises ``LogError`` or ``KernelError`` if the event log or a
+tool fails at the start.
 """
 
 from functools import partial

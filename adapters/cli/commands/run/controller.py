@@ -1,7 +1,9 @@
 """``nodewall controller``: maintains the status of a cluster's policies from the reports of the agents.
 
-Several controllers can run; only the holder of the lease writes. Runs until SIGTERM or SIGINT. Raises ``NodewallError``
-where the API server or the credentials cannot be used.
+Input: credentials for the API server, and a name for leader election. Several controllers can run; only the one that
+holds the Lease object writes. Output: the status of ClusterNetworkPolicy objects, until SIGTERM or SIGINT.
+
+Raises ``Refused`` if there are no credentials or the address of ``--listen`` is not free.
 """
 
 import asyncio

@@ -1,7 +1,9 @@
 """``nodewall support-bundle``: collects diagnostic data of a Node in one archive.
 
-Input: the agent's event log, a Node, and optionally the port of the agent. Output: a new ``.tar.gz`` file; parts that
-are missing are listed on stderr. Raises ``Refused`` where the archive cannot be written.
+Input: the event log of the agent, a Node, and optionally the TCP port of the agent. Output: a new ``.tar.gz`` file;
+stderr lists the parts that could not be collected.
+
+Raises ``Refused`` if the archive cannot be written.
 """
 
 import click

@@ -1,7 +1,9 @@
-"""``nodewall webhook``: validating admission webhook for policies, tiers and groups.
+"""``nodewall webhook``: serves the admission webhook for policies, tiers and groups until SIGTERM or SIGINT.
 
-Serves HTTPS to the API server until SIGTERM or SIGINT, and refuses objects that agents would refuse. Raises
-``NodewallError`` where the certificate or the cluster cannot be used.
+Input: credentials for the API server, and a TLS certificate with its key. Output: answers to the API server over HTTPS.
+They refuse the objects that agents would refuse, so that ``kubectl apply`` shows the reason.
+
+Raises ``Refused`` if the credentials, the certificate or the address cannot be used.
 """
 
 import asyncio
