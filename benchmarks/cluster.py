@@ -1,6 +1,7 @@
 """Benchmark of an agent on the API server of a large cluster: start-up, memory and delay of changes.
 
-The cluster has 2,000 Nodes, 10,000 Pods and 500 policies, each about the Pods of one app. Targets stand beside figures.
+The cluster has 2,000 Nodes, 10,000 Pods and 500 policies, each for the Pods of one app. The output shows a target
+beside each result.
 """
 
 import asyncio
@@ -31,11 +32,11 @@ from tests.support.kubernetes.installed_server import prepare
 
 NODES, PODS, POLICIES = 2_000, 10_000, 500
 RATE, SECONDS, SAMPLED = 100, 10, 10
-"""Changes of Pods per second, duration in seconds, and every how many changes one latency is measured."""
+"""Pod changes per second, seconds of changes, and number of changes per measured latency."""
 
 _AT_ONCE = 24
 _ASKED = 0.04
-"""Seconds between two reads of the kernel; each starts a process, which would distort a faster measurement."""
+"""Seconds between two reads of the kernel; each read starts a process, so more of them would distort the result."""
 
 _IDLE = 20.0
 _PATHS = {resource.kind: resource.paths[-1] for resource in RESOURCES}
@@ -140,7 +141,7 @@ async def _put(client: httpx2.AsyncClient, item: ClusterObject) -> None:
 
 
 async def _gathered(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run many tasks concurrently, within a limit."""
+    """Run coroutines, at most ``_AT_ONCE`` of them at the same time."""
     waiting = iter(work)
 
     async def some(there: Iterator[Coroutine[None, None, None]]) -> None:
@@ -151,7 +152,7 @@ async def _gathered(work: Iterable[Coroutine[None, None, None]]) -> None:
 
 
 async def _followed(server: ApiServer, log: Path, netns: str) -> Sequence[float]:
-    """Change the apps of Pods at a rate, and return the latencies from some changes to the kernel."""
+    """Change the apps of Pods at a constant rate; return the seconds from some of the changes to the kernel."""
     state = Snapshots(wiring.event_log(str(log))).reached()[0]
     rules = desired_ruleset(state, NODE).rules
     names = {rule.policy: f"{SET_PREFIX}4-{digest(rule.id)}" for rule in rules}

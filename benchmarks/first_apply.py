@@ -1,7 +1,7 @@
-"""First apply of a node's policies, and a change of one member after it: nodewall against a rival.
+"""Benchmark of the first apply of a Node's policies, and of a change of one member after it, against a rival.
 
-The rival writes rule by rule: each member of its set by a process of its own, and then its whole chain by one restore.
-That takes minutes, so of several rules one is measured, with the chain as long as it is by then, and counted for all.
+The rival writes rule by rule. It adds each member of a set by a process, then writes its whole chain by one restore.
+That takes minutes, so one of several rules is measured, with the chain as long as it is then, and counted for all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,14 @@ class Counting:
 
 @dataclass
 class Cost:
-    """Seconds and operations of an apply."""
+    """Cost of an apply.
+
+    Attributes:
+        seconds: Total time.
+        kernel: Seconds in the kernel and its tools.
+        processes: Number of tool runs.
+        operations: Number of changes to the kernel.
+    """
 
     seconds: float
     kernel: float
@@ -132,14 +139,14 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 @dataclass
 class _Rival:
-    """Writer of rules one after another, as the rival does."""
+    """Rival: writes rules one after another."""
 
     runner: Counting
     backend: BackendName
     written: list[Rule] = field(default_factory=list)
 
     def write(self, rule: Rule, item: IpSet) -> int:
-        """Write a rule, new or again, and return the number of operations."""
+        """Write a rule, also one that is written already, and return the number of operations."""
         new = rule not in self.written
         if new:
             self._run("ipset", "create", item.name, item.type, "family", "inet")
@@ -161,7 +168,10 @@ class _Rival:
 
 
 def _rival(wanted: Ruleset, backend: BackendName) -> tuple[Cost, Cost]:
-    """Return the costs of the rival's first apply, by one rule of ``EACH``, and of one change at the end."""
+    """Return the costs of the rival's first apply and of a change of one rule at its end.
+
+    Of ``EACH`` rules one is measured, and the first apply is extrapolated from these.
+    """
     with Lab((LabHost("node", ("10.0.0.1",)),)) as lab:
         runner = SystemRunner(lab.netns("node"))
         rival = _Rival(Counting(runner), backend)
@@ -170,7 +180,7 @@ def _rival(wanted: Ruleset, backend: BackendName) -> tuple[Cost, Cost]:
         for number, (rule, item) in enumerate(pairs):
             if number % EACH == 0:
                 operations += rival.write(rule, item)
-            else:  # not measured, but there for the next one that is
+            else:  # not measured, but part of the chain for later rules
                 runner.run(["ipset", "restore"], full_text(Ruleset(sets=(item,)))[Tool.IPSET]).or_refused("ipset")
                 rival.note(rule)
         counted = rival.runner

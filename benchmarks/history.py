@@ -1,6 +1,6 @@
-"""Long histories: events appended in groups, verified and folded; how that grows with their number.
+"""Benchmark of long histories: events per second to append, verify and fold, by number of events.
 
-There are 1,000 nodes, 10,000 Pods that come and go, and 1,000 policies that change.
+There are 1,000 Nodes, 10,000 Pods that come and go, and 1,000 policies that change.
 """
 
 import subprocess
@@ -66,10 +66,10 @@ def _run(module: str, *words: str) -> str:
 
 
 def _folded(path: str) -> int:
-    """Return the memory in MB of a process that folded a log."""
+    """Fold a log, and return the peak memory of this process in MB."""
     log = wiring.event_log(path)
     state = fold_bodies(map(log.said, log.rows()))
-    # Not by getrusage(2), whose maximum is that of the parent too.
+    # Not by getrusage(2): its maximum includes that of the parent process.
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024 if state.sequence else 0
 

@@ -14,7 +14,7 @@ POLICIES, PEERS, REPEATS = 1000, 20, 5
 
 
 def main() -> None:
-    """Print the best times of both ways for each kind of event, and their ratio."""
+    """Print the best times of the incremental and the full computation for each kind of event, and their ratio."""
     tier = {
         "apiVersion": "crd.antrea.io/v1beta1",
         "kind": "Tier",

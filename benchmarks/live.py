@@ -63,7 +63,7 @@ def _events(start: Derivation, backend: BackendName) -> tuple[list[float], wirin
         keeper.enforce(desired_by(current))
         times: list[float] = []
         for number, body in enumerate(_bodies()):
-            if number == 2:  # the first ones still fill what is kept for all that follow
+            if number == 2:  # the first events still fill caches
                 watch.seconds.clear()
                 times.clear()
             begin = perf_counter()
@@ -76,14 +76,14 @@ def _events(start: Derivation, backend: BackendName) -> tuple[list[float], wirin
 
 
 def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
-    """Return for each Pod the time from the event on disk until an agent has changed the kernel."""
+    """Return for each Pod the seconds from its event on disk until a running agent has changed the kernel."""
     (made,) = (
         item.name for item in start.ruleset.sets if _address_of(_pod(0, 0)) in {each[0] for each in item.members}
     )
     with TemporaryDirectory() as folder, Lab((LabHost("node", ("192.168.0.1", "fd00::1")),)) as lab:
         log, runner = wiring.event_log(f"{folder}/events.db"), SystemRunner(lab.netns("node"))
         log.append(list(snapshot_events(start.state)), source="bench", expected=0)
-        record = Journal(NODE, start.state, log)  # which appends whatever the agent records meanwhile
+        record = Journal(NODE, start.state, log)  # appends after whatever the agent records meanwhile
         words = ["agent", "--log", log.name, "--node", NODE, "--netns", lab.netns("node"), "--backend", backend]
         child = child_python("adapters.cli", *words)
     with subprocess.Popen(child.words, env=child.environment, cwd=child.folder) as agent:
@@ -99,7 +99,7 @@ def _through_an_agent(start: Derivation, backend: BackendName) -> list[float]:
                 sleep(_REST)
         finally:
             agent.terminate()
-    return times[1:]  # the first one waited for the agent to start
+    return times[1:]  # the first Pod also waited for the agent to start
 
 
 def _address_of(pod: Pod) -> str:

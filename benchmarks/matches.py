@@ -18,7 +18,7 @@ from engine.rulesets.model import Chain, Family, IpSet, Match, Rule, Ruleset, Ta
 PORT = 7_000
 MANY = 200
 SHAPES = ((4, 4), (8, 4), (16, 4), (32, 4), (64, 4), (16, 2), (16, 8), (16, 16))
-"""Shapes of the port tree: most cells of a range that is not split, and the number of parts of a split."""
+"""Shapes of a port tree: the most cells of a port range that is not split, and the number of parts of a split."""
 
 PORTS = (100, 1_000, 5_000)
 
@@ -47,7 +47,7 @@ def _shown(backend: BackendName, costs: Mapping[str, float]) -> None:
 
 
 def _of_tree(ports: int, fewest: int, fanout: int, costs: Mapping[str, float]) -> float:
-    """Return the average cost of a packet in a port tree: half of the rules of each chain.
+    """Return the average nanoseconds of a packet in a port tree: half of the rules of each chain on its path.
 
     A chain of cells has ``fewest`` of them on average, because ranges of up to ``fanout`` times as many are split.
     """
@@ -57,7 +57,7 @@ def _of_tree(ports: int, fewest: int, fanout: int, costs: Mapping[str, float]) -
 
 
 def _costs(wire: Wire, backend: BackendName) -> dict[str, float]:
-    """Return nanoseconds by kind of rule."""
+    """Return the nanoseconds per rule, by kind of rule."""
     kinds: dict[str, Callable[[], Ruleset]] = {
         "a port": lambda: _with([Rule((_TCP, Match("tcp", "dport", ("1",))), Target("DROP"))] * MANY),
         "a range of ports": lambda: _with([Rule((_TCP, Match("tcp", "dport", ("1:2",))), Target("DROP"))] * MANY),
@@ -77,7 +77,7 @@ def _costs(wire: Wire, backend: BackendName) -> dict[str, float]:
 
 
 def _with(rules: list[Rule], *sets: IpSet, chains: tuple[Chain, ...] = ()) -> Ruleset:
-    """Return the static rules with some more rules behind them."""
+    """Return the static ruleset with more rules at the end of the input chain, and with these sets and chains."""
     ruleset = compile_rules(static_rules())
     (table,) = ruleset.ipv4
     longer = (replace(c, rules=(*c.rules, *rules)) if c.name == "NW-INPUT" else c for c in table.chains)
@@ -85,7 +85,10 @@ def _with(rules: list[Rule], *sets: IpSet, chains: tuple[Chain, ...] = ()) -> Ru
 
 
 def _hops() -> Ruleset:
-    """Return a sequence of empty chains, each of which jumps to the next; nf_tables allows a depth of 16."""
+    """Return rules that each jump to an empty chain of their own, which returns.
+
+    The chains are not nested, because nf_tables allows at most 16 nested jumps.
+    """
     names = [f"NW-HOP-{number}" for number in range(MANY)]
     return _with([Rule((), Target(name)) for name in names], chains=tuple(map(Chain, names)))
 
@@ -95,14 +98,14 @@ def _look_ups(name: str) -> list[Rule]:
 
 
 def _set(name: str, count: int) -> IpSet:
-    """Return a set of unrelated addresses."""
+    """Return a set of ``count`` addresses, none of which a benchmark host has."""
     first = int(ip_address("10.0.0.0"))
     members = tuple(sorted((str(ip_address(first + number)),) for number in range(count)))
     return IpSet(f"nw-4-{name}", "hash:net", Family.IPV4, members, (("maxelem", "1048576"),))
 
 
 def _deep() -> IpSet:
-    """Return a set of unrelated networks of all prefix lengths."""
+    """Return a set of networks of 24 prefix lengths, in none of which a benchmark host is."""
     first = int(ip_address("10.0.0.0"))
     members = tuple(sorted((f"{ip_address(first)}/{length}",) for length in range(8, 32)))
     return IpSet("nw-4-deep", "hash:net", Family.IPV4, members, (("maxelem", "1048576"),))

@@ -38,7 +38,13 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Measured rates relative to the static rules: the static rules again, and both layouts."""
+    """Median rates relative to the static rules alone.
+
+    Attributes:
+        again: The static rules again, which shows the accuracy.
+        linear: The linear layout.
+        optimised: The optimised layout.
+    """
 
     again: float
     linear: float
@@ -65,7 +71,7 @@ def main() -> None:
 
 
 def _figure(wire: Wire) -> None:
-    """Measure the issue's figure, with the issue's layout of rules and with both layouts of nodewall."""
+    """Measure and draw the issue's figure: the linear layout, which the issue uses, and the optimised layout."""
     found: dict[str, dict[str, list[float]]] = {}
     for title, kind in _KINDS.items():
         ratios = [measured(wire, BackendName.NFT, workload("W1", count), kind) for count in FIGURE]
@@ -81,7 +87,7 @@ def _figure(wire: Wire) -> None:
 
 def _drawn(found: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - of an extra that only this needs
+        from matplotlib.figure import Figure  # noqa: PLC0415 - only this function needs this extra
     except ModuleNotFoundError:
         print("  no figure: pip install 'nodewall[figures]'")
         return
@@ -113,10 +119,10 @@ def measured(
 
 
 def workload(name: str, count: int) -> Workload:
-    """Return the rules of a workload with a given number of policies.
+    """Return ``count`` rules of a workload.
 
-    W1: each policy has its own port and sources. W2: one port, own sources, Allow and Drop in turn. W3: like W2
-    without ports. W4: a typical cluster, see :func:`_mixed`.
+    W1: each rule has its own port and sources. W2: one port, own sources, Allow and Drop in turn. W3: like W2 without
+    ports. W4: a typical cluster, see :func:`_mixed`.
     """
     if name == "W4":
         return _mixed(count)
@@ -131,8 +137,11 @@ def workload(name: str, count: int) -> Workload:
 
 
 def _mixed(count: int) -> Workload:
-    """Return blocked networks and administrators first, then services for some clients or all, TCP, UDP and ICMP."""
-    dice, rules = random.Random(5671), list[CompletedRule]()  # noqa: S311 - no secret
+    """Return a mixed workload of TCP, UDP and ICMP, drawn at random.
+
+    Blocked networks and administrators come first, then services for some clients or for all.
+    """
+    dice, rules = random.Random(5671), list[CompletedRule]()  # noqa: S311 - not for secrets
     for number in range(count - 1):
         share, sources = number / count, _sources(number)
         ports = tuple(

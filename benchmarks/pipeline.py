@@ -13,7 +13,7 @@ PEERS = 20
 
 
 def main() -> None:
-    """Print milliseconds per stage at 100 and at 1,000 policies, and the ratio."""
+    """Print milliseconds per stage at 100 and at 1,000 policies, and the growth between them."""
     small, large = (_stages(policies) for policies in (100, 1000))
     print(f"road: {PEERS} CIDRs a policy; growth of 10.0 is linear")
     print(f"  {'stage':10}{'100 policies':>16}{'1,000 policies':>16}{'growth':>10}")

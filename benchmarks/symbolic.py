@@ -1,7 +1,7 @@
 """Benchmark of questions about all packets: build, compare and prove, each with a time limit on two cores.
 
-Baselines in the same run: a full comparison, the first proof for the next, sets built member by member, and one Node at
-a time for a fleet.
+Each result is compared with a slower way in the same run. The slower ways are a full comparison, the first proof, sets
+built member by member, and a fleet compared one Node at a time.
 """
 
 import random
@@ -79,7 +79,7 @@ def _ruleset(text: str, family: Family) -> Ruleset:
 
 
 def _text(family: Family, changed: int = 0) -> str:
-    """Return rules with jumps to later chains and RETURN; another version has some rules replaced."""
+    """Return the text of rules with jumps to later chains and RETURN; ``changed`` rules are replaced."""
     dice = random.Random(f"rules {family}")  # noqa: S311 - not for secrets
     names = [f"C{place}" for place in range(CHAINS)]
     lines = {
@@ -194,7 +194,7 @@ def _big_sets() -> None:
 
 
 def _by_member(hosts: Sequence[int]) -> float:
-    """Return the time of the union of single addresses, bit by bit."""
+    """Return the seconds that the union of single addresses takes, bit by bit."""
     diagram = Bdd()
     bits = diagram.variables(32)
     start = perf_counter()

@@ -43,7 +43,7 @@ def _rules(count: int) -> Ruleset:
 
 
 def _singly() -> None:
-    """Print the rate of single walks, alone and with all the work around them."""
+    """Print the rate of single walks, alone and with parsing and connection tracking."""
     walker, wires = Walker(_rules(SINGLE)), _wires(SINGLE, WALKED)
     packets = [from_wire(wire, in_interface="eth0") for wire in wires]
     walker.verdict(packets[0], Hook.INPUT)
@@ -60,7 +60,7 @@ def _singly() -> None:
 
 
 def _batch(rules: int) -> float:
-    """Print the rate of batches at a size of ruleset; return the seconds."""
+    """Print the rate of batches for a number of rules; return the seconds of one batch."""
     walker, wires = Walker(_rules(rules)), _wires(rules, JUDGED)
     judges = BatchEvaluators(walker)
     (few,) = columns_of_wires(wires[:COMPARED], in_interface="eth0").columns
@@ -85,7 +85,7 @@ def _batch(rules: int) -> float:
 
 
 def _compare(judged: BatchVerdicts, answers: Sequence[Evaluation]) -> None:
-    """Check that batches and single walks give equal verdicts."""
+    """Check that batches and single walks give equal verdicts and deciding rules."""
     for row, answer in enumerate(answers):
         end = judged.end(row)
         if end is None or (end.verdict, end.decision) != (answer.verdict, answer.decided_by):

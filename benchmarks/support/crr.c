@@ -1,13 +1,13 @@
-/* Three ways to use TCP, and how often each comes round in a second, for the benchmark of packet paths.
+/* TCP load generator: a server, and three kinds of load with their rates, for the benchmark of packet paths.
  *
- * crr serve ADDRESS PORT                            answers until it is killed
- * crr crr PORT SECONDS ROUNDS ADDRESS...            connects, asks, hears the answer, closes: how many times
- * crr rr PORT SECONDS ROUNDS ADDRESS...             asks and hears the answer on one connection: how many times
- * crr stream PORT SECONDS ROUNDS ADDRESS...         sends all it can on one connection: how many megabits
+ * crr serve ADDRESS PORT                            answers requests until it is killed
+ * crr crr PORT SECONDS ROUNDS ADDRESS...            connect, request, response, close: connections per second
+ * crr rr PORT SECONDS ROUNDS ADDRESS...             requests on one connection: responses per second
+ * crr stream PORT SECONDS ROUNDS ADDRESS...         send at full speed on one connection: megabits per second
  *
- * Servers take turns of so many seconds, another one first in each round, as what ran before still costs who comes
- * next. A line for each round has the figure of each server, in the order given. ADDRESS is of either family. Who asks
- * closes by a reset, so that neither side keeps connections in TIME_WAIT.
+ * In each round, each server is measured for SECONDS. Each round starts with another server, because the load on one
+ * server still slows the next. The output has a line for each round, with the rates of the servers in the given order.
+ * An ADDRESS is IPv4 or IPv6. The client closes with a reset, so that neither side keeps connections in TIME_WAIT.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -40,7 +40,7 @@ static void answer(int connection) {
     static char buffer[1 << 16];
     ssize_t count;
     while ((count = read(connection, buffer, sizeof buffer)) > 0)
-        if (count == 1 && write(connection, buffer, 1) != 1) break; /* a single byte is a question */
+        if (count == 1 && write(connection, buffer, 1) != 1) break; /* a single byte is a request */
     close(connection);
 }
 

@@ -1,7 +1,7 @@
-"""Servers in network namespaces, each behind a ruleset, that one client asks in turn over veth.
+"""Servers in network namespaces, each behind a ruleset, and one client that measures them in turn over veth.
 
-Turns last parts of a second and run on one processor, as waking another costs more than any rule. The client is the C
-program crr.c, built here.
+A turn lasts a fraction of a second. All turns run on one processor, because waking another one costs more than any
+rule. The client is the C program crr.c, which this module compiles.
 """
 
 import shutil
@@ -32,7 +32,7 @@ ROUNDS, SECONDS = 60, 0.05
 
 
 class Lacking(Exception):
-    """A program that the measurement needs is missing."""
+    """Raised if a program that the measurement needs is missing."""
 
 
 class Wire:
@@ -50,7 +50,10 @@ class Wire:
         kind: str = "crr",
         family: Family = Family.IPV4,
     ) -> list[list[float]]:
-        """Return the rates that crr.c measures, by round; each ruleset is loaded in a server of its own."""
+        """Return the rates that crr.c measures: one list per round, with one rate per ruleset.
+
+        Each ruleset is loaded in a server of its own, so there may be at most as many as `SERVERS`.
+        """
         servers = SERVERS[: len(rulesets)]
         kernels = [wiring.kernel(self._netns[server], backend) for server in servers]
         for kernel, ruleset in zip(kernels, rulesets, strict=True):
@@ -86,7 +89,11 @@ class Wire:
 
 @contextmanager
 def joined() -> Iterator[Wire]:
-    """Create namespaces of servers, each joined to the client's by veth; raise ``Lacking`` without a C compiler."""
+    """Create network namespaces of servers, each joined to the client's by veth.
+
+    Raises:
+        Lacking: there is no C compiler.
+    """
     names = ("client", *SERVERS)
     with TemporaryDirectory() as folder, Namespaces(names) as made:
         program = _built(Path(folder))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from simulator.batch.columns import BoolColumn, IntColumn, WordColumn
 
 NONE = -1
-"""Number of the box of a packet that is in no box."""
+"""Box index for a packet that is in no box."""
 
 _ONE = np.uint64(1)
 _EMPTY, _FULL = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -25,9 +25,11 @@ BitMatrix = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class BitTable:
-    """Table of bits for one or several fields, by value class and 64-bit word.
+    """Bit table of one or more fields.
 
-    ``marks`` has a bit for each word that is not 0.
+    Attributes:
+        bits: One row for each value class; bit n of a row is set if the class is in box n. Words have 64 bits.
+        marks: Summary of ``bits``: one bit for each word, set if the word is not 0.
     """
 
     bits: BitMatrix
@@ -59,7 +61,7 @@ def lowest(words: WordColumn) -> IntColumn:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """Bit table with the class of each packet."""
+    """Bit table, with the row (value class) of each packet."""
 
     table: BitTable
     ids: IntColumn
@@ -67,10 +69,13 @@ class Dimension:
 
 @dataclass(slots=True)
 class _Seekers:
-    """Packets that still search for a box.
+    """Packets whose box is not found yet.
 
-    ``places`` are their indexes in the result, ``begin`` and ``last`` bound the search. ``group`` is the current group
-    of 64 words, ``marks`` the words of it that are still to be read.
+    Attributes:
+        places: Index of each packet in the result.
+        begin: First box of the search; ``last`` is the last box.
+        group: Current group of 64 words.
+        marks: Words of the group that are still to be read, one bit each.
     """
 
     places: IntColumn
@@ -92,7 +97,14 @@ class _Seekers:
 
 
 def first(dimensions: Sequence[Dimension], rows: IntColumn, begin: IntColumn, end: IntColumn) -> IntColumn:
-    """Return for each packet the first box that contains it, from ``begin`` on and before ``end``, or `NONE`."""
+    """Return for each packet the first box that contains it, or `NONE`.
+
+    Args:
+        dimensions: Bit tables; a packet is in a box if the box's bit is set in every table.
+        rows: Position of each packet in the dimensions.
+        begin: First box to search, for each packet.
+        end: Index after the last box to search, for each packet.
+    """
     found = np.full(len(rows), NONE)
     places = np.flatnonzero(begin < end)
     rows, begin, group = rows[places], begin[places], begin[places] >> 12
@@ -140,7 +152,7 @@ def _to(place: IntColumn) -> WordColumn:
 
 
 def _all_of(tables: Sequence[tuple[BitMatrix, IntColumn]], rows: IntColumn, column: IntColumn) -> WordColumn:
-    """Return the bits that are set in one column of all tables, each in the row of the packet's class."""
+    """Return the bitwise AND of one word per table: the word of the packet's class at the given column."""
     found = np.full(len(rows), _FULL)
     for bits, ids in tables:
         found &= bits.ravel()[ids[rows] * bits.shape[1] + column]

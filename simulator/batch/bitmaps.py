@@ -28,14 +28,14 @@ FieldEdges = Sequence[Mapping[str, Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class ValueClassifier:
-    """Maps values of a field to classes: by number, or for addresses by a search in ``edges``."""
+    """Maps values of a field to classes: by table look-up, or for addresses by binary search in ``edges``."""
 
     name: str
     classes: IntColumn
     edges: "AddressEdges | None" = None
 
     def ids(self, columns: Columns, listed: Mapping[str, IntColumn]) -> IntColumn:
-        """Return the class of each packet; ``listed`` has the positions of the values of listed fields."""
+        """Return the class of each packet; ``listed`` has the domain index of each value, by listed field."""
         if self.edges is not None:
             places = self.edges.places(columns.src if self.name == "src" else columns.dst)
         elif self.name in KINDS:
@@ -48,7 +48,11 @@ class ValueClassifier:
 
 @dataclass(frozen=True, slots=True)
 class AddressEdges:
-    """Sorted start addresses of ranges. IPv6 addresses are ranked by halves, as numpy has no 128-bit integers."""
+    """Sorted start addresses of ranges, prepared for binary search.
+
+    IPv6 addresses are ranked by their upper and lower halves, because numpy has no 128-bit integers. IPv4 needs no
+    halves: ``upper`` and ``lower`` are not used.
+    """
 
     upper: WordColumn
     lower: WordColumn
@@ -56,7 +60,7 @@ class AddressEdges:
 
     @classmethod
     def of(cls, edges: Sequence[int], family: Family) -> "AddressEdges":
-        """Sort the start addresses; the first must be 0."""
+        """Prepare sorted start addresses for the search; the first must be 0."""
         if family is Family.IPV4:
             keys = np.asarray(edges, np.uint64)
             return cls(keys[:0], keys, keys)
@@ -66,24 +70,31 @@ class AddressEdges:
         return cls(*halves, _ranked(*halves, (upper, lower)))
 
     def places(self, addresses: tuple[WordColumn, WordColumn]) -> IntColumn:
-        """Return for each address the position of the last start address that is not above it."""
+        """Return for each address the position of the last start address that is not greater."""
         if not self.upper.size:
             return np.searchsorted(self.keys, addresses[1], side="right") - 1
         return np.searchsorted(self.keys, _ranked(self.upper, self.lower, addresses), side="right") - 1
 
 
 def _ranked(upper: WordColumn, lower: WordColumn, addresses: tuple[WordColumn, WordColumn]) -> IntColumn:
-    """Return numbers that sort like the addresses, as far as the given halves tell them apart."""
+    """Return numbers that compare with the ranks of the start addresses as the addresses themselves do."""
     place = np.searchsorted(upper, addresses[0], side="right") - 1
     below = np.searchsorted(lower, addresses[1], side="right")
-    # Above the upper half itself, the lower one no longer matters.
+    # Between two upper halves, the lower half of the address no longer matters.
     below = np.where(upper[place] == addresses[0], below, len(lower))
     return place * (len(lower) + 1) + below
 
 
 @dataclass(slots=True)
 class BitmapBuilder:
-    """Collects the constraints of each box by field, and builds the bit tables."""
+    """Collects the constraints of each box by field, and builds the bit tables.
+
+    Attributes:
+        edges: Range edges of each match, by field.
+        sizes: Number of values of each listed field.
+        boxes: Number of boxes added so far.
+        asked: Constraints by field and box.
+    """
 
     family: Family
     edges: FieldEdges
@@ -151,7 +162,13 @@ def merged(bits: BitMatrix) -> tuple[BitTable, IntColumn]:
 
 @dataclass(frozen=True, slots=True)
 class JointBitmap:
-    """Bit table of several fields: the class of a packet follows from its classes in each field."""
+    """Bit table of several fields.
+
+    Attributes:
+        sorters: Classifier of each field.
+        sizes: Number of classes of each field.
+        classes: Row of the table for each combination of the fields' classes.
+    """
 
     sorters: tuple[ValueClassifier, ...]
     sizes: tuple[int, ...]
@@ -167,7 +184,7 @@ class JointBitmap:
 
 
 def shared(fields: Sequence[tuple[ValueClassifier, BitTable]], apart: frozenset[str]) -> list[JointBitmap]:
-    """Combine fields that have few classes into shared tables, except fields that rules rewrite."""
+    """Combine fields that have few classes into shared tables; fields in ``apart``, which rules rewrite, stay alone."""
     found: list[JointBitmap] = []
     for sorter, table in sorted(fields, key=lambda each: each[1].classes):
         alone = JointBitmap((sorter,), (table.classes,), np.arange(table.classes), table)

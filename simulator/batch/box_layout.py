@@ -80,7 +80,15 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class BoxLayout:
-    """Table prepared for one hook: its boxes, its results (the first is the policy), and its bit tables."""
+    """Table prepared for one hook.
+
+    Attributes:
+        base: First box of the base chain, and the index after its last box.
+        boxes: Boxes of all chains.
+        ends: Possible results; the first is the base chain's policy.
+        writes: Rewrites by targets.
+        tables: Bit tables that find the box of a packet.
+    """
 
     name: str
     base: tuple[int, int]
@@ -90,7 +98,7 @@ class BoxLayout:
     tables: tuple[JointBitmap, ...]
 
     def dimensions(self, columns: Columns, listed: dict[str, IntColumn]) -> list[Dimension]:
-        """Return the bits with the class of each packet; ``listed`` has the positions of listed values."""
+        """Return the bit tables with the class of each packet; ``listed`` has the domain index of each listed value."""
         return [each.dimension(columns, listed) for each in self.tables] or [
             Dimension(_all_ones(len(self.boxes.move)), np.zeros(len(columns), np.int64))
         ]
@@ -118,7 +126,9 @@ def reached(base: ProgramChain) -> list[ProgramChain]:
 class BoxLayoutBuilder:
     """Builder of the layout of one table.
 
-    ``final`` says that no table follows, so that rewrites by this table need not be tracked.
+    Attributes:
+        survey: Finds the regions of matches.
+        final: Whether no table follows, so that rewrites by this table need not be tracked.
     """
 
     survey: RegionFinder
@@ -161,7 +171,7 @@ class BoxLayoutBuilder:
         effect = rule.effect
         told = bool(effect.assumption) or (rule.target in LOGGERS and owner_of(rule.decision.comment) is not None)
         if truth is RegionTruth.UNTOLD and effect.act is TargetAction.NEXT and effect.change is None:
-            yield BoxMove.NEXT, True, 0, ""  # whether it matches or not
+            yield BoxMove.NEXT, True, 0, ""  # the verdict does not depend on whether the rule matches
         elif truth is RegionTruth.UNTOLD:
             yield BoxMove.WALK, False, 0, ""
         elif truth is RegionTruth.UNKNOWN:
@@ -208,11 +218,14 @@ def sizes_of(domains: Domains) -> dict[str, int]:
     return {name: len(values) for name, values in domains.listed.items()}
 
 
-# What targets write
+# Rewrites by targets
 
 
 def closed(effects: Sequence[TargetEffect], hook: Hook, domains: Domains) -> None:
-    """Add to the domains the values that targets write, and what targets make of those, within limits."""
+    """Add the values that targets write to the domains, until no target writes a new value.
+
+    A domain does not grow beyond `MOST_VALUES`.
+    """
     grown = True
     while grown:
         grown = False
@@ -231,7 +244,7 @@ def _places(effect: TargetEffect, hook: Hook, survey: RegionFinder) -> npt.NDArr
 
 
 def _written(effect: TargetEffect, hook: Hook, value: ColumnValue) -> ColumnValue:
-    """Return the value that a target writes for a packet with the given value."""
+    """Return the value that a target writes over the given value, found by applying it to a sample packet."""
     if effect.change is None:
         raise ValueError(effect)
     address = ip_address(0)

@@ -37,6 +37,7 @@ class Columns:
         src: Upper and lower 64 bits of the source address; ``dst`` likewise.
         numbers: Other fields as numbers. Flags are the header's byte, ICMP is type and code in 16 bits, a state is its
             index in `STATES`. Interfaces and MAC addresses are indexes into ``words``.
+        words: Distinct texts of each text field.
         single: Rows that columns cannot represent completely.
         wire: Whether all other rows have known bytes; otherwise none has.
         packet: Returns the packet of a row.
@@ -62,7 +63,7 @@ class Columns:
         return VALUES[field](number)
 
     def part(self, begin: int, end: int) -> "Columns":
-        """Return some of the rows, as views of the arrays."""
+        """Return the rows from ``begin`` up to ``end``, as views of the arrays."""
         some = slice(begin, end)
         return replace(
             self,
@@ -127,7 +128,9 @@ _NUMBERS: Mapping[str, Callable[[Packet], int]] = {
 def columns_of(packets: Sequence[Packet], at: Sequence[int] | None = None) -> tuple[Columns, ...]:
     """Convert packets to columns, one per family.
 
-    ``at`` gives the position of each packet where it is not its index.
+    Args:
+        packets: Packets of any family.
+        at: Index of each packet in its original sequence; None means 0, 1, 2 and so on.
     """
     places = np.arange(len(packets)) if at is None else np.asarray(at, dtype=np.intp)
     versions = np.fromiter((packet.src.version for packet in packets), np.int64, len(packets))
@@ -169,7 +172,7 @@ def _addresses(found: Sequence[int]) -> tuple[WordColumn, WordColumn]:
 
 
 def incomplete(numbers: Mapping[str, IntColumn], family: Family) -> BoolColumn:
-    """Return the rows that lack a field which their protocol always has."""
+    """Return a column that is true for rows that lack a field which their protocol always has."""
     protocol, whole = numbers["protocol"], numbers["fragment"] == 0
     ported = HAS_PORTS[protocol] & ((numbers["sport"] == NOT_GIVEN) | (numbers["dport"] == NOT_GIVEN))
     untyped = (protocol == protocol_names.ICMP_OF[family]) & (numbers["icmp"] == NOT_GIVEN)

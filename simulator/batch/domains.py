@@ -24,7 +24,7 @@ LISTED = ("protocol", "fragment", "flags", "igmp", "ttl", "tos", "mark", "state"
 """Fields with few values, which a domain lists one by one; other fields use ranges."""
 
 MOST_VALUES = 1024
-"""Most values of a listed field; packets with further values go to the `Walker`."""
+"""Limit of values in a domain; packets with further values go to the `Walker`."""
 
 UNLISTED = -1
 """Position of a value that is in no domain."""
@@ -46,7 +46,7 @@ class Domains:
         return {} if edges is None else {name: edges[kind] for name, kind in KINDS.items()}
 
     def add(self, name: str, values: Sequence[ColumnValue]) -> bool:
-        """Add values within the limit; return whether any value is new."""
+        """Add values unless the domain would exceed `MOST_VALUES`; return whether any was added."""
         known = self.listed[name]
         new = set(values).difference(known)
         if not new or len(known) + len(new) > MOST_VALUES:
@@ -70,7 +70,7 @@ class ColumnValues:
 
     @classmethod
     def of(cls, columns: Columns, name: str, hook: Hook) -> "ColumnValues":
-        """Return a column with its distinct numbers."""
+        """Return a column with its distinct numbers; interfaces that the hook does not have become the empty name."""
         column = columns.numbers[name]
         numbers = _different(column)
         values = [columns.value(name, int(number)) for number in numbers]
@@ -80,7 +80,7 @@ class ColumnValues:
         return cls(column, numbers, values)
 
     def through(self, others: Sequence[int]) -> IntColumn:
-        """Return the column with each number replaced; replacements are in the order of the numbers."""
+        """Return the column with each number replaced; ``others`` has one replacement per distinct number, in order."""
         if len(others) == 1:
             return np.full(len(self.column), others[0])
         least, span = int(self.numbers[0]), int(self.numbers[-1]) - int(self.numbers[0])

@@ -26,13 +26,13 @@ from simulator.packets import ConnState
 VERDICTS = tuple(Verdict)
 
 NOBODY = -1
-"""Index of the deciding rule where the hook has no chain."""
+"""Decider index for packets of a hook that has no chain."""
 
 _ACCEPT = VERDICTS.index(Verdict.ACCEPT)
 _NEW, _INVALID, _UNTRACKED = (STATES.index(each) for each in (ConnState.NEW, ConnState.INVALID, ConnState.UNTRACKED))
 
 BLOCK = 1 << 16
-"""Packets that are evaluated together: so many that their columns fit into the processor's caches."""
+"""Packets that are evaluated together; their columns fit into the processor's caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class BatchEvaluator:
             verdicts[rows] = np.asarray([VERDICTS.index(end.verdict) for end in plan.ends], np.int8)[ended]
             accepted = verdicts[rows] == _ACCEPT
             course.alive[rows[~accepted]] = False
-            # Other tables than filter are not for filtering: one that accepts too decides nothing then.
+            # Only the filter table is meant for filtering: a later table decides only if it does not accept.
             decided = ~accepted if filtered else np.ones(len(rows), np.bool_)
             ranks = np.asarray([self._ends.setdefault(end, len(self._ends)) for end in plan.ends])
             deciders[rows[decided]] = ranks[ended[decided]]
@@ -126,9 +126,9 @@ class BatchEvaluator:
         return VERDICTS.index(answer.verdict), decider
 
     def _table(self, course: BatchExecution, plan: BoxLayout, hook: Hook) -> IntColumn:
-        """Send the packets through one table; return the rows of those that reach its end."""
+        """Evaluate one table; return the rows of packets that reach its end."""
         state = course.listed["state"]
-        if plan.name == "raw":  # which comes before connection tracking
+        if plan.name == "raw":  # the raw table precedes connection tracking
             names = self._domains.listed["in_interface"]
             returns = np.asarray([hook is Hook.PREROUTING and name == LOOPBACK for name in names], np.bool_)
             course.listed["state"] = np.where(returns[course.listed["in_interface"]], state, _INVALID)
@@ -140,7 +140,10 @@ class BatchEvaluator:
         return rows[course.alive[rows]]
 
     def _prepared(self, columns: Columns, hook: Hook, seen: dict[str, ColumnValues]) -> _Compiled:
-        """Compile the hook for all values of the packets; compiling shows which fields matter."""
+        """Compile the hook for all values of the packets.
+
+        Only compilation shows which fields matter, so it is repeated until no domain grows.
+        """
         while True:
             found = self._compiled.get((hook, columns.wire)) or self._compile(hook, wire=columns.wire)
             self._compiled[hook, columns.wire] = found
@@ -160,7 +163,7 @@ class BatchEvaluator:
         closed(writing, hook, self._domains)
         survey = RegionFinder(self._context, self._domains, wire)
         plans = _plans(survey, hook, found)
-        while survey.changed:  # what matches change can no longer be told by any of them
+        while survey.changed:  # the result of a match that reads changed memory is not known in advance
             survey = RegionFinder(self._context, self._domains, wire, survey.volatile | survey.changed)
             plans = _plans(survey, hook, found)
         read = survey.read | {effect.rewrites for effect in writing} | {"state", *SIDES}

@@ -22,6 +22,7 @@ class BatchExecution:
         listed: Index of each packet's value in the domain of each listed field.
         walked: Packets that need the `Walker`.
         alive: Packets that have no final verdict yet.
+        told: Packets that need more than a verdict, such as a log entry.
         ended: Index of the result of the last table.
     """
 
@@ -55,7 +56,7 @@ class _Frames:
     _known: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def enter(self, frames: IntColumn, boxes: IntColumn) -> IntColumn:
-        """Return the frames of packets that jump to other chains."""
+        """Return the call frame of each packet after its box jumps to another chain."""
         width = int(boxes.max()) + 1
         keys, places = np.unique(frames * width + boxes, return_inverse=True)
         return np.asarray([self._frame(*divmod(int(key), width)) for key in keys])[places]
@@ -69,14 +70,14 @@ class _Frames:
 
 
 def run(course: BatchExecution, plan: BoxLayout, rows: IntColumn) -> None:
-    """Send packets through a table; packets that need the `Walker` are no longer alive afterwards."""
+    """Evaluate a table for the given rows; packets that need the `Walker` are no longer alive afterwards."""
     front = _Front(
         rows,
         np.full(len(rows), plan.base[0]),
         np.full(len(rows), plan.base[1]),
         np.zeros(len(rows), np.int64),
     )
-    course.ended[rows] = 0  # the policy, unless a rule decides
+    course.ended[rows] = 0  # index 0 is the policy, which applies if no rule decides
     _Run(course, plan, plan.dimensions(course.columns, course.listed)).go(front)
 
 
@@ -93,7 +94,7 @@ class _Run:
             front = self._moved(front, box)
 
     def _moved(self, front: _Front, box: IntColumn) -> _Front:
-        """Move packets on from their boxes; return those that continue."""
+        """Apply the action of each packet's box; return the packets that continue."""
         boxes, course = self.plan.boxes, self.course
         move = boxes.move[box]
         course.told[front.rows] |= boxes.told[box]

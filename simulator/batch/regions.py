@@ -33,7 +33,7 @@ class RegionTruth(IntEnum):
 
 
 Constraint = tuple[str, int, frozenset[int]]
-"""Field, the match that reads it, and the allowed values, as positions among the values that were tried."""
+"""Field name, index of the match that reads it, and allowed values, as indexes among the values that were tried."""
 
 MatchRegion = tuple[tuple[Constraint, ...], RegionTruth]
 """Packets that satisfy all constraints, and the result of a match for them."""
@@ -138,8 +138,8 @@ class RegionFinder:
     _kept: dict[str, tuple[MatchRegion, ...]] = field(default_factory=dict)
 
     def of_tests(self, tests: Sequence[CompiledMatch]) -> tuple[MatchRegion, ...]:
-        """Return the regions where all matches of a rule match, or may match; regions do not overlap."""
-        # Behind a match of which something must be noted, a walk has to tell, as what is noted hangs on their order.
+        """Return the regions where all matches of a rule hold, or may hold; regions do not overlap."""
+        # Assumptions are recorded in match order, so from the first match with one on, the Walker decides.
         noting = next((place for place, test in enumerate(tests) if self._notes(test)), len(tests) - 1)
         found = [self.of_test(test) for test in tests[: noting + 1]]
         regions: list[MatchRegion] = []
@@ -154,9 +154,9 @@ class RegionFinder:
         return bool(test.assumed or (test.made_up and not self.wire))
 
     def of_test(self, test: CompiledMatch) -> tuple[MatchRegion, ...]:
-        """Return the regions where one match matches, or may match."""
+        """Return the regions where one match holds, or may hold."""
         if self._notes(test):
-            return _EVERYWHERE_UNTOLD  # an answer names what it relies on, even where the match then fails
+            return _EVERYWHERE_UNTOLD  # the Walker records the assumption even if the match then fails
         if test.text not in self._kept:
             self._kept[test.text] = _Question(self, test).regions()
         return self._kept[test.text]
@@ -236,7 +236,7 @@ class _Question:
 
 
 def _must_be_given(known: Mapping[str, ColumnValue], name: str) -> bool:
-    """Return whether every packet of that protocol in columns has the field; see `columns.incomplete`."""
+    """Return whether every packet with the known fields must have this field too, see `columns.incomplete`."""
     if known.get("fragment") is not False:
         return False
     if name == "icmp":

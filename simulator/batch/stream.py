@@ -22,7 +22,7 @@ CHUNK = 50_000
 """Packets that are held in memory at a time."""
 
 FEW = 500
-"""Number of packets below which the `Walker` is faster than compiling the ruleset; both depend on the rules."""
+"""Below this number of packets the `Walker` is faster than compiling the ruleset; both times grow with the rules."""
 
 
 def answers(
@@ -32,9 +32,12 @@ def answers(
 
     Each packet is evaluated on its own, so it must give its connection state; `ConnectionTracker` evaluates packets
     whose state follows from earlier ones. Few packets are evaluated one by one, many in batches. A packet of a batch
-    goes to the `Walker` if it meets a match that reads the payload, counts, remembers or is random, or a target that
-    changes what columns do not hold. It also goes there if it has a known connection or zone, lacks a field that its
-    protocol has, was rewritten or logged, or needs an assumption. Those evaluations have a trace.
+    goes to the `Walker`, and its evaluation has a trace, if one of these is true:
+
+    - It meets a match that reads the payload, counts, remembers or is random.
+    - It meets a target that changes a field that columns do not hold.
+    - It gives its connection or zone, or lacks a field that its protocol has.
+    - A rule rewrote or logged it, or an assumption is needed.
 
     Raises:
         Refused: the ruleset of a packet's family lacks a set or chain, or has a loop.
@@ -48,7 +51,10 @@ def answers(
 
 
 def _chunks(packets: Iterable[Packet]) -> Iterator[Sequence[Packet]]:
-    """Yield packets in order, in chunks; packets before damage in a capture are not lost."""
+    """Yield packets in order, in chunks.
+
+    If the source raises `Refused`, as for a damaged capture, the packets before it are yielded first.
+    """
     chunk: list[Packet] = []
     try:
         for packet in packets:
@@ -79,7 +85,7 @@ def _chunk(judges: BatchEvaluators, packets: Sequence[Packet], hook: Hook | None
 
 
 def _by_hook(packets: Sequence[Packet], hook: Hook | None) -> Iterator[tuple[Hook, Sequence[int]]]:
-    """Yield the positions of packets, grouped by the hook at which they are evaluated."""
+    """Yield each hook with the indexes of the packets that are evaluated there."""
     if hook is not None:
         yield hook, range(len(packets))
         return

@@ -18,7 +18,7 @@ from simulator.batch.columns import HAS_PORTS, NOT_GIVEN, STATES, BoolColumn, Co
 from simulator.packets import ConnState, Packet, from_wire, protocol_names
 
 _HEAD = 64
-"""Bytes that are read of a packet: an IPv6 header, a TCP header and a few more."""
+"""Bytes that are read of a packet: an IPv6 header, a TCP header and 4 more."""
 
 _HEADS = struct.Struct(f"{_HEAD}s")
 """Function that cuts bytes to `_HEAD` bytes, or pads them with zeros."""
@@ -104,13 +104,13 @@ def _same(value: int, count: int) -> IntColumn:
 
 
 def _word(heads: HeaderBytes, at: int) -> IntColumn:
-    """Return 16 bits of each packet as a number."""
+    """Return 16 bits of each packet as a number, in network byte order."""
     return heads[:, at].astype(np.int64) << 8 | heads[:, at + 1]
 
 
 def _network_4(heads: HeaderBytes, lengths: IntColumn) -> tuple[dict[str, IntColumn], BoolColumn]:
     told = _word(heads, 2)
-    length = np.where(told == 0, lengths, told)  # offloading network cards leave 0 to be filled in
+    length = np.where(told == 0, lengths, told)  # 0 with segmentation offload: the network card fills it in
     columns = {"protocol": heads[:, 9], "ttl": heads[:, 8], "tos": heads[:, 1]}
     whole = (length >= _SIZES[Family.IPV4]) & (_word(heads, 6) & 0x1FFF == 0)
     return {"length": length, **{name: column.astype(np.int64) for name, column in columns.items()}}, whole

@@ -156,10 +156,10 @@ def _test(match: Match, family: Family) -> CompiledMatch:
 
 
 def spans_of(match: Match, context: BreakpointContext) -> Iterable[Span] | None:
-    """Return the ranges of values within which the result of an option is constant, None if they are unknown.
+    """Return the ranges of values within which the result of an option is constant; None if they are unknown.
 
     Raises:
-        ValueError, KeyError, IndexError: the words are not understood.
+        ValueError, KeyError, IndexError: the option's words are not understood.
     """
     found = _breakpoints(match)
     return None if isinstance(found, str) else found(match.values[0] if match.values else "", context)

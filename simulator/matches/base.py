@@ -38,7 +38,7 @@ _NAMED = frozenset({"protocol", "ctproto", "sport", "dport", "sports", "dports",
 class Scope:
     """Packets that a match applies to; it fails for others even when negated: ``! --dport 22`` is still about TCP.
 
-    ``check`` of None always holds. ``condition`` says the same of all packets; None where fields do not decide.
+    ``check`` of None means all packets. ``condition`` is for the symbolic engine; None if fields do not decide.
     """
 
     check: Applicability | None = None
@@ -87,10 +87,10 @@ class ConditionContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchGroup:
-    """A module whose options are evaluated together.
+    """Module whose options are evaluated together.
 
     ``breakpoints`` are those of each option, or the reason why there are none. ``per_rule`` says that a match looks
-    into sets of its ruleset, or remembers something for its rule, so that no two rules share one.
+    into sets of its ruleset, or keeps memory for its rule, so that no two rules share one.
     """
 
     evaluate: Callable[[OptionGroup, Family, SetRegistry], "CompiledMatch"]
@@ -134,7 +134,7 @@ class CompiledMatch:
 
     @property
     def plain(self) -> bool:
-        """Whether the result is that of ``check`` alone, without an assumption."""
+        """Whether ``check`` alone gives the result, without an assumption and without dropping packets."""
         return self.weigh is None and not (self.assumed or self.made_up or self.drops)
 
 
@@ -146,7 +146,7 @@ def beyond(packet: Packet) -> Truth:
     """Return None for a read beyond the known bytes of a packet.
 
     Raises:
-        MalformedError: all of them are.
+        MalformedError: all bytes of the packet are known, so the packet ends before the read.
     """
     if packet.wire is None or len(packet.wire) < (packet.length or 0):
         return None
@@ -159,7 +159,7 @@ def unknown(_packet: Packet) -> Truth:
 
 
 def opaque(*matches: Match, why: str = UNMODELLED) -> CompiledMatch:
-    """Return the compiled match of an unknown match."""
+    """Return the compiled match of options that cannot be decided; ``why`` is the reason."""
     return CompiledMatch(spelled(*matches), unknown, why)
 
 
@@ -187,15 +187,15 @@ def guarded(check: PacketCheck, applies: Applicability | None) -> PacketCheck:
 
 
 def option(group: OptionGroup, name: str) -> Match | None:
-    """Return the option of a group by its name."""
+    """Return the option of a group by its name; None if the group lacks it."""
     return next((match for match in group if match.option == name), None)
 
 
 def value(group: OptionGroup, name: str, default: str) -> str:
-    """Return the only value of an option.
+    """Return the only value of an option, or the default if the group lacks the option.
 
     Raises:
-        ValueError: it has none, or more than one.
+        ValueError: the option has no value, or more than one.
     """
     found = option(group, name)
     return default if found is None else one(found.values)
@@ -215,7 +215,7 @@ def one(values: tuple[str, ...]) -> str:
     """Return the only value.
 
     Raises:
-        ValueError: there is none, or more than one.
+        ValueError: there is no value, or more than one.
     """
     (found,) = values
     return found

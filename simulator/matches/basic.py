@@ -17,14 +17,14 @@ __all__ = ["BITS", "OPTIONS", "MaskedAddress", "address_number", "masked"]
 
 
 _HOLES = 12
-"""Most holes of a mask; a mask with more would give too many ranges."""
+"""Largest number of bits in the holes of a mask; more bits would give too many ranges."""
 
 
 def network_span(text: str, family: Family) -> Span:
     """Return the addresses of a network, or of a single address.
 
     Raises:
-        ValueError: it is neither, or its mask has holes.
+        ValueError: the text is neither, or the mask has holes.
     """
     address, mask = masked(text, family)
     size = (1 << BITS[family]) - mask
@@ -39,7 +39,7 @@ def networks(word: str, context: BreakpointContext) -> Iterator[Span]:
 
 
 def _addresses(field: str) -> Condition:
-    """Return the check for ``ADDRESS[/MASK]``, or for several of them, separated by commas."""
+    """Return a reader of the condition for ``ADDRESS[/MASK]``, or for several of them, separated by commas."""
 
     def read(values: tuple[str, ...], family: Family) -> Formula:
         return within(field, *(each for text in one(values).split(",") for each in _masked_ranges(text, family)))
@@ -48,10 +48,14 @@ def _addresses(field: str) -> Condition:
 
 
 def _masked_ranges(text: str, family: Family) -> list[tuple[int, int]]:
-    """Return the address ranges of a mask with few holes; raise ValueError for more."""
+    """Return the ranges of addresses that an address and mask match.
+
+    Raises:
+        ValueError: the mask's holes have too many bits.
+    """
     address, mask = masked(text, family)
     free = (1 << BITS[family]) - 1 - mask
-    block = (free ^ free + 1) >> 1  # the lowest bits, in one piece
+    block = (free ^ free + 1) >> 1  # the contiguous free bits at the end
     holes = free & ~block
     if holes.bit_count() > _HOLES:
         raise ValueError(text)
@@ -80,12 +84,12 @@ def _destination(values: tuple[str, ...], family: Family) -> PacketCheck:
 
 
 def _alternatives(values: tuple[str, ...], family: Family) -> tuple[MaskedAddress, ...]:
-    """Return the alternatives of ``-s A,B``, which stands for one rule each; iptables-save never prints it."""
+    """Return the addresses of ``-s A,B``, which stands for one rule each; iptables-save never prints it."""
     return tuple(masked(text, family) for text in one(values).split(","))
 
 
 def _interface(side: Callable[[Packet], str]) -> CheckReader:
-    """Return the check for an interface; a final ``+`` stands for any rest."""
+    """Return a reader of the check for an interface; a final ``+`` stands for any rest, alone also for no interface."""
 
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         name = one(values)

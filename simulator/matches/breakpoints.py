@@ -13,7 +13,7 @@ from simulator.context import Host
 
 
 class ValueKind(Enum):
-    """Kinds of fields whose values have ranges."""
+    """Kinds of fields whose values are divided into ranges."""
 
     ADDRESS = auto()
     NUMBER = auto()
@@ -34,10 +34,7 @@ class BreakpointContext:
 
 
 Breakpoints = Callable[[str, BreakpointContext], Iterable[Span]]
-"""Function from a word to the ranges that it names.
-
-Raises ValueError, KeyError or IndexError for a word that is not understood.
-"""
+"""Function from a word to the ranges that it names; ValueError, KeyError or IndexError if it is not understood."""
 
 NO_RANGES = "asks for no field whose values go by ranges"
 READS_BYTES = "asks for the packet's bytes, so that packets are walked"

@@ -103,7 +103,7 @@ def _state_conditions(group: OptionGroup, _context: ConditionContext) -> Formula
 def _conntrack_group(group: OptionGroup, family: Family) -> CompiledMatch:
     """Return the check of a conntrack match.
 
-    A packet without a connection does not match, unless its state is asked for.
+    A packet without a connection fails, unless its state is asked for too: then only the state counts.
     """
     states = [match for match in group if match.option in {"ctstate", "state"}]
     asked = [(match.negated, _asks(match, family)) for match in group if match not in states]
@@ -124,7 +124,7 @@ def _conntrack_group(group: OptionGroup, family: Family) -> CompiledMatch:
     return CompiledMatch(spelled(*group), check, "needs the packet's connection, which it does not give")
 
 
-def _turned(truth: Truth, negated: bool) -> Truth:  # noqa: FBT001 - the same type as the truth it turns
+def _turned(truth: Truth, negated: bool) -> Truth:  # noqa: FBT001 - has the same type as the result it negates
     return None if truth is None else truth is not negated
 
 
@@ -165,7 +165,7 @@ def _protocol(text: str, _family: Family) -> ConnectionCheck:
 
 
 def _status(text: str, _family: Family) -> ConnectionCheck:
-    """Return the check for status bits; ``NONE`` means no bit, which no connection ever has."""
+    """Return the check for status bits; ``NONE`` names no bit, so alone it never matches."""
     wanted = frozenset(text.upper().split(",")) - {"NONE"}
     if not wanted <= _STATUS:
         raise ValueError(text)
@@ -204,7 +204,7 @@ _ASKS: Mapping[str, tuple[AskReader, Breakpoints]] = {
 
 
 def _connmark(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """Return the check for the connection mark; a new connection has no mark."""
+    """Return the check for the connection mark; a connection that a first packet opens has mark 0."""
     mark, mask = mark_and_mask(one(values))
 
     def check(packet: Packet) -> Truth:
@@ -215,7 +215,10 @@ def _connmark(values: tuple[str, ...], _family: Family) -> PacketCheck:
 
 
 def _helper(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """Return the check for a helper; no helper is modelled, so only a given connection may have one."""
+    """Return the check that a helper expected the connection.
+
+    No helper is modelled: the check is false for new packets and given connections, else unknown.
+    """
     one(values)
     return lambda packet: False if packet.connection is not None or packet.state in _NEVER_EXPECTED else None
 

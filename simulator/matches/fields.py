@@ -22,7 +22,7 @@ def mark_and_mask(text: str) -> tuple[int, int]:
     """Parse ``VALUE`` or ``VALUE/MASK``.
 
     Raises:
-        ValueError: it is neither, or a number has more than 32 bits.
+        ValueError: the text has another form, or a number has more than 32 bits.
     """
     value, slash, mask = text.partition("/")
     return protocol_names.number(value, MARK_BITS), protocol_names.number(mask, MARK_BITS) if slash else MARK_BITS
@@ -39,7 +39,10 @@ def _range(low: int, high: int) -> Ranges:
 
 
 def _limits(low: int, high: int) -> ReadRanges:
-    """Return the ranges below, above or at a limit; ``low`` and ``high`` are added to the limit."""
+    """Return a parser of the ranges at, below or above a limit.
+
+    Both bounds are offsets from the limit. A negative ``low`` means from 0, a positive ``high`` means up to 255.
+    """
 
     def read(text: str, _family: Family) -> Ranges:
         limit = protocol_names.number(text, 0xFF)
@@ -63,7 +66,7 @@ def tos_and_mask(text: str) -> tuple[int, int]:
     """Parse ``VALUE``, ``VALUE/MASK`` or a name of the old type of service, which leaves other bits alone.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the text has another form.
     """
     if text.lower() in _TOS_NAMES:
         return _TOS_NAMES[text.lower()], 0x3F
@@ -84,7 +87,7 @@ def dscp_class(text: str) -> int:
     """Parse the name of a DiffServ class (RFC 2474, 2597, 3246).
 
     Raises:
-        ValueError: it is none.
+        ValueError: there is no class with that name.
     """
     name = text.upper()
     if name in {"BE", "EF"}:
@@ -98,7 +101,7 @@ def dscp_class(text: str) -> int:
 
 
 def _flag(flag: str, bit: int) -> MatchOption:
-    read: CheckReader = lambda _values, _family: lambda packet: flag in packet.flags  # noqa: E731 - a reader as the others
+    read: CheckReader = lambda _values, _family: lambda packet: flag in packet.flags  # noqa: E731 - a short reader, like the others
     return _few(read, lambda _values, _family: MaskedBits("flags", bit, bit), TCP)
 
 

@@ -1,6 +1,6 @@
 """Matches on IPv6 extension headers: ah, dst, frag, hbh, ipv6header, mh, rt; and ah in IPv4.
 
-`EVALUATORS` and `GROUPS` map options and modules to their evaluators. Source: iptables-extensions(8); the kernel's
+`OPTIONS` and `GROUPS` map options and modules to their definitions. Source: iptables-extensions(8); the kernel's
 ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6t_rt, ipt_ah.
 """
 
@@ -87,7 +87,10 @@ HeaderCheck = Callable[[bytes], Truth]
 
 
 def _about(protocol: int, least: int, ask: Callable[[str, Family], HeaderCheck]) -> CheckReader:
-    """Return a check of an extension header; it is false if the packet has no such header."""
+    """Return a reader of a check of an extension header.
+
+    The scope of the module excludes packets without such a header. ``least`` is the minimum size in bytes.
+    """
 
     def read(values: tuple[str, ...], family: Family) -> PacketCheck:
         question = ask(one(values) if values else "", family)
@@ -117,7 +120,7 @@ def _has(protocol: int) -> Scope:
 def _within(
     at: int, size: int, scale: Callable[[int], int] = lambda value: value
 ) -> Callable[[str, Family], HeaderCheck]:
-    """Return the check that a number of the header is in a range."""
+    """Return a parser of the check that a number of the header is in a range."""
 
     def ask(text: str, _family: Family) -> HeaderCheck:
         low, high = number_range(text, 0xFFFFFFFF)
@@ -139,7 +142,10 @@ def _first(_text: str, _family: Family) -> HeaderCheck:
 
 
 def _options(text: str, _family: Family) -> HeaderCheck:
-    """Return the check for options in order, each a type and perhaps a length; pads count too."""
+    """Return the check for options in order from the start of the header, each a type and perhaps a length.
+
+    Padding options count too.
+    """
     wanted = [
         (protocol_names.number(kind, 0xFF), size) for kind, _, size in (word.partition(":") for word in text.split(","))
     ]
@@ -159,7 +165,7 @@ def _options(text: str, _family: Family) -> HeaderCheck:
 
 
 def _addresses(text: str, family: Family) -> HeaderCheck:
-    """Return the check that a type 0 routing header has exactly these addresses."""
+    """Return the check that a type 0 routing header has exactly these addresses in order."""
     wanted = [address_number(word, family).to_bytes(16) for word in text.split(",")]
     return lambda header: header[2] == 0 and header[8:] == b"".join(wanted)
 

@@ -37,11 +37,14 @@ _NO_HOST = "needs the node's addresses and routes"
 AddressTypes = frozenset[str]
 
 AddressTypeFinder = Callable[[Host | None, Address, str], tuple[AddressTypes, ...]]
-"""Function that returns the possible types of an address, on one interface or (empty) on any."""
+"""Function that returns the possible types of an address, on one interface or (empty name) on any.
+
+It returns more than one set of types if the node is not known.
+"""
 
 
 def _types(host: Host | None, address: Address, interface: str) -> tuple[AddressTypes, ...]:
-    """Return the type of an IPv4 address by the local routing table (``inet_dev_addr_type``)."""
+    """Return the possible types of an IPv4 address by the local routing table (``inet_dev_addr_type``)."""
     if address.is_multicast:
         return (frozenset({"MULTICAST"}),)
     if int(address) in {0, 0xFFFFFFFF}:
@@ -56,7 +59,10 @@ def _types(host: Host | None, address: Address, interface: str) -> tuple[Address
 
 
 def _types_6(host: Host | None, address: Address, interface: str) -> tuple[AddressTypes, ...]:
-    """Return the types of an IPv6 address by the node's routes; all but multicast are unicast too (``match_type6``)."""
+    """Return the possible types of an IPv6 address by the node's routes (``match_type6``).
+
+    All addresses except multicast and unspecified ones are unicast too.
+    """
     if address.is_multicast:
         return (frozenset({"MULTICAST"}),)
     if int(address) == 0:
@@ -93,7 +99,10 @@ def _wanted(match: Match) -> AddressTypes:
 
 
 def _fits(found: AddressTypes, wanted: AddressTypes, family: Family) -> bool:
-    """Return whether types match; in IPv6, unicast, multicast and unspecified must all match, of the others one."""
+    """Return whether the types of an address match the wanted types.
+
+    In IPv6 all wanted types of unicast, multicast and unspecified must match, and one of the other wanted types.
+    """
     if family is Family.IPV4:
         return bool(found & wanted)
     by_routes = wanted & {"LOCAL", "ANYCAST", "UNREACHABLE"}
@@ -118,7 +127,11 @@ def _rpfilter(group: OptionGroup, family: Family) -> CompiledMatch:
 
 
 def _answered_by(host: Host, packet: Packet, family: Family, *, loose: bool) -> bool:
-    """Return the reply's interfaces; IPv4 takes the best route, IPv6 any route (``RT6_LOOKUP_F_IFACE``)."""
+    """Return whether a reply would leave by the interface at which the packet arrived.
+
+    IPv4 takes the best route; IPv6 takes any route by the interface (``RT6_LOOKUP_F_IFACE``). With ``loose``, any
+    interface will do.
+    """
     if family is Family.IPV6 and not loose:
         return host.has_route_through(packet.src, packet.in_interface)
     way = host.route_interface(packet.src)
@@ -130,7 +143,7 @@ def _socket(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _policy(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Return the check for IPsec; whether it is used is unknown."""
+    """Return the check for IPsec; packets are assumed not to use it."""
     asked = option(group, "pol")
     held = one(asked.values if asked else ()).lower() == "none"
     return CompiledMatch(
@@ -181,7 +194,7 @@ _SPECIAL: Mapping[Family, tuple[str, ...]] = {
 
 
 def _node_spans(_word: str, context: BreakpointContext) -> Iterator[Span]:
-    """Return the addresses, networks and routes of the node."""
+    """Yield the ranges of the node's addresses, networks and routes, and of special networks."""
     found = [ip_network(text) for text in _SPECIAL[context.family]]
     if context.host is not None:
         own = [each for all_of in context.host.addresses.values() for each in all_of]

@@ -35,7 +35,7 @@ def in_ranges(
 
     def evaluate(values: tuple[str, ...], family: Family) -> PacketCheck:
         ranges = read(one(values), family)
-        if len(ranges) == 1:  # the usual case, and the one that runs for every packet
+        if len(ranges) == 1:  # the usual case, which runs for every packet
             ((low, high),) = ranges
             return lambda packet: None if (found := number(packet)) is None else low <= found <= high
         return lambda packet: None if (found := number(packet)) is None else among(found, ranges)
@@ -53,7 +53,7 @@ def among(number: int, ranges: Ranges) -> bool:
 
 
 def spans(kind: ValueKind, read: ReadRanges) -> Callable[[str, BreakpointContext], Iterable[Span]]:
-    """Return the breakpoints of ranges."""
+    """Return a function that returns the breakpoints of the ranges in a word."""
     return lambda word, context: ((kind, low, high + 1) for low, high in read(word, context.family))
 
 

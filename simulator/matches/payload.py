@@ -32,7 +32,7 @@ from simulator.packets import Packet, bytes_of, known_bits, protocol_names
 _STEP = re.compile(r"(<<|>>|&|@)(0x[0-9a-fA-F]+|[0-9]+)")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _BITS = 0xFFFFFFFF
-_LIMIT = 11  # tests in one match, operations in one location
+_LIMIT = 11  # limit of tests in a match, and of operations in a location
 
 ByteRange = tuple[int, int]
 
@@ -116,7 +116,7 @@ def _range(text: str) -> ByteRange:
 
 
 def _string(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Return the check that the pattern lies between both offsets, from the network header on."""
+    """Return the check that the pattern lies between both offsets, counted from the network header."""
     wanted = option(group, "string") or option(group, "hex-string")
     if wanted is None:
         raise ValueError(spelled(*group))

@@ -30,7 +30,7 @@ def set_spans(name: str, context: BreakpointContext) -> Iterator[Span]:
         raise ValueError(name)
     family = ipset.family or Family.IPV4
     most = int(options.get("netmask", BITS[family]))
-    yield ValueKind.ADDRESS, 0, 1 << BITS[family] - most  # no address, which some types never hold
+    yield ValueKind.ADDRESS, 0, 1 << BITS[family] - most  # address 0, which some set types never match
     for member in ipset.members:
         if ipset.type == "list:set":
             yield from set_spans(member[0], context)
@@ -40,7 +40,7 @@ def set_spans(name: str, context: BreakpointContext) -> Iterator[Span]:
 
 
 def _element(text: str, context: BreakpointContext, ipset: IpSet, most: int) -> Iterator[Span]:
-    """Return the range of one part of a member: a network, a range, a port, an ICMP type; other parts have none."""
+    """Yield the ranges of one part of a member: a network, a range, a port or an ICMP type; other parts have none."""
     for read in (_network_part, _port_part, _icmp_part):
         try:
             found = tuple(read(text, context, ipset.family or Family.IPV4, most))

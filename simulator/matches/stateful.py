@@ -56,10 +56,10 @@ class _Bucket:
 
 
 def seconds_per_packet(text: str) -> float:
-    """Parse a rate such as ``10/min``.
+    """Parse a rate such as ``10/min``, and return the seconds per packet.
 
     Raises:
-        ValueError: it is none, or one of bytes.
+        ValueError: the text has another form, or is a rate of bytes.
     """
     number, slash, unit = text.partition("/")
     if slash and unit[:1] not in _UNITS:
@@ -111,7 +111,10 @@ def _prefix(text: str, family: Family) -> int:
 
 
 def _quota(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Return the check for bytes left; the first packet that exceeds them uses them up."""
+    """Return the check for bytes left.
+
+    The first packet that is larger than the rest uses up the rest, so that no smaller packet matches after it.
+    """
     asked = option(group, "quota")
     if asked is None:
         raise ValueError(spelled(*group))
@@ -129,7 +132,7 @@ def _quota(group: OptionGroup, _family: Family) -> CompiledMatch:
 
 
 def _statistic(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Return the check for every n-th packet, from ``--packet`` on; random selection is unknown."""
+    """Return the check for every n-th packet, the first being number ``--packet`` from 0; random choice is unknown."""
     if value(group, "mode", "") != "nth":
         return _chance(group)
     every = option(group, "every")
@@ -139,7 +142,7 @@ def _statistic(group: OptionGroup, _family: Family) -> CompiledMatch:
     first, key = protocol_names.number(value(group, "packet", "0"), 2**31 - 1), object()
 
     def weigh(_packet: Packet, around: PacketContext) -> Truth:
-        count = around.memory.cell(key, [last - first])  # as the tool tells the kernel, to which --packet means nothing
+        count = around.memory.cell(key, [last - first])  # the tool passes this start value; the kernel ignores --packet
         count[0] = 0 if count[0] == last else count[0] + 1
         return (count[0] == 0) is not every.negated
 
@@ -208,7 +211,7 @@ _DAY = 86400
 
 
 def _time(group: OptionGroup, _family: Family) -> CompiledMatch:
-    """Return the check on the packet's time in UTC; a daytime that ends before it starts spans midnight."""
+    """Return the check on the packet's time in UTC; a time of day that ends before it starts spans midnight."""
     if option(group, "kerneltz") is not None or option(group, "localtz") is not None:
         return opaque(*group, why="depends on the node's time zone")
     start, stop = (_seconds(value(group, name, default)) for name, default in _TIMES)

@@ -25,7 +25,11 @@ _FLAG_WORDS: Mapping[str, frozenset[str]] = {
 
 
 def port_ranges(text: str) -> tuple[PortInterval, ...]:
-    """Parse the ports of multiport: `port_range` texts, separated by commas."""
+    """Parse the ports of multiport: `port_range` texts, separated by commas.
+
+    Raises:
+        ValueError: a part is not a port or range.
+    """
     return tuple(port_range(part) for part in text.split(","))
 
 
@@ -46,7 +50,7 @@ def _flags(text: str) -> frozenset[str]:
     return frozenset().union(*(flags for flags in found if flags))
 
 
-# In C, as they run for every packet and rule.
+# Written in C, because they run for every packet and rule.
 _sport: Number = attrgetter("sport")
 _dport: Number = attrgetter("dport")
 
@@ -60,11 +64,11 @@ def _several(text: str, _family: Family) -> Ranges:
 
 
 port_spans = spans(ValueKind.NUMBER, _several)
-"""Return the breakpoints of `port_ranges` texts."""
+"""Returns the breakpoints of `port_ranges` texts."""
 
 
 def _either(values: tuple[str, ...], _family: Family) -> PacketCheck:
-    """Return whether the source or the destination port is one of several."""
+    """Return the check that the source or the destination port is one of several."""
     ranges = port_ranges(one(values))
 
     def check(packet: Packet) -> Truth:

@@ -1,7 +1,7 @@
-"""Matches on transport header options: TCP options, tcpmss, SCTP chunks, dccp, esp, ah.
+"""Matches on transport header options: TCP options, tcpmss, SCTP chunks, dccp, esp.
 
 The checks read the packet's bytes; without known bytes they assume headers without options and no payload. Sources:
-iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp, ipt_ah, ip6t_ah.
+iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def number_range(text: str, highest: int) -> tuple[int, int]:
     """Parse ``N``, ``LOW:HIGH``, ``:HIGH`` or ``LOW:``.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the text has another form.
     """
     low, colon, high = text.partition(":")
     least = protocol_names.number(low or "0", highest)
@@ -122,7 +122,10 @@ def _chunk_words(text: str) -> list[str]:
 
 
 def _chunk(text: str) -> tuple[int, tuple[int, int]]:
-    """Parse a chunk type and its flags: a capital must be set, a small letter must not."""
+    """Parse a chunk type and its flags: a capital letter must be set, a small letter must not.
+
+    Returns the type with the mask of examined flags and the flags that must be set.
+    """
     name, _, letters = text.partition(":")
     kind = CHUNKS.get(name.upper())
     if kind is None:
@@ -163,7 +166,10 @@ def _dccp_types(values: tuple[str, ...], _family: Family) -> PacketCheck:
 
 
 def _first_word(at: int, size: int, highest: int) -> CheckReader:
-    """Return a check of a number in the transport header; a truncated header drops the packet, even if inverted."""
+    """Return a reader of the check that a number in the transport header is in a range.
+
+    A truncated header drops the packet, or gives None if its bytes are unknown, even if the match is inverted.
+    """
 
     def read(values: tuple[str, ...], _family: Family) -> PacketCheck:
         low, high = number_range(one(values), highest)

@@ -1,7 +1,4 @@
-"""Result types of the packet simulator: `Verdict`, `Decision`, `TraceStep` and `Evaluation`.
-
-Their ``as_json`` methods return the JSON form of the command line contract.
-"""
+"""Result types of the packet simulator: `Verdict`, `Decision`, `TraceStep` and `Evaluation`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,7 +81,7 @@ class Evaluation:
 
     @property
     def became(self) -> dict[str, str]:
-        """SPEC words of the packet as it left that differ from those of the packet as it arrived."""
+        """Changed fields of the packet, by name: the text of each field that differs from the arriving packet."""
         if self.left == self.packet:
             return {}
         before = self.packet.as_spec()
@@ -98,5 +95,5 @@ class Evaluation:
 
     @property
     def tracked(self) -> bool:
-        """Whether the packet left the hook as part of a connection."""
+        """Whether connection tracking assigned the packet to a connection."""
         return self.left.state not in {ConnState.UNTRACKED, ConnState.INVALID}

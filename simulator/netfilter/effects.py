@@ -50,7 +50,7 @@ PacketRewrite = Callable[[Packet, TargetContext], Packet]
 
 @dataclass(frozen=True, slots=True)
 class FieldWrite:
-    """Change of a numeric field by a target: clear all bits except ``keep``, then set the bits of ``value``.
+    """Change of a numeric field by a target: clear all bits except ``keep``, then flip the bits of ``value``.
 
     A ``value`` of None is not known. ``where`` limits the change to some packets; None means all.
     """
@@ -63,12 +63,17 @@ class FieldWrite:
 
 @dataclass(frozen=True, slots=True)
 class TargetEffect:
-    """Effect of a target: the step after it, and how it changes the packet.
+    """Effect of a target: the next step, and how it changes the packet.
 
-    The walker calls ``change`` and records ``assumption``. The batch engine tabulates ``change`` for all values of the
-    field ``rewrites``. It can do so if only that field changes and depends only on its old value; otherwise
-    ``rewrites`` is empty, and the packets go to the walker. The symbolic engine uses ``writes``, or a text that says
-    why no modelled rule sees the change.
+    Attributes:
+        act: Next step of the evaluation.
+        change: Rewrites one packet, for the walker.
+        assumption: Assumption that the walker records; empty if there is none.
+        reject_with: Reply type of a REJECT.
+        rewrites: The only field that ``change`` rewrites, if the new value depends on the old one alone. The batch
+            engine then tabulates ``change`` for all values of that field. If empty, the packets go to the walker.
+            ``change`` may do more for packets with a known connection or zone, which always go to the walker.
+        writes: Rewrites for the symbolic engine, or a text that says why no modelled rule sees the change.
     """
 
     act: TargetAction

@@ -30,7 +30,7 @@ def range_of(text: str, family: Family) -> NatRange:
     """Parse ``ADDRESS[-ADDRESS][:PORT[-PORT]]``, with brackets around an IPv6 address before a port.
 
     Raises:
-        ValueError: it is no such thing.
+        ValueError: the text has another form.
     """
     if family is Family.IPV6 and text.startswith("["):
         addresses, _, ports = text[1:].partition("]")
@@ -53,7 +53,7 @@ def ports_of(text: str) -> PortBounds:
     A base after a slash, which shifts the ports, is not modelled.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text has another form, or a port is larger than 65535.
     """
     low, dash, high = text.partition("-")
     return protocol_names.number(low, 0xFFFF), protocol_names.number(high if dash else low, 0xFFFF)
@@ -62,7 +62,8 @@ def ports_of(text: str) -> PortBounds:
 def bound(packet: Packet, hook: Hook, around: PacketContext, assume: Assume, wanted: NatRange | None = None) -> Packet:
     """Return the first packet of a connection after translation at a hook.
 
-    Without a matching rule, the kernel still makes sure that no other connection has the tuple.
+    If ``wanted`` is None, no rule requests a translation. The kernel then still makes sure that no other connection has
+    the tuple.
     """
     source = hook not in DESTINATION_HOOKS
     here = packet.src if source else packet.dst

@@ -57,7 +57,10 @@ class NatBinding:
         return self._renumbered(moved)
 
     def _kept(self, packet: Packet) -> Packet | None:
-        """Source of the packet, or its source in another connection, if it is usable."""
+        """Return the packet with its own source, or with the translated source of another connection.
+
+        Returns None if the first source within the range is taken, or if there is none.
+        """
         if self._in_range(packet):
             return None if self._taken(packet) else packet
         for address, number in self.connections.mapped(packet) if self.connections else ():
@@ -89,7 +92,7 @@ class NatBinding:
         return rewritten(packet, src=address) if self.source else rewritten(packet, dst=address)
 
     def _renumbered(self, packet: Packet) -> Packet:
-        """Return the packet with the first free number of those allowed."""
+        """Return the packet with the first free port or ICMP identifier, or with the last one tried if none is free."""
         span = self._span(packet)
         if span is None:
             return packet
@@ -114,7 +117,7 @@ class NatBinding:
         return nearest(low, count, own)
 
     def _span(self, packet: Packet) -> tuple[int, int] | None:
-        """Lowest allowed number and their count, or None if no number may change."""
+        """Return the lowest allowed port or ICMP identifier and their count; None if the packet's may not change."""
         number = _number(packet, source=self.source)
         if number is None:
             return None
@@ -129,12 +132,12 @@ class NatBinding:
 
 
 def nearest(low: int, count: int, own: int) -> int:
-    """Return the packet's own number if it is among ``count`` numbers from the lowest on, else the lowest."""
+    """Return ``own`` if it is one of ``count`` numbers from ``low`` on, else ``low``."""
     return own if low <= own < low + count else low
 
 
 def _number(packet: Packet, *, source: bool) -> int | None:
-    """Return what may be renumbered: a port, or the identifier of an ICMP query."""
+    """Return the number that translation may change: a port, or the identifier of an ICMP query at either end."""
     if packet.icmp_id is not None:
         return packet.icmp_id
     return packet.sport if source else packet.dport

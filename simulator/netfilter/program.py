@@ -25,8 +25,11 @@ from simulator.sets import SetRegistry, read_set
 class ProgramRule:
     """One rule with its checks.
 
-    ``into`` is the chain that a jump or goto leads to. ``first`` are checks that may run before all others, ``second``
-    those that may run next, because their order has no effect. ``plain`` says that the rule has no further checks.
+    Attributes:
+        into: Chain that a jump or goto leads to.
+        first: Checks that may run before all others.
+        second: Checks with context that may run next, because their order has no effect.
+        plain: Whether the rule has no further checks.
     """
 
     tests: tuple[CompiledMatch, ...]
@@ -116,7 +119,7 @@ class Program:
         """Resolve the names of chains and sets.
 
         Raises:
-            Refused: rules name sets or chains that are not there, or chains form a loop.
+            Refused: a rule names a set or chain that does not exist, or chains form a loop.
         """
         self.chains = {
             table.name: {chain.name: ProgramChain(table.name, chain, self) for chain in table.chains}
@@ -171,7 +174,7 @@ def compile_program(ruleset: Ruleset, family: Family) -> Program:
     """Return the program of a ruleset with all sets read, so that faults show before the first packet.
 
     Raises:
-        Refused: rules name sets or chains that are not there, chains form a loop, or a member does not fit its set.
+        Refused: a rule names a set or chain that does not exist, chains form a loop, or a member does not fit its set.
     """
     program = Program(ruleset, family)
     _ = program.sets
@@ -189,7 +192,7 @@ _NAME = attrgetter("name")
 def _judged(rule: Rule) -> tuple[Match, ...]:
     """Return the matches to evaluate.
 
-    The limit of a LOG rule depends on other packets, so the packet counts as logged.
+    For LOG and NFLOG, ``-m limit`` is left out: it depends on other packets, so each packet counts as logged.
     """
     logs = rule.target is not None and rule.target.name in LOGGERS
     return tuple(match for match in rule.matches if match.module != "limit") if logs else rule.matches
@@ -229,14 +232,14 @@ def _set_faults(where: str, name: str, sets: Mapping[str, IpSet]) -> Iterator[Fa
 
 
 def _is_chain(target: Target, family: Family) -> bool:
-    """Return whether an unknown target must be meant as a chain."""
+    """Return whether a target that is not a chain of the table can only be the name of a missing chain."""
     return target.goto or effect_of(target, family) is None
 
 
 def _loops(table: str, chains: Mapping[str, ProgramChain], family: Family) -> Iterator[Fault]:
-    """Return the loops of chains.
+    """Yield a fault for each loop of chains.
 
-    Like the kernel, only chains that a hook can reach are checked.
+    Like the kernel, this checks only chains that a hook can reach.
     """
     done: set[str] = set()
     for start in [name for name in chains if name in Hook.__members__]:

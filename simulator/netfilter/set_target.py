@@ -60,7 +60,7 @@ def _timeout(options: SetTargetOptions) -> int | None:
 
 
 def _mapped(packet: Packet, scene: TargetContext, maps: SetLookup, visit: SetLookupContext, *, marks: bool) -> Packet:
-    """Return the packet with the mark of its member; no rule can match priority and queue."""
+    """Return the packet with the mark of its set member; no rule can match the mapped priority and queue."""
     reply = test(scene.sets, maps, visit, scene.around.memory)
     if reply.held is None:
         scene.assume(f"whether set {maps.name} has the packet cannot be known; its mark is assumed to stay")

@@ -25,10 +25,7 @@ from simulator.packets import ConnState, Packet, protocol_names, rewritten
 
 TargetOptions = Mapping[str, Match]
 TargetReader = Callable[[Target, Family], TargetEffect]
-"""Function from a target's words to its effect.
-
-It raises ValueError, KeyError or IndexError for words that are not understood.
-"""
+"""Function from a target's words to its effect; ValueError, KeyError or IndexError if they are not understood."""
 
 _REJECT_WITH: Mapping[Family, str] = {
     Family.IPV4: "icmp-port-unreachable",
@@ -38,7 +35,7 @@ _REJECT_WITH: Mapping[Family, str] = {
 _HARMLESS = frozenset(
     "AUDIT CHECKSUM CLASSIFY CONNSECMARK IDLETIMER LED LOG NFLOG SECMARK TCPMSS TCPOPTSTRIP TEE TRACE ULOG".split()
 )
-"""Targets that change nothing that a modelled match can see, except TCP options."""
+"""Targets without an effect on modelled matches, except those on TCP options."""
 
 _UNMODELLED = frozenset(
     "CLUSTERIP DNPT ECN HMARK MIRROR RATEEST SAME SNPT SYNPROXY TARPIT TPROXY FLOWOFFLOAD DELUDE CHAOS ACCOUNT "
@@ -73,7 +70,7 @@ def _reject(target: Target, family: Family) -> TargetEffect:
     return TargetEffect(TargetAction.REJECT, reject_with=_word(_options(target), "reject-with", _REJECT_WITH[family]))
 
 
-# Marks. Every form is the kernel's one: clear the mask, then exclusive-or the value.
+# Marks. As in the kernel, every form clears the bits of a mask, then flips the bits of a value.
 
 
 def _value(option: Match) -> int:
@@ -155,7 +152,7 @@ def _restored(packet: Packet, scene: TargetContext, packet_bits: int, kept_bits:
     return replace(packet, mark=packet.mark & (MARK_BITS ^ packet_bits) ^ (known.mark & kept_bits))
 
 
-# Connection tracking: what the raw table says first counts.
+# Connection tracking: the first CT or NOTRACK rule of the raw table counts.
 
 
 def _untracked(packet: Packet, _scene: TargetContext) -> Packet:
@@ -171,7 +168,7 @@ def _ct(target: Target, _family: Family) -> TargetEffect:
         return _NOTRACK
     zone = next((protocol_names.number(_word(options, name), 0xFFFF) for name in options if name.startswith("zone")), 0)
     if any(name.startswith("zone-") for name in options):
-        raise ValueError(target)  # a zone for one direction only
+        raise ValueError(target)  # a zone for one direction only is not modelled
     if "helper" in options:
         return TargetEffect(
             TargetAction.NEXT,
@@ -185,7 +182,7 @@ def _ct(target: Target, _family: Family) -> TargetEffect:
 
 
 def _is_known(packet: Packet) -> bool:
-    """Return whether a packet already has a connection, or a zone, so that only the first CT rule counts."""
+    """Return whether a packet already has a connection or a zone, or is untracked, so that a CT rule has no effect."""
     return packet.state is ConnState.UNTRACKED or packet.zone != 0 or packet.connection is not None
 
 

@@ -68,7 +68,7 @@ class PacketWalk:
     assumptions: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.around.memory.elapsed(self.packet.time)  # time begins with the first packet, whatever rules it meets
+        self.around.memory.elapsed(self.packet.time)  # the clock starts with the first packet, even if no rule uses it
 
     def table(self, table: str, chain: ProgramChain, hook: Hook) -> bool:
         """Evaluate one table at a hook; return whether the packet continues."""
@@ -76,7 +76,7 @@ class PacketWalk:
         return self.ends[-1].verdict is Verdict.ACCEPT
 
     def assume(self, decision: Decision, what: str) -> None:
-        """Record an assumption at a rule."""
+        """Record an assumption at a rule; ``what`` is the text."""
         self.assumptions[f"{decision.table}/{decision.chain} rule {decision.rule}: {what}"] = None
 
     def matches(self, rule: ProgramRule) -> bool:
@@ -91,7 +91,7 @@ class PacketWalk:
             if test.assumed or test.made_up:
                 noted += _relied_on(test, packet, known=held is not None)
             if held is False:
-                # What came before makes no difference then, but this test may.
+                # The rule fails anyway, so unknown results of earlier checks make no difference.
                 noted = _relied_on(test, packet, known=True)
                 break
             if held is None:
@@ -118,7 +118,7 @@ class PacketWalk:
             )
 
     def dropped(self, rule: ProgramRule, depth: int) -> TableResult:
-        """Record a rule whose matches dropped the packet."""
+        """Record a rule whose matches dropped the packet, and return the drop."""
         by = rule.decision
         self.trace.append(TraceStep(by.table, by.chain, by.rule, rule.target, depth, by.comment, matched=False))
         return TableResult(Verdict.DROP, by)
@@ -152,7 +152,13 @@ class PacketWalk:
 
 
 def _relied_on(test: CompiledMatch, packet: Packet, *, known: bool) -> list[str]:
-    """Return what an undecided match assumes."""
+    """Return the assumptions on which the result of a match relies.
+
+    Args:
+        test: The match.
+        packet: The packet.
+        known: Whether the result of the match is known.
+    """
     noted = [f"'{test.text}' {test.assumed}"] if test.assumed and known else []
     return [*noted, f"'{test.text}' {test.made_up}"] if test.made_up and packet.wire is None else noted
 
@@ -165,7 +171,7 @@ class Walker:
         self._programs: dict[Family, Program] = {}
 
     def verdict(self, packet: Packet, hook: Hook | None = None, around: PacketContext | None = None) -> Evaluation:
-        """Return what happens to a packet at a hook, by default at the hook that its interfaces imply.
+        """Return the evaluation of a packet at a hook, by default at the hook that its interfaces imply.
 
         Without a context, addresses and routes of the node are unknown, and stateful rules start empty.
 
@@ -230,7 +236,7 @@ def _walk(passage: PacketWalk, table: str, base: ProgramChain, hook: Hook) -> Ta
         if act is TargetAction.RETURN:
             at = len(chain.rules)
         elif rule.into is not None:
-            if act is TargetAction.JUMP:  # after a goto the walk returns to where the last jump came from
+            if act is TargetAction.JUMP:  # a later return after a goto goes to the caller of the last jump
                 callers.append((chain, at, depth))
             chain, at, depth = rule.into, 0, depth + 1
 
@@ -244,10 +250,10 @@ class _DroppedError(Exception):
 
 
 def _matching(passage: PacketWalk, chain: ProgramChain, at: int) -> ProgramRule | None:
-    """Return the next rule of a chain that the packet matches.
+    """Return the next rule of a chain that the packet matches, from index ``at`` on; None if there is none.
 
     Raises:
-        _DroppedError: the packet ends inside what a rule before that reads.
+        _DroppedError: the packet ends inside the bytes that a match reads.
     """
     packet = passage.packet
     rule: ProgramRule
@@ -263,7 +269,7 @@ def _matching(passage: PacketWalk, chain: ProgramChain, at: int) -> ProgramRule 
                     held = weigh(packet, passage.around)
                     if not held:
                         break
-            # Most rules are over here. What is not known, or is not for a check alone to tell, takes a closer look.
+            # Most rules are decided here. A rule with an unknown result or further checks needs the full evaluation.
             if held is not False and ((held and rule.plain) or passage.matches(rule)):
                 return rule
     except MalformedError as error:

@@ -34,12 +34,10 @@ MEMORY, TIME = "memory", "time"
 
 @contextmanager
 def within_limits() -> Iterator[None]:
-    """Run a block of BDD operations, with an error if they exceed the limits.
-
-    The limits are nodes and time.
+    """Run a block of BDD operations, and report an exceeded node limit as `NoProof`.
 
     Raises:
-        NoProof: they did.
+        NoProof: the operations need more nodes than the limit allows.
     """
     try:
         yield
@@ -89,7 +87,7 @@ def top(function: BddFunction) -> int | None:
 
 
 def halves(function: BddFunction) -> tuple[BddFunction, BddFunction]:
-    """Return the cofactors of a function for its first variable, true and false."""
+    """Return the cofactors of a function: its value if its first variable is true, and if it is false."""
     found = function.cofactors()
     return (function, function) if found is None else found
 
@@ -110,7 +108,7 @@ def size(function: BddFunction) -> int:
 
 
 def way(function: BddFunction) -> Iterator[tuple[int, bool]] | None:
-    """Return one assignment that makes a function true, or None if there is none."""
+    """Return one assignment that makes a function true, as variable positions and values; None if there is none."""
     found = function.pick_cube()
     if found is None:
         return None
@@ -118,6 +116,6 @@ def way(function: BddFunction) -> Iterator[tuple[int, bool]] | None:
 
 
 def holds(function: BddFunction, chosen: Mapping[int, bool]) -> bool:
-    """Evaluate a function for an assignment by variable position; variables without a value are false."""
-    # All are given, as oxidd 0.13 is not consistent about those that are left out.
+    """Return the value of a function for an assignment by variable position; variables without a value are false."""
+    # Pass all variables, because oxidd 0.13 treats missing ones inconsistently.
     return function.eval((place, chosen.get(place, False)) for place in range(function.manager.num_vars()))

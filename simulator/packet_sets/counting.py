@@ -33,10 +33,10 @@ class ExamplePacket:
 
 
 def count(space: PacketSpace, found: BddFunction) -> int:
-    """Count the headers in a packet set.
+    """Return the number of headers in a packet set.
 
-    A header is source, destination, protocol, and ports or ICMP type and code. Other fields, such as interfaces,
-    states and marks, are not part of it: a header counts once if the set has it with any of their values.
+    A header is source, destination, protocol, and ports or ICMP type and code. Other fields, such as interfaces, states
+    and marks, are not part of it. A header counts once if the set has it with any values of the other fields.
     """
     others = [bit for axis in space.axes.values() if not axis.field.counted for bit in axis.variables]
     found = space.diagram.some(space.somehow(found), others)
@@ -54,7 +54,14 @@ class _Count:
         self._sums = [_sums(axis) for axis in axes]
 
     def of(self, found: BddFunction, place: int = 0, at: int = 0, low: int = 0) -> int:
-        """Return the weight below one bit of a field, whose previous bits stand for classes from ``low`` on."""
+        """Return the number of headers in a diagram below one bit of a field.
+
+        Args:
+            found: The diagram.
+            place: Index of the field.
+            at: Index of the bit in the field.
+            low: First class that the values of the field's earlier bits allow.
+        """
         if is_false(found):
             return 0
         if place == len(self._axes):
@@ -154,7 +161,7 @@ _NICE_NUMBERS: Mapping[str, Sequence[int]] = {
 
 
 def _preferences() -> list[tuple[str, Formula]]:
-    """Conditions on a good example, such as a new connection and TCP, the most important first."""
+    """Return conditions on a good example, such as a new connection and TCP, the most important first."""
     return [
         ("fragment", MaskedBits("fragment", 1, 0)),
         ("state", state_condition(ConnState.NEW)),
@@ -195,7 +202,7 @@ def _narrowed(found: BddFunction, wished: BddFunction) -> BddFunction:
 
 
 def _wished(space: PacketSpace, name: str, condition: Formula) -> BddFunction:
-    """Return the function of a preference; the space may not support its condition."""
+    """Return a preference as a packet set, even if the space does not support its condition."""
     axis = space.axes[name]
     if isinstance(condition, MaskedBits):
         return space.function(condition)
@@ -214,7 +221,7 @@ def _free_places(space: PacketSpace) -> list[tuple[Occurrence, int]]:
 
 
 def packet_of(space: PacketSpace, chosen: Mapping[int, bool]) -> Packet:
-    """Return a packet for an assignment of variables; variables without a value are free."""
+    """Return a packet for an assignment of variables; fields of variables without a value are chosen freely."""
     numbers = {name: _chosen(space, axis, chosen) for name, axis in space.axes.items()}
     address = IPv4Address if space.family is Family.IPV4 else IPv6Address
     icmp = numbers["icmp"]
@@ -240,7 +247,7 @@ def packet_of(space: PacketSpace, chosen: Mapping[int, bool]) -> Packet:
 
 
 _UNASKED = 2
-"""Indexes of names that no condition mentions: none, and all other names."""
+"""Number of classes of a name field that no condition mentions: no name, and all other names."""
 
 
 def _given(number: int) -> int | None:
@@ -248,7 +255,7 @@ def _given(number: int) -> int | None:
 
 
 def _chosen(space: PacketSpace, axis: FieldAxis, chosen: Mapping[int, bool]) -> int:
-    """Return the value of a field in an assignment; for names their index."""
+    """Return the value of a field in an assignment; for a name field the index of its class."""
     bits = [chosen.get(place, False) for place in axis.span]
     if axis.field.sort is FieldSort.BITS:
         return sum(1 << place for place, bit in zip(axis.bits, bits, strict=True) if bit)

@@ -13,7 +13,7 @@ from simulator.matches.basic import BITS
 from simulator.matches.formula import STATES
 
 ABSENT = -1
-"""Value of a number that a packet does not have, such as a port of ICMP."""
+"""Value of a numeric field that a packet does not have, such as the port of an ICMP packet."""
 
 
 class FieldSort(Enum):

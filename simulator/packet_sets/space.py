@@ -77,7 +77,7 @@ class FieldAxis:
 
     @cached_property
     def span(self) -> range:
-        """Positions of its variables in the order."""
+        """Positions of the field's variables in the variable order."""
         if not self.variables:
             return range(0)
         begin = number_of(self.variables[0])
@@ -124,7 +124,7 @@ class PacketSpace:
             axes = {name: _same_axis(like.axes[name], asked[name]) for name in asked}
             fitting = {name: axis for name, axis in axes.items() if axis is not None}
             if len(fitting) == len(axes):
-                return cls(family, fitting, like.diagram, fragments, like.kept(fitting), like._free)  # noqa: SLF001 - its own kind
+                return cls(family, fitting, like.diagram, fragments, like.kept(fitting), like._free)  # noqa: SLF001 - another instance of this class
         diagram = Bdd(nodes)
         found = {name: _axis(each, asked[name], diagram) for name, each in fields(family).items()}
         return cls(family, found, diagram, fragments)
@@ -138,7 +138,12 @@ class PacketSpace:
         }
 
     def function(self, formula: Formula, scene: FieldWords = UNCHANGED, occurrence: Occurrence = ()) -> BddFunction:
-        """Return the packets that satisfy a condition, after the rewrites in ``scene``.
+        """Return the packets, as they arrive, that satisfy a condition after the rewrites in ``scene``.
+
+        Args:
+            formula: The condition.
+            scene: Fields that rules have rewritten so far.
+            occurrence: Position of the match, which identifies the result of a match that fields do not decide.
 
         Raises:
             KeyError: the space was not made for the condition.
@@ -156,7 +161,7 @@ class PacketSpace:
             return self.free(_key(formula, scene, occurrence))
         axis = self.axes[formula.field]
         word = scene.get(formula.field)
-        key = formula if word is None else (formula, word)  # most fields never change, and words are long to compare
+        key = formula if word is None else (formula, word)  # words are slow to compare, and rare
         if key not in self._known:
             self._known[key] = self._atom(formula, axis, axis.variables if word is None else word)
         return self._known[key]
@@ -173,11 +178,11 @@ class PacketSpace:
         return self._free
 
     def somehow(self, function: BddFunction) -> BddFunction:
-        """Return the packets that are in a set for some results of the undetermined matches."""
+        """Return the packets that are in a set for at least one combination of undetermined match results."""
         return self.diagram.some(function, tuple(self._free.values()))
 
     def anyhow(self, function: BddFunction) -> BddFunction:
-        """Return the packets that are in a set for all results of the undetermined matches."""
+        """Return the packets that are in a set for all combinations of undetermined match results."""
         return self.diagram.every(function, tuple(self._free.values()))
 
     @property
@@ -186,7 +191,7 @@ class PacketSpace:
         return self.function(_NO_MARK)
 
     def packets(self, *, in_interface: bool, out_interface: bool) -> BddFunction:
-        """Return all possible packets with these interfaces."""
+        """Return all possible packets that have, or lack, an input and an output interface."""
         found = self._well_formed
         for name, has in (("in_interface", in_interface), ("out_interface", out_interface)):
             nameless = self._class(self.axes[name], 0)
@@ -253,7 +258,10 @@ class PacketSpace:
 
 
 def _key(question: FreeCondition, scene: FieldWords, occurrence: Occurrence) -> Occurrence:
-    """Return the cache key of a match result; results that the packet determines share a key while it is unchanged."""
+    """Return the cache key of an undetermined match result.
+
+    Results that the packet determines share a key as long as no rule has rewritten the packet's bytes.
+    """
     match question.answer:
         case AnswerScope.EVERYWHERE:
             return ("", question.text)
@@ -264,7 +272,7 @@ def _key(question: FreeCondition, scene: FieldWords, occurrence: Occurrence) -> 
 
 
 _BESIDE_THE_PACKET = frozenset({"state", "mark"})
-"""Fields that are not on the wire."""
+"""Fields that are not part of a packet's bytes."""
 
 
 def called(pattern: str, name: str) -> bool:
@@ -293,9 +301,10 @@ def _axis(found: PacketField, asked: Sequence[FieldCondition], diagram: Bdd) -> 
 
 
 def _same_axis(axis: FieldAxis, asked: Sequence[FieldCondition]) -> FieldAxis | None:
-    """Return the axis for other conditions on the same variables; None if there are too few variables.
+    """Return the axis for other conditions on the same variables; None if the variables are too few.
 
-    An axis with equal conditions is returned itself. Spare variables do no harm, because classes are numbers.
+    If the axis supports the conditions already, it is returned itself. Spare variables do no harm, because they encode
+    class numbers.
     """
     if axis.asked.issuperset(asked):
         return axis
@@ -323,7 +332,10 @@ def _unbound(found: PacketField, asked: Sequence[FieldCondition]) -> FieldAxis:
 
 
 def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str, str]:
-    """Return names with their labels: no name, each named one, and one for all others."""
+    """Return one sample name for each class of names, with the label of the class.
+
+    The classes are: no name, each exact name, each prefix, and all other names.
+    """
     exact = {pattern for pattern in patterns if not pattern.endswith("+")} - {""}
     starts = {pattern[:-1] for pattern in patterns if pattern.endswith("+")} - {""}
     found = {name: name for name in ("", *sorted(exact))}
@@ -336,12 +348,12 @@ def _representatives(patterns: Sequence[str], others: Sequence[str]) -> dict[str
 
 
 def _taken(name: str, exact: set[str], starts: set[str], own: str) -> bool:
-    """Return whether conditions determine more of a name than its prefix."""
+    """Return whether a name matches an exact pattern, or a prefix longer than ``own``."""
     return name in exact or any(name.startswith(start) and len(start) > len(own) for start in starts)
 
 
 def _rules() -> Iterator[Formula]:
-    """Return the constraints on every packet: which have ports, an ICMP type, TCP flags or a MAC address."""
+    """Yield the constraints on every packet: which packets have ports, an ICMP type, TCP flags or a MAC address."""
     ported, messages = whole(*protocol_names.PORT_PROTOCOLS), whole(*protocol_names.ICMP_OF.values())
     for name, having in (("sport", ported), ("dport", ported), ("icmp", messages)):
         absent = within(name, (ABSENT, ABSENT))

@@ -21,10 +21,10 @@ ValueRange = tuple[int, int]
 """First and last value of a range."""
 
 _MACHINE = 1 << 62
-"""Numbers below this fit into numpy columns."""
+"""Numbers below this limit fit into numpy columns of 64-bit integers."""
 
 _MANY = 16
-"""Conditions with more ranges are compared by bit columns, others one by one."""
+"""Conditions with more ranges are evaluated in numpy, as one bit each; the others are evaluated in Python."""
 
 _WORD = 63
 
@@ -49,7 +49,7 @@ class ValuePartition:
     @cached_property
     def weights(self) -> list[int]:
         """Number of values in each class."""
-        if isinstance(self.starts, np.ndarray):  # whose sums are far below what floats tell apart
+        if isinstance(self.starts, np.ndarray):  # sums of such small numbers are exact in floating point
             lengths = np.diff(self.starts, append=self.last + 1)
             sums: list[int] = np.bincount(self.classes, lengths, self.count).astype(np.int64).tolist()
             return sums
@@ -61,7 +61,7 @@ class ValuePartition:
 
     @cached_property
     def sums(self) -> list[int]:
-        """Cumulated number of values before each class, and in all classes."""
+        """Cumulative number of values: before each class, and last in all classes."""
         found = [0]
         for weight in self.weights:
             found.append(found[-1] + weight)
@@ -82,7 +82,11 @@ class ValuePartition:
         return np.unique(self.classes[np.cumsum(inside[:-1], dtype=np.int8) > 0])
 
     def _found(self, condition: Within) -> tuple[Numbers, Numbers]:
-        """Return the positions of a condition's ranges, if they are ranges of this partition."""
+        """Return the positions of a condition's ranges: the first of each, and the one after its last.
+
+        Raises:
+            KeyError: a range of the condition begins or ends inside a range of this partition.
+        """
         found = []
         for bounds, beyond in zip(condition.bounds, (0, 1), strict=True):
             wanted = [int(value) + beyond for value in bounds]
@@ -125,14 +129,14 @@ def partition(first: int, last: int, conditions: Sequence[Within]) -> ValueParti
 def _ranked(
     first: int, last: int, conditions: Sequence[Within]
 ) -> tuple[Sequence[int] | Numbers, dict[Within, tuple[Numbers, Numbers]]]:
-    """Return the starts of ranges, and each condition's ranges as positions (first, one behind the last)."""
+    """Return the sorted starts of ranges, and the ranges of each condition as positions (first, one after the last)."""
     bounds = [each.bounds for each in conditions]
     starts: Sequence[int] | Numbers
     if last < _MACHINE:
         whole = np.concatenate([[first], *(_both(pair) for pair in bounds)]).astype(np.int64)
         starts, ranks = _unique(whole)
         ranks = ranks[1:]
-    else:  # numbers of 128 bits fit in no column
+    else:  # numpy has no integers of 128 bits
         values = [number for lows, highs in bounds for number in (*lows, *(high + 1 for high in highs))]
         starts = sorted({first, *values})
         rank = {value: place for place, value in enumerate(starts)}
@@ -142,7 +146,7 @@ def _ranked(
         middle, end = begin + each.count, begin + 2 * each.count
         found[each] = ranks[begin:middle], ranks[middle:end]
         begin = end
-    listed = starts[:-1] if starts[-1] > last else starts  # what ends at the last value ends before nothing
+    listed = starts[:-1] if starts[-1] > last else starts  # a range that ends at the last value adds a start beyond it
     return listed, found
 
 
@@ -162,7 +166,7 @@ def _both(bounds: RangeBounds) -> Numbers:
 
 
 def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
-    """Distinguish ranges by conditions with few ranges."""
+    """Return the class of each range, by conditions that have few ranges."""
     flips: dict[int, int] = {}
     for number, (lows, highs) in enumerate(few):
         for place in (*lows.tolist(), *highs.tolist()):
@@ -182,7 +186,7 @@ def _small(few: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
 
 
 def _words(many: Sequence[tuple[Numbers, Numbers]], width: int) -> Numbers:
-    """Distinguish ranges by up to 63 conditions, one bit each."""
+    """Return for each range a number with one bit per condition, for up to 63 conditions."""
     flips = np.zeros(width + 1, np.int64)
     for number, (lows, highs) in enumerate(many):
         flips[lows] ^= 1 << number
@@ -205,7 +209,7 @@ def _dense(column: Numbers) -> Numbers:
 def _by_occurrence(classes: Numbers) -> Numbers:
     """Return classes renumbered by first occurrence, because neighbours are often used together."""
     firsts = np.empty(int(classes.max()) + 1, np.int64)
-    firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last one written is the first that occurs
+    firsts[classes[::-1]] = np.arange(len(classes))[::-1]  # the last write wins, which is the first occurrence
     ranks = np.empty(len(firsts), np.int64)
     ranks[np.argsort(firsts)] = np.arange(len(firsts))
     found: Numbers = ranks[classes]

@@ -23,9 +23,9 @@ def affected_packets(space: PacketSpace, old: SymbolicRuleset, new: SymbolicRule
         return everything
     pairs = list(zip(before, after, strict=True))
     if any(old.table == "raw" and old is not new for old, new in pairs):
-        return everything  # there a rule asks of a packet that is not tracked yet
+        return everything  # the raw table sees packets before connection tracking
     if any(row.writes for pair in pairs for root in pair for block in below(root) for row in block.rows):
-        return everything  # what a rule asks may be of a field that another has changed
+        return everything  # a condition may refer to a rewritten field
     found = ~everything
     for row in _unlike(pairs):
         found |= space.function(row.condition, UNCHANGED, row.occurrence)

@@ -12,7 +12,12 @@ from simulator.packet_sets.bdd import BddFunction
 
 @dataclass(frozen=True, slots=True)
 class RuleSequence:
-    """Effect of consecutive rules: the packets they take, and the verdict of each; None means return."""
+    """Effect of consecutive rules.
+
+    Attributes:
+        taken: Packets that do not continue after the rules.
+        ends: Those packets by verdict; None means that they return to the caller.
+    """
 
     taken: BddFunction
     ends: Mapping[Verdict | None, BddFunction]

@@ -56,16 +56,21 @@ class SymbolicContext:
         budget: Budget = UNLIMITED,
         like: "SymbolicContext | None" = None,
     ) -> "SymbolicContext":
-        """Return the space for these rulesets.
+        """Return the context of these rulesets.
 
-        Results of the context ``like`` are reused where possible.
+        Args:
+            library: Reader that read the rulesets.
+            worlds: The rulesets.
+            questions: Conditions that `meant` can be asked for.
+            budget: Limits of memory and time.
+            like: Another context, whose results are reused where possible.
 
         Raises:
-            NoProof: the memory did not do.
+            NoProof: the node limit is too small.
         """
         formulas = {question: formula_of(question, library) for question in questions}
         conditions = [each for world in worlds for each in world.conditions()] + list(formulas.values())
-        # Where connections are tracked, fragments are put together before any rule sees them.
+        # Connection tracking reassembles fragments before any rule sees them.
         fragments = not any(world.tracked for world in worlds)
         with within_limits():
             known = like.space if like is not None else None
@@ -76,16 +81,16 @@ class SymbolicContext:
         """Return the outcome of all packets at a hook, or only of those in ``within``.
 
         Raises:
-            NoProof: memory or time did not do.
+            NoProof: memory or time ran out.
         """
         with within_limits():
             return self._courses.fates(world, hook, within)
 
     def decided(self, world: SymbolicRuleset, hook: Hook, found: BddFunction) -> DecidedPackets:
-        """Return the rule that decides about an ordinary packet of a set, and all its packets that the rule decides.
+        """Return the rule that decides an ordinary packet of a non-empty set, and all packets in it that it decides.
 
         Raises:
-            NoProof: memory or time did not do.
+            NoProof: memory or time ran out.
         """
         fates = self.fates(world, hook)
         with within_limits():
@@ -96,7 +101,7 @@ class SymbolicContext:
         """Return a packet set outside which both rulesets give equal verdicts at a hook.
 
         Raises:
-            NoProof: the memory did not do.
+            NoProof: memory ran out.
         """
         with within_limits():
             return affected_packets(self.space, old, new, hook)
@@ -105,15 +110,15 @@ class SymbolicContext:
         """Return the packets that satisfy a question.
 
         Raises:
-            NoProof: the memory did not do.
-            KeyError: the space was not made for the question.
+            NoProof: memory ran out.
+            KeyError: the question was not declared when the context was built.
         """
         with within_limits():
             return self.space.function(self._formulas[question])
 
 
 def formula_of(asked: PacketQuestion, library: SymbolicRulesetReader) -> Formula:
-    """Return a question as a condition on packets of the family."""
+    """Return a question as a condition on packets of the reader's family."""
     match asked:
         case expression.Leaf(matches, family):
             return library.condition(matches) if family in {None, library.family} else FALSE

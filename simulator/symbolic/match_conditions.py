@@ -40,7 +40,7 @@ class MatchConditions:
             self._groups[group, asked] = condition_of(group, context)
         return self._groups[group, asked]
 
-    def _membership(self, sets: Mapping[str, SymbolicSet], name: str, sides: Sequence[bool], excepted: bool) -> Formula:  # noqa: FBT001 - as the context asks
+    def _membership(self, sets: Mapping[str, SymbolicSet], name: str, sides: Sequence[bool], excepted: bool) -> Formula:  # noqa: FBT001 - the signature of `Membership`
         return membership(sets, name, sides, self.family, excepted=excepted)
 
 

@@ -32,8 +32,8 @@ class ChainOutcome:
     Attributes:
         ends: Packets by verdict.
         returned: Packets that return to the caller.
-        scene: Fields that the chain's rules rewrote.
-        rows: Rules in order, each with the packets that match it and the outcome of the chain it leads to.
+        scene: Values of rewritten fields after the chain.
+        rows: Rules in order, each with the packets that match it and the outcome of the chain that it calls.
     """
 
     ends: Mapping[Verdict, BddFunction]
@@ -89,7 +89,7 @@ class Reachability:
         """Return the outcome of all packets at a hook, or only of those in ``within``.
 
         Raises:
-            NoProof: there was no more time.
+            NoProof: the time ran out.
         """
         whole = self.space.diagram.true if within is None else within
         if (world, hook, whole) not in self._fates:
@@ -105,7 +105,7 @@ class Reachability:
         for block in world.hooks[hook]:
             begun = self._untracked(scene, hook) if block.table == "raw" else scene
             seen = alive
-            if block.table == "nat":  # which sees only the first packet of a connection
+            if block.table == "nat":  # the nat table sees only the first packet of a connection
                 seen = alive & space.function(state_condition(ConnState.NEW), scene)
             outcome = self._outcome(block, begun, self._callers(block, begun, within))
             stages.append(TableReach(block, seen, outcome))
@@ -121,9 +121,9 @@ class Reachability:
         return HookOutcome(packets, ends, tuple(stages))
 
     def _untracked(self, scene: FieldWords, hook: Hook) -> FieldWords:
-        """Return packets without connection state, because the raw table precedes connection tracking.
+        """Return the field values for the raw table, where packets have no connection state yet.
 
-        Packets that return over loopback keep their connection.
+        The raw table precedes connection tracking. Packets that return over loopback keep their state.
         """
         invalid = self.space.word("state", STATES.index(ConnState.INVALID))
         if hook is Hook.PREROUTING:
@@ -144,7 +144,7 @@ class Reachability:
         """Return for each called chain the packets that its callers can send to it."""
         everything, nothing = self.space.diagram.true, self.space.diagram.false
         blocks = below(root)
-        if _writing(root):  # then what callers ask is not known yet
+        if _writing(root):  # the conditions of callers then depend on rewrites that are not known yet
             return dict.fromkeys(blocks, everything)
         found = dict.fromkeys(blocks, nothing) | {root: within}
         for block in blocks:
@@ -168,7 +168,7 @@ class Reachability:
     def _in_halves(
         self, block: SymbolicChain, scene: FieldWords, callers: Mapping[SymbolicChain, BddFunction]
     ) -> ChainOutcome:
-        """Evaluate a chain whose rules rewrite nothing, by its two halves.
+        """Evaluate a chain whose rules rewrite nothing, by combining rules in pairs.
 
         Most operations then work on small sets, and only the last ones on those of the whole chain.
         """
@@ -220,7 +220,7 @@ class Reachability:
         return ChainOutcome(ends, returned | rest, scene, tuple(rows))
 
     def _merged(self, before: FieldWords, after: FieldWords, whose: BddFunction) -> FieldWords:
-        """Return the fields after rewrites that concern only some of the packets."""
+        """Return the field values after rewrites that apply only to the packets ``whose``."""
         if before is after:
             return before
         found = dict(before)
@@ -233,7 +233,7 @@ class Reachability:
     def _written(self, scene: FieldWords, write: FieldWrite, hit: BddFunction, row: SymbolicRule) -> FieldWords:
         axis = self.space.axes[write.name]
         if not axis.variables:
-            return scene  # nothing that is asked depends on it
+            return scene  # no condition depends on the field
         if write.where is not None:
             hit &= self.space.function(write.where, scene)
         now = scene.get(write.name, axis.variables)
@@ -275,7 +275,7 @@ def below(root: SymbolicChain) -> list[SymbolicChain]:
 
 
 def deciders(fates: HookOutcome, whose: BddFunction) -> list[DecidedPackets]:
-    """Split packets by the rule that decides about them, with the same names as for single packets."""
+    """Split packets by the rule that decides them; the rule is the same as in an `Evaluation` of one packet."""
     found: dict[Decision | None, DecidedPackets] = {}
     groups: list[tuple[BddFunction, Decision | None]] = [(whose & fates.packets, None)]
     filtered = False
@@ -307,7 +307,7 @@ def _joined(groups: list[tuple[BddFunction, Decision | None]]) -> list[tuple[Bdd
 
 
 def _ends(stage: TableReach, packets: BddFunction) -> Iterator[DecidedPackets]:
-    """Yield the results of one table for packets."""
+    """Yield the packets that one table decides, by deciding rule; the last is the chain policy."""
     if is_false(packets):
         return
     ends: dict[Decision, DecidedPackets] = {}
@@ -319,7 +319,7 @@ def _ends(stage: TableReach, packets: BddFunction) -> Iterator[DecidedPackets]:
 
 
 def followed(outcome: ChainOutcome, packets: BddFunction, ends: dict[Decision, DecidedPackets]) -> BddFunction:
-    """Send packets through a chain; add its results to ``ends``, and return the packets that return."""
+    """Send packets through a chain, add the decided ones to ``ends``, and return those that return to the caller."""
     rest, returned = packets, packets & ~packets
     for row, holds, into in outcome.rows:
         hit = rest & holds

@@ -98,7 +98,7 @@ class ChainTail:
 
 
 def tails(visit: ChainVisit) -> list[ChainTail]:
-    """Return the verdicts of packets from each rule of a chain on, and, last, from its end."""
+    """Return the verdicts of packets that start at each rule of a chain, and last those that start at its end."""
     nothing = visit.come & ~visit.come
     tail = ChainTail(dict.fromkeys(Verdict, nothing), ~nothing)
     found = [tail]

@@ -42,17 +42,23 @@ _COMMENT = ("comment",)
 
 @dataclass(frozen=True, slots=True)
 class SetQuery:
-    """Look-up in a set: the side for each dimension, the family, and whether exceptions are looked up."""
+    """Look-up in a set.
+
+    Attributes:
+        sides: Side of each dimension: True is the source, False the destination.
+        family: Family of the packets.
+        excepted: Whether to look up exceptions (``nomatch`` members), as ``--return-nomatch`` does.
+    """
 
     sides: Sequence[bool]
     family: Family
     excepted: bool = False
 
     def field(self, at: int, source: str, destination: str) -> str:
-        """Return the packet field of a dimension.
+        """Return the packet field of the dimension ``at``.
 
         Raises:
-            ValueError: the match names no side for it.
+            ValueError: the match names no side for the dimension.
         """
         if at >= len(self.sides):
             raise ValueError(at)
@@ -77,7 +83,7 @@ def membership(
     """Return the condition that a packet is in a set.
 
     Raises:
-        KeyError: there is no such set.
+        KeyError: there is no set with that name.
         ValueError: membership depends on more than the packet.
     """
     return _membership(sets, name, SetQuery(sides, family, excepted))
@@ -107,7 +113,7 @@ def _membership(sets: Mapping[str, SymbolicSet], name: str, look: SetQuery) -> F
     return _by_levels(saved, look)
 
 
-# Addresses in bulk
+# Sets of addresses, read in bulk
 
 
 def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> RangeBounds | None:
@@ -126,7 +132,7 @@ def bulk_bounds(ipset: IpSet, *, excepted: bool = False) -> RangeBounds | None:
     if found is None:
         return None
     lows, highs, excluded = found
-    if ipset.type == "hash:ip":  # in which no packet with the address 0 is ever found
+    if ipset.type == "hash:ip":  # a hash:ip set never matches the address 0
         return _union([(low, high) for low, high in zip(lows, highs, strict=True) if low], family)
     if any(excluded):
         return _painted(zip(lows, highs, excluded, strict=True), family, wanted=excepted)
@@ -151,7 +157,7 @@ def _addresses(members: Sequence[Member]) -> Numbers | None:
 
 
 _FURTHER = itemgetter(slice(1, None))
-"""Flags of a member."""
+"""Returns the flags of a member."""
 
 
 def _runs(numbers: Numbers) -> RangeBounds:
@@ -201,7 +207,10 @@ def _union(blocks: Iterable[tuple[int, int]], family: Family) -> RangeBounds:
 
 
 def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted: bool) -> RangeBounds:
-    """Return ranges of addresses, each with whether the smallest block around them is an exception."""
+    """Return the ranges of addresses whose smallest surrounding block is an exception, or is none.
+
+    ``wanted`` selects which: True for exceptions.
+    """
     lows: list[int] = []
     highs: list[int] = []
 
@@ -212,7 +221,7 @@ def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted:
             lows.append(low)
             highs.append(high)
 
-    around: list[tuple[int, bool]] = []  # the blocks that the sweep is in: where each ends, and what it is
+    around: list[tuple[int, bool]] = []  # blocks around the current address: last address, whether an exception
     at = 0
     for low, high, excluded in (
         *sorted(blocks, key=lambda block: (block[0], -block[1])),
@@ -230,7 +239,7 @@ def _painted(blocks: Iterable[tuple[int, int, bool]], family: Family, *, wanted:
     return lows, highs
 
 
-# Every other type: level by level, the most specific first
+# Other set types, one prefix length after the other, the most specific first
 
 
 def _by_levels(saved: StaticSet, look: SetQuery) -> Formula:
@@ -244,7 +253,7 @@ def _by_levels(saved: StaticSet, look: SetQuery) -> Formula:
         inside, outside = (_level(saved, look, prefixes, each) for each in (members, exceptions))
         hidden = outside
         if saved.kind.compares_last and saved.kind.nets:
-            # Among networks of which none has this interface, the kernel's search ends.
+            # The kernel's search ends at the first network that holds the address, even if the interface differs.
             keyed = [(key, entry) for key, entry in (*members, *exceptions) if not entry.physdev]
             hidden = _level(
                 saved, look, prefixes, [(key, replace(entry, tail="", wildcard=True)) for key, entry in keyed]
@@ -258,7 +267,10 @@ def _by_levels(saved: StaticSet, look: SetQuery) -> Formula:
 def _level(
     saved: StaticSet, look: SetQuery, prefixes: PrefixLengths, members: list[tuple[MemberKey, SetEntry]]
 ) -> Formula:
-    """Return the condition of members with the same prefix lengths, grouped by all dimensions but the first."""
+    """Return the condition of members with the same prefix lengths.
+
+    Members that differ only in the first dimension share one condition on ranges.
+    """
     if saved.kind.parts[0] not in {SetDimension.IP, SetDimension.NET}:
         return Or(tuple(_dimensions(saved, look, prefixes, each) for each in members))
     rest = sorted(members, key=lambda each: (each[0][1:], each[1].tail, each[1].wildcard, each[0][0]))
@@ -312,7 +324,7 @@ def _block(saved: StaticSet, prefixes: PrefixLengths, at: int, value: int) -> tu
         kept &= mask(prefixes[saved.kind.nets.index(at)], saved.bits)
     hosts = (1 << saved.bits) - 1 - kept
     if hosts & hosts + 1:
-        raise ValueError(saved.name)  # a bitmask with holes
+        raise ValueError(saved.name)  # a bitmask with holes is not modelled
     return value & kept, value & kept | hosts
 
 
@@ -324,10 +336,10 @@ def _interface(field: str, entry: SetEntry) -> Formula:
 
 def _hardware(saved: StaticSet, look: SetQuery, at: int, key: MemberKey, entry: SetEntry) -> Formula:
     if not look.sides[at]:
-        raise ValueError(saved.name)  # the destination's is not known
+        raise ValueError(saved.name)  # a packet does not give the destination's MAC address
     text = entry.tail if saved.kind.bitmap else ":".join(f"{octet:02x}" for octet in key[at].to_bytes(6))
     if not text:
-        raise ValueError(saved.name)  # the first packet tells it
+        raise ValueError(saved.name)  # the first packet determines the MAC address of this member
     return NameCondition("mac", text)
 
 

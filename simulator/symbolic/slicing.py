@@ -46,10 +46,10 @@ def _written(old: SymbolicRuleset, new: SymbolicRuleset) -> set[str]:
 
 
 def _between(old: SymbolicChain, new: SymbolicChain) -> Iterator[tuple[str, list[ValueRange]]]:
-    """Yield by field where two versions of a chain have different conditions.
+    """Yield the values for which two versions of a chain have different conditions, by field.
 
     Raises:
-        ValueError: they differ by more.
+        ValueError: the versions differ by more than ranges of values.
     """
     if old is new:
         return
@@ -78,7 +78,7 @@ def _unlike(old: Formula, new: Formula) -> Iterator[tuple[str, list[ValueRange]]
 
 
 def _apart(old: RangeBounds, new: RangeBounds) -> list[ValueRange]:
-    """Return the ranges in exactly one of two unions, in which edges that both have cancel out."""
+    """Return the ranges that are in exactly one of two unions; edges that both have cancel out."""
     edges = sorted(_edges(old) ^ _edges(new))
     return [(low, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -129,7 +129,7 @@ class RulesetSlicer:
 def _may_meet(one_of: tuple[Within, ...] | None, packets: Within) -> bool:
     if one_of is None:
         return True
-    for each in one_of:  # noqa: SIM110 - this is asked of every rule, and generators take their time
+    for each in one_of:  # noqa: SIM110 - runs for every rule, and a generator is slower
         if _meet(each.bounds, packets.bounds):
             return True
     return False

@@ -1,6 +1,6 @@
-"""Rules and chains of a program in the form that the symbolic engine evaluates.
+"""Rules and chains in the form that the symbolic engine evaluates.
 
-Input: a `Program`. Output: per rule its condition and its effect. Two rulesets share the objects of their equal rules
+Input: a `Ruleset`. Output: per rule its condition and its effect. Two rulesets share the objects of their equal rules
 and chains, so that a result computed for one is reused for the other.
 """
 
@@ -20,7 +20,14 @@ from simulator.symbolic.topological import callers_first
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SymbolicRule:
-    """One rule: the condition of its match, its action and its rewrites; ``occurrence`` identifies it."""
+    """One rule: the condition of its matches, its action and its rewrites.
+
+    Attributes:
+        act: Next step after a match.
+        decision: Name of the rule in results.
+        occurrence: Identifies the rule among all rules, also among equal ones.
+        into: Chain that a jump or goto leads to.
+    """
 
     condition: Formula
     act: TargetAction
@@ -66,7 +73,7 @@ class SymbolicRuleset:
 
     @property
     def rows(self) -> list[SymbolicRule]:
-        """All rules."""
+        """Rules of all chains."""
         return [row for block in self.blocks.values() for row in block.rows]
 
     def conditions(self) -> Iterator[Formula]:
@@ -97,10 +104,14 @@ class SymbolicRulesetReader:
         self._reader = MatchConditions(self.family)
 
     def read(self, ruleset: Ruleset, moving: Mapping[str, SymbolicSet] | None = None) -> SymbolicRuleset:
-        """Return the symbolic form of a ruleset; ``moving`` are sets with given conditions.
+        """Return the symbolic form of a ruleset.
+
+        Args:
+            ruleset: The ruleset.
+            moving: Sets by name that replace those of the ruleset, such as a `ChangingSet`.
 
         Raises:
-            Refused: rules name sets or chains that are not there, or chains form a loop.
+            Refused: a rule names a set or chain that does not exist, or chains form a loop.
         """
         if self._program is None or not self._program.fits(ruleset):
             self._program = Program(ruleset, self.family)
@@ -119,11 +130,11 @@ class SymbolicRulesetReader:
 
     @property
     def size(self) -> int:
-        """Number of rules in the cache."""
+        """Number of rules in the reader's cache."""
         return len(self._rows)
 
     def condition(self, matches: tuple[Match, ...], sets: Sequence[IpSet] = ()) -> Formula:
-        """Return the condition of matches that look only into these sets."""
+        """Return the condition of matches; a match on a set that is not in ``sets`` is undetermined."""
         return self._reader.condition(matches, {each.name: each for each in sets})
 
     def _block(
@@ -168,7 +179,7 @@ class _Reading:
     table: str
     chain: Chain
     places: Sequence[int]
-    """Position of each rule among equal rules."""
+    """For each rule, its number among equal rules of the chain, from 1."""
     askers: Mapping[str, Sequence[int]]
     """Set name -> positions of the rules that look into the set."""
     leaders: Mapping[str, Sequence[int]]
@@ -180,7 +191,7 @@ class _Reading:
 
     @classmethod
     def of(cls, chain: ProgramChain) -> "_Reading":
-        """Return an empty reading of a chain."""
+        """Return the reading of a chain of which no rule was read yet."""
         seen: dict[Rule, int] = {}
         places = []
         askers: dict[str, list[int]] = {}
@@ -212,5 +223,5 @@ def _differ(before: SymbolicSet | None, after: SymbolicSet | None) -> bool:
 
 
 def _callees_first(chains: Mapping[str, ProgramChain]) -> list[ProgramChain]:
-    """Return the chains of a table, each behind the chains that it calls; there are no loops."""
+    """Return the chains of a table, each after the chains that it calls; there must be no loops."""
     return [chains[name] for name in reversed(callers_first(chains, lambda name: chains[name].callees))]
