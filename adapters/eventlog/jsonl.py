@@ -1,4 +1,4 @@
-"""Exports, imports and branches event logs; an export is a text of JSON Lines.
+"""Exports, imports and branches event logs; exports are in the JSON Lines format.
 
 Output of an export: one line per event with its hash, so that an import stores the same bytes. If the log was
 compacted, the first line holds the cluster state that replaces the deleted events. Input of an import: the lines of an

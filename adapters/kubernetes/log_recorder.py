@@ -1,7 +1,8 @@
 """Records the changes of a cluster in an event log as they happen.
 
-Input: lists and watches of the API server. Output: events appended to a :class:`RecordedLog` (event log). Objects that
-do not pass admission are recorded as refusals. Errors of the API server are logged and retried.
+Input: lists and watches of the API server. Output: events appended to a :class:`RecordedLog` (event log). Objects
+that nodewall cannot accept, such as a policy with an unknown field, are recorded as refusals. Errors of the API
+server are logged and retried.
 
 Raises ``LogError`` if the log cannot be read; a failed write is retried.
 """

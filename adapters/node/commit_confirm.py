@@ -2,8 +2,9 @@
 
 Input: a timeout in seconds and a network namespace. A separate process
 (:mod:`adapters.application.commit_confirm_watchdog`) performs the rollback, so that it also happens if nodewall dies.
-While an apply awaits confirmation, a file exists beside the lock file of the Node. The first process that takes the
-file away decides: ``confirm`` removes it, ``rollback`` renames it, and the watchdog removes it after the timeout.
+While an apply awaits confirmation, a file exists beside the lock file of the Node. Only one process can remove or
+rename this file, and that process decides: ``confirm`` removes it, ``rollback`` renames it, and the watchdog removes it
+after the timeout.
 
 Raises ``Refused`` for a second timed apply while one is pending, and for ``confirm`` or ``rollback`` while none is.
 Raises ``KernelRefused`` if the watchdog or its rollback fails.

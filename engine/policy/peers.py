@@ -1,8 +1,9 @@
-"""Queries that resolve peers, groups and selectors to address blocks, and ``appliedTo`` to data planes.
+"""Queries that resolve peers, groups and selectors of policies to addresses, and ``appliedTo`` to what it selects.
 
-Each class is a `Query` of :mod:`engine.policy.incremental`; answers are `AddressBlock` tuples, or `Plane` sets.
-`addresses_of` resolves the peers of one rule. A group or selector without matches gives no addresses, never all
-addresses. Source: Antrea's documentation of ClusterNetworkPolicy and ClusterGroup.
+Each class is a `Query` of :mod:`engine.policy.incremental`. Peers give `AddressBlock` tuples; `addresses_of` resolves
+those of one rule. A group in ``appliedTo`` gives a set of `Plane` values: this Node, Pods, both or neither. A group
+or selector without matches gives no addresses, never all addresses. Source: Antrea's documentation of
+ClusterNetworkPolicy and ClusterGroup.
 """
 
 from bisect import bisect_left

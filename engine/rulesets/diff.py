@@ -1,9 +1,11 @@
 """Computes the fewest changes that turn an observed ruleset into the desired one.
 
-Input: two `Ruleset` values. Output: `RulesetChange` values; `apply_changes` gives their meaning in plain Python.
-Only nodewall's own part is compared: chains and sets with its prefix, and jumps into its chains. Everything else stays.
-Rules and sets are compared by their canonical form (:mod:`engine.rulesets.canonical`), so the spelling of a tool's
-release makes no difference.
+Input: two `Ruleset` values. Output: `RulesetChange` values. `apply_changes` computes the ruleset after such changes
+without a kernel; proofs and tests use it.
+
+Only nodewall's own part is compared: chains and sets with its prefix, and jumps into its chains. Everything else
+stays. Rules and sets are compared in canonical form (:mod:`engine.rulesets.canonical`), because releases of iptables
+and ipset print the same rule in different ways.
 """
 
 from collections.abc import Iterator, Sequence

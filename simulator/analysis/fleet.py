@@ -1,7 +1,11 @@
-"""Comparison and proof for many nodes: each group of nodes with equal rules is computed once, in parallel.
+"""Comparison of rules and proof of invariants for many nodes: nodes with equal rules are computed once, as one group.
 
-`compare_fleet` and `prove_fleet` take cluster states and an `Executor`; all tasks and results can be pickled. Raises
-`Refused` for a policy with an unknown tier, `NoProof`, and `WitnessMismatch`.
+`compare_fleet` takes two cluster states and returns the verdict changes per group; `prove_fleet` takes one state and
+invariants and returns the results per group. Both run the groups in parallel on an `Executor`, which may use
+processes.
+
+Raises `Refused` for a policy with an unknown tier, and `WitnessMismatch` if the packet simulator disagrees with the
+result. `compare_fleet` also raises `NoProof` if the budget of time or memory is exceeded.
 """
 
 from collections.abc import Iterator

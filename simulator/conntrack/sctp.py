@@ -1,8 +1,9 @@
 """SCTP state machine of connection tracking: which state an association has after each packet.
 
-Input: an `Association` and a `Packet` with known bytes; a packet without them is always valid. Output: the next state.
-States, transitions and timeouts are those of the kernel's nf_conntrack_proto_sctp.c. Source of the checks of
-verification tags: RFC 9260, section 8.5.
+Input: an `Association` and a `Packet`. Output: whether the packet is valid; if it is, the association gets its next
+state. A `Packet` that gives header fields but no bytes has no SCTP chunks to read, so it counts as valid and changes
+nothing. States, transitions and timeouts are those of the kernel's nf_conntrack_proto_sctp.c; verification tags are
+checked as in RFC 9260, section 8.5.
 """
 
 import struct

@@ -1,6 +1,7 @@
-"""Turns an `Expression` into EXPR text that parses to the same expression.
+"""Turns a parsed packet filter (`Expression`) back into text of the filter language EXPR.
 
-Raises `KeyError` for a leaf with matches that no EXPR can produce.
+Parsing that text gives the same expression again. Raises `KeyError` for an expression with an iptables match that the
+language cannot express.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,10 @@
-"""Registry of iptables matches: one definition per match, with an evaluation for each of the three engines.
+"""Registry of iptables matches: one definition per match serves all three engines of the simulator.
 
-Input: the words of a rule. Output: a check of one packet (for the walker), breakpoints (for the batch engine), and a
-condition on all packets (for the symbolic engine). A match that is not registered, or whose words are not understood,
-is opaque: its check returns None, and the answer names the assumption. Source: iptables-extensions(8).
+Input: the matches of a rule, as iptables-save prints them. Output: a check of one packet (for the walker), the field
+values at which the result can change (breakpoints, for the batch engine), and a formula over the packet fields (for
+the symbolic engine). A match that is not registered, or whose options are not understood, is opaque: its check
+returns None, and the result of the simulation lists the assumption that was made about it. Source:
+iptables-extensions(8).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,8 +1,8 @@
-"""Boolean formulas over packet fields, as a tree: the symbolic engine describes each match by one.
+"""Boolean formulas over packet fields, as a tree: the form in which the symbolic engine gets each iptables match.
 
-Leaves are ranges, names, masked bits, and conditions that the fields do not decide. Formulas compare by identity, so
-callers must reuse an object for the results about it to be reused. numpy is not imported at run time, because it is
-slow to load and simulation of single packets does not need it.
+Leaves are ranges of numbers, names (of interfaces, for example), masked bits, and conditions that the packet's fields
+do not decide. Formulas compare by identity, not by content: cached results are found again only for the same object.
+numpy is not imported at run time, because it is slow to load and simulation of single packets does not need it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

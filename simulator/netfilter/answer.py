@@ -1,4 +1,8 @@
-"""Result types of the packet simulator: `Verdict`, `Decision`, `TraceStep` and `Evaluation`."""
+"""Result types of the packet simulator: `Verdict`, `Decision`, `TraceStep` and `Evaluation`.
+
+An `Evaluation` has the verdict of a ruleset for one packet at one hook, the rule that decided (`Decision`), the rules
+that matched (`TraceStep`), the packet as it leaves the hook, and the assumptions about unmodelled matches.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,8 +1,13 @@
-"""Removes from rules for one protocol the addresses that earlier rules for any protocol already decide.
+"""Subtraction step of the optimised layout: lets rules for any protocol come after all rules for one protocol.
 
-Input: terms for any protocol (broad) and terms for one protocol (narrow). Output: the narrow terms that packets can
-still reach, each with its remaining addresses. All broad terms can then come after the narrow ones. A change of one
-term recomputes only what depends on it. Raises `LayoutLimitExceeded`.
+The layout looks up rules by protocol and port first, so rules for any protocol have to come last. To keep the
+meaning, this module removes from each rule for one protocol the addresses that earlier rules for any protocol already
+decide.
+
+Input: the rules as `Term` values in order, those for any protocol (broad) and those for one protocol (narrow).
+Output: the narrow terms that packets can still reach, each with its remaining addresses. A change of one term
+recomputes only what depends on it. Raises `LayoutLimitExceeded` if the result has too many addresses or takes too
+long.
 """
 
 from bisect import bisect_left
