@@ -1,8 +1,9 @@
-"""Python API of nodewall: load manifests, an event log or saved rules; compile, simulate, search, compare and prove.
+"""Public Python API: compile policies to rules, compute verdicts of packets, and search, compare and prove rules.
 
-The names in ``__all__`` follow semantic versioning; every other module of this distribution is internal. Importing
-this module loads nothing else: each name is imported at its first use. Errors are subclasses of :class:`NodewallError`.
-The reference with examples is ``docs/reference/python.md``.
+Input: manifests, an event log, or the output of iptables-save. The names in ``__all__`` follow semantic versioning; all
+other modules of this distribution are internal. A name is imported at its first use, so ``import nodewall`` is fast.
+
+Errors are subclasses of :class:`NodewallError`. The reference with examples is ``docs/reference/python.md``.
 """
 
 from importlib import import_module, metadata

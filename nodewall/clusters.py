@@ -1,7 +1,8 @@
-"""Public API for cluster states: loads them from manifests or an event log, and compiles the rules of a node.
+"""Public API for cluster states: loads one from manifests or from an event log, and compiles it to rules per node.
 
-Input: paths. Output: :class:`Cluster`. Raises :class:`engine.errors.Refused` for input that does not parse and
-:class:`engine.errors.LogError` for a log that cannot be verified.
+Input: paths of files. Output: a :class:`Cluster`, whose ``compile`` returns the :class:`CompiledNode` of a node. Raises
+:class:`engine.errors.Refused` for input that does not parse, and :class:`engine.errors.LogError` for an event log that
+cannot be read or verified.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,10 @@
-"""Public API for two rulesets: the packets whose verdict differs, and proofs of invariants, for all packets.
+"""Public API to compare two rulesets, and to prove invariants of one, for all packets.
 
-Input: :class:`nodewall.node_rules.NodeRules`, the rules of a node. Output: values of :mod:`nodewall.results`. Raises
-:class:`engine.errors.Refused` for invariants that do not parse.
+Input: :class:`nodewall.node_rules.NodeRules` (rules of a node); for a proof also invariants (required verdicts for some
+packets). Output: :class:`VerdictDifference` or :class:`Proof` values.
+
+Raises :class:`engine.errors.Refused` for invariants that do not parse, and for rules that refer to a missing chain or
+set. ``diff`` raises :class:`engine.errors.NoProof` if a limit of time or memory is reached.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,10 @@
 """Public API for the rules of one node: the verdict on a packet, and a search of all packets that get a verdict.
 
 Input: rules compiled from a cluster state, or files of ``iptables-save``, ``ip6tables-save`` and ``ipset save``.
-Output: `NodeRules` (`CompiledNode` if compiled), whose answers are values of :mod:`nodewall.results`. Raises
-:class:`engine.errors.Refused` for input that does not parse, and for rules that refer to a missing chain or set.
+Output: :class:`NodeRules` (:class:`CompiledNode` if compiled), whose answers are values of :mod:`nodewall.results`.
+
+Raises :class:`engine.errors.Refused` for input that does not parse, and for rules that refer to a missing chain or set.
+A search raises :class:`engine.errors.NoProof` if a limit of time or memory is reached.
 """
 
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,9 @@
-"""Result values of the Python API, such as a verdict or a verdict change; all are immutable.
+"""Value types of the Python API: results, such as the verdict on a packet, and invariants, which callers create.
 
-Packets in them are text in the form of ``nodewall simulate --packet``, so that they can be simulated again. Counts are
-numbers of packet headers. Raises :class:`engine.errors.Refused` for a name of a hook or verdict that does not exist.
+All values are immutable. Packets are text, as ``nodewall simulate --packet`` accepts it, so a caller can pass them back
+to the API. ``count`` is a number of distinct packet headers.
+
+Raises :class:`engine.errors.Refused` for an invalid name, such as an unknown hook.
 """
 
 from dataclasses import dataclass

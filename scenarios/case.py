@@ -1,7 +1,8 @@
 """Models of a scenario folder: ``scenario.yaml`` and the expected ruleset texts.
 
 A folder has ``scenario.yaml`` (`ScenarioFile`), the manifests that it names, and ``expected/`` with the compiled text
-for each tool. `Scenario` is a loaded folder. Errors: ``pydantic.ValidationError``.
+for each tool, such as iptables. `Scenario` is a loaded folder with its cluster state. Raises
+``pydantic.ValidationError`` for a ``scenario.yaml`` that does not fit the model.
 """
 
 from collections.abc import Mapping

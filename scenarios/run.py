@@ -1,6 +1,7 @@
 """Runs a scenario: compiles its ruleset, simulates its packets, and compares both with the expectations.
 
-Input: `Scenario`. Output: `ScenarioReport`. Errors: `Refused` for an unknown node or a packet that does not parse.
+Input: a `Scenario` (a loaded scenario folder). Output: a `ScenarioReport` with the result of each packet and the
+differences of the compiled texts. Raises `Refused` for an unknown node or a packet that does not parse.
 """
 
 from collections.abc import Mapping

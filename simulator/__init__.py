@@ -1,4 +1,6 @@
-"""Model of netfilter: computes what any iptables or ipset ruleset does to one packet, or to all packets.
+"""Simulator of netfilter: computes verdicts of packets and packet sets for any ruleset of iptables and ipset.
 
-The ruleset may come from any tool. The answer names kernel behaviour that the model does not cover as an assumption.
+The ruleset may come from any tool. If an answer depends on kernel behaviour that is not modelled, it names the
+assumption. ``netfilter`` simulates one packet, ``batch`` many packets, ``symbolic`` all packets at once; ``analysis``
+builds on them.
 """

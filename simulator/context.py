@@ -1,8 +1,10 @@
-"""Everything besides rules and packet that a verdict can depend on: addresses, routes, connections and counters.
+"""Evaluation context beyond rules and packet: the node's addresses and routes, its connections, and rule memory.
 
-`Host` holds the node's addresses and routes. `MatchMemory` holds the counters of stateful rules (``limit``, ``recent``,
-``-j SET``) for one sequence of packets. `PacketContext` bundles both with a `ConnectionLookup`. Sources: the kernel's
-``inet_select_addr`` and ``__mkroute_output``, and RFC 6724.
+`Host` has the addresses and routes, and answers routing questions. `MatchMemory` holds the counters of stateful rules
+(``limit``, ``recent``, ``-j SET``) for one sequence of packets. `ConnectionLookup` is the interface to a connection
+table. `PacketContext` bundles the three for the engines.
+
+Sources: the kernel's ``inet_select_addr`` and ``__mkroute_output``, and RFC 6724.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence

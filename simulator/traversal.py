@@ -1,9 +1,13 @@
-"""Traversal of a node by one packet: every hook in the kernel's order, with conntrack, NAT and routing.
+"""Traversal of a node by one packet: evaluates every hook on its path, with connection tracking, NAT and routing.
 
-Arriving packets pass PREROUTING and then INPUT, or FORWARD and POSTROUTING. Locally sent packets pass OUTPUT and
-POSTROUTING, and arrive again if they are for the node itself. Input is a `Walker`, a `ConnectionTracker` and a
-`Packet`; output is an `Evaluation`. The walker evaluates the chains. `Refused` is raised for a ruleset that cannot be
-evaluated. Sources: the kernel's ``enum nf_ip_hook_priorities`` and ``nf_nat_inet_fn``.
+Input: a `Walker` (ruleset, ready to evaluate packets), a `ConnectionTracker` (connection table) and a `Packet`. Output:
+an `Evaluation` with the verdict and the last hook. Raises `Refused` for a ruleset with a missing set or chain or with a
+loop.
+
+A packet that arrives passes PREROUTING, then INPUT, or FORWARD and POSTROUTING. A packet that a local program sends
+passes OUTPUT and POSTROUTING; if it is for the node itself, it then arrives.
+
+Sources: the kernel's ``enum nf_ip_hook_priorities`` and ``nf_nat_inet_fn``.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,12 @@
-"""Loads ``nodewall.yaml`` and the environment as one configuration, and keeps the origin of each value.
+"""Loads the configuration of nodewall from ``nodewall.yaml`` and environment variables.
 
-Each key has an environment variable: ``NODEWALL_LOGGING__TARGET`` for ``logging.target``. Lists may use commas; other
-values are YAML. The environment precedes the file, and the file precedes the event log. Raises `Refused` with the line
-of the file or the variable for each fault, which settings libraries do not provide.
+Input: the path of the file, the environment variables, and the configuration that the event log declares. Output: a
+:class:`LoadedConfiguration`, which holds the values and the origin of each value.
+
+Environment variables take precedence over the file, and the file over the event log. For example,
+``NODEWALL_LOGGING__TARGET`` sets ``logging.target``. Values are YAML; lists may also be separated by commas.
+
+Raises :class:`Refused` with all faults, each with its line in the file or its variable.
 """
 
 import re

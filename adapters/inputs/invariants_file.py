@@ -1,6 +1,9 @@
-"""Reads invariants from ``nodewall.yaml`` or from a file of their own.
+"""Reads invariants from ``nodewall.yaml`` or from a separate file; an invariant is a required verdict for some packets.
 
-Output: `ParsedInvariant` values. Raises `Refused` with every fault, including faults of the expressions.
+Input: a :class:`YamlDocument` (parsed YAML with positions), or :class:`InvariantEntry` values from the configuration.
+Output: :class:`ParsedInvariant` values, whose packet expressions are parsed.
+
+Raises :class:`Refused` with all faults of a document, including faults in the expressions.
 """
 
 from collections.abc import Iterator, Sequence

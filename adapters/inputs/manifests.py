@@ -1,7 +1,10 @@
 """Reads Kubernetes manifests: finds the files, parses them, and reports the faults of all files together.
 
-Input: paths and stdin, YAML or JSON, several documents per file, ``List`` objects. Output: objects with their source
-positions, and the faults. :mod:`engine.state.admission` checks the objects against each other and the cluster.
+Input: paths of files and folders, and ``-`` for stdin. The text is YAML or JSON, with several documents and ``List``
+objects allowed. Output: the valid objects with their source positions, and the faults of the others.
+
+``load`` and ``parse`` raise :class:`Refused` with all faults; ``scan`` returns the faults.
+:mod:`engine.state.admission` checks the objects against each other and against the cluster.
 """
 
 import errno

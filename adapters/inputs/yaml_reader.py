@@ -1,7 +1,11 @@
 """Reads YAML and JSON as plain values with source positions; the only YAML reader of nodewall.
 
-Output holds only values that JSON has; dates and times such as 12:30 stay strings, as in Kubernetes. Size, depth and
-aliases are bounded before values are built. Raises `Refused` with line and column.
+Input: the text, and the name of its source for error messages. Output: a :class:`YamlDocument` per document, with
+values of JSON types and the line and column of each part. Dates, and times such as 12:30, stay strings, as in
+Kubernetes.
+
+Size, depth and aliases are limited, so that hostile input cannot exhaust memory. Raises :class:`Refused`, with line and
+column, for text that is not YAML, repeats a key or exceeds a limit.
 """
 
 import re

@@ -1,7 +1,12 @@
-"""Scratch networks of network namespaces, created and removed as context managers.
+"""Temporary networks of network namespaces, for tests of rules with real connections.
 
-Each host is a namespace whose ``eth0`` joins the bridge of a further namespace, the hub, so all hosts share one link.
-The machine's own namespace is never changed. Sources: ip-netns(8), veth(4), bridge(8).
+Input: :class:`LabHost` values, each a host name with addresses. Output: a :class:`Lab`, a context manager that creates
+the network and removes it at exit. Its ``connect`` methods return a :class:`DeliveryOutcome` per connection attempt.
+
+Each host is a namespace. The ``eth0`` of every host joins a bridge in a further namespace, so all hosts share one link.
+The network of the machine itself stays unchanged. Raises ``KernelError`` if ip(8) is missing or fails.
+
+Sources: ip-netns(8), veth(4), bridge(8).
 """
 
 import itertools

@@ -1,16 +1,18 @@
-"""Injects raw packets into a Linux kernel, and observes the verdicts of its rules.
+"""Injects raw IP packets into a node in a network namespace, and observes the verdicts of the kernel's rules.
 
-A node namespace is joined by veth pairs to a peer namespace that carries no other traffic. The caller loads the rules
-into the node; this module adds none. It derives a verdict from the place where a packet is seen:
+Input: complete IP packets, and the hook INPUT or OUTPUT. Output: a :class:`DeliveryOutcome` per packet. The caller
+loads the rules into the node. Raises ``ValueError`` for fragments, and for packets that are too similar to be
+distinguished.
 
-- INPUT: the peer sends frames on the wire. Raw sockets in the node see a packet only after the INPUT hook, so a packet
-  that they see is accepted. An RST or an ICMP error for it on the wire is a rejection, and silence a drop.
-- OUTPUT: raw sockets in the node send. A packet that is seen on the wire or on ``lo`` is accepted. An RST or an ICMP
-  error for it on ``lo`` is a rejection, and silence a drop.
+A peer namespace sends and receives the node's traffic over veth pairs. The verdict follows from what is seen:
 
-Some rejections look like a drop. REJECT sends nothing for an RST, for an ICMP error or for a wrong checksum. The answer
-of a REJECT passes the OUTPUT chain, which may drop it. Fragments are not supported, because the kernel reassembles
-them before the rules.
+- INPUT: the peer sends the packet. A raw socket in the node sees it only after the hook, so it was accepted. An RST or
+  an ICMP error back to the peer is a rejection, and no answer is a drop.
+- OUTPUT: the node sends the packet. A packet seen at the peer or on ``lo`` was accepted. An RST or an ICMP error on
+  ``lo`` is a rejection, and neither is a drop.
+
+Some rejections look like drops, because REJECT does not answer an RST, an ICMP error or a wrong checksum. The OUTPUT
+chain can also drop the answer of REJECT.
 """
 
 import os

@@ -1,1 +1,6 @@
-"""Access to the netfilter of one network namespace: rules, sets, connections, counters and detection of changes."""
+"""Access to the kernel's netfilter in one network namespace: rules, sets, connections, counters and changes.
+
+``backends`` chooses how to write rules, ``iptables`` reads and writes them, ``cached`` avoids repeated reads.
+``nft_changes`` and ``legacy_changes`` detect changes. ``conntrack``, ``counters``, ``hostfacts`` and ``ssh_sessions``
+read other facts.
+"""

@@ -1,10 +1,10 @@
-"""Table of the backends that write rules, and the choice of one for a Node.
+"""Table of the backends (iptables-nft, iptables-legacy) that read and write rules, and the choice of one for a Node.
 
-Input: a :class:`Runner` and a :class:`BackendName`. Output: a :class:`ToolBackend`. For ``auto``, the backend that
-already has the most foreign rules is chosen. A new backend needs a class that satisfies :class:`ToolBackend` and a
-row of ``BACKENDS``.
+Input: a :class:`Runner`, which starts programs in a network namespace, and a :class:`BackendName`. Output: a
+:class:`ToolBackend`. For ``auto``, the backend that already holds the most foreign rules is chosen.
 
-Raises ``TextRefused`` where the output of a tool does not parse.
+A new backend needs a class that satisfies :class:`ToolBackend`, and a row in ``BACKENDS``. Raises ``TextRefused`` if
+the output of a tool does not parse.
 """
 
 from collections.abc import Callable, Mapping

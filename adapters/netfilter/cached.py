@@ -1,9 +1,10 @@
-"""Cache of the observed rules and sets, which reads again only what may have changed.
+"""Cache of the rules and sets observed in the kernel; it reads again only the parts that may have changed.
 
-Input: a backend and a :class:`RuleChanges` detector. Output: the observed :class:`Ruleset`; it is the same object as
-long as nothing changed. The kernel does not report changes of sets, so the caller decides when to read them all.
+Input: a backend, which reads the kernel, and a :class:`RuleChanges` detector, which reports changes of rules. Output:
+the observed :class:`Ruleset`; it is the same object as long as nothing changed.
 
-Raises the ``KernelError`` of the backend.
+The kernel does not report changes of sets, so the caller decides when to read all sets again. Raises the
+``KernelError`` of the backend.
 """
 
 from contextlib import suppress

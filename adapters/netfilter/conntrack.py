@@ -1,9 +1,10 @@
 """Reads the kernel's connection table, and deletes the entries that new rules no longer admit.
 
-Input: a :class:`Runner`, and for a deletion the applied :class:`Ruleset`. Output: :class:`TrackedFlow` values, or the
-number of deleted entries. Raises ``KernelError`` where conntrack or ip is missing or fails.
+Input: a :class:`Runner`, which starts programs in a network namespace; for a deletion, also the applied
+:class:`Ruleset`. Output: :class:`TrackedFlow` values (entries of the table), or the number of deleted entries.
 
-Sources: conntrack(8) of conntrack-tools, ip-route(8), ip-address(8).
+Raises ``KernelError`` if the program conntrack or ip is missing or fails. Sources: conntrack(8) of conntrack-tools,
+ip-route(8), ip-address(8).
 """
 
 import json

@@ -1,10 +1,13 @@
 """Packet and byte counters of each policy rule, read from the kernel.
 
-Input: the output of ``iptables-save --counters`` and ``ipset save``. Output: a :class:`RuleCount` for each family,
-policy and rule. One kernel rule can serve several policy rules; then the set members have the counters, and the comment
-of a member names its policy rule.
+Input: a :class:`Runner`, which starts ``iptables-save --counters`` and ``ipset save``, and the backend. Output: a
+:class:`RuleCount` for each family, policy and rule.
 
-Raises ``KernelRefused`` and ``ToolMissing``. Sources: iptables-save(8), ipset(8).
+One kernel rule can serve several policy rules. Then the set members have the counters, and the comment of a member
+names its policy rule.
+
+Raises ``KernelRefused`` if a tool fails, and ``ToolMissing`` if it is not installed. Sources: iptables-save(8),
+ipset(8).
 """
 
 import re

@@ -1,10 +1,11 @@
 """Observed facts of a Node: network interfaces, addresses, routes and DNS servers.
 
-Input: the JSON output of ip, and resolv.conf. Output: a :class:`HostObserved` event body (interfaces and DNS servers),
-or a :class:`Host` (addresses and routes) for the simulator.
+Input: a :class:`Runner`, which starts ip(8) in a network namespace, and the text of resolv.conf. Output: a
+:class:`HostObserved` event body (interfaces and DNS servers), or a :class:`Host` (addresses and routes) for the
+simulator.
 
-Raises ``KernelError`` where ip is missing or fails, and ``Refused`` for text that is not its output. Sources:
-ip-link(8), ip-address(8), ip-route(8), ip-netns(8), resolv.conf(5).
+Raises ``KernelError`` if ip is missing or fails, and ``Refused`` if a text is not output of ip. Sources: ip-link(8),
+ip-address(8), ip-route(8), ip-netns(8), resolv.conf(5).
 """
 
 import json

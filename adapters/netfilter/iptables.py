@@ -1,10 +1,11 @@
-"""Backend that runs the iptables programs, in their nft and legacy variants, and ipset.
+"""Backend that reads and writes rules with the iptables programs (nft or legacy variant), and sets with ipset.
 
-Input: steps of a plan; each step is one run of a ``restore`` program. Output: tables and sets, parsed from the output
-of the ``save`` programs. Raises ``KernelError``: ``KernelBusy`` for a held lock, ``KernelRefused`` with the offending
-line, or ``ToolMissing``.
+Input: steps of a plan; each step is one run of a ``restore`` program, such as iptables-restore. Output: tables and
+sets, parsed from the output of the ``save`` programs, such as iptables-save.
 
-Sources: iptables-restore(8), ip6tables-restore(8), iptables-save(8), ipset(8).
+Raises ``KernelBusy`` if another process holds the lock, ``KernelRefused`` with the offending line if a program fails,
+and ``ToolMissing`` if it is not installed. Sources: iptables-restore(8), ip6tables-restore(8), iptables-save(8),
+ipset(8).
 """
 
 import re

@@ -1,11 +1,12 @@
-"""Detects changes of iptables-legacy rules by comparing the kernel's tables, without starting a process.
+"""Detects changes of iptables-legacy rules by comparing copies of the kernel's tables, without starting a process.
 
-Output: the address families whose rules changed since the last call. The kernel reports no such changes, but
-getsockopt(2) returns a whole table; that takes about a millisecond for 1,000 rules. Counters are ignored. A table that
-cannot be read counts as changed.
+Input: a network namespace. Output: the address families whose rules may have changed since the last call. Counters are
+ignored. A table that cannot be read counts as changed.
 
-Raises ``OSError`` where no raw socket can be opened. Sources: include/uapi/linux/netfilter_ipv4/ip_tables.h,
-netfilter_ipv6/ip6_tables.h.
+The kernel does not report these changes, so the caller must poll. getsockopt(2) returns a whole table, in about a
+millisecond for 1,000 rules. Raises ``OSError`` if no raw socket can be opened.
+
+Sources: include/uapi/linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h.
 """
 
 import ctypes

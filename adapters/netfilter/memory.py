@@ -1,7 +1,9 @@
-"""In-memory backend: the fake of a kernel, for tests.
+"""In-memory backend for tests: a replacement for a kernel that holds a ruleset and applies changes to it.
 
-Input: steps of a plan. Output: the ruleset that it holds. Raises ``KernelRefused``, as the real tools do, for a rule
-whose set or chain is missing and for the removal of a set in use. Source: :func:`engine.rulesets.diff.apply_changes`.
+Input: steps of a plan. Output: the ruleset after the steps. Raises ``KernelRefused``, as the real tools do, for a rule
+that refers to a missing set or chain. The removal of a set in use raises it too.
+
+:func:`engine.rulesets.diff.apply_changes` defines the effect of a step.
 """
 
 from collections.abc import Callable, Iterator

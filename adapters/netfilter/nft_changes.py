@@ -1,9 +1,11 @@
-"""Watches nftables rules for changes, by netlink notifications.
+"""Watches nftables rules for changes, by notifications of the kernel (netlink).
 
-Output: the address families whose rules changed since the last call. Rules of iptables-nft are nftables rules, so they
-are covered. The kernel sends no notifications for iptables-legacy rules and for ipset sets.
+Input: a network namespace. Output: the address families whose rules changed since the last call, and a file descriptor
+that becomes readable after a change. Rules of iptables-nft are covered, because the kernel stores them as nftables
+rules.
 
-Raises ``OSError`` where the socket cannot be opened. Sources: netlink(7), include/uapi/linux/netfilter/nfnetlink.h.
+The kernel sends no notifications for iptables-legacy rules and for ipset sets. Raises ``OSError`` if the socket cannot
+be opened. Sources: netlink(7), include/uapi/linux/netfilter/nfnetlink.h.
 """
 
 import errno

@@ -1,9 +1,10 @@
 """Finds the SSH connection from which nodewall was started, so that the lockout guard can protect it.
 
-Input: environment variables of this process and its ancestors. Output: at most one rule that allows TCP from the
-client's address to the server's port. Processes that cannot be read are skipped; nothing is raised.
+Input: the environment of this process; the environments of its ancestors are read from ``/proc``, because sudo(8)
+removes the variable. Output: one rule that allows TCP from the client's address to the server's port, or no rule.
 
-Source: ``SSH_CONNECTION`` in ssh(1), proc_pid_environ(5).
+Raises nothing; the search ends at the first process that cannot be read. Source: ``SSH_CONNECTION`` in ssh(1),
+proc_pid_environ(5).
 """
 
 import os

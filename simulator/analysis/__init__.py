@@ -1,5 +1,5 @@
-"""Analyses of all packets at once: search, compare, prove, blame and lint.
+"""Analyses of all packets at once: search for packets, compare rulesets, prove invariants, blame events, lint rules.
 
-Input: rulesets and questions. Output: verdict changes, proofs or findings, each with an example packet. They compute
-with the exact packet sets of `simulator.symbolic` and check every example with the simulator of single packets.
+The modules compute with exact packet sets of `simulator.symbolic`. They confirm every example packet with the packet
+simulator (`simulator.netfilter`).
 """

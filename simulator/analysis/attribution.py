@@ -1,7 +1,10 @@
-"""Names the policy rule that decides about a packet in the optimised layout, where several share a kernel rule.
+"""Attribution: finds the exact policy rule behind a decision, if one kernel rule serves several policy rules.
 
-In the linear layout every policy rule has a kernel rule of its own, and the verdicts are equal. So the rule that
-decides there is the policy rule. `Attribution.of` takes an `Evaluation` and returns one with that rule's comment.
+Such merged rules exist only in the optimised layout. The linear layout has a kernel rule per policy rule and gives
+every packet the same verdict. So this module evaluates the packet again in the linear layout.
+
+Input: the linear ruleset, and an `Evaluation` (verdict on a packet with its deciding rule). Output: the `Evaluation`
+with the comment of the exact rule.
 """
 
 from dataclasses import replace

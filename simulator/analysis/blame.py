@@ -1,7 +1,10 @@
-"""Blame for one packet: the last two events that changed its verdict.
+"""Blame for single packets: finds the last two events of the event log that changed a packet's verdict.
 
-Input: the event bodies of a history, a node and packets. Output: one `BlameResult` per packet. `blame_history` compiles
-the ruleset after each relevant event and evaluates the packets with it.
+Input: the events in order, the name of a node, and packets. Output: a `BlameResult` per packet, with the verdicts
+before and after each of the two events.
+
+`blame_history` compiles the node's ruleset after each event that changes it, and evaluates the packets with each
+ruleset. `packet_scope` tells which events can matter, so a caller may omit the others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,8 +1,11 @@
-"""Blame for a packet set: for each packet, the last event that changed its verdict.
+"""Blame for a set of packets: finds, for each packet of the set, the last event that changed its verdict.
 
-The search goes backwards: packets that an event changed are removed, and earlier events are checked for the rest.
-`blame_packet_set` takes the rulesets of a history and a `PacketRegion`; it returns the changes and the packets left
-unchanged. Raises `NoProof` and `WitnessMismatch`.
+Input: the rulesets after each event, and a `PacketRegion` (node, hook and packet expression). Output: the verdict
+changes per event, and the packets whose verdict never changed.
+
+The search goes from the last event to the first. Packets that an event changed are removed, so earlier events are
+checked only for the rest. Raises `NoProof` if the budget of memory or time is exceeded, and `WitnessMismatch` if the
+packet simulator disagrees.
 """
 
 from collections.abc import Iterator, Sequence

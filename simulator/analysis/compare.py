@@ -1,8 +1,10 @@
-"""Comparison of two rulesets: all packets whose verdict differs, grouped by old and new deciding rule.
+"""Comparison of two rulesets: finds all packets whose verdict differs, grouped by old and new deciding rule.
 
-Input: two rulesets and a `Budget`. `compare` returns `VerdictChange` values with a header count, an example packet and
-a summary. It raises `Refused` for an invalid ruleset, `NoProof` if the budget is exceeded, and `WitnessMismatch` if
-the simulator of single packets disagrees.
+Input: the old and the new `Ruleset`. Output: a `VerdictChange` per group, with a number of packet headers, an example
+packet and a summary.
+
+Raises `Refused` for a ruleset with a missing set or chain or with a loop. Raises `NoProof` if the budget of memory or
+time is exceeded, and `WitnessMismatch` if the packet simulator disagrees with an example.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Invariants: rules of a configuration such as "no packet from the Internet reaches port 22 at INPUT".
+"""Invariants: requirements that a hook accepts all packets of an expression, or accepts none of them.
 
-A `ParsedInvariant` says that a hook accepts all packets of an expression, or none of them.
-`simulator.analysis.prove` proves it, and `simulator.guard` refuses plans that break it.
+`ParsedInvariant` is an invariant with its parsed packet expression. `simulator.analysis.prove` proves invariants for a
+ruleset; `simulator.guard` refuses plans that break one.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,10 @@
-"""Proof of invariants over all packets, or a counterexample.
+"""Proof of invariants (required verdicts) over all packets, or a counterexample.
 
-`prove` takes a `Ruleset` and `ParsedInvariant` values and returns an `InvariantProof` for each invariant and family. An
-exceeded budget makes the proof unproved. Raises `Refused` for an invalid ruleset, and `WitnessMismatch` if the packet
-simulator disagrees with a counterexample.
+Input: a `Ruleset` and `ParsedInvariant` values. Output: an `InvariantProof` for each invariant and address family. If
+the budget of memory or time is exceeded, the invariant is reported as unproved.
+
+Raises `Refused` for a ruleset with a missing set or chain or with a loop, and `WitnessMismatch` if the packet simulator
+disagrees with a counterexample.
 """
 
 from collections.abc import Iterator, Sequence

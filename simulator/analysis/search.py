@@ -1,7 +1,10 @@
-"""Search for packets that get a given verdict: header count, one example, its deciding rule.
+"""Search for packets that get a given verdict: counts their headers, and returns one example with its deciding rule.
 
-`search` takes a `Ruleset` and a `SearchQuestion`; it covers all packets. It raises `Refused` for an invalid ruleset,
-`NoProof` if the budget is exceeded, and `WitnessMismatch` if the packet simulator disagrees with the example.
+Input: a `Ruleset` and a `SearchQuestion` (hook, packet expression, verdict). Output: a `SearchResult`, exact for all
+packets.
+
+Raises `Refused` for a ruleset with a missing set or chain or with a loop. Raises `NoProof` if the budget of memory or
+time is exceeded, and `WitnessMismatch` if the packet simulator disagrees with the example.
 """
 
 from collections.abc import Sequence

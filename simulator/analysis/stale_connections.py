@@ -1,8 +1,11 @@
-"""Finds tracked connections of a node that its policies no longer admit.
+"""Finds existing connections of a node that its policies would no longer admit as new connections.
 
-The rules accept packets of an existing connection before any policy rule. So a connection that is now forbidden lives
-until its entry leaves the kernel's connection table. `no_longer_admitted` takes the connections of that table as
-`TrackedFlow` values and returns the forbidden ones.
+Rules accept packets of existing connections before any policy rule, so such a connection continues until its entry
+leaves the kernel's connection table.
+
+Input: `TrackedFlow` values (entries of that table), rules, the node's addresses, and a function that finds the
+interface to an address. Output: the flows that a policy would drop or reject. This module does not read or change the
+kernel's table.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

@@ -1,7 +1,10 @@
-"""Confirms results of the symbolic engine: evaluates each example packet again with the simulator of single packets.
+"""Confirmation of symbolic results: the packet simulator evaluates each example packet again before it is shown.
 
-Input: an example packet, the expected verdict and the ruleset. No result is shown without this check. Unmodelled
-matches get the answers that the example assumes. Raises `WitnessMismatch` if the two engines disagree.
+Input: a `Ruleset`, a hook, an `ExamplePacket`, and the verdict that the symbolic engine computed. Output: the
+`Evaluation` by the packet simulator, or None if the example depends on a value that cannot be forced.
+
+An example may assume that unmodelled matches hold or fail. A copy of the ruleset, with the same rule numbers, replaces
+these matches by the assumed results. Raises `WitnessMismatch` if the two verdicts differ.
 """
 
 from collections import deque

@@ -1,8 +1,10 @@
-"""Batch engine: verdicts for millions of packets at once, equal to those of the simulator of single packets (`Walker`).
+"""Batch engine: computes the verdicts of millions of packets, many at a time, equal to those of the `Walker`.
 
-Input: packets as numpy columns (`Columns`), one array per field. For each match of a ruleset, the engine calls the
-match itself to find the packets that it matches, so no match is implemented twice. Packets that columns cannot
-describe go to the `Walker`.
+Input: packets as numpy columns (`Columns`), one array per field, or IP packets as bytes. Output: arrays of verdicts and
+deciding rules (`BatchVerdicts`).
+
+The engine finds out which packets a match holds for by calling the match itself, so no match is implemented twice.
+Packets that the columns do not decide are evaluated one by one by the `Walker`.
 """
 
 from simulator.batch.columns import Columns, columns_of

@@ -1,9 +1,12 @@
 """Search for the first box that contains a packet, with aggregated bit vectors, for many packets at once.
 
-A box is a region of packets, such as those that match a rule. Each field has a table: one row of bits per class of
-values that no box tells apart, one bit per box. A packet is in the boxes whose bits are set in its rows of all fields.
-A summary bit per 64-bit machine word shows which words are not zero. Source: Baboescu and Varghese, "Scalable Packet
-Classification", 2001.
+A box is a region of packets, such as those that match a rule. Values of a field that no box distinguishes form a class.
+Each field has a table with one row of bits per class, and one bit per box.
+
+A packet is in the boxes whose bits are set in its rows of all fields. To skip empty parts of a row, a summary has one
+bit per 64-bit machine word, set if the word is not zero.
+
+Source: Baboescu and Varghese, "Scalable Packet Classification", 2001.
 """
 
 from collections.abc import Sequence

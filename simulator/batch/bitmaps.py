@@ -1,7 +1,9 @@
-"""Builds the bit tables with which the batch engine finds the rule that a packet matches.
+"""Builder of the bit tables that the batch engine searches: one row of bits per class of field values.
 
-A box is a region of packets, such as those that a rule matches. Field values that lie in the same boxes form one class.
-`BitmapBuilder` takes the conditions of each box and returns tables; `ValueClassifier` returns the class of each packet.
+Values of a field that belong to the same boxes (regions of packets) form one class. `BitmapBuilder` collects the
+constraints of each box and returns the tables. `ValueClassifier` maps the packets of a column to classes. Fields with
+few classes share a table, which makes the search faster.
+
 Source: Recursive Flow Classification, Gupta and McKeown, 1999.
 """
 

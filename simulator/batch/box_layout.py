@@ -1,7 +1,8 @@
-"""Layout of a table's chains as one array of boxes; a box is a region of packets with an action.
+"""Layout of a table's chains as one array of boxes, for fast evaluation; a box is a region of packets with an action.
 
-`BoxLayoutBuilder.plan` turns a base chain into a `BoxLayout` for `simulator.batch.execution`. Rules that only count or
-log get no box, because they affect no verdict; the layout records that they log.
+Input: the base chain of a table, and the regions of its matches. Output: a `BoxLayout`, which
+`simulator.batch.execution` evaluates. Rules that only count or log get no box, because they affect no verdict; the
+layout records that they log.
 """
 
 from collections.abc import Iterator, Sequence

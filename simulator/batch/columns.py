@@ -1,6 +1,7 @@
 """Packets as numpy columns, one array per field: the input of the batch engine.
 
-`columns_of` converts `Packet` values to `Columns`, one for each address family.
+Input: `Packet` values. Output of `columns_of`: `Columns`, one for each address family. Text, such as interface names,
+is stored as numbers, with a table of their meaning.
 """
 
 from collections.abc import Callable, Mapping, Sequence

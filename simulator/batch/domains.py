@@ -1,8 +1,10 @@
-"""Domains of packet fields: the values of a field that the batch engine must tell apart.
+"""Domains of packet fields: the values of a field that the batch engine must distinguish.
 
-For fields with few values, such as protocol, flags or interface, a domain lists the values seen in the packets, up to
-`MOST_VALUES`. Other fields, such as addresses and ports, use ranges. `ColumnValues` holds a packet column with its
-distinct values.
+For fields with few values (such as protocol, flags, interface), a domain lists the values seen in the packets, up to
+`MOST_VALUES`. Packets with further values are evaluated one by one. Other fields (such as addresses and ports) use
+ranges.
+
+`ColumnValues` holds one column of packets with its distinct values.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,9 @@
-"""Breakpoints of a match, sorted and grouped by kind of field, as the batch engine divides the range of a field.
+"""Breakpoints of the matches of one module, for the batch engine: field values at which their result may change.
 
-Input: the breakpoints that a match declares (:mod:`simulator.matches.breakpoints`). Output: sorted edge values.
+Input: the options of one ``-m`` in a rule, and a `BreakpointContext` (family, sets and node). Output: sorted values for
+addresses, numbers (such as ports) and ICMP types. Between two of them, the result is constant.
+
+The output is None if the breakpoints are not known.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,9 @@
-"""Batch evaluator: computes the verdicts of packet columns at a hook, for all packets at once.
+"""Batch evaluator: computes the verdicts of packet columns at a hook, for all packets of a block together.
 
-`BatchEvaluator.judge` takes `Columns` and returns `BatchVerdicts`. It raises `Refused` if the ruleset lacks a set or
-chain or has a loop. Packets that columns cannot describe are evaluated by the `Walker`.
+Input: a `Walker` (ruleset, ready to evaluate packets), `Columns` of packets, and a hook. Output: `BatchVerdicts`, with
+the verdict and the deciding rule of each packet. Packets that the columns do not decide are evaluated by the `Walker`.
+
+Raises `Refused` for a ruleset with a missing set or chain or with a loop.
 """
 
 from collections.abc import Mapping, Sequence

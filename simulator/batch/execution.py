@@ -1,7 +1,8 @@
-"""Executes the rules of a table for a block of packets, one matching rule per packet and step.
+"""Execution of one table for a block of packets: in each step, every packet moves on by one box.
 
-Input: a `BoxLayout`, in which each rule is a box (a region of packets). `run` updates a `BatchExecution` with the
-results. Packets that need the `Walker` are marked and leave the block.
+A box is a region of packets with an action, such as a jump or a verdict. Input: a `BoxLayout` (boxes of the table) and
+a `BatchExecution` (the block's state), which `run` updates with the results. Packets that need the `Walker` are marked
+and leave the block.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,11 @@
-"""Finds the packets that a match matches, by evaluating the match itself.
+"""Regions of a match: finds the packets that the match holds for, by evaluating the match itself.
 
-`RegionFinder` calls the match with a packet whose fields are hidden. When the match reads a field, it is called again
-for each value of that field that can make a difference. So the result is complete, and no match is implemented twice.
-A match with too many combinations is left to the `Walker`.
+Input: a compiled match, and the values that fields can have. Output: regions of packets, each with a result: the match
+holds, the result is unknown, or only the `Walker` can decide it.
+
+`RegionFinder` first evaluates the match with a packet whose fields are hidden. If the match reads a field, it is
+evaluated again for each value of that field that can make a difference. A match with too many combinations of values is
+left to the `Walker`.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

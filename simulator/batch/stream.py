@@ -1,8 +1,9 @@
-"""Evaluates a stream of packets, in batches or one by one, whichever is faster.
+"""Evaluation of a stream of packets of any length, with the batch engine or the walker, whichever is faster.
 
-`answers` yields an `Evaluation` per `Packet` in order; `judged_wires` takes the bytes of IP packets and yields verdict
-columns. Memory use does not grow with the stream. Both raise `Refused` if the ruleset lacks a set or chain or has a
-loop.
+`answers` takes `Packet` values and yields an `Evaluation` for each, in order. `judged_wires` takes IP packets as bytes
+and yields columns of verdicts. Memory use does not grow with the length of the stream.
+
+Raises `Refused` for a ruleset with a missing set or chain or with a loop.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,9 @@
-"""Parser from the bytes of IP packets to packet columns, for many packets at once.
+"""Parser of IP packets in bytes into packet columns for the batch engine, many packets at once.
 
-`columns_of_wires` returns `WireColumns`. It parses plain packets only: complete headers, no IPv4 options, no extension
-headers, no fragments. `simulator.packets.from_wire` parses all others; tests compare both.
+Input: byte strings. Output: `WireColumns`, with the `Columns` and the indexes of byte strings that are not a packet.
+Only plain packets are parsed here: complete headers, without IPv4 options, extension headers and fragments.
+
+`simulator.packets.from_wire` parses the other packets, and defines the correct results for all.
 """
 
 import struct

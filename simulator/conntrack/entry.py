@@ -1,8 +1,10 @@
-"""Connection table entry: tuples of both directions, protocol state, timeout and address translation.
+"""Entry of the connection table: addresses and ports of both directions, protocol state, timeout and translation.
 
-`ConnectionEntry` is mutable and belongs to a `ConnectionTracker`; rules match a frozen copy of it, a `Connection`. The
-entry also rewrites later packets and ICMP errors as the connection's first packet was rewritten. Source: ``struct
-nf_conn`` and nf_nat_core.c of the kernel.
+A `ConnectionEntry` changes with each packet and belongs to a `ConnectionTracker`. Rules match a frozen copy of it, a
+`Connection`. The entry also rewrites later packets and ICMP errors, with the address translation of the connection's
+first packet.
+
+Source: ``struct nf_conn`` and nf_nat_core.c of the kernel.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,9 @@
-"""TCP state machine of connection tracking, without sequence numbers and windows.
+"""TCP state machine of connection tracking: computes a connection's next state from the flags of a packet.
 
-Input is a state name and a `Packet`; output is the next state. Packets of other protocols keep their state. The state
-table, valid flag combinations and timeouts are those of the kernel's nf_conntrack_proto_tcp.c.
+Input: a state name, a `Packet` and its direction. Output: the next state. Sequence numbers and windows are not
+modelled. Packets of other protocols do not change the state.
+
+State table, valid flag combinations and timeouts come from the kernel's nf_conntrack_proto_tcp.c.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,11 @@
-"""Connection table of one node: `ConnectionTracker` gives each packet its state and its `ConnectionEntry`.
+"""Connection table of one node: finds the connection and the connection state of each packet in a sequence.
 
-The tracker creates, updates, expires and evicts entries, per zone. It also answers the address translation lookups of
-`simulator.context.ConnectionLookup`. `follow` evaluates a sequence of packets with a `Walker`. Sources: the kernel's
-nf_conntrack_core.c, nf_nat_core.c and nf_conntrack_proto_icmpv6.c.
+Input: packets in order. Output: a `TrackedPacket` (packet with its state and its `ConnectionEntry`) for each. The
+`ConnectionTracker` creates, updates, expires and evicts entries, in each conntrack zone. `follow` combines it with a
+`Walker` to evaluate a sequence.
+
+Address translation also asks it which addresses and ports are in use (`simulator.context.ConnectionLookup`). Sources:
+the kernel's nf_conntrack_core.c, nf_nat_core.c and nf_conntrack_proto_icmpv6.c.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,9 @@
-"""Connection tuples: the key of a packet's connection, and the key of its reply direction.
+"""Connection tuples: the keys of a connection in the connection table, one for each direction.
 
-`tuple_of` returns None if the packet lacks a field that the key needs. `reply_tuple` returns None for an ICMP type
-without a reply. Source: the kernel's nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c.
+A tuple has protocol, addresses, and ports or ICMP numbers. `tuple_of` returns the tuple of a `Packet`, or None if the
+packet lacks a field for it. `reply_tuple` returns the tuple of the replies, or None for an ICMP type without a reply.
+
+Source: the kernel's nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c.
 """
 
 from collections.abc import Mapping

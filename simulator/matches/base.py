@@ -1,8 +1,11 @@
 """Base types for iptables matches: each match is defined once, for all three engines of the simulator.
 
-A definition has a check of one packet (for the walker), breakpoints, which are the field values where its result may
-change (for the batch engine), and a `Formula` (for the symbolic engine). Where one of the last two is missing, the
-definition gives the reason.
+A definition has a check of one packet, for the walker. It has breakpoints, which are the field values where its result
+may change, for the batch engine. It has a `Formula` for the symbolic engine. Where breakpoints or formula are missing,
+the definition gives the reason.
+
+`MatchOption` defines one option, `MatchGroup` a module whose options depend on each other. `CompiledMatch` is a match
+of a rule with its check.
 """
 
 from collections.abc import Callable, Mapping, Sequence

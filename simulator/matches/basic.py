@@ -1,6 +1,7 @@
-"""Definitions of the options that every rule has: addresses, interfaces, protocol, fragment.
+"""Matches that every rule can have without ``-m``: addresses, interfaces, protocol, fragment.
 
-Source: iptables(8), PARAMETERS; ``ip_packet_match`` and ``ip6_packet_match`` of the kernel.
+`OPTIONS` maps each option to its definition (`MatchOption`), which the engines of the simulator evaluate. Source:
+iptables(8), PARAMETERS; ``ip_packet_match`` and ``ip6_packet_match`` of the kernel.
 """
 
 from collections.abc import Callable, Iterator, Mapping

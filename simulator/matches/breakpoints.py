@@ -1,7 +1,10 @@
-"""Breakpoints: types for the field values at which the result of a match can change.
+"""Types for breakpoints of matches: the field values at which the result of a match may change.
 
-The batch engine evaluates a match once between two breakpoints of a field, because the result is constant there. An
-extra breakpoint costs time, but never changes a result.
+The batch engine uses them. Between two breakpoints of a field the result is constant, so the engine evaluates the match
+only once per interval. Too many breakpoints cost time but do no harm.
+
+`Breakpoints` is a function from an argument of a match to ranges; `BreakpointContext` has the family, the sets and the
+node that it needs.
 """
 
 from collections.abc import Callable, Iterable, Mapping

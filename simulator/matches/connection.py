@@ -1,8 +1,11 @@
 """Matches on connection tracking data: conntrack, state, connmark, helper.
 
-The checks use `Packet.state` and `Packet.connection`, and return None if these do not determine the result. Source:
-iptables-extensions(8); ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark, ``helper_mt`` of
-xt_helper.
+`OPTIONS` and `GROUPS` map options and modules to definitions (`MatchOption`, `MatchGroup`), which the engines of the
+simulator evaluate. The checks use `Packet.state` and `Packet.connection`, and return None if these do not determine the
+result.
+
+Source: iptables-extensions(8); ``conntrack_mt`` of the kernel's xt_conntrack, ``connmark_mt`` of xt_connmark,
+``helper_mt`` of xt_helper.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,7 @@
-"""Definitions of matches on a packet field: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
+"""Matches on single packet fields: mark, length, ttl, hl, tos, dscp, ecn, mac, iprange, comment.
 
-The parsers of their values raise `ValueError`. Source: iptables-extensions(8).
+`OPTIONS` maps each option to its definition (`MatchOption`), which the engines of the simulator evaluate. The parsers
+of arguments, which targets such as MARK use too, raise `ValueError`. Source: iptables-extensions(8).
 """
 
 from collections.abc import Callable, Mapping

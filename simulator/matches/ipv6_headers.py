@@ -1,7 +1,9 @@
 """Matches on IPv6 extension headers: ah, dst, frag, hbh, ipv6header, mh, rt; and ah in IPv4.
 
-`OPTIONS` and `GROUPS` map options and modules to their definitions. Source: iptables-extensions(8); the kernel's
-ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6t_rt, ipt_ah.
+`OPTIONS` and `GROUPS` map options and modules to definitions (`MatchOption`, `MatchGroup`), which the engines of the
+simulator evaluate. The checks read the packet's bytes.
+
+Source: iptables-extensions(8); the kernel's ip6t_ah, ip6t_frag, ip6t_hbh, ip6t_ipv6header, ip6t_mh, ip6t_rt, ipt_ah.
 """
 
 from collections.abc import Callable, Mapping

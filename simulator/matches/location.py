@@ -1,7 +1,10 @@
-"""Definitions of matches on the path of a packet: addrtype, rpfilter, policy, physdev, pkttype, owner, socket.
+"""Matches on the position and origin of a packet: addrtype, rpfilter, policy, physdev, pkttype, owner, socket.
 
-addrtype and rpfilter need the node's addresses and routes (`Host`); without them the result is None. Source:
-iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
+`OPTIONS` and `GROUPS` map options and modules to definitions (`MatchOption`, `MatchGroup`), which the engines of the
+simulator evaluate. The modules addrtype and rpfilter need the node's addresses and routes (`Host`); without them the
+result is None, which means unknown.
+
+Source: iptables-extensions(8); the kernel's xt_addrtype, ipt_rpfilter, ip6t_rpfilter, xt_physdev, xt_pkttype, xt_owner.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,8 @@
-"""Builds the definition of a match on one number of a packet, such as ``--ttl-gt 5``, for all three engines.
+"""Builders of match definitions for one number of a packet, such as a port, a length or a mark.
 
-Input: a reader of the field and a parser of the option's words. Output: a definition with a check, breakpoints and a
-condition, all of them from the same parsed numbers.
+Input: the field, a function that reads its value from a packet, and a parser of the match's argument. Output: a
+`MatchOption`, whose check, breakpoints and formula all use that parser. `in_ranges` is for ranges, `has_bits` for
+masked bits.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,7 +1,10 @@
-"""Matches on packet bytes: u32 (masked, shifted and compared numbers) and string.
+"""Matches on packet bytes: u32 (extracts numbers, masks, shifts and compares them) and string (searches a text).
 
-Reading past the end of the packet does not match. The result is None if it depends on unknown bytes. Source:
-iptables-extensions(8); ``u32_match_it`` of the kernel's xt_u32, ``skb_find_text`` used by xt_string.
+`OPTIONS` and `GROUPS` map options and modules to definitions (`MatchOption`, `MatchGroup`), which the engines of the
+simulator evaluate. A read past the end of the packet does not match. The result is None (unknown) if it depends on
+unknown bytes.
+
+Source: iptables-extensions(8); ``u32_match_it`` of the kernel's xt_u32, ``skb_find_text`` used by xt_string.
 """
 
 import re

@@ -1,6 +1,9 @@
-"""Set match: ``--match-set`` and its options, as a check of packets against ipsets.
+"""Set match (``-m set --match-set``) with its options: checks whether an ipset holds a packet.
 
-`compile_set_match` raises `KeyError` for an unknown set. Source: iptables-extensions(8) and the kernel's xt_set.
+Input: the options of a rule's match, and the sets by name. Output: a `CompiledMatch` for the evaluation of single
+packets. `GROUPS` also has the definitions that the batch engine and the symbolic engine use.
+
+Raises `KeyError` for an unknown set. Source: iptables-extensions(8) and the kernel's xt_set.
 """
 
 from collections.abc import Callable, Mapping

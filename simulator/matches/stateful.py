@@ -1,8 +1,10 @@
 """Matches with memory or a clock: limit, hashlimit, quota, recent, statistic, time.
 
-They use the `MatchMemory` of the packet sequence, which is empty at the start, as after loading the rules. If packets
-carry no time, no time passes between them. Source: iptables-extensions(8); the kernel's xt_limit, xt_hashlimit,
-xt_quota, xt_recent, xt_statistic and xt_time.
+`GROUPS` maps each module to its definition (`MatchGroup`), which the engines of the simulator evaluate. Counters and
+lists are kept in the `MatchMemory` of a packet sequence. It is empty at the start, as after rules are loaded. If
+packets carry no time, no time passes between them.
+
+Source: iptables-extensions(8); the kernel's xt_limit, xt_hashlimit, xt_quota, xt_recent, xt_statistic and xt_time.
 """
 
 from collections.abc import Callable, Hashable, Mapping

@@ -1,8 +1,11 @@
 """Matches on transport headers: tcp, udp, sctp, multiport, icmp, icmp6.
 
-A match never holds for another protocol, negated or not, nor for a fragment other than the first, which has no
-transport header. For IPv6 fragments this is the behaviour of ip6tables-legacy; on some kernels ip6tables-nft reads the
-payload. With connection tracking neither sees fragments. Source: iptables-extensions(8).
+`OPTIONS` maps each option to its definition (`MatchOption`), which the engines of the simulator evaluate. A match never
+holds for another protocol, even if negated. It never holds for a fragment other than the first, because that has no
+transport header.
+
+For IPv6 fragments this follows ip6tables-legacy; on some kernels, ip6tables-nft reads the payload instead. With
+connection tracking, neither sees fragments. Source: iptables-extensions(8).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,9 @@
 """Matches on transport header options: TCP options, tcpmss, SCTP chunks, dccp, esp.
 
-The checks read the packet's bytes; without known bytes they assume headers without options and no payload. Sources:
-iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp.
+`OPTIONS` maps each option to its definition (`MatchOption`), which the engines of the simulator evaluate. The checks
+read the packet's bytes. If these are unknown, the checks assume headers without options and no payload.
+
+Sources: iptables-extensions(8); ``tcp_find_option``, ``match_packet`` of xt_sctp, xt_tcpmss, xt_esp.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,11 @@
-"""Simulator of single packets: the verdict of a ruleset for one packet, with the rules that led to it.
+"""Packet simulator: computes the verdict of a ruleset on one packet, and the rules that led to it.
 
-The evaluation follows Linux: tables in the kernel's hook order; ``jump``, ``goto`` and ``RETURN`` as in iptables(8). An
-unmodelled match is assumed not to match, an unmodelled target not to act. The `Evaluation` names every such assumption.
+Evaluation follows Linux: tables in the kernel's hook order; ``jump``, ``goto`` and ``RETURN`` as in iptables(8). An
+unmodelled match is assumed not to match, and an unmodelled target to do nothing. The result (`Evaluation`) names each
+such assumption.
+
+``walker`` evaluates packets, ``program`` prepares the rules, ``targets`` and ``nat`` define the targets, ``answer`` has
+the result types.
 """
 
 from engine.rulesets.model import Hook, Ruleset

@@ -1,6 +1,8 @@
-"""Types for the effect of a target, such as ACCEPT or MARK, with one evaluation for each of the three engines.
+"""Definition of a target's effect, once for all three engines of the simulator.
 
-:mod:`simulator.netfilter.targets` defines an effect per target; walker, batch engine and symbolic engine evaluate it.
+A `TargetEffect` says how evaluation continues after a rule matched, and how the target changes the packet. The walker
+(one packet) calls a function. The batch engine (many packets) reads the name of the changed field. The symbolic engine
+(all packets at once) reads the changes as `FieldWrite` values.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,10 @@
-"""Chooses the addresses and ports that network address translation gives a connection.
+"""Choice of the new address and port that address translation gives a connection, as the kernel chooses them.
 
-Like the kernel, it takes a tuple that no other connection uses, as close as possible to the original one.
-`NatBinding.bound` rewrites a `Packet` for a `NatRange`. Source: ``get_unique_tuple`` and
-``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core.
+Input: a connection's first packet, a `NatRange` (allowed addresses and ports), and the existing connections. Output:
+the rewritten packet. Its addresses and ports are not in use by another connection. The packet's own values are kept
+where the range allows it.
+
+Source: ``get_unique_tuple`` and ``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core.
 """
 
 import struct

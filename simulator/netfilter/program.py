@@ -1,8 +1,11 @@
-"""Program: the chains and rules of one family, prepared once for all three engines.
+"""Program: the chains and rules of one address family, prepared once for evaluation by all engines.
 
-Input: a ruleset. Output: chains with resolved jumps and sets, and the faults found. The walker and the batch engine use
-the check of a rule; the symbolic engine uses its matches and its effect. A rule is prepared when an engine first needs
-its chain, because most rulesets have many chains that no packet reaches.
+Input: a `Ruleset`. Output: a `Program` of `ProgramChain` and `ProgramRule` values, in which jumps lead to chains, and
+sets are looked up by name. The walker and the batch engine take the checks of a rule; the symbolic engine takes its
+matches and its effect.
+
+Rules are prepared when an engine first reaches their chain, because most chains are never reached. Raises `Refused` for
+a missing set or chain, for a loop, and for a member that does not fit its set.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,9 @@
 """SET target: adds packets to ipsets, deletes them, and copies a member's mark to the packet.
 
-`set_effect` returns the `TargetEffect`; it raises `KeyError` for an unknown set. Source: iptables-extensions(8) and the
-kernel's xt_set.
+Input: the target with its options. Output: a `TargetEffect` with the function that changes the sets and the packet. If
+the options are not understood, the effect only names an assumption.
+
+Source: iptables-extensions(8) and the kernel's xt_set.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,9 @@
-"""Registry of targets: the effect of each target on a packet and on the evaluation, for all three engines.
+"""Registry of targets, such as ACCEPT or MARK: the effect of each on a packet and on the evaluation of further rules.
 
-Input: the target of a rule. Output: its effect. Source: iptables-extensions(8), TARGET EXTENSIONS.
+Input: the target of a rule, with its options. Output: a `TargetEffect` for all three engines, or None for an unknown
+target. The effect of a target that is not modelled names an assumption.
+
+Source: iptables-extensions(8), TARGET EXTENSIONS.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,9 @@
-"""Walker: evaluation of one packet through the tables of a hook.
+"""Walker: evaluates one packet, rule by rule, through the tables of a hook.
 
-`Walker.verdict` takes a `Packet` and returns an `Evaluation`. It raises `Refused` if the ruleset lacks a set or chain
-or has a loop. Source of the table order: the kernel's ``enum nf_ip_hook_priorities``.
+Input: a `Ruleset`, and for each evaluation a `Packet` and a hook. Output: an `Evaluation` with verdict, deciding rule,
+trace and assumptions. Raises `Refused` for a ruleset with a missing set or chain or with a loop.
+
+Source of the table order: the kernel's ``enum nf_ip_hook_priorities``.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
-"""Packet sets: exact sets of packets as binary decision diagrams (BDDs).
+"""Packet sets: exact sets of packets, stored as binary decision diagrams (BDDs).
 
-`simulator.packet_sets.space.PacketSpace` turns conditions on packet fields into sets. `simulator.packet_sets.counting`
-counts headers and picks examples. `simulator.symbolic` evaluates rulesets with these sets.
+``space`` turns conditions on packet fields into sets, ``counting`` counts packet headers and picks examples. ``fields``
+lists the packet fields, ``value_classes`` groups their values, and ``bdd`` wraps the BDD library. `simulator.symbolic`
+evaluates rulesets with these sets.
 """

@@ -1,7 +1,10 @@
-"""Boolean functions as binary decision diagrams (BDDs); the only module that imports the BDD library.
+"""Binary decision diagrams (BDDs) for Boolean functions; the only module that imports the BDD library, oxidd.
 
-Functions of one `Bdd` are combined with ``&``, ``|``, ``^`` and ``~``; equal functions compare equal. The variable
-order is the order of creation. `within_limits` raises `NoProof` if the diagrams exceed a number of nodes.
+A `Bdd` creates variables, in the order in which its diagrams test them. Its functions (`BddFunction`) are combined with
+``&``, ``|``, ``^`` and ``~``; equal functions compare equal.
+
+A `Bdd` has a limit on the number of nodes. Code that may reach the limit runs inside `within_limits`, which raises
+`NoProof`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

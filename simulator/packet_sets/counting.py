@@ -1,8 +1,10 @@
-"""Counts the headers in a packet set, and returns an example packet or the values of a field.
+"""Questions about a packet set: its number of headers, an example packet, and the values of a field in it.
 
-Input: a `PacketSpace` and a set from it. `example` prefers ordinary packets, such as a first TCP packet between
-documentation addresses, and returns None for an empty set. `count` counts distinct headers: addresses, protocol, ports
-or ICMP type and code.
+Input: a `PacketSpace`, and a set of packets in it. Output of `count`: the number of distinct headers (addresses,
+protocol, ports or ICMP type and code). Output of `example`: an `ExamplePacket`, or None for an empty set.
+
+If possible, the example is an ordinary packet, such as the first TCP packet of a connection between documentation
+addresses.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Fields of a packet that rules can match, with their value ranges, in the variable order of the decision diagrams.
+"""Packet fields that a packet set can distinguish: their order, their range of values, and their kind.
 
-`fields` returns them for an address family. Measurements chose the order: interfaces, then addresses (which separate
-chains), then the fields that rules within one chain match.
+Input of `fields`: an address family. Output: a `PacketField` for each field, in the order of the BDD variables. The
+order decides the size of the diagrams and was chosen by measurement: interfaces, then addresses, then other fields.
 """
 
 from collections.abc import Mapping

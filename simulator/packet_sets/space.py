@@ -1,8 +1,9 @@
-"""Packet space: encodes the fields of a packet as BDD variables, and sets of packets as BDDs over them.
+"""Packet space: encodes the fields of a packet as BDD variables, and sets of packets as Boolean functions of them.
 
 `PacketSpace.of` takes an address family and all conditions in advance, because they determine which values must be
-distinguished. `PacketSpace.function` turns a `Formula` into the set of packets that satisfy it, and raises `KeyError`
-for a condition that was not declared. This module does not depend on rulesets.
+distinguished. `PacketSpace.function` takes a `Formula` and returns the set of packets that satisfy it.
+
+Raises `KeyError` for a condition that was not declared. This module does not depend on rulesets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

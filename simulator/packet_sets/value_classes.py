@@ -1,8 +1,10 @@
-"""Groups the values of a field into classes that no condition distinguishes, which keeps decision diagrams small.
+"""Groups the values of a packet field into classes: values that no condition distinguishes are in the same class.
 
-A set of 100,000 addresses splits the address range into hundreds of thousands of ranges. But if conditions refer to
-only a few sets, there are few distinct classes, and diagrams over class numbers stay small. `partition` takes a value
-range and `Within` conditions and returns a `ValuePartition`.
+Input: a range of values, and `Within` conditions (a field is in some ranges). Output: a `ValuePartition`, with the
+ranges and the class of each range.
+
+A set of 100,000 addresses splits the addresses into very many ranges. If conditions refer to only a few sets, there are
+still few classes, so decision diagrams over class numbers stay small.
 """
 
 from bisect import bisect_left, bisect_right

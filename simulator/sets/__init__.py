@@ -1,8 +1,11 @@
-"""Model of ipset: saved sets, look-ups of packets in them, and changes that rules make to them.
+"""Model of ipset: stores saved sets, looks packets up in them, and applies changes that rules make to them.
 
-`read_set` turns an `IpSet` into a `StaticSet`; `test`, `insert` and `delete` work on a `SetRegistry`. The package does
-not depend on rules: `simulator.matches.set_match` looks packets up, `simulator.netfilter.set_target` changes sets.
-Kernel differential tests check the set types that the test kernel has. The other types follow the kernel's source.
+`read_set` turns an `IpSet` into a `StaticSet`; `test`, `insert` and `delete` work on a `SetRegistry` (sets by name).
+The package does not depend on rules: `simulator.matches.set_match` calls look-ups, `simulator.netfilter.set_target`
+calls changes.
+
+Tests compare the results with a kernel for all set types that the test kernel has. The other types follow the kernel's
+source code.
 """
 
 from simulator.sets.dynamic import CounterCondition, CountingMode, SetLookupContext

@@ -1,8 +1,9 @@
-"""State of one set during a sequence of packets: members added, deleted, counted and expired.
+"""State of one ipset while packets pass: members that were added, deleted, counted or have expired.
 
-`DynamicSet` holds the changes to a `StaticSet`, the set as saved. `find` looks a `LookupKey` up and counts; `add` and
-`remove` are the changes of the ``SET`` target. Source: the kernel's ip_set_hash_gen.h, ip_set_bitmap_gen.h and
-ip_set_bitmap_ipmac.c.
+Input: a `StaticSet` (the set as saved), the `SetChanges` since then, and a `LookupKey` of a packet. `find` returns the
+member that matches the packet and updates its counters; `add` and `remove` perform the changes of the ``SET`` target.
+
+Source: the kernel's ip_set_hash_gen.h, ip_set_bitmap_gen.h and ip_set_bitmap_ipmac.c.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,9 @@
-"""Parser of one part of a set member, such as the address or the port, from ipset text to numbers.
+"""Parser of one part of a set member, such as the port in ``192.0.2.1,tcp:80``, to numbers.
 
-`alternatives` yields an `Element` for each value that the text covers, as ``ipset save`` and ``ipset add`` write it.
-All parsers raise `ValueError` for text that does not fit. Source: ipset(8).
+Input: text as in ``ipset save`` or ``ipset add``, the kind of the part, and the set type. Output of `alternatives`: an
+`Element` for each value that the text covers, such as each port of a range.
+
+Raises `ValueError` for text that does not fit. Source: ipset(8).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,9 @@
-"""Look-up keys of packets: the value that each dimension of a set reads from a `Packet`.
+"""Look-up keys of packets: the values by which an ipset looks a packet up, such as address and port.
 
-`lookup_key_of` returns a `LookupKey`, or a `MissingValue` if the packet lacks a value or does not give it. Source: the
-kernel's ``ip_set_getport`` and the ``kadt`` function of each set type.
+Input: a `Packet`, a `StaticSet`, and the source or destination side for each part of a member. Output: a `LookupKey`,
+or a `MissingValue` if the packet lacks a value or its value is unknown.
+
+Source: the kernel's ``ip_set_getport`` and the ``kadt`` function of each set type.
 """
 
 from collections.abc import Callable, Mapping

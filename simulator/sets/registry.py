@@ -1,8 +1,11 @@
-"""Operations of rules on named sets: test a packet, insert it, delete it.
+"""Operations of rules on ipsets by name: test whether a set holds a packet, add the packet, delete it.
 
-Input is a `SetRegistry`, a `SetLookup`, the packet in a `SetLookupContext` and the sequence's `MatchMemory`. The result
-is None where it cannot be known. A ``list:set`` asks its member sets in order. Source: the kernel's ip_set_core.c and
-ip_set_list_set.c.
+Input: a `SetRegistry` (sets by name), a `SetLookup` (set name and sides), the packet, and the `MatchMemory` with
+earlier changes. Output of `test`: a `LookupResult`. Output of `insert` and `delete`: True for success. None stands for
+an unknown result.
+
+A ``list:set`` tries its member sets in order. Raises `KeyError` for an unknown set. Source: the kernel's ip_set_core.c
+and ip_set_list_set.c.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
-"""Set types of ipset and their dimensions, by type name such as ``hash:ip,port``.
+"""Set types of ipset, such as ``hash:ip,port``: their storage method and the parts of their members.
 
-`KINDS` maps each name to a `SetType`. Source: ipset(8).
+`KINDS` maps each type name to a `SetType`. Source: ipset(8).
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,9 @@
-"""Immutable index of a saved set: its members by look-up key, built from the text of ``ipset save``.
+"""Immutable index of an ipset as saved: its members by look-up key, built from the text of ``ipset save``.
 
-`read_set` turns an `IpSet` into a `StaticSet`, or returns None for a type or option that is not modelled. It raises
-`Refused` for a member that does not fit the set. Changes by packets are kept in `simulator.sets.dynamic`, so many
-packet sequences share one index. Sources: ipset(8) and the kernel's ip_set_hash_gen.h.
+Input: an `IpSet`. Output: a `StaticSet`, or None for a type or option that is not modelled. Changes by packets are kept
+in `simulator.sets.dynamic`, so many packet sequences share one index.
+
+Raises `Refused` for a member that does not fit the set. Sources: ipset(8) and the kernel's ip_set_hash_gen.h.
 """
 
 from collections.abc import Iterator, Mapping

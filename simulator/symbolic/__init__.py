@@ -1,7 +1,10 @@
-"""Symbolic engine: the verdict of a ruleset for all packets at once, as exact packet sets.
+"""Symbolic engine: computes the verdict of a ruleset for all packets at once, as exact packet sets.
 
-`SymbolicRulesetReader` reads a ruleset. `SymbolicContext` puts several rulesets into one `PacketSpace`, so that they
-can be compared. `HookOutcome` gives the packets of each verdict at a hook. Exceeded limits raise `NoProof`.
+`SymbolicRulesetReader` reads a ruleset. `SymbolicContext` puts several rulesets into one `PacketSpace`, so that their
+packet sets can be compared. `HookOutcome` has the packets of each verdict at a hook.
+
+Values that no rule distinguishes form one class, so a set of 100,000 addresses costs little more than a small one.
+Raises `NoProof` if a limit of memory or time is exceeded.
 """
 
 from simulator.packet_sets.bdd import BddFunction, is_false, within_limits

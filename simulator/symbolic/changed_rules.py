@@ -1,8 +1,10 @@
-"""Limits a comparison of two rulesets to the packets that a changed rule can match.
+"""Finds the packets whose verdict may differ between two rulesets: those that a changed rule can match.
 
-`affected_packets` takes a `PacketSpace` and two `SymbolicRuleset` values, and returns a packet set. All packets outside
-it get the same verdict in both. It returns all packets if rules rewrite packets, or if chain policies or the raw table
-differ, because no cheaper bound is known then.
+Comparisons use it to examine fewer packets. Input: a `PacketSpace`, the old and the new `SymbolicRuleset`, and a hook.
+Output: a packet set; all packets outside it get the same verdict from both rulesets.
+
+The output is all packets if rules rewrite packets, or if chain policies or the raw table differ, because then no
+smaller set is known.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,9 @@
-"""Combines consecutive rules that rewrite no packet into one effect on packet sets.
+"""Composition of consecutive rules: computes their combined effect on packet sets, for the symbolic engine.
 
-`compose` combines `RuleSequence` values in pairs, so that most operations work on small decision diagrams.
+Input: a `RuleSequence` per rule, with the packets that the rule takes and their verdicts. Output: one `RuleSequence`
+for all rules, or None if there are none. It applies only to rules that do not rewrite packets.
+
+Neighbours are combined in pairs, then the pairs, and so on, so most operations work on small diagrams.
 """
 
 from collections.abc import Mapping, Sequence

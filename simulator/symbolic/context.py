@@ -1,8 +1,9 @@
-"""Several rulesets of one family in one packet space, so that their verdicts can be compared.
+"""Symbolic context: several rulesets of one address family in one packet space, so that their verdicts can be compared.
 
-`SymbolicContext.of` needs all rulesets and questions in advance, because they determine which packets can be
-distinguished. Its methods return packet sets. They raise `NoProof` if the `Budget` is exceeded, and `KeyError` for a
-question that was not declared.
+Input: the rulesets, and all questions (packet expressions) in advance, because both determine which packets must be
+distinguished. Output of its methods: packet sets, such as the packets of each verdict at a hook.
+
+Raises `NoProof` if the `Budget` of memory or time is exceeded, and `KeyError` for a question that was not declared.
 """
 
 from collections.abc import Iterable, Sequence

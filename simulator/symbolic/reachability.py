@@ -1,8 +1,10 @@
-"""Evaluation of all packets at once through the tables of a hook, with decision diagrams.
+"""Evaluates all packets at once through the tables of a hook, with binary decision diagrams.
 
-`Reachability.fates` takes a `SymbolicRuleset` and a hook and returns a `HookOutcome`. A chain is evaluated once for the
-packets of all its callers; each caller then takes its part. Rewrites by rules are functions of the arriving packet, so
-a packet set always refers to packets as they arrive. Raises `NoProof` if time or memory runs out.
+Input: a `SymbolicRuleset` and a hook. Output: a `HookOutcome` with the packets of each verdict. A chain is evaluated
+once for the packets of all its callers; each caller then takes its part.
+
+If a rule rewrites a field, its new value is a function of the arriving packet. So a packet set always contains packets
+as they arrive. Raises `NoProof` if the limit of memory or time is exceeded.
 """
 
 from collections.abc import Iterator, Mapping

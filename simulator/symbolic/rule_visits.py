@@ -1,7 +1,7 @@
-"""Computes the packets that reach each chain and each rule of a hook.
+"""Computes the packets that reach each chain and each rule of a hook, over all paths; lint uses it.
 
-`visits` takes a `HookOutcome` and returns a list of `ChainVisit`; `tails` returns the verdicts of packets that begin
-at a given rule of a chain. The linter uses both.
+Input: a `HookOutcome` (symbolic evaluation of a hook). Output of `visits`: a `ChainVisit` per chain, with a `RuleVisit`
+per rule. Output of `tails`: for each rule of a chain, the verdicts of packets that would start there.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,9 @@
-"""Membership in an ipset as a condition on packet fields.
+"""Condition that a packet is in an ipset, for the symbolic engine.
 
-`membership` takes the sets, a set name and the sides of a match, and returns a `Formula`. Large sets of addresses are
-read in bulk with numpy; the other types use `simulator.sets`. Raises `KeyError` for an unknown set, and `ValueError` if
-membership depends on more than the packet.
+Input: the sets, the name of one, and the source or destination side for each part of a member. Output: a `Formula` over
+packet fields. Large sets of addresses are read in bulk with numpy; other types use `simulator.sets`.
+
+Raises `KeyError` for an unknown set, and `ValueError` if membership depends on more than the packet.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

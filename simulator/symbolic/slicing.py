@@ -1,8 +1,11 @@
-"""Reduces a ruleset to the rules that can match the packets affected by a change of set members.
+"""Slices of rulesets for changes of set members: only the rules that can match the affected packets.
 
-The guard and comparisons use it, so that a change of few members costs little. `affected_conditions` returns the ranges
-of packets that the change can affect, or None if rules changed too or if there are too many ranges.
-`RulesetSlicer.excerpts` drops every rule that cannot match these packets; it may keep a rule that matches none.
+The lockout guard uses slices to prove small changes fast. `affected_conditions` takes two rulesets and returns the ranges
+of packets that differ. It returns None if the rulesets differ in more than set members, or if there are too many
+ranges.
+
+`RulesetSlicer.excerpts` takes rulesets and such ranges, and returns the rulesets without the rules that cannot match
+these packets. It keeps a rule if it cannot exclude a match.
 """
 
 from bisect import bisect_right

@@ -1,7 +1,10 @@
-"""Rules and chains in the form that the symbolic engine evaluates.
+"""Rules and chains in the form that the symbolic engine evaluates, and their reader.
 
-Input: a `Ruleset`. Output: per rule its condition and its effect. Two rulesets share the objects of their equal rules
-and chains, so that a result computed for one is reused for the other.
+Input: a `Ruleset` and an address family. Output: a `SymbolicRuleset` of `SymbolicChain` and `SymbolicRule` values; each
+rule has its condition as a `Formula`.
+
+Rulesets read by the same `SymbolicRulesetReader` share the objects of equal rules and chains, so results that are
+cached for one ruleset apply to the others. Raises `Refused` for a missing set or chain, and for a loop.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

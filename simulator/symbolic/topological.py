@@ -1,6 +1,7 @@
-"""Topological order of an acyclic graph: callers before callees.
+"""Topological order of a graph without loops, such as chains and their jumps: callers before the chains that they call.
 
-`callers_first` takes roots and a function that lists the callees of a node.
+`callers_first` takes the start nodes and a function that lists the callees of a node. It returns all nodes that can be
+reached, in order.
 """
 
 from collections.abc import Callable, Hashable, Iterable

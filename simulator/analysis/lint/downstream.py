@@ -1,7 +1,10 @@
-"""Finds the rules that decide about packets after a given rule, without evaluating the ruleset again.
+"""Finds the rules that would decide the packets of a rule if that rule were removed, without a new evaluation.
 
-Lint uses `DownstreamRules` to see whether a rule has an effect. Input: the `ChainVisit` lists of all hooks. The answer
-is None if a packet may reach the rule twice or rules rewrite packets. Lint then removes the rule and evaluates again.
+Lint uses `DownstreamRules` to name the causes of a finding. Input: the visits of chains and rules by packets
+(`ChainVisit`) at all hooks, and a rule. Output: the later rules that decide its packets.
+
+The output is None if packets may reach the rule twice, or if rules rewrite packets. Then lint removes the rule and
+evaluates the ruleset again.
 """
 
 from collections.abc import Iterable

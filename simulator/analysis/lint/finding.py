@@ -1,6 +1,6 @@
-"""Lint findings: a rule or chain without effect, the rules that cause it, and an example packet.
+"""Result type of lint: a rule or chain without effect, the rules that cause this, and an example packet.
 
-`LintFinding` has a one-sentence summary and the JSON form that ``nodewall lint`` prints.
+`LintFinding` has a summary of one sentence, and the JSON form that ``nodewall lint`` prints.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,11 @@
-"""Checks of the linter: finds rules that have no effect on any packet, whatever unmodelled matches do.
+"""Lint checks: find rules that have no effect on any packet, even if unmodelled matches hold or fail unexpectedly.
 
-`lint` takes a `Ruleset` and returns `LintFinding` values. A rule that no packet reaches never matches. A rule whose
-removal leaves all verdicts equal has no effect; the verdicts of later rules show that in most cases. If packets may
-reach the rule twice, or if rules rewrite packets, lint removes it and compares. Raises `Refused`, `NoProof` and
-`WitnessMismatch`.
+Input: a `Ruleset`. Output: a `LintFinding` per rule or chain without effect. The packets that reach a rule show whether
+it can match. If it can, the verdicts of later rules show whether it matters.
+
+If packets may reach a rule twice, or if rules rewrite packets, the ruleset is evaluated again without the rule. Raises
+`Refused` for a missing set or chain or a loop. Raises `NoProof` if the budget of memory or time is exceeded, and
+`WitnessMismatch` if the packet simulator disagrees.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,10 @@
 """Minimum set cover of packet sets: the fewest candidates that together contain a given set.
 
-Lint uses it to report the fewest rules that shadow another rule. The search is exact up to `MOST_TRIALS` choices;
-beyond that the cover has no removable candidate but may not be the smallest.
+Lint uses it to report the fewest rules that shadow another rule. Input: the given set, and the sets of the candidates.
+Output: indexes of the chosen candidates.
+
+The search is exact up to `MOST_TRIALS` choices. Beyond that, no chosen candidate can be left out, but a smaller cover
+may exist.
 """
 
 from collections.abc import Sequence
