@@ -1,8 +1,8 @@
-"""Public API for cluster states: loads one from manifests or from an event log, and compiles it to rules per node.
+"""Public API that loads the state of a cluster from manifests or an event log, and compiles the rules of its nodes.
 
-Input: paths of files. Output: a :class:`Cluster`, whose ``compile`` returns the :class:`CompiledNode` of a node. Raises
-:class:`engine.errors.Refused` for input that does not parse, and :class:`engine.errors.LogError` for an event log that
-cannot be read or verified.
+Input: paths of files. Output: a :class:`Cluster`, whose ``compile`` returns a :class:`CompiledNode` (rules of one
+node). Raises :class:`engine.errors.Refused` for input that does not parse, and :class:`engine.errors.LogError` for an
+event log that cannot be read or verified.
 """
 
 from dataclasses import dataclass, field

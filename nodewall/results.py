@@ -1,4 +1,4 @@
-"""Value types of the Python API: results, such as the verdict on a packet, and invariants, which callers create.
+"""Value types of the Python API: results, such as the verdict on a packet, and invariants (required verdicts).
 
 All values are immutable. Packets are text, as ``nodewall simulate --packet`` accepts it, so a caller can pass them back
 to the API. ``count`` is a number of distinct packet headers.

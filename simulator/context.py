@@ -1,8 +1,8 @@
-"""Evaluation context beyond rules and packet: the node's addresses and routes, its connections, and rule memory.
+"""Context in which packets are evaluated: the node's addresses and routes, its connections, and memory of rules.
 
 `Host` has the addresses and routes, and answers routing questions. `MatchMemory` holds the counters of stateful rules
 (``limit``, ``recent``, ``-j SET``) for one sequence of packets. `ConnectionLookup` is the interface to a connection
-table. `PacketContext` bundles the three for the engines.
+table. `PacketContext` bundles the three for the simulation of a packet.
 
 Sources: the kernel's ``inet_select_addr`` and ``__mkroute_output``, and RFC 6724.
 """

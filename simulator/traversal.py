@@ -1,11 +1,11 @@
 """Traversal of a node by one packet: evaluates every hook on its path, with connection tracking, NAT and routing.
 
-Input: a `Walker` (ruleset, ready to evaluate packets), a `ConnectionTracker` (connection table) and a `Packet`. Output:
-an `Evaluation` with the verdict and the last hook. Raises `Refused` for a ruleset with a missing set or chain or with a
-loop.
+Input: a `Walker` (evaluates the ruleset at one hook), a `ConnectionTracker` (connection table) and a `Packet`. Output:
+an `Evaluation` with the verdict and the last hook. Raises `Refused` if a rule refers to a missing set or chain, or if
+jumps form a loop.
 
-A packet that arrives passes PREROUTING, then INPUT, or FORWARD and POSTROUTING. A packet that a local program sends
-passes OUTPUT and POSTROUTING; if it is for the node itself, it then arrives.
+An arriving packet passes PREROUTING; then INPUT if it is for the node, else FORWARD and POSTROUTING. A packet of a
+local program passes OUTPUT and POSTROUTING. If it is for the node itself, it then arrives like other packets.
 
 Sources: the kernel's ``enum nf_ip_hook_priorities`` and ``nf_nat_inet_fn``.
 """

@@ -1,7 +1,8 @@
 """Temporary networks of network namespaces, for tests of rules with real connections.
 
 Input: :class:`LabHost` values, each a host name with addresses. Output: a :class:`Lab`, a context manager that creates
-the network and removes it at exit. Its ``connect`` methods return a :class:`DeliveryOutcome` per connection attempt.
+the network and removes it at exit. Its ``connect`` methods return a :class:`DeliveryOutcome` (accepted, rejected or
+dropped) per attempt.
 
 Each host is a namespace. The ``eth0`` of every host joins a bridge in a further namespace, so all hosts share one link.
 The network of the machine itself stays unchanged. Raises ``KernelError`` if ip(8) is missing or fails.

@@ -1,18 +1,17 @@
 """Injects raw IP packets into a node in a network namespace, and observes the verdicts of the kernel's rules.
 
-Input: complete IP packets, and the hook INPUT or OUTPUT. Output: a :class:`DeliveryOutcome` per packet. The caller
-loads the rules into the node. Raises ``ValueError`` for fragments, and for packets that are too similar to be
-distinguished.
+Input: complete IP packets, and the hook INPUT or OUTPUT. The caller loads the rules into the node before. Output: a
+:class:`DeliveryOutcome` (accepted, rejected or dropped) per packet. Raises ``ValueError`` for fragments, and for
+packets that cannot be told apart.
 
-A peer namespace sends and receives the node's traffic over veth pairs. The verdict follows from what is seen:
+- INPUT: another namespace (the peer) sends the packet to the node. The packet is accepted if a raw socket in the node
+  receives it, because raw sockets receive packets only after this hook. It is rejected if the peer receives an RST or
+  an ICMP error for it; otherwise it is dropped.
+- OUTPUT: a raw socket in the node sends the packet. The packet is accepted if it is seen at the peer or on ``lo``. It
+  is rejected if an RST or an ICMP error for it is seen on ``lo``; otherwise it is dropped.
 
-- INPUT: the peer sends the packet. A raw socket in the node sees it only after the hook, so it was accepted. An RST or
-  an ICMP error back to the peer is a rejection, and no answer is a drop.
-- OUTPUT: the node sends the packet. A packet seen at the peer or on ``lo`` was accepted. An RST or an ICMP error on
-  ``lo`` is a rejection, and neither is a drop.
-
-Some rejections look like drops, because REJECT does not answer an RST, an ICMP error or a wrong checksum. The OUTPUT
-chain can also drop the answer of REJECT.
+Some rejections look like drops, because REJECT does not answer an RST, an ICMP error or a packet with a wrong checksum.
+The OUTPUT chain can also drop the answer of REJECT.
 """
 
 import os

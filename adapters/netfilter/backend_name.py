@@ -1,4 +1,4 @@
-"""Names of the iptables backends (nft, legacy, and ``auto`` for a choice), as in options and in the configuration."""
+"""Names of the iptables backends (nft, legacy, and ``auto`` for a choice), as users write them."""
 
 from enum import StrEnum
 

@@ -1,7 +1,8 @@
 """Table of the backends (iptables-nft, iptables-legacy) that read and write rules, and the choice of one for a Node.
 
 Input: a :class:`Runner`, which starts programs in a network namespace, and a :class:`BackendName`. Output: a
-:class:`ToolBackend`. For ``auto``, the backend that already holds the most foreign rules is chosen.
+:class:`ToolBackend`, which runs the iptables programs. For ``auto``, the backend with the most rules of other programs
+is chosen.
 
 A new backend needs a class that satisfies :class:`ToolBackend`, and a row in ``BACKENDS``. Raises ``TextRefused`` if
 the output of a tool does not parse.

@@ -1,7 +1,7 @@
 """Attribution: finds the exact policy rule behind a decision, if one kernel rule serves several policy rules.
 
-Such merged rules exist only in the optimised layout. The linear layout has a kernel rule per policy rule and gives
-every packet the same verdict. So this module evaluates the packet again in the linear layout.
+Such merged rules exist only in the optimised layout of the compiled rules. The linear layout has separate rules per
+policy rule, and gives every packet the same verdict. So this module evaluates the packet again in the linear layout.
 
 Input: the linear ruleset, and an `Evaluation` (verdict on a packet with its deciding rule). Output: the `Evaluation`
 with the comment of the exact rule.

@@ -1,4 +1,4 @@
-"""Blame for single packets: finds the last two events of the event log that changed a packet's verdict.
+"""Blame for single packets: finds the last two events (changes of the cluster) that changed a packet's verdict.
 
 Input: the events in order, the name of a node, and packets. Output: a `BlameResult` per packet, with the verdicts
 before and after each of the two events.

@@ -1,11 +1,11 @@
-"""Blame for a set of packets: finds, for each packet of the set, the last event that changed its verdict.
+"""Blame for a set of packets: finds the last event (change of the cluster) that changed each packet's verdict.
 
 Input: the rulesets after each event, and a `PacketRegion` (node, hook and packet expression). Output: the verdict
 changes per event, and the packets whose verdict never changed.
 
 The search goes from the last event to the first. Packets that an event changed are removed, so earlier events are
 checked only for the rest. Raises `NoProof` if the budget of memory or time is exceeded, and `WitnessMismatch` if the
-packet simulator disagrees.
+packet simulator computes another verdict for an example.
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,8 @@
 Input: the old and the new `Ruleset`. Output: a `VerdictChange` per group, with a number of packet headers, an example
 packet and a summary.
 
-Raises `Refused` for a ruleset with a missing set or chain or with a loop. Raises `NoProof` if the budget of memory or
-time is exceeded, and `WitnessMismatch` if the packet simulator disagrees with an example.
+Raises `Refused` if a rule refers to a missing set or chain, or if jumps form a loop. Raises `NoProof` if the budget of
+memory or time is exceeded, and `WitnessMismatch` if the packet simulator computes another verdict for an example.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Invariants: requirements that a hook accepts all packets of an expression, or accepts none of them.
+"""Invariants: requirements that all packets that match an expression are accepted at a hook, or that none is.
 
-`ParsedInvariant` is an invariant with its parsed packet expression. `simulator.analysis.prove` proves invariants for a
-ruleset; `simulator.guard` refuses plans that break one.
+`ParsedInvariant` has the name, the hook, the parsed expression, and the required result (`InvariantKind`).
+`simulator.analysis.prove` proves invariants for a ruleset; `simulator.guard` refuses plans that break one.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 Input: a `Ruleset` and `ParsedInvariant` values. Output: an `InvariantProof` for each invariant and address family. If
 the budget of memory or time is exceeded, the invariant is reported as unproved.
 
-Raises `Refused` for a ruleset with a missing set or chain or with a loop, and `WitnessMismatch` if the packet simulator
-disagrees with a counterexample.
+Raises `Refused` if a rule refers to a missing set or chain, or if jumps form a loop. Raises `WitnessMismatch` if the
+packet simulator computes another verdict for a counterexample.
 """
 
 from collections.abc import Iterator, Sequence

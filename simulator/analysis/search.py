@@ -1,10 +1,10 @@
 """Search for packets that get a given verdict: counts their headers, and returns one example with its deciding rule.
 
-Input: a `Ruleset` and a `SearchQuestion` (hook, packet expression, verdict). Output: a `SearchResult`, exact for all
-packets.
+Input: a `Ruleset` and a `SearchQuestion` (hook, packet expression, verdict). Output: a `SearchResult`, with the exact
+number of headers among all packets.
 
-Raises `Refused` for a ruleset with a missing set or chain or with a loop. Raises `NoProof` if the budget of memory or
-time is exceeded, and `WitnessMismatch` if the packet simulator disagrees with the example.
+Raises `Refused` if a rule refers to a missing set or chain, or if jumps form a loop. Raises `NoProof` if the budget of
+memory or time is exceeded, and `WitnessMismatch` if the packet simulator computes another verdict for the example.
 """
 
 from collections.abc import Sequence

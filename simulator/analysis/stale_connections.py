@@ -1,11 +1,11 @@
 """Finds existing connections of a node that its policies would no longer admit as new connections.
 
-Rules accept packets of existing connections before any policy rule, so such a connection continues until its entry
-leaves the kernel's connection table.
+The compiled rules accept packets of existing connections before any policy rule, so such a connection continues until
+its entry leaves the kernel's connection table.
 
-Input: `TrackedFlow` values (entries of that table), rules, the node's addresses, and a function that finds the
-interface to an address. Output: the flows that a policy would drop or reject. This module does not read or change the
-kernel's table.
+Input: `TrackedFlow` values (entries of that table), the compiled rules, the node's addresses, and a function that finds
+the interface to an address. Output: the flows that a policy would drop or reject. This module does not read or change
+the kernel's table.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

@@ -1,7 +1,7 @@
 """Confirmation of symbolic results: the packet simulator evaluates each example packet again before it is shown.
 
 Input: a `Ruleset`, a hook, an `ExamplePacket`, and the verdict that the symbolic engine computed. Output: the
-`Evaluation` by the packet simulator, or None if the example depends on a value that cannot be forced.
+`Evaluation` by the packet simulator, or None if the example depends on an unknown value that a rule writes.
 
 An example may assume that unmodelled matches hold or fail. A copy of the ruleset, with the same rule numbers, replaces
 these matches by the assumed results. Raises `WitnessMismatch` if the two verdicts differ.

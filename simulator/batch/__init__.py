@@ -1,10 +1,10 @@
-"""Batch engine: computes the verdicts of millions of packets, many at a time, equal to those of the `Walker`.
+"""Batch engine: computes the verdicts of millions of packets, many at a time, as the `Walker` computes them one by one.
 
 Input: packets as numpy columns (`Columns`), one array per field, or IP packets as bytes. Output: arrays of verdicts and
 deciding rules (`BatchVerdicts`).
 
-The engine finds out which packets a match holds for by calling the match itself, so no match is implemented twice.
-Packets that the columns do not decide are evaluated one by one by the `Walker`.
+The engine finds out which packets a match holds for by calling the match itself, so no match is implemented twice. If
+the columns do not decide the verdict of a packet, the `Walker` evaluates it.
 """
 
 from simulator.batch.columns import Columns, columns_of

@@ -4,7 +4,7 @@ A box is a region of packets, such as those that match a rule. Values of a field
 Each field has a table with one row of bits per class, and one bit per box.
 
 A packet is in the boxes whose bits are set in its rows of all fields. To skip empty parts of a row, a summary has one
-bit per 64-bit machine word, set if the word is not zero.
+bit per 64-bit machine word, set if the word is not zero. Output: the index of the box per packet, or `NONE`.
 
 Source: Baboescu and Varghese, "Scalable Packet Classification", 2001.
 """

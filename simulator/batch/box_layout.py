@@ -1,4 +1,4 @@
-"""Layout of a table's chains as one array of boxes, for fast evaluation; a box is a region of packets with an action.
+"""Layout of an iptables table as one array of boxes, for the batch engine; a box is a region of packets with an action.
 
 Input: the base chain of a table, and the regions of its matches. Output: a `BoxLayout`, which
 `simulator.batch.execution` evaluates. Rules that only count or log get no box, because they affect no verdict; the

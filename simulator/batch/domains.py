@@ -1,8 +1,8 @@
 """Domains of packet fields: the values of a field that the batch engine must distinguish.
 
 For fields with few values (such as protocol, flags, interface), a domain lists the values seen in the packets, up to
-`MOST_VALUES`. Packets with further values are evaluated one by one. Other fields (such as addresses and ports) use
-ranges.
+`MOST_VALUES`. Packets with further values are evaluated one by one, by the `Walker`. Other fields (such as addresses
+and ports) use ranges.
 
 `ColumnValues` holds one column of packets with its distinct values.
 """

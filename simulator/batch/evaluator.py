@@ -1,9 +1,10 @@
-"""Batch evaluator: computes the verdicts of packet columns at a hook, for all packets of a block together.
+"""Batch evaluator: computes the verdicts of packet columns (one array per field) at a hook, many packets at a time.
 
-Input: a `Walker` (ruleset, ready to evaluate packets), `Columns` of packets, and a hook. Output: `BatchVerdicts`, with
-the verdict and the deciding rule of each packet. Packets that the columns do not decide are evaluated by the `Walker`.
+Input: a `Walker` (evaluates the ruleset on one packet at a time), `Columns` of packets, and a hook. Output:
+`BatchVerdicts`, with the verdict and the deciding rule of each packet. If the columns do not decide the verdict of a
+packet, the `Walker` evaluates it.
 
-Raises `Refused` for a ruleset with a missing set or chain or with a loop.
+Raises `Refused` if a rule refers to a missing set or chain, or if jumps form a loop.
 """
 
 from collections.abc import Mapping, Sequence

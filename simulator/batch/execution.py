@@ -1,8 +1,8 @@
-"""Execution of one table for a block of packets: in each step, every packet moves on by one box.
+"""Batch evaluation of one iptables table for a block of packets: in each step, every packet finds its next box.
 
 A box is a region of packets with an action, such as a jump or a verdict. Input: a `BoxLayout` (boxes of the table) and
-a `BatchExecution` (the block's state), which `run` updates with the results. Packets that need the `Walker` are marked
-and leave the block.
+a `BatchExecution` (the block's state), which `run` updates with the results. Packets that only the `Walker` (one packet
+at a time) can evaluate are marked and not processed further.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Regions of a match: finds the packets that the match holds for, by evaluating the match itself.
+"""Finds the regions of packets that a match holds for, for the batch engine, by evaluating the match itself.
 
-Input: a compiled match, and the values that fields can have. Output: regions of packets, each with a result: the match
-holds, the result is unknown, or only the `Walker` can decide it.
+Input: a compiled match, and the values that fields can have. Output: regions of packets, each with a result. The result
+is that the match holds, that it is unknown, or that only the `Walker` (one packet at a time) can decide it.
 
 `RegionFinder` first evaluates the match with a packet whose fields are hidden. If the match reads a field, it is
 evaluated again for each value of that field that can make a difference. A match with too many combinations of values is

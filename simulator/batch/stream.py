@@ -1,9 +1,9 @@
-"""Evaluation of a stream of packets of any length, with the batch engine or the walker, whichever is faster.
+"""Evaluation of a stream of packets of any length, with the batch engine or one by one, whichever is faster.
 
 `answers` takes `Packet` values and yields an `Evaluation` for each, in order. `judged_wires` takes IP packets as bytes
 and yields columns of verdicts. Memory use does not grow with the length of the stream.
 
-Raises `Refused` for a ruleset with a missing set or chain or with a loop.
+Raises `Refused` if a rule refers to a missing set or chain, or if jumps form a loop.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,9 +1,10 @@
-"""Parser of IP packets in bytes into packet columns for the batch engine, many packets at once.
+"""Parses IP packets, given as bytes, into packet columns for the batch engine, many packets at once.
 
 Input: byte strings. Output: `WireColumns`, with the `Columns` and the indexes of byte strings that are not a packet.
-Only plain packets are parsed here: complete headers, without IPv4 options, extension headers and fragments.
+The fast parser here handles only plain packets: complete headers, without IPv4 options, extension headers and
+fragments.
 
-`simulator.packets.from_wire` parses the other packets, and defines the correct results for all.
+`simulator.packets.from_wire` parses the other packets. Its results are the reference for the fast parser.
 """
 
 import struct

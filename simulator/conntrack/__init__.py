@@ -1,8 +1,8 @@
-"""Connection tracking over a sequence of packets, as in Linux (``nf_conntrack``, ``nf_nat``).
+"""Model of connection tracking: gives each packet of a sequence its connection state, as Linux does (``nf_conntrack``).
 
-A connection exists after its first packet passed all hooks. It is established after a reply. TCP follows the kernel's
-state table, but without sequence numbers and windows; SCTP follows its chunks. Other protocols only have two
-directions.
+A connection exists after its first packet passed all hooks, and is established after a reply. TCP follows the kernel's
+state table, but without sequence numbers and windows. SCTP follows the kernel's table of states and chunks. Other
+protocols have no states beyond "reply seen".
 
 If packets carry a time, connections expire; otherwise no time passes. Helpers, such as the one for FTP, are not
 modelled. ``tracker`` has the connection table, ``entry`` its entries, ``tcp`` and ``sctp`` the protocol states.

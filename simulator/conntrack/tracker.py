@@ -1,11 +1,11 @@
 """Connection table of one node: finds the connection and the connection state of each packet in a sequence.
 
-Input: packets in order. Output: a `TrackedPacket` (packet with its state and its `ConnectionEntry`) for each. The
-`ConnectionTracker` creates, updates, expires and evicts entries, in each conntrack zone. `follow` combines it with a
-`Walker` to evaluate a sequence.
+Input: packets in order. Output: a `TrackedPacket` per packet, with its state and its entry in the table
+(`ConnectionEntry`). The `ConnectionTracker` creates, updates, expires and evicts entries, in each conntrack zone.
+`follow` evaluates a sequence with a `Walker` (rules) and a tracker (states).
 
-Address translation also asks it which addresses and ports are in use (`simulator.context.ConnectionLookup`). Sources:
-the kernel's nf_conntrack_core.c, nf_nat_core.c and nf_conntrack_proto_icmpv6.c.
+The table also tells address translation which addresses and ports are in use (`simulator.context.ConnectionLookup`).
+Sources: the kernel's nf_conntrack_core.c, nf_nat_core.c and nf_conntrack_proto_icmpv6.c.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,11 +1,13 @@
 """Base types for iptables matches: each match is defined once, for all three engines of the simulator.
 
-A definition has a check of one packet, for the walker. It has breakpoints, which are the field values where its result
-may change, for the batch engine. It has a `Formula` for the symbolic engine. Where breakpoints or formula are missing,
-the definition gives the reason.
+`MatchOption` defines one option, `MatchGroup` a module whose options depend on each other. A definition has:
 
-`MatchOption` defines one option, `MatchGroup` a module whose options depend on each other. `CompiledMatch` is a match
-of a rule with its check.
+- a check of one packet, for the walker (evaluates single packets);
+- breakpoints, the field values where its result may change, for the batch engine (evaluates many packets);
+- a `Formula`, for the symbolic engine (evaluates all packets at once).
+
+Where breakpoints or formula are missing, the definition gives the reason. `CompiledMatch` is a match of a rule with its
+check.
 """
 
 from collections.abc import Callable, Mapping, Sequence

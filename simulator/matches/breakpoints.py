@@ -1,7 +1,7 @@
 """Types for breakpoints of matches: the field values at which the result of a match may change.
 
-The batch engine uses them. Between two breakpoints of a field the result is constant, so the engine evaluates the match
-only once per interval. Too many breakpoints cost time but do no harm.
+The batch engine (evaluates many packets at once) uses breakpoints. Between two breakpoints of a field the result is
+constant, so the engine evaluates the match only once per interval. Too many breakpoints cost time but do no harm.
 
 `Breakpoints` is a function from an argument of a match to ranges; `BreakpointContext` has the family, the sets and the
 node that it needs.

@@ -1,8 +1,8 @@
 """Breakpoints of ipsets for the batch engine: the field values at which membership in a set may change.
 
 Input: the name of a set, and a `BreakpointContext` with all sets. Output: the ranges of addresses, ports and ICMP types
-that its members name; for a ``list:set``, also those of its member sets. Between their ends, membership by that field
-is constant.
+that its members name; for a ``list:set``, also those of its member sets. Between two ends of ranges, membership by that
+field is constant.
 
 Raises `KeyError` for an unknown set. Raises `ValueError` for a member that is not understood, and for the option
 ``bitmask``.

@@ -1,8 +1,8 @@
 """Matches with memory or a clock: limit, hashlimit, quota, recent, statistic, time.
 
 `GROUPS` maps each module to its definition (`MatchGroup`), which the engines of the simulator evaluate. Counters and
-lists are kept in the `MatchMemory` of a packet sequence. It is empty at the start, as after rules are loaded. If
-packets carry no time, no time passes between them.
+lists are kept in the `MatchMemory` of a packet sequence. This memory is empty at the start of a sequence, as after
+rules are loaded. If packets carry no time, no time passes between them.
 
 Source: iptables-extensions(8); the kernel's xt_limit, xt_hashlimit, xt_quota, xt_recent, xt_statistic and xt_time.
 """

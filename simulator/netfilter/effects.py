@@ -1,7 +1,7 @@
 """Definition of a target's effect, once for all three engines of the simulator.
 
 A `TargetEffect` says how evaluation continues after a rule matched, and how the target changes the packet. The walker
-(one packet) calls a function. The batch engine (many packets) reads the name of the changed field. The symbolic engine
+(one packet) calls a function. The batch engine (many packets) tabulates the change of one field. The symbolic engine
 (all packets at once) reads the changes as `FieldWrite` values.
 """
 

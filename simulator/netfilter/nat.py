@@ -1,7 +1,8 @@
 """Address translation targets: DNAT, SNAT, MASQUERADE, REDIRECT and NETMAP for a connection's first packet.
 
-Input: a target with its options. Output: a function that rewrites a packet at a hook; `TRANSLATIONS` maps target names
-to readers that return it. `simulator.netfilter.nat_tuples` chooses the new addresses and ports.
+Input: a target with its options. Output: a function that rewrites a packet at a hook. `TRANSLATIONS` maps each target
+name to a parser of its options, which returns this function. `simulator.netfilter.nat_tuples` chooses the new addresses
+and ports.
 
 Raises `ValueError` for text that is not a range of addresses or ports. Source: iptables-extensions(8) and
 ``nf_nat_setup_info`` of the kernel's nf_nat_core.

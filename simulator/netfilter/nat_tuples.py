@@ -1,8 +1,8 @@
 """Choice of the new address and port that address translation gives a connection, as the kernel chooses them.
 
 Input: a connection's first packet, a `NatRange` (allowed addresses and ports), and the existing connections. Output:
-the rewritten packet. Its addresses and ports are not in use by another connection. The packet's own values are kept
-where the range allows it.
+the rewritten packet. If possible, its addresses and ports are not in use by another connection, and the packet keeps
+its own values.
 
 Source: ``get_unique_tuple`` and ``nf_nat_l4proto_unique_tuple`` of the kernel's nf_nat_core.
 """

@@ -1,8 +1,8 @@
-"""Program: the chains and rules of one address family, prepared once for evaluation by all engines.
+"""Program: the chains and rules of one address family, prepared once for all engines of the simulator.
 
 Input: a `Ruleset`. Output: a `Program` of `ProgramChain` and `ProgramRule` values, in which jumps lead to chains, and
-sets are looked up by name. The walker and the batch engine take the checks of a rule; the symbolic engine takes its
-matches and its effect.
+sets are looked up by name. The engines for single and for many packets use the checks of a rule. The symbolic engine
+(all packets at once) uses its matches and its effect.
 
 Rules are prepared when an engine first reaches their chain, because most chains are never reached. Raises `Refused` for
 a missing set or chain, for a loop, and for a member that does not fit its set.

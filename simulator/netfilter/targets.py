@@ -1,7 +1,7 @@
 """Registry of targets, such as ACCEPT or MARK: the effect of each on a packet and on the evaluation of further rules.
 
-Input: the target of a rule, with its options. Output: a `TargetEffect` for all three engines, or None for an unknown
-target. The effect of a target that is not modelled names an assumption.
+Input: the target of a rule, with its options. Output: a `TargetEffect`, which all engines of the simulator use, or None
+for an unknown target. The effect of a target that is not modelled names an assumption.
 
 Source: iptables-extensions(8), TARGET EXTENSIONS.
 """

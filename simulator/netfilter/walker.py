@@ -1,7 +1,8 @@
 """Walker: evaluates one packet, rule by rule, through the tables of a hook.
 
-Input: a `Ruleset`, and for each evaluation a `Packet` and a hook. Output: an `Evaluation` with verdict, deciding rule,
-trace and assumptions. Raises `Refused` for a ruleset with a missing set or chain or with a loop.
+Input: a `Ruleset` (tables and sets), and for each evaluation a `Packet` and a hook. Output: an `Evaluation` with
+verdict, deciding rule, trace and assumptions. Raises `Refused` if a rule refers to a missing set or chain, or if jumps
+form a loop.
 
 Source of the table order: the kernel's ``enum nf_ip_hook_priorities``.
 """

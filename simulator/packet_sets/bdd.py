@@ -1,7 +1,8 @@
 """Binary decision diagrams (BDDs) for Boolean functions; the only module that imports the BDD library, oxidd.
 
-A `Bdd` creates variables, in the order in which its diagrams test them. Its functions (`BddFunction`) are combined with
-``&``, ``|``, ``^`` and ``~``; equal functions compare equal.
+A packet set is such a function: its variables are bits of packet fields. A `Bdd` creates variables, in the order in
+which its diagrams test them. Its functions (`BddFunction`) are combined with ``&``, ``|``, ``^`` and ``~``; equal
+functions compare equal.
 
 A `Bdd` has a limit on the number of nodes. Code that may reach the limit runs inside `within_limits`, which raises
 `NoProof`.

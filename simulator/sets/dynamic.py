@@ -1,4 +1,4 @@
-"""State of one ipset while packets pass: members that were added, deleted, counted or have expired.
+"""State of one ipset during a sequence of packets: its added, deleted and expired members, and their counters.
 
 Input: a `StaticSet` (the set as saved), the `SetChanges` since then, and a `LookupKey` of a packet. `find` returns the
 member that matches the packet and updates its counters; `add` and `remove` perform the changes of the ``SET`` target.

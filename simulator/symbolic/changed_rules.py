@@ -1,7 +1,7 @@
 """Finds the packets whose verdict may differ between two rulesets: those that a changed rule can match.
 
-Comparisons use it to examine fewer packets. Input: a `PacketSpace`, the old and the new `SymbolicRuleset`, and a hook.
-Output: a packet set; all packets outside it get the same verdict from both rulesets.
+Comparisons use it to examine fewer packets. Input: a `PacketSpace` (encoding of packets), the old and the new
+`SymbolicRuleset`, and a hook. Output: a packet set; all packets outside it get the same verdict from both rulesets.
 
 The output is all packets if rules rewrite packets, or if chain policies or the raw table differ, because then no
 smaller set is known.

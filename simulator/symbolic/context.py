@@ -1,7 +1,8 @@
 """Symbolic context: several rulesets of one address family in one packet space, so that their verdicts can be compared.
 
-Input: the rulesets, and all questions (packet expressions) in advance, because both determine which packets must be
-distinguished. Output of its methods: packet sets, such as the packets of each verdict at a hook.
+Input: the rulesets, and all questions (packet expressions and formulas). Both are needed in advance, because they
+determine which packets must be distinguished. Output of its methods: packet sets, such as the packets of each verdict
+at a hook.
 
 Raises `NoProof` if the `Budget` of memory or time is exceeded, and `KeyError` for a question that was not declared.
 """

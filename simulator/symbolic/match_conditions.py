@@ -1,7 +1,7 @@
 """Builds and caches the condition of a rule for the symbolic engine: the conjunction of the conditions of its matches.
 
 Input: the matches of a rule, and the sets by name. Output: a `Formula`; rules with equal matches and sets get the same
-object. If a match refers to a set that is not given, the formula leaves its result open.
+object. If a match refers to a set that is not given, the formula treats the result of this match as unknown.
 
 The condition of a single match is defined in `simulator.matches`.
 """

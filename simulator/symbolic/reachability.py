@@ -1,7 +1,7 @@
 """Evaluates all packets at once through the tables of a hook, with binary decision diagrams.
 
-Input: a `SymbolicRuleset` and a hook. Output: a `HookOutcome` with the packets of each verdict. A chain is evaluated
-once for the packets of all its callers; each caller then takes its part.
+Input: a `SymbolicRuleset` (rules with their conditions as formulas) and a hook. Output: a `HookOutcome` with the
+packets of each verdict. A chain is evaluated once for the packets of all its callers; each caller then takes its part.
 
 If a rule rewrites a field, its new value is a function of the arriving packet. So a packet set always contains packets
 as they arrive. Raises `NoProof` if the limit of memory or time is exceeded.

@@ -1,11 +1,11 @@
 """Slices of rulesets for changes of set members: only the rules that can match the affected packets.
 
-The lockout guard uses slices to prove small changes fast. `affected_conditions` takes two rulesets and returns the ranges
-of packets that differ. It returns None if the rulesets differ in more than set members, or if there are too many
-ranges.
+The lockout guard uses slices to prove small changes fast. Input: two rulesets that differ only in set members. Output:
+ranges of field values, such as addresses, outside which no verdict differs. The output is None if the rulesets differ
+in more, or if there are too many ranges.
 
-`RulesetSlicer.excerpts` takes rulesets and such ranges, and returns the rulesets without the rules that cannot match
-these packets. It keeps a rule if it cannot exclude a match.
+`RulesetSlicer.excerpts` takes rulesets and such ranges, and returns the rulesets without rules that cannot match
+packets in these ranges. If a match is uncertain, the rule stays.
 """
 
 from bisect import bisect_right

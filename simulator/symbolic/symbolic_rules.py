@@ -1,7 +1,7 @@
 """Rules and chains in the form that the symbolic engine evaluates, and their reader.
 
-Input: a `Ruleset` and an address family. Output: a `SymbolicRuleset` of `SymbolicChain` and `SymbolicRule` values; each
-rule has its condition as a `Formula`.
+Input: a `Ruleset` and an address family. Output: a `SymbolicRuleset` of `SymbolicChain` and `SymbolicRule` values. Each
+rule has its condition as a `Formula` over packet fields.
 
 Rulesets read by the same `SymbolicRulesetReader` share the objects of equal rules and chains, so results that are
 cached for one ruleset apply to the others. Raises `Refused` for a missing set or chain, and for a loop.

@@ -1,7 +1,7 @@
-"""Topological order of a graph without loops, such as chains and their jumps: callers before the chains that they call.
+"""Topological order of a graph without loops, such as chains and their jumps: each caller before its callees.
 
 `callers_first` takes the start nodes and a function that lists the callees of a node. It returns all nodes that can be
-reached, in order.
+reached from them, in this order. The symbolic engine orders chains with it.
 """
 
 from collections.abc import Callable, Hashable, Iterable

@@ -1,7 +1,7 @@
-"""Finds the rules that would decide the packets of a rule if that rule were removed, without a new evaluation.
+"""Finds the rules that would decide packets if a given rule were removed, without evaluating the ruleset again.
 
-Lint uses `DownstreamRules` to name the causes of a finding. Input: the visits of chains and rules by packets
-(`ChainVisit`) at all hooks, and a rule. Output: the later rules that decide its packets.
+Lint uses `DownstreamRules` to name the causes of a finding. Input: `ChainVisit` values (the packets that reach each
+chain and each rule) of all hooks, and a rule. Output: the later rules that would decide the packets of this rule.
 
 The output is None if packets may reach the rule twice, or if rules rewrite packets. Then lint removes the rule and
 evaluates the ruleset again.

@@ -1,11 +1,11 @@
-"""Lint checks: find rules that have no effect on any packet, even if unmodelled matches hold or fail unexpectedly.
+"""Lint checks: find rules that have no effect on any packet, whatever the results of unmodelled matches are.
 
-Input: a `Ruleset`. Output: a `LintFinding` per rule or chain without effect. The packets that reach a rule show whether
-it can match. If it can, the verdicts of later rules show whether it matters.
+Input: a `Ruleset`. Output: a `LintFinding` per rule or chain without effect. A rule has no effect if no packet reaches
+and matches it. It also has no effect if its packets get the same verdict from later rules.
 
 If packets may reach a rule twice, or if rules rewrite packets, the ruleset is evaluated again without the rule. Raises
-`Refused` for a missing set or chain or a loop. Raises `NoProof` if the budget of memory or time is exceeded, and
-`WitnessMismatch` if the packet simulator disagrees.
+`Refused` if a rule refers to a missing set or chain, or if jumps form a loop. Raises `NoProof` if the budget of memory
+or time is exceeded, and `WitnessMismatch` if the packet simulator computes another verdict for an example.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
