@@ -33,7 +33,7 @@ class FolderSnapshots(SnapshotStore):
         return str(self.folder)
 
     def sequences(self) -> Sequence[int]:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # ValueError: a path with a NUL character
             return [int(path.stem) for path in self.folder.iterdir() if _FILE.fullmatch(path.name)]
         return []
 

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -243,3 +244,19 @@ def test_import_loads_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: nodewall.load("a\0b"),
+        lambda: nodewall.load(NODES, config="a\0b"),
+        lambda: nodewall.load_log("a\0b"),
+        lambda: nodewall.load_ruleset(ipv4="a\0b"),
+    ],
+    ids=["manifest", "config", "log", "dump"],
+)
+def test_path_with_nul_is_refused(use: Callable[[], object]) -> None:
+    """The operating system has no such path, and Python's own error is none of nodewall's."""
+    with pytest.raises(nodewall.NodewallError):
+        use()
