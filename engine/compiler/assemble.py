@@ -1,11 +1,12 @@
 """Assembles compiled rule parts into nodewall's ruleset of one node: jumps, chains and sets.
 
-Input: `CompletedRule` or `RulePart` values and `CompilerOptions`. Output: `Ruleset`, or `Compiled` with notes about
-directions that stayed linear.
+Input: `CompletedRule` values (policy rules with addresses), or the `RulePart` values compiled from them, and
+`CompilerOptions`. Output: `Ruleset`, or `Compiled`: a `Ruleset` with notes. A note names a direction that got the
+linear layout, because its optimised layout exceeded a limit.
 
-The linear layout has one chain per direction, in which the first match decides. Rules of the baseline tier have their
-own chain: the first chain ends with a goto to it, and Pass rules go there directly. Each verdict rule has a comment
-with its policy and rule; :func:`engine.rulesets.ownership.owner_of` parses it.
+The linear layout has one chain per direction (ingress, egress), in which the first matching rule decides. Rules of the
+baseline tier have their own chain: the first chain ends with a goto to it, and Pass rules go there directly. Each
+verdict rule has a comment with its policy and rule; :func:`engine.rulesets.ownership.owner_of` parses it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,9 @@
 """Compiles one policy rule to a `RulePart`: its iptables rules of both families and its ipsets.
 
-Input: `CompletedRule` and `CompilerOptions`. Output: `RulePart`; for the optimised layout also the `RuleUnit` values. A
-part depends only on its rule and the options, so it can be cached while other rules change. Set names derive from the
-rule id, so a change of one rule leaves the sets of other rules alone.
+Input: `CompletedRule` (a policy rule with addresses) and `CompilerOptions`. Output: `RulePart`. For the optimised
+layout, it also has the rules as `UnitWithSet` values, one per kind of traffic. A part depends only on its rule and the
+options, so it can be cached while other rules change. Set names derive from the rule id, so a change of one rule leaves
+the sets of other rules unchanged.
 
 Sources: iptables-extensions(8), set, comment and REJECT; ipset(8), hash:net.
 """

@@ -1,7 +1,8 @@
-"""Builds the matches for a rule's traffic: protocols, ports, ICMP types and IGMP types.
+"""Builds the iptables matches for a rule's traffic: protocols, ports, ICMP types and IGMP types.
 
-Input: the `Traffic` values of a rule and a `Family`. Output: one tuple of `Match` values per kernel rule needed. Port
-ranges are merged and packed into multiport matches. Protocols of the other family yield nothing.
+Input: the `Traffic` values of a rule (a protocol with ports or types) and a `Family`. Output: one tuple of `Match`
+values per kernel rule needed. Port ranges are merged and packed into multiport matches. A protocol that exists only in
+the other family, such as ICMPv6 in IPv4, gives no rule.
 
 Source: iptables-extensions(8), multiport, icmp, icmp6, u32.
 """

@@ -1,7 +1,8 @@
-"""Collects the chains and sets of the optimised layout, and stops when it gets too large or takes too long.
+"""Collects the chains and sets of the optimised layout, and stops if it gets too large or takes too long.
 
-`LayoutBuilder` collects chains and sets. `LayoutLimits` bounds their number relative to the linear layout, and the
-time. Raises `LayoutLimitExceeded`; the caller then uses the linear layout.
+Input: chains and sets from :mod:`engine.compiler.optimised.layout`. Output: a `LayoutBuilder` that holds them.
+`LayoutLimits` bounds the number of rules and set members, relative to the linear layout, and the time. Raises
+`LayoutLimitExceeded`; the caller then uses the linear layout.
 """
 
 from collections.abc import Callable, Iterable

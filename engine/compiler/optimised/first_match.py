@@ -1,8 +1,9 @@
-"""Index that says for each address which of several ordered decisions (accept, drop, …) applies first.
+"""Index that finds for each address the first of several ordered decisions (accept, drop, …) that applies to it.
 
-Input: decisions with their prefixes (`DecisionEntries`). Output: a `FirstMatch` per prefix. The optimised layout uses
-it so that one set lookup per distinct decision replaces one lookup per policy rule. A change of one decision
-recomputes only the prefixes that it names and those inside them.
+Input: decisions with their address sets (`DecisionEntries`). Output: `FirstMatch` values: a prefix, and the first
+decision inside it and around it. With this index, the optimised layout needs one set lookup per distinct decision
+instead of one per policy rule. A small change recomputes only the prefixes in the changed address sets and those
+inside them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

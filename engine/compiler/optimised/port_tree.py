@@ -1,9 +1,11 @@
-"""Port ranges with equal decisions, and the search tree of chains that leads a packet to its range.
+"""Search tree of chains that leads a packet to the rules for its port, with few comparisons.
 
-A `PortCell` is a maximal port range on which the same decisions apply; `PortCells` updates the cells when decisions
-change. `build_port_tree` returns a tree of `PortTreeNode` values over the cells. Ranges are split at fixed ports, and
-whether one is split depends only on its number of cells. So equal cells give equal trees, and a small change affects
-few chains.
+Input: decisions (what a rule does with a packet) with their port ranges. `PortCells` divides the ports into `PortCell`
+values: the largest ranges in which the same decisions apply. It updates them when decisions change. `build_port_tree`
+returns a tree of `PortTreeNode` values (chains) over the cells.
+
+A range with too many cells is split into four parts. The split depends only on the range and its number of cells. So
+equal cells give equal trees, and a small change affects few chains.
 """
 
 from bisect import bisect_left, bisect_right

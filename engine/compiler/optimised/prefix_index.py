@@ -1,7 +1,8 @@
-"""Index of address sets by prefix: finds the sets that contain, overlap or name a given prefix.
+"""Index of address sets by prefix: finds the sets with entries that contain, equal or lie inside a given prefix.
 
-Input: decisions with their `PrefixEntry` values, all of one address family. Output: prefixes, or `NamedPrefix` values
-(a prefix with its set), wider prefixes first. :mod:`engine.compiler.optimised.first_match` uses it.
+Input: decisions (what a rule does with a packet) with the `PrefixEntry` values of their address sets, all of one
+family. Output: prefixes, or `NamedPrefix` values (a prefix, and the decisions whose sets have it), wider prefixes
+first. :mod:`engine.compiler.optimised.first_match` and :mod:`engine.compiler.optimised.subtraction` use the index.
 """
 
 from bisect import bisect_left, insort

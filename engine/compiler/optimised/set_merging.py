@@ -1,8 +1,9 @@
-"""Merges the address sets of adjacent terms into disjoint sets, one for each distinct decision.
+"""Merges the address sets of consecutive rules into disjoint sets: one set lookup per decision, not one per rule.
 
-Input: `Term` values in order. Output: `IpSet` by decision mark. Each address is in the set of the first term that
-applies to it. Each member has a comment that names the deciding rule, and counts packets for it. Updates are
-incremental.
+Input: `Term` values (compiled rules) in evaluation order. Output: one `IpSet` per distinct decision, by a digest of the
+decision (``mark``). An address belongs to the set of the first term that applies to it. A member counts its packets and
+names the deciding rule in its comment; exceptions (``nomatch``) have no comment. A change of some terms recomputes only
+the members that it affects.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Terms of the optimised layout: a compiled rule as its protocol, ports, addresses and decision.
+"""Terms of the optimised layout: compiled rules, each split into protocol, ports, addresses and decision.
 
 `term_of` converts a `UnitWithSet` (part of a policy rule with its address set) to a `Term`. The number of a term is
 its place in evaluation order. `diff_sequences` compares two sequences of terms, so that the layout can be updated
