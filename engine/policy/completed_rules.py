@@ -1,7 +1,7 @@
 """Effective rules of a node: policy rules with all names resolved to addresses and ports.
 
-Resolution (:mod:`engine.policy.resolve`) produces `CompletedRule` values; reconcilers pass them on and the compiler
-turns them into kernel rules. Names and actions are Antrea's; protocol names are those of iptables-save.
+Resolution (:mod:`engine.policy.resolve`) produces `CompletedRule` values; the compiler turns them into iptables rules
+and ipsets. Names and actions are Antrea's; protocol names are those of iptables-save.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Incremental query cache over a cluster state: recomputes only the answers that a change affects.
+"""Incremental cache of queries about the cluster state: after a change, recomputes only the answers that it affects.
 
-A `Query` defines its answer and the changes that affect it; `QueryCache` records which queries each answer asked.
-`QueryCache.after` takes a `StateChange` and the new `ClusterState`, and recomputes affected answers in order of depth.
-It stops wherever an answer stays equal. The queries themselves are in :mod:`engine.policy.peers` and
-:mod:`engine.policy.resolve`.
+A `Query` is a question about the state, such as the addresses of a peer, and may ask other queries. `QueryCache` stores
+the answers, and which query asked which. Its method `after` takes a `StateChange` and the new `ClusterState`, and
+returns the updated cache. A query is recomputed if the change affects it directly, or if the answer of a query that it
+asked has changed. :mod:`engine.policy.peers` and :mod:`engine.policy.resolve` define the queries.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

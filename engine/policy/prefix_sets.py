@@ -1,9 +1,10 @@
-"""Converts unions of address blocks with exceptions to the entries of a longest-prefix set.
+"""Converts address blocks with exceptions to entries of a ``hash:net`` set that matches the union of the blocks.
 
-Input: `AddressBlock` values and a `Family`. Output: `PrefixEntry` values. A ``hash:net`` set answers by its most
-specific entry, which may be ``nomatch``. An exception of one block may lie inside another block, so entries cannot be
-copied as declared. Instead, each declared prefix gets an entry only if its coverage differs from that of the prefix
-around it. Source: ipset(8), hash:net and ``nomatch``.
+Input: `AddressBlock` values (a network without some of its parts) and a `Family`. Output: `PrefixEntry` values, sorted.
+In a ``hash:net`` set the most specific entry decides, and it may be an exception (``nomatch``). An exception of one
+block may lie inside another block. So it becomes a ``nomatch`` entry only if no other block covers it.
+
+Source: ipset(8), hash:net and ``nomatch``.
 """
 
 from collections import defaultdict

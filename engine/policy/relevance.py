@@ -1,9 +1,11 @@
-"""Removes from a history the events that cannot affect the verdicts of given packets, so that blame reads fewer events.
+"""Filter that removes from a history the events that cannot affect given packets, so that blame reads fewer events.
 
-Input: `PacketScope` values (packets of a node) and `EventBody` values. Output: the same event, a deletion, or None for
-an event without effect. The filter is conservative: it may keep an event without effect, but never removes another.
-A Pod or Node is dropped if it has no address among the packets' peers. A policy is dropped if no rule can match the
-packets' direction, protocol, port and address.
+Input: `PacketScope` values (packets of a node), and event bodies in order. Output per event: the same body, a deletion
+of its object, or None. The filter may keep an event without effect, but never removes an event with an effect.
+
+A policy is irrelevant if no rule can match the packets' direction, protocol, port and peer address. A Pod,
+EndpointSlice or other Node is irrelevant if it has no address among the packets' peers. The event that makes a relevant
+object irrelevant becomes a deletion.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,8 @@
 """Resolves the cluster state to the ordered rules of one node: tiers, priorities, selectors, addresses.
 
-Input: `ClusterState` and a node name. Output: `CompletedRule` values in evaluation order. The order is ascending by
-(tier priority, policy priority, policy name, rule index). It never depends on the time of arrival. Errors:
-`UnknownNode`, and `Refused` for a policy whose tier does not exist.
+Input: `ClusterState` and a node name. Output: `CompletedRule` values in evaluation order, ascending by (tier priority,
+policy priority, policy name, rule index). The result does not depend on the order in which objects were created.
+Raises `UnknownNode`, and `Refused` for a policy whose tier does not exist.
 
 Source: ``docs/reference/semantics.md``.
 """

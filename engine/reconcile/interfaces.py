@@ -1,7 +1,8 @@
-"""Interfaces (protocols) that adapters implement for the engine: clock, ids, kernel backend, verifier and stopwatch.
+"""Interfaces (protocols) for what the engine gets from outside: clock, event ids, kernel backend, verifier, stopwatch.
 
-:mod:`adapters` implements each one and ships a fake of it. The docstring of a method names its errors. `Command` is the
-command line of a tool; `PlanProof` is the result of a verifier.
+:mod:`adapters` implements them, except `Verifier`, which checks a plan before it is applied; :mod:`simulator.guard`
+implements that. The docstring of each method names its errors. `Command` is the command line of a tool; `PlanProof` is
+the result of a verifier.
 """
 
 from collections.abc import Sequence

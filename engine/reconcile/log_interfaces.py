@@ -1,7 +1,7 @@
-"""Interfaces of event logs, one for each use (read, append, take snapshots, …), so that a consumer takes only its part.
+"""Interfaces of event logs, one per use (read, append, take snapshots, …), so that a caller gets only what it needs.
 
-:mod:`adapters.eventlog` implements all of them in `EventLog`. Raises `LogError` and its subclasses; `EventsCompacted`
-for events that a compaction has replaced.
+`EventLog` combines the interfaces of a log; :mod:`adapters.eventlog` implements it. The methods raise `LogError` and
+its subclasses, such as `EventsCompacted` for events that a compaction has replaced.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,7 @@
-"""Rulesets of iptables and ipset as values: model, text formats, diff, plan, intermediate states and digest.
+"""Rulesets of iptables and ipset as immutable values, whichever program wrote them: model, text formats, diff and plan.
 
-Everything here is free of policies: it also handles rulesets that other programs wrote.
+``model`` defines the values, ``text`` parses and renders the formats of the tools. ``canonical`` makes rules with the
+same meaning compare as equal. ``diff`` computes changes, ``plan`` orders them, ``transitions`` computes the kernel
+states in between. ``digest`` hashes a ruleset; ``ownership`` names what nodewall owns. No module here depends on
+policies.
 """

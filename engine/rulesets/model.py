@@ -1,7 +1,7 @@
 """Data model of iptables and ipset: rulesets, tables, chains, rules, matches, targets and sets, as frozen values.
 
 Every stage after policy resolution uses it: compiler, text parsers and renderers, diff, simulator and netfilter
-adapter. It knows nothing of policies or of the tools' text formats.
+adapter. The model depends neither on policies nor on the text formats of the tools.
 
 Shapes follow iptables(8) and ipset(8). A ruleset has tables per family, a table has chains, a chain has rules, a rule
 has matches and a target. Sets belong to the ruleset, because ipset has one list for both families.

@@ -1,8 +1,11 @@
 """Intermediate kernel states of a plan, and make-before-break plans where in-place changes are unsafe.
 
-Input: the observed `Ruleset` and a `Plan`, or the desired `Ruleset`. Output: `IntermediateState` values, or a `Plan`.
-In every intermediate state a packet must get its old or its new verdict; the `Verifier` checks that. A restore commits
-table by table; ipset changes members one by one (iptables-restore(8), ipset(8)).
+An intermediate state is safe if every packet gets its old or its new verdict; the `Verifier` checks that. In a
+make-before-break plan, rules first switch to new sets, so that no rule uses a set while it changes.
+
+Input: the observed `Ruleset` and a `Plan`, or the desired `Ruleset`. Output: `IntermediateState` values (the ruleset
+between two steps, and the sets that change meanwhile), or a `Plan`. A restore commits table by table; ipset changes
+members one by one (iptables-restore(8), ipset(8)).
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,8 @@
-"""Canonical form of rules and sets: two that mean the same are equal, however a release of a tool spells them.
+"""Canonical form of rules and sets: two with the same meaning are equal, however a release of a tool spells them.
 
+``rule`` and ``ipset`` compute the forms; ``values``, ``numbers``, ``icmp`` and ``services`` convert option values.
 Diff, read-back and digests compare canonical forms; texts and operations keep the original spelling. The compiler's
-output is canonical already. Options that nodewall does not know stay as they are, so they equal only themselves.
+output is canonical already. Options that nodewall does not know stay unchanged.
 """
 
 from engine.rulesets.canonical.ipset import canonical_header, canonical_member, canonical_set

@@ -1,6 +1,6 @@
 """Reads numbers, protocols, ports, addresses and rates in every spelling that iptables accepts.
 
-Input: words of a rule. Output: numbers. Raises ``ValueError`` for a word that is not one. The functions never read
+Input: words of a rule. Output: numbers. Raises ``ValueError`` for a word that is not valid. The functions never read
 ``/etc/protocols`` or ``/etc/services``, so that a rule means the same on every machine.
 
 Sources: ``xtables_strtoui``, ``xtables_parse_protocol``, ``xtables_parse_port`` and ``xtables_numeric_to_ipaddr`` of

@@ -1,6 +1,6 @@
 """Table of port numbers by service name, such as ssh -> 22, so that no rule depends on a machine's /etc/services.
 
-It has IANA's names and the usual aliases, as Debian's file has them. A name has one port for all protocols.
+The table has IANA's names and the usual aliases, as in Debian's /etc/services. A name has one port for all protocols.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,9 @@
-"""Table that converts option values of matches and targets to one spelling, by module and option.
+"""Tables of functions that convert option values of matches and targets to one canonical spelling.
 
-Each entry of ``REWRITES`` takes the words of an option and returns the canonical words, or None for a default, which
-is left out. ``ValueError`` means that the words are not understood; the option then keeps them.
+`REWRITES` (matches) and `TARGET_REWRITES` (targets) have one function per module and option. Input: a `Match` (an
+option with its values) and a `Family`. Output: the option in canonical spelling, or None if it has its default value
+and can be left out. Raises ``ValueError`` for values that are not understood; the caller then keeps the option
+unchanged.
 
 Sources: iptables(8), iptables-extensions(8), and what the ``save`` functions of iptables 1.8.9 to 1.8.13 print.
 """

@@ -1,6 +1,7 @@
 """Parsers and renderers for the text of iptables-save, iptables-restore and ipset save.
 
-Nothing is lost: matches that nodewall does not know are kept word by word, as are counters and chain policies. Raises
+``tables`` and ``ipsets`` handle whole dumps, ``steps`` and ``operations`` the changes of a plan. No information is
+lost: matches that nodewall does not know are kept word by word, as are counters and chain policies. Raises
 `TextRefused` for text that does not parse, ``ValueError`` for a word that cannot be rendered.
 """
 

@@ -1,11 +1,13 @@
 """Parses the words of one iptables rule to a `Rule`, with the option semantics of iptables.
 
 Input: words of :func:`engine.rulesets.text.quoting.tokens`. Output: `Rule`, or None for a rule of the other family
-only. Errors: the `TextRefused` that the caller's ``refuse`` builds.
+only. Raises the `TextRefused` that the parameter ``refuse`` builds, because only the caller knows the line number.
 
 An option belongs to the last loaded match or target that has it, else to the match that the protocol implies. A name
-may be abbreviated if it is unique, and a value may follow after ``=``. An inversion may also follow the option, as in
-iptables up to 1.8.8. Sources: iptables(8), iptables-extensions(8), ``do_parse`` of iptables 1.8.
+may be abbreviated if it is unique, and a value may follow after ``=``. The ``!`` of a negated option may also come
+after the option, as in iptables up to 1.8.8.
+
+Sources: iptables(8), iptables-extensions(8), ``do_parse`` of iptables 1.8.
 """
 
 import re
