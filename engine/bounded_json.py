@@ -1,10 +1,11 @@
-"""Bounded JSON reader: the only place that turns JSON text into values.
+"""JSON parser with limits on size and nesting, for text from event logs, snapshots, the API server and its webhooks.
 
-Input: text or bytes of any origin. Output: dict, list, str, int, float, bool and None. The nesting is bounded, so that
-recursive code (comparison, copy, canonical encoder) cannot exhaust the stack. Errors: `JsonRefused`.
+Input: text or bytes. Output: dict, list, str, int, float, bool and None. The nesting is limited, so that recursive code
+(comparison, copy, canonical encoder) cannot exhaust the stack. Raises `JsonRefused`.
 
-`parse_json` accepts or refuses a text as a whole. `parse_objects` reads a list of objects and keeps invalid values.
-`defect_of` then finds the invalid object, so that one bad object does not hide the others.
+`parse_json` refuses a text that has any defect, such as too many levels or a number that is not finite. `parse_objects`
+accepts a list in which some objects have defects; `defect_of` then finds the first defect of one object. So one bad
+object does not hide the others.
 
 Source: RFC 8259, sections 8.2 and 9, which allow limits on size, depth, range of numbers and characters.
 """

@@ -9,9 +9,11 @@
     │   └── WordsRefused        a filter expression does not parse
     ├── NoProof                 memory or time ran out before all packets were examined
     ├── WitnessMismatch         two engines disagree about a packet: a bug in nodewall
-    ├── UnsafePlan              a plan would cut the node off
+    ├── UnsafePlan              the check of a plan failed, for example because the node would be cut off
     ├── EnforcementDisabled     an operator switched the rules off on this node
     ├── LogError
+    │   ├── LogUnusable         the log cannot be opened: missing, not a log, too new or not accessible
+    │   ├── EventsCompacted     a compaction replaced the requested events
     │   ├── LogBusy             another writer holds the log
     │   ├── LogConflict         the log grew since it was read
     │   ├── LogCorrupt          the hash chain is broken

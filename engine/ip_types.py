@@ -1,6 +1,6 @@
-"""Type names for IP addresses and networks of either family, shared by all packages.
+"""Type aliases for IP addresses and networks of either family, used by all packages.
 
-They stand for the classes of Python's ``ipaddress`` module.
+`Address` and `Network` are unions of the IPv4 and IPv6 classes of Python's ``ipaddress`` module.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network

@@ -1,7 +1,9 @@
-"""Events in the form in which a log stores them: rows of text, positions, and the state that replaces compacted events.
+"""Events as a log stores them: rows of text, positions in the log, and the state that replaces compacted events.
 
-The hash of an event covers the stored text, of whatever schema version, so a row can be verified without parsing it.
-Output: :class:`engine.events.Event` and its body. Raises ``ValueError`` for text that holds no event.
+`StoredEvent` is one row; it converts to an :class:`engine.events.Event` or its body. `EventMark` is a position:
+sequence and hash of an event. `CompactedBase` is the state that a compacted log begins with. The hash of an event
+covers the stored text, so a row of any schema version can be verified without parsing its body. Raises ``ValueError``
+for text that is not an event.
 """
 
 import hashlib

@@ -1,6 +1,8 @@
-"""Event types: a discriminated union of event bodies, one class for each kind of change.
+"""Event bodies for objects, configuration and host facts, one pydantic class per kind of change, and their union.
 
-Input and output are validated pydantic models. The discriminator is the field ``type``; `EventBody` is the union.
+`EventBody` is the union of these classes and of the outcomes in :mod:`engine.events.outcomes`; the field ``type``
+identifies the class. `declaration_of` and `deletion_of` build the body for an object. Raises
+``pydantic.ValidationError`` for data that fits no class.
 """
 
 from typing import Annotated, ClassVar, Literal

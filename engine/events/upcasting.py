@@ -1,8 +1,9 @@
-"""Upcasts event bodies of older schema versions to the current version on read.
+"""Converts ("upcasts") event bodies of older schema versions to the current version when they are read.
 
-Input: a decoded body, its known version, and the upcasters by (type, version). Output: the body in the current version.
-Each schema change adds an upcaster from the previous version. Stored events are never rewritten, so old logs stay
-readable and their hashes stay valid. Errors: `FutureVersion`.
+Input: a decoded body, the current version of its type, and the upcasters: functions by (type, version) that convert a
+body to the next version. Output: the body in the current version. Each schema change adds an upcaster. Stored events
+are never rewritten, so old logs stay readable and their hashes stay valid. Raises `FutureVersion` for a body that a
+newer nodewall wrote.
 """
 
 from collections.abc import Callable, Mapping

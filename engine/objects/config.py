@@ -1,8 +1,8 @@
 """Configuration of a node, ``nodewall.yaml``: managed interfaces and families, logging, guard, and privileged rules.
 
-Output: `Configuration`, in which every field has a default. Privileged rules come before all policies and use the
-policy language, so that users can show, copy and replace them. Only models are here; :mod:`adapters` reads files and
-the environment. Errors: ``pydantic.ValidationError``.
+The model `Configuration` has a default for every field. Privileged rules come before all policies and use the policy
+language, so that users can show, copy and replace them. This module has only the models; :mod:`adapters` reads the
+file and the environment. Raises ``pydantic.ValidationError``.
 """
 
 import re

@@ -1,7 +1,8 @@
 """Diffs the object of an event, field by field, against the state before the event.
 
-Input: `ClusterState` and an `EventBody`. Output: `ObjectDiff` with `FieldChange` values, or None for events without an
-object. Fields at their default are absent; list entries are paired by content.
+Input: the `StateChange` of an event (the object before and after it). Output: `ObjectDiff` with `FieldChange` values,
+or None for events without an object. Fields with their default value are left out. List entries are matched by
+content, so that one inserted entry does not change the entries after it.
 """
 
 import json

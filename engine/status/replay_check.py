@@ -1,8 +1,9 @@
 """Checks that the ruleset digests in recorded outcomes equal those of the same history compiled now.
 
 Input: `ClusterState` values and outcome events of a node. Output: `ReplayCheck` with the recorded and the compiled
-digest. Host facts are taken from the state at the outcome, because they are recorded no later. Rules that the kernel
-refused are left out or keep their previous version, as in the reconciler. Errors: `UnknownNode`.
+digest. Host facts (such as interface names) come from the state at the outcome, because they may be recorded after the
+state that was applied. Rules that the kernel refused are left out or keep their previous version, as in the reconciler.
+Raises `UnknownNode`.
 """
 
 from collections.abc import Callable
