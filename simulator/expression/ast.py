@@ -1,7 +1,7 @@
-"""Syntax tree of EXPR: iptables matches combined with and, or, not; and its evaluation for one packet.
+"""Syntax tree of EXPR (packet filter expression): iptables matches combined with and, or, not; and its evaluation.
 
-`holds` and `check_of` evaluate an `Expression` for a `Packet`. The result is None if the packet lacks a field that the
-answer needs.
+`holds` and `check_of` evaluate an `Expression` for one `Packet`. The result is None if the packet lacks a field that
+the answer needs.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,7 @@
-"""Reading position in the text of an EXPR, with which the parsers read tokens and report faults.
+"""Reading position in the text of an EXPR (packet filter expression), which the parsers of its parts share.
 
-It limits the nesting. All errors are `WordsRefused` with the text, the position and what was expected.
+A `Cursor` reads tokens by regular expression and limits the nesting depth. Its methods raise or build
+`WordsRefused`, with the text, the position and what was expected.
 """
 
 import re

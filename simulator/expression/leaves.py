@@ -1,7 +1,7 @@
-"""Builds the leaves of an EXPR, its smallest conditions: a `Leaf` holds iptables matches in words of iptables-save.
+"""Builds `Leaf` values, the smallest conditions of an EXPR (packet filter expression), from iptables matches.
 
-Input: values such as a network or a port. :mod:`simulator.expression.unparse` turns a leaf back into text. Source:
-iptables(8) and iptables-extensions(8).
+Input: values such as a network or a port. Output: a `Leaf`, whose matches have the spelling of iptables-save.
+:mod:`simulator.expression.unparse` turns a leaf back into text. Source: iptables(8) and iptables-extensions(8).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Words of pcap-filter(7): protocols, services, constants, and words that are refused with a reason.
+"""Words of the filter language EXPR for its parsers: protocols, services, constants, and words refused with a reason.
 
 Numbers are IANA's. Nothing is read from /etc/services or /etc/protocols, so an expression means the same on every
-machine.
+machine. Source: pcap-filter(7).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Evaluation of a label selector, with the reason in words.
+"""Evaluation of a Kubernetes label selector, with the reason in words.
 
-`satisfies` takes labels and a `LabelSelector` and returns a `ReasonedResult`. Source:
-https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ .
+Input: labels and a `LabelSelector`. Output: `satisfies` returns a `ReasonedResult`: true or false, and the reason.
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ .
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Evaluation of a rule's peers for one address, and of ``appliedTo`` for one node, with reasons.
 
-Input is the cluster state; output is a `ReasonedResult`. The code is naive on purpose: every call walks over all
-objects and caches nothing. Source: ``docs/reference/semantics.md``.
+Input: the cluster state. Output: a `ReasonedResult` (true or false, and the reason in words). The code is simple and
+slow on purpose: every call walks over all objects and caches nothing. Source: ``docs/reference/semantics.md``.
 """
 
 from collections.abc import Iterable, Sequence

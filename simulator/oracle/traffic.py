@@ -1,7 +1,7 @@
 """Evaluation of a rule's ports and protocols for one packet, with reasons.
 
-Input is a `Packet` and a `PolicyRule`, output a `ReasonedResult`. Source: ``docs/reference/semantics.md``; the code
-shares nothing with the compiler.
+Input: a `Packet` and a `PolicyRule`. Output: a `ReasonedResult` (true or false, and the reason in words). The code
+shares nothing with the compiler, so that tests can compare both. Source: ``docs/reference/semantics.md``.
 """
 
 from collections.abc import Iterator

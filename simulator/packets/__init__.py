@@ -1,4 +1,4 @@
-"""Packets as plain values, and their conversion to and from SPEC words, wire bytes and capture files.
+"""Packets as plain values, and their conversion to and from ``key=value`` words (SPEC), wire bytes and capture files.
 
 Only `simulator.packets.scapy_io` imports scapy. That import takes half a second, so the first call that needs it loads
 the module. This package does not depend on rules or rulesets.

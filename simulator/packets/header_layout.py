@@ -1,7 +1,9 @@
-"""Header offsets in a packet's bytes, and rewriting of header fields with correct checksums.
+"""Header offsets in a packet's bytes, and rewriting of header fields (such as by NAT) with correct checksums.
 
-`layout` locates the headers of IP bytes. `bytes_of` returns a `Packet`'s bytes and builds them with `to_wire` if they
-are not known; `known_bits` then marks the bits that come from given fields. `rewritten` returns a changed `Packet`.
+`layout` locates the headers of IP bytes. `bytes_of` returns the bytes of a `Packet`; if it has none, they are built
+from its fields. `known_bits` then marks the bits that a given field determines; the other bits are only defaults.
+`rewritten` returns a changed `Packet`.
+
 Sources: RFC 791 (IPv4), RFC 8200 (IPv6), RFC 1624 (incremental checksums).
 """
 
