@@ -99,9 +99,10 @@ class IptablesBackend:
         command = self.render(step)
         finished = self.runner.run(command.words, command.text)
         for _ in range(_ATTEMPTS):
-            if not (finished.status and _SET_IN_USE in finished.err):
+            rest = _from_offending_line(finished.err, command.text)
+            if not (finished.status and _SET_IN_USE in finished.err and rest):
                 break
-            command = Command(command.words, _from_offending_line(finished.err, command.text))
+            command = Command(command.words, rest)
             finished = self.runner.run(command.words, command.text)
         if finished.status:
             # Errors quote the text that users see, not the portable text for older releases.

@@ -260,3 +260,11 @@ def test_set_in_use_for_good_is_refused() -> None:
     with pytest.raises(KernelRefused, match="in use") as found:
         choose_backend(runner, BackendName.NFT).run(DESTROY)
     assert found.value.offending == render_step(DESTROY).splitlines()[0]
+
+
+def test_set_in_use_without_line_is_refused() -> None:
+    """Without the line where ipset stopped there is no rest to run; an empty rest would count as done."""
+    answers = iter([FinishedProcess(1, "", IN_USE.replace("Error in line 2: ", "")), FinishedProcess()])
+
+    with pytest.raises(KernelRefused, match="in use"):
+        choose_backend(ScriptedRunner(lambda _words, _stdin: next(answers)), BackendName.NFT).run(DESTROY)
